@@ -1,0 +1,37 @@
+# The environment lives in .venv; PYTHON chooses the interpreter that makes it.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help demo test lint lock clean
+
+help:
+	@echo "make demo   sample competition, training, TTA, submission and its score"
+	@echo "make test   every test"
+	@echo "make lint   ruff: style and format"
+	@echo "make lock   resolve requirements.lock again"
+
+# Remade when the lock or the metadata changes.
+.venv/installed: requirements.lock setup.cfg pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+		|| { echo "Podium needs Python 3.11 to 3.13, $(PYTHON) is $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	@touch $@
+
+demo: .venv/installed
+	@$(BIN)/podium demo
+
+test: .venv/installed
+	$(BIN)/python -m pytest
+
+lint: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+lock: .venv/installed
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile setup.cfg --extra dev --universal --python-version 3.11 --no-header --output-file requirements.lock
+
+clean:
+	rm -rf .venv build dist

@@ -1,0 +1,33 @@
+"""A file per dataset: the only place that knows a dataset's name."""
+
+from podium.competitions.cars import Cars
+from podium.competitions.clocks_or_crocs import ClocksOrCrocs
+from podium.competitions.competition import Competition, MissingData, WrongSubmission
+from podium.competitions.dogs_vs_cats import DogsVsCats, DogsVsCatsOriginal
+from podium.competitions.intel import Intel
+from podium.competitions.sample import Sample
+
+__all__ = ["COMPETITIONS", "Competition", "MissingData", "WrongSubmission", "get_competition"]
+
+COMPETITIONS: dict[str, Competition] = {
+    competition.name: competition
+    for competition in (
+        Cars(),
+        ClocksOrCrocs(),
+        DogsVsCats(),
+        DogsVsCatsOriginal(),
+        Intel(),
+        Sample(),
+    )
+}
+
+
+def get_competition(name: str) -> Competition:
+    """The competition of that name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if name not in COMPETITIONS:
+        raise ValueError(f"no competition {name!r}; there are: {', '.join(COMPETITIONS)}")
+    return COMPETITIONS[name]

@@ -1,0 +1,234 @@
+"""What every competition says of itself, and what follows from it for all of them."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pandas as pd
+
+from podium import places
+from podium.competitions.metrics import Metric
+
+PICTURE_ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".tif", ".tiff", ".bmp"}
+
+
+class MissingData(ValueError):
+    """The competition's files are not there, or not where its layout has them."""
+
+
+class WrongSubmission(ValueError):
+    """A submission that the competition would not accept."""
+
+
+class Competition(ABC):
+    """Where a dataset's pictures are, what its labels mean, its metric, its CSV.
+
+    A subclass sets the class variables and writes the three methods; see the README.
+    """
+
+    name: ClassVar[str]
+    slug: ClassVar[str]  # Kaggle's name, and the folder that the data unpacks to
+    classes: ClassVar[Sequence[str]]  # by class number
+    metric: ClassVar[Metric]
+    get_it: ClassVar[str]  # the command or page that brings the data
+    sample_submission: ClassVar[str | None] = None  # file name, where the competition has one
+
+    @abstractmethod
+    def training_pictures(self, folder: Path) -> pd.DataFrame:
+        """Columns `path` and `label` (class number), indexed by id."""
+
+    @abstractmethod
+    def test_pictures(self, folder: Path) -> pd.DataFrame:
+        """Column `path`, indexed by the id that the submission uses."""
+
+    @abstractmethod
+    def submission(self, probabilities: pd.DataFrame) -> pd.DataFrame:
+        """The submission's columns, a row per row of `probabilities` (a column per class)."""
+
+    def folder(self) -> Path:
+        """The folder of the data.
+
+        Raises:
+            MissingData: it is in none of the places that are looked at.
+        """
+        looked_at = []
+        for place in places.inputs():
+            looked_at.append(place / self.slug)
+            if looked_at[-1].is_dir():
+                return looked_at[-1]
+            if place == places.KAGGLE_INPUT:  # may nest: datasets/<owner>/<slug>
+                for depth in ("*", "*/*"):
+                    nested = sorted(place.glob(f"{depth}/{self.slug}"))
+                    if nested:
+                        return nested[0]
+        where = ", ".join(str(place) for place in looked_at)
+        raise MissingData(f"no data of {self.name}: looked for {where}. To get it: {self.get_it}")
+
+    def read_training(self) -> pd.DataFrame:
+        """The training part of the table: `path` and `label` by id, in the order of the ids.
+
+        Raises:
+            MissingData: no pictures, doubled ids, or a class without pictures.
+        """
+        folder = self.folder()
+        table = self.training_pictures(folder).sort_index()
+        _check_ids(table, f"training pictures of {self.name} in {folder}")
+        counts = table["label"].value_counts()
+        empty = [name for number, name in enumerate(self.classes) if number not in counts.index]
+        if empty:
+            raise MissingData(
+                f"{folder}: no training pictures of {len(empty)} of {len(self.classes)} classes: "
+                f"{_some(empty)}"
+            )
+        return table
+
+    def read_test(self) -> pd.DataFrame:
+        """The test part of the table: `path` by id, in the order of the sample submission.
+
+        Raises:
+            MissingData: no pictures, or ids that differ from the sample submission's.
+        """
+        folder = self.folder()
+        table = self.test_pictures(folder)
+        _check_ids(table, f"test pictures of {self.name} in {folder}")
+        if self.sample_submission is None:
+            return table
+        ids = self._read_sample(folder)
+        absent, extra = ids.difference(table.index), table.index.difference(ids)
+        if len(absent) or len(extra):
+            raise MissingData(
+                f"{folder}: {len(absent)} ids of {self.sample_submission} have no picture "
+                f"({_some(absent)}) and {len(extra)} pictures are not in it ({_some(extra)}); "
+                "unpack the download again"
+            )
+        return table.loc[ids]
+
+    def _read_sample(self, folder: Path) -> pd.Index:
+        path = folder / str(self.sample_submission)
+        sample = read_csv(path, columns=list(self.submission(self._no_probabilities()).columns))
+        ids = pd.Index(sample.iloc[:, 0])
+        if ids.has_duplicates:
+            doubled = ids[ids.duplicated()]
+            raise MissingData(f"{path}: {len(doubled)} ids are there twice ({_some(doubled)})")
+        return ids
+
+    def _no_probabilities(self) -> pd.DataFrame:
+        return pd.DataFrame(
+            np.empty((0, len(self.classes)), np.float32),
+            columns=list(self.classes),
+            index=pd.Index([], dtype=str),
+        )
+
+    def validated_submission(self, probabilities: pd.DataFrame, test_ids: pd.Index) -> pd.DataFrame:
+        """The submission in the order of `test_ids`, checked as Kaggle would check it.
+
+        Raises:
+            WrongSubmission: ids missing or doubled, or values that are no probabilities.
+        """
+        if probabilities.index.has_duplicates:
+            doubled = probabilities.index[probabilities.index.duplicated()]
+            raise WrongSubmission(f"{len(doubled)} ids are predicted twice: {_some(doubled)}")
+        absent = test_ids.difference(probabilities.index)
+        extra = probabilities.index.difference(test_ids)
+        if len(absent) or len(extra):
+            raise WrongSubmission(
+                f"{len(absent)} test ids have no prediction ({_some(absent)}), "
+                f"{len(extra)} predictions no test id ({_some(extra)})"
+            )
+        values = probabilities.to_numpy()
+        if not np.isfinite(values).all() or not np.allclose(values.sum(axis=1), 1, atol=1e-3):
+            raise WrongSubmission("probabilities must be finite and sum to 1 in each row")
+        return self.submission(probabilities.loc[test_ids])
+
+
+def read_csv(path: Path, columns: list[str]) -> pd.DataFrame:
+    """Read a CSV as text, checking that it has these columns and no empty cell.
+
+    Raises:
+        MissingData: no such file, other columns, or empty cells.
+    """
+    try:
+        table = pd.read_csv(path, dtype=str, encoding="utf-8-sig", skipinitialspace=True)
+    except FileNotFoundError as error:
+        raise MissingData(f"{path} is missing; unpack the download again") from error
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise MissingData(f"{path} is not a CSV with the columns {columns}: {error}") from error
+    if not set(columns) <= set(table.columns):
+        raise MissingData(f"{path}: expected the columns {columns}, came {list(table.columns)}")
+    empty = table[columns].isna().any(axis=1)
+    if empty.any():
+        rows = [int(row) + 2 for row in np.flatnonzero(empty)]
+        raise MissingData(f"{path}: {len(rows)} rows have empty cells: lines {_some(rows)}")
+    return table[columns]
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """The picture files of a folder, sorted by name; numbers in names count as numbers."""
+    files = [path for path in folder.iterdir() if path.suffix.lower() in PICTURE_ENDINGS]
+    return sorted(files, key=lambda path: (len(path.stem), path.stem, path.suffix))
+
+
+def subfolder(folder: Path, *names: str) -> Path:
+    """The first of these subfolders that is there: Kaggle nests some downloads twice.
+
+    Raises:
+        MissingData: none of them is.
+    """
+    for name in names:
+        if (folder / name).is_dir():
+            return folder / name
+    raise MissingData(
+        f"{folder}: expected a folder {' or '.join(names)}; unpack the download again"
+    )
+
+
+def class_folders(folder: Path, classes: Sequence[str], prefix: str = "") -> pd.DataFrame:
+    """The training table of a layout with a folder per class; ids are `<prefix><class>/<file>`."""
+    rows = [
+        (f"{prefix}{name}/{path.name}", path, number)
+        for number, name in enumerate(classes)
+        if (folder / name).is_dir()
+        for path in pictures_in(folder / name)
+    ]
+    return table_of(rows)
+
+
+def table_of(rows: Sequence[tuple[str, Path, int]]) -> pd.DataFrame:
+    """The training table of rows (id, path, class number)."""
+    ids, paths, labels = zip(*rows, strict=True) if rows else ((), (), ())
+    return pd.DataFrame(
+        {"path": pd.Series(paths, dtype=object).to_numpy(), "label": np.array(labels, np.int64)},
+        index=pd.Index(ids, dtype=str, name="id"),
+    )
+
+
+def test_table(ids: Sequence[str], paths: Sequence[Path]) -> pd.DataFrame:
+    """The test table: a path per id."""
+    return pd.DataFrame(
+        {"path": pd.Series(list(paths), dtype=object).to_numpy()},
+        index=pd.Index(list(ids), dtype=str, name="id"),
+    )
+
+
+def best_class(probabilities: pd.DataFrame) -> np.ndarray:
+    """The number of the likeliest class of each row."""
+    return probabilities.to_numpy().argmax(axis=1).astype(np.int64)
+
+
+def _check_ids(table: pd.DataFrame, what: str) -> None:
+    if table.empty:
+        raise MissingData(f"there are no {what}; unpack the download again")
+    if table.index.has_duplicates:
+        doubled = table.index[table.index.duplicated()]
+        raise MissingData(f"{what}: {len(doubled)} ids are there twice ({_some(doubled)})")
+
+
+def _some(names: Sequence[object] | pd.Index, most: int = 3) -> str:
+    """The first few names, for an error message."""
+    if not len(names):
+        return "none"
+    return ", ".join(str(name) for name in list(names)[:most]) + (
+        ", …" if len(names) > most else ""
+    )

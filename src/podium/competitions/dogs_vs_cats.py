@@ -1,0 +1,65 @@
+"""Dogs vs Cats: the redux (a probability, log loss) and the original (a class, accuracy)."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from podium.competitions.competition import (
+    Competition,
+    MissingData,
+    best_class,
+    pictures_in,
+    subfolder,
+    table_of,
+    test_table,
+)
+from podium.competitions.metrics import Accuracy, LogLoss
+
+
+class DogsVsCats(Competition):
+    name = "dogs-vs-cats"
+    slug = "dogs-vs-cats-redux-kernels-edition"
+    classes = ("cat", "dog")
+    metric = LogLoss()
+    get_it = (
+        "accept the rules at https://www.kaggle.com/c/dogs-vs-cats-redux-kernels-edition, then "
+        "`kaggle competitions download dogs-vs-cats-redux-kernels-edition` and unpack it, and "
+        "the archives in it, into input/dogs-vs-cats-redux-kernels-edition"
+    )
+    sample_submission = "sample_submission.csv"
+    test_folders = ("test/test", "test")
+
+    def training_pictures(self, folder: Path) -> pd.DataFrame:
+        pictures = pictures_in(subfolder(folder, "train/train", "train"))
+        rows = []
+        for path in pictures:  # cat.0.jpg, dog.12.jpg
+            kind = path.name.split(".")[0]
+            if kind not in self.classes:
+                raise MissingData(f"{path}: expected a name like cat.12.jpg or dog.12.jpg")
+            rows.append((path.stem, path, self.classes.index(kind)))
+        return table_of(rows)
+
+    def test_pictures(self, folder: Path) -> pd.DataFrame:
+        pictures = pictures_in(subfolder(folder, *self.test_folders))
+        return test_table([path.stem for path in pictures], pictures)
+
+    def submission(self, probabilities: pd.DataFrame) -> pd.DataFrame:
+        clip = self.metric.clip
+        dog = probabilities["dog"].clip(clip, 1 - clip).to_numpy()
+        return pd.DataFrame({"id": probabilities.index, "label": dog})
+
+
+class DogsVsCatsOriginal(DogsVsCats):
+    name = "dogs-vs-cats-original"
+    slug = "dogs-vs-cats"
+    metric = Accuracy()
+    get_it = (
+        "accept the rules at https://www.kaggle.com/c/dogs-vs-cats, then "
+        "`kaggle competitions download dogs-vs-cats` and unpack it, and the archives in it, "
+        "into input/dogs-vs-cats"
+    )
+    sample_submission = "sampleSubmission.csv"
+    test_folders = ("test1/test1", "test1")
+
+    def submission(self, probabilities: pd.DataFrame) -> pd.DataFrame:
+        return pd.DataFrame({"id": probabilities.index, "label": best_class(probabilities)})

@@ -1,0 +1,44 @@
+"""Intel image classification: six kinds of scenes. A dataset without a leaderboard."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from podium.competitions.competition import (
+    Competition,
+    best_class,
+    class_folders,
+    pictures_in,
+    subfolder,
+    test_table,
+)
+from podium.competitions.metrics import Accuracy
+
+
+class Intel(Competition):
+    name = "intel"
+    slug = "intel-image-classification"
+    classes = ("buildings", "forest", "glacier", "mountain", "sea", "street")
+    metric = Accuracy()
+    get_it = (
+        "`kaggle datasets download puneet6060/intel-image-classification` and unpack it into "
+        "input/intel-image-classification"
+    )
+
+    def training_pictures(self, folder: Path) -> pd.DataFrame:
+        """seg_train and seg_test together: both are labelled, and the folds do the judging."""
+        parts = {
+            part: subfolder(folder, f"seg_{part}/seg_{part}", f"seg_{part}")
+            for part in ("train", "test")
+        }
+        return pd.concat(
+            [class_folders(place, self.classes, prefix=f"{part}/") for part, place in parts.items()]
+        )
+
+    def test_pictures(self, folder: Path) -> pd.DataFrame:
+        pictures = pictures_in(subfolder(folder, "seg_pred/seg_pred", "seg_pred"))
+        return test_table([path.stem for path in pictures], pictures)
+
+    def submission(self, probabilities: pd.DataFrame) -> pd.DataFrame:
+        names = [self.classes[number] for number in best_class(probabilities)]
+        return pd.DataFrame({"id": probabilities.index, "label": pd.Series(names, dtype=str)})

@@ -1,0 +1,116 @@
+"""One fold of a run: its network is built, trained, and predicts."""
+
+import time
+from dataclasses import dataclass, field
+
+import keras
+import numpy as np
+import pandas as pd
+
+from podium.competitions import Competition
+from podium.images.batches import PictureCache
+from podium.images.splitting import HELD_OUT
+from podium.machine import peak_memory_gb
+from podium.models.network import Network, build_network
+from podium.predictions.predict import predict_views
+from podium.predictions.views import VIEWS
+from podium.recipe import Recipe
+from podium.run_folder import RunFolder
+from podium.table import Table
+from podium.training.callbacks import TimeBudget
+from podium.training.devices import Devices
+from podium.training.fold import FoldPictures, FoldTraining
+
+CACHED_DETAIL = 1.25  # side of cached pictures, relative to the largest that a network sees
+
+
+@dataclass
+class FoldRun:
+    """Trains and predicts the folds of a run; decoded pictures are shared between them."""
+
+    competition: Competition
+    recipe: Recipe
+    folder: RunFolder
+    table: Table
+    devices: Devices = field(default_factory=Devices)
+
+    def __post_init__(self) -> None:
+        recipe = self.recipe
+        precision = self.devices.set_precision(recipe.mixed_precision)
+        print(f"computing on {self.devices}, {precision}")
+        sizes = [recipe.image_size, *(stage.image_size or 0 for stage in recipe.stages)]
+        # Training pictures first, then the test pictures that can be read.
+        self._paths = pd.concat([self.table.train["path"], self.table.readable_test["path"]])
+        side = round(max(sizes) * CACHED_DETAIL)
+        self._cache = PictureCache(list(self._paths), side, recipe.memory_share)
+
+    def train(self, fold: int, deadline: float | None) -> None:
+        """Train the fold to the end of its stages, or to what the deadline leaves."""
+        self._began = time.monotonic()
+        network = self._build(fold, pretrained=True)
+        pictures = self._pictures(fold)
+        to_predict = len(self._scored(fold)) + len(self.table.readable_test)
+        budget = TimeBudget(deadline, to_predict * self.recipe.views, self.recipe.final_image_size)
+        FoldTraining(
+            network, pictures, self.recipe, self.devices, self.folder.fold(fold), budget
+        ).run()
+        self._network = network
+
+    def predict(self, fold: int, views: int) -> None:
+        """Predict with the network just trained: out of fold first, the test pictures last."""
+        folder = self.folder.fold(fold)
+        folder.write_predictions("validation", self._predict(self._scored(fold), views))
+        folder.write_cost(
+            {
+                "seconds_since_last_start": round(time.monotonic() - self._began),
+                "peak_memory_gb": peak_memory_gb(),
+            }
+        )
+        folder.write_predictions("test", self._predict(self._test(), views))
+        folder.delete_state()
+
+    def predict_test(self, fold: int, views: int) -> None:
+        """Predict the test pictures again, with the fold's best weights."""
+        self._network = load_network(self.recipe, self.competition, self.folder, fold)
+        self.folder.fold(fold).write_predictions("test", self._predict(self._test(), views))
+
+    def _build(self, fold: int, pretrained: bool) -> Network:
+        keras.backend.clear_session()  # the last fold's network would stay in memory
+        keras.utils.set_random_seed(self.recipe.seed + fold)
+        with self.devices.scope():
+            return build_network(self.recipe, len(self.competition.classes), pretrained)
+
+    def _predict(self, positions: np.ndarray, views: int) -> pd.DataFrame:
+        return predict_views(
+            self._network.model,
+            self._cache,
+            positions,
+            self._paths.index[positions],
+            self.competition.classes,
+            VIEWS[:views],
+            self.recipe.final_image_size,
+            self.recipe.batch_size,
+        )
+
+    def _pictures(self, fold: int) -> FoldPictures:
+        folds = self.table.train["fold"].to_numpy()
+        train = np.flatnonzero((folds != fold) & (folds != HELD_OUT))
+        validation = np.flatnonzero(folds == fold)
+        one_hot = np.eye(len(self.competition.classes), dtype=np.float32)
+        labels = one_hot[self.table.train["label"].to_numpy()]
+        return FoldPictures(self._cache, train, labels[train], validation, labels[validation])
+
+    def _scored(self, fold: int) -> np.ndarray:
+        """Positions of the pictures that this fold's network has not seen."""
+        folds = self.table.train["fold"].to_numpy()
+        return np.flatnonzero((folds == fold) | (folds == HELD_OUT))
+
+    def _test(self) -> np.ndarray:
+        return np.arange(len(self.table.train), len(self._paths))
+
+
+def load_network(recipe: Recipe, competition: Competition, folder: RunFolder, fold: int) -> Network:
+    """The network of a trained fold, with the weights that predict."""
+    network = build_network(recipe, len(competition.classes), pretrained=False)
+    network.model.load_weights(folder.fold(fold).weights)
+    return network

@@ -1,0 +1,1 @@
+"""Files to batches: reading and checking, splitting without leaks, augmenting, tf.data."""

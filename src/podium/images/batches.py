@@ -1,0 +1,206 @@
+"""Pictures to tf.data batches that are the same on any number of threads and after a restart."""
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from podium.images.augmenting import seeded_augmenter
+from podium.images.reading import read_picture, resize
+from podium.recipe import Augmentation
+
+Picture = np.ndarray  # uint8 (height, width, 3)
+
+CGROUP_FILES = (  # limit and use of a container's memory, version 2 and version 1
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+    ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+)
+
+
+class PictureCache(Sequence[Picture]):
+    """The pictures of `paths`, decoded once as long as memory lasts; safe for threads.
+
+    Decoding a photograph takes ten times as long as augmenting it, and each epoch needs it.
+
+    Args:
+        paths: picture files; `cache[i]` is the picture of `paths[i]`.
+        side: pixels; a picture's shorter side is shrunk to this, and never enlarged.
+        memory_share: of the memory that is free now, between 0 and 1; pictures beyond it are
+            decoded at each access.
+    """
+
+    def __init__(self, paths: Sequence[Path], side: int, memory_share: float) -> None:
+        self._paths = [Path(path) for path in paths]
+        self._side = side
+        self._budget = int(memory_share * free_memory())
+        self._kept: dict[int, Picture] = {}
+        self._nbytes = 0
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def __getitem__(self, index: int) -> Picture:  # type: ignore[override]
+        """The picture, read-only, its shorter side at most `side` pixels.
+
+        Raises:
+            UnreadablePicture: the file gives no whole picture.
+        """
+        index = range(len(self._paths))[index]  # negative ones count from the end
+        picture = self._kept.get(index)
+        if picture is None:
+            picture = _shrink(read_picture(self._paths[index]), self._side)
+            picture.flags.writeable = False  # a change in place would last for all epochs
+            self._keep(index, picture)
+        return picture
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the pictures that are kept, bytes."""
+        return self._nbytes
+
+    def _keep(self, index: int, picture: Picture) -> None:
+        with self._lock:
+            fits = self._nbytes + picture.nbytes <= self._budget
+            if fits and index not in self._kept:
+                self._kept[index] = picture
+                self._nbytes += picture.nbytes
+
+
+def free_memory() -> int:
+    """Bytes that this process may still use: what the machine has, or its container allows."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        available = next(line for line in lines if line.startswith("MemAvailable:"))
+        free = int(available.split()[1]) * 1024
+    except (OSError, StopIteration):  # not Linux: half of all is a careful guess
+        free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    for limit, used in CGROUP_FILES:
+        try:
+            free = min(free, int(Path(limit).read_text()) - int(Path(used).read_text()))
+        except (OSError, ValueError):  # no such cgroup, or its limit is the word "max"
+            continue
+    return max(free, 0)
+
+
+def steps_per_epoch(pictures: int, batch_size: int) -> int:
+    """Batches in an epoch of `training_batches`: all full, and one if the pictures fill none."""
+    return max(1, pictures // batch_size)
+
+
+def training_batches(
+    cache: Sequence[Picture],
+    indices: np.ndarray,
+    labels: np.ndarray,
+    *,
+    size: int,
+    batch_size: int,
+    augmentation: Augmentation,
+    seed: int,
+    first_epoch: int,
+    epochs: int,
+) -> tf.data.Dataset:
+    """Augmented batches of the epochs `first_epoch` to `epochs` - 1, each in an order of its own.
+
+    Everything random depends on (seed, epoch, picture) alone: a run that was killed and starts
+    again at epoch 3 gets the batches that it would have had.
+
+    Args:
+        cache: uint8 (height, width, 3) each.
+        indices: int (n,), which of the cache's pictures to train on.
+        labels: float32 (n, classes), `labels[i]` for picture `indices[i]`.
+        size: side of the square that pictures are stretched to, pixels.
+
+    Returns:
+        (uint8 (batch, size, size, 3), float32 (batch, classes)), `steps_per_epoch` an epoch. What
+        is left of an epoch's order is dropped: a small last batch would weigh too much.
+
+    Raises:
+        ValueError: no pictures, not as many labels as pictures, or no epoch to train.
+    """
+    _check(indices, labels, first_epoch, epochs)
+    batch_size = min(batch_size, len(indices))
+    used = steps_per_epoch(len(indices), batch_size) * batch_size
+    augment = seeded_augmenter(augmentation, size)
+
+    def epoch_order(epoch: np.int64) -> np.ndarray:
+        return np.random.default_rng((seed, int(epoch))).permutation(len(indices))[:used]
+
+    # A picture and its label are looked up by one position, in one place: they cannot part.
+    def example(epoch: np.int64, position: np.int64) -> tuple[Picture, np.ndarray]:
+        index = int(indices[position])
+        entropy = np.random.SeedSequence((seed, int(epoch), index))
+        picture_seed = int(entropy.generate_state(1, np.uint64)[0])
+        return augment(cache[index], picture_seed), labels[position].astype(np.float32)
+
+    def positions(epoch: tf.Tensor) -> tf.data.Dataset:
+        order = tf.ensure_shape(tf.numpy_function(epoch_order, [epoch], tf.int64), (used,))
+        return tf.data.Dataset.from_tensor_slices((tf.repeat(epoch, used), order))
+
+    def load(epoch: tf.Tensor, position: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        picture, label = tf.numpy_function(example, [epoch, position], (tf.uint8, tf.float32))
+        picture = tf.ensure_shape(picture, (size, size, 3))
+        return picture, tf.ensure_shape(label, labels.shape[1:])
+
+    batches = (
+        tf.data.Dataset.range(first_epoch, epochs)
+        .flat_map(positions)
+        .map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        .batch(batch_size, drop_remainder=True)
+        .prefetch(tf.data.AUTOTUNE)
+    )
+    steps = (epochs - first_epoch) * used // batch_size
+    return batches.apply(tf.data.experimental.assert_cardinality(steps))
+
+
+def view_batches(
+    cache: Sequence[Picture],
+    indices: np.ndarray,
+    *,
+    size: int,
+    batch_size: int,
+    view: Callable[[Picture, int], Picture],
+) -> tf.data.Dataset:
+    """Batches to predict: uint8 (≤ batch_size, size, size, 3), in the order of `indices`.
+
+    Args:
+        view: (picture, size) → uint8 (size, size, 3); called by many threads at once.
+    """
+
+    def example(index: np.int64) -> Picture:
+        return view(cache[int(index)], size)
+
+    def load(index: tf.Tensor) -> tf.Tensor:
+        return tf.ensure_shape(tf.numpy_function(example, [index], tf.uint8), (size, size, 3))
+
+    return (
+        tf.data.Dataset.from_tensor_slices(np.asarray(indices, dtype=np.int64))
+        .map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        .batch(batch_size)
+        .prefetch(tf.data.AUTOTUNE)
+    )
+
+
+def _shrink(picture: Picture, side: int) -> Picture:
+    """Shrink to a shorter side of `side` pixels, in proportion; smaller pictures stay."""
+    height, width = picture.shape[:2]
+    scale = side / min(height, width)
+    if scale >= 1:
+        return picture
+    return resize(picture, max(side, round(height * scale)), max(side, round(width * scale)))
+
+
+def _check(indices: np.ndarray, labels: np.ndarray, first_epoch: int, epochs: int) -> None:
+    """Refuse what would train on nothing, or on another picture's label."""
+    if len(indices) == 0:
+        raise ValueError("there are no pictures to train on: indices is empty")
+    if labels.ndim != 2 or len(labels) != len(indices):
+        raise ValueError(
+            f"labels must be one-hot, a row per picture: expected ({len(indices)}, classes), "
+            f"came {labels.shape}"
+        )
+    if not 0 <= first_epoch < epochs:
+        raise ValueError(f"first_epoch must be 0 to epochs - 1 = {epochs - 1}, came {first_epoch}")

@@ -1,0 +1,93 @@
+"""The backbones: how each is built, what it expects of a picture, and where its blocks begin."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import keras
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A family member by its name in a recipe."""
+
+    name: str
+    build: Callable[[str | None], keras.Model]  # weights: None or what the package downloads
+    preprocessing: str  # mode of `Preprocessing`
+    block: str  # regular expression: a layer's block is the text that this matches in its name
+    block_ends: bool = False  # the expression names the last layer of a block instead
+
+    def blocks(self, network: keras.Model) -> list[list[keras.layers.Layer]]:
+        """The layers of the built network in blocks, from the picture to the top."""
+        blocks: list[list[keras.layers.Layer]] = [[]]
+        current, ended = None, False
+        for layer in network.layers:
+            match = re.match(self.block, layer.name)
+            if self.block_ends:
+                begins, ended = ended, bool(match)
+            else:
+                # What stands before the first match, such as the input, goes with its block.
+                begins = current is not None and bool(match) and match[0] != current
+                current = match[0] if match else current
+            if begins and blocks[-1]:
+                blocks.append([])
+            blocks[-1].append(layer)
+        return blocks
+
+
+def get_backbone(name: str) -> Backbone:
+    """The backbone of that name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if name not in BACKBONES:
+        raise ValueError(f"no backbone {name!r}; there are: {', '.join(BACKBONES)}")
+    return BACKBONES[name]
+
+
+def _efficientnet(letter: str) -> Backbone:
+    def build(weights: str | None) -> keras.Model:
+        import efficientnet.tfkeras
+
+        make = getattr(efficientnet.tfkeras, f"EfficientNet{letter.upper()}")
+        return make(weights=weights, include_top=False, input_shape=(None, None, 3))
+
+    return Backbone(f"efficientnet-{letter}", build, "torch", block=r"stem|block\d+[a-z]|top")
+
+
+def _keras_application(
+    name: str, preprocessing: str, block: str, block_ends: bool = False
+) -> Backbone:
+    def build(weights: str | None) -> keras.Model:
+        make = getattr(keras.applications, name)
+        return make(weights=weights, include_top=False, input_shape=(None, None, 3))
+
+    return Backbone(name.lower(), build, preprocessing, block, block_ends)
+
+
+def _resnet_small() -> Backbone:
+    def build(weights: str | None) -> keras.Model:
+        from podium.models.resnet_small import resnet_small
+
+        return resnet_small()
+
+    return Backbone("resnet-small", build, preprocessing="torch", block=r"stem|block\d+[a-z]")
+
+
+BACKBONES: dict[str, Backbone] = {
+    backbone.name: backbone
+    for backbone in (
+        *(_efficientnet(f"b{number}") for number in range(8)),
+        _keras_application("VGG16", "caffe", r"block\d"),
+        _keras_application("ResNet50", "caffe", r"conv1|conv\d_block\d+"),
+        _keras_application("InceptionV3", "tf", r"mixed\d+$", block_ends=True),
+        _keras_application(
+            "InceptionResNetV2",
+            "tf",
+            r"mixed_\d[a-z]$|block\d+_\d+_ac$",
+            block_ends=True,
+        ),
+        _resnet_small(),
+    )
+}

@@ -1,0 +1,95 @@
+"""The whole network: preprocessing, backbone and head, and which of its layers a stage trains."""
+
+from dataclasses import dataclass
+
+import keras
+from keras import layers
+
+from podium.models.backbones import Backbone, get_backbone
+from podium.models.preprocessing import Preprocessing
+from podium.models.pretrained import build_pretrained
+from podium.recipe import Head, Recipe
+
+
+@dataclass(frozen=True)
+class Network:
+    """One set of weights, seen as a whole and as its two parts.
+
+    `model` maps uint8 pictures (batch, height, width, 3) to probabilities (batch, classes);
+    `features` stops at the pooled features (batch, channels); `head` goes on from there.
+    """
+
+    model: keras.Model
+    features: keras.Model
+    head: keras.Model
+    backbone: keras.Model
+    kind: Backbone
+
+    def unfreeze(self, which: str | int, train_batchnorm: bool) -> None:
+        """Make the head and part of the backbone trainable: "head", "half", "all", or n blocks.
+
+        The backbone's BatchNorm stays in inference mode unless `train_batchnorm`: the batches of
+        fine-tuning are too small for its statistics.
+        """
+        blocks = self.kind.blocks(self.backbone)
+        wanted = {"head": 0, "half": (len(blocks) + 1) // 2, "all": len(blocks)}
+        count = which if isinstance(which, int) else wanted[which]
+        self.backbone.trainable = count > 0
+        for number, block in enumerate(blocks):
+            unfrozen = number >= len(blocks) - count
+            for layer in block:
+                batchnorm = isinstance(layer, layers.BatchNormalization)
+                layer.trainable = unfrozen and (train_batchnorm or not batchnorm)
+
+
+def build_network(recipe: Recipe, classes: int, pretrained: bool = True) -> Network:
+    """Build the network of a recipe; its size of picture is left open.
+
+    Args:
+        classes: number of classes.
+        pretrained: False where weights are loaded right after, which spares finding the file.
+
+    Raises:
+        MissingWeights: the recipe's weights are nowhere.
+    """
+    kind = get_backbone(recipe.backbone)
+    backbone = build_pretrained(kind, recipe.weights if pretrained else "none")
+    if recipe.batchnorm_momentum is not None:
+        for layer in backbone.layers:
+            if isinstance(layer, layers.BatchNormalization):
+                layer.momentum = recipe.batchnorm_momentum
+    pictures = keras.Input((None, None, 3), dtype="uint8", name="pictures")
+    maps = backbone(Preprocessing(kind.preprocessing, name="preprocessing")(pictures))
+    pooled = _pool(maps, recipe.head.pooling)  # (batch, channels)
+    features = keras.Model(pictures, pooled, name="features")
+    head = build_head(recipe.head, pooled.shape[-1], classes)
+    model = keras.Model(pictures, head(pooled), name=recipe.backbone)
+    return Network(model, features, head, backbone, kind)
+
+
+def build_head(head: Head, channels: int, classes: int) -> keras.Model:
+    """[Dense relu → BatchNorm → Dropout] for each hidden width, then softmax in float32."""
+    inputs = keras.Input((channels,), name="pooled")
+    x = inputs
+    for number, width in enumerate(head.hidden, start=1):
+        x = layers.Dense(width, activation="relu", name=f"dense_{number}")(x)
+        x = layers.BatchNormalization(name=f"bn_{number}")(x)
+        x = layers.Dropout(head.dropout, name=f"dropout_{number}")(x)
+    if not head.hidden:
+        x = layers.Dropout(head.dropout, name="dropout")(x)
+    x = layers.Dense(classes, name="logits")(x)
+    # float16 cannot hold small probabilities, and the log of them is the loss.
+    outputs = layers.Activation("softmax", dtype="float32", name="probabilities")(x)
+    return keras.Model(inputs, outputs, name="head")
+
+
+def _pool(maps: keras.KerasTensor, pooling: str) -> keras.KerasTensor:
+    if pooling == "average":
+        return layers.GlobalAveragePooling2D(name="pool")(maps)
+    if pooling == "max":
+        return layers.GlobalMaxPooling2D(name="pool")(maps)
+    both = [
+        layers.GlobalAveragePooling2D(name="pool_average")(maps),
+        layers.GlobalMaxPooling2D(name="pool_max")(maps),
+    ]
+    return layers.Concatenate(name="pool")(both)

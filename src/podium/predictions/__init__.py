@@ -1,0 +1,1 @@
+"""Test-time augmentation, the score, and the submission."""

@@ -1,0 +1,92 @@
+"""From the folds' predictions to the run's: out-of-fold and test probabilities, and the score."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from podium.competitions import Competition
+from podium.images.splitting import HELD_OUT
+from podium.predictions.probabilities import average_views, class_prior
+from podium.predictions.score import Score, better, score
+from podium.predictions.views import VIEWS
+from podium.run_folder import RunFolder
+from podium.table import Table
+
+
+@dataclass(frozen=True)
+class Combined:
+    """What a run comes to."""
+
+    folds: list[int]
+    plain: Score
+    averaged: Score  # over all predicted views
+    views: list[str]  # that are used: all of them where they gain, else the plain one
+    score: Score
+    of_folds: int  # that the recipe has
+
+    def __str__(self) -> str:
+        missing = self.of_folds - len(self.folds)
+        return str(self.score) + (
+            f"; {len(self.folds)} of {self.of_folds} folds are trained" if missing else ""
+        )
+
+
+def combine(folder: RunFolder, competition: Competition, table: Table) -> Combined:
+    """Join the finished folds by id, keep the views only where they gain, and write all of it.
+
+    The score is that of the held-out share where the split has one, else of the out-of-fold
+    predictions; whether views gain is always seen on validation pictures.
+    """
+    folds = folder.finished_folds()
+    validation = pd.concat([folder.fold(n).read_predictions("validation") for n in folds])
+    fold_of = table.train["fold"]
+    held_out = fold_of.index[fold_of == HELD_OUT]
+    is_held_out = validation.index.get_level_values("id").isin(held_out)
+    judged = validation[~is_held_out]
+    labels = table.train["label"]
+
+    def of(predictions: pd.DataFrame, views: list[str] | None) -> Score:
+        return score(competition.metric, labels, average_views(predictions, views))
+
+    plain_views = [VIEWS[0].name]
+    all_views = list(validation.index.unique("view"))
+    plain, averaged = of(judged, plain_views), of(judged, all_views)
+    views = all_views if better(competition.metric, averaged, plain) else plain_views
+    scored = validation[is_held_out] if len(held_out) else judged
+    of_folds = fold_of[fold_of >= 0].nunique()
+    combined = Combined(folds, plain, averaged, views, of(scored, views), of_folds)
+
+    folder.write_probabilities("out_of_fold", average_views(validation, views))
+    write_test(folder, competition, table, folds, views)
+    folder.write_score(
+        {
+            "score": combined.score.as_dict(),
+            "scored": "held-out share" if len(held_out) else "out-of-fold",
+            "folds": folds,
+            "views": views,
+            "plain": plain.as_dict(),
+            "averaged_views": averaged.as_dict(),
+            "costs": {n: folder.fold(n).read_cost() for n in folds},
+        }
+    )
+    return combined
+
+
+def write_test(
+    folder: RunFolder,
+    competition: Competition,
+    table: Table,
+    folds: list[int],
+    views: list[str] | None = None,
+) -> pd.DataFrame:
+    """Average the folds' test predictions over views and folds, and write them for the run.
+
+    Pictures that nobody could read get the class prior: a submission needs every id.
+    """
+    predictions = pd.concat([folder.fold(n).read_predictions("test") for n in folds])
+    probabilities = average_views(predictions, views)
+    unread = table.test.index.difference(probabilities.index)
+    prior = class_prior(table.train["label"], unread, competition.classes)
+    probabilities = pd.concat([probabilities, prior]).loc[table.test.index]
+    folder.write_probabilities("test", probabilities)
+    return probabilities

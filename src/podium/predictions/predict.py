@@ -1,0 +1,40 @@
+"""Probabilities of pictures in each view, joined by id and never by position."""
+
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+import pandas as pd
+
+from podium.images.batches import view_batches
+from podium.predictions.views import View
+from podium.training.progress import verbosity
+
+
+def predict_views(
+    model: keras.Model,
+    cache: Sequence[np.ndarray],
+    indices: np.ndarray,
+    ids: pd.Index,
+    classes: Sequence[str],
+    views: Sequence[View],
+    size: int,
+    batch_size: int,
+) -> pd.DataFrame:
+    """Predict pictures of the cache in each view.
+
+    Args:
+        indices: positions of the pictures in the cache; `ids` are their ids, in the same order.
+        size: side of the square that the network sees, pixels.
+
+    Returns:
+        float32 probabilities indexed by id and view, a column per class.
+    """
+    tables = []
+    for view in views:
+        print(f"predicting {len(ids)} pictures, {view.name}:", flush=True)
+        batches = view_batches(cache, indices, size=size, batch_size=batch_size, view=view)
+        probabilities = model.predict(batches, verbose=verbosity())  # (pictures, classes)
+        index = pd.MultiIndex.from_product([ids, [view.name]], names=["id", "view"])
+        tables.append(pd.DataFrame(probabilities, index=index, columns=list(classes)))
+    return pd.concat(tables).astype(np.float32)

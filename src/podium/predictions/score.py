@@ -1,0 +1,89 @@
+"""The score of out-of-fold predictions, and how sure it is."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import bootstrap
+
+from podium.competitions.metrics import Metric
+
+RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class Score:
+    """A metric's value with its 95 % bootstrap interval over pictures."""
+
+    metric: str
+    value: float
+    low: float
+    high: float
+    pictures: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.metric} {self.value:.4f} (95 % interval {self.low:.4f} to {self.high:.4f}, "
+            f"{self.pictures} pictures)"
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def score(metric: Metric, labels: pd.Series, probabilities: pd.DataFrame) -> Score:
+    """Score the pictures that have a label; both are joined by id.
+
+    The interval is the percentile bootstrap over pictures (Efron and Tibshirani 1993, ch. 13).
+
+    Raises:
+        ValueError: a prediction has no label.
+    """
+    labels = labels.reindex(probabilities.index)
+    if labels.isna().any():
+        raise ValueError(f"{int(labels.isna().sum())} predictions have no label to score against")
+    values = metric.per_picture(labels.to_numpy(np.int64), probabilities.to_numpy())
+    return _with_interval(metric.name, values)
+
+
+def better(metric: Metric, first: Score, second: Score) -> bool:
+    """Whether the first score is strictly the better one."""
+    return (first.value > second.value) == metric.higher_is_better and first.value != second.value
+
+
+def _with_interval(name: str, values: np.ndarray) -> Score:
+    if len(values) < 2 or np.ptp(values) == 0:
+        low = high = values.mean()
+    else:
+        interval = bootstrap(
+            (values,),
+            np.mean,
+            n_resamples=RESAMPLES,
+            method="percentile",
+            batch=max(1, 10_000_000 // len(values)),
+            rng=np.random.default_rng(0),
+        ).confidence_interval
+        low, high = interval
+    return Score(name, float(values.mean()), float(low), float(high), len(values))
+
+
+def score_files(submission: Path, truth: Path) -> Score:
+    """The accuracy of a submission of classes against a CSV of the same form with the truth.
+
+    Raises:
+        ValueError: other columns or other ids.
+    """
+    submitted, right = (pd.read_csv(path, dtype=str).dropna() for path in (submission, truth))
+    if list(submitted.columns) != list(right.columns):
+        raise ValueError(
+            f"{submission} has the columns {list(submitted.columns)}, {truth} has "
+            f"{list(right.columns)}: they must be of the same form"
+        )
+    ids, answer = right.columns
+    if sorted(submitted[ids]) != sorted(right[ids]):
+        raise ValueError(f"{submission} and {truth} have other ids: are they of one competition?")
+    joined = submitted.merge(right, on=ids, suffixes=("", " of truth"))
+    hits = (joined[answer] == joined[f"{answer} of truth"]).to_numpy(np.float64)
+    return _with_interval("accuracy", hits)

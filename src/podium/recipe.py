@@ -1,0 +1,215 @@
+"""`Recipe`: every choice of a run, typed and bounded. A run is its recipe and its seed."""
+
+import difflib
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+ImageSize = Annotated[int, Field(ge=16, le=1024)]  # side of the square picture, pixels
+Share = Annotated[float, Field(ge=0, le=1)]
+
+DEFAULT_IMAGE_SIZE = 224
+LARGER = 1.25  # the last default stage trains on pictures this much larger
+
+
+class RecipeError(ValueError):
+    """A recipe that cannot be run: says which key, what came, and what is allowed."""
+
+
+class _Table(BaseModel):
+    """A table of the recipe: unknown keys and wrong types are refused, nothing is converted."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Head(_Table):
+    """What stands on the backbone: pooling → [Dense relu → BatchNorm → Dropout]… → softmax."""
+
+    pooling: Literal["average", "max", "both"] = "average"
+    hidden: list[Annotated[int, Field(ge=1, le=8192)]] = [256]  # width of each Dense layer
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.25
+
+
+class Augmentation(_Table):
+    """What is done at random to training pictures, and to no other."""
+
+    mirror: bool = True
+    crop: Annotated[float, Field(gt=0, le=1)] = 0.8  # smallest share of the area that is kept
+    rotate: Annotated[float, Field(ge=0, le=180)] = 10.0  # degrees, either way
+    light: Share = 0.2  # brightness and contrast, relative
+    colour: Share = 0.1  # hue, saturation and value, relative
+    blur: Share = 0.0  # probability
+    noise: Share = 0.0  # probability
+    erase: Share = 0.0  # probability of a rectangle painted over (arXiv:1708.04896)
+    shift: Annotated[int, Field(ge=0, le=64)] = 0  # pixels, over a reflected border
+
+
+class OneCycle(_Table):
+    """Learning rate and momentum over the steps of a stage (arXiv:1708.07120)."""
+
+    warmup: Share = 0.3  # share of the steps in which the learning rate rises
+    start_divisor: Annotated[float, Field(ge=1)] = 25.0  # first rate = peak / this
+    final_divisor: Annotated[float, Field(ge=1)] = 1e4  # last rate = peak / this
+    shape: Literal["cosine", "linear"] = "cosine"
+    momentum: Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(max_length=2)] = [
+        0.95,
+        0.85,
+    ]  # at the ends and at the peak; an empty list leaves the optimiser's own
+
+    @model_validator(mode="after")
+    def _two_momenta_or_none(self) -> Self:
+        if len(self.momentum) == 1:
+            raise ValueError("needs two values (at the ends, at the peak), or none: []")
+        return self
+
+
+class Stage(_Table):
+    """A part of the training: what learns, for how long, how fast, on what size of picture."""
+
+    unfreeze: Literal["head", "half", "all"] | Annotated[int, Field(ge=1)] = "all"  # n: last blocks
+    epochs: Annotated[int, Field(ge=1, le=1000)]
+    learning_rate: Annotated[float, Field(gt=0, le=10)]  # at the peak of the cycle
+    image_size: ImageSize | None = None  # the recipe's, unless given
+    batch_size: Annotated[int, Field(ge=1, le=4096)] | None = None  # the recipe's, unless given
+
+
+class Recipe(_Table):
+    """All choices of a run. What a recipe.toml leaves out has the value given here."""
+
+    competition: str
+    backbone: str
+    weights: str = "imagenet"  # "imagenet", "noisy-student", "none", or the path of an .h5 file
+    image_size: ImageSize = DEFAULT_IMAGE_SIZE
+    batch_size: Annotated[int, Field(ge=1, le=4096)] = 32
+    seed: Annotated[int, Field(ge=0)] = 0
+
+    folds: Annotated[int, Field(ge=2, le=50)] = 5
+    # Training, validation and, if wanted, held-out share; used in place of folds.
+    shares: Annotated[list[Share], Field(max_length=3)] = []
+    limit: Annotated[int, Field(ge=1)] | None = None  # training pictures at the most
+    broken_pictures: Literal["stop", "skip"] = "stop"
+    memory_share: Share = 0.3  # of the free memory, for decoded pictures
+
+    head: Head = Head()
+    augmentation: Augmentation = Augmentation()
+    stages: Annotated[list[Stage], Field(min_length=1)]
+    cached_views: Annotated[int, Field(ge=0, le=64)] = 4  # see training/features.py; 0: no cache
+
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.0
+    clip_norm: Annotated[float, Field(gt=0)] | None = None
+    clip_value: Annotated[float, Field(gt=0)] | None = None
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    one_cycle: OneCycle = OneCycle()
+    # Epochs of a stage without a better validation loss before the stage ends.
+    patience: Annotated[int, Field(ge=1)] | None = None
+    keep: Literal["best", "last"] = "best"  # which epoch's weights predict
+    train_batchnorm: bool = False  # the backbone's; its statistics suffer from small batches
+    batchnorm_momentum: Annotated[float, Field(ge=0, lt=1)] | None = None
+    mixed_precision: bool = True  # where the device computes faster with it
+    tensorboard: bool = False
+
+    views: Annotated[int, Field(ge=1, le=10)] = 4  # of each picture when predicting
+    time_budget: Annotated[float, Field(gt=0)] | None = None  # minutes, prediction included
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_stages(cls, data: Any) -> Any:
+        """The four stages of the car solution: head, upper half, all, all on larger pictures."""
+        if isinstance(data, dict) and "stages" not in data:
+            size = data.get("image_size", DEFAULT_IMAGE_SIZE)
+            larger = round(size * LARGER) if isinstance(size, int) else None
+            stages = [
+                {"unfreeze": "head", "epochs": 5, "learning_rate": 1e-3},
+                {"unfreeze": "half", "epochs": 5, "learning_rate": 1e-4},
+                {"unfreeze": "all", "epochs": 5, "learning_rate": 1e-5},
+                {"unfreeze": "all", "epochs": 3, "learning_rate": 1e-5, "image_size": larger},
+            ]
+            data = {**data, "stages": stages}
+        return data
+
+    @model_validator(mode="after")
+    def _shares_are_a_whole(self) -> Self:
+        if self.shares and (len(self.shares) < 2 or abs(sum(self.shares) - 1) > 1e-6):
+            raise ValueError(
+                f"shares must be two or three numbers that sum to 1, came {self.shares}"
+            )
+        if self.shares and min(self.shares) == 0:
+            raise ValueError(f"shares must be above 0, came {self.shares}")
+        return self
+
+    @property
+    def final_image_size(self) -> int:
+        """The size that the last stage trains on, and so the one to predict on."""
+        return self.stages[-1].image_size or self.image_size
+
+
+def load_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:
+    """Read a recipe.toml and apply `key=value` overrides; dots reach into tables and lists.
+
+    Raises:
+        RecipeError: the file is no TOML, or a key or value is refused.
+    """
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecipeError(f"{path} cannot be read: {error.strerror or error}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path} is not valid TOML: {error}") from error
+    for override in overrides:
+        _override(data, override)
+    return parse_recipe(data, source=str(path))
+
+
+def parse_recipe(data: dict[str, Any], source: str) -> Recipe:
+    """Check a recipe given as a dictionary; `source` is named in the error.
+
+    Raises:
+        RecipeError: with a line per refused key: what came and what is allowed.
+    """
+    try:
+        return Recipe.model_validate(data)
+    except ValidationError as error:
+        lines = [_explain(details) for details in error.errors()]
+        raise RecipeError(f"{source}: " + "; ".join(lines)) from error
+
+
+def _override(data: dict[str, Any], override: str) -> None:
+    """Apply one `key=value`, e.g. `image_size=224`, `head.dropout=0.5`, `stages.0.epochs=2`."""
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise RecipeError(f"--set {override}: expected key=value, for example image_size=224")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text  # a bare word is a string: --set optimizer=adamw
+    *tables, last = key.strip().split(".")
+    place: Any = data
+    try:
+        for name in tables:
+            place = place[int(name)] if isinstance(place, list) else place.setdefault(name, {})
+        place[int(last) if isinstance(place, list) else last] = value
+    except (IndexError, ValueError, TypeError, AttributeError) as error:
+        raise RecipeError(f"--set {override}: the recipe has no {key} to set") from error
+
+
+def _explain(details: Any) -> str:
+    """One readable clause for one of pydantic's errors."""
+    key = ".".join(str(part) for part in details["loc"])
+    if details["type"] == "extra_forbidden":
+        close = difflib.get_close_matches(str(details["loc"][-1]), _all_keys(), n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        return f"{key}: unknown key{hint}"
+    if details["type"] == "missing":
+        return f"{key}: is missing"
+    message = details["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
+    return f"{key}: came {details['input']!r}, {message}" if key else message
+
+
+def _all_keys() -> list[str]:
+    tables = (Recipe, Head, Augmentation, OneCycle, Stage)
+    return [name for table in tables for name in table.model_fields]

@@ -1,0 +1,125 @@
+"""A run, from an entry's recipe to its submission: the way through, in that order."""
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from podium import places
+from podium.competitions import Competition, get_competition
+from podium.entries import get_entry
+from podium.machine import about_this_run, import_tensorflow_quietly
+from podium.predictions.combine import Combined, combine, write_test
+from podium.recipe import Recipe
+from podium.run_folder import RunError, RunFolder, run_name, write_csv
+from podium.table import Table, prepare_table, read_table
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run ends with."""
+
+    folder: RunFolder
+    combined: Combined
+    submission: Path
+
+
+def train(
+    entry: str,
+    overrides: Iterable[str] = (),
+    folds: Iterable[int] = (),
+    run: str | None = None,
+    fresh: bool = False,
+) -> Outcome:
+    """Train an entry, or go on where a killed run stopped.
+
+    Args:
+        overrides: `key=value` changes to the entry's recipe.
+        folds: which to train; all if none is given.
+        run: name of the run folder; by default the entry's name and the overrides.
+        fresh: begin again where there is a run of that name.
+
+    Raises:
+        ValueError: a user's mistake, with what to do about it.
+    """
+    began = time.monotonic()
+    overrides = list(overrides)
+    recipe = get_entry(entry).recipe(overrides)
+    competition = get_competition(recipe.competition)
+    chosen = _chosen_folds(recipe, folds)
+    folder = RunFolder(places.runs() / (run or run_name(entry, overrides)))
+    folder.begin(recipe, {"entry": entry, **about_this_run()}, fresh)
+    table = prepare_table(competition, recipe, folder)
+
+    to_train = [fold for fold in chosen if not folder.fold(fold).finished]
+    if to_train:
+        import_tensorflow_quietly()
+        from podium.fold_run import FoldRun  # imports TensorFlow, which takes seconds
+
+        fold_run = FoldRun(competition, recipe, folder, table)
+        for number, fold in enumerate(to_train, start=1):
+            print(f"\nfold {fold} ({number} of {len(to_train)})", flush=True)
+            fold_run.train(fold, _deadline(recipe, began, number / len(to_train)))
+            fold_run.predict(fold, recipe.views)
+
+    combined = combine(folder, competition, table)
+    return Outcome(folder, combined, _write_submission(folder, competition, table))
+
+
+def predict(run: str, views: int | None = None) -> tuple[RunFolder, Path]:
+    """Predict the test pictures of a trained run again, and write its submission.
+
+    Args:
+        run: name or path of the run folder.
+        views: how many of `VIEWS`, all of which are averaged; by default those of the recipe.
+    """
+    folder = find_run(run)
+    recipe = folder.read_recipe()
+    competition = get_competition(recipe.competition)
+    table = read_table(competition, folder)
+    folds = folder.finished_folds()
+    if not folds:
+        raise RunError(f"{folder.path} has no trained fold yet: train it to its end first")
+    import_tensorflow_quietly()
+    from podium.fold_run import FoldRun
+
+    fold_run = FoldRun(competition, recipe, folder, table)
+    for number, fold in enumerate(folds, start=1):
+        print(f"\nfold {fold} ({number} of {len(folds)})", flush=True)
+        fold_run.predict_test(fold, views or recipe.views)
+    write_test(folder, competition, table, folds)
+    return folder, _write_submission(folder, competition, table)
+
+
+def find_run(run: str) -> RunFolder:
+    """The run of that name or path.
+
+    Raises:
+        RunError: there is none.
+    """
+    for path in (Path(run), places.runs() / run):
+        if RunFolder(path).exists:
+            return RunFolder(path.resolve())
+    known = sorted(path.parent.name for path in places.runs().glob("*/run.json"))
+    raise RunError(f"no run {run!r}; in {places.runs()} there are: {', '.join(known) or 'none'}")
+
+
+def _chosen_folds(recipe: Recipe, folds: Iterable[int]) -> list[int]:
+    there_are = [0] if recipe.shares else list(range(recipe.folds))
+    chosen = sorted(set(folds)) or there_are
+    wrong = [fold for fold in chosen if fold not in there_are]
+    if wrong:
+        raise ValueError(f"fold {wrong[0]}: this recipe has the folds 0 to {there_are[-1]}")
+    return chosen
+
+
+def _deadline(recipe: Recipe, began: float, share: float) -> float | None:
+    """When the fold must be predicted that ends this share of the time budget."""
+    return began + recipe.time_budget * 60 * share if recipe.time_budget else None
+
+
+def _write_submission(folder: RunFolder, competition: Competition, table: Table) -> Path:
+    probabilities = folder.read_probabilities("test")
+    path = places.submissions() / f"{folder.name}.csv"
+    write_csv(path, competition.validated_submission(probabilities, table.test.index), index=False)
+    return path

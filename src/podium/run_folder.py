@@ -1,0 +1,234 @@
+"""A run's files: the one place that knows their names and formats, and writes them whole."""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from podium.recipe import Recipe, RecipeError, parse_recipe
+
+MAX_NAME = 100  # characters of a run's name
+
+Row = dict[str, Any]  # of a history: stage, epoch, losses, …
+
+
+class RunError(ValueError):
+    """A run folder that is not what the command needs."""
+
+
+def run_name(entry: str, overrides: Iterable[str]) -> str:
+    """The name of a run: that of the entry and what was changed in its recipe."""
+    changes = [re.sub(r"[^\w.]+", "-", override).strip("-") for override in overrides]
+    name = "-".join([entry, *changes])
+    if len(name) <= MAX_NAME:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return f"{name[:MAX_NAME]}-{digest}"
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Give a temporary path to write to; it takes the name `path` only once it is complete."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The ending stays, because Keras and pandas choose the format by it.
+    part = path.with_name(f".part-{os.getpid()}-{path.name}")
+    try:
+        yield part
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, data: dict[str, Any]) -> None:
+    with whole(path) as part:
+        part.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Raises RunError where there is no such file or it is no JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise RunError(f"{path} is missing: is {path.parent} the folder of a run?") from error
+    except ValueError as error:
+        raise RunError(f"{path} is not valid JSON: {error}") from error
+
+
+def write_csv(path: Path, table: pd.DataFrame, index: bool = True) -> None:
+    """Write a table; float32 keep every bit (nine digits)."""
+    with whole(path) as part:
+        table.to_csv(part, index=index, float_format="%.9g", lineterminator="\n")
+
+
+@dataclass(frozen=True)
+class FoldFolder:
+    """The files of one fold: best weights, resumable state, history, predictions."""
+
+    path: Path
+
+    @property
+    def weights(self) -> Path:
+        return self.path / "best.weights.h5"
+
+    @property
+    def finished(self) -> bool:
+        """Whether the test predictions, which are written last, are there."""
+        return (self.path / "test.csv").is_file()
+
+    def write_weights(self, model: Any) -> None:
+        """Write the weights of a Keras model as the fold's best."""
+        with whole(self.weights) as part:
+            model.save_weights(part)
+
+    def write_state(self, progress: dict[str, Any], arrays: list[np.ndarray]) -> None:
+        """Write what a killed training needs to go on: one file, so that it is never half new."""
+        with whole(self.path / "state.npz") as part:
+            named = {f"array_{number}": array for number, array in enumerate(arrays)}
+            np.savez(part, progress=np.array(json.dumps(progress)), **named)
+
+    def read_progress(self) -> dict[str, Any] | None:
+        """How far the training came, or None before its first epoch."""
+        path = self.path / "state.npz"
+        if not path.is_file():
+            return None
+        with np.load(path, allow_pickle=False) as state:
+            return json.loads(str(state["progress"]))
+
+    def read_arrays(self) -> list[np.ndarray]:
+        """The values of the variables that were written with the progress."""
+        with np.load(self.path / "state.npz", allow_pickle=False) as state:
+            return [state[f"array_{number}"] for number in range(len(state.files) - 1)]
+
+    def delete_state(self) -> None:
+        """Forget the resumable state, by far the largest file, once nothing will resume."""
+        (self.path / "state.npz").unlink(missing_ok=True)
+
+    def write_history(self, rows: list[Row]) -> None:
+        write_csv(self.path / "history.csv", pd.DataFrame(rows), index=False)
+
+    def read_history(self) -> pd.DataFrame:
+        return pd.read_csv(self.path / "history.csv")
+
+    def write_cost(self, cost: dict[str, Any]) -> None:
+        """Write seconds and peak memory of the fold."""
+        write_json(self.path / "cost.json", cost)
+
+    def read_cost(self) -> dict[str, Any]:
+        return read_json(self.path / "cost.json")
+
+    def write_predictions(self, name: str, predictions: pd.DataFrame) -> None:
+        """Write `name` (validation or test): by id and view, a column per class."""
+        write_csv(self.path / f"{name}.csv", predictions)
+
+    def read_predictions(self, name: str) -> pd.DataFrame:
+        path = self.path / f"{name}.csv"
+        table = pd.read_csv(path, dtype={"id": str, "view": str}, keep_default_na=False)
+        return table.set_index(["id", "view"]).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """weights/<run>/: the recipe as run, the split, a folder per fold, the score."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def exists(self) -> bool:
+        return (self.path / "run.json").is_file()
+
+    def fold(self, number: int) -> FoldFolder:
+        return FoldFolder(self.path / f"fold-{number}")
+
+    def finished_folds(self) -> list[int]:
+        numbers = sorted(int(place.name[5:]) for place in self.path.glob("fold-*"))
+        return [number for number in numbers if self.fold(number).finished]
+
+    def begin(self, recipe: Recipe, about: dict[str, Any], fresh: bool) -> None:
+        """Make the folder of a new run, or make sure that this recipe may go on with the old one.
+
+        Args:
+            about: what else tells the run: entry, versions, commit, machine.
+            fresh: begin again where there is a run.
+
+        Raises:
+            RunError: the folder's run has another recipe. Nothing is overwritten.
+        """
+        if self.exists and fresh:
+            shutil.rmtree(self.path)
+        if not self.exists:
+            write_json(self.path / "run.json", {"recipe": recipe.model_dump(), **about})
+            return
+        before, now = self.read_recipe().model_dump(), recipe.model_dump()
+        changed = [key for key in now if before[key] != now[key]]
+        if changed:
+            key = changed[0]
+            raise RunError(
+                f"{self.path} is a run of another recipe: {key} was {before[key]!r}, is now "
+                f"{now[key]!r}"
+                + (f" (and {len(changed) - 1} more keys)" * (len(changed) > 1))
+                + "; train under another name with --run NAME, or begin again with --fresh"
+            )
+
+    def read_run(self) -> dict[str, Any]:
+        return read_json(self.path / "run.json")
+
+    def read_recipe(self) -> Recipe:
+        """The recipe as run.
+
+        Raises:
+            RunError: it is missing, or of an older Podium whose keys no longer exist.
+        """
+        run = self.read_run()
+        try:
+            return parse_recipe(run.get("recipe", {}), source=str(self.path / "run.json"))
+        except RecipeError as error:
+            version = run.get("versions", {}).get("podium", "another version")
+            raise RunError(
+                f"{error}. This run was written by Podium {version}, nothing of it was changed; "
+                "use that version, or train again under another name with --run NAME"
+            ) from error
+
+    def write_pictures(self, table: pd.DataFrame) -> None:
+        """Write the table of training and test pictures with labels, folds and problems."""
+        write_csv(self.path / "pictures.csv", table)
+
+    def read_pictures(self) -> pd.DataFrame | None:
+        path = self.path / "pictures.csv"
+        if not path.is_file():
+            return None
+        text = {"id": str, "path": str, "problem": str, "part": str}
+        table = pd.read_csv(path, dtype=text, keep_default_na=False, na_values={"label": [""]})
+        return table.set_index("id")
+
+    def write_probabilities(self, name: str, probabilities: pd.DataFrame) -> None:
+        """Write `name` (out_of_fold or test): float32 by id, a column per class."""
+        write_csv(self.path / f"{name}.csv", probabilities)
+
+    def read_probabilities(self, name: str) -> pd.DataFrame:
+        path = self.path / f"{name}.csv"
+        if not path.is_file():
+            raise RunError(f"{path} is missing: train the run to its end first")
+        table = pd.read_csv(path, dtype={"id": str}, keep_default_na=False).set_index("id")
+        return table.astype(np.float32)
+
+    def write_score(self, score: dict[str, Any]) -> None:
+        write_json(self.path / "score.json", score)
+
+    def read_score(self) -> dict[str, Any]:
+        return read_json(self.path / "score.json")

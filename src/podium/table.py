@@ -1,0 +1,108 @@
+"""The table of a run: its pictures, checked once, split once, stored, and checked again."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from podium.competitions import Competition
+from podium.images.checking import check_pictures
+from podium.images.duplicates import near_duplicate_groups
+from podium.images.splitting import check_split, limit_pictures, split_folds, split_shares
+from podium.recipe import Recipe
+from podium.run_folder import RunError, RunFolder
+
+NAMED = 5  # broken files in a message
+
+
+class BrokenPictures(ValueError):
+    """Pictures that cannot be read, in a run that is to stop for them."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """The readable training pictures, and all test pictures, by id."""
+
+    train: pd.DataFrame  # path, label, group, fold
+    test: pd.DataFrame  # path, problem ("" where it can be read)
+
+    @property
+    def readable_test(self) -> pd.DataFrame:
+        return self.test[self.test["problem"] == ""]
+
+
+def prepare_table(competition: Competition, recipe: Recipe, folder: RunFolder) -> Table:
+    """The table of a run: made at its first start, read from its folder at any later one.
+
+    Raises:
+        BrokenPictures: some cannot be read and the recipe says "stop".
+        RunError: the pictures are others than at the first start.
+        LeakingSplit: a stored split has near-identical pictures on both sides.
+    """
+    if folder.read_pictures() is None:
+        train, test = competition.read_training(), competition.read_test()
+        if recipe.limit is not None:
+            train = train.loc[limit_pictures(train["label"], recipe.limit, recipe.seed)]
+        checked = check_pictures(pd.concat([train["path"], test["path"]]).reset_index(drop=True))
+        _report_broken(checked, recipe)
+        train = _split(train, checked.iloc[: len(train)].set_axis(train.index), recipe)
+        test = test.assign(problem=checked["problem"].iloc[len(train) :].to_numpy())
+        table = pd.concat({"train": train, "test": test}, names=["part", "id"])
+        folder.write_pictures(table.drop(columns="path"))  # which another machine has elsewhere
+    return read_table(competition, folder)
+
+
+def read_table(competition: Competition, folder: RunFolder) -> Table:
+    """The stored table, its paths looked up anew, its split checked.
+
+    Raises:
+        RunError: the pictures are others than when the run began.
+        LeakingSplit: the stored split has near-identical pictures on both sides.
+    """
+    stored = folder.read_pictures()
+    if stored is None:
+        raise RunError(f"{folder.path} has no table of pictures yet: train it first")
+    train = stored[stored["part"] == "train"].drop(columns=["part", "problem"])
+    test = stored.loc[stored["part"] == "test", ["problem"]]
+    found, found_test = competition.read_training(), competition.read_test()
+    gone = train.index.difference(found.index)
+    same_labels = gone.empty and train["label"].astype(int).equals(found.loc[train.index, "label"])
+    if not same_labels or not test.index.equals(found_test.index):
+        raise RunError(
+            f"the pictures in {competition.folder()} are not those that {folder.path} began with "
+            f"({len(gone)} training pictures are gone); train under another name with --run NAME, "
+            "or again from the start with --fresh"
+        )
+    train = train.astype({"label": int, "group": int, "fold": int})
+    train.insert(0, "path", found.loc[train.index, "path"])
+    test = test.assign(path=found_test["path"])
+    check_split(train)
+    return Table(train, test)
+
+
+def _split(train: pd.DataFrame, checked: pd.DataFrame, recipe: Recipe) -> pd.DataFrame:
+    """Drop what cannot be read, group near-copies, and give each picture its fold."""
+    readable = checked["problem"] == ""
+    train = train[readable]
+    train = train.assign(group=near_duplicate_groups(checked[readable]))
+    doubled = len(train) - train["group"].nunique()
+    if doubled:
+        print(f"{doubled} training pictures are near-copies of others: they stay in one fold")
+    if recipe.shares:
+        fold = split_shares(train["label"], train["group"], recipe.shares, recipe.seed)
+    else:
+        fold = split_folds(train["label"], train["group"], recipe.folds, recipe.seed)
+    return train.assign(fold=fold, problem="")
+
+
+def _report_broken(checked: pd.DataFrame, recipe: Recipe) -> None:
+    broken = checked.loc[checked["problem"] != "", "problem"]
+    if broken.empty:
+        return
+    named = "; ".join(broken[:NAMED]) + ("; …" if len(broken) > NAMED else "")
+    message = f"{len(broken)} of {len(checked)} pictures cannot be read: {named}"
+    if recipe.broken_pictures == "stop":
+        raise BrokenPictures(
+            f"{message}. Mend them, or go on without them: --set broken_pictures=skip "
+            "(test pictures then get the class prior)"
+        )
+    print(f"warning: {message}. Training goes on without them; test pictures get the class prior")

@@ -1,0 +1,1 @@
+"""One-cycle, stages, callbacks, devices: how a network is fitted."""

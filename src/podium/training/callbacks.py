@@ -1,0 +1,111 @@
+"""What watches a training: keeping its state and best weights, and stopping it in time."""
+
+import time
+
+import keras
+import numpy as np
+
+from podium.run_folder import FoldFolder, Row
+from podium.training.state import TrainingState
+
+
+class KeepState(keras.callbacks.Callback):
+    """After each epoch, in this order: best weights, history, resumable state.
+
+    Keras' own callbacks for these write in place and apart from each other, so that a kill can
+    leave half a file, or a row of history twice. Here the state is the last thing written and
+    holds the history: what was written after it is written again in the same way.
+
+    Args:
+        state: read to know what is best so far, and added to.
+        whole_model: the network whose weights are kept, also while only its head is trained.
+        keep: "best" keeps the epoch with the lowest validation loss, "last" each one.
+        patience: epochs without a better validation loss before the stage ends; None: never.
+    """
+
+    def __init__(
+        self,
+        state: TrainingState,
+        whole_model: keras.Model,
+        folder: FoldFolder,
+        keep: str,
+        patience: int | None,
+    ):
+        super().__init__()
+        self.state, self.whole_model, self.folder = state, whole_model, folder
+        self.keep, self.patience = keep, patience
+        self.diverged = False
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._began = time.monotonic()
+
+    def on_epoch_end(self, epoch, logs=None):
+        row: Row = {"stage": self.state.stage, "epoch": epoch, **(logs or {})}
+        row["learning_rate"] = float(self.model.optimizer.learning_rate)
+        row["seconds"] = round(time.monotonic() - self._began, 3)
+        if not np.isfinite(row["loss"]):
+            self.diverged = True  # the last good epoch stays what it is
+            return
+        self.state.add(row)
+        if self.keep == "last" or self.state.best is row:
+            self.folder.write_weights(self.whole_model)
+        self.folder.write_history(self.state.history)
+        self.state.write(self.folder, self.whole_model, self.model.optimizer)
+        if self.patience is not None and self.state.epochs_since_best() >= self.patience:
+            print(f"no better validation loss in {self.patience} epochs: the stage ends here")
+            self.model.stop_training = True
+
+
+class TimeBudget(keras.callbacks.Callback):
+    """Ends the training of a fold in time to still predict.
+
+    Args:
+        deadline: `time.monotonic()` at which the fold must be predicted; None: no limit.
+        pictures: how many are to be predicted after the training, each view counted.
+        size: side of those pictures, pixels.
+    """
+
+    MARGIN = 1.2  # of the predicted time, because machines are shared
+    WRITING = 20.0  # seconds
+
+    def __init__(self, deadline: float | None, pictures: int, size: int):
+        super().__init__()
+        self.deadline, self.pictures, self.size = deadline, pictures, size
+        self.seconds_per_pixel: float | None = None  # of prediction, as measured
+        self.validation_pictures = 0
+        self.exhausted = False
+
+    def measure(self, seconds: float, pictures: int, size: int) -> None:
+        """Take note of how long it took to predict so many pictures of this side."""
+        self.seconds_per_pixel = seconds / max(pictures * size**2, 1)
+
+    def watch(self, size: int, batch_size: int, validation_pictures: int) -> "TimeBudget":
+        """Tell what the coming stage trains on; returns itself, to be given to `fit`."""
+        self._stage_size, self._batch_size = size, batch_size
+        self.validation_pictures = validation_pictures
+        return self
+
+    def reserve(self) -> float:
+        """Seconds that validating once more, predicting and writing will take."""
+        pixels = self.pictures * self.size**2 + self.validation_pictures * self._stage_size**2
+        return (self.seconds_per_pixel or 0.0) * pixels * self.MARGIN + self.WRITING
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self._began = time.monotonic()
+
+    def on_train_batch_end(self, batch, logs=None):
+        now = time.monotonic()
+        if self.seconds_per_pixel is None and batch > 0:  # the first batch also traces
+            self.measure(now - self._began, self._batch_size, self._stage_size)
+        if self.deadline is not None and now + self.reserve() > self.deadline:
+            self.exhausted = True
+            self.model.stop_training = True
+
+    def on_test_begin(self, logs=None):
+        self._test_began = time.monotonic()
+
+    def on_test_end(self, logs=None):
+        # A head on cached features validates in no time: that says nothing about prediction.
+        if len(self.model.inputs[0].shape) == 4:
+            seconds = time.monotonic() - self._test_began
+            self.measure(seconds, self.validation_pictures, self._stage_size)

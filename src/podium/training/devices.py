@@ -1,0 +1,43 @@
+"""What the machine computes with: the distribution strategy and the precision for it."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+
+import keras
+import tensorflow as tf
+
+
+class Devices:
+    """The GPUs of this machine, or its CPU.
+
+    Args:
+        names: devices to use, e.g. ("CPU:0", "CPU:1"); all GPUs if not given.
+    """
+
+    def __init__(self, names: Sequence[str] | None = None):
+        self.gpus = tf.config.list_physical_devices("GPU")
+        several = list(names or [f"GPU:{number}" for number in range(len(self.gpus))])
+        # MirroredStrategy keeps a copy of the network on each and averages their gradients.
+        self.strategy = tf.distribute.MirroredStrategy(several) if len(several) > 1 else None
+
+    def scope(self) -> AbstractContextManager:
+        """Networks and optimisers are made inside this."""
+        return (self.strategy or tf.distribute.get_strategy()).scope()
+
+    @property
+    def jit_compile(self) -> bool | str:
+        """XLA makes EfficientNet several times slower on a CPU."""
+        return "auto" if self.gpus else False
+
+    def set_precision(self, mixed: bool) -> str:
+        """Compute in float16 where that is faster: GPUs with tensor cores. Returns the policy."""
+        details = [tf.config.experimental.get_device_details(gpu) for gpu in self.gpus]
+        tensor_cores = all(detail.get("compute_capability", (0, 0)) >= (7, 0) for detail in details)
+        policy = "mixed_float16" if mixed and self.gpus and tensor_cores else "float32"
+        keras.mixed_precision.set_global_policy(policy)
+        return policy
+
+    def __str__(self) -> str:
+        if self.gpus:
+            return f"{len(self.gpus)} GPU" + ("s" if len(self.gpus) > 1 else "")
+        return "CPU"
