@@ -33,10 +33,7 @@ def train(
     from podium.run import train
 
     overrides = [*(override or []), *([f"limit={limit}"] if limit is not None else [])]
-    outcome = train(entry, overrides, fold or [], run, fresh)
-    print(f"\nrun         {outcome.folder.path}")
-    print(f"score       {outcome.combined}")
-    print(f"submission  {outcome.submission}")
+    print(f"\n{train(entry, overrides, fold or [], run, fresh)}")
 
 
 @app.command()

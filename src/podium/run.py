@@ -23,6 +23,13 @@ class Outcome:
     combined: Combined
     submission: Path
 
+    def __str__(self) -> str:
+        return (
+            f"run         {self.folder.path}\n"
+            f"score       {self.combined}\n"
+            f"submission  {self.submission}"
+        )
+
 
 def train(
     entry: str,

@@ -21,7 +21,7 @@ from podium.competitions.sample_vehicles import VEHICLES, build_vehicle
 __all__ = ["VEHICLES", "draw_sample"]
 
 Canvas = np.ndarray  # uint8 (height, width, 3), RGB; its points are counted in canvas heights
-Colour = tuple[float, float, float]
+Colour = np.ndarray  # float32 (3,), 0 to 255
 Range = tuple[float, float]
 Rng = np.random.Generator
 
@@ -115,16 +115,15 @@ def _write_csv(path: Path, rows: Iterable[tuple[str, int]]) -> None:
 def _colour(
     rng: Rng, hue: Range = (0, 1), saturation: Range = (0, 1), value: Range = (0.2, 1)
 ) -> Colour:
-    red, green, blue = colorsys.hsv_to_rgb(
-        rng.uniform(*hue) % 1, rng.uniform(*saturation), rng.uniform(*value)
-    )
-    return 255 * red, 255 * green, 255 * blue
+    """A colour drawn evenly from these ranges, each a fraction of the whole scale."""
+    hsv = rng.uniform(*hue) % 1, rng.uniform(*saturation), rng.uniform(*value)
+    return 255 * np.array(colorsys.hsv_to_rgb(*hsv), np.float32)
 
 
 def _fill(canvas: Canvas, outline: np.ndarray, colour: Colour | float) -> None:
     """Fill one outline, float (points, 2), with smooth edges."""
     fixed_point = np.round(outline * canvas.shape[0] * 16).astype(np.int32)
-    cv2.fillPoly(canvas, [fixed_point], colour, cv2.LINE_AA, shift=4)
+    cv2.fillPoly(canvas, [fixed_point], np.atleast_1d(colour).tolist(), cv2.LINE_AA, shift=4)
 
 
 def _rectangle(left: float, top: float, right: float, bottom: float) -> np.ndarray:
@@ -141,7 +140,7 @@ def _darken(canvas: Canvas, outline: np.ndarray, amount: float, softness: float)
     mask = np.zeros(canvas.shape[:2], np.uint8)
     _fill(mask, outline, 255)
     mask = cv2.GaussianBlur(mask, (0, 0), softness * canvas.shape[0])
-    canvas[:] = canvas * (1 - amount / 255 * mask[..., None])
+    canvas[:] = canvas * (1 - np.float32(amount / 255) * mask[..., None])
 
 
 def _aspect(canvas: Canvas) -> float:
@@ -160,8 +159,8 @@ def _ramp(canvas: Canvas, angle: float) -> np.ndarray:
 
 
 def _draw_sky(canvas: Canvas, rng: Rng) -> None:
-    high = np.array(_colour(rng, (0.5, 0.65), (0.05, 0.7), (0.4, 1)))
-    low = np.array(_colour(rng, (0, 1), (0, 0.35), (0.6, 1)))
+    high = _colour(rng, (0.5, 0.65), (0.05, 0.7), (0.4, 1))
+    low = _colour(rng, (0, 1), (0, 0.35), (0.6, 1))
     canvas[:] = high + (low - high) * _ramp(canvas, np.pi / 2)
 
 
@@ -173,7 +172,11 @@ def _draw_road(canvas: Canvas, rng: Rng, top: float) -> None:
     if rng.random() < 0.5:
         line, dash = rng.uniform(top, 1), rng.uniform(0.1, 0.3)
         for left in np.arange(-rng.uniform(0, dash), aspect, 2 * dash):
-            _fill(canvas, _rectangle(left, line, left + dash, line + 0.015), (225, 225, 215))
+            _fill(
+                canvas,
+                _rectangle(left, line, left + dash, line + 0.015),
+                _colour(rng, value=(0.9, 1), saturation=(0, 0.1)),
+            )
 
 
 def _countryside(canvas: Canvas, rng: Rng) -> None:
@@ -209,20 +212,20 @@ def _town(canvas: Canvas, rng: Rng) -> None:
 
 def _wall(canvas: Canvas, rng: Rng) -> None:
     """Bricks, planks or panels, by their width and height."""
-    stone, joint = np.array(_colour(rng, saturation=(0, 0.7))), _colour(rng, saturation=(0, 0.3))
-    canvas[:] = np.array(joint)
+    stone, joint = _colour(rng, saturation=(0, 0.7)), _colour(rng, saturation=(0, 0.3))
+    canvas[:] = joint
     width, height = rng.uniform(0.06, 0.6), rng.uniform(0.04, 0.25)
     gap, uneven = rng.uniform(0.004, 0.015), rng.uniform(0, 0.15)
     for row, y in enumerate(np.arange(0, 1, height)):
         for x in np.arange(-width * (row % 2) / 2, _aspect(canvas), width):
             shade = np.clip(stone * rng.uniform(1 - uneven, 1 + uneven), 0, 255)
-            _fill(canvas, _rectangle(x, y, x + width - gap, y + height - gap), tuple(shade))
+            _fill(canvas, _rectangle(x, y, x + width - gap, y + height - gap), shade)
     if rng.random() < 0.8:
         _draw_road(canvas, rng, rng.uniform(0.55, 0.85))
 
 
 def _clutter(canvas: Canvas, rng: Rng) -> None:
-    start, end = (np.array(_colour(rng, saturation=(0, 0.6))) for _ in range(2))
+    start, end = (_colour(rng, saturation=(0, 0.6)) for _ in range(2))
     canvas[:] = start + (end - start) * _ramp(canvas, rng.uniform(0, 2 * np.pi))
     for _ in range(rng.integers(0, 25)):
         centre = rng.uniform((0, 0), (_aspect(canvas), 1))
@@ -240,14 +243,14 @@ def _texture(canvas: Canvas, rng: Rng) -> None:
         weight = roughness**octave
         noise += weight * cv2.resize(grid, (width, height), interpolation=cv2.INTER_LINEAR)
         total += weight
-    start, end = (np.array(_colour(rng, saturation=(0, 0.6))) for _ in range(2))
+    start, end = (_colour(rng, saturation=(0, 0.6)) for _ in range(2))
     canvas[:] = start + (end - start) * (noise / total)[..., None]
 
 
 def _recede(canvas: Canvas, rng: Rng) -> None:
-    """Set the scene back behind the vehicle, which is what the lens is focused on: blur and haze."""
+    """Set the scene back behind the vehicle, on which the lens is focused."""
     blurred = cv2.GaussianBlur(canvas, (0, 0), rng.uniform(0.002, 0.02) * canvas.shape[0])
-    haze = np.array(_colour(rng, saturation=(0, 0.15), value=(0.75, 1)), np.float32)
+    haze = _colour(rng, saturation=(0, 0.15), value=(0.75, 1))
     thickness = np.float32(rng.uniform(0.45, 0.75))
     canvas[:] = blurred + (haze - blurred) * thickness
 
@@ -268,7 +271,7 @@ def _draw_vehicle(canvas: Canvas, kind: str, rng: Rng) -> tuple[float, float, fl
     # Every kind covers about as much of the picture: neither size nor amount of colour betrays it.
     scale = rng.uniform(0.64, 0.78) / np.sqrt(np.prod(high - low))
     scale = min(scale, 1.25 / (high - low)[0])
-    turn, shear = np.radians(rng.uniform(-7, 7)), rng.uniform(-0.1, 0.1)
+    turn, shear = np.radians(rng.uniform(-6, 6)), rng.uniform(-0.1, 0.1)
     mirror = rng.choice([-1, 1])
     cosine, sine = np.cos(turn), np.sin(turn)
     matrix = np.array([(cosine, -sine), (sine, cosine)]) @ np.array([(1, shear), (0, 1)])
@@ -284,13 +287,12 @@ def _draw_vehicle(canvas: Canvas, kind: str, rng: Rng) -> tuple[float, float, fl
     length = high[0]
     _darken(canvas, place(_ellipse(length / 2, 0, length, 4)), rng.uniform(0.3, 0.8), 0.012)
     paints = _paints(rng)
-    layer, mask = canvas.copy(), np.zeros(canvas.shape[:2], np.uint8)
+    mask = np.zeros(canvas.shape[:2], np.uint8)
     for part in parts:
-        _fill(layer, place(part.outline), paints[part.paint])
+        _fill(canvas, place(part.outline), paints[part.paint])
         _fill(mask, place(part.outline), 255)
-    shine = 1 + rng.uniform(0, 0.35) * (0.5 - _ramp(canvas, np.pi / 2 - turn)) * 2
-    shone = np.clip(layer * shine, 0, 255)
-    canvas[:] = layer + (shone - layer) * (mask[..., None] / 255)
+    shine = rng.uniform(0, 0.7) * (0.5 - _ramp(canvas, np.pi / 2 - turn))  # light from above
+    canvas[:] = np.clip(canvas * (1 + shine * (mask[..., None] / np.float32(255))), 0, 255)
     return centre_x - half_width, centre_x + half_width, centre_y + half_height
 
 
@@ -313,9 +315,9 @@ def _paints(rng: Rng) -> dict[str, Colour]:
 
 def _draw_pole(canvas: Canvas, rng: Rng, x: float, ground: float) -> None:
     width, bottom = rng.uniform(0.015, 0.05), ground + rng.uniform(0, 0.1)
-    colour = np.array(_colour(rng, saturation=(0, 0.4)))
-    _fill(canvas, _rectangle(x - width, 0, x + width, bottom), tuple(0.7 * colour))
-    _fill(canvas, _rectangle(x - width, 0, x + width / 4, bottom), tuple(colour))
+    colour = _colour(rng, saturation=(0, 0.4))
+    _fill(canvas, _rectangle(x - width, 0, x + width, bottom), 0.7 * colour)
+    _fill(canvas, _rectangle(x - width, 0, x + width / 4, bottom), colour)
 
 
 def _draw_tree(canvas: Canvas, rng: Rng, x: float, ground: float) -> None:
@@ -366,7 +368,7 @@ _OCCLUDERS: tuple[Callable[[Canvas, Rng, float, float], None], ...] = (
 
 def _cast_shadow(canvas: Canvas, rng: Rng) -> None:
     """Now and then, the shadow of something outside the picture."""
-    if rng.random() < 0.35:
+    if rng.random() < 0.25:
         x, width, slant = rng.uniform((0, 0.1, -0.5), (_aspect(canvas), 0.6, 0.5))
         band = np.array([(x, 0), (x + width, 0), (x + width + slant, 1), (x + slant, 1)])
         _darken(canvas, band, rng.uniform(0.2, 0.55), 0.015)
@@ -376,7 +378,7 @@ def _photograph(picture: np.ndarray, rng: Rng) -> np.ndarray:
     """Brightness, tint and a gradient of light; then blur, then the sensor's noise."""
     light = rng.uniform(0.75, 1.1) * rng.uniform(0.92, 1.08, size=3)
     slope = rng.uniform(0, 0.5) * (_ramp(picture, rng.uniform(0, 2 * np.pi)) - 0.5)
-    seen = (picture * light * (1 + slope)).astype(np.float32)
+    seen = picture * light.astype(np.float32) * (1 + slope)
     seen = cv2.GaussianBlur(seen, (0, 0), rng.uniform(0.2, 1.0))
-    seen += rng.uniform(1, 8) * rng.standard_normal(seen.shape, dtype=np.float32)
+    seen += rng.uniform(1, 6) * rng.standard_normal(seen.shape, dtype=np.float32)
     return np.clip(seen, 0, 255).round().astype(np.uint8)

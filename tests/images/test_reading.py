@@ -1,0 +1,208 @@
+"""Reading: every way of storing a picture comes out as uint8 RGB, and no half picture does."""
+
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from podium.images.reading import UnreadablePicture, read_picture, resize
+
+RED = (200, 30, 40)
+
+
+def save(path: Path, image: Image.Image, **options: object) -> Path:
+    image.save(path, **options)
+    return path
+
+
+@pytest.fixture
+def two_colours() -> Image.Image:
+    """Left half red, right half blue, 40 wide and 20 high."""
+    picture = np.zeros((20, 40, 3), dtype=np.uint8)
+    picture[:, :20] = RED
+    picture[:, 20:] = (10, 20, 220)
+    return Image.fromarray(picture)
+
+
+def assert_picture(picture: np.ndarray, height: int, width: int) -> None:
+    assert picture.dtype == np.uint8
+    assert picture.shape == (height, width, 3)
+
+
+@pytest.mark.parametrize("suffix", ["png", "webp", "bmp", "tiff", "gif"])
+def test_colours_keep_their_place_and_order(
+    tmp_path: Path, two_colours: Image.Image, suffix: str
+) -> None:
+    options = {"lossless": True} if suffix == "webp" else {}
+    picture = read_picture(save(tmp_path / f"a.{suffix}", two_colours, **options))
+    assert_picture(picture, 20, 40)
+    np.testing.assert_array_equal(picture[10, 5], RED)
+    np.testing.assert_array_equal(picture[10, 35], (10, 20, 220))
+
+
+def test_jpeg_is_close(tmp_path: Path, two_colours: Image.Image) -> None:
+    picture = read_picture(save(tmp_path / "a.jpg", two_colours, quality=95))
+    assert_picture(picture, 20, 40)
+    np.testing.assert_allclose(picture[10, 5], RED, atol=6)
+
+
+def test_cmyk_jpeg_is_not_inverted(tmp_path: Path, two_colours: Image.Image) -> None:
+    picture = read_picture(save(tmp_path / "a.jpg", two_colours.convert("CMYK"), quality=95))
+    np.testing.assert_allclose(picture[10, 5], RED, atol=12)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_turns_the_picture_upright(
+    tmp_path: Path, two_colours: Image.Image, orientation: int
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    picture = read_picture(save(tmp_path / "a.png", two_colours, exif=exif))
+    red_at = {
+        1: (10, 5), 4: (10, 5),
+        2: (10, 35), 3: (10, 35),
+        5: (5, 10), 6: (5, 10),
+        7: (35, 10), 8: (35, 10),
+    }[orientation]  # fmt: skip
+    assert_picture(picture, *((20, 40) if orientation < 5 else (40, 20)))
+    np.testing.assert_array_equal(picture[red_at], RED)
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
+def test_broken_exif_does_not_matter(tmp_path: Path, two_colours: Image.Image) -> None:
+    path = save(tmp_path / "a.jpg", two_colours, exif=b"Exif\0\0II*\0\xff\xff\xff\x7f", quality=95)
+    assert_picture(read_picture(path), 20, 40)
+
+
+@pytest.mark.parametrize("mode", ["L", "1"])
+def test_grey_and_one_bit(tmp_path: Path, mode: str) -> None:
+    values = np.zeros((6, 8), dtype=np.uint8)
+    values[:, 4:] = 255
+    picture = read_picture(save(tmp_path / "a.png", Image.fromarray(values).convert(mode)))
+    np.testing.assert_array_equal(picture, np.repeat(values[..., None], 3, axis=2))
+
+
+@pytest.mark.parametrize("suffix", ["png", "tiff"])
+def test_sixteen_bits_are_scaled_and_not_clipped(tmp_path: Path, suffix: str) -> None:
+    values = np.linspace(0, 65535, 256).astype(np.uint16).reshape(16, 16)
+    picture = read_picture(save(tmp_path / f"a.{suffix}", Image.fromarray(values)))
+    assert_picture(picture, 16, 16)
+    np.testing.assert_array_equal(picture[..., 0].ravel(), np.arange(256))
+
+
+def test_dark_sixteen_bits_stay_dark(tmp_path: Path) -> None:
+    values = np.full((4, 4), 257 * 3, dtype=np.uint16)
+    picture = read_picture(save(tmp_path / "a.png", Image.fromarray(values)))
+    np.testing.assert_array_equal(picture, np.full((4, 4, 3), 3))
+
+
+def test_real_numbers_are_scaled(tmp_path: Path) -> None:
+    values = np.array([[0.0, 1.0]], dtype=np.float32)
+    picture = read_picture(save(tmp_path / "a.tiff", Image.fromarray(values)))
+    np.testing.assert_array_equal(picture[0, :, 0], [0, 255])
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_transparency_lies_over_white(tmp_path: Path, mode: str) -> None:
+    values = np.zeros((4, 8, 4), dtype=np.uint8)
+    values[:, 4:, 3] = 255  # left transparent black, right opaque black
+    image = Image.fromarray(values)
+    path = tmp_path / "a.png"
+    if mode == "P":
+        palette = Image.fromarray((values[..., 3] // 255).astype(np.uint8), mode="P")
+        palette.putpalette([90, 90, 90, 0, 0, 0])
+        save(path, palette, transparency=0)
+    else:
+        save(path, image.convert(mode))
+    picture = read_picture(path)
+    np.testing.assert_array_equal(picture[0, 0], (255, 255, 255))
+    np.testing.assert_array_equal(picture[0, 7], (0, 0, 0))
+
+
+def test_first_frame_of_an_animation(tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (8, 6), colour) for colour in (RED, (0, 255, 0))]
+    path = save(tmp_path / "a.gif", frames[0], save_all=True, append_images=frames[1:])
+    np.testing.assert_array_equal(read_picture(path)[0, 0], RED)
+
+
+def test_pictures_can_be_written_to(tmp_path: Path, two_colours: Image.Image) -> None:
+    assert read_picture(save(tmp_path / "a.png", two_colours)).flags.writeable
+
+
+def noisy_bytes(kind: str) -> bytes:
+    values = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(values).save(buffer, kind)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF"])
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_half_a_file_is_refused(tmp_path: Path, kind: str, share: float) -> None:
+    whole = noisy_bytes(kind)
+    path = tmp_path / "half"
+    path.write_bytes(whole[: int(share * len(whole))])
+    with pytest.raises(UnreadablePicture, match="half"):
+        read_picture(path)
+
+
+def test_truncated_jpeg_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "cut.jpg"
+    path.write_bytes(noisy_bytes("JPEG")[:-800])
+    with pytest.raises(UnreadablePicture, match=r"cut\.jpg: truncated"):
+        read_picture(path)
+
+
+def test_each_problem_is_named(tmp_path: Path) -> None:
+    (tmp_path / "empty.jpg").touch()
+    (tmp_path / "page.jpg").write_text("<html>404 Not Found</html>")
+    for name, why in {
+        "missing.jpg": "no such file",
+        "empty.jpg": "empty",
+        "page.jpg": "not a picture",
+        ".": "no such file",
+    }.items():
+        with pytest.raises(UnreadablePicture, match=why) as caught:
+            read_picture(tmp_path / name)
+        assert str(tmp_path / name) in str(caught.value)
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize("side", [10_000, 60_000])
+def test_decompression_bomb_is_refused_before_it_is_decoded(tmp_path: Path, side: int) -> None:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        checksum = struct.pack(">I", zlib.crc32(kind + data))
+        return struct.pack(">I", len(data)) + kind + data + checksum
+
+    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    data = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+    path = tmp_path / "bomb.png"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + data)
+    with pytest.raises(UnreadablePicture, match="too large"):
+        read_picture(path)
+
+
+def test_shrinking_averages_and_does_not_alias() -> None:
+    stripes = np.zeros((64, 64, 3), dtype=np.uint8)
+    stripes[:, ::4] = 200
+    np.testing.assert_allclose(resize(stripes, 8, 8), 50, atol=1)
+
+
+def test_enlarging_is_smooth() -> None:
+    edge = np.zeros((2, 2, 3), dtype=np.uint8)
+    edge[:, 1] = 200
+    row = resize(edge, 16, 16)[0, :, 0].astype(int)
+    assert len(set(row)) > 4
+    assert (np.diff(row) >= 0).all()
+
+
+def test_resize_can_shrink_one_side_and_enlarge_the_other() -> None:
+    stripes = np.zeros((64, 4, 3), dtype=np.uint8)
+    stripes[::4] = 200
+    resized = resize(stripes, 8, 16)
+    assert resized.shape == (8, 16, 3)
+    np.testing.assert_allclose(resized, 50, atol=1)
