@@ -20,7 +20,9 @@ help:
 	@touch $@
 
 demo: .venv/installed
-	@$(BIN)/podium demo
+	$(BIN)/podium sample
+	$(BIN)/podium train sample-b0 --fresh
+	$(BIN)/podium score submissions/sample-b0.csv input/podium-sample/truth.csv
 
 test: .venv/installed
 	$(BIN)/python -m pytest

@@ -76,6 +76,7 @@ class FoldRun:
 
     def _build(self, fold: int, pretrained: bool) -> Network:
         keras.backend.clear_session()  # the last fold's network would stay in memory
+        self.devices.set_precision(self.recipe.mixed_precision)  # which clear_session forgets
         keras.utils.set_random_seed(self.recipe.seed + fold)
         with self.devices.scope():
             return build_network(self.recipe, len(self.competition.classes), pretrained)

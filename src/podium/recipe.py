@@ -1,14 +1,24 @@
 """`Recipe`: every choice of a run, typed and bounded. A run is its recipe and its seed."""
 
 import difflib
+import re
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
-ImageSize = Annotated[int, Field(ge=16, le=1024)]  # side of the square picture, pixels
+MIN_IMAGE_SIZE, MAX_IMAGE_SIZE = 16, 1024
+# Side of the square picture, pixels.
+ImageSize = Annotated[int, Field(ge=MIN_IMAGE_SIZE, le=MAX_IMAGE_SIZE)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 DEFAULT_IMAGE_SIZE = 224
@@ -28,6 +38,7 @@ class _Table(BaseModel):
 class Head(_Table):
     """What stands on the backbone: pooling → [Dense relu → BatchNorm → Dropout]… → softmax."""
 
+    taps: list[str] = []  # blocks whose ends are pooled side by side; none: the backbone's end
     pooling: Literal["average", "max", "both"] = "average"
     hidden: list[Annotated[int, Field(ge=1, le=8192)]] = [256]  # width of each Dense layer
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.25
@@ -59,11 +70,12 @@ class OneCycle(_Table):
         0.85,
     ]  # at the ends and at the peak; an empty list leaves the optimiser's own
 
-    @model_validator(mode="after")
-    def _two_momenta_or_none(self) -> Self:
-        if len(self.momentum) == 1:
+    @field_validator("momentum")
+    @classmethod
+    def _two_momenta_or_none(cls, momentum: list[float]) -> list[float]:
+        if len(momentum) == 1:
             raise ValueError("needs two values (at the ends, at the peak), or none: []")
-        return self
+        return momentum
 
 
 class Stage(_Table):
@@ -117,18 +129,9 @@ class Recipe(_Table):
 
     @model_validator(mode="before")
     @classmethod
-    def _default_stages(cls, data: Any) -> Any:
-        """The four stages of the car solution: head, upper half, all, all on larger pictures."""
+    def _stages_unless_given(cls, data: Any) -> Any:
         if isinstance(data, dict) and "stages" not in data:
-            size = data.get("image_size", DEFAULT_IMAGE_SIZE)
-            larger = round(size * LARGER) if isinstance(size, int) else None
-            stages = [
-                {"unfreeze": "head", "epochs": 5, "learning_rate": 1e-3},
-                {"unfreeze": "half", "epochs": 5, "learning_rate": 1e-4},
-                {"unfreeze": "all", "epochs": 5, "learning_rate": 1e-5},
-                {"unfreeze": "all", "epochs": 3, "learning_rate": 1e-5, "image_size": larger},
-            ]
-            data = {**data, "stages": stages}
+            data = {**data, "stages": default_stages(data.get("image_size", DEFAULT_IMAGE_SIZE))}
         return data
 
     @model_validator(mode="after")
@@ -147,6 +150,19 @@ class Recipe(_Table):
         return self.stages[-1].image_size or self.image_size
 
 
+def default_stages(image_size: Any) -> list[dict[str, Any]]:
+    """The four stages of the car solution: head, upper half, all, all on larger pictures."""
+    larger = None
+    if isinstance(image_size, int):
+        larger = min(max(round(image_size * LARGER), MIN_IMAGE_SIZE), MAX_IMAGE_SIZE)
+    return [
+        {"unfreeze": "head", "epochs": 5, "learning_rate": 1e-3},
+        {"unfreeze": "half", "epochs": 5, "learning_rate": 1e-4},
+        {"unfreeze": "all", "epochs": 5, "learning_rate": 1e-5},
+        {"unfreeze": "all", "epochs": 3, "learning_rate": 1e-5, "image_size": larger},
+    ]
+
+
 def load_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:
     """Read a recipe.toml and apply `key=value` overrides; dots reach into tables and lists.
 
@@ -159,7 +175,8 @@ def load_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:
         raise RecipeError(f"{path} cannot be read: {error.strerror or error}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path} is not valid TOML: {error}") from error
-    for override in overrides:
+    # A stage's keys come last: where the stages are the default ones, the image size makes them.
+    for override in sorted(overrides, key=lambda override: override.startswith("stages.")):
         _override(data, override)
     return parse_recipe(data, source=str(path))
 
@@ -173,8 +190,11 @@ def parse_recipe(data: dict[str, Any], source: str) -> Recipe:
     try:
         return Recipe.model_validate(data)
     except ValidationError as error:
-        lines = [_explain(details) for details in error.errors()]
-        raise RecipeError(f"{source}: " + "; ".join(lines)) from error
+        by_key: dict[str, list[Any]] = {}
+        for details in error.errors():
+            by_key.setdefault(_key(details), []).append(details)
+        clauses = [_explain(key, errors) for key, errors in by_key.items()]
+        raise RecipeError(f"{source}: " + "; ".join(clauses)) from error
 
 
 def _override(data: dict[str, Any], override: str) -> None:
@@ -187,6 +207,8 @@ def _override(data: dict[str, Any], override: str) -> None:
     except tomllib.TOMLDecodeError:
         value = text  # a bare word is a string: --set optimizer=adamw
     *tables, last = key.strip().split(".")
+    if tables and tables[0] == "stages":
+        data.setdefault("stages", default_stages(data.get("image_size", DEFAULT_IMAGE_SIZE)))
     place: Any = data
     try:
         for name in tables:
@@ -196,20 +218,45 @@ def _override(data: dict[str, Any], override: str) -> None:
         raise RecipeError(f"--set {override}: the recipe has no {key} to set") from error
 
 
-def _explain(details: Any) -> str:
-    """One readable clause for one of pydantic's errors."""
-    key = ".".join(str(part) for part in details["loc"])
-    if details["type"] == "extra_forbidden":
-        close = difflib.get_close_matches(str(details["loc"][-1]), _all_keys(), n=1)
-        hint = f"; did you mean {close[0]}?" if close else ""
-        return f"{key}: unknown key{hint}"
-    if details["type"] == "missing":
+def _key(details: Any) -> str:
+    """The dotted key that one of pydantic's errors is about."""
+    parts = [str(part) for part in details["loc"]]
+    # Where a key takes several types, pydantic adds the type: literal['head','half','all'].
+    if len(parts) > 1 and re.match(r"literal\[|constrained-", parts[-1]):
+        parts.pop()
+    return ".".join(parts)
+
+
+def _explain(key: str, errors: list[Any]) -> str:
+    """One readable clause for pydantic's errors about a key: one for each type that it takes."""
+    kind = errors[0]["type"]
+    if kind == "extra_forbidden":
+        return _say_unknown(key)
+    if kind == "missing":
         return f"{key}: is missing"
-    message = details["msg"].removeprefix("Value error, ")
-    message = message[0].lower() + message[1:]
-    return f"{key}: came {details['input']!r}, {message}" if key else message
+    if kind == "model_type":
+        return f"{key}: came {errors[0]['input']!r}, should be a table"
+    noise = "^Value error, |^Input should be | after validation"
+    allowed = [re.sub(noise, "", error["msg"]) for error in errors]
+    should_be = "should be " if errors[0]["msg"].startswith("Input should be ") else ""
+    clause = should_be + ", or ".join(text[0].lower() + text[1:] for text in allowed)
+    return f"{key}: came {errors[0]['input']!r}, {clause}" if key else clause
 
 
-def _all_keys() -> list[str]:
-    tables = (Recipe, Head, Augmentation, OneCycle, Stage)
-    return [name for table in tables for name in table.model_fields]
+def _say_unknown(key: str) -> str:
+    """What was probably meant: a key of the same table if one is alike, else of any."""
+    *place, name = key.split(".")
+    stage = ".".join(place) if place[:1] == ["stages"] else "stages.0"
+    tables: dict[str, type[_Table]] = {
+        "": Recipe,
+        "head": Head,
+        "augmentation": Augmentation,
+        "one_cycle": OneCycle,
+        stage: Stage,
+    }
+    here = tables.pop(".".join(place), Recipe)
+    for table, fields in {".".join(place): here, **tables}.items():
+        close = difflib.get_close_matches(name, fields.model_fields, n=1)
+        if close:
+            return f"{key}: unknown key; did you mean {f'{table}.{close[0]}'.removeprefix('.')}?"
+    return f"{key}: unknown key; there are: {', '.join(here.model_fields)}"

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from podium import places
@@ -11,7 +12,7 @@ from podium.entries import get_entry
 from podium.machine import about_this_run, import_tensorflow_quietly
 from podium.predictions.combine import Combined, combine, write_test
 from podium.recipe import Recipe
-from podium.run_folder import RunError, RunFolder, run_name, write_csv
+from podium.run_folder import RunError, RunFolder, remove_leftovers, run_name, write_csv
 from podium.table import Table, prepare_table, read_table
 
 
@@ -52,6 +53,7 @@ def train(
     began = time.monotonic()
     overrides = list(overrides)
     recipe = get_entry(entry).recipe(overrides)
+    _check_tensorboard(recipe)
     competition = get_competition(recipe.competition)
     chosen = _chosen_folds(recipe, folds)
     folder = RunFolder(places.runs() / (run or run_name(entry, overrides)))
@@ -111,6 +113,15 @@ def find_run(run: str) -> RunFolder:
     raise RunError(f"no run {run!r}; in {places.runs()} there are: {', '.join(known) or 'none'}")
 
 
+def _check_tensorboard(recipe: Recipe) -> None:
+    """TensorFlow no longer brings it, and Keras would only notice at the first step."""
+    if recipe.tensorboard and find_spec("tensorboard") is None:
+        raise ValueError(
+            "tensorboard = true needs a package that is not installed: "
+            "pip install tensorboard, or go without: --set tensorboard=false"
+        )
+
+
 def _chosen_folds(recipe: Recipe, folds: Iterable[int]) -> list[int]:
     there_are = [0] if recipe.shares else list(range(recipe.folds))
     chosen = sorted(set(folds)) or there_are
@@ -128,5 +139,6 @@ def _deadline(recipe: Recipe, began: float, share: float) -> float | None:
 def _write_submission(folder: RunFolder, competition: Competition, table: Table) -> Path:
     probabilities = folder.read_probabilities("test")
     path = places.submissions() / f"{folder.name}.csv"
+    remove_leftovers(path.parent, path.name)
     write_csv(path, competition.validated_submission(probabilities, table.test.index), index=False)
     return path

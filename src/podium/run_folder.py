@@ -51,6 +51,29 @@ def whole(path: Path) -> Iterator[Path]:
         raise
 
 
+def remove_leftovers(folder: Path, name: str | None = None) -> None:
+    """Delete the temporary files that killed writers left in a folder and below it.
+
+    Args:
+        name: only what was to become a file of this name.
+    """
+    for part in folder.rglob(".part-*"):
+        _, pid, whole_name = part.name.split("-", 2)
+        # Another process may be writing: folds of one run can be trained side by side.
+        if name in (None, whole_name) and not _is_another_process(int(pid)):
+            part.unlink(missing_ok=True)
+
+
+def _is_another_process(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)  # sends nothing, only asks
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return pid != os.getpid()
+
+
 def write_json(path: Path, data: dict[str, Any]) -> None:
     with whole(path) as part:
         part.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -171,6 +194,7 @@ class RunFolder:
         """
         if self.exists and fresh:
             shutil.rmtree(self.path)
+        self._tidy()
         if not self.exists:
             write_json(self.path / "run.json", {"recipe": recipe.model_dump(), **about})
             return
@@ -184,6 +208,12 @@ class RunFolder:
                 + (f" (and {len(changed) - 1} more keys)" * (len(changed) > 1))
                 + "; train under another name with --run NAME, or begin again with --fresh"
             )
+
+    def _tidy(self) -> None:
+        """Remove what a kill left behind that nothing will read again."""
+        remove_leftovers(self.path)
+        for fold in self.finished_folds():
+            self.fold(fold).delete_state()
 
     def read_run(self) -> dict[str, Any]:
         return read_json(self.path / "run.json")

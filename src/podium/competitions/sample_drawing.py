@@ -166,17 +166,13 @@ def _draw_sky(canvas: Canvas, rng: Rng) -> None:
 
 def _draw_road(canvas: Canvas, rng: Rng, top: float) -> None:
     aspect = _aspect(canvas)
-    _fill(
-        canvas, _rectangle(0, top, aspect, 1), _colour(rng, saturation=(0, 0.2), value=(0.2, 0.6))
-    )
+    asphalt = _colour(rng, saturation=(0, 0.2), value=(0.2, 0.6))
+    white = _colour(rng, saturation=(0, 0.1), value=(0.9, 1))
+    _fill(canvas, _rectangle(0, top, aspect, 1), asphalt)
     if rng.random() < 0.5:
         line, dash = rng.uniform(top, 1), rng.uniform(0.1, 0.3)
         for left in np.arange(-rng.uniform(0, dash), aspect, 2 * dash):
-            _fill(
-                canvas,
-                _rectangle(left, line, left + dash, line + 0.015),
-                _colour(rng, value=(0.9, 1), saturation=(0, 0.1)),
-            )
+            _fill(canvas, _rectangle(left, line, left + dash, line + 0.015), white)
 
 
 def _countryside(canvas: Canvas, rng: Rng) -> None:
@@ -299,9 +295,9 @@ def _draw_vehicle(canvas: Canvas, kind: str, rng: Rng) -> tuple[float, float, fl
 def _paints(rng: Rng) -> dict[str, Colour]:
     """One vehicle's colours, drawn in the same way for every kind."""
     return {
-        "body": _colour(rng, saturation=(0.3, 1), value=(0.2, 0.8)),
-        "accent": _colour(rng, saturation=(0.3, 1), value=(0.2, 0.8)),
-        "glass": _colour(rng, (0.5, 0.65), (0.05, 0.4), (0.15, 0.7)),
+        "body": _colour(rng, saturation=(0.3, 1), value=(0.4, 0.9)),
+        "accent": _colour(rng, saturation=(0.3, 1), value=(0.4, 0.9)),
+        "glass": _colour(rng, (0.5, 0.65), (0.05, 0.3), (0.12, 0.35)),
         "rubber": _colour(rng, saturation=(0, 0.1), value=(0.08, 0.22)),
         "gap": _colour(rng, saturation=(0, 0.1), value=(0.02, 0.15)),
         "metal": _colour(rng, saturation=(0, 0.1), value=(0.45, 0.9)),
@@ -322,11 +318,8 @@ def _draw_pole(canvas: Canvas, rng: Rng, x: float, ground: float) -> None:
 
 def _draw_tree(canvas: Canvas, rng: Rng, x: float, ground: float) -> None:
     trunk, bottom = rng.uniform(0.02, 0.045), ground + rng.uniform(0, 0.1)
-    _fill(
-        canvas,
-        _rectangle(x - trunk, 0, x + trunk, bottom),
-        _colour(rng, (0.05, 0.1), (0.3, 0.6), (0.2, 0.45)),
-    )
+    bark = _colour(rng, (0.05, 0.1), (0.3, 0.6), (0.2, 0.45))
+    _fill(canvas, _rectangle(x - trunk, 0, x + trunk, bottom), bark)
     for _ in range(3):
         _draw_bush(canvas, rng, x + rng.normal(0, 0.12), rng.uniform(0, 0.25))
 

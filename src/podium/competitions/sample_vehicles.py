@@ -13,7 +13,7 @@ class Part(NamedTuple):
     """One painted piece of a vehicle.
 
     Args:
-        paint: what it is made of: body, accent, glass, rubber, metal, lamp or tail.
+        paint: what it is made of: body, accent, glass, rubber, metal, gap, lamp or tail.
         outline: float (points, 2), decimetres; x from the tail, y upwards from the road.
     """
 

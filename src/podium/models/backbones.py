@@ -34,6 +34,16 @@ class Backbone:
             blocks[-1].append(layer)
         return blocks
 
+    def block_outputs(self, network: keras.Model) -> dict[str, keras.KerasTensor]:
+        """What each block of the built network gives, by the block's name."""
+        outputs = {}
+        for block in self.blocks(network):
+            matches = [re.match(self.block, layer.name) for layer in block]
+            names = [match[0] for match in matches if match]
+            if names:
+                outputs[names[-1]] = block[-1].output
+        return outputs
+
 
 def get_backbone(name: str) -> Backbone:
     """The backbone of that name.

@@ -58,6 +58,7 @@ def build_network(recipe: Recipe, classes: int, pretrained: bool = True) -> Netw
         for layer in backbone.layers:
             if isinstance(layer, layers.BatchNormalization):
                 layer.momentum = recipe.batchnorm_momentum
+    backbone = _tap(backbone, kind, recipe.head.taps)
     pictures = keras.Input((None, None, 3), dtype="uint8", name="pictures")
     maps = backbone(Preprocessing(kind.preprocessing, name="preprocessing")(pictures))
     pooled = _pool(maps, recipe.head.pooling)  # (batch, channels)
@@ -83,13 +84,27 @@ def build_head(head: Head, channels: int, classes: int) -> keras.Model:
     return keras.Model(inputs, outputs, name="head")
 
 
-def _pool(maps: keras.KerasTensor, pooling: str) -> keras.KerasTensor:
-    if pooling == "average":
-        return layers.GlobalAveragePooling2D(name="pool")(maps)
-    if pooling == "max":
-        return layers.GlobalMaxPooling2D(name="pool")(maps)
-    both = [
-        layers.GlobalAveragePooling2D(name="pool_average")(maps),
-        layers.GlobalMaxPooling2D(name="pool_max")(maps),
-    ]
-    return layers.Concatenate(name="pool")(both)
+def _tap(backbone: keras.Model, kind: Backbone, taps: list[str]) -> keras.Model:
+    """Let the backbone end in the outputs of these blocks, a list of them; none: as it is."""
+    if not taps:
+        return backbone
+    outputs = kind.block_outputs(backbone)
+    unknown = [name for name in taps if name not in outputs]
+    if unknown:
+        raise ValueError(
+            f"head.taps: {kind.name} has no block {unknown[0]!r}; its blocks are: "
+            f"{', '.join(outputs)}"
+        )
+    return keras.Model(backbone.input, [outputs[name] for name in taps], name=backbone.name)
+
+
+def _pool(maps: keras.KerasTensor | list[keras.KerasTensor], pooling: str) -> keras.KerasTensor:
+    """(batch, height, width, channels), or a list of such, to (batch, all channels)."""
+    maps = maps if isinstance(maps, list) else [maps]
+    pools = {
+        "average": [layers.GlobalAveragePooling2D],
+        "max": [layers.GlobalMaxPooling2D],
+        "both": [layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D],
+    }[pooling]
+    pooled = [pool()(one) for one in maps for pool in pools]
+    return layers.Concatenate(name="pool")(pooled) if len(pooled) > 1 else pooled[0]

@@ -43,17 +43,20 @@ class KeepState(keras.callbacks.Callback):
         row: Row = {"stage": self.state.stage, "epoch": epoch, **(logs or {})}
         row["learning_rate"] = float(self.model.optimizer.learning_rate)
         row["seconds"] = round(time.monotonic() - self._began, 3)
-        if not np.isfinite(row["loss"]):
+        if not np.isfinite([row["loss"], row["val_loss"]]).all():
             self.diverged = True  # the last good epoch stays what it is
+            self.model.stop_training = True
             return
         self.state.add(row)
         if self.keep == "last" or self.state.best is row:
             self.folder.write_weights(self.whole_model)
         self.folder.write_history(self.state.history)
-        self.state.write(self.folder, self.whole_model, self.model.optimizer)
         if self.patience is not None and self.state.epochs_since_best() >= self.patience:
             print(f"no better validation loss in {self.patience} epochs: the stage ends here")
-            self.model.stop_training = True
+            self.model.stop_training = self.state.stage_finished = True
+        # Written with the epoch: a run that is killed right here has no epoch left to go on with.
+        self.state.stage_finished |= epoch + 1 == self.params["epochs"]
+        self.state.write(self.folder, self.whole_model, self.model.optimizer)
 
 
 class TimeBudget(keras.callbacks.Callback):

@@ -118,8 +118,8 @@ class FoldTraining:
             )
         if self.budget.exhausted:
             print("the time budget is used up: training ends here, to still predict in time")
-        state.stage_finished, state.out_of_time = True, self.budget.exhausted
-        state.write(self.folder, self.network.model, model.optimizer)
+            state.stage_finished = state.out_of_time = True
+            state.write(self.folder, self.network.model, model.optimizer)
 
     def _tensorboard(self, state: TrainingState) -> list[keras.callbacks.Callback]:
         if not self.recipe.tensorboard:

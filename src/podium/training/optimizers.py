@@ -8,7 +8,7 @@ from podium.recipe import Recipe
 SGD_MOMENTUM = 0.9
 
 
-class _CycledSGD(keras.optimizers.SGD):
+class CycledSGD(keras.optimizers.SGD):
     """SGD whose momentum is a variable: Keras' own is fixed when the step is traced."""
 
     def update_step(self, gradient, variable, learning_rate):
@@ -29,7 +29,7 @@ def make_optimizer(recipe: Recipe, learning_rate: float) -> keras.optimizers.Opt
     }
     if recipe.optimizer == "sgd":
         decay = recipe.weight_decay or None
-        optimizer = _CycledSGD(momentum=SGD_MOMENTUM, weight_decay=decay, **shared)
+        optimizer = CycledSGD(momentum=SGD_MOMENTUM, weight_decay=decay, **shared)
         optimizer.cycled_momentum = keras.Variable(SGD_MOMENTUM, trainable=False)
         return optimizer
     if recipe.optimizer == "adamw":
