@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from podium.competitions import get_competition
-from podium.fold_run import load_network
-from podium.images.reading import read_picture
+from podium.fold_run import cached_side, load_network
+from podium.images.batches import PictureCache
 from podium.predictions.views import VIEWS
 from podium.run_folder import RunError, RunFolder
 
@@ -32,7 +32,8 @@ def classify(folder: RunFolder, files: Sequence[Path], views: int = 2) -> pd.Dat
     folds = folder.finished_folds()
     if not folds:
         raise RunError(f"{folder.path} has no trained fold yet: train it to its end first")
-    pictures = [read_picture(path) for path in files]
+    # Shrunk as for the run's own predictions, which it would else differ from.
+    pictures = PictureCache(files, cached_side(recipe), memory_share=0)
     size = recipe.final_image_size
     batch = np.stack([view(picture, size) for picture in pictures for view in VIEWS[:views]])
     total = np.zeros((len(files), len(competition.classes)), np.float64)

@@ -38,11 +38,9 @@ class FoldRun:
         recipe = self.recipe
         precision = self.devices.set_precision(recipe.mixed_precision)
         print(f"computing on {self.devices}, {precision}")
-        sizes = [recipe.image_size, *(stage.image_size or 0 for stage in recipe.stages)]
         # Training pictures first, then the test pictures that can be read.
         self._paths = pd.concat([self.table.train["path"], self.table.readable_test["path"]])
-        side = round(max(sizes) * CACHED_DETAIL)
-        self._cache = PictureCache(list(self._paths), side, recipe.memory_share)
+        self._cache = PictureCache(list(self._paths), cached_side(recipe), recipe.memory_share)
 
     def train(self, fold: int, deadline: float | None) -> None:
         """Train the fold to the end of its stages, or to what the deadline leaves."""
@@ -110,8 +108,14 @@ class FoldRun:
         return np.arange(len(self.table.train), len(self._paths))
 
 
+def cached_side(recipe: Recipe) -> int:
+    """What the shorter side of a picture is shrunk to before anything else is done, pixels."""
+    sizes = [recipe.image_size, *(stage.image_size or 0 for stage in recipe.stages)]
+    return round(max(sizes) * CACHED_DETAIL)
+
+
 def load_network(recipe: Recipe, competition: Competition, folder: RunFolder, fold: int) -> Network:
     """The network of a trained fold, with the weights that predict."""
     network = build_network(recipe, len(competition.classes), pretrained=False)
-    network.model.load_weights(folder.fold(fold).weights)
+    folder.fold(fold).read_weights(network.model)
     return network

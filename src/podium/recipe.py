@@ -121,6 +121,8 @@ class Recipe(_Table):
     keep: Literal["best", "last"] = "best"  # which epoch's weights predict
     train_batchnorm: bool = False  # the backbone's; its statistics suffer from small batches
     batchnorm_momentum: Annotated[float, Field(ge=0, lt=1)] | None = None
+    # Share of residual branches that are dropped in training, the last block's; EfficientNet only.
+    drop_connect: Annotated[float, Field(ge=0, lt=1)] | None = None
     mixed_precision: bool = True  # where the device computes faster with it
     tensorboard: bool = False
 

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 from podium import places
@@ -11,6 +10,7 @@ from podium.competitions import Competition, get_competition
 from podium.entries import get_entry
 from podium.machine import about_this_run, import_tensorflow_quietly
 from podium.predictions.combine import Combined, combine, write_test
+from podium.preflight import check_recipe
 from podium.recipe import Recipe
 from podium.run_folder import RunError, RunFolder, remove_leftovers, run_name, write_csv
 from podium.table import Table, prepare_table, read_table
@@ -53,9 +53,10 @@ def train(
     began = time.monotonic()
     overrides = list(overrides)
     recipe = get_entry(entry).recipe(overrides)
-    _check_tensorboard(recipe)
+    check_recipe(recipe)
     competition = get_competition(recipe.competition)
     chosen = _chosen_folds(recipe, folds)
+    competition.folder()  # without data no run begins and, with --fresh, none is erased
     folder = RunFolder(places.runs() / (run or run_name(entry, overrides)))
     folder.begin(recipe, {"entry": entry, **about_this_run()}, fresh)
     table = prepare_table(competition, recipe, folder)
@@ -111,15 +112,6 @@ def find_run(run: str) -> RunFolder:
             return RunFolder(path.resolve())
     known = sorted(path.parent.name for path in places.runs().glob("*/run.json"))
     raise RunError(f"no run {run!r}; in {places.runs()} there are: {', '.join(known) or 'none'}")
-
-
-def _check_tensorboard(recipe: Recipe) -> None:
-    """TensorFlow no longer brings it, and Keras would only notice at the first step."""
-    if recipe.tensorboard and find_spec("tensorboard") is None:
-        raise ValueError(
-            "tensorboard = true needs a package that is not installed: "
-            "pip install tensorboard, or go without: --set tensorboard=false"
-        )
 
 
 def _chosen_folds(recipe: Recipe, folds: Iterable[int]) -> list[int]:

@@ -113,7 +113,11 @@ class FoldFolder:
     def write_weights(self, model: Any) -> None:
         """Write the weights of a Keras model as the fold's best."""
         with whole(self.weights) as part:
-            model.save_weights(part)
+            _uncompiled(model).save_weights(part)
+
+    def read_weights(self, model: Any) -> None:
+        """Give a Keras model the fold's best weights."""
+        _uncompiled(model).load_weights(self.weights)
 
     def write_state(self, progress: dict[str, Any], arrays: list[np.ndarray]) -> None:
         """Write what a killed training needs to go on: one file, so that it is never half new."""
@@ -161,6 +165,11 @@ class FoldFolder:
         return table.set_index(["id", "view"]).astype(np.float32)
 
 
+def _uncompiled(model: Any) -> Any:
+    """The same layers without the optimiser, whose variables would make the file three times."""
+    return type(model)(model.inputs, model.outputs)
+
+
 @dataclass(frozen=True)
 class RunFolder:
     """weights/<run>/: the recipe as run, the split, a folder per fold, the score."""
@@ -179,7 +188,8 @@ class RunFolder:
         return FoldFolder(self.path / f"fold-{number}")
 
     def finished_folds(self) -> list[int]:
-        numbers = sorted(int(place.name[5:]) for place in self.path.glob("fold-*"))
+        names = (place.name.removeprefix("fold-") for place in self.path.glob("fold-*"))
+        numbers = sorted(int(name) for name in names if name.isdecimal())
         return [number for number in numbers if self.fold(number).finished]
 
     def begin(self, recipe: Recipe, about: dict[str, Any], fresh: bool) -> None:

@@ -44,8 +44,9 @@ def prepare_table(competition: Competition, recipe: Recipe, folder: RunFolder) -
             train = train.loc[limit_pictures(train["label"], recipe.limit, recipe.seed)]
         checked = check_pictures(pd.concat([train["path"], test["path"]]).reset_index(drop=True))
         _report_broken(checked, recipe)
-        train = _split(train, checked.iloc[: len(train)].set_axis(train.index), recipe)
-        test = test.assign(problem=checked["problem"].iloc[len(train) :].to_numpy())
+        of_train, of_test = checked.iloc[: len(train)], checked.iloc[len(train) :]
+        train = _split(train, of_train.set_axis(train.index), recipe)
+        test = test.assign(problem=of_test["problem"].to_numpy())
         table = pd.concat({"train": train, "test": test}, names=["part", "id"])
         folder.write_pictures(table.drop(columns="path"))  # which another machine has elsewhere
     return read_table(competition, folder)

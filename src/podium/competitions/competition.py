@@ -138,8 +138,9 @@ class Competition(ABC):
                 f"{len(extra)} predictions no test id ({_some(extra)})"
             )
         values = probabilities.to_numpy()
-        if not np.isfinite(values).all() or not np.allclose(values.sum(axis=1), 1, atol=1e-3):
-            raise WrongSubmission("probabilities must be finite and sum to 1 in each row")
+        # NaN is not at least 0 either.
+        if not (values >= 0).all() or not np.allclose(values.sum(axis=1), 1, atol=1e-3):
+            raise WrongSubmission("probabilities must be 0 to 1 and sum to 1 in each row")
         return self.submission(probabilities.loc[test_ids])
 
 
@@ -150,7 +151,14 @@ def read_csv(path: Path, columns: list[str]) -> pd.DataFrame:
         MissingData: no such file, other columns, or empty cells.
     """
     try:
-        table = pd.read_csv(path, dtype=str, encoding="utf-8-sig", skipinitialspace=True)
+        table = pd.read_csv(
+            path,
+            dtype=str,
+            keep_default_na=False,  # an id may be NA
+            na_values=[""],
+            encoding="utf-8-sig",
+            skipinitialspace=True,
+        )
     except FileNotFoundError as error:
         raise MissingData(f"{path} is missing; unpack the download again") from error
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
@@ -166,7 +174,12 @@ def read_csv(path: Path, columns: list[str]) -> pd.DataFrame:
 
 def pictures_in(folder: Path) -> list[Path]:
     """The picture files of a folder, sorted by name; numbers in names count as numbers."""
-    files = [path for path in folder.iterdir() if path.suffix.lower() in PICTURE_ENDINGS]
+    files = [
+        path
+        for path in folder.iterdir()
+        # macOS leaves a hidden ._x.jpg beside x.jpg in the archives it makes.
+        if path.suffix.lower() in PICTURE_ENDINGS and not path.name.startswith(".")
+    ]
     return sorted(files, key=lambda path: (len(path.stem), path.stem, path.suffix))
 
 

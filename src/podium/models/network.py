@@ -58,6 +58,8 @@ def build_network(recipe: Recipe, classes: int, pretrained: bool = True) -> Netw
         for layer in backbone.layers:
             if isinstance(layer, layers.BatchNormalization):
                 layer.momentum = recipe.batchnorm_momentum
+    if recipe.drop_connect is not None:
+        _set_drop_connect(backbone, recipe.drop_connect)
     backbone = _tap(backbone, kind, recipe.head.taps)
     pictures = keras.Input((None, None, 3), dtype="uint8", name="pictures")
     maps = backbone(Preprocessing(kind.preprocessing, name="preprocessing")(pictures))
@@ -82,6 +84,20 @@ def build_head(head: Head, channels: int, classes: int) -> keras.Model:
     # float16 cannot hold small probabilities, and the log of them is the loss.
     outputs = layers.Activation("softmax", dtype="float32", name="probabilities")(x)
     return keras.Model(inputs, outputs, name="head")
+
+
+def _set_drop_connect(backbone: keras.Model, rate: float) -> None:
+    """Scale how often residual branches are dropped in training, so that the last one has `rate`.
+
+    Raises:
+        ValueError: this backbone drops none.
+    """
+    dropouts = [layer for layer in backbone.layers if isinstance(layer, layers.Dropout)]
+    if not dropouts:
+        raise ValueError(f"drop_connect: {backbone.name} drops no branches; leave the key out")
+    highest = max(layer.rate for layer in dropouts)
+    for layer in dropouts:
+        layer.rate *= rate / highest
 
 
 def _tap(backbone: keras.Model, kind: Backbone, taps: list[str]) -> keras.Model:

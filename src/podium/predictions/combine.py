@@ -22,11 +22,12 @@ class Combined:
     averaged: Score  # over all predicted views
     views: list[str]  # that are used: all of them where they gain, else the plain one
     score: Score
+    scored: str  # what the score is of: "out-of-fold" or "held-out"
     of_folds: int  # that the recipe has
 
     def __str__(self) -> str:
         missing = self.of_folds - len(self.folds)
-        return str(self.score) + (
+        return f"{self.scored} {self.score}" + (
             f"; {len(self.folds)} of {self.of_folds} folds are trained" if missing else ""
         )
 
@@ -53,15 +54,16 @@ def combine(folder: RunFolder, competition: Competition, table: Table) -> Combin
     plain, averaged = of(judged, plain_views), of(judged, all_views)
     views = all_views if better(competition.metric, averaged, plain) else plain_views
     scored = validation[is_held_out] if len(held_out) else judged
+    kind = "held-out" if len(held_out) else "out-of-fold"
     of_folds = fold_of[fold_of >= 0].nunique()
-    combined = Combined(folds, plain, averaged, views, of(scored, views), of_folds)
+    combined = Combined(folds, plain, averaged, views, of(scored, views), kind, of_folds)
 
     folder.write_probabilities("out_of_fold", average_views(validation, views))
     write_test(folder, competition, table, folds, views)
     folder.write_score(
         {
             "score": combined.score.as_dict(),
-            "scored": "held-out share" if len(held_out) else "out-of-fold",
+            "scored": combined.scored,
             "folds": folds,
             "views": views,
             "plain": plain.as_dict(),

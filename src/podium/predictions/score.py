@@ -73,9 +73,9 @@ def score_files(submission: Path, truth: Path) -> Score:
     """The accuracy of a submission of classes against a CSV of the same form with the truth.
 
     Raises:
-        ValueError: other columns or other ids.
+        ValueError: no such form, or other columns or ids in the two.
     """
-    submitted, right = (pd.read_csv(path, dtype=str).dropna() for path in (submission, truth))
+    submitted, right = (_read_answers(path) for path in (submission, truth))
     if list(submitted.columns) != list(right.columns):
         raise ValueError(
             f"{submission} has the columns {list(submitted.columns)}, {truth} has "
@@ -87,3 +87,19 @@ def score_files(submission: Path, truth: Path) -> Score:
     joined = submitted.merge(right, on=ids, suffixes=("", " of truth"))
     hits = (joined[answer] == joined[f"{answer} of truth"]).to_numpy(np.float64)
     return _with_interval("accuracy", hits)
+
+
+def _read_answers(path: Path) -> pd.DataFrame:
+    """A CSV of two columns, id and answer, as text: an id may be 001 or NA."""
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not a CSV: {error}") from error
+    if len(table.columns) != 2:
+        raise ValueError(f"{path}: expected two columns, id and answer, came {list(table.columns)}")
+    empty, doubled = (table == "").any(axis=1), table.iloc[:, 0].duplicated()
+    if empty.any():
+        raise ValueError(f"{path}: {int(empty.sum())} rows have empty cells")
+    if doubled.any():
+        raise ValueError(f"{path}: {int(doubled.sum())} ids are there twice")
+    return table

@@ -39,7 +39,7 @@ class View:
             left = round((width - part_width) * self.x)
             picture = picture[top : top + part_height, left : left + part_width]
         picture = resize(picture, size, size)
-        return np.ascontiguousarray(picture[:, ::-1]) if self.mirror else picture
+        return np.ascontiguousarray(picture[:, ::-1] if self.mirror else picture)
 
 
 CROP = 0.875

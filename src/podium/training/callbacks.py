@@ -41,7 +41,7 @@ class KeepState(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         row: Row = {"stage": self.state.stage, "epoch": epoch, **(logs or {})}
-        row["learning_rate"] = float(self.model.optimizer.learning_rate)
+        row["learning_rate"] = float(self.model.optimizer.learning_rate.numpy())
         row["seconds"] = round(time.monotonic() - self._began, 3)
         if not np.isfinite([row["loss"], row["val_loss"]]).all():
             self.diverged = True  # the last good epoch stays what it is

@@ -63,7 +63,7 @@ class FoldTraining:
             if number != state.stage:
                 state.begin_stage(number)
             self._train_stage(state, self.recipe.stages[number])
-        self.network.model.load_weights(self.folder.weights)
+        self.folder.read_weights(self.network.model)
 
     def _train_stage(self, state: TrainingState, stage: Stage) -> None:
         size = stage.image_size or self.recipe.image_size

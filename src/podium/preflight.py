@@ -1,0 +1,29 @@
+"""Whether a recipe can run here: seen before a picture is read, and without TensorFlow."""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from podium.models.weights_files import WEIGHTS_FILES
+from podium.recipe import Recipe
+
+
+def check_recipe(recipe: Recipe) -> None:
+    """Refuse what would fail only after minutes.
+
+    Raises:
+        ValueError: an unknown backbone or weights, or a package that is not installed.
+    """
+    if recipe.backbone not in WEIGHTS_FILES:
+        raise ValueError(f"no backbone {recipe.backbone!r}; there are: {', '.join(WEIGHTS_FILES)}")
+    names = [*WEIGHTS_FILES[recipe.backbone], "none"]
+    if recipe.weights not in names and not Path(recipe.weights).is_file():
+        raise ValueError(
+            f"weights of {recipe.backbone}: expected {', '.join(names)} or the path of an .h5 "
+            f"file, came {recipe.weights!r}, which is no file"
+        )
+    if recipe.tensorboard and find_spec("tensorboard") is None:
+        # TensorFlow no longer brings it, and Keras would only notice at the first step.
+        raise ValueError(
+            "tensorboard = true needs a package that is not installed: "
+            "pip install tensorboard, or go without: --set tensorboard=false"
+        )

@@ -1,0 +1,48 @@
+"""What several tests need: pictures that are no near-copies of each other, and a place for data."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+WritePicture = Callable[..., Path]
+
+
+def scene(seed: int, height: int = 48, width: int = 64) -> np.ndarray:
+    """A made-up photograph, uint8 (height, width, 3): noise at all scales, as nature has it.
+
+    Plain noise would not do: scaled down it is grey, and all of it looks alike.
+    """
+    rng = np.random.default_rng(seed)
+    picture = np.zeros((height, width, 3))
+    for cells in (3, 6, 12, 24):
+        noise = rng.normal(size=(cells, cells, 3)) / cells**0.7
+        picture += cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
+    picture = (picture - picture.min()) / np.ptp(picture) * 255
+    return picture.astype(np.uint8)
+
+
+@pytest.fixture
+def write_picture() -> WritePicture:
+    """Write a picture, each time another one: `write_picture(path, height=48, width=64)`."""
+    seeds = iter(range(1_000_000))
+
+    def write(path: Path, height: int = 48, width: int = 64) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(scene(next(seeds), height, width)).save(path)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder that competitions look for their data in; the working directory is tmp."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "data"
+    folder.mkdir()
+    monkeypatch.setenv("PODIUM_INPUT", str(folder))
+    return folder

@@ -1,0 +1,189 @@
+"""From folds to a run: views are kept only where they gain, and every test picture gets its row."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from podium.competitions import get_competition
+from podium.images.splitting import HELD_OUT, TRAIN_ONLY
+from podium.predictions.combine import combine, write_test
+from podium.run_folder import RunFolder
+from podium.table import Table
+
+DOGS_OR_CATS = get_competition("dogs-vs-cats-original")  # scored by accuracy
+CLASSES = list(DOGS_OR_CATS.classes)
+TEST = ["NA", "10", "2"]  # in the order of the submission
+
+
+def predictions(view: str, dogs: dict[str, float]) -> pd.DataFrame:
+    """Probabilities of one view, from each picture's probability of a dog."""
+    index = pd.MultiIndex.from_product([dogs, [view]], names=["id", "view"])
+    dog = np.array(list(dogs.values()), np.float32)
+    return pd.DataFrame(np.stack([1 - dog, dog], axis=1), index, CLASSES)
+
+
+def table(labels: dict[str, int], folds: list[int], unreadable: tuple[str, ...] = ()) -> Table:
+    ids = pd.Index(list(labels), name="id")
+    train = pd.DataFrame(
+        {
+            "path": [Path(f"{name}.jpg") for name in labels],
+            "label": list(labels.values()),
+            "group": range(len(labels)),
+            "fold": folds,
+        },
+        ids,
+    )
+    problems = ["the file is empty" if name in unreadable else "" for name in TEST]
+    test_ids = pd.Index(TEST, dtype=str, name="id")
+    paths = [Path(f"{name}.jpg") for name in TEST]
+    return Table(train, pd.DataFrame({"path": paths, "problem": problems}, test_ids))
+
+
+def write_fold(
+    folder: RunFolder, number: int, validation: list[pd.DataFrame], test: list[pd.DataFrame]
+) -> None:
+    fold = folder.fold(number)
+    fold.write_predictions("validation", pd.concat(validation))
+    fold.write_cost({"seconds": 60 + number})
+    fold.write_predictions("test", pd.concat(test))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    return RunFolder(tmp_path / "run")
+
+
+TWO_FOLDS = table({"a": 1, "b": 0, "c": 1, "d": 0}, [0, 0, 1, 1])
+
+
+def write_two_folds(folder: RunFolder, mirrored: dict[str, float]) -> None:
+    """The plain view is right on a, b and c and wrong on d; test pictures differ by fold."""
+    plain = {"a": 0.9, "b": 0.2, "c": 0.8, "d": 0.6}
+    test = [{"2": 0.0, "10": 0.25, "NA": 1.0}, {"10": 0.75, "NA": 1.0, "2": 0.5}]
+    for number, ids in enumerate(("ba", "dc")):
+        write_fold(
+            folder,
+            number,
+            [
+                predictions("plain", {one: plain[one] for one in ids}),
+                predictions("mirrored", {one: mirrored[one] for one in reversed(ids)}),
+            ],
+            [
+                predictions("plain", test[number]),
+                predictions("mirrored", {one: 1 - dog for one, dog in test[number].items()}),
+            ],
+        )
+
+
+def test_views_that_gain_are_kept(folder: RunFolder) -> None:
+    write_two_folds(folder, mirrored={"a": 0.9, "b": 0.2, "c": 0.8, "d": 0.1})
+    combined = combine(folder, DOGS_OR_CATS, TWO_FOLDS)
+    assert combined.folds == [0, 1]
+    assert (combined.plain.value, combined.averaged.value) == (0.75, 1.0)
+    assert combined.views == ["plain", "mirrored"]
+    assert combined.score == combined.averaged
+    out_of_fold = folder.read_probabilities("out_of_fold")
+    assert sorted(out_of_fold.index) == ["a", "b", "c", "d"]
+    assert out_of_fold.loc["d", "dog"] == pytest.approx(0.35)
+    test = folder.read_probabilities("test")
+    np.testing.assert_allclose(test["dog"], 0.5, atol=1e-6)  # p and 1 - p
+
+
+@pytest.mark.parametrize("d", [0.45, 0.9], ids=["as good", "worse"])
+def test_views_that_do_not_gain_are_dropped(folder: RunFolder, d: float) -> None:
+    write_two_folds(folder, mirrored={"a": 0.9, "b": 0.8 if d == 0.9 else 0.2, "c": 0.8, "d": d})
+    combined = combine(folder, DOGS_OR_CATS, TWO_FOLDS)
+    assert combined.averaged.value <= combined.plain.value == 0.75
+    assert combined.views == ["plain"]
+    assert combined.score == combined.plain
+    out_of_fold = folder.read_probabilities("out_of_fold")
+    np.testing.assert_allclose(out_of_fold.loc[list("abcd"), "dog"], [0.9, 0.2, 0.8, 0.6])
+    # By id, averaged over the folds, in the order of the submission.
+    test = folder.read_probabilities("test")
+    assert test.index.tolist() == TEST
+    np.testing.assert_allclose(test["dog"], [1, 0.5, 0.25])
+
+
+def test_log_loss_keeps_views_where_it_falls(folder: RunFolder) -> None:
+    write_two_folds(folder, mirrored={"a": 0.99, "b": 0.01, "c": 0.99, "d": 0.55})
+    combined = combine(folder, get_competition("dogs-vs-cats"), TWO_FOLDS)
+    assert combined.averaged.value < combined.plain.value
+    assert combined.views == ["plain", "mirrored"]
+    assert combined.score.metric == "log loss"
+
+
+def test_what_was_found_is_written(folder: RunFolder) -> None:
+    write_two_folds(folder, mirrored={"a": 0.9, "b": 0.2, "c": 0.8, "d": 0.1})
+    combined = combine(folder, DOGS_OR_CATS, TWO_FOLDS)
+    written = folder.read_score()
+    assert written["score"] == combined.score.as_dict()
+    assert written["scored"] == "out-of-fold"
+    assert written["folds"] == [0, 1]
+    assert written["views"] == ["plain", "mirrored"]
+    assert (written["plain"]["value"], written["averaged_views"]["value"]) == (0.75, 1.0)
+    assert written["costs"] == {"0": {"seconds": 60}, "1": {"seconds": 61}}
+
+
+def test_folds_that_are_not_trained_yet_are_said(folder: RunFolder) -> None:
+    write_two_folds(folder, mirrored={"a": 0.9, "b": 0.2, "c": 0.8, "d": 0.1})
+    (folder.fold(0).path / "test.csv").unlink()
+    combined = combine(folder, DOGS_OR_CATS, TWO_FOLDS)
+    assert combined.folds == [1]
+    assert combined.score.pictures == 2
+    assert str(combined).endswith("; 1 of 2 folds are trained")
+    assert folder.read_probabilities("out_of_fold").index.tolist() == ["d", "c"]
+
+
+HELD_OUT_LABELS = {"a": 1, "b": 0, "c": 1, "d": 0, "e": 1}
+HELD_OUT_FOLDS = [TRAIN_ONLY, 0, 0, HELD_OUT, HELD_OUT]
+
+
+@pytest.mark.parametrize(
+    ("mirrored", "views", "score"),
+    [
+        # The views gain on the validation share and lose on the held-out one, or the reverse.
+        ({"b": 0.1, "c": 0.8, "d": 0.9, "e": 0.8}, ["plain", "mirrored"], 0.5),
+        ({"b": 0.9, "c": 0.8, "d": 0.1, "e": 0.8}, ["plain"], 1.0),
+    ],
+)
+def test_the_held_out_share_is_scored_and_chooses_nothing(
+    folder: RunFolder, mirrored: dict[str, float], views: list[str], score: float
+) -> None:
+    plain = {"b": 0.6, "c": 0.8, "d": 0.3, "e": 0.9}
+    test = [predictions("plain", dict.fromkeys(TEST, 0.5))]
+    write_fold(folder, 0, [predictions("plain", plain), predictions("mirrored", mirrored)], test)
+    combined = combine(folder, DOGS_OR_CATS, table(HELD_OUT_LABELS, HELD_OUT_FOLDS))
+    assert combined.plain.value == 0.5  # of b and c
+    assert combined.views == views
+    assert combined.score.value == score  # of d and e
+    assert combined.score.pictures == 2
+    assert combined.scored == folder.read_score()["scored"] == "held-out"
+    assert str(combined) == f"held-out {combined.score}"  # one fold is all there is
+
+
+def test_test_pictures_that_nobody_can_read_get_the_class_prior(folder: RunFolder) -> None:
+    labels = {"a": 1, "b": 0, "c": 1, "d": 1}
+    unreadable = ("10", "NA")
+    write_fold(
+        folder,
+        0,
+        [predictions("plain", {"a": 0.9, "b": 0.2, "c": 0.8, "d": 0.6})],
+        [predictions("plain", {"2": 0.125})],
+    )
+    readable = table(labels, [0] * 4, unreadable)
+    assert readable.readable_test.index.tolist() == ["2"]
+    combine(folder, DOGS_OR_CATS, readable)
+    test = folder.read_probabilities("test")
+    assert test.index.tolist() == TEST
+    np.testing.assert_allclose(test["dog"], [0.75, 0.75, 0.125])
+    submission = DOGS_OR_CATS.validated_submission(test, readable.test.index)
+    assert submission["id"].tolist() == TEST
+    assert submission["label"].tolist() == [1, 1, 0]
+
+
+def test_the_test_pictures_are_written_again_from_the_chosen_folds(folder: RunFolder) -> None:
+    write_two_folds(folder, mirrored={"a": 0.9, "b": 0.2, "c": 0.8, "d": 0.1})
+    write_test(folder, DOGS_OR_CATS, TWO_FOLDS, folds=[1], views=["plain"])
+    np.testing.assert_allclose(folder.read_probabilities("test")["dog"], [1, 0.75, 0.5])

@@ -1,0 +1,258 @@
+"""The recipe: what it is without being told, what may be changed, and what is refused and how."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from podium.recipe import Recipe, RecipeError, Stage, load_recipe, parse_recipe
+
+NEEDED = {"competition": "cars", "backbone": "efficientnet-b6"}
+STAGE = {"unfreeze": "all", "epochs": 1, "learning_rate": 1e-3}
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "recipe.toml"
+    path.write_text('competition = "cars"\nbackbone = "efficientnet-b6"\n[head]\ndropout = 0.5\n')
+    return path
+
+
+def refusal(changes: dict[str, Any]) -> str:
+    with pytest.raises(RecipeError) as caught:
+        parse_recipe({**NEEDED, **changes}, source="here.toml")
+    message = str(caught.value)
+    assert message.startswith("here.toml: ")
+    assert "\n" not in message
+    return message.removeprefix("here.toml: ")
+
+
+def test_the_default_stages_are_those_of_the_car_solution() -> None:
+    stages = parse_recipe(NEEDED, "here").stages
+    assert [stage.unfreeze for stage in stages] == ["head", "half", "all", "all"]
+    assert [stage.epochs for stage in stages] == [5, 5, 5, 3]
+    assert [stage.learning_rate for stage in stages] == [1e-3, 1e-4, 1e-5, 1e-5]
+    assert [stage.image_size for stage in stages] == [None, None, None, 280]
+
+
+@pytest.mark.parametrize(("size", "last"), [(64, 80), (224, 280), (1000, 1024), (1024, 1024)])
+def test_the_last_default_stage_has_larger_pictures_within_the_bounds(size: int, last: int) -> None:
+    recipe = parse_recipe({**NEEDED, "image_size": size}, "here")
+    assert recipe.final_image_size == last
+
+
+def test_stages_without_a_size_end_with_that_of_the_recipe() -> None:
+    recipe = parse_recipe({**NEEDED, "image_size": 96, "stages": [STAGE]}, "here")
+    assert recipe.final_image_size == 96
+
+
+def test_a_recipe_survives_its_dump() -> None:
+    recipe = parse_recipe({**NEEDED, "seed": 7, "shares": [0.8, 0.2]}, "here")
+    assert parse_recipe(recipe.model_dump(), "there") == recipe
+
+
+def test_a_recipe_cannot_be_changed_once_made() -> None:
+    recipe = parse_recipe(NEEDED, "here")
+    with pytest.raises(ValueError, match="frozen"):
+        recipe.seed = 1
+
+
+# --- Overrides
+
+
+def test_overrides_reach_everywhere_and_are_read_as_toml(file: Path) -> None:
+    recipe = load_recipe(
+        file,
+        [
+            "image_size=96",
+            "optimizer=adamw",  # a bare word is a string
+            'keep="last"',
+            "head.hidden=[64, 32]",
+            "augmentation.mirror=false",
+            "one_cycle.momentum=[]",
+            "clip_norm=1.5",
+            "stages=[{unfreeze=3, epochs=2, learning_rate=1e-2}]",
+        ],
+    )
+    assert recipe.image_size == 96
+    assert recipe.optimizer == "adamw"
+    assert recipe.keep == "last"
+    assert recipe.head.hidden == [64, 32]
+    assert recipe.head.dropout == 0.5  # the file's
+    assert recipe.augmentation.mirror is False
+    assert recipe.one_cycle.momentum == []
+    assert recipe.clip_norm == 1.5
+    assert recipe.stages == [Stage(unfreeze=3, epochs=2, learning_rate=1e-2)]
+
+
+def test_the_last_of_two_overrides_counts(file: Path) -> None:
+    assert load_recipe(file, ["seed=1", "seed=2"]).seed == 2
+
+
+def test_a_stage_is_overridden_in_a_recipe_that_has_stages(file: Path) -> None:
+    stages = "[{epochs=3, learning_rate=1e-2}, {epochs=4, learning_rate=1e-3}]"
+    recipe = load_recipe(file, [f"stages={stages}", "stages.1.epochs=9"])
+    assert [stage.epochs for stage in recipe.stages] == [3, 9]
+    assert recipe.stages[1].learning_rate == 1e-3
+
+
+def test_a_stage_is_overridden_in_a_recipe_that_has_the_default_ones(file: Path) -> None:
+    recipe = load_recipe(file, ["stages.0.epochs=2"])
+    assert [stage.epochs for stage in recipe.stages] == [2, 5, 5, 3]
+
+
+def test_default_stages_fit_the_overridden_size_in_whatever_order(file: Path) -> None:
+    recipe = load_recipe(file, ["stages.0.epochs=2", "image_size=64"])
+    assert recipe == load_recipe(file, ["image_size=64", "stages.0.epochs=2"])
+    assert recipe.final_image_size == 80
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("image_size", "expected key=value"),
+        ("=3", "expected key=value"),
+        ("stages.4.epochs=1", "the recipe has no stages.4.epochs"),
+        ("stages.first.epochs=1", "the recipe has no stages.first.epochs"),
+        ("competition.name=cars", "the recipe has no competition.name"),
+    ],
+)
+def test_an_override_that_leads_nowhere_is_refused(
+    file: Path, override: str, expected: str
+) -> None:
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(file, [override])
+    assert f"--set {override}: {expected}" in str(caught.value)
+
+
+def test_a_refused_override_names_file_key_value_and_bounds(file: Path) -> None:
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(file, ["image_size=big"])
+    assert str(caught.value) == f"{file}: image_size: came 'big', should be a valid integer"
+
+
+# --- Refusals: each names the key, what came and what is allowed
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seed": 1.0}, "seed: came 1.0, should be a valid integer"),
+        ({"seed": "1"}, "seed: came '1', should be a valid integer"),
+        ({"seed": True}, "seed: came True, should be a valid integer"),
+        ({"head": {"dropout": "0.5"}}, "head.dropout: came '0.5', should be a valid number"),
+        ({"head": 3}, "head: came 3, should be a table"),
+        ({"stages": [3]}, "stages.0: came 3, should be a table"),
+        ({"mixed_precision": "yes"}, "mixed_precision: came 'yes', should be a valid boolean"),
+        ({"optimizer": "lion"}, "optimizer: came 'lion', should be 'adam', 'adamw' or 'sgd'"),
+    ],
+)
+def test_a_wrong_type_is_refused(changes: dict[str, Any], message: str) -> None:
+    assert refusal(changes) == message
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"image_size": 8}, "image_size: came 8, should be greater than or equal to 16"),
+        ({"image_size": 2000}, "image_size: came 2000, should be less than or equal to 1024"),
+        ({"folds": 1}, "folds: came 1, should be greater than or equal to 2"),
+        ({"limit": 0}, "limit: came 0, should be greater than or equal to 1"),
+        ({"time_budget": 0}, "time_budget: came 0, should be greater than 0"),
+        ({"views": 11}, "views: came 11, should be less than or equal to 10"),
+        ({"head": {"dropout": 1.0}}, "head.dropout: came 1.0, should be less than 1"),
+        ({"head": {"hidden": [8, 0]}}, "head.hidden.1: came 0, should be greater than or equal to"),
+        ({"stages": []}, "stages: came [], list should have at least 1 item, not 0"),
+        ({"one_cycle": {"momentum": [0.9]}}, "one_cycle.momentum: came [0.9], needs two values"),
+        ({"one_cycle": {"momentum": [0.9] * 3}}, "one_cycle.momentum: came [0.9, 0.9, 0.9], list"),
+        ({"one_cycle": {"warmup": float("nan")}}, "one_cycle.warmup: came nan, should be"),
+    ],
+)
+def test_what_is_out_of_bounds_is_refused(changes: dict[str, Any], message: str) -> None:
+    assert refusal(changes).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("unfreeze", "message"),
+    [
+        ("hed", "came 'hed', should be 'head', 'half' or 'all', or a valid integer"),
+        (0, "came 0, should be 'head', 'half' or 'all', or greater than or equal to 1"),
+    ],
+)
+def test_a_key_of_several_types_is_refused_in_one_clause(unfreeze: Any, message: str) -> None:
+    assert refusal({"stages": [{**STAGE, "unfreeze": unfreeze}]}) == f"stages.0.unfreeze: {message}"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"optimiser": "adam"}, "optimiser: unknown key; did you mean optimizer?"),
+        ({"head": {"droput": 0}}, "head.droput: unknown key; did you mean head.dropout?"),
+        ({"mirror": True}, "mirror: unknown key; did you mean augmentation.mirror?"),
+        ({"stages": [STAGE, {**STAGE, "epoch": 1}]}, "did you mean stages.1.epochs?"),
+        ({"head": {"qqqq": 1}}, "head.qqqq: unknown key; there are: "),
+        ({"a.b": 1}, "a.b: unknown key"),
+    ],
+)
+def test_an_unknown_key_is_refused_with_the_likely_one(
+    changes: dict[str, Any], message: str
+) -> None:
+    assert message in refusal(changes)
+
+
+@pytest.mark.parametrize(
+    ("shares", "message"),
+    [
+        ([1.0], "shares must be two or three numbers that sum to 1, came [1.0]"),
+        ([0.5, 0.4], "shares must be two or three numbers that sum to 1, came [0.5, 0.4]"),
+        ([1.0, 0.0], "shares must be above 0, came [1.0, 0.0]"),
+        ([0.25] * 4, "shares: came [0.25, 0.25, 0.25, 0.25], list should have at most 3 items"),
+        ([1.5, -0.5], "shares.0: came 1.5, should be less than or equal to 1; shares.1: came -0.5"),
+    ],
+)
+def test_shares_that_are_no_whole_are_refused(shares: list[float], message: str) -> None:
+    assert message in refusal({"shares": shares})
+
+
+@pytest.mark.parametrize("shares", [[], [0.7, 0.3], [0.7, 0.2, 0.1], [1 / 3, 1 / 3, 1 / 3]])
+def test_shares_that_are_a_whole_are_taken(shares: list[float]) -> None:
+    assert parse_recipe({**NEEDED, "shares": shares}, "here").shares == shares
+
+
+def test_every_mistake_is_named_at_once() -> None:
+    message = refusal({"sed": 1, "views": 0, "head": {"pooling": "mean"}})
+    assert message.count("; did you mean seed?") == 1
+    assert "views: came 0" in message
+    assert "head.pooling: came 'mean', should be 'average', 'max' or 'both'" in message
+
+
+def test_a_missing_key_is_named() -> None:
+    with pytest.raises(RecipeError) as caught:
+        parse_recipe({"competition": "cars"}, source="here.toml")
+    assert str(caught.value) == "here.toml: backbone: is missing"
+
+
+# --- Files
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.toml"
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(path)
+    assert str(caught.value) == f"{path} cannot be read: No such file or directory"
+
+
+@pytest.mark.parametrize("content", [b"image_size = \n", b"\xff\xfe", b"seed = 1\nseed = 2\n"])
+def test_a_file_that_is_no_toml_is_named(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_bytes(content)
+    with pytest.raises(RecipeError, match="is not valid TOML") as caught:
+        load_recipe(path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_file_needs_only_competition_and_backbone(file: Path) -> None:
+    recipe = load_recipe(file)
+    assert recipe.head.dropout == 0.5
+    defaults = Recipe(**NEEDED)
+    assert recipe.model_dump(exclude={"head"}) == defaults.model_dump(exclude={"head"})

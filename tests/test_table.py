@@ -1,0 +1,162 @@
+"""The table of a run: made once, found again by id, and refused where it no longer fits."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from podium.competitions import get_competition
+from podium.images.splitting import HELD_OUT, TRAIN_ONLY, LeakingSplit
+from podium.recipe import Recipe, parse_recipe
+from podium.run_folder import RunError, RunFolder
+from podium.table import BrokenPictures, prepare_table, read_table
+
+CLOCKS = get_competition("clocks-or-crocs")
+EACH = 6  # training pictures of each class
+
+
+def recipe(**changes: object) -> Recipe:
+    needed = {"competition": CLOCKS.name, "backbone": "resnet-small"}
+    return parse_recipe({**needed, "folds": 3, **changes}, "here")
+
+
+@pytest.fixture
+def pictures(data: Path, write_picture: Callable[..., Path]) -> Path:
+    """The folder of a competition: clock/0.jpg … crocodile/5.jpg, and two test pictures."""
+    folder = data / CLOCKS.slug
+    for kind in CLOCKS.classes:
+        for number in range(EACH):
+            write_picture(folder / "train" / kind / f"{number}.jpg")
+    for name in ("007", "NA"):
+        write_picture(folder / "test" / f"{name}.jpg")
+    return folder
+
+
+@pytest.fixture
+def folder(data: Path) -> RunFolder:
+    return RunFolder(data.parent / "weights" / "run")
+
+
+def test_every_picture_gets_a_fold_and_the_folds_are_alike(
+    pictures: Path, folder: RunFolder
+) -> None:
+    table = prepare_table(CLOCKS, recipe(), folder)
+    assert len(table.train) == 2 * EACH
+    assert pd.crosstab(table.train["label"], table.train["fold"]).to_numpy().tolist() == [
+        [2, 2, 2],
+        [2, 2, 2],
+    ]
+    assert table.test.index.tolist() == ["NA", "007"]
+    assert table.readable_test.index.tolist() == ["NA", "007"]
+    assert all(path.is_file() for path in [*table.train["path"], *table.test["path"]])
+
+
+def test_shares_leave_a_part_out(pictures: Path, folder: RunFolder) -> None:
+    table = prepare_table(CLOCKS, recipe(shares=[0.5, 0.25, 0.25]), folder)
+    assert set(table.train["fold"]) == {TRAIN_ONLY, 0, HELD_OUT}
+
+
+def test_a_limit_takes_a_part_of_each_class(pictures: Path, folder: RunFolder) -> None:
+    table = prepare_table(CLOCKS, recipe(limit=6), folder)
+    assert table.train["label"].value_counts().to_dict() == {0: 3, 1: 3}
+    assert len(table.test) == 2
+
+
+def test_the_table_is_made_once(pictures: Path, folder: RunFolder) -> None:
+    first = prepare_table(CLOCKS, recipe(), folder)
+    written = (folder.path / "pictures.csv").read_bytes()
+    again = prepare_table(CLOCKS, recipe(seed=1), folder)  # which would split otherwise
+    pd.testing.assert_frame_equal(again.train, first.train)
+    pd.testing.assert_frame_equal(again.test, first.test)
+    assert (folder.path / "pictures.csv").read_bytes() == written
+    other = prepare_table(CLOCKS, recipe(seed=1), RunFolder(folder.path.with_name("other")))
+    assert other.train["fold"].tolist() != first.train["fold"].tolist()
+
+
+def test_paths_are_looked_up_where_the_data_is_now(
+    pictures: Path, folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = prepare_table(CLOCKS, recipe(), folder)
+    moved = pictures.parent.with_name("another-machine")
+    pictures.parent.rename(moved)
+    monkeypatch.setenv("PODIUM_INPUT", str(moved))
+    table = read_table(CLOCKS, folder)
+    assert all(path.is_relative_to(moved) for path in table.train["path"])
+    assert all(path.is_file() for path in [*table.train["path"], *table.test["path"]])
+    pd.testing.assert_series_equal(table.train["fold"], first.train["fold"])
+
+
+def test_copies_stay_in_one_fold(pictures: Path, folder: RunFolder) -> None:
+    for number in range(3):
+        source = pictures / "train" / "clock" / f"{number}.jpg"
+        shutil.copy(source, source.with_name(f"copy-{number}.jpg"))
+    train = prepare_table(CLOCKS, recipe(), folder).train
+    for number in range(3):
+        copies = train.loc[[f"clock/{number}.jpg", f"clock/copy-{number}.jpg"]]
+        assert copies["fold"].nunique() == copies["group"].nunique() == 1
+
+
+def test_a_stored_split_that_leaks_is_refused(pictures: Path, folder: RunFolder) -> None:
+    prepare_table(CLOCKS, recipe(), folder)
+    stored = pd.read_csv(folder.path / "pictures.csv", dtype=str, keep_default_na=False)
+    folds = stored["fold"].tolist()
+    assert folds[0] in {"0", "1", "2"}
+    stored.loc[folds.index(next(fold for fold in folds if fold != folds[0])), "group"] = "0"
+    stored.to_csv(folder.path / "pictures.csv", index=False)
+    with pytest.raises(LeakingSplit):
+        read_table(CLOCKS, folder)
+
+
+def test_broken_pictures_stop_a_run_before_it_has_a_table(
+    pictures: Path, folder: RunFolder
+) -> None:
+    broken = [pictures / "train" / "clock" / "0.jpg", pictures / "test" / "NA.jpg"]
+    for path in broken:
+        path.write_bytes(b"")
+    with pytest.raises(BrokenPictures) as caught:
+        prepare_table(CLOCKS, recipe(), folder)
+    message = str(caught.value)
+    assert f"2 of {2 * EACH + 2} pictures cannot be read" in message
+    assert all(str(path) in message for path in broken)
+    assert "--set broken_pictures=skip" in message
+    assert folder.read_pictures() is None
+
+
+def test_broken_pictures_are_skipped_where_the_recipe_says_so(
+    pictures: Path, folder: RunFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (pictures / "train" / "clock" / "0.jpg").write_bytes(b"")
+    (pictures / "test" / "NA.jpg").write_bytes(b"")
+    table = prepare_table(CLOCKS, recipe(broken_pictures="skip"), folder)
+    assert "warning: 2 of 14 pictures cannot be read" in capsys.readouterr().out
+    assert "clock/0.jpg" not in table.train.index
+    assert len(table.train) == 2 * EACH - 1
+    assert table.test.index.tolist() == ["NA", "007"]
+    assert table.readable_test.index.tolist() == ["007"]
+
+
+@pytest.mark.parametrize("change", ["gone", "other label", "new test picture"])
+def test_other_pictures_than_at_the_beginning_are_refused(
+    pictures: Path, folder: RunFolder, change: str, write_picture: Callable[..., Path]
+) -> None:
+    prepare_table(CLOCKS, recipe(), folder)
+    clock = pictures / "train" / "clock" / "0.jpg"
+    if change == "gone":
+        clock.unlink()
+    elif change == "other label":
+        clock.rename(pictures / "train" / "crocodile" / "moved.jpg")
+    else:
+        write_picture(pictures / "test" / "8.jpg")
+    with pytest.raises(RunError) as caught:
+        read_table(CLOCKS, folder)
+    message = str(caught.value)
+    assert f"the pictures in {pictures} are not those that {folder.path} began with" in message
+    assert "--run NAME" in message
+    assert "--fresh" in message
+
+
+def test_a_run_without_a_table_is_to_be_trained_first(pictures: Path, folder: RunFolder) -> None:
+    with pytest.raises(RunError, match="no table of pictures yet: train it first"):
+        read_table(CLOCKS, folder)
