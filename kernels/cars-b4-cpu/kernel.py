@@ -1,7 +1,6 @@
-"""Trains the entry cars-b4-cpu: here with `python kernels/cars-b4-cpu/kernel.py`, or on Kaggle."""
+"""Trains this entry, as `podium train cars-b4-cpu` does; on Kaggle it is the kernel's code file."""
 
 from podium.run import train
 
 if __name__ == "__main__":
-    outcome = train("cars-b4-cpu")
-    print(outcome)
+    print(train("cars-b4-cpu"))

@@ -1,7 +1,6 @@
-"""Trains the entry cars-b6: here with `python kernels/cars-b6/kernel.py`, or on Kaggle."""
+"""Trains this entry, as `podium train cars-b6` does; on Kaggle it is the kernel's code file."""
 
 from podium.run import train
 
 if __name__ == "__main__":
-    outcome = train("cars-b6")
-    print(outcome)
+    print(train("cars-b6"))

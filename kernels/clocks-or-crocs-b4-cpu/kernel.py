@@ -1,7 +1,6 @@
-"""Trains the entry clocks-or-crocs-b4-cpu: here with `python kernels/clocks-or-crocs-b4-cpu/kernel.py`, or on Kaggle."""
+"""Trains this entry, as `podium train clocks-or-crocs-b4-cpu` does; on Kaggle it is the kernel's code file."""
 
 from podium.run import train
 
 if __name__ == "__main__":
-    outcome = train("clocks-or-crocs-b4-cpu")
-    print(outcome)
+    print(train("clocks-or-crocs-b4-cpu"))

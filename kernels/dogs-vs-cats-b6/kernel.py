@@ -1,7 +1,6 @@
-"""Trains the entry dogs-vs-cats-b6: here with `python kernels/dogs-vs-cats-b6/kernel.py`, or on Kaggle."""
+"""Trains this entry, as `podium train dogs-vs-cats-b6` does; on Kaggle it is the kernel's code file."""
 
 from podium.run import train
 
 if __name__ == "__main__":
-    outcome = train("dogs-vs-cats-b6")
-    print(outcome)
+    print(train("dogs-vs-cats-b6"))

@@ -1,7 +1,6 @@
-"""Trains the entry intel-b4-cpu: here with `python kernels/intel-b4-cpu/kernel.py`, or on Kaggle."""
+"""Trains this entry, as `podium train intel-b4-cpu` does; on Kaggle it is the kernel's code file."""
 
 from podium.run import train
 
 if __name__ == "__main__":
-    outcome = train("intel-b4-cpu")
-    print(outcome)
+    print(train("intel-b4-cpu"))

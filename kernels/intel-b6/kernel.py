@@ -1,7 +1,6 @@
-"""Trains the entry intel-b6: here with `python kernels/intel-b6/kernel.py`, or on Kaggle."""
+"""Trains this entry, as `podium train intel-b6` does; on Kaggle it is the kernel's code file."""
 
 from podium.run import train
 
 if __name__ == "__main__":
-    outcome = train("intel-b6")
-    print(outcome)
+    print(train("intel-b6"))

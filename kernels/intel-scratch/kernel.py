@@ -1,7 +1,6 @@
-"""Trains the entry intel-scratch: here with `python kernels/intel-scratch/kernel.py`, or on Kaggle."""
+"""Trains this entry, as `podium train intel-scratch` does; on Kaggle it is the kernel's code file."""
 
 from podium.run import train
 
 if __name__ == "__main__":
-    outcome = train("intel-scratch")
-    print(outcome)
+    print(train("intel-scratch"))

@@ -1,7 +1,6 @@
-"""Trains the entry sample-b0: here with `python kernels/sample-b0/kernel.py`, or on Kaggle."""
+"""Trains this entry, as `podium train sample-b0` does; on Kaggle it is the kernel's code file."""
 
 from podium.run import train
 
 if __name__ == "__main__":
-    outcome = train("sample-b0")
-    print(outcome)
+    print(train("sample-b0"))
