@@ -1,4 +1,4 @@
-"""Trains this entry, as `podium train sample-b0` does; on Kaggle it is the kernel's code file."""
+"""Trains this entry: the code file of its kernel on Kaggle, and it runs here too."""
 
 from podium.run import train
 
