@@ -1,0 +1,339 @@
+"""The network: uint8 in, probabilities out, and exactly the wanted layers learn."""
+
+from collections.abc import Iterator
+
+import efficientnet.tfkeras
+import keras
+import numpy as np
+import pytest
+
+from podium.models.backbones import BACKBONES, get_backbone
+from podium.models.network import Network, build_network
+from podium.models.preprocessing import Preprocessing
+from podium.recipe import Recipe, parse_recipe
+
+CLASSES = 3
+
+
+def recipe(**changes: object) -> Recipe:
+    data = {"competition": "sample", "backbone": "resnet-small", "weights": "none"}
+    return parse_recipe({**data, **changes}, source="test")
+
+
+def pictures(count: int = 2, height: int = 32, width: int = 32) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (count, height, width, 3), np.uint8)
+
+
+def step(network: Network) -> None:
+    """One training step; not traced, because tracing costs more than the step."""
+    network.model.compile(keras.optimizers.SGD(0.1), "categorical_crossentropy", run_eagerly=True)
+    network.model.train_on_batch(pictures(4), np.eye(CLASSES, dtype=np.float32)[[0, 1, 2, 0]])
+
+
+def values(layers: list[keras.layers.Layer]) -> dict[str, np.ndarray]:
+    return {weight.path: weight.numpy() for layer in layers for weight in layer.weights}
+
+
+def changed(before: dict[str, np.ndarray], after: dict[str, np.ndarray]) -> set[str]:
+    return {path for path, value in before.items() if not np.array_equal(value, after[path])}
+
+
+def batchnorms(network: Network) -> list[keras.layers.Layer]:
+    return [x for x in network.backbone.layers if isinstance(x, keras.layers.BatchNormalization)]
+
+
+def learning(network: Network) -> set[str]:
+    """Names of the backbone's layers that have weights and learn."""
+    return {layer.name for layer in network.backbone.layers if layer.trainable_weights}
+
+
+@pytest.fixture(scope="module")
+def b0() -> Network:
+    keras.utils.set_random_seed(0)
+    network = build_network(recipe(backbone="efficientnet-b0", batchnorm_momentum=0.0), CLASSES)
+    # An untrained EfficientNet lets every signal fade away; statistics of real batches keep it.
+    network.unfreeze("all", train_batchnorm=True)
+    network.model(pictures(8), training=True)
+    return network
+
+
+@pytest.fixture
+def small() -> Network:
+    keras.utils.set_random_seed(0)
+    return build_network(recipe(), CLASSES)
+
+
+def test_uint8_pictures_become_probabilities(b0: Network) -> None:
+    probabilities = b0.model.predict(pictures(5), verbose=0)
+    assert b0.model.inputs[0].dtype == "uint8"
+    assert probabilities.shape == (5, CLASSES)
+    assert probabilities.dtype == np.float32
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+    assert np.ptp(probabilities, axis=0).max() > 1e-4, "other pictures, other probabilities"
+
+
+def test_preprocessing_is_inside_and_done_once(b0: Network) -> None:
+    """The backbone fed by hand with its own package's preprocessing gives what the model gives."""
+    raw = pictures()
+    by_hand = efficientnet.tfkeras.preprocess_input(raw.astype(np.float32))
+    pooled = b0.backbone(by_hand, training=False).numpy().mean(axis=(1, 2))
+    np.testing.assert_allclose(b0.features(raw, training=False), pooled, rtol=1e-3, atol=1e-5)
+    through_head = b0.head(pooled, training=False)
+    np.testing.assert_allclose(b0.model(raw, training=False), through_head, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("mode", "package"),
+    [
+        ("torch", keras.applications.densenet),
+        ("tf", keras.applications.inception_v3),
+        ("tf", keras.applications.inception_resnet_v2),
+        ("caffe", keras.applications.vgg16),
+        ("caffe", keras.applications.resnet50),
+    ],
+)
+def test_preprocessing_is_that_of_the_package(mode: str, package: object) -> None:
+    expected = package.preprocess_input(pictures().astype(np.float32))
+    np.testing.assert_allclose(Preprocessing(mode)(pictures()), expected, rtol=1e-5, atol=1e-4)
+
+
+def test_preprocessing_of_efficientnet_is_the_imagenet_formula() -> None:
+    mean, deviation = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+    expected = (pictures() / 255 - mean) / deviation
+    np.testing.assert_allclose(Preprocessing("torch")(pictures()), expected, atol=1e-5)
+
+
+def test_each_backbone_has_the_preprocessing_it_was_trained_with() -> None:
+    modes = {name: backbone.preprocessing for name, backbone in BACKBONES.items()}
+    assert {name: mode for name, mode in modes.items() if not name.startswith("eff")} == {
+        "vgg16": "caffe", "resnet50": "caffe", "inceptionv3": "tf", "inceptionresnetv2": "tf",
+        "resnet-small": "torch",
+    }  # fmt: skip
+    assert {mode for name, mode in modes.items() if name.startswith("eff")} == {"torch"}
+    assert sum(name.startswith("efficientnet-b") for name in modes) == 8
+
+
+def test_preprocessing_refuses_another_mode() -> None:
+    with pytest.raises(ValueError, match="torch, tf or caffe, came 'divide'"):
+        Preprocessing("divide")
+
+
+def test_preprocessing_survives_saving(small: Network) -> None:
+    copy = keras.Model.from_config(small.model.get_config())
+    copy.set_weights(small.model.get_weights())
+    np.testing.assert_allclose(
+        copy(pictures(), training=False), small.model(pictures(), training=False), atol=1e-6
+    )
+
+
+B0_BLOCKS = (
+    "stem block1a block2a block2b block3a block3b block4a block4b block4c "
+    "block5a block5b block5c block6a block6b block6c block6d block7a top"
+).split()
+SMALL_BLOCKS = "stem block1a block1b block2a block2b block3a block3b".split()
+
+
+@pytest.mark.parametrize(
+    ("which", "b0_blocks", "small_blocks"),
+    [("head", 0, 0), ("half", 9, 4), ("all", 18, 7), (1, 1, 1), (5, 5, 5), (99, 18, 7)],
+)
+@pytest.mark.parametrize("train_batchnorm", [False, True])
+def test_unfreezing_sets_exactly_these_layers(
+    b0: Network,
+    small: Network,
+    which: str | int,
+    b0_blocks: int,
+    small_blocks: int,
+    train_batchnorm: bool,
+) -> None:
+    for network, names, count in ((b0, B0_BLOCKS, b0_blocks), (small, SMALL_BLOCKS, small_blocks)):
+        network.unfreeze("all", True)  # what an earlier stage left must not matter
+        network.unfreeze(which, train_batchnorm)
+        open_blocks = tuple(f"{name}_" for name in names[len(names) - count :])
+        expected = {
+            layer.name
+            for layer in network.backbone.layers
+            if layer.weights
+            and layer.name.startswith(open_blocks)
+            and (train_batchnorm or not isinstance(layer, keras.layers.BatchNormalization))
+        }
+        assert learning(network) == expected
+        assert len(network.head.trainable_weights) == 6, "the head always learns: dense, bn, logits"
+        own = len(network.head.trainable_weights) + sum(
+            len(layer.trainable_weights) for layer in network.backbone.layers
+        )
+        assert len(network.model.trainable_weights) == own, "the whole model sees the same layers"
+
+
+def test_only_the_unfrozen_layers_change_in_a_step(small: Network) -> None:
+    before = values(small.backbone.layers)
+    small.unfreeze("head", train_batchnorm=True)
+    head = values(small.head.layers)
+    step(small)
+    assert not changed(before, values(small.backbone.layers))
+    assert changed(head, values(small.head.layers))
+
+    small.unfreeze(1, train_batchnorm=False)
+    step(small)
+    moved = changed(before, values(small.backbone.layers))
+    assert moved == {path for path in before if "block3b" in path and path.endswith("kernel")}
+
+
+@pytest.mark.parametrize("name", ["small", "b0"])
+def test_batchnorm_of_the_backbone_rests_unless_it_is_to_train(
+    name: str, request: pytest.FixtureRequest
+) -> None:
+    network: Network = request.getfixturevalue(name)
+    network.unfreeze("all", train_batchnorm=False)
+    before = values(batchnorms(network))
+    head = [x for x in network.head.layers if isinstance(x, keras.layers.BatchNormalization)]
+    of_head = values(head)
+    step(network)
+    assert not changed(before, values(batchnorms(network)))
+    assert {path.rsplit("/")[-1] for path in changed(of_head, values(head))} >= {
+        "moving_mean", "moving_variance",
+    }  # fmt: skip
+
+    network.unfreeze("all", train_batchnorm=True)
+    step(network)
+    moved = changed(before, values(batchnorms(network)))
+    assert {path for path in before if "moving" in path} <= moved
+
+
+def test_batchnorm_momentum_is_that_of_the_recipe() -> None:
+    network = build_network(recipe(batchnorm_momentum=0.5), CLASSES)
+    assert {layer.momentum for layer in batchnorms(network)} == {0.5}
+    assert {layer.momentum for layer in batchnorms(build_network(recipe(), CLASSES))} == {0.99}
+
+
+@pytest.mark.parametrize(
+    ("hidden", "pooling", "channels"),
+    [([], "average", 64), ([16], "max", 64), ([32, 16], "both", 128)],
+)
+def test_heads_of_several_widths_and_poolings(
+    hidden: list[int], pooling: str, channels: int
+) -> None:
+    network = build_network(
+        recipe(head={"hidden": hidden, "pooling": pooling, "dropout": 0.5}), CLASSES
+    )
+    dense = [layer for layer in network.head.layers if isinstance(layer, keras.layers.Dense)]
+    assert [layer.units for layer in dense] == [*hidden, CLASSES]
+    kinds = [type(layer).__name__ for layer in network.head.layers]
+    assert kinds.count("BatchNormalization") == len(hidden)
+    assert kinds.count("Dropout") == max(len(hidden), 1)
+    assert {x.rate for x in network.head.layers if isinstance(x, keras.layers.Dropout)} == {0.5}
+
+    maps = network.backbone(Preprocessing("torch")(pictures()), training=False).numpy()
+    average, largest = maps.mean(axis=(1, 2)), maps.max(axis=(1, 2))
+    both = np.concatenate([average, largest], axis=1)
+    expected = {"average": average, "max": largest, "both": both}[pooling]
+    pooled = network.features(pictures(), training=False)
+    assert pooled.shape == (2, channels)
+    np.testing.assert_allclose(pooled, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_any_size_of_picture(small: Network) -> None:
+    for height, width in ((16, 16), (33, 47), (64, 20)):
+        probabilities = small.model(pictures(1, height, width), training=False)
+        np.testing.assert_allclose(np.sum(probabilities), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "blocks", "first_layers", "last_layers"),
+    [
+        ("vgg16", 5, {"block1_conv1", "block1_conv2"}, {"block5_conv1", "block5_conv3"}),
+        ("resnet50", 17, {"conv1_conv", "conv1_bn"}, {"conv5_block3_1_conv", "conv5_block3_3_bn"}),
+        ("inceptionv3", 11, {"mixed0"}, {"mixed9_1", "mixed10"}),
+        ("inceptionresnetv2", 43, {"mixed_5b"}, {"block8_10_conv", "conv_7b", "conv_7b_ac"}),
+    ],
+)
+def test_other_backbones_build_and_come_in_blocks(
+    name: str, blocks: int, first_layers: set[str], last_layers: set[str]
+) -> None:
+    kind = get_backbone(name)
+    built = kind.build(None)
+    parts = kind.blocks(built)
+    assert [layer for part in parts for layer in part] == built.layers, "each layer once, in order"
+    assert len(parts) == blocks
+    assert all(any(layer.weights for layer in part) for part in parts)
+    assert first_layers <= {layer.name for layer in parts[0]}
+    assert last_layers <= {layer.name for layer in parts[-1]}
+    assert built.output_shape[1:3] == (None, None), "any size of picture"
+
+
+def test_blocks_of_efficientnet_end_with_their_addition(b0: Network) -> None:
+    for block in b0.kind.blocks(b0.backbone)[1:-1]:
+        names = {layer.name.split("_")[0] for layer in block}
+        assert len(names) == 1, "a block is not cut in two"
+
+
+def test_an_unknown_backbone_is_named_with_those_there_are() -> None:
+    with pytest.raises(ValueError, match=r"no backbone 'resnet51'; there are: .*efficientnet-b6"):
+        get_backbone("resnet51")
+
+
+@pytest.fixture
+def half_precision() -> Iterator[None]:
+    before = keras.mixed_precision.global_policy()
+    keras.mixed_precision.set_global_policy("mixed_float16")
+    yield
+    keras.mixed_precision.set_global_policy(before)
+
+
+def test_half_precision_keeps_probabilities_in_float32(half_precision: None) -> None:
+    network = build_network(recipe(), CLASSES)
+    assert network.features.outputs[0].dtype == "float16"
+    assert network.head.get_layer("logits").compute_dtype == "float16"
+    probabilities = network.model.predict(pictures(), verbose=0)
+    assert probabilities.dtype == np.float32
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
+    assert {weight.dtype for weight in network.model.trainable_weights} == {"float32"}
+
+
+def test_b6_builds_and_learns() -> None:
+    """Kaggle's network. The step is not traced: that takes over a minute, and the step seconds."""
+    network = build_network(recipe(backbone="efficientnet-b6"), CLASSES)
+    assert network.backbone.output_shape[-1] == 2304
+    assert len(network.kind.blocks(network.backbone)) == 47
+    network.unfreeze("half", train_batchnorm=False)
+    before = values(network.backbone.layers)
+    step(network)
+    moved = changed(before, values(network.backbone.layers))
+    assert moved and all(
+        np.isfinite(value).all() for value in values(network.backbone.layers).values()
+    )
+    assert not any("stem" in path for path in moved)
+
+
+@pytest.mark.parametrize(("pooling", "channels"), [("average", 32 + 64), ("both", 2 * (32 + 64))])
+def test_a_head_may_see_the_outputs_of_several_blocks(pooling: str, channels: int) -> None:
+    taps = ["block2b", "block3b"]
+    network = build_network(recipe(head={"taps": taps, "pooling": pooling}), CLASSES)
+    ends = [network.backbone.get_layer(f"{name}_output").output for name in taps]
+    maps = keras.Model(network.backbone.input, ends)(
+        Preprocessing("torch")(pictures()), training=False
+    )
+    pools = [np.mean, np.max] if pooling == "both" else [np.mean]
+    expected = np.concatenate([pool(one, axis=(1, 2)) for one in maps for pool in pools], axis=1)
+    found = network.features(pictures(), training=False)
+    assert found.shape == (2, channels)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    network.unfreeze(1, train_batchnorm=False)
+    assert {name.split("_")[0] for name in learning(network)} == {"block3b"}
+
+
+def test_an_unknown_block_to_tap_is_named_with_those_there_are() -> None:
+    with pytest.raises(ValueError, match=r"has no block 'block9z'; its blocks are: .*block3b"):
+        build_network(recipe(head={"taps": ["block9z"]}), CLASSES)
+
+
+def test_drop_connect_scales_the_rates_and_is_refused_where_none_drops(b0: Network) -> None:
+    changed = build_network(recipe(backbone="efficientnet-b0", drop_connect=0.1), CLASSES)
+    rates = [
+        [layer.rate for layer in network.backbone.layers if isinstance(layer, keras.layers.Dropout)]
+        for network in (b0, changed)
+    ]
+    assert max(rates[1]) == pytest.approx(0.1)
+    np.testing.assert_allclose(np.divide(*rates), max(rates[0]) / 0.1)
+    with pytest.raises(ValueError, match="drops no branches"):
+        build_network(recipe(drop_connect=0.1), CLASSES)

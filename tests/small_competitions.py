@@ -1,0 +1,107 @@
+"""Projects small enough for a test: an entry, and a competition of a few drawn pictures."""
+
+import zlib
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from podium.competitions import get_competition
+from podium.competitions.sample_drawing import draw_sample
+
+RECIPE = """
+competition = "{competition}"
+backbone = "resnet-small"
+weights = "none"
+train_batchnorm = true
+image_size = 16
+batch_size = 16
+folds = 2
+views = 2
+head = {{ hidden = [8] }}
+stages = [{{ unfreeze = "all", epochs = 1, learning_rate = 0.001 }}]
+"""
+
+
+def make_project(folder: Path, competition: str, recipe: str = RECIPE) -> Path:
+    """A project with one entry, `tiny`, and its competition's data; returns the data's folder."""
+    entry = folder / "kernels" / "tiny"
+    entry.mkdir(parents=True)
+    (entry / "recipe.toml").write_text(recipe.format(competition=competition))
+    data = folder / "input" / get_competition(competition).slug
+    DRAW[competition](data)
+    return data
+
+
+def draw_picture(path: Path, label: int) -> None:
+    """Noise around a colour of the class; the name decides what it is."""
+    random = np.random.default_rng(zlib.crc32(path.name.encode()))
+    colour = np.random.default_rng(label).integers(40, 216, 3)
+    # Coarse noise, so that no two pictures pass for near-copies of each other.
+    noise = cv2.resize(random.normal(0, 60, (6, 7, 3)), (28, 24), interpolation=cv2.INTER_CUBIC)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), (colour + noise).clip(0, 255).astype(np.uint8))
+
+
+def break_picture(path: Path) -> None:
+    """Cut the file off in its middle."""
+    path.write_bytes(path.read_bytes()[:200])
+
+
+def _sample(folder: Path) -> None:
+    draw_sample(folder, train=48, test=9, size=(32, 24))
+
+
+def _cars(folder: Path) -> None:
+    names = {f"{label}{number}.jpg": label for label in range(10) for number in range(4)}
+    for name, label in names.items():
+        draw_picture(folder / "train" / "train" / str(label) / name, label)
+    tests = [f"{number}.jpg" for number in (907, 13, 250, 8, 77)]
+    for name in tests:
+        draw_picture(folder / "test" / "test_upload" / name, int(name[0]))
+    pd.DataFrame({"Id": names.keys(), "Category": names.values()}).to_csv(
+        folder / "train.csv", index=False
+    )
+    pd.DataFrame({"Id": tests, "Category": 0}).to_csv(folder / "sample-submission.csv", index=False)
+
+
+def _dogs_vs_cats(test: str, sample: str) -> Any:
+    def draw(folder: Path) -> None:
+        for number in range(12):
+            for label, kind in enumerate(("cat", "dog")):
+                draw_picture(folder / "train" / f"{kind}.{number}.jpg", label)
+        for number in range(1, 12):
+            draw_picture(folder / test / f"{number}.jpg", number % 2)
+        rows = pd.DataFrame({"id": range(1, 12), "label": 0.5})
+        rows.to_csv(folder / sample, index=False)
+
+    return draw
+
+
+def _intel(folder: Path) -> None:
+    for label, name in enumerate(get_competition("intel").classes):
+        for number in range(4):
+            draw_picture(folder / "seg_train" / "seg_train" / name / f"{name}{number}.jpg", label)
+        draw_picture(folder / "seg_test" / "seg_test" / name / f"{name}9.jpg", label)
+    for number in (3, 10, 24):
+        draw_picture(folder / "seg_pred" / "seg_pred" / f"{number}.jpg", number % 6)
+
+
+def _clocks_or_crocs(folder: Path) -> None:
+    for label, name in enumerate(("clock", "crocodile")):
+        for number in range(10):
+            draw_picture(folder / "train" / name / f"{name}-{number}.png", label)
+    for number in range(6):
+        draw_picture(folder / "test" / f"test-{number}.png", number % 2)
+
+
+DRAW: dict[str, Any] = {
+    "sample": _sample,
+    "cars": _cars,
+    "dogs-vs-cats": _dogs_vs_cats("test", "sample_submission.csv"),
+    "dogs-vs-cats-original": _dogs_vs_cats("test1", "sampleSubmission.csv"),
+    "intel": _intel,
+    "clocks-or-crocs": _clocks_or_crocs,
+}

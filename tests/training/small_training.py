@@ -1,0 +1,80 @@
+"""A training small enough for a test: dark and light pictures of 16 pixels, the small ResNet."""
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from PIL import Image
+
+from podium.images.batches import PictureCache
+from podium.models.network import Network, build_network
+from podium.recipe import Recipe, parse_recipe
+from podium.run_folder import FoldFolder
+from podium.training.callbacks import TimeBudget
+from podium.training.devices import Devices
+from podium.training.fold import FoldPictures, FoldTraining
+
+CLASSES = 2
+TRAIN, VALIDATION = 24, 8
+
+
+def recipe(**changes: Any) -> Recipe:
+    data = {
+        "competition": "sample",
+        "backbone": "resnet-small",
+        "weights": "none",
+        "image_size": 16,
+        "batch_size": 8,
+        "head": {"hidden": [8]},
+        "augmentation": {"crop": 1.0, "rotate": 0.0},
+        "stages": [{"unfreeze": "all", "epochs": 2, "learning_rate": 0.001}],
+    }
+    return parse_recipe({**data, **changes}, source="test")
+
+
+def stage(unfreeze: str = "all", epochs: int = 2, learning_rate: float = 0.001) -> dict[str, Any]:
+    return {"unfreeze": unfreeze, "epochs": epochs, "learning_rate": learning_rate}
+
+
+def draw(folder: Path, seed: int = 0) -> FoldPictures:
+    """Noise, darker for class 0 than for class 1, which overlap."""
+    random = np.random.default_rng(seed)
+    labels = np.arange(TRAIN + VALIDATION) % CLASSES
+    paths = []
+    for number, label in enumerate(labels):
+        grey = random.normal(110 + 40 * label, 60, (18, 20, 3)).clip(0, 255).astype(np.uint8)
+        paths.append(folder / f"{number}.png")
+        Image.fromarray(grey).save(paths[-1])
+    one_hot = np.eye(CLASSES, dtype=np.float32)[labels]
+    train, validation = np.split(np.arange(len(paths)), [TRAIN])
+    cache = PictureCache(paths, 20, memory_share=0.1)
+    return FoldPictures(cache, train, one_hot[train], validation, one_hot[validation])
+
+
+def make_training(
+    recipe: Recipe,
+    pictures: FoldPictures,
+    folder: Path,
+    devices: Devices | None = None,
+    deadline: float | None = None,
+    seed: int = 0,
+) -> FoldTraining:
+    """A fold's training with a new network; `run` it."""
+    devices = devices or Devices()
+    keras.utils.set_random_seed(seed)
+    with devices.scope():
+        network: Network = build_network(recipe, CLASSES)
+    budget = TimeBudget(deadline, VALIDATION, recipe.final_image_size)
+    return FoldTraining(network, pictures, recipe, devices, FoldFolder(folder), budget)
+
+
+def weights(model: keras.Model) -> list[np.ndarray]:
+    return [weight.numpy() for weight in model.weights]
+
+
+def raw_validation(pictures: FoldPictures, size: int = 16) -> np.ndarray:
+    """The validation pictures as the network sees them, uint8 (pictures, size, size, 3)."""
+    from podium.images.reading import resize
+
+    return np.stack([resize(pictures.cache[i], size, size) for i in pictures.validation])

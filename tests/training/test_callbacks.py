@@ -1,0 +1,228 @@
+"""What watches a training: which weights are kept, patience, divergence, the time budget."""
+
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from small_training import (
+    CLASSES,
+    draw,
+    make_training,
+    raw_validation,
+    recipe,
+    stage,
+)
+
+from podium.models.network import build_network
+from podium.run_folder import FoldFolder
+from podium.training.callbacks import KeepState, TimeBudget
+from podium.training.fold import FoldPictures, TrainingDiverged
+from podium.training.optimizers import make_optimizer
+from podium.training.state import TrainingState
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> FoldPictures:
+    return draw(tmp_path_factory.mktemp("pictures"))
+
+
+# --- KeepState, with a network of one weight, whose validation losses are told
+
+
+def keeper(
+    folder: Path, keep: str = "best", patience: int | None = None, epochs: int = 10
+) -> KeepState:
+    inputs = keras.Input((1,))
+    model = keras.Model(inputs, keras.layers.Dense(1, use_bias=False)(inputs))
+    model.compile(make_optimizer(recipe(), 0.1), "mse")
+    model.optimizer.build(model.trainable_variables)
+    made = KeepState(TrainingState(), model, FoldFolder(folder), keep, patience)
+    made.set_model(model)
+    made.set_params({"epochs": epochs})
+    model.stop_training = False
+    return made
+
+
+def tell(keeper: KeepState, losses: list[float], loss: float = 0.5) -> int:
+    """End an epoch with each of these; the weight is the number of the epoch. Returns how many."""
+    for epoch, val_loss in enumerate(losses):
+        keeper.model.set_weights([np.full((1, 1), epoch, np.float32)])
+        keeper.on_epoch_begin(epoch)
+        keeper.on_epoch_end(epoch, {"loss": loss, "val_loss": val_loss})
+        if keeper.model.stop_training:
+            return epoch + 1
+    return len(losses)
+
+
+def kept(keeper: KeepState) -> float:
+    """The weight in the file."""
+    keeper.folder.read_weights(keeper.model)
+    return float(keeper.model.get_weights()[0][0, 0])
+
+
+@pytest.mark.parametrize(
+    ("losses", "best"), [([3, 1, 2, 1.5], 1), ([1, 2, 3], 0), ([3, 2, 1], 2), ([2, 1, 1], 1)]
+)
+def test_the_kept_weights_are_of_the_lowest_validation_loss(
+    tmp_path: Path, losses: list[float], best: int
+) -> None:
+    made = keeper(tmp_path)
+    tell(made, losses)
+    assert kept(made) == best
+
+
+def test_the_last_weights_are_kept_where_the_recipe_says_so(tmp_path: Path) -> None:
+    made = keeper(tmp_path, keep="last")
+    tell(made, [3, 1, 2])
+    assert kept(made) == 2
+
+
+def test_what_was_best_before_a_restart_stays_best(tmp_path: Path) -> None:
+    tell(keeper(tmp_path), [3, 1])
+    again = keeper(tmp_path)
+    again.state = TrainingState.read(again.folder)
+    assert again.state.epoch == 2
+    tell(again, [2, 1.5])
+    assert kept(again) == 1
+    tell(again, [0.5])
+    assert kept(again) == 0
+
+
+@pytest.mark.parametrize(
+    ("losses", "epochs"), [([3, 2, 2.5, 2.6, 1], 4), ([3, 2, 2.5, 1, 2], 5), ([1, 1, 1, 0.1], 3)]
+)
+def test_patience_ends_the_stage(tmp_path: Path, losses: list[float], epochs: int) -> None:
+    made = keeper(tmp_path, patience=2)
+    assert tell(made, losses) == epochs
+    finished = TrainingState.read(made.folder).stage_finished
+    assert finished == (epochs < len(losses)), (
+        "written with the epoch, so that a kill loses nothing"
+    )
+
+
+def test_patience_counts_within_the_stage(tmp_path: Path) -> None:
+    made = keeper(tmp_path, patience=2)
+    tell(made, [1, 1.5])
+    made.state.begin_stage(1)
+    assert tell(made, [3, 2.5, 2.6, 2.4]) == 4, "the second stage is worse, but gets better"
+    assert kept(made) == 0
+
+
+def test_the_last_epoch_finishes_the_stage(tmp_path: Path) -> None:
+    made = keeper(tmp_path, epochs=2)
+    tell(made, [2])
+    assert not TrainingState.read(made.folder).stage_finished
+    made.on_epoch_begin(1)
+    made.on_epoch_end(1, {"loss": 1.0, "val_loss": 1.0})
+    assert TrainingState.read(made.folder).stage_finished
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+@pytest.mark.parametrize("which", ["loss", "val_loss"])
+def test_a_loss_that_is_no_number_keeps_the_last_good_epoch(
+    tmp_path: Path, bad: float, which: str
+) -> None:
+    made = keeper(tmp_path)
+    tell(made, [2, 1])
+    made.model.set_weights([np.full((1, 1), bad, np.float32)])
+    made.on_epoch_begin(2)
+    made.on_epoch_end(2, {"loss": 0.5, "val_loss": 0.5, which: bad})
+    assert made.diverged and made.model.stop_training
+    assert kept(made) == 1
+    assert len(made.folder.read_history()) == 2
+    assert TrainingState.read(made.folder).epoch == 2
+
+
+def test_the_history_has_a_row_an_epoch(tmp_path: Path) -> None:
+    made = keeper(tmp_path)
+    tell(made, [3, 1])
+    history = made.folder.read_history()
+    assert history["epoch"].tolist() == [0, 1]
+    assert history["val_loss"].tolist() == [3, 1]
+    assert history["learning_rate"].tolist() == pytest.approx([0.1, 0.1])
+    pd.testing.assert_series_equal(
+        history["loss"], pd.Series([0.5, 0.5], name="loss"), check_dtype=False
+    )
+
+
+# --- In real trainings
+
+
+def test_the_best_weights_predict_after_a_training(tmp_path: Path, pictures: FoldPictures) -> None:
+    """The kept weights give again the lowest validation loss of the history."""
+    # So fast that it goes up and down, and the last epoch is not the best.
+    training = make_training(
+        recipe(
+            stages=[stage(epochs=4, learning_rate=0.03)], one_cycle={"warmup": 1.0}, optimizer="sgd"
+        ),
+        pictures,
+        tmp_path,
+    )
+    training.run()
+    history = training.folder.read_history()
+    fresh = build_network(training.recipe, CLASSES)
+    fresh.model.load_weights(training.folder.weights)
+    only_weights = sum(weight.numpy().nbytes for weight in fresh.model.weights)
+    assert training.folder.weights.stat().st_size < 2 * only_weights + 500_000, "no optimiser"
+    for model in (training.network.model, fresh.model):
+        predicted = model.predict(raw_validation(pictures), verbose=0)
+        loss = -np.log(predicted[pictures.validation_labels == 1]).mean()
+        assert loss == pytest.approx(history["val_loss"].min(), rel=1e-3)
+    assert len(history) == 4
+    assert history["val_loss"].nunique() == 4
+
+
+def test_divergence_names_the_stage_and_what_to_do(tmp_path: Path, pictures: FoldPictures) -> None:
+    two = recipe(stages=[stage("head", epochs=1), stage("all", epochs=3)], optimizer="sgd")
+    # Far above what a recipe may say, to be sure that it is too much.
+    wild = two.stages[1].model_copy(update={"learning_rate": 1e30})
+    training = make_training(
+        two.model_copy(update={"stages": [two.stages[0], wild]}), pictures, tmp_path
+    )
+    with pytest.raises(TrainingDiverged) as error:
+        training.run()
+    assert str(error.value) == (
+        "the loss is no longer a number in stage 2, epoch 1: lower its learning_rate (1e+30) "
+        "or set clip_norm = 1.0"
+    )
+    assert training.folder.read_history()["stage"].tolist() == [0], "what was good is still there"
+    training.folder.read_weights(training.network.model)
+    assert np.isfinite(training.network.model.predict(raw_validation(pictures), verbose=0)).all()
+
+
+# --- The time budget
+
+
+def test_the_budget_reserves_what_prediction_takes() -> None:
+    budget = TimeBudget(deadline=None, pictures=1000, size=100)
+    budget.watch(size=50, batch_size=8, validation_pictures=40)
+    assert budget.reserve() == TimeBudget.WRITING, "nothing is measured yet"
+    budget.measure(seconds=2.0, pictures=100, size=50)  # 0.02 s a picture, 4 times that at 100 px
+    expected = (1000 * 0.08 + 40 * 0.02) * TimeBudget.MARGIN + TimeBudget.WRITING
+    assert budget.reserve() == pytest.approx(expected)
+
+
+def test_a_budget_that_is_used_up_still_leaves_weights(
+    tmp_path: Path, pictures: FoldPictures
+) -> None:
+    many = recipe(stages=[stage("head", epochs=1000), stage("all", epochs=1000)])
+    training = make_training(many, pictures, tmp_path, deadline=time.monotonic() + 1)
+    began = time.monotonic()
+    training.run()
+    assert time.monotonic() - began < 120
+    assert training.budget.exhausted
+    history = training.folder.read_history()
+    assert len(history) == 1 and history["stage"].tolist() == [0], "no further stage is begun"
+    assert np.isfinite(training.network.model.predict(raw_validation(pictures), verbose=0)).all()
+    assert TrainingState.read(training.folder).out_of_time
+
+
+def test_a_budget_that_lasts_changes_nothing(tmp_path: Path, pictures: FoldPictures) -> None:
+    training = make_training(recipe(), pictures, tmp_path, deadline=time.monotonic() + 3600)
+    training.run()
+    assert not training.budget.exhausted
+    assert len(training.folder.read_history()) == 2
+    assert training.budget.seconds_per_pixel > 0, "it has measured the validation"

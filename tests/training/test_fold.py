@@ -1,0 +1,338 @@
+"""A fold's training: the cached head stage, going on after a stop, options, devices."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from small_training import (
+    draw,
+    make_training,
+    raw_validation,
+    recipe,
+    stage,
+    weights,
+)
+
+from podium.training.features import cache_features, feature_batches
+from podium.training.fold import FoldPictures, FoldTraining, stage_seed
+from podium.training.state import TrainingState
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> FoldPictures:
+    return draw(tmp_path_factory.mktemp("pictures"))
+
+
+def features_of(training: FoldTraining, views: int = 2) -> tuple[np.ndarray, np.ndarray]:
+    pictures = training.pictures
+    found = cache_features(
+        training.network.features,
+        pictures.cache,
+        pictures.train,
+        pictures.validation,
+        training.recipe.model_copy(update={"cached_views": views}),
+        size=16,
+        batch_size=8,
+    )
+    return found.train, found.validation
+
+
+# --- The head stage on cached features
+
+
+def test_cached_features_of_plain_pictures_through_the_head_are_the_whole_network(
+    tmp_path: Path, pictures: FoldPictures
+) -> None:
+    training = make_training(recipe(), pictures, tmp_path)
+    train, validation = features_of(training)
+    assert train.shape == (2, 24, 64) and validation.shape == (8, 64)
+    through_head = training.network.head.predict(validation, verbose=0)
+    whole = training.network.model.predict(raw_validation(pictures), verbose=0)
+    np.testing.assert_allclose(through_head, whole, atol=1e-5)
+    assert np.ptp(whole, axis=0).max() > 1e-3, "other pictures, other predictions"
+
+
+def test_cached_views_differ_and_are_the_same_after_a_restart(
+    tmp_path: Path, pictures: FoldPictures
+) -> None:
+    training = make_training(recipe(augmentation={"crop": 0.5, "rotate": 20.0}), pictures, tmp_path)
+    first, _ = features_of(training)
+    again, _ = features_of(training)
+    np.testing.assert_allclose(first, again, atol=1e-5)
+    assert np.abs(first[0] - first[1]).max(axis=1).min() > 1e-4, "each picture, two views"
+
+
+def test_the_head_stage_changes_the_head_only_and_learns(
+    tmp_path: Path, pictures: FoldPictures
+) -> None:
+    many = recipe(stages=[stage("head", epochs=12, learning_rate=0.03)])
+    training = make_training(many, pictures, tmp_path)
+    backbone, head = weights(training.network.backbone), weights(training.network.head)
+    training.run()
+    for before, after in zip(backbone, weights(training.network.backbone), strict=True):
+        np.testing.assert_array_equal(before, after)
+    assert any(
+        not np.array_equal(before, after)
+        for before, after in zip(head, weights(training.network.head), strict=True)
+    )
+    history = training.folder.read_history()
+    assert len(history) == 12
+    assert history["loss"].iloc[-1] < history["loss"].iloc[0]
+    predicted = training.network.model.predict(raw_validation(pictures), verbose=0)
+    loss = -np.log(predicted[pictures.validation_labels == 1]).mean()
+    assert loss == pytest.approx(history["val_loss"].min(), rel=1e-3), "whole network, same weights"
+
+
+def test_without_a_cache_the_head_stage_also_changes_the_head_only(
+    tmp_path: Path, pictures: FoldPictures
+) -> None:
+    plain = recipe(stages=[stage("head", epochs=1)], cached_views=0)
+    training = make_training(plain, pictures, tmp_path)
+    before = weights(training.network.backbone)
+    training.run()
+    for old, new in zip(before, weights(training.network.backbone), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_feature_batches_keep_label_and_picture_together() -> None:
+    """The feature of picture n in view v is n + v / 10; its label is n, one-hot."""
+    features = (np.arange(10)[None, :] + np.arange(3)[:, None] / 10)[..., None].astype(np.float32)
+    labels = np.eye(10, dtype=np.float32)
+    seen = [(x.numpy(), y.numpy()) for x, y in feature_batches(features, labels, 4, 0, 0, 3)]
+    assert len(seen) == 6, "two full batches in each of three epochs"
+    for x, y in seen:
+        np.testing.assert_array_equal(np.floor(x[:, 0]).astype(int), y.argmax(axis=1))
+    shown = np.concatenate([x[:, 0] for x, _ in seen])
+    assert {round(float(value % 1), 1) for value in shown} == {0.0, 0.1, 0.2}, "all views"
+    order = [x[:, 0].astype(int).tolist() for x, _ in seen]
+    assert order[:2] != order[2:4], "each epoch in an order of its own"
+    assert len(set(order[0] + order[1])) == 8, "no picture twice in an epoch"
+
+    resumed = [x.numpy() for x, _ in feature_batches(features, labels, 4, 0, 2, 3)]
+    np.testing.assert_array_equal(resumed, [x for x, _ in seen[4:]])
+
+
+def test_fewer_pictures_than_a_batch_are_one_batch() -> None:
+    batches = feature_batches(np.zeros((1, 3, 5), np.float32), np.eye(3, dtype="f4"), 8, 0, 0, 2)
+    assert [tuple(x.shape) for x, _ in batches] == [(3, 5)] * 2
+
+
+def test_no_two_stages_see_the_same_order() -> None:
+    assert (
+        len({stage_seed(recipe(seed=seed), number) for seed in (0, 1) for number in range(4)}) == 8
+    )
+
+
+# --- Going on
+
+
+def stopped_after(training: FoldTraining, epochs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run until so many epochs are written, then stop as a kill does: nothing else is written."""
+    write = TrainingState.write
+
+    class Killed(BaseException):
+        pass
+
+    def and_stop(self: TrainingState, *arguments: object) -> None:
+        write(self, *arguments)
+        if len(self.history) == epochs:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingState, "write", and_stop)
+        with pytest.raises(Killed):
+            training.run()
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 3, 4])
+def test_a_stopped_training_ends_as_if_it_had_never_stopped(
+    tmp_path: Path,
+    pictures: FoldPictures,
+    undisturbed: tuple[FoldTraining, list[np.ndarray]],
+    epochs: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    training, expected = undisturbed
+    first = make_training(training.recipe, pictures, tmp_path)
+    stopped_after(first, epochs, monkeypatch)
+    second = make_training(training.recipe, pictures, tmp_path, seed=99)
+    second.run()
+    history = second.folder.read_history()
+    assert history[["stage", "epoch"]].to_numpy().tolist() == [[0, 0], [0, 1], [1, 0], [1, 1]]
+    for column in ("loss", "val_loss", "learning_rate"):
+        np.testing.assert_allclose(
+            history[column], training.folder.read_history()[column], rtol=1e-4
+        )
+    for mine, theirs in zip(weights(second.network.model), expected, strict=True):
+        np.testing.assert_allclose(mine, theirs, atol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(
+    pictures: FoldPictures, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[FoldTraining, list[np.ndarray]]:
+    """A head stage on cached features, then a stage of the whole network, with dropout."""
+    two = recipe(
+        stages=[stage("head", learning_rate=0.01), stage("all")], train_batchnorm=True, keep="last"
+    )
+    training = make_training(two, pictures, tmp_path_factory.mktemp("undisturbed"))
+    training.run()
+    return training, weights(training.network.model)
+
+
+def test_a_finished_training_is_not_trained_again(
+    pictures: FoldPictures, undisturbed: tuple[FoldTraining, list[np.ndarray]]
+) -> None:
+    training, expected = undisturbed
+    state = training.folder.path / "state.npz"
+    written = state.stat().st_mtime_ns
+    again = make_training(training.recipe, pictures, training.folder.path, seed=99)
+    again.run()
+    for mine, theirs in zip(weights(again.network.model), expected, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    assert state.stat().st_mtime_ns == written
+
+
+def test_the_weights_file_loads_without_warnings(
+    undisturbed: tuple[FoldTraining, list[np.ndarray]], recwarn: pytest.WarningsRecorder
+) -> None:
+    """The network was compiled for a later stage than the one whose weights are best."""
+    training, _ = undisturbed
+    training.folder.read_weights(training.network.model)
+    assert not [warning for warning in recwarn if "optimizer" in str(warning.message)]
+
+
+# --- Options
+
+
+def test_label_smoothing_is_in_the_loss(tmp_path: Path, pictures: FoldPictures) -> None:
+    """At a learning rate of next to nothing, the losses are those of the network at its start."""
+    smooth = recipe(stages=[stage("head", epochs=1, learning_rate=1e-9)], label_smoothing=0.2)
+    training = make_training(smooth, pictures, tmp_path)
+    # Confident logits, for which smoothing makes a difference.
+    logits = training.network.head.get_layer("logits")
+    logits.bias.assign([3.0, 0.0])
+    logits.kernel.assign(np.zeros(logits.kernel.shape))
+    training.run()
+    log_p = np.log(np.exp([3.0, 0.0]) / np.exp([3.0, 0.0]).sum())
+    targets = np.array([[0.9, 0.1], [0.1, 0.9]])  # half of the pictures are of each class
+    expected = -(targets @ log_p).mean()
+    plain = -log_p.mean()
+    assert abs(expected - plain) < 1e-6, "with balanced classes the means agree"
+    of_first = -(targets[0] @ log_p)
+    assert of_first != pytest.approx(-log_p[0])
+    loss = training.network.head.loss
+    assert float(loss(np.array([[1.0, 0.0]]), np.exp(log_p)[None])) == pytest.approx(
+        of_first, rel=1e-4
+    )
+    assert training.folder.read_history()["val_loss"].iloc[0] == pytest.approx(expected, rel=1e-3)
+
+
+def test_clipped_gradients_hardly_move_sgd(tmp_path: Path, pictures: FoldPictures) -> None:
+    def distance(name: str, **changes: float) -> float:
+        settings = recipe(stages=[stage("head", 1, 0.1)], optimizer="sgd", keep="last", **changes)
+        training = make_training(settings, pictures, tmp_path / name)
+        kernel = training.network.head.get_layer("logits").kernel
+        before = kernel.numpy()
+        training.run()
+        return float(np.abs(kernel.numpy() - before).max())
+
+    assert distance("clipped", clip_value=1e-8) < 1e-6
+    assert distance("plain") > 1e-4
+
+
+def test_each_stage_trains_on_its_own_size_and_batch(
+    tmp_path: Path, pictures: FoldPictures, capsys: pytest.CaptureFixture[str]
+) -> None:
+    later = {**stage(1, epochs=1), "image_size": 24, "batch_size": 12}
+    training = make_training(recipe(stages=[stage("head", epochs=1), later]), pictures, tmp_path)
+    training.run()
+    said = capsys.readouterr().out
+    assert "stage 1 of 2: the head, 1 epochs, learning rate 0.001, 16 px" in said
+    assert "stage 2 of 2: the last 1 blocks, 1 epochs, learning rate 0.001, 24 px" in said
+    assert training.network.model.optimizer.iterations.numpy() == 2, "24 pictures in batches of 12"
+
+
+# --- Precision and devices
+
+
+@pytest.fixture
+def half_precision() -> Iterator[None]:
+    before = keras.mixed_precision.global_policy()
+    keras.mixed_precision.set_global_policy("mixed_float16")
+    yield
+    keras.mixed_precision.set_global_policy(before)
+
+
+def test_half_precision_trains_and_goes_on(
+    tmp_path: Path,
+    pictures: FoldPictures,
+    half_precision: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    two = recipe(stages=[stage("head", epochs=2), stage(2, epochs=2)], optimizer="sgd")
+    training = make_training(two, pictures, tmp_path)
+    stopped_after(training, 3, monkeypatch)
+    assert type(training.network.model.optimizer).__name__ == "LossScaleOptimizer"
+    inner = training.network.model.optimizer.inner_optimizer
+    assert 0.85 <= float(inner.cycled_momentum) <= 0.95
+    steps = inner.iterations.numpy()  # those that overflowed, and so lowered the scale, not counted
+    scale = float(training.network.model.optimizer.dynamic_scale)
+    again = make_training(two, pictures, tmp_path, seed=99)
+    again.run()
+    history = again.folder.read_history()
+    assert history["stage"].tolist() == [0, 0, 1, 1]
+    assert np.isfinite(history[["loss", "val_loss"]].to_numpy()).all()
+    assert again.network.model.optimizer.inner_optimizer.iterations.numpy() == steps + 3
+    assert float(again.network.model.optimizer.dynamic_scale) == scale
+    assert again.network.features.outputs[0].dtype == "float16"
+
+
+TWO_CPUS = """
+import sys
+from pathlib import Path
+
+import tensorflow as tf
+
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+
+sys.path.insert(0, sys.argv[1])
+import numpy as np
+from small_training import draw, make_training, raw_validation, recipe, stage
+from podium.training.devices import Devices
+
+pictures = draw(Path(sys.argv[2]))
+for optimizer in ("adam", "sgd"):
+    folder = Path(sys.argv[2], optimizer)
+    two = recipe(stages=[stage("head", 1, 0.01), stage(2, 2)], optimizer=optimizer)
+    training = make_training(two, pictures, folder, Devices(["CPU:0", "CPU:1"]))
+    assert training.devices.strategy.num_replicas_in_sync == 2
+    training.run()
+    history = training.folder.read_history()
+    assert history["stage"].tolist() == [0, 1, 1], history
+    assert np.isfinite(history[["loss", "val_loss"]].to_numpy()).all(), history
+    predicted = training.network.model.predict(raw_validation(pictures), verbose=0)
+    np.save(folder / "predicted.npy", predicted)
+"""
+
+
+def test_two_devices_train_and_predict(tmp_path: Path) -> None:
+    """In a process of its own: devices are divided before TensorFlow begins."""
+    here = str(Path(__file__).parent)
+    done = subprocess.run(
+        [sys.executable, "-c", TWO_CPUS, here, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    for optimizer in ("adam", "sgd"):
+        predicted = np.load(tmp_path / optimizer / "predicted.npy")
+        assert predicted.shape == (8, 2)
+        assert np.isfinite(predicted).all()
+        np.testing.assert_allclose(predicted.sum(axis=1), 1, atol=1e-5)
