@@ -256,3 +256,9 @@ def test_a_file_needs_only_competition_and_backbone(file: Path) -> None:
     assert recipe.head.dropout == 0.5
     defaults = Recipe(**NEEDED)
     assert recipe.model_dump(exclude={"head"}) == defaults.model_dump(exclude={"head"})
+
+
+def test_the_two_ways_to_clip_exclude_each_other() -> None:
+    data = {"competition": "cars", "backbone": "efficientnet-b0", "clip_norm": 1.0}
+    with pytest.raises(RecipeError, match="clip_norm and clip_value exclude each other"):
+        parse_recipe({**data, "clip_value": 0.1}, source="recipe.toml")

@@ -383,6 +383,16 @@ def test_broken_pictures_are_skipped_where_the_recipe_says_so(project: Path) -> 
     np.testing.assert_allclose(pd.read_csv(again)["label"], before, atol=1e-4)
 
 
+def test_a_test_set_that_nobody_can_read_gets_the_prior(project: Path) -> None:
+    data = project / "input" / get_competition("dogs-vs-cats").slug
+    for path in (data / "test").iterdir():
+        break_picture(path)
+    outcome = train("tiny", ["broken_pictures=skip"])
+    labels = pd.read_csv(outcome.submission)["label"]
+    assert len(labels) == 11
+    np.testing.assert_allclose(labels, 0.5, atol=1e-6)
+
+
 # --- The budget, precision, TensorBoard
 
 

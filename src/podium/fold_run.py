@@ -45,7 +45,10 @@ class FoldRun:
     def train(self, fold: int, deadline: float | None) -> None:
         """Train the fold to the end of its stages, or to what the deadline leaves."""
         self._began = time.monotonic()
-        network = self._build(fold, pretrained=True)
+        self._clear()
+        keras.utils.set_random_seed(self.recipe.seed + fold)
+        with self.devices.scope():
+            network = build_network(self.recipe, len(self.competition.classes))
         pictures = self._pictures(fold)
         to_predict = len(self._scored(fold)) + len(self.table.readable_test)
         budget = TimeBudget(deadline, to_predict * self.recipe.views, self.recipe.final_image_size)
@@ -58,26 +61,26 @@ class FoldRun:
         """Predict with the network just trained: out of fold first, the test pictures last."""
         folder = self.folder.fold(fold)
         folder.write_predictions("validation", self._predict(self._scored(fold), views))
+        test = self._predict(self._test(), views)
         folder.write_cost(
             {
                 "seconds_since_last_start": round(time.monotonic() - self._began),
                 "peak_memory_gb": peak_memory_gb(),
             }
         )
-        folder.write_predictions("test", self._predict(self._test(), views))
+        folder.write_predictions("test", test)
         folder.delete_state()
 
     def predict_test(self, fold: int, views: int) -> None:
         """Predict the test pictures again, with the fold's best weights."""
-        self._network = load_network(self.recipe, self.competition, self.folder, fold)
+        self._clear()
+        with self.devices.scope():
+            self._network = load_network(self.recipe, self.competition, self.folder, fold)
         self.folder.fold(fold).write_predictions("test", self._predict(self._test(), views))
 
-    def _build(self, fold: int, pretrained: bool) -> Network:
+    def _clear(self) -> None:
         keras.backend.clear_session()  # the last fold's network would stay in memory
         self.devices.set_precision(self.recipe.mixed_precision)  # which clear_session forgets
-        keras.utils.set_random_seed(self.recipe.seed + fold)
-        with self.devices.scope():
-            return build_network(self.recipe, len(self.competition.classes), pretrained)
 
     def _predict(self, positions: np.ndarray, views: int) -> pd.DataFrame:
         return predict_views(

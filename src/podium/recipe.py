@@ -146,6 +146,12 @@ class Recipe(_Table):
             raise ValueError(f"shares must be above 0, came {self.shares}")
         return self
 
+    @model_validator(mode="after")
+    def _clips_one_way(self) -> Self:
+        if self.clip_norm is not None and self.clip_value is not None:
+            raise ValueError("clip_norm and clip_value exclude each other: leave one out")
+        return self
+
     @property
     def final_image_size(self) -> int:
         """The size that the last stage trains on, and so the one to predict on."""

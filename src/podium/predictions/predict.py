@@ -30,11 +30,16 @@ def predict_views(
     Returns:
         float32 probabilities indexed by id and view, a column per class.
     """
-    tables = []
-    for view in views:
+    tables = [_no_predictions(classes)]  # all there is where no picture can be read
+    for view in views if len(ids) else ():
         print(f"predicting {len(ids)} pictures, {view.name}:", flush=True)
         batches = view_batches(cache, indices, size=size, batch_size=batch_size, view=view)
         probabilities = model.predict(batches, verbose=verbosity())  # (pictures, classes)
         index = pd.MultiIndex.from_product([ids, [view.name]], names=["id", "view"])
         tables.append(pd.DataFrame(probabilities, index=index, columns=list(classes)))
     return pd.concat(tables).astype(np.float32)
+
+
+def _no_predictions(classes: Sequence[str]) -> pd.DataFrame:
+    index = pd.MultiIndex.from_arrays([[], []], names=["id", "view"])
+    return pd.DataFrame(columns=list(classes), index=index, dtype=np.float32)

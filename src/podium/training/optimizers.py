@@ -26,19 +26,17 @@ def make_optimizer(recipe: Recipe, learning_rate: float) -> keras.optimizers.Opt
         "learning_rate": learning_rate,
         "global_clipnorm": recipe.clip_norm,
         "clipvalue": recipe.clip_value,
+        "weight_decay": recipe.weight_decay,
     }
     if recipe.optimizer == "sgd":
-        decay = recipe.weight_decay or None
-        optimizer = CycledSGD(momentum=SGD_MOMENTUM, weight_decay=decay, **shared)
+        optimizer = CycledSGD(momentum=SGD_MOMENTUM, **shared)
         optimizer.cycled_momentum = keras.Variable(SGD_MOMENTUM, trainable=False)
-        return optimizer
-    if recipe.optimizer == "adamw":
-        optimizer = keras.optimizers.AdamW(weight_decay=recipe.weight_decay, **shared)
-        # Biases and norms are not decayed: it would pull them to zero for nothing.
-        optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
     else:
-        optimizer = keras.optimizers.Adam(weight_decay=recipe.weight_decay or None, **shared)
-    # A variable in place of Keras' constant; Adam's first moment is its momentum.
-    optimizer.beta_1 = keras.Variable(optimizer.beta_1, trainable=False)
-    optimizer.cycled_momentum = optimizer.beta_1
+        kinds = {"adam": keras.optimizers.Adam, "adamw": keras.optimizers.AdamW}
+        optimizer = kinds[recipe.optimizer](**shared)
+        # A variable in place of Keras' constant; Adam's first moment is its momentum.
+        optimizer.beta_1 = keras.Variable(optimizer.beta_1, trainable=False)
+        optimizer.cycled_momentum = optimizer.beta_1
+    # Biases and norms are not decayed: it would pull them to zero for nothing.
+    optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
     return optimizer
