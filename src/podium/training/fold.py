@@ -75,21 +75,7 @@ class FoldTraining:
         make_batches = self._feature_batches if cached else self._picture_batches
         batches, validation = make_batches(state, stage, size, batch_size)
         steps = steps_per_epoch(len(self.pictures.train), batch_size)
-        resumed = state.epoch > 0
-
-        with self.devices.scope():
-            optimizer = make_optimizer(self.recipe, stage.learning_rate)
-            model.compile(
-                optimizer,
-                loss=keras.losses.CategoricalCrossentropy(
-                    label_smoothing=self.recipe.label_smoothing
-                ),
-                metrics=["accuracy"],
-                jit_compile=self.devices.jit_compile,
-            )
-            model.optimizer.build(model.trainable_variables)
-            if resumed:
-                state.restore(self.folder, self.network.model, model.optimizer)
+        self._compile(model, state, stage)
         self.budget.watch(size, batch_size, len(self.pictures.validation))
         keeper = KeepState(
             state, self.network.model, self.folder, self.recipe.keep, self.recipe.patience
@@ -120,6 +106,20 @@ class FoldTraining:
             print("the time budget is used up: training ends here, to still predict in time")
             state.stage_finished = state.out_of_time = True
             state.write(self.folder, self.network.model, model.optimizer)
+
+    def _compile(self, model: keras.Model, state: TrainingState, stage: Stage) -> None:
+        """Make the stage's optimiser, in the state where a killed stage left it."""
+        loss = keras.losses.CategoricalCrossentropy(label_smoothing=self.recipe.label_smoothing)
+        with self.devices.scope():
+            model.compile(
+                make_optimizer(self.recipe, stage.learning_rate),
+                loss=loss,
+                metrics=["accuracy"],
+                jit_compile=self.devices.jit_compile,
+            )
+            model.optimizer.build(model.trainable_variables)
+            if state.epoch > 0:
+                state.restore(self.folder, self.network.model, model.optimizer)
 
     def _tensorboard(self, state: TrainingState) -> list[keras.callbacks.Callback]:
         if not self.recipe.tensorboard:
