@@ -3,6 +3,8 @@
 import errno
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -303,3 +305,21 @@ def test_a_run_without_a_key_that_is_new_goes_on_with_its_default(tmp_path: Path
     RunFolder(tmp_path).begin(recipe(), {}, fresh=False)
     with pytest.raises(RunError, match="tensorboard was False, is now True"):
         RunFolder(tmp_path).begin(recipe(tensorboard=True), {}, fresh=False)
+
+
+@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="mounts a small disk")
+def test_a_disk_without_room_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=5m", "tmpfs", disk], check=False)
+    if mounted.returncode:
+        pytest.skip("this machine does not let us mount a disk")
+    try:
+        fold = FoldFolder(disk / "fold-0")
+        fold.write_state({"stage": 0}, [np.zeros(10)])
+        with pytest.raises(OSError, match=r"no space left: the next file needs 12\.4 MB"):
+            fold.write_state({"stage": 1}, [np.zeros(1_000_000)])
+        assert fold.read_progress() == {"stage": 0}
+        assert [path.name for path in fold.path.iterdir()] == ["state.npz"]
+    finally:
+        subprocess.run(["umount", disk], check=True)

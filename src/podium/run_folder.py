@@ -1,5 +1,6 @@
 """A run's files: the one place that knows their names and formats, and writes them whole."""
 
+import errno
 import hashlib
 import json
 import os
@@ -16,6 +17,7 @@ import pandas as pd
 
 from podium.recipe import Recipe, RecipeError, parse_recipe
 
+HEADERS = 4_000_000  # bytes that the headers of a file with thousands of arrays may take
 MAX_NAME = 100  # characters of a run's name
 
 Row = dict[str, Any]  # of a history: stage, epoch, losses, …
@@ -112,6 +114,7 @@ class FoldFolder:
 
     def write_weights(self, model: Any) -> None:
         """Write the weights of a Keras model as the fold's best."""
+        _require_space(self.path, sum(_bytes(value) for value in model.weights))
         with whole(self.weights) as part:
             _uncompiled(model).save_weights(part)
 
@@ -121,6 +124,7 @@ class FoldFolder:
 
     def write_state(self, progress: dict[str, Any], arrays: list[np.ndarray]) -> None:
         """Write what a killed training needs to go on: one file, so that it is never half new."""
+        _require_space(self.path, sum(array.nbytes for array in arrays))
         with whole(self.path / "state.npz") as part:
             named = {f"array_{number}": array for number, array in enumerate(arrays)}
             np.savez(part, progress=np.array(json.dumps(progress)), **named)
@@ -163,6 +167,31 @@ class FoldFolder:
         path = self.path / f"{name}.csv"
         table = pd.read_csv(path, dtype={"id": str, "view": str}, keep_default_na=False)
         return table.set_index(["id", "view"]).astype(np.float32)
+
+
+def _require_space(folder: Path, needed: int) -> None:
+    """Refuse to begin a large file that the disk has no room for.
+
+    HDF5 ends the whole process with a segmentation fault when a disk fills up under it.
+
+    Raises:
+        OSError: names what is needed and what is free.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder).free
+    needed = round(needed * 1.05) + HEADERS
+    if needed > free:
+        raise OSError(
+            errno.ENOSPC,
+            f"no space left: the next file needs {needed / 1e6:.1f} MB, {free / 1e6:.1f} MB are "
+            "free. Make room, and the same command goes on",
+            str(folder),
+        )
+
+
+def _bytes(variable: Any) -> int:
+    """Size of a Keras variable's values."""
+    return int(np.prod(variable.shape)) * np.dtype(variable.dtype).itemsize
 
 
 def _uncompiled(model: Any) -> Any:
