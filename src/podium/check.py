@@ -33,7 +33,7 @@ class Report:
             "classes: " + ", ".join(f"{name} {count}" for name, count in self.classes.items()),
             f"broken or missing: {len(self.broken) or 'none'}",
             *(f"  {problem}" for problem in self.broken),
-            f"near-identical training pictures: {len(self.doubled) or 'no'} groups",
+            f"groups of near-identical training pictures: {len(self.doubled) or 'none'}",
             *(f"  {' = '.join(names)}" for names in self.doubled),
             f"of these with several labels: {len(self.contradictions) or 'none'}",
             *(f"  {' = '.join(names)}" for names in self.contradictions),
