@@ -1,0 +1,1 @@
+"""Kernels built into one file, and the Kaggle client that pushes, collects, downloads, submits."""
