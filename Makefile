@@ -2,11 +2,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test lint lock clean
+.PHONY: help demo test kernels lint lock clean
 
 help:
 	@echo "make demo   sample competition, training, TTA, submission and its score"
 	@echo "make test   every test"
+	@echo "make kernels  each entry that Kaggle can run, built into build/"
 	@echo "make lint   ruff: style and format"
 	@echo "make lock   resolve requirements.lock again"
 
@@ -26,6 +27,9 @@ demo: .venv/installed
 
 test: .venv/installed
 	$(BIN)/python -m pytest
+
+kernels: .venv/installed
+	$(BIN)/podium build
 
 lint: .venv/installed
 	$(BIN)/ruff check .

@@ -1,5 +1,6 @@
 """Projects small enough for a test: an entry, and a competition of a few drawn pictures."""
 
+import json
 import zlib
 from pathlib import Path
 from typing import Any
@@ -25,14 +26,46 @@ stages = [{{ unfreeze = "all", epochs = 1, learning_rate = 0.001 }}]
 """
 
 
+# The code of an entry's kernel, as each in kernels/ has it.
+CODE = """
+import sys
+
+from podium.cli import app
+
+if __name__ == "__main__":
+    app(["{command}", "{entry}", *sys.argv[1:]], standalone_mode=False)
+"""
+
+
 def make_project(folder: Path, competition: str, recipe: str = RECIPE) -> Path:
     """A project with one entry, `tiny`, and its competition's data; returns the data's folder."""
-    entry = folder / "kernels" / "tiny"
-    entry.mkdir(parents=True)
-    (entry / "recipe.toml").write_text(recipe.format(competition=competition))
+    write_entry(folder, "tiny", recipe.format(competition=competition))
     data = folder / "input" / get_competition(competition).slug
     DRAW[competition](data)
     return data
+
+
+def write_entry(
+    project: Path, name: str, recipe: str, command: str = "train", **metadata: Any
+) -> Path:
+    """An entry that can be pushed, with these changes to its kernel-metadata.json."""
+    entry = project / "kernels" / name
+    entry.mkdir(parents=True)
+    (entry / "recipe.toml").write_text(recipe)
+    (entry / "kernel.py").write_text(CODE.format(command=command, entry=name).lstrip())
+    notebook = metadata.get("kernel_type") == "notebook"
+    about = {
+        "id": f"OWNER/podium-{name}",
+        "title": f"podium {name}",
+        "code_file": "kernel.ipynb" if notebook else "kernel.py",
+        "language": "python",
+        "kernel_type": "script",
+        "is_private": True,
+        "enable_internet": False,
+        **metadata,
+    }
+    (entry / "kernel-metadata.json").write_text(json.dumps(about))
+    return entry
 
 
 def draw_picture(path: Path, label: int) -> None:

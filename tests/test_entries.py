@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from podium import places
 from podium.competitions import get_competition
 from podium.entries import Entry, all_entries, describe_entries, get_entry
 from podium.models.weights_files import WEIGHTS_FILES
@@ -27,7 +26,6 @@ def write_entry(name: str, backbone: str = "resnet-small", weights: str = "none"
 @pytest.fixture(autouse=True)
 def no_pretrained_weights(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The working directory is a project without data, and nothing is found elsewhere."""
-    monkeypatch.setattr(places, "KAGGLE_INPUT", tmp_path / "kaggle")
     monkeypatch.setenv("PODIUM_PRETRAINED", str(tmp_path / "pretrained"))
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
 

@@ -1,6 +1,8 @@
-"""Trains this entry: the code file of its kernel on Kaggle, and it runs here too."""
+"""Trains this entry: the code of its kernel on Kaggle, and it runs here too."""
 
-from podium.run import train
+import sys
+
+from podium.cli import app
 
 if __name__ == "__main__":
-    print(train("clocks-or-crocs-b4-cpu"))
+    app(["train", "clocks-or-crocs-b4-cpu", *sys.argv[1:]], standalone_mode=False)

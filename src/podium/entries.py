@@ -25,12 +25,21 @@ class Entry:
         return load_recipe(self.path / "recipe.toml", overrides)
 
     @property
+    def metadata(self) -> Path:
+        """What Kaggle is told of the entry's kernel; see kaggle/metadata.py."""
+        return self.path / "kernel-metadata.json"
+
+    @property
+    def code(self) -> Path:
+        """The few lines that run the entry, here and as the end of its kernel."""
+        return self.path / "kernel.py"
+
+    @property
     def machine(self) -> str:
         """What the entry is meant for: Kaggle's accelerator by its name there, or a CPU."""
-        metadata = self.path / "kernel-metadata.json"
-        if not metadata.is_file():
+        if not self.metadata.is_file():
             return "CPU"
-        return json.loads(metadata.read_text(encoding="utf-8")).get("machine_shape", "Kaggle")
+        return json.loads(self.metadata.read_text(encoding="utf-8")).get("machine_shape") or "CPU"
 
 
 def all_entries() -> list[Entry]:

@@ -7,18 +7,23 @@ import subprocess
 import sys
 import tempfile
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
 from typing import Any
 
+from podium import places
+
+OLDEST_TENSORFLOW = (2, 18)
+KERNEL_MINUTES = 690.0  # Kaggle ends a kernel after 720, whatever it has written by then
 PACKAGES = ("podium", "tensorflow", "keras", "efficientnet", "albumentations", "numpy", "pandas")
 
 
 def about_this_run() -> dict[str, Any]:
     """Versions, commit, machine and date, for the run's folder."""
     return {
-        "versions": {"python": platform.python_version(), **{p: version(p) for p in PACKAGES}},
+        "versions": {"python": platform.python_version(), **{p: _version(p) for p in PACKAGES}},
         "commit": _commit(),
+        **_kernel(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}",
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
@@ -56,7 +61,47 @@ def import_tensorflow_quietly() -> None:
             os.close(stderr)
 
 
+def check_tensorflow() -> None:
+    """Refuse a TensorFlow that Podium was never run with, before anything takes time.
+
+    Raises:
+        ValueError: it is older than the first one that was tried.
+    """
+    installed = _version("tensorflow")
+    if installed and tuple(int(part) for part in installed.split(".")[:2]) < OLDEST_TENSORFLOW:
+        oldest = ".".join(str(part) for part in OLDEST_TENSORFLOW)
+        raise ValueError(
+            f"TensorFlow {installed} is installed, Podium needs {oldest} or newer. In a Kaggle "
+            "kernel, choose the latest environment: docker_image_pinning_type = latest in its "
+            "kernel-metadata.json, without a docker_image"
+        )
+
+
+def training_minutes(budget: float | None) -> float | None:
+    """How long a run may take here: its recipe's budget, and in a kernel what Kaggle leaves it."""
+    if places.kaggle() is None:
+        return budget
+    return min(budget or KERNEL_MINUTES, KERNEL_MINUTES)
+
+
+def _version(package: str) -> str | None:
+    """The version by the name that is imported: TensorFlow's package has several names."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        packages = packages_distributions().get(package)
+        return version(packages[0]) if packages else None
+
+
+def _kernel() -> dict[str, Any]:
+    """In a kernel: which sources it was built from (see kaggle/bootstrap.py)."""
+    sources = os.environ.get("PODIUM_SOURCES")
+    return {"sources": sources} if sources else {}
+
+
 def _commit() -> str | None:
+    if "PODIUM_COMMIT" in os.environ:
+        return os.environ["PODIUM_COMMIT"]  # of a built kernel, which has no repository
     here = Path(__file__).parent
     try:
         done = subprocess.run(
@@ -66,5 +111,5 @@ def _commit() -> str | None:
             check=True,
         )
     except (OSError, subprocess.CalledProcessError):
-        return None  # installed from a wheel, or inside a kernel: there is no repository
+        return None  # installed from a wheel: there is no repository
     return done.stdout.strip()

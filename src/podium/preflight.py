@@ -3,6 +3,7 @@
 from importlib.util import find_spec
 from pathlib import Path
 
+from podium.machine import check_tensorflow
 from podium.models.weights_files import WEIGHTS_FILES
 from podium.recipe import Recipe
 
@@ -11,8 +12,9 @@ def check_recipe(recipe: Recipe) -> None:
     """Refuse what would fail only after minutes.
 
     Raises:
-        ValueError: an unknown backbone or weights, or a package that is not installed.
+        ValueError: an unknown backbone or weights, a package that is not installed or too old.
     """
+    check_tensorflow()
     if recipe.backbone not in WEIGHTS_FILES:
         raise ValueError(f"no backbone {recipe.backbone!r}; there are: {', '.join(WEIGHTS_FILES)}")
     names = [*WEIGHTS_FILES[recipe.backbone], "none"]

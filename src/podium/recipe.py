@@ -5,7 +5,7 @@ import re
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -29,13 +29,16 @@ class RecipeError(ValueError):
     """A recipe that cannot be run: says which key, what came, and what is allowed."""
 
 
-class _Table(BaseModel):
-    """A table of the recipe: unknown keys and wrong types are refused, nothing is converted."""
+class StrictTable(BaseModel):
+    """A table of a recipe.toml: unknown keys and wrong types are refused, nothing is converted."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class Head(_Table):
+AnyTable = TypeVar("AnyTable", bound=StrictTable)
+
+
+class Head(StrictTable):
     """What stands on the backbone: pooling → [Dense relu → BatchNorm → Dropout]… → softmax."""
 
     taps: list[str] = []  # blocks whose ends are pooled side by side; none: the backbone's end
@@ -44,7 +47,7 @@ class Head(_Table):
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.25
 
 
-class Augmentation(_Table):
+class Augmentation(StrictTable):
     """What is done at random to training pictures, and to no other."""
 
     mirror: bool = True
@@ -58,7 +61,7 @@ class Augmentation(_Table):
     shift: Annotated[int, Field(ge=0, le=64)] = 0  # pixels, over a reflected border
 
 
-class OneCycle(_Table):
+class OneCycle(StrictTable):
     """Learning rate and momentum over the steps of a stage (arXiv:1708.07120)."""
 
     warmup: Share = 0.3  # share of the steps in which the learning rate rises
@@ -78,7 +81,7 @@ class OneCycle(_Table):
         return momentum
 
 
-class Stage(_Table):
+class Stage(StrictTable):
     """A part of the training: what learns, for how long, how fast, on what size of picture."""
 
     unfreeze: Literal["head", "half", "all"] | Annotated[int, Field(ge=1)] = "all"  # n: last blocks
@@ -88,7 +91,7 @@ class Stage(_Table):
     batch_size: Annotated[int, Field(ge=1, le=4096)] | None = None  # the recipe's, unless given
 
 
-class Recipe(_Table):
+class Recipe(StrictTable):
     """All choices of a run. What a recipe.toml leaves out has the value given here."""
 
     competition: str
@@ -153,6 +156,17 @@ class Recipe(_Table):
         return self
 
     @property
+    def fold_numbers(self) -> list[int]:
+        """The folds that can be trained; fixed shares count as one."""
+        return [0] if self.shares else list(range(self.folds))
+
+    def check_fold(self, fold: int) -> None:
+        """Raises ValueError where there is no such fold."""
+        if fold not in self.fold_numbers:
+            last = self.fold_numbers[-1]
+            raise ValueError(f"fold {fold}: this recipe has the folds 0 to {last}")
+
+    @property
     def final_image_size(self) -> int:
         """The size that the last stage trains on, and so the one to predict on."""
         return self.stages[-1].image_size or self.image_size
@@ -177,31 +191,41 @@ def load_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:
     Raises:
         RecipeError: the file is no TOML, or a key or value is refused.
     """
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RecipeError(f"{path} cannot be read: {error.strerror or error}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path} is not valid TOML: {error}") from error
+    data = read_toml(path)
     # A stage's keys come last: where the stages are the default ones, the image size makes them.
     for override in sorted(overrides, key=lambda override: override.startswith("stages.")):
         _override(data, override)
     return parse_recipe(data, source=str(path))
 
 
+def read_toml(path: Path) -> dict[str, Any]:
+    """Raises RecipeError where the file cannot be read or is no TOML."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecipeError(f"{path} cannot be read: {error.strerror or error}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path} is not valid TOML: {error}") from error
+
+
 def parse_recipe(data: dict[str, Any], source: str) -> Recipe:
     """Check a recipe given as a dictionary; `source` is named in the error.
 
     Raises:
-        RecipeError: with a line per refused key: what came and what is allowed.
+        RecipeError: with a clause per refused key: what came and what is allowed.
     """
+    return parse_table(Recipe, data, source)
+
+
+def parse_table(kind: type[AnyTable], data: dict[str, Any], source: str) -> AnyTable:
+    """Check the whole of a recipe.toml, of whichever kind; as `parse_recipe`."""
     try:
-        return Recipe.model_validate(data)
+        return kind.model_validate(data)
     except ValidationError as error:
         by_key: dict[str, list[Any]] = {}
         for details in error.errors():
             by_key.setdefault(_key(details), []).append(details)
-        clauses = [_explain(key, errors) for key, errors in by_key.items()]
+        clauses = [_explain(kind, key, errors) for key, errors in by_key.items()]
         raise RecipeError(f"{source}: " + "; ".join(clauses)) from error
 
 
@@ -235,11 +259,11 @@ def _key(details: Any) -> str:
     return ".".join(parts)
 
 
-def _explain(key: str, errors: list[Any]) -> str:
+def _explain(whole: type[StrictTable], key: str, errors: list[Any]) -> str:
     """One readable clause for pydantic's errors about a key: one for each type that it takes."""
     kind = errors[0]["type"]
     if kind == "extra_forbidden":
-        return _say_unknown(key)
+        return _say_unknown(whole, key)
     if kind == "missing":
         return f"{key}: is missing"
     if kind == "model_type":
@@ -251,18 +275,14 @@ def _explain(key: str, errors: list[Any]) -> str:
     return f"{key}: came {errors[0]['input']!r}, {clause}" if key else clause
 
 
-def _say_unknown(key: str) -> str:
+def _say_unknown(whole: type[StrictTable], key: str) -> str:
     """What was probably meant: a key of the same table if one is alike, else of any."""
     *place, name = key.split(".")
     stage = ".".join(place) if place[:1] == ["stages"] else "stages.0"
-    tables: dict[str, type[_Table]] = {
-        "": Recipe,
-        "head": Head,
-        "augmentation": Augmentation,
-        "one_cycle": OneCycle,
-        stage: Stage,
-    }
-    here = tables.pop(".".join(place), Recipe)
+    tables: dict[str, type[StrictTable]] = {"": whole}
+    if whole is Recipe:
+        tables |= {"head": Head, "augmentation": Augmentation, "one_cycle": OneCycle, stage: Stage}
+    here = tables.pop(".".join(place), whole)
     for table, fields in {".".join(place): here, **tables}.items():
         close = difflib.get_close_matches(name, fields.model_fields, n=1)
         if close:

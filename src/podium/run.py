@@ -8,7 +8,7 @@ from pathlib import Path
 from podium import places
 from podium.competitions import Competition, get_competition
 from podium.entries import get_entry
-from podium.machine import about_this_run, import_tensorflow_quietly
+from podium.machine import about_this_run, import_tensorflow_quietly, training_minutes
 from podium.predictions.combine import Combined, combine, write_test
 from podium.preflight import check_recipe
 from podium.recipe import Recipe
@@ -115,22 +115,21 @@ def find_run(run: str) -> RunFolder:
 
 
 def _chosen_folds(recipe: Recipe, folds: Iterable[int]) -> list[int]:
-    there_are = [0] if recipe.shares else list(range(recipe.folds))
-    chosen = sorted(set(folds)) or there_are
-    wrong = [fold for fold in chosen if fold not in there_are]
-    if wrong:
-        raise ValueError(f"fold {wrong[0]}: this recipe has the folds 0 to {there_are[-1]}")
+    chosen = sorted(set(folds)) or recipe.fold_numbers
+    for fold in chosen:
+        recipe.check_fold(fold)
     return chosen
 
 
 def _deadline(recipe: Recipe, began: float, share: float) -> float | None:
     """When the fold must be predicted that ends this share of the time budget."""
-    return began + recipe.time_budget * 60 * share if recipe.time_budget else None
+    minutes = training_minutes(recipe.time_budget)
+    return began + minutes * 60 * share if minutes else None
 
 
 def _write_submission(folder: RunFolder, competition: Competition, table: Table) -> Path:
     probabilities = folder.read_probabilities("test")
-    path = places.submissions() / f"{folder.name}.csv"
+    path = places.submission(folder.name)
     remove_leftovers(path.parent, path.name)
     write_csv(path, competition.validated_submission(probabilities, table.test.index), index=False)
     return path

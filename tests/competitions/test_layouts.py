@@ -209,7 +209,6 @@ def test_without_data_the_places_and_the_way_to_it_are_named(data: Path, name: s
     assert f"no data of {name}" in message
     assert str(data / competition.slug) in message
     assert str(data.parent / "input" / competition.slug) in message
-    assert str(Path("/kaggle/input") / competition.slug) in message
     assert competition.get_it in message
     assert complaint(competition.read_training) == message
     assert complaint(competition.read_test) == message
@@ -427,3 +426,44 @@ def test_what_is_no_probability_is_refused(two: pd.DataFrame, row: list[float]) 
     submit = get_competition("dogs-vs-cats").validated_submission
     message = complaint(lambda: submit(two, two.index), WrongSubmission)
     assert message.startswith("probabilities must be")
+
+
+# --- Where it is on Kaggle
+
+
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [
+        ("cars", "competitions/sf-dl-car-classification"),
+        ("dogs-vs-cats", "competitions/dogs-vs-cats-redux-kernels-edition"),
+        ("dogs-vs-cats-original", "competitions/dogs-vs-cats"),
+        ("intel", "datasets/puneet6060/intel-image-classification"),
+        ("clocks-or-crocs", None),
+        ("sample", None),
+    ],
+)
+def test_each_competition_says_where_kaggle_has_it(name: str, source: str | None) -> None:
+    competition = get_competition(name)
+    assert competition.kaggle_source == source
+    assert (f"podium download {name}`" in competition.get_it) == (source is not None)
+
+
+def test_a_competition_that_says_nothing_is_the_kaggle_competition_of_its_slug() -> None:
+    class Flowers(type(get_competition("intel"))):
+        name, slug = "flowers", "tpu-getting-started"
+
+    class Leaves(Flowers):
+        name, slug, kaggle_source = "leaves", "leaves", "datasets/someone/leaves"
+
+    assert Flowers.kaggle_source == "competitions/tpu-getting-started"
+    assert Leaves.kaggle_source == "datasets/someone/leaves"
+
+
+@pytest.mark.parametrize("name", COMPETITIONS)
+def test_pictures_are_read_from_another_folder_too(lay: Lay, tmp_path: Path, name: str) -> None:
+    layout = lay(name)
+    elsewhere = layout.folder.rename(tmp_path / "elsewhere")
+    train = layout.competition.read_training(elsewhere)
+    assert train["label"].to_dict() == layout.labels
+    assert layout.competition.read_test(elsewhere).index.tolist() == layout.test
+    assert all(path.is_relative_to(elsewhere) for path in train["path"])

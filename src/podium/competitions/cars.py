@@ -34,9 +34,8 @@ class Cars(Competition):
     )
     metric = Accuracy()
     get_it = (
-        "accept the rules at https://www.kaggle.com/c/sf-dl-car-classification, then "
-        "`kaggle competitions download sf-dl-car-classification` and unpack it into "
-        "input/sf-dl-car-classification"
+        "accept the rules at https://www.kaggle.com/c/sf-dl-car-classification/rules, then "
+        "`podium download cars`"
     )
     sample_submission = "sample-submission.csv"
 

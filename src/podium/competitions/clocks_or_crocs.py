@@ -20,6 +20,7 @@ class ClocksOrCrocs(Competition):
     slug = "clocks-or-crocs"
     classes = ("clock", "crocodile")
     metric = Accuracy()
+    kaggle_source = None
     get_it = "put the pictures into input/clocks-or-crocs/train/clock, …/train/crocodile and …/test"
 
     def training_pictures(self, folder: Path) -> pd.DataFrame:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from podium import places
+from podium.archives import unpacked_view
 from podium.competitions.metrics import Metric
 
 PICTURE_ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".tif", ".tiff", ".bmp"}
@@ -32,8 +33,17 @@ class Competition(ABC):
     slug: ClassVar[str]  # Kaggle's name, and the folder that the data unpacks to
     classes: ClassVar[Sequence[str]]  # by class number
     metric: ClassVar[Metric]
+    # Where Kaggle has the data: competitions/<slug> where a subclass does not set another,
+    # datasets/<owner>/<slug>, or None.
+    kaggle_source: ClassVar[str | None]
     get_it: ClassVar[str]  # the command or page that brings the data
     sample_submission: ClassVar[str | None] = None  # file name, where the competition has one
+    draws_itself: ClassVar[bool] = False  # a kernel needs no pictures attached
+
+    def __init_subclass__(cls) -> None:
+        # Not inherited: a competition that is made from another one has a page of its own.
+        if "kaggle_source" not in vars(cls) and hasattr(cls, "slug"):
+            cls.kaggle_source = f"competitions/{cls.slug}"
 
     @abstractmethod
     def training_pictures(self, folder: Path) -> pd.DataFrame:
@@ -53,26 +63,28 @@ class Competition(ABC):
         Raises:
             MissingData: it is in none of the places that are looked at.
         """
-        looked_at = []
-        for place in places.inputs():
-            looked_at.append(place / self.slug)
-            if looked_at[-1].is_dir():
-                return looked_at[-1]
-            if place == places.KAGGLE_INPUT:  # may nest: datasets/<owner>/<slug>
-                for depth in ("*", "*/*"):
-                    nested = sorted(place.glob(f"{depth}/{self.slug}"))
-                    if nested:
-                        return nested[0]
-        where = ", ".join(str(place) for place in looked_at)
+        looked_at = [place / self.slug for place in places.inputs()]
+        for folder in looked_at:
+            if folder.is_dir():
+                return folder
+        for folder in places.find_in_kaggle_input(self.slug):
+            if folder.is_dir():
+                # Kaggle mounts some competitions with the archives within them still packed.
+                return unpacked_view(folder, places.scratch())
+        attached = places.kaggle_input()
+        where = ", ".join(str(place) for place in [*looked_at, *([attached] if attached else [])])
         raise MissingData(f"no data of {self.name}: looked for {where}. To get it: {self.get_it}")
 
-    def read_training(self) -> pd.DataFrame:
+    def read_training(self, folder: Path | None = None) -> pd.DataFrame:
         """The training part of the table: `path` and `label` by id, in the order of the ids.
+
+        Args:
+            folder: where the data is, if not in its place.
 
         Raises:
             MissingData: no pictures, doubled ids, or a class without pictures.
         """
-        folder = self.folder()
+        folder = folder or self.folder()
         table = self.training_pictures(folder).sort_index()
         _check_ids(table, f"training pictures of {self.name} in {folder}")
         counts = table["label"].value_counts()
@@ -84,13 +96,16 @@ class Competition(ABC):
             )
         return table
 
-    def read_test(self) -> pd.DataFrame:
+    def read_test(self, folder: Path | None = None) -> pd.DataFrame:
         """The test part of the table: `path` by id, in the order of the sample submission.
+
+        Args:
+            folder: where the data is, if not in its place.
 
         Raises:
             MissingData: no pictures, or ids that differ from the sample submission's.
         """
-        folder = self.folder()
+        folder = folder or self.folder()
         table = self.test_pictures(folder)
         _check_ids(table, f"test pictures of {self.name} in {folder}")
         if self.sample_submission is None:

@@ -22,9 +22,8 @@ class DogsVsCats(Competition):
     classes = ("cat", "dog")
     metric = LogLoss()
     get_it = (
-        "accept the rules at https://www.kaggle.com/c/dogs-vs-cats-redux-kernels-edition, then "
-        "`kaggle competitions download dogs-vs-cats-redux-kernels-edition` and unpack it, and "
-        "the archives in it, into input/dogs-vs-cats-redux-kernels-edition"
+        "accept the rules at https://www.kaggle.com/c/dogs-vs-cats-redux-kernels-edition/rules, "
+        "then `podium download dogs-vs-cats`"
     )
     sample_submission = "sample_submission.csv"
     test_folders = ("test/test", "test")
@@ -54,9 +53,8 @@ class DogsVsCatsOriginal(DogsVsCats):
     slug = "dogs-vs-cats"
     metric = Accuracy()
     get_it = (
-        "accept the rules at https://www.kaggle.com/c/dogs-vs-cats, then "
-        "`kaggle competitions download dogs-vs-cats` and unpack it, and the archives in it, "
-        "into input/dogs-vs-cats"
+        "accept the rules at https://www.kaggle.com/c/dogs-vs-cats/rules, then "
+        "`podium download dogs-vs-cats-original`"
     )
     sample_submission = "sampleSubmission.csv"
     test_folders = ("test1/test1", "test1")

@@ -20,10 +20,8 @@ class Intel(Competition):
     slug = "intel-image-classification"
     classes = ("buildings", "forest", "glacier", "mountain", "sea", "street")
     metric = Accuracy()
-    get_it = (
-        "`kaggle datasets download puneet6060/intel-image-classification` and unpack it into "
-        "input/intel-image-classification"
-    )
+    kaggle_source = "datasets/puneet6060/intel-image-classification"
+    get_it = "`podium download intel`"
 
     def training_pictures(self, folder: Path) -> pd.DataFrame:
         """seg_train and seg_test together: both are labelled, and the folds do the judging."""

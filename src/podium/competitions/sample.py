@@ -4,6 +4,7 @@ from pathlib import Path
 
 from podium import places
 from podium.competitions.cars import Cars
+from podium.competitions.competition import MissingData
 from podium.competitions.sample_drawing import VEHICLES, draw_sample
 
 
@@ -11,7 +12,21 @@ class Sample(Cars):
     name = "sample"
     slug = "podium-sample"
     classes = VEHICLES
+    kaggle_source = None
     get_it = "`podium sample`, which draws it"
+    draws_itself = True
+
+    def folder(self) -> Path:
+        """The drawn pictures; a kernel draws its own, so that it runs with nothing attached."""
+        try:
+            return super().folder()
+        except MissingData:
+            if places.kaggle() is None:
+                raise
+            drawn = places.scratch() / self.slug
+            if not drawn.is_dir():
+                draw_sample(drawn)
+            return drawn
 
 
 def draw_sample_competition(overwrite: bool = False, seed: int = 0) -> tuple[Path, bool]:

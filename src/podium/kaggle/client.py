@@ -101,7 +101,8 @@ def is_passing(error: BaseException) -> bool:
     if isinstance(error, requests.HTTPError):
         response: Response | None = error.response
         return response is not None and (response.status_code == 429 or response.status_code >= 500)
-    return isinstance(error, requests.ConnectionError | requests.Timeout)
+    broken = requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError
+    return isinstance(error, broken)
 
 
 def _said(error: "Exception") -> str:

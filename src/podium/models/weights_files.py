@@ -30,12 +30,7 @@ def weights_file(backbone: str, weights: str) -> str | None:
 
 
 def find_weights(file_name: str) -> Path | None:
-    """The first file of that name in the places for pretrained weights, at any depth on Kaggle."""
-    for place in places.pretrained():
-        if (place / file_name).is_file():
-            return place / file_name
-        if place == places.KAGGLE_INPUT and place.is_dir():
-            nested = sorted(place.rglob(file_name))
-            if nested:
-                return nested[0]
-    return None
+    """The first file of that name in the places for pretrained weights, or attached on Kaggle."""
+    own = [place / file_name for place in places.pretrained()]
+    candidates = [*own, *places.find_in_kaggle_input(file_name)]
+    return next((path for path in candidates if path.is_file()), None)

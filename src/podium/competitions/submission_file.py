@@ -1,0 +1,106 @@
+"""A submission's file, checked as Kaggle would check it, before it counts there."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from podium.competitions.competition import Competition, WrongSubmission
+
+NAMED = 3  # ids, lines or values in a message
+LISTED = 12  # classes in a message
+
+
+def check_submission_file(competition: Competition, path: Path, test_ids: pd.Index | None) -> int:
+    """See that a CSV is what the competition's own submission would be; returns its rows.
+
+    Args:
+        test_ids: all that must be there, in any order; None where they are not known.
+
+    Raises:
+        WrongSubmission: other columns, ids missing, doubled or unknown, or impossible answers.
+    """
+    form = _form(competition)
+    table = _read(path, list(form.columns))
+    _check_ids(path, table[form.columns[0]], test_ids)
+    for column in form.columns[1:]:
+        _check_answers(path, table[column], form[column])
+    return len(table)
+
+
+def _form(competition: Competition) -> pd.DataFrame:
+    """A submission in which every class is the certain answer once: its columns, what may stand."""
+    certain = np.eye(len(competition.classes), dtype=np.float32)
+    names = list(competition.classes)
+    return competition.submission(pd.DataFrame(certain, columns=names, index=pd.Index(names)))
+
+
+def _read(path: Path, columns: list[str]) -> pd.DataFrame:
+    """The cells as text, by line number. Not by pandas, which mends what Kaggle may not."""
+    if not path.is_file():
+        raise WrongSubmission(f"there is no file {path}: expected a submission's CSV")
+    try:
+        # A spreadsheet's byte order mark and line ends are as good as any.
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.reader(file, strict=True)
+            header = next(reader, [])
+            rows = [(reader.line_num, row) for row in reader if row]
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise WrongSubmission(f"{path} is not a CSV in UTF-8: {error}") from error
+    if header != columns:
+        came = ",".join(header)
+        came = f"{came[:60]}…" if len(came) > 60 else came
+        raise WrongSubmission(f"{path}: expected the columns {','.join(columns)!r}, came {came!r}")
+    if not rows:
+        raise WrongSubmission(f"{path} has no rows")
+    odd = [line for line, row in rows if len(row) != len(columns)]
+    if odd:
+        raise WrongSubmission(
+            f"{path}: expected {len(columns)} cells in each line, "
+            f"{_counted('line has others', 'lines have others', odd)}"
+        )
+    lines, cells = zip(*rows, strict=True)
+    return pd.DataFrame(cells, index=lines, columns=columns, dtype=str)
+
+
+def _check_ids(path: Path, ids: pd.Series, test_ids: pd.Index | None) -> None:
+    problems = []
+    empty = ids.index[ids.str.strip() == ""]
+    if len(empty):
+        problems.append(_counted("line has no id", "lines have no id", empty))
+    twice = ids[ids.duplicated() & ~ids.index.isin(empty)].unique()
+    if len(twice):
+        problems.append(_counted("id is there twice", "ids are there twice", twice))
+    if test_ids is not None:
+        absent = test_ids[~test_ids.isin(ids)]  # both in their own order: the first are the first
+        extra = ids[~ids.isin(test_ids) & ~ids.index.isin(empty)].unique()
+        if len(absent):
+            problems.append(_counted("test id is missing", "test ids are missing", absent))
+        if len(extra):
+            problems.append(_counted("id is no test id", "ids are no test ids", extra))
+    if problems:
+        raise WrongSubmission(f"{path}: {', '.join(problems)}")
+
+
+def _check_answers(path: Path, answers: pd.Series, allowed: pd.Series) -> None:
+    if pd.api.types.is_float_dtype(allowed):
+        # NaN, which is what no number becomes, is not between either.
+        right = pd.to_numeric(answers, errors="coerce").between(0, 1)
+        expected = "a probability from 0 to 1"
+    else:
+        classes = [str(value) for value in allowed.unique()]
+        right = answers.isin(classes)
+        expected = f"one of {', '.join(classes[:LISTED])}" + ", …" * (len(classes) > LISTED)
+    if not right.all():
+        wrong = [f"line {line}: {answer!r}" for line, answer in answers[~right].items()]
+        count = _counted("row has something else", "rows have something else", wrong)
+        raise WrongSubmission(f"{path}: {answers.name} must be {expected}; {count}")
+
+
+def _counted(one: str, many: str, items: Sequence[object] | pd.Index | np.ndarray) -> str:
+    """How many, and the first few of them: "4 ids are there twice (a, b, c, …)"."""
+    first = ", ".join(str(item) for item in items[:NAMED])
+    more = ", …" if len(items) > NAMED else ""
+    return f"{len(items)} {one if len(items) == 1 else many} ({first}{more})"

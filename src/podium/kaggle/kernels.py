@@ -1,0 +1,179 @@
+"""The commands for kernels: push an entry, or each of its folds, and collect what they leave."""
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from podium import places
+from podium.entries import get_entry
+from podium.kaggle.build import Built, build
+from podium.kaggle.client import KaggleError, connect, explained, user_name
+from podium.kaggle.collect import collect
+from podium.kaggle.metadata import check_owner, kernel_name, read_metadata
+from podium.kaggle.push import (
+    ENDED,
+    POLL_SECONDS,
+    Ended,
+    Kernel,
+    KernelFailed,
+    follow,
+    push,
+    run_kernels,
+    status_of,
+)
+from podium.run_folder import RunError, RunFolder, run_name
+
+if TYPE_CHECKING:
+    from kaggle.api.kaggle_api_extended import KaggleApi
+
+Fold = int | None  # None: all of them in one kernel
+
+
+def push_entry(
+    entry: str,
+    overrides: Iterable[str] = (),
+    folds: Iterable[int] = (),
+    each_fold: bool = False,
+    wait: bool = False,
+    fresh: bool = False,
+    at_once: int | None = None,
+    poll_seconds: float = POLL_SECONDS,
+) -> RunFolder | None:
+    """Build and push an entry; with `wait`, follow it and collect its run.
+
+    Args:
+        folds: a kernel for each of these folds.
+        each_fold: a kernel for each fold that is not in weights/ yet.
+        fresh: replace what is in weights/ already.
+        at_once: kernels that may run at the same time; by default what accounts usually may.
+
+    Raises:
+        KernelFailed: names what did not run to its end; what did is collected all the same.
+        KaggleError: Kaggle refuses, or cannot be reached.
+    """
+    overrides = list(overrides)
+    run = RunFolder(places.runs() / run_name(entry, overrides))
+    to_push = _to_push(entry, overrides, list(folds), each_fold, run, fresh)
+    if not to_push:
+        print(f"all folds are in {run.path} already; --fresh pushes them again")
+        return run
+    api = connect()
+    user = user_name(api)
+    builts = [build(entry, user, overrides, fold) for fold in to_push]
+    for built in builts:
+        check_owner(built.metadata, user)
+        print(f"{built}\n", flush=True)
+    command = _command("collect", entry, overrides, to_push)
+    at_once = at_once or builts[0].metadata.sessions
+    if not wait:
+        _push_only(api, builts, at_once, command)
+        return None
+    try:
+        ended = run_kernels(api, builts, at_once, poll_seconds)
+    except KeyboardInterrupt as error:
+        raise KaggleError(
+            f"interrupted; what was pushed runs on, and `{command} --wait` follows it again"
+        ) from error
+    sources = builts[0].payload.sources
+    complete = [end.kernel for end in ended if end.complete]
+    for kernel in complete:
+        collect(api, kernel, run.name, fresh, sources)
+    _raise_failed(ended, builts, _command("push", entry, overrides, ()))
+    return run
+
+
+def collect_entry(
+    entry: str,
+    overrides: Iterable[str] = (),
+    folds: Iterable[int] = (),
+    each_fold: bool = False,
+    wait: bool = False,
+    fresh: bool = False,
+    poll_seconds: float = POLL_SECONDS,
+) -> RunFolder:
+    """Bring the run of an entry that was pushed earlier into weights/.
+
+    Raises:
+        KernelFailed: the kernel, or a fold's, ended with an error or runs still.
+    """
+    overrides = list(overrides)
+    run = run_name(entry, overrides)
+    chosen: list[Fold] = [*folds]
+    if each_fold:
+        chosen = [*get_entry(entry).recipe(overrides).fold_numbers]
+    api = connect()
+    metadata = read_metadata(get_entry(entry))
+    ended = []
+    for fold in chosen or [None]:
+        name = kernel_name(run, fold)
+        kernel = Kernel(
+            metadata.of(user_name(api), name).id,
+            places.project() / "build" / name,
+            f"[{name}] " if len(chosen) > 1 else "",
+        )
+        end = follow(api, kernel, poll_seconds) if wait else _ask(api, kernel)
+        if end.complete:
+            collect(api, kernel, run, fresh)
+        ended.append(end)
+    failed = [str(end) for end in ended if not end.complete]
+    if failed:
+        raise KernelFailed("; ".join(failed))
+    return RunFolder(places.runs() / run)
+
+
+def _to_push(
+    entry: str, overrides: list[str], folds: list[int], each_fold: bool, run: RunFolder, fresh: bool
+) -> list[Fold]:
+    """One kernel for all folds, or one for each that is asked for and not here yet."""
+    here = [] if fresh else run.finished_folds()
+    if each_fold:
+        numbers = get_entry(entry).recipe(overrides).fold_numbers
+        return [fold for fold in numbers if fold not in here]
+    doubled = [fold for fold in here if not folds or fold in folds]
+    if doubled:
+        raise RunError(
+            f"{run.path} has the folds {', '.join(map(str, doubled))} already: push what is "
+            "missing with --each-fold, or all of it again with --fresh"
+        )
+    return [*folds] or [None]
+
+
+def _push_only(api: "KaggleApi", builts: Sequence[Built], at_once: int, command: str) -> None:
+    if len(builts) > at_once:
+        raise KaggleError(
+            f"{len(builts)} kernels, and {at_once} may run at once: --wait pushes the others as "
+            "places get free"
+        )
+    for built in builts:
+        print(f"pushed: {push(api, built)}", flush=True)
+    print(f"when it has run: {command}")
+
+
+def _ask(api: "KaggleApi", kernel: Kernel) -> Ended:
+    """How a kernel is now; one that still runs counts as not ended well."""
+    unknown = f"no kernel {kernel.ref} on Kaggle: push it first"
+    with explained(f"asking how {kernel.ref} is", unknown, unknown):
+        status, message = status_of(api, kernel.ref)
+    if status not in ENDED:
+        raise KaggleError(f"{kernel.ref} is {status}: --wait follows it to its end")
+    return Ended(kernel, status, message)
+
+
+def _raise_failed(ended: list[Ended], builts: Sequence[Built], command: str) -> None:
+    """Name what did not run to its end, and the command that pushes that alone."""
+    folds = {built.metadata.id: built.fold for built in builts}
+    failed = [end for end in ended if not end.complete]
+    if not failed:
+        return
+    said = "; ".join(
+        f"{end}" + f" (its log: {end.kernel.log})" * end.kernel.log.is_file() for end in failed
+    )
+    words = [
+        f"--fold {folds[end.kernel.ref]}" for end in failed if folds[end.kernel.ref] is not None
+    ]
+    raise KernelFailed(f"{said}. Again: {' '.join([command, *words])} --wait")
+
+
+def _command(word: str, entry: str, overrides: list[str], folds: Iterable[Fold]) -> str:
+    changes = [f"--set {override}" for override in overrides]
+    numbers = [f"--fold {fold}" for fold in folds if fold is not None]
+    return " ".join(["podium", word, entry, *changes, *numbers])

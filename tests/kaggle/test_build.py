@@ -1,0 +1,222 @@
+"""A built kernel: one file, the same from the same sources, that brings Podium and runs."""
+
+import ast
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from podium.entries import get_entry
+from podium.kaggle import build as building
+from podium.kaggle.build import LIMIT, Built, build
+from podium.kaggle.payload import BuildError, pack
+from podium.recipe import RecipeError
+from small_competitions import RECIPE, make_project, write_entry
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project with the entry `tiny`, a script, and `book`, a notebook."""
+    monkeypatch.chdir(tmp_path)
+    make_project(tmp_path, "sample")
+    write_entry(tmp_path, "book", RECIPE.format(competition="sample"), kernel_type="notebook")
+    return tmp_path
+
+
+def constant(built: Built, name: str) -> str:
+    """The value of a constant of a built script."""
+    for node in ast.parse(built.code.read_text()).body:
+        if isinstance(node, ast.Assign) and node.targets[0].id == name:
+            return ast.literal_eval(node.value)
+    raise AssertionError(f"no constant {name}")
+
+
+def run(code: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run code where neither podium nor the packages that it carries can be imported."""
+    bare = folder / "bare"
+    bare.mkdir(exist_ok=True)
+    hide = "import sys; sys.path[:] = [p for p in sys.path if 'site-packages' not in p]; "
+    path = folder / "run.py"
+    path.write_text(code.read_text() if isinstance(code, Path) else code)
+    command = f"{hide} exec(compile(open({str(path)!r}).read(), 'kernel.py', 'exec'))"
+    environment = {"PATH": os.environ["PATH"], "HOME": str(bare), "TMPDIR": str(bare)}
+    return subprocess.run(
+        [sys.executable, "-I", "-c", command], capture_output=True, text=True, env=environment
+    )
+
+
+def test_the_folder_is_what_the_client_pushes(project: Path) -> None:
+    built = build("tiny", owner="someone")
+    assert built.folder == project / "build" / "tiny"
+    names = {path.name for path in built.folder.iterdir()}
+    assert names == {"kernel.py", "kernel-metadata.json"}
+    about = json.loads((built.folder / "kernel-metadata.json").read_text())
+    assert about["id"] == "someone/podium-tiny"
+    assert about["enable_internet"] is False
+    assert built.code.stat().st_size < LIMIT
+    assert "OWNER" not in str(built)
+
+
+def test_without_credentials_the_owner_is_left_open_and_said() -> None:
+    built = build("tiny")
+    assert built.metadata.id == "OWNER/podium-tiny"
+    assert "name one with --owner" in str(built)
+
+
+@pytest.mark.parametrize("entry", ["tiny", "book"])
+def test_the_same_sources_give_the_same_bytes(project: Path, entry: str) -> None:
+    built = build(entry, owner="someone")
+    first = {path.name: path.read_bytes() for path in built.folder.iterdir()}
+    recipe = project / "kernels" / entry / "recipe.toml"
+    os.utime(recipe, (0, 0))
+    shutil.rmtree(built.folder)
+    code = f"from podium.kaggle.build import build; build({entry!r}, owner='someone')"
+    subprocess.run(
+        [sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONHASHSEED": "7"}
+    )
+    assert {path.name: path.read_bytes() for path in built.folder.iterdir()} == first
+
+    recipe.write_text(recipe.read_text() + "seed = 1\n")
+    again = build(entry, owner="someone")
+    assert again.payload.sources != built.payload.sources
+
+
+def test_nothing_of_an_earlier_build_stays() -> None:
+    built = build("tiny")
+    (built.folder / "kernel.ipynb").write_text("old")
+    build("tiny")
+    assert {path.name for path in built.folder.iterdir()} == {"kernel.py", "kernel-metadata.json"}
+
+
+def test_a_fold_and_changes_of_the_recipe_have_a_kernel_of_their_own() -> None:
+    built = build("tiny", owner="someone", overrides=["seed=3"], fold=1)
+    assert built.folder.name == "tiny-seed-3-fold-1"
+    assert built.metadata.id == "someone/podium-tiny-seed-3-fold-1"
+    assert constant(built, "ARGUMENTS") == ["--set", "seed=3", "--fold", "1"]
+    assert built.run == "tiny-seed-3"
+
+
+def test_what_cannot_run_is_not_built(project: Path) -> None:
+    with pytest.raises(ValueError, match="fold 2: this recipe has the folds 0 to 1"):
+        build("tiny", fold=2)
+    with pytest.raises(RecipeError, match="did you mean image_size"):
+        build("tiny", overrides=["imagesize=3"])
+    with pytest.raises(ValueError, match="no entry 'small'"):
+        build("small")
+    assert not (project / "build").exists()
+
+
+def test_too_large_a_kernel_is_refused(project: Path) -> None:
+    noise = "\n".join(f"# {os.urandom(60).hex()}" for _ in range(20_000))
+    code = project / "kernels" / "tiny" / "kernel.py"
+    code.write_text(code.read_text() + noise)
+    with pytest.raises(
+        BuildError, match=r"the kernel would have 2,\d{3},\d{3} bytes, Kaggle takes"
+    ):
+        build("tiny")
+    assert not (project / "build").exists()
+
+
+def test_it_carries_podium_and_what_kaggle_lacks(project: Path) -> None:
+    built = build("tiny", owner="someone")
+    code = built.code.read_text().split("from podium.cli")[0]
+    code += (
+        "import importlib.util, importlib.metadata\n"
+        "for name in ('podium', 'efficientnet', 'keras_applications'):\n"
+        "    print(name, importlib.util.find_spec(name).origin)\n"
+        "print([importlib.metadata.version(n) for n in ('podium', 'efficientnet')])\n"
+        "print(sys.argv, os.environ['PODIUM_SOURCES'])\n"
+        "from podium import places\n"
+        "print(places.entries(), [p.name for p in places.entries().iterdir()])\n"
+    )
+    done = run(code, project)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    commit = constant(built, "COMMIT") or "none"
+    assert lines[0] == f"Podium of commit {commit}, sources {built.payload.sources}"
+    for line, name in zip(
+        lines[1:4], ("podium", "efficientnet", "keras_applications"), strict=True
+    ):
+        assert re.fullmatch(rf"{name} {project}/bare/podium-kernel-\w+/{name}/__init__\.py", line)
+    assert lines[4] == "['0.1.0', '1.1.1']"
+    assert lines[5] == f"['kernel.py'] {built.payload.sources}"
+    assert lines[6].endswith("/kernels ['tiny']")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda code: code.replace('PAYLOAD = """\n{W', 'PAYLOAD = """\n{X'),
+        lambda code: re.sub(r'SOURCES = "..', 'SOURCES = "zz', code),
+        lambda code: re.sub(r'PAYLOAD = """.*?"""', 'PAYLOAD = """"""', code, flags=re.DOTALL),
+    ],
+    ids=["a letter", "the hash", "emptied"],
+)
+def test_an_altered_payload_is_not_run(project: Path, change) -> None:
+    code = build("tiny").code.read_text()
+    altered = change(code)
+    assert altered != code
+    done = run(altered, project)
+    assert done.returncode != 0
+    assert "the payload of this kernel was altered" in done.stderr
+    assert not list((project / "bare").glob("podium-kernel-*"))
+
+
+def test_an_exchanged_module_is_not_run(project: Path) -> None:
+    """Not only noise: a valid payload of other sources is refused as well."""
+    built = build("tiny")
+    recipe = project / "kernels" / "tiny" / "recipe.toml"
+    recipe.write_text(recipe.read_text() + "seed = 1\n")
+    other = pack(get_entry("tiny"))
+    code = re.sub(
+        r'PAYLOAD = """.*?"""',
+        lambda _: f'PAYLOAD = """\n{other.text}\n"""',
+        built.code.read_text(),
+        flags=re.DOTALL,
+    )
+    assert "was altered" in run(code, project).stderr
+
+
+def test_an_old_python_is_told(project: Path) -> None:
+    code = build("tiny").code.read_text()
+    older = code.replace("import sys\n", "import sys\nsys.version_info = (3, 10, 12)\n", 1)
+    done = run(older, project)
+    assert done.returncode != 0
+    assert "Podium needs 3.11 or newer" in done.stderr
+    ast.parse(code, feature_version=(3, 7))
+
+
+def test_a_notebook_is_a_real_one(project: Path) -> None:
+    built = build("book", owner="someone", overrides=["seed=3"])
+    notebook = nbformat.read(built.code, as_version=4)
+    nbformat.validate(notebook)
+    kinds = [cell.cell_type for cell in notebook.cells]
+    assert kinds == [
+        "markdown",
+        "markdown",
+        "code",
+        "markdown",
+        "markdown",
+        "code",
+        "markdown",
+        "code",
+    ]
+    assert "--set seed=3" in notebook.cells[0].source
+    assert 'backbone = "resnet-small"' in notebook.cells[3].source
+    assert 'app(["train", "book"' in notebook.cells[5].source
+    assert 'find_run("book-seed-3")' in notebook.cells[7].source
+    assert built.metadata.code_file == "kernel.ipynb"
+
+
+def test_the_commit_is_that_of_the_packed_sources(project: Path) -> None:
+    """So that a commit that changes nothing of the kernel changes no byte of it."""
+    package = Path(building.__file__).parents[1]
+    words = ["git", "-C", str(package), "log", "-1", "--format=%H", "--", str(package)]
+    last = subprocess.run(words, capture_output=True, text=True).stdout.strip()
+    assert pack(get_entry("tiny")).commit.removesuffix("+") == last

@@ -1,0 +1,215 @@
+"""kernel-metadata.json: what Kaggle would ignore or misunderstand is refused before any call."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from podium.entries import Entry, all_entries
+from podium.kaggle.metadata import (
+    KernelMetadata,
+    MetadataError,
+    check_owner,
+    check_runs,
+    check_sources,
+    kernel_title,
+    read_metadata,
+    slug_of,
+)
+from small_competitions import write_entry
+
+REPOSITORY = Path(__file__).parents[2]
+RECIPE = """
+competition = "{competition}"
+backbone = "{backbone}"
+weights = "{weights}"
+"""
+CARS = "sf-dl-car-classification"
+PRETRAINED = "OWNER/podium-pretrained"
+
+
+def entry(
+    folder: Path,
+    competition: str = "cars",
+    backbone: str = "resnet-small",
+    weights: str = "none",
+    **metadata: Any,
+) -> Entry:
+    recipe = RECIPE.format(competition=competition, backbone=backbone, weights=weights)
+    return Entry(write_entry(folder, "tiny", recipe, **metadata))
+
+
+def refusal(entry: Entry) -> str:
+    with pytest.raises(MetadataError) as caught:
+        read_metadata(entry)
+    return str(caught.value).removeprefix(f"{entry.metadata}: ")
+
+
+def test_good_metadata_is_taken_as_it_is(tmp_path: Path) -> None:
+    metadata = read_metadata(entry(tmp_path, dataset_sources=["a-1/b_2", "a/b/3"]))
+    assert (metadata.owner, metadata.slug) == ("OWNER", "podium-tiny")
+    assert metadata.dataset_sources == ["a-1/b_2", "a/b/3"]
+    assert metadata.enable_internet is False
+
+
+@pytest.mark.parametrize(
+    ("changes", "parts"),
+    [
+        ({"enable_intenet": True}, ["enable_intenet: unknown key", "did you mean enable_internet"]),
+        ({"nonsense": 1}, ["nonsense: unknown key; there are: id, title"]),
+        ({"enable_gpu": True}, ["enable_gpu: Kaggle has given it up", "machine_shape"]),
+        ({"is_private": "yes"}, ["is_private: came 'yes', should be a valid boolean"]),
+        ({"competition_sources": CARS}, ["competition_sources: came 'sf-dl", "valid list"]),
+        (
+            {"dataset_sources": ["pretrained"]},
+            ["dataset_sources.0: came 'pretrained'", "user/slug"],
+        ),
+        ({"dataset_sources": ["../b"]}, ["dataset_sources.0: came '../b'"]),
+        ({"model_sources": ["a/b"]}, ["model_sources.0: came 'a/b'"]),
+        ({"machine_shape": "NvidiaTeslaP100"}, ["retired NvidiaTeslaP100; write NvidiaTeslaT4"]),
+        ({"machine_shape": "TpuV38"}, ["retired TpuV38"]),
+        ({"machine_shape": "TpuV5E8"}, ["does not compute on TpuV5E8"]),
+        ({"machine_shape": "T4"}, ["machine_shape: came 'T4', should be 'NvidiaTeslaT4'"]),
+        ({"language": "r"}, ["language: came 'r', should be 'python'"]),
+        ({"kernel_type": "book"}, ["kernel_type: came 'book', should be 'script' or 'notebook'"]),
+        ({"title": "podium cars"}, ["title: came 'podium cars', should be 'podium tiny'"]),
+        ({"id": "OWNER/podium-tinny"}, ["id: came 'OWNER/podium-tinny'", "OWNER/podium-tiny"]),
+        ({"id": "podium-tiny"}, ["id: came 'podium-tiny', should be user/slug"]),
+        ({"id": "a/podium-tiny/3"}, ["id: came 'a/podium-tiny/3', should be user/slug"]),
+        ({"code_file": "kernel.ipynb"}, ["a script is built as 'kernel.py'"]),
+        ({"code_file": "main.py"}, ["code_file: came 'main.py'"]),
+    ],
+)
+def test_what_kaggle_would_misunderstand_is_refused(
+    tmp_path: Path, changes: dict[str, Any], parts: list[str]
+) -> None:
+    message = refusal(entry(tmp_path, **changes))
+    assert "\n" not in message
+    for part in parts:
+        assert part in message
+
+
+def test_all_wrong_keys_are_named_at_once(tmp_path: Path) -> None:
+    message = refusal(entry(tmp_path, enable_gpu=True, is_private="yes"))
+    assert "enable_gpu" in message and "is_private" in message
+
+
+def test_internet_must_be_written_out(tmp_path: Path) -> None:
+    made = entry(tmp_path)
+    about = json.loads(made.metadata.read_text())
+    del about["enable_internet"]
+    made.metadata.write_text(json.dumps(about))
+    assert "enable_internet: is missing: write false, or true" in refusal(made)
+
+
+def test_an_entry_without_the_file_is_for_this_machine(tmp_path: Path) -> None:
+    made = entry(tmp_path)
+    made.metadata.unlink()
+    assert "is missing: tiny is meant for this machine" in refusal(made)
+
+
+def test_no_json_is_told(tmp_path: Path) -> None:
+    made = entry(tmp_path)
+    made.metadata.write_text("{")
+    assert refusal(made).startswith("is not valid JSON") or "is not valid JSON" in refusal(made)
+
+
+def test_the_owner_is_filled_in_wherever_it_stands(tmp_path: Path) -> None:
+    made = entry(tmp_path, dataset_sources=[PRETRAINED, "a/b"], kernel_sources=["OWNER/c-d-e"])
+    metadata = read_metadata(made).of("someone", "tiny-seed-1-fold-2")
+    assert metadata.id == "someone/podium-tiny-seed-1-fold-2"
+    assert metadata.title == "podium tiny-seed-1-fold-2"
+    assert metadata.dataset_sources == ["someone/podium-pretrained", "a/b"]
+    assert metadata.kernel_sources == ["someone/c-d-e"]
+
+
+def test_long_names_stay_apart_within_kaggles_bounds() -> None:
+    titles = {kernel_title("cars-b6" + "-image_size-224" * 4 + end) for end in ("-a", "-b")}
+    assert len(titles) == 2
+    for title in titles:
+        assert len(title) <= 50
+        assert len({slug_of(title) for title in titles}) == 2
+    assert slug_of(kernel_title("cars-b6-head.dropout-0.5")) == "podium-cars-b6-head-dropout-0-5"
+
+
+def test_only_the_owner_pushes(tmp_path: Path) -> None:
+    metadata = read_metadata(entry(tmp_path)).of("someone", "tiny")
+    check_owner(metadata, "Someone")
+    with pytest.raises(MetadataError, match="belongs to someone, the Kaggle credentials are me's"):
+        check_owner(metadata, "me")
+
+
+def check(made: Entry) -> None:
+    check_sources(made, read_metadata(made), made.recipe())
+
+
+@pytest.mark.parametrize(
+    ("made", "part"),
+    [
+        ({"competition": "cars"}, f"competition_sources: .* add '{CARS}'"),
+        ({"competition": "cars", "dataset_sources": [f"a/{CARS}"]}, "competition_sources"),
+        ({"competition": "intel"}, "dataset_sources: .* 'puneet6060/intel-image-classification'"),
+        ({"competition": "clocks-or-crocs"}, "a dataset of yours that holds the folder clocks"),
+    ],
+)
+def test_missing_pictures_are_named(tmp_path: Path, made: dict[str, Any], part: str) -> None:
+    with pytest.raises(MetadataError, match=part):
+        check(entry(tmp_path, **made))
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        {"competition": "cars", "competition_sources": [CARS]},
+        {"competition": "intel", "dataset_sources": ["puneet6060/intel-image-classification/2"]},
+        {"competition": "clocks-or-crocs", "dataset_sources": ["me/pictures"]},
+        {"competition": "sample"},
+    ],
+)
+def test_attached_pictures_are_seen(tmp_path: Path, made: dict[str, Any]) -> None:
+    check(entry(tmp_path, **made))
+
+
+B6 = {"competition": "sample", "backbone": "efficientnet-b6", "weights": "noisy-student"}
+
+
+def test_missing_weights_are_named(tmp_path: Path) -> None:
+    with pytest.raises(MetadataError, match=r"a dataset that holds efficientnet-b6_noisy-student"):
+        check(entry(tmp_path, **B6))
+
+
+@pytest.mark.parametrize("attached", [{"dataset_sources": [PRETRAINED]}, {"enable_internet": True}])
+def test_weights_may_be_attached_or_downloaded(tmp_path: Path, attached: dict[str, Any]) -> None:
+    check(entry(tmp_path, **B6, **attached))
+
+
+def test_pictures_are_no_weights(tmp_path: Path) -> None:
+    intel = {**B6, "competition": "intel"}
+    with pytest.raises(MetadataError, match="the recipe's weights are missing"):
+        check(entry(tmp_path, **intel, dataset_sources=["puneet6060/intel-image-classification"]))
+
+
+def test_a_path_of_this_machine_is_not_on_kaggle(tmp_path: Path) -> None:
+    with pytest.raises(MetadataError, match=r"'/home/me/w\.h5' is a path of this machine"):
+        check(entry(tmp_path, "sample", "efficientnet-b0", "/home/me/w.h5"))
+
+
+def test_an_ensemble_needs_the_kernels_of_its_runs(tmp_path: Path) -> None:
+    kernels = ["OWNER/podium-cars-b6", "OWNER/podium-cars-b4-fold-0", "OWNER/podium-cars-b4-fold-1"]
+    made = entry(tmp_path, kernel_sources=kernels)
+    check_runs(made, read_metadata(made), ["cars-b6", "cars-b4"])
+    with pytest.raises(
+        MetadataError, match="the run cars-b5 is missing: add 'OWNER/podium-cars-b5"
+    ):
+        check_runs(made, read_metadata(made), ["cars-b6", "cars-b5"])
+
+
+def test_every_kernel_of_the_repository_can_be_pushed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(REPOSITORY)
+    kernels = [each for each in all_entries() if each.metadata.is_file()]
+    assert {"cars-b6", "dogs-vs-cats-b6", "intel-b6", "sample-b0"} <= {
+        each.name for each in kernels
+    }
+    for each in kernels:
+        assert isinstance(read_metadata(each), KernelMetadata)
