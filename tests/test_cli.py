@@ -12,7 +12,10 @@ import pytest
 from podium.cli import main
 
 REPOSITORY = Path(__file__).parents[1]
-COMMANDS = ["train", "predict", "classify", "check", "sample", "entries", "score"]
+COMMANDS = [
+    *("train", "predict", "classify", "check", "sample", "entries", "score"),
+    *("blend", "build", "push", "collect", "download", "submit"),
+]
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,7 @@ def test_the_installed_script_tells_a_mistake_in_one_line(data: Path) -> None:
     ("words", "parts"),
     [
         (["train", "other"], ["no entry 'other'", "there are: mine"]),
-        (["train", "mine"], ["no data of cars", "kaggle competitions download", "input/sf-dl-car"]),
+        (["train", "mine"], ["no data of cars", "podium download cars", "input/sf-dl-car"]),
         (["train", "mine", "--set", "imagesize=64"], ["imagesize: unknown key", "image_size?"]),
         (["train", "mine", "--set", "image_size=9"], ["image_size: came 9", "equal to 16"]),
         (["train", "mine", "--set", "image_size"], ["--set image_size: expected key=value"]),
@@ -114,6 +117,12 @@ def test_the_installed_script_tells_a_mistake_in_one_line(data: Path) -> None:
         (["check", "cars"], ["no data of cars", "https://www.kaggle.com/c/sf-dl-car"]),
         (["predict", "gone"], ["no run 'gone'", "none"]),
         (["score", "a.csv", "b.csv"], ["a.csv"]),
+        (["blend", "a"], ["a alone is no blend"]),
+        (["build", "mine"], ["kernel-metadata.json is missing: mine is meant for this machine"]),
+        (["push", "mine"], ["kernel-metadata.json is missing"]),
+        (["collect", "other"], ["no entry 'other'"]),
+        (["download", "car"], ["no competition 'car'"]),
+        (["submit", "intel", "a.csv", "-m", "x"], ["intel has no leaderboard"]),
     ],
     ids=lambda value: " ".join(value) if value[0] in COMMANDS else "",
 )

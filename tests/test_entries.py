@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from podium.competitions import get_competition
+from podium.ensemble import load_ensemble
 from podium.entries import Entry, all_entries, describe_entries, get_entry
 from podium.models.weights_files import WEIGHTS_FILES
 from podium.recipe import RecipeError
@@ -96,6 +97,9 @@ def test_what_is_missing_here_is_listed(data: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", ENTRIES, ids=lambda path: path.parent.name)
 def test_every_recipe_of_the_repository_can_be_run(path: Path) -> None:
+    if Entry(path.parent).is_ensemble:
+        get_competition(load_ensemble(path).competition)
+        return
     recipe = Entry(path.parent).recipe()
     get_competition(recipe.competition)
     assert recipe.backbone in WEIGHTS_FILES
@@ -104,3 +108,22 @@ def test_every_recipe_of_the_repository_can_be_run(path: Path) -> None:
 
 def test_the_repository_has_entries() -> None:
     assert {"sample-b0", "cars-b6"} <= {path.parent.name for path in ENTRIES}
+
+
+def test_an_ensemble_is_listed_with_the_runs_that_are_missing(tmp_path: Path) -> None:
+    folder = Path("kernels", "both")
+    folder.mkdir(parents=True)
+    (folder / "recipe.toml").write_text('competition = "cars"\nruns = ["a", "b"]\n')
+    assert row_of("both").split(maxsplit=3) == [
+        "both",
+        "cars",
+        "2",
+        "runs    CPU        run a, run b",
+    ]
+    (tmp_path / "weights" / "a").mkdir(parents=True)
+    (tmp_path / "weights" / "a" / "run.json").write_text("{}")
+    assert row_of("both").endswith("CPU        run b")
+    with pytest.raises(
+        RecipeError, match="both averages runs and trains nothing: podium blend both"
+    ):
+        get_entry("both").recipe()

@@ -11,7 +11,7 @@ from podium.competitions import get_competition
 from podium.images.splitting import HELD_OUT, TRAIN_ONLY, LeakingSplit
 from podium.recipe import Recipe, parse_recipe
 from podium.run_folder import RunError, RunFolder
-from podium.table import BrokenPictures, prepare_table, read_table
+from podium.table import BrokenPictures, prepare_table, read_table, stored_table
 
 CLOCKS = get_competition("clocks-or-crocs")
 EACH = 6  # training pictures of each class
@@ -158,5 +158,36 @@ def test_other_pictures_than_at_the_beginning_are_refused(
 
 
 def test_a_run_without_a_table_is_to_be_trained_first(pictures: Path, folder: RunFolder) -> None:
-    with pytest.raises(RunError, match="no table of pictures yet: train it first"):
-        read_table(CLOCKS, folder)
+    for read in (lambda: read_table(CLOCKS, folder), lambda: stored_table(folder)):
+        with pytest.raises(RunError, match="no table of pictures yet: train it first"):
+            read()
+
+
+def test_the_stored_table_needs_no_pictures(pictures: Path, folder: RunFolder) -> None:
+    (pictures / "test" / "NA.jpg").write_bytes(b"")
+    table = prepare_table(CLOCKS, recipe(broken_pictures="skip"), folder)
+    shutil.rmtree(pictures)
+    stored = stored_table(folder)
+    pd.testing.assert_frame_equal(stored.train, table.train.drop(columns="path"))
+    pd.testing.assert_frame_equal(stored.test, table.test.drop(columns="path"))
+    assert stored.readable_test.index.tolist() == ["007"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "No columns to parse"),
+        ("<html>", "None of \\['id'\\] are in the columns"),
+        ("part,id,label,group\ntrain,a,0,0\n", "fold"),
+        ("part,id,label,group,fold,problem\ntrain,a,,0,0,\n", "non-finite"),
+        ("part,id,label,group,fold,problem\n" + "train,a,0,0,0,\n" * 2, "1 ids are there twice"),
+    ],
+    ids=["empty", "other", "column", "label", "doubled"],
+)
+def test_a_damaged_table_is_refused(folder: RunFolder, text: str, said: str) -> None:
+    folder.path.mkdir(parents=True)
+    (folder.path / "pictures.csv").write_text(text)
+    with pytest.raises(RunError, match=said) as caught:
+        stored_table(folder)
+    assert str(caught.value).startswith(str(folder.path / "pictures.csv"))
+    assert "\n" not in str(caught.value)

@@ -120,6 +120,19 @@ def score(
 
 
 @app.command()
+def blend(
+    runs: Annotated[
+        list[str], typer.Argument(help="Runs of weights/, or one entry that is an ensemble.")
+    ],
+    to: Annotated[Path | None, typer.Option(help="Path of the submission.")] = None,
+) -> None:
+    """Average the probabilities of runs by id, and score that out of fold."""
+    from podium.predictions.blend import blend
+
+    print(blend(runs, to))
+
+
+@app.command()
 def build(
     entries: Annotated[
         list[str] | None, typer.Argument(help="By default all that Kaggle can run.")
@@ -180,13 +193,15 @@ def collect(
 @app.command()
 def download(
     competition: Annotated[str, typer.Argument(help="Its name, e.g. cars.")],
-    fresh: Annotated[bool, typer.Option("--fresh", help="Again, if it is there.")] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Again; what is there stays until then.")
+    ] = False,
 ) -> None:
-    """Download a competition's files from Kaggle into input/, unpacked."""
+    """Bring a competition's files from Kaggle into input/; goes on where it broke off."""
     from podium.competitions import get_competition
     from podium.kaggle.download import download
 
-    print(download(get_competition(competition), fresh))
+    download(get_competition(competition), fresh)
 
 
 @app.command()

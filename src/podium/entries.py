@@ -7,8 +7,10 @@ from pathlib import Path
 
 from podium import places
 from podium.competitions import MissingData, get_competition
+from podium.ensemble import is_ensemble, load_ensemble
 from podium.models.weights_files import find_weights, weights_file
-from podium.recipe import Recipe, load_recipe
+from podium.recipe import Recipe, RecipeError, load_recipe
+from podium.run_folder import RunFolder
 
 
 @dataclass(frozen=True)
@@ -21,8 +23,26 @@ class Entry:
     def name(self) -> str:
         return self.path.name
 
+    @property
+    def recipe_file(self) -> Path:
+        return self.path / "recipe.toml"
+
+    @property
+    def is_ensemble(self) -> bool:
+        """Whether it averages runs of other entries instead of training one."""
+        return is_ensemble(self.recipe_file)
+
     def recipe(self, overrides: Iterable[str] = ()) -> Recipe:
-        return load_recipe(self.path / "recipe.toml", overrides)
+        """The recipe of its training.
+
+        Raises:
+            RecipeError: it is refused, or the entry trains nothing.
+        """
+        if self.is_ensemble:
+            raise RecipeError(
+                f"{self.name} averages runs and trains nothing: podium blend {self.name}"
+            )
+        return load_recipe(self.recipe_file, overrides)
 
     @property
     def metadata(self) -> Path:
@@ -64,14 +84,26 @@ def describe_entries() -> str:
     """A table of the entries: name, competition, backbone, machine, what is missing here."""
     rows = [("entry", "competition", "backbone", "meant for", "missing here")]
     for entry in all_entries():
-        recipe = entry.recipe()
-        missing = ", ".join(_missing(recipe)) or "nothing"
-        rows.append((entry.name, recipe.competition, recipe.backbone, entry.machine, missing))
+        rows.append((entry.name, *_describe(entry)))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     )
+
+
+def _describe(entry: Entry) -> tuple[str, str, str, str]:
+    """Competition, backbone, machine and what is missing."""
+    if entry.is_ensemble:
+        ensemble = load_ensemble(entry.recipe_file)
+        missing = [
+            f"run {run}" for run in ensemble.runs if not RunFolder(places.runs() / run).exists
+        ]
+        what = f"{len(ensemble.runs)} runs"
+        return ensemble.competition, what, entry.machine, ", ".join(missing) or "nothing"
+    recipe = entry.recipe()
+    missing = _missing(recipe)
+    return recipe.competition, recipe.backbone, entry.machine, ", ".join(missing) or "nothing"
 
 
 def _missing(recipe: Recipe) -> list[str]:

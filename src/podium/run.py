@@ -2,34 +2,18 @@
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from podium import places
-from podium.competitions import Competition, get_competition
+from podium.competitions import get_competition
 from podium.entries import get_entry
 from podium.machine import about_this_run, import_tensorflow_quietly, training_minutes
-from podium.predictions.combine import Combined, combine, write_test
+from podium.predictions.combine import Outcome, assemble, write_submission, write_test
 from podium.preflight import check_recipe
 from podium.recipe import Recipe
-from podium.run_folder import RunError, RunFolder, remove_leftovers, run_name, write_csv
-from podium.table import Table, prepare_table, read_table
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a run ends with."""
-
-    folder: RunFolder
-    combined: Combined
-    submission: Path
-
-    def __str__(self) -> str:
-        return (
-            f"run         {self.folder.path}\n"
-            f"score       {self.combined}\n"
-            f"submission  {self.submission}"
-        )
+from podium.run_folder import RunError, RunFolder, run_name
+from podium.runs import find_run
+from podium.table import prepare_table, read_table
 
 
 def train(
@@ -72,8 +56,7 @@ def train(
             fold_run.train(fold, _deadline(recipe, began, number / len(to_train)))
             fold_run.predict(fold, recipe.views)
 
-    combined = combine(folder, competition, table)
-    return Outcome(folder, combined, _write_submission(folder, competition, table))
+    return assemble(folder)
 
 
 def predict(run: str, views: int | None = None) -> tuple[RunFolder, Path]:
@@ -98,20 +81,7 @@ def predict(run: str, views: int | None = None) -> tuple[RunFolder, Path]:
         print(f"\nfold {fold} ({number} of {len(folds)})", flush=True)
         fold_run.predict_test(fold, views or recipe.views)
     write_test(folder, competition, table, folds)
-    return folder, _write_submission(folder, competition, table)
-
-
-def find_run(run: str) -> RunFolder:
-    """The run of that name or path.
-
-    Raises:
-        RunError: there is none.
-    """
-    for path in (Path(run), places.runs() / run):
-        if RunFolder(path).exists:
-            return RunFolder(path.resolve())
-    known = sorted(path.parent.name for path in places.runs().glob("*/run.json"))
-    raise RunError(f"no run {run!r}; in {places.runs()} there are: {', '.join(known) or 'none'}")
+    return folder, write_submission(folder, competition, table.test.index)
 
 
 def _chosen_folds(recipe: Recipe, folds: Iterable[int]) -> list[int]:
@@ -125,11 +95,3 @@ def _deadline(recipe: Recipe, began: float, share: float) -> float | None:
     """When the fold must be predicted that ends this share of the time budget."""
     minutes = training_minutes(recipe.time_budget)
     return began + minutes * 60 * share if minutes else None
-
-
-def _write_submission(folder: RunFolder, competition: Competition, table: Table) -> Path:
-    probabilities = folder.read_probabilities("test")
-    path = places.submission(folder.name)
-    remove_leftovers(path.parent, path.name)
-    write_csv(path, competition.validated_submission(probabilities, table.test.index), index=False)
-    return path

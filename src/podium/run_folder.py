@@ -261,9 +261,14 @@ class RunFolder:
         """The recipe as run.
 
         Raises:
-            RunError: it is missing, or of an older Podium whose keys no longer exist.
+            RunError: it is missing, of an older Podium whose keys no longer exist, or a blend's.
         """
         run = self.read_run()
+        if blended := self.read_blended():
+            raise RunError(
+                f"{self.path} is a blend of {', '.join(blended)}, not a training run: name one of "
+                "these"
+            )
         try:
             return parse_recipe(run.get("recipe", {}), source=str(self.path / "run.json"))
         except RecipeError as error:
@@ -272,6 +277,10 @@ class RunFolder:
                 f"{error}. This run was written by Podium {version}, nothing of it was changed; "
                 "use that version, or train again under another name with --run NAME"
             ) from error
+
+    def read_blended(self) -> list[str]:
+        """The runs that a blend averages; none where networks were trained."""
+        return self.read_run().get("runs", [])
 
     def write_pictures(self, table: pd.DataFrame) -> None:
         """Write the table of training and test pictures with labels, folds and problems."""

@@ -20,7 +20,10 @@ class BrokenPictures(ValueError):
 
 @dataclass(frozen=True)
 class Table:
-    """The readable training pictures, and all test pictures, by id."""
+    """The readable training pictures, and all test pictures, by id.
+
+    `path` is there where the pictures were looked up, and not in a table that is only stored.
+    """
 
     train: pd.DataFrame  # path, label, group, fold
     test: pd.DataFrame  # path, problem ("" where it can be read)
@@ -53,29 +56,46 @@ def prepare_table(competition: Competition, recipe: Recipe, folder: RunFolder) -
 
 
 def read_table(competition: Competition, folder: RunFolder) -> Table:
-    """The stored table, its paths looked up anew, its split checked.
+    """The stored table with the paths of the pictures, which are looked up anew.
 
     Raises:
         RunError: the pictures are others than when the run began.
         LeakingSplit: the stored split has near-identical pictures on both sides.
     """
-    stored = folder.read_pictures()
-    if stored is None:
-        raise RunError(f"{folder.path} has no table of pictures yet: train it first")
-    train = stored[stored["part"] == "train"].drop(columns=["part", "problem"])
-    test = stored.loc[stored["part"] == "test", ["problem"]]
+    stored = stored_table(folder)
+    train, test = stored.train, stored.test
     found, found_test = competition.read_training(), competition.read_test()
     gone = train.index.difference(found.index)
-    same_labels = gone.empty and train["label"].astype(int).equals(found.loc[train.index, "label"])
+    same_labels = gone.empty and train["label"].equals(found.loc[train.index, "label"])
     if not same_labels or not test.index.equals(found_test.index):
         raise RunError(
             f"the pictures in {competition.folder()} are not those that {folder.path} began with "
             f"({len(gone)} training pictures are gone); train under another name with --run NAME, "
             "or again from the start with --fresh"
         )
-    train = train.astype({"label": int, "group": int, "fold": int})
     train.insert(0, "path", found.loc[train.index, "path"])
-    test = test.assign(path=found_test["path"])
+    return Table(train, test.assign(path=found_test["path"]))
+
+
+def stored_table(folder: RunFolder) -> Table:
+    """The table as the run's folder has it, its split checked; the pictures are not needed.
+
+    Raises:
+        RunError: there is none, or it is damaged.
+        LeakingSplit: its split has near-identical pictures on both sides.
+    """
+    path = folder.path / "pictures.csv"
+    if not path.is_file():
+        raise RunError(f"{folder.path} has no table of pictures yet: train it first")
+    try:
+        stored = folder.read_pictures()
+        train = stored.loc[stored["part"] == "train", ["label", "group", "fold"]].astype("int64")
+        test = stored.loc[stored["part"] == "test", ["problem"]]
+    except (ValueError, KeyError) as error:  # what pandas raises: of the CSV, or of a column
+        raise RunError(f"{path} is not the table of a run: {error}") from error
+    doubled = [*train.index[train.index.duplicated()], *test.index[test.index.duplicated()]]
+    if doubled:
+        raise RunError(f"{path}: {len(doubled)} ids are there twice, such as {doubled[0]}")
     check_split(train)
     return Table(train, test)
 

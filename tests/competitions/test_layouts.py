@@ -3,6 +3,7 @@
 Each competition gets a few real pictures in the folders that Kaggle's download unpacks to.
 """
 
+import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -467,3 +468,27 @@ def test_pictures_are_read_from_another_folder_too(lay: Lay, tmp_path: Path, nam
     assert train["label"].to_dict() == layout.labels
     assert layout.competition.read_test(elsewhere).index.tolist() == layout.test
     assert all(path.is_relative_to(elsewhere) for path in train["path"])
+
+
+@pytest.mark.parametrize("name", ["dogs-vs-cats", "dogs-vs-cats-original"])
+def test_archives_that_kaggle_mounts_packed_are_read(
+    lay: Lay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    layout = lay(name)
+    attached = tmp_path / "kaggle" / "input" / "competitions" / layout.competition.slug
+    attached.parent.mkdir(parents=True)
+    layout.folder.rename(attached)
+    for pictures in (attached / "train", attached / layout.test_folder.name):
+        shutil.make_archive(str(pictures), "zip", attached, pictures.name)
+        shutil.rmtree(pictures)
+    (tmp_path / "kaggle" / "working").mkdir()
+    monkeypatch.setenv("PODIUM_KAGGLE_ROOT", str(tmp_path / "kaggle"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "scratch"))
+    (tmp_path / "scratch").mkdir()
+    before = sorted(attached.rglob("*"))
+    table = layout.competition.read_training()
+    assert table["label"].to_dict() == layout.labels
+    assert all(path.is_file() for path in table["path"])
+    assert layout.competition.read_test().index.tolist() == layout.test
+    assert sorted(attached.rglob("*")) == before
+    assert not list((tmp_path / "kaggle" / "working").iterdir())

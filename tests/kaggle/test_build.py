@@ -66,7 +66,7 @@ def test_the_folder_is_what_the_client_pushes(project: Path) -> None:
 def test_without_credentials_the_owner_is_left_open_and_said() -> None:
     built = build("tiny")
     assert built.metadata.id == "OWNER/podium-tiny"
-    assert "name one with --owner" in str(built)
+    assert "--owner" in str(built)
 
 
 @pytest.mark.parametrize("entry", ["tiny", "book"])

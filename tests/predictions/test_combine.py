@@ -9,7 +9,7 @@ import pytest
 from podium.competitions import get_competition
 from podium.images.splitting import HELD_OUT, TRAIN_ONLY
 from podium.predictions.combine import combine, write_test
-from podium.run_folder import RunFolder
+from podium.run_folder import RunError, RunFolder
 from podium.table import Table
 
 DOGS_OR_CATS = get_competition("dogs-vs-cats-original")  # scored by accuracy
@@ -124,6 +124,11 @@ def test_what_was_found_is_written(folder: RunFolder) -> None:
     assert written["views"] == ["plain", "mirrored"]
     assert (written["plain"]["value"], written["averaged_views"]["value"]) == (0.75, 1.0)
     assert written["costs"] == {"0": {"seconds": 60}, "1": {"seconds": 61}}
+
+
+def test_without_a_finished_fold_there_is_nothing_to_combine(folder: RunFolder) -> None:
+    with pytest.raises(RunError, match="no trained fold yet: train it to its end first"):
+        combine(folder, DOGS_OR_CATS, TWO_FOLDS)
 
 
 def test_folds_that_are_not_trained_yet_are_said(folder: RunFolder) -> None:

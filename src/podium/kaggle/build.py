@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,9 +12,17 @@ import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from podium import places
+from podium.ensemble import load_ensemble
 from podium.entries import Entry, all_entries, get_entry
 from podium.kaggle.client import KaggleError, connect, user_name
-from podium.kaggle.metadata import OWNER, KernelMetadata, check_sources, kernel_name, read_metadata
+from podium.kaggle.metadata import (
+    OWNER,
+    KernelMetadata,
+    check_runs,
+    check_sources,
+    kernel_name,
+    read_metadata,
+)
 from podium.kaggle.payload import BuildError, Payload, pack
 from podium.run_folder import run_name, whole
 
@@ -54,7 +63,9 @@ class Built:
             f"sources     {self.payload.sources} of commit {self.payload.commit or 'none'}",
         ]
         if self.metadata.owner == OWNER:
-            lines.append(f"owner       {OWNER}: no Kaggle credentials here; name one with --owner")
+            lines.append(
+                f"owner       {OWNER}: the Kaggle credentials here name nobody; --owner does"
+            )
         return "\n".join(lines)
 
 
@@ -76,11 +87,7 @@ def build(
         RecipeError: the recipe or an override is refused.
     """
     entry, overrides = get_entry(entry_name), list(overrides)
-    metadata = read_metadata(entry)
-    recipe = entry.recipe(overrides)
-    if fold is not None:
-        recipe.check_fold(fold)
-    check_sources(entry, metadata, recipe)
+    metadata = check(entry, overrides, fold)
     run = run_name(entry.name, overrides)
     name = kernel_name(run, fold)
     arguments = [word for override in overrides for word in ("--set", override)]
@@ -111,12 +118,26 @@ def build_entries(
     """
     names = list(names) or [entry.name for entry in all_entries() if entry.metadata.is_file()]
     if owner is None:
-        try:
+        # Without one the kernel is built all the same, and says what is missing.
+        with suppress(KaggleError):
             owner = user_name(connect())
-        except KaggleError as error:
-            print(f"building without an owner: {error}", flush=True)
     for name in names:
         yield build(name, owner, overrides, fold)
+
+
+def check(entry: Entry, overrides: Iterable[str] = (), fold: int | None = None) -> KernelMetadata:
+    """Refuse what would fail on Kaggle, or cannot be asked of this entry; returns its metadata."""
+    metadata = read_metadata(entry)
+    if not entry.is_ensemble:
+        recipe = entry.recipe(overrides)
+        if fold is not None:
+            recipe.check_fold(fold)
+        check_sources(entry, metadata, recipe)
+    elif overrides or fold is not None:
+        raise BuildError(f"{entry.name} averages runs: it has no folds, and nothing to --set")
+    else:
+        check_runs(entry, metadata, load_ensemble(entry.recipe_file).runs)
+    return metadata
 
 
 def _write(folder: Path, metadata: KernelMetadata, code: str) -> Path:
@@ -136,7 +157,7 @@ def _script(entry: Entry, run: str, payload: Payload, arguments: list[str]) -> s
 
 
 def _notebook(entry: Entry, run: str, payload: Payload, arguments: list[str]) -> str:
-    recipe = (entry.path / "recipe.toml").read_text(encoding="utf-8")
+    recipe = entry.recipe_file.read_text(encoding="utf-8")
     about = "\n".join(
         line.removeprefix("#").strip() for line in recipe.split("\n\n")[0].splitlines()
     )

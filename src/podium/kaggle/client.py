@@ -1,15 +1,18 @@
 """The real `kaggle` client, connected; what it prints or raises becomes one clear error."""
 
 import io
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kaggle.api.kaggle_api_extended import KaggleApi
-    from requests import Response
+    from kagglesdk import KaggleClient
+    from requests import HTTPError, Response
 
+SILENCE = 120.0  # seconds without a byte after which a connection is given up
 ENDPOINT = "PODIUM_KAGGLE_ENDPOINT"  # where calls go in place of kaggle.com: a proxy, or a test
 
 
@@ -39,7 +42,15 @@ def connect() -> "KaggleApi":
         try:
             from kaggle.api.kaggle_api_extended import KaggleApi
 
-            api = KaggleApi()
+            class Impatient(KaggleApi):
+                """The client, whose connections would otherwise wait for an answer for ever."""
+
+                def build_kaggle_client(self) -> "KaggleClient":
+                    kaggle = super().build_kaggle_client()
+                    hang_up_after(SILENCE, kaggle)
+                    return kaggle
+
+            api = Impatient()
             api.args = ["--local"] if endpoint else []  # chooses the endpoint just named
             api.authenticate()  # prints a page of help and exits where there are none
         except SystemExit as error:
@@ -63,6 +74,20 @@ def user_name(api: "KaggleApi") -> str:
     return name
 
 
+def hang_up_after(seconds: float, kaggle: "KaggleClient") -> None:
+    """Give the connections of a client this time limit, where a call has none of its own."""
+    from requests.adapters import HTTPAdapter
+
+    class Impatient(HTTPAdapter):
+        def send(self, request: Any, **options: Any) -> "Response":
+            limit = options.pop("timeout", None) or seconds
+            return super().send(request, timeout=limit, **options)
+
+    session = kaggle.http_client()._init_session() or kaggle.http_client()._session
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, Impatient())
+
+
 @contextmanager
 def explained(what: str, forbidden: str = "", unknown: str = "") -> Iterator[None]:
     """Turn what a call of the client raises into a KaggleError.
@@ -83,10 +108,15 @@ def explained(what: str, forbidden: str = "", unknown: str = "") -> Iterator[Non
     try:
         yield
     except requests.HTTPError as error:
-        code = error.response.status_code if error.response is not None else 0
+        code = _code(error)
         hint = advice.get(code, "")
         raise KaggleError(
             f"{what}: Kaggle answers {code}: {_said(error)}" + f". {hint}" * bool(hint)
+        ) from error
+    except json.JSONDecodeError as error:
+        raise KaggleError(
+            f"{what}: the answer is not Kaggle's, because it is no JSON. Does a proxy ask for a "
+            "password?"
         ) from error
     except requests.RequestException as error:
         raise KaggleError(
@@ -99,17 +129,25 @@ def is_passing(error: BaseException) -> bool:
     import requests
 
     if isinstance(error, requests.HTTPError):
-        response: Response | None = error.response
-        return response is not None and (response.status_code == 429 or response.status_code >= 500)
+        code = _code(error)
+        return code == 429 or code >= 500
     broken = requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError
     return isinstance(error, broken)
 
 
-def _said(error: "Exception") -> str:
+def _code(error: "HTTPError") -> int:
+    """The status of a refusal; some come as JSON in an answer whose own status is 200."""
+    if error.response is None:
+        return 0
+    if error.response.status_code != 200:
+        return error.response.status_code
+    return int(error.response.json().get("code", 0))
+
+
+def _said(error: "HTTPError") -> str:
     """Kaggle's own words where it sent some, without a final full stop."""
-    response = getattr(error, "response", None)
     try:
-        message = response.json().get("message") if response is not None else None
+        message = error.response.json().get("message")
     except (ValueError, AttributeError):
         message = None
     return str(message or error).strip().rstrip(".")

@@ -1,6 +1,8 @@
 """A kernel's output becomes a run of weights/, as if it had run here; several become one."""
 
 import shutil
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from podium import places
@@ -8,10 +10,30 @@ from podium.kaggle.client import KaggleError
 from podium.kaggle.output import fetch_output
 from podium.kaggle.push import Kernel
 from podium.merge import merge_run
+from podium.predictions.blend import adopt_blend
+from podium.predictions.combine import Outcome, assemble, write_submission
+from podium.predictions.members import read_member
+from podium.predictions.score import Score
 from podium.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from kaggle.api.kaggle_api_extended import KaggleApi
+
+
+@dataclass(frozen=True)
+class CollectedBlend:
+    """A blend that was made on Kaggle, from runs that need not be here."""
+
+    folder: RunFolder
+    submission: Path
+
+    def __str__(self) -> str:
+        score = Score(**self.folder.read_score()["score"])
+        return (
+            f"run         {self.folder.path}\n"
+            f"score       out-of-fold {score}\n"
+            f"submission  {self.submission}"
+        )
 
 
 def collect(
@@ -45,6 +67,18 @@ def collect(
             f"{sources[:12]}: it is an earlier version's. Wait, then `podium collect`"
         )
     into = RunFolder(places.runs() / run)
-    merge_run(part, into, fresh)
+    if part.read_blended():
+        adopt_blend(part, into, fresh)
+    else:
+        merge_run(part, into, fresh)
     shutil.rmtree(output)
     return into
+
+
+def write_collected(folder: RunFolder) -> Outcome | CollectedBlend:
+    """Combine what is in weights/ of a run by now, and write its submission."""
+    if not folder.read_blended():
+        return assemble(folder)
+    member = read_member(str(folder.path))
+    submission = write_submission(folder, member.competition, member.test.index)
+    return CollectedBlend(folder, submission)

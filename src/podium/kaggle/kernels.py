@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 from podium import places
 from podium.entries import get_entry
-from podium.kaggle.build import Built, build
+from podium.kaggle.build import Built, build, check
 from podium.kaggle.client import KaggleError, connect, explained, user_name
-from podium.kaggle.collect import collect
-from podium.kaggle.metadata import check_owner, kernel_name, read_metadata
+from podium.kaggle.collect import CollectedBlend, collect, write_collected
+from podium.kaggle.metadata import check_owner, kernel_name
 from podium.kaggle.push import (
     ENDED,
     POLL_SECONDS,
@@ -20,6 +20,7 @@ from podium.kaggle.push import (
     run_kernels,
     status_of,
 )
+from podium.predictions.combine import Outcome
 from podium.run_folder import RunError, RunFolder, run_name
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def push_entry(
     fresh: bool = False,
     at_once: int | None = None,
     poll_seconds: float = POLL_SECONDS,
-) -> RunFolder | None:
+) -> Outcome | CollectedBlend | None:
     """Build and push an entry; with `wait`, follow it and collect its run.
 
     Args:
@@ -55,7 +56,9 @@ def push_entry(
     to_push = _to_push(entry, overrides, list(folds), each_fold, run, fresh)
     if not to_push:
         print(f"all folds are in {run.path} already; --fresh pushes them again")
-        return run
+        return write_collected(run)
+    for fold in to_push:
+        check(get_entry(entry), overrides, fold)  # before any call
     api = connect()
     user = user_name(api)
     builts = [build(entry, user, overrides, fold) for fold in to_push]
@@ -78,7 +81,7 @@ def push_entry(
     for kernel in complete:
         collect(api, kernel, run.name, fresh, sources)
     _raise_failed(ended, builts, _command("push", entry, overrides, ()))
-    return run
+    return write_collected(run)
 
 
 def collect_entry(
@@ -89,7 +92,7 @@ def collect_entry(
     wait: bool = False,
     fresh: bool = False,
     poll_seconds: float = POLL_SECONDS,
-) -> RunFolder:
+) -> Outcome | CollectedBlend:
     """Bring the run of an entry that was pushed earlier into weights/.
 
     Raises:
@@ -100,8 +103,8 @@ def collect_entry(
     chosen: list[Fold] = [*folds]
     if each_fold:
         chosen = [*get_entry(entry).recipe(overrides).fold_numbers]
+    metadata = check(get_entry(entry), overrides)
     api = connect()
-    metadata = read_metadata(get_entry(entry))
     ended = []
     for fold in chosen or [None]:
         name = kernel_name(run, fold)
@@ -117,7 +120,7 @@ def collect_entry(
     failed = [str(end) for end in ended if not end.complete]
     if failed:
         raise KernelFailed("; ".join(failed))
-    return RunFolder(places.runs() / run)
+    return write_collected(RunFolder(places.runs() / run))
 
 
 def _to_push(
@@ -150,7 +153,7 @@ def _push_only(api: "KaggleApi", builts: Sequence[Built], at_once: int, command:
 
 def _ask(api: "KaggleApi", kernel: Kernel) -> Ended:
     """How a kernel is now; one that still runs counts as not ended well."""
-    unknown = f"no kernel {kernel.ref} on Kaggle: push it first"
+    unknown = f"no kernel {kernel.ref} on Kaggle, or it is not yours: push it first"
     with explained(f"asking how {kernel.ref} is", unknown, unknown):
         status, message = status_of(api, kernel.ref)
     if status not in ENDED:

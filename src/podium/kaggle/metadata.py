@@ -160,7 +160,7 @@ def check_sources(entry: Entry, metadata: KernelMetadata, recipe: Recipe) -> Non
     file = weights_file(recipe.backbone, recipe.weights)
     if file is None and recipe.weights != "none":
         raise MetadataError(
-            f"{entry.path / 'recipe.toml'}: weights: {recipe.weights!r} is a path of this machine; "
+            f"{entry.recipe_file}: weights: {recipe.weights!r} is a path of this machine; "
             "put the file into a Kaggle dataset and name the weights as the package does"
         )
     others = [name for name in metadata.dataset_sources if not _attached(source, [name])]

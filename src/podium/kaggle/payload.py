@@ -54,7 +54,7 @@ def _podium() -> dict[str, bytes]:
 
 
 def _entry(entry: Entry) -> dict[str, bytes]:
-    return {f"kernels/{entry.name}/recipe.toml": (entry.path / "recipe.toml").read_bytes()}
+    return {f"kernels/{entry.name}/recipe.toml": entry.recipe_file.read_bytes()}
 
 
 def _carried() -> dict[str, bytes]:

@@ -134,15 +134,14 @@ def status_of(api: "KaggleApi", ref: str) -> tuple[str, str]:
     """How a kernel is, by Kaggle's word for it, and its message where it failed.
 
     Raises:
-        KaggleError: there is no such kernel, or not for this account.
-        OSError: what the client raises where there is no answer.
+        OSError: what `requests` raises where Kaggle refuses or does not answer.
     """
     try:
         answer = api.kernels_status(ref)
-    except ValueError as error:  # the client's own guesses at the reason are about other things
-        raise KaggleError(
-            f"no kernel {ref} on Kaggle, or it is not yours: push it first"
-        ) from error
+    except ValueError as error:
+        if isinstance(error.__context__, OSError):  # replaced by guesses about other things
+            raise error.__context__ from None
+        raise
     return answer.status.name, answer.failure_message or ""
 
 

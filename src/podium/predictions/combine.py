@@ -1,16 +1,18 @@
-"""From the folds' predictions to the run's: out-of-fold and test probabilities, and the score."""
+"""From the folds' predictions to the run's: probabilities, score, and submission."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import pandas as pd
 
-from podium.competitions import Competition
+from podium import places
+from podium.competitions import Competition, get_competition
 from podium.images.splitting import HELD_OUT
 from podium.predictions.probabilities import average_views, class_prior
 from podium.predictions.score import Score, better, score
 from podium.predictions.views import VIEWS
-from podium.run_folder import RunFolder
-from podium.table import Table
+from podium.run_folder import RunError, RunFolder, remove_leftovers, write_csv
+from podium.table import Table, stored_table
 
 
 @dataclass(frozen=True)
@@ -32,13 +34,50 @@ class Combined:
         )
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What a run ends with."""
+
+    folder: RunFolder
+    combined: Combined
+    submission: Path
+
+    def __str__(self) -> str:
+        return (
+            f"run         {self.folder.path}\n"
+            f"score       {self.combined}\n"
+            f"submission  {self.submission}"
+        )
+
+
+def assemble(folder: RunFolder) -> Outcome:
+    """Combine all finished folds of a run, and write its submission.
+
+    It needs the run's folder and neither pictures nor networks: the folds may have been trained
+    on other machines.
+
+    Raises:
+        RunError: it has no finished fold, or no table of pictures.
+    """
+    competition = get_competition(folder.read_recipe().competition)
+    table = stored_table(folder)
+    combined = combine(folder, competition, table)
+    submission = write_submission(folder, competition, table.test.index)
+    return Outcome(folder, combined, submission)
+
+
 def combine(folder: RunFolder, competition: Competition, table: Table) -> Combined:
     """Join the finished folds by id, keep the views only where they gain, and write all of it.
 
     The score is that of the held-out share where the split has one, else of the out-of-fold
     predictions; whether views gain is always seen on validation pictures.
+
+    Raises:
+        RunError: no fold is finished.
     """
     folds = folder.finished_folds()
+    if not folds:
+        raise RunError(f"{folder.path} has no trained fold yet: train it to its end first")
     validation = pd.concat([folder.fold(n).read_predictions("validation") for n in folds])
     fold_of = table.train["fold"]
     held_out = fold_of.index[fold_of == HELD_OUT]
@@ -92,3 +131,18 @@ def write_test(
     probabilities = pd.concat([probabilities, prior]).loc[table.test.index]
     folder.write_probabilities("test", probabilities)
     return probabilities
+
+
+def write_submission(
+    folder: RunFolder, competition: Competition, test_ids: pd.Index, path: Path | None = None
+) -> Path:
+    """Write the submission of a run from its test probabilities; returns its path.
+
+    Raises:
+        WrongSubmission: the probabilities are not of these pictures, or are none.
+    """
+    path = path or places.submission(folder.name)
+    remove_leftovers(path.parent, path.name)
+    submission = competition.validated_submission(folder.read_probabilities("test"), test_ids)
+    write_csv(path, submission, index=False)
+    return path

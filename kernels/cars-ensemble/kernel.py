@@ -1,0 +1,8 @@
+"""Blends its runs: the code of its kernel on Kaggle, and it runs here too."""
+
+import sys
+
+from podium.cli import app
+
+if __name__ == "__main__":
+    app(["blend", "cars-ensemble", *sys.argv[1:]], standalone_mode=False)

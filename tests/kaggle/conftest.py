@@ -1,0 +1,38 @@
+"""The stand-in for Kaggle, and credentials that it takes."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from kaggle_stand_in import StandIn
+from podium.kaggle.client import connect
+
+if TYPE_CHECKING:  # importing it checks an access token
+    from kaggle.api.kaggle_api_extended import KaggleApi
+
+
+@pytest.fixture
+def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
+    """A Kaggle of its own for each test, to which the client of this process is sent."""
+    home = tmp_path / "home"
+    home.mkdir()
+    with StandIn(tmp_path / "stand-in") as kaggle:
+        monkeypatch.setenv("PODIUM_KAGGLE_ENDPOINT", kaggle.url)
+        # connect() sets it; this way it is as before once the test is over.
+        monkeypatch.setenv("KAGGLE_API_ENVIRONMENT", "LOCALHOST")
+        monkeypatch.setenv("HOME", str(home))
+        monkeypatch.setenv("KAGGLE_USERNAME", kaggle.user)
+        monkeypatch.setenv("KAGGLE_KEY", kaggle.key)
+        for name in ("KAGGLE_API_TOKEN", "KAGGLE_CONFIG_DIR", "KAGGLE_KERNEL_RUN_TYPE"):
+            monkeypatch.delenv(name, raising=False)
+        for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+            monkeypatch.delenv(name, raising=False)
+        yield kaggle
+
+
+@pytest.fixture
+def api(stand_in: StandIn) -> "KaggleApi":
+    """The real client, connected to the stand-in."""
+    return connect()

@@ -1,0 +1,353 @@
+"""Kernels are pushed, followed and collected with the real client; what it prints is an error."""
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from trained_run import REF, forget, leave, make_unlike, pack_cars, results, train_once
+
+from kaggle_stand_in import StandIn
+from podium.cli import main
+from podium.kaggle.client import KaggleError, NoCredentials, connect
+from podium.kaggle.kernels import collect_entry, push_entry
+from podium.kaggle.metadata import MetadataError
+from podium.kaggle.output import fetch_output
+from podium.kaggle.push import KernelFailed, PushRefused
+from podium.run_folder import RunError
+
+POLL = 0.1
+FOLDS = [f"{REF}-fold-{fold}" for fold in (0, 1)]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train_once(tmp_path_factory.mktemp("trained"))
+
+
+@pytest.fixture
+def kaggle(
+    stand_in: StandIn, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> StandIn:
+    """A Kaggle whose kernels leave the trained run; the working directory is an empty project."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PODIUM_INPUT", str(tmp_path / "nothing"))
+    make_unlike(tmp_path, trained)
+    stand_in.add_competition("sf-dl-car-classification", pack_cars(trained, tmp_path / "cars.zip"))
+    stand_in.run_instead = leave(stand_in, trained)
+    stand_in.python = Path(sys.executable)  # the pretended training needs no clean environment
+    return stand_in
+
+
+def push(**options):
+    return push_entry("tiny", **{"wait": True, "poll_seconds": POLL, **options})
+
+
+def methods(kaggle: StandIn) -> list[str]:
+    return [method for method, _ in kaggle.calls]
+
+
+def test_a_pushed_run_is_here_as_if_it_had_run_here(
+    kaggle: StandIn, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outcome = push()
+    assert results(tmp_path) == results(trained)
+    assert str(outcome).splitlines()[0] == f"run         {tmp_path / 'weights' / 'tiny'}"
+    assert str(tmp_path / "submissions" / "tiny.csv") in str(outcome)
+    printed = capsys.readouterr().out
+    assert "pushed: https://www.kaggle.com/code/someone/podium-tiny" in printed
+    assert printed.count("one line\n") == printed.count("another line\n") == 1
+    assert f"{REF}: COMPLETE" in printed
+    assert (tmp_path / "build/tiny/kernel.log").read_text() == "one line\nanother line\n"
+    assert not (tmp_path / "build/tiny/output").exists()
+
+
+def test_without_waiting_the_way_to_the_run_is_told(
+    kaggle: StandIn, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kaggle.hold_queue = True
+    assert push(wait=False) is None
+    assert "when it has run: podium collect tiny\n" in capsys.readouterr().out
+    with pytest.raises(KaggleError, match=f"{REF} is QUEUED: --wait follows it to its end"):
+        collect_entry("tiny")
+    kaggle.hold_queue = False
+    collect_entry("tiny", wait=True, poll_seconds=POLL)
+    assert results(tmp_path) == results(trained)
+    collect_entry("tiny")  # once more changes nothing
+    assert results(tmp_path) == results(trained)
+
+
+@pytest.mark.parametrize(
+    "error", ["Kernel push limit reached", "Maximum batch sessions and so on"], ids=["no", "full"]
+)
+def test_what_the_client_only_prints_is_an_error(kaggle: StandIn, error: str) -> None:
+    kaggle.refuse_push = error
+    with pytest.raises(PushRefused, match=f"pushing {REF}: Kaggle refuses: {error}"):
+        push(wait=False)
+
+
+def test_a_refused_push_is_one_line_and_an_exit_code(
+    kaggle: StandIn, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kaggle.refuse_push = "The kernel is too beautiful"
+    monkeypatch.setattr(sys, "argv", ["podium", "push", "tiny", "--wait", "--poll", "0.1"])
+    with pytest.raises(SystemExit) as exited:
+        main()
+    assert exited.value.code == 1
+    error = capsys.readouterr().err
+    assert error.startswith("podium: ") and error.count("\n") == 1
+    assert "The kernel is too beautiful" in error and "podium push tiny --wait" in error
+
+
+def test_sources_that_kaggle_cannot_find_are_an_error(kaggle: StandIn) -> None:
+    kaggle.competitions["sf-dl-car-classification"].rules_accepted = False
+    with pytest.raises(PushRefused, match=r"competition_sources: sf-dl-car-classification.*rules"):
+        push(wait=False)
+
+
+def test_metadata_is_refused_before_any_call(kaggle: StandIn, tmp_path: Path) -> None:
+    path = tmp_path / "kernels/tiny/kernel-metadata.json"
+    path.write_text(path.read_text().replace("enable_internet", "enable_intranet"))
+    with pytest.raises(MetadataError, match="enable_intranet: unknown key"):
+        push()
+    assert kaggle.calls == []
+
+
+def test_a_kernel_of_somebody_else_is_not_pushed(kaggle: StandIn, tmp_path: Path) -> None:
+    path = tmp_path / "kernels/tiny/kernel-metadata.json"
+    path.write_text(path.read_text().replace("OWNER/", "anybody/"))
+    with pytest.raises(MetadataError, match="belongs to anybody, the Kaggle credentials are some"):
+        push()
+    assert kaggle.calls == []
+
+
+def test_nobody_pushes_nothing(kaggle: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KAGGLE_USERNAME")
+    monkeypatch.delenv("KAGGLE_KEY")
+    with pytest.raises(NoCredentials, match="kaggle auth login"):
+        push()
+
+
+def test_a_failed_kernel_fails_the_command(kaggle: StandIn, trained: Path, tmp_path: Path) -> None:
+    kaggle.run_instead = leave(kaggle, trained, folds=[])
+    with pytest.raises(KernelFailed) as caught:
+        push()
+    message = str(caught.value)
+    assert f"{REF} ended as ERROR: Your notebook exited with code 1" in message
+    assert message.endswith("Again: podium push tiny --wait")
+    log = tmp_path / "build/tiny/kernel.log"
+    assert str(log) in message
+    assert "now it breaks" in log.read_text() and "out of luck" in log.read_text()
+    assert not (tmp_path / "weights").exists()
+
+
+def test_a_cancelled_kernel_fails_the_command(kaggle: StandIn) -> None:
+    kaggle.run_instead = "import time; print('slow', flush=True); time.sleep(600)"
+    threading.Timer(1.0, kaggle.cancel, [REF]).start()
+    with pytest.raises(KernelFailed, match=f"{REF} ended as CANCEL_ACKNOWLEDGED"):
+        push()
+
+
+def test_folds_run_apart_and_become_one_run(
+    kaggle: StandIn, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kaggle.max_sessions = 1  # fewer than Podium believes
+    push(each_fold=True)
+    assert results(tmp_path) == results(trained)
+    printed = capsys.readouterr().out
+    assert "Maximum batch CPU session count of 1 reached. Waiting for a place" in printed
+    assert "[tiny-fold-1] one line\n" in printed
+    assert {ref for ref in kaggle.kernels if kaggle.kernels[ref].sessions} == set(FOLDS)
+
+
+def test_no_more_kernels_at_once_than_asked_for(kaggle: StandIn, trained: Path) -> None:
+    inner = leave(kaggle, trained)
+    most = []
+
+    def count(ref: str) -> str:
+        sessions = [session for kernel in kaggle.kernels.values() for session in kernel.sessions]
+        most.append(sum(not session.ended for session in sessions))
+        return inner(ref) + "\nimport time; time.sleep(0.3)"
+
+    kaggle.run_instead = count
+    push(each_fold=True, at_once=1)
+    assert most == [1, 1]
+
+
+def test_a_fold_that_failed_is_named_and_pushed_again_alone(
+    kaggle: StandIn, trained: Path, tmp_path: Path
+) -> None:
+    kaggle.run_instead = leave(kaggle, trained, folds=[0])
+    with pytest.raises(KernelFailed) as caught:
+        push(each_fold=True)
+    assert f"{FOLDS[1]} ended as ERROR" in str(caught.value)
+    assert FOLDS[0] not in str(caught.value)
+    assert str(caught.value).endswith("Again: podium push tiny --fold 1 --wait")
+    assert (tmp_path / "weights/tiny/fold-0/test.csv").is_file()
+    assert not (tmp_path / "weights/tiny/fold-1").exists()
+
+    kaggle.run_instead = leave(kaggle, trained)
+    push(folds=[1])
+    assert results(tmp_path) == results(trained)
+    assert len(kaggle.kernels[FOLDS[0]].sessions) == 1
+
+
+def test_the_same_command_goes_on_where_folds_are_missing(
+    kaggle: StandIn, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    push(folds=[1])
+    push(each_fold=True)
+    assert results(tmp_path) == results(trained)
+    assert len(kaggle.kernels[FOLDS[1]].sessions) == 1
+    calls = len(kaggle.calls)
+    push(each_fold=True)
+    assert len(kaggle.calls) == calls
+    assert "all folds are in" in capsys.readouterr().out
+
+
+def test_more_folds_than_places_need_waiting_for(kaggle: StandIn) -> None:
+    with pytest.raises(KaggleError, match="2 kernels, and 1 may run at once: --wait"):
+        push(each_fold=True, at_once=1, wait=False)
+    assert "SaveKernel" not in methods(kaggle)
+
+
+def test_folds_pushed_before_are_collected_together(
+    kaggle: StandIn, trained: Path, tmp_path: Path
+) -> None:
+    push(each_fold=True, wait=False)
+    collect_entry("tiny", each_fold=True, wait=True, poll_seconds=POLL)
+    assert results(tmp_path) == results(trained)
+
+
+def test_a_run_that_is_here_is_not_pushed_over(kaggle: StandIn, trained: Path) -> None:
+    push()
+    calls = len(kaggle.calls)
+    with pytest.raises(RunError, match=r"has the folds 0, 1 already: .* --fresh"):
+        push()
+    assert len(kaggle.calls) == calls
+    push(fresh=True)
+    assert len(kaggle.kernels[REF].sessions) == 2
+
+
+def test_other_results_are_not_replaced_unasked(
+    kaggle: StandIn, trained: Path, tmp_path: Path
+) -> None:
+    push()
+    history = tmp_path / "weights/tiny/fold-0/history.csv"
+    mine = history.read_text() + "\n"
+    history.write_text(mine)
+    with pytest.raises(RunError, match=r"fold 0 .* with other results: .* --fresh"):
+        collect_entry("tiny")
+    assert history.read_text() == mine
+    collect_entry("tiny", fresh=True)
+    assert history.read_text() != mine
+
+
+def test_the_output_of_an_earlier_version_is_not_taken_for_this_one(
+    kaggle: StandIn, trained: Path, tmp_path: Path
+) -> None:
+    kaggle.run_instead = leave(kaggle, trained, sources="abc")
+    with pytest.raises(KaggleError, match=r"made from the sources abc.* an earlier version's"):
+        push()
+    assert not (tmp_path / "weights").exists()
+
+
+def test_a_kernel_that_left_another_run_is_told(kaggle: StandIn, tmp_path: Path) -> None:
+    kaggle.run_instead = "open('notes.txt', 'w').write('nothing else')"
+    with pytest.raises(KaggleError, match=f"{REF} left no run tiny; what it did leave is in"):
+        push()
+    assert (tmp_path / "build/tiny/output/notes.txt").is_file()
+
+
+def test_a_kernel_that_left_nothing_is_told(kaggle: StandIn) -> None:
+    kaggle.run_instead = "print('done')"
+    with pytest.raises(KaggleError, match=f"{REF} has no output"):
+        push()
+
+
+def test_a_kernel_that_was_never_pushed_is_told(kaggle: StandIn) -> None:
+    with pytest.raises(KaggleError, match=f"no kernel {REF} on Kaggle, or it is not yours"):
+        collect_entry("tiny")
+
+
+@pytest.mark.parametrize(
+    "name", ["../../evil.txt", "/tmp/evil.txt", "weights/tiny/../../../evil.txt", "..\\evil.txt"]
+)
+def test_names_that_lead_out_of_the_folder_are_refused(
+    kaggle: StandIn, trained: Path, tmp_path: Path, name: str
+) -> None:
+    kaggle.kernels[REF].extra_outputs = {name: b"evil"}
+    with pytest.raises(KaggleError, match="whose name leads out of its folder"):
+        push()
+    assert not list(tmp_path.parent.rglob("evil.txt"))
+    assert not (tmp_path / "weights").exists()
+
+
+def test_all_pages_of_the_output_are_fetched(kaggle: StandIn, tmp_path: Path) -> None:
+    kaggle.run_instead = "print('done')"
+    names = {f"many/{number}.txt": str(number).encode() for number in range(430)}
+    kaggle.kernels[REF].extra_outputs = names
+    with contextlib.suppress(KaggleError):
+        push()
+    fetch_output(connect(), REF, tmp_path / "all")
+    found = {path.name: path.read_bytes() for path in (tmp_path / "all" / "many").iterdir()}
+    assert found == {Path(name).name: content for name, content in names.items()}
+
+
+def test_a_connection_that_breaks_in_a_file_costs_nothing(
+    kaggle: StandIn, trained: Path, tmp_path: Path
+) -> None:
+    kaggle.break_download(f"{REF}/weights/tiny/fold-0/best.weights.h5", after=5000)
+    push()
+    assert results(tmp_path) == results(trained)
+    weights = "weights/tiny/fold-0/best.weights.h5"
+    assert (tmp_path / weights).read_bytes() == (trained / weights).read_bytes()
+
+
+def test_a_connection_that_breaks_while_waiting_costs_nothing(
+    kaggle: StandIn, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    inner = leave(kaggle, trained)
+    kaggle.run_instead = lambda ref: inner(ref) + "\nimport time; time.sleep(1); print('last')"
+    kaggle.fail("GetKernelSessionStatus", status=503, times=2)
+    kaggle.fail("GetKernelSessionStatus", status=0)
+    kaggle.breaks.plan("log", after=1, times=1)
+    push()
+    assert results(tmp_path) == results(trained)
+    printed = capsys.readouterr().out
+    assert printed.count("no answer from Kaggle; asking again") == 1
+    for line in ("one line", "another line", "last"):
+        assert printed.count(f"{line}\n") == 1
+
+
+def test_a_refusal_while_waiting_is_told_at_once(kaggle: StandIn) -> None:
+    kaggle.fail("GetKernelSessionStatus", status=401)
+    with pytest.raises(KaggleError, match=r"how someone/podium-tiny is \(it runs on\).* 401"):
+        push()
+
+
+def test_interrupted_waiting_stops_nothing_and_tells_how_to_go_on(kaggle: StandIn) -> None:
+    kaggle.run_instead = "import time; time.sleep(600)"
+
+    def interrupt() -> None:
+        while "GetKernelSessionStatus" not in methods(kaggle):
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt).start()
+    with pytest.raises(KaggleError, match="runs on, and `podium collect tiny --wait` follows"):
+        push()
+    assert not kaggle.kernels[REF].last.ended
+
+
+def test_what_was_collected_can_be_forgotten_and_collected_again(
+    kaggle: StandIn, trained: Path, tmp_path: Path
+) -> None:
+    push()
+    forget(tmp_path)
+    collect_entry("tiny")
+    assert results(tmp_path) == results(trained)

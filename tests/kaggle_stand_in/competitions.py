@@ -1,0 +1,220 @@
+"""Competitions as the stand-in keeps them: an archive, rules, and submissions with scores."""
+
+import csv
+import io
+import math
+import secrets
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kaggle_stand_in.answers import Body, Redirect, RefusedError
+
+if TYPE_CHECKING:
+    from kaggle_stand_in.server import StandIn
+
+PAGE = 20  # submissions in a page, where the client does not say
+METRICS = ("accuracy", "log loss")
+RULES = "You must accept this competition's rules before you'll be able to download files."
+
+
+@dataclass
+class Submission:
+    """One submitted file; `public_score` is text, as on Kaggle, and None until it is scored."""
+
+    ref: int
+    file_name: str
+    description: str
+    text: bytes
+    date: str
+    status: str = "PENDING"  # then COMPLETE or ERROR
+    public_score: str | None = None
+    error_description: str | None = None
+    listings: int = 0  # how often it was listed
+
+    def as_json(self, user: str) -> Body:
+        body = {
+            "ref": self.ref,
+            "totalBytes": len(self.text),
+            "date": self.date,
+            "description": self.description,
+            "errorDescription": self.error_description,
+            "fileName": self.file_name,
+            "publicScore": self.public_score,
+            "privateScore": None,
+            "status": self.status,
+            "submittedBy": user,
+            "submittedByRef": user,
+            "teamName": user,
+            "url": f"https://www.kaggle.com/submissions/{self.ref}/{self.ref}.raw",
+        }
+        return {key: value for key, value in body.items() if value is not None}
+
+
+@dataclass
+class Competition:
+    """A competition; all of it may be changed while the server runs."""
+
+    slug: str
+    archive: Path  # the zip that is downloaded, and that kernels find extracted
+    truth: Path | None = None  # CSV of two columns, named as a submission's must be
+    rules_accepted: bool = True
+    metric: str = "accuracy"
+    submissions: list[Submission] = field(default_factory=list)  # in order of arrival
+    daily_limit: int = 20
+    listings_until_scored: int = 1  # how often a submission is listed as PENDING
+
+    def __post_init__(self):
+        if self.metric not in METRICS:
+            raise ValueError(f"metric {self.metric!r}: the stand-in knows {', '.join(METRICS)}")
+
+    def require_rules(self) -> None:
+        """Raises RefusedError where the rules are not accepted."""
+        if not self.rules_accepted:
+            raise RefusedError(403, RULES)
+
+    def submit(self, file_name: str, description: str, text: bytes) -> Submission:
+        submission = Submission(
+            ref=40_000_000 + len(self.submissions),
+            file_name=file_name,
+            description=description,
+            text=text,
+            date=datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
+        )
+        self.submissions.append(submission)
+        return submission
+
+    def listed(self, user: str, page: int, page_size: int) -> tuple[list[Body], bool]:
+        """A page of the submissions, newest first, and whether there are more."""
+        newest_first = self.submissions[::-1]
+        shown = newest_first[page * page_size : (page + 1) * page_size]
+        for submission in shown:
+            submission.listings += 1
+            if submission.status == "PENDING" and submission.listings > self.listings_until_scored:
+                self._score(submission)
+        more = len(newest_first) > (page + 1) * page_size
+        return [submission.as_json(user) for submission in shown], more
+
+    def _score(self, submission: Submission) -> None:
+        try:
+            if self.truth is None:
+                raise ValueError(f"the stand-in was given no truth for {self.slug}")
+            truth, header = _two_columns(self.truth.read_text(encoding="utf-8"), None)
+            answers, _ = _two_columns(submission.text.decode("utf-8-sig"), header)
+            submission.public_score = f"{_scored(self.metric, truth, answers):.5f}"
+            submission.status = "COMPLETE"
+        except ValueError as error:  # UnicodeDecodeError is one too
+            submission.status, submission.error_description = "ERROR", str(error)
+
+
+def _two_columns(text: str, header: list[str] | None) -> tuple[dict[str, str], list[str]]:
+    """Answer by id of a CSV of two columns, and their names, which `header` may prescribe."""
+    rows = list(csv.reader(io.StringIO(text)))
+    if not rows:
+        raise ValueError("Submission is empty")
+    found, *rows = rows
+    if header is not None and found != header:
+        raise ValueError(f"Submission must have the columns {header}; it has {found}")
+    if len(found) != 2:
+        raise ValueError(f"the stand-in scores two columns, not {found}")
+    wrong = [number for number, row in enumerate(rows, start=2) if len(row) != 2]
+    if wrong:
+        raise ValueError(f"Invalid line {wrong[0]}: expected 2 values")
+    answers = dict(rows)
+    if len(answers) != len(rows):
+        raise ValueError("Submission contains duplicate ids")
+    return answers, found
+
+
+def _scored(metric: str, truth: dict[str, str], answers: dict[str, str]) -> float:
+    if len(answers) != len(truth):
+        raise ValueError(f"Submission must have {len(truth)} rows; it has {len(answers)}")
+    if unknown := sorted(answers.keys() - truth.keys()):
+        raise ValueError(f"Unable to find id {unknown[0]!r} in the solution")
+    if metric == "accuracy":
+        return sum(answers[key] == truth[key] for key in truth) / len(truth)
+    return sum(_log_loss(answers[key], truth[key] == "1") for key in truth) / len(truth)
+
+
+def _log_loss(answer: str, positive: bool) -> float:
+    probability = float(answer)
+    if not 0 <= probability <= 1:
+        raise ValueError(f"Probability {answer} is not between 0 and 1")
+    probability = min(max(probability, 1e-15), 1 - 1e-15)
+    return -math.log(probability if positive else 1 - probability)
+
+
+class Competitions(dict[str, Competition]):
+    """Competitions by slug, and the API's methods for them."""
+
+    def __init__(self, stand_in: "StandIn"):
+        super().__init__()
+        self._stand_in = stand_in
+        self._uploads: dict[str, tuple[str, bytes | None]] = {}  # token → file name and content
+
+    def asked(self, body: dict[str, Any]) -> Competition:
+        """The competition that a call is about.
+
+        Raises:
+            RefusedError: there is none of that name.
+        """
+        slug = body.get("competitionName", "")
+        if slug not in self:
+            raise RefusedError(404, "Not found")
+        return self[slug]
+
+    def download(self, body: Body) -> Redirect:
+        """DownloadDataFiles."""
+        competition = self.asked(body)
+        competition.require_rules()
+        slug = competition.slug
+        return Redirect(self._stand_in.link(f"files/{slug}/archive.zip", slug, competition.archive))
+
+    def start_upload(self, body: dict[str, Any]) -> Body:
+        """StartSubmissionUpload."""
+        self.asked(body)
+        token = secrets.token_hex(8)
+        self._uploads[token] = (body.get("fileName", ""), None)
+        return {"token": token, "createUrl": f"{self._stand_in.url}/upload/{token}"}
+
+    def receive(self, token: str, content: bytes) -> None:
+        """Take what is uploaded.
+
+        Raises:
+            RefusedError: nobody asked to upload it, or it is to fail.
+        """
+        if self._stand_in.fail_upload is not None:
+            raise RefusedError(self._stand_in.fail_upload, "The upload failed")
+        if token not in self._uploads:
+            raise RefusedError(404, "No such upload")
+        name, _ = self._uploads[token]
+        self._uploads[token] = (name, content)
+
+    def submit(self, body: dict[str, Any]) -> Body:
+        """CreateSubmission."""
+        competition = self.asked(body)
+        competition.require_rules()
+        if self._stand_in.refuse_submission is not None:
+            raise RefusedError(400, self._stand_in.refuse_submission)
+        if len(competition.submissions) >= competition.daily_limit:
+            raise RefusedError(400, "Submission not allowed: the submission allowance is used up")
+        name, content = self._uploads.pop(body.get("blobFileTokens", ""), ("", None))
+        if content is None:
+            raise RefusedError(400, "Submission not allowed: the file was not uploaded")
+        submission = competition.submit(name, body.get("submissionDescription", ""), content)
+        return {"message": f"Successfully submitted to {competition.slug}", "ref": submission.ref}
+
+    def list_submissions(self, body: dict[str, Any]) -> Body:
+        """ListSubmissions, in pages numbered from 1, or from 0 as tokens."""
+        page = int(body.get("pageToken") or max(body.get("page", 1) - 1, 0))
+        competition, user = self.asked(body), self._stand_in.user
+        submissions, more = competition.listed(user, page, body.get("pageSize", PAGE))
+        return {"submissions": submissions, "nextPageToken": str(page + 1) if more else ""}
+
+    def limits(self, body: Body) -> Body:
+        """GetSubmissionLimits."""
+        competition = self.asked(body)
+        number = len(competition.submissions)
+        left = max(competition.daily_limit - number, 0)
+        return {"numToday": number, "numTotal": number, "numAllowedNow": left}

@@ -1,0 +1,179 @@
+"""One run of a kernel, from the queue to its end."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kaggle_stand_in.answers import Body, ConnectionBroken
+from kaggle_stand_in.environment import clean_environment
+from kaggle_stand_in.runner import Run, lay_out, remove_input
+
+if TYPE_CHECKING:
+    from kaggle_stand_in.server import StandIn
+
+TWELVE_HOURS = 12 * 3600
+ENDED = ("COMPLETE", "ERROR", "CANCEL_ACKNOWLEDGED")
+
+
+class Session:
+    """A version of a kernel, and its run.
+
+    Attributes:
+        pushed: the JSON of SaveKernel: text, kernelType, newTitle, enableInternet, …
+        folder: holds pushed.json, kaggle/working/ and, of a notebook, executed.ipynb.
+        status: QUEUED, RUNNING, COMPLETE, ERROR or CANCEL_ACKNOWLEDGED.
+        log: what it printed: {"stream_name", "time", "data"} of each line.
+        exit_code: of its process, once it has ended.
+    """
+
+    def __init__(self, version: int, pushed: dict[str, Any], folder: Path):
+        self.version, self.pushed, self.folder = version, pushed, folder
+        self.status = "QUEUED"
+        self.failure_message = ""
+        self.log: list[Body] = []
+        self.exit_code: int | None = None
+        self._run: Run | None = None
+        self._end_as: tuple[str, str] | None = None  # status and message, where it is ended early
+        self._changed = threading.Condition()
+
+    @property
+    def ended(self) -> bool:
+        return self.status in ENDED
+
+    @property
+    def root(self) -> Path:
+        return self.folder / "kaggle"
+
+    @property
+    def working(self) -> Path:
+        return self.root / "working"
+
+    @property
+    def executed(self) -> Path:
+        """The notebook with its outputs."""
+        return self.folder / "executed.ipynb"
+
+    @property
+    def log_text(self) -> str:
+        return "".join(str(event["data"]) for event in self.log)
+
+    @property
+    def outputs(self) -> dict[str, Path]:
+        """What it left in working/, by name; nothing of a run that was ended early."""
+        if not self.ended or self._end_as is not None:
+            return {}
+        found = [path for path in self.working.rglob("*") if path.is_file()]
+        return {path.relative_to(self.working).as_posix(): path for path in found}
+
+    def start(self, stand_in: "StandIn", ref: str, mounts: Mapping[str, Path]) -> None:
+        """Queue it; it runs in a thread of its own."""
+        self.folder.mkdir(parents=True)
+        (self.folder / "pushed.json").write_text(json.dumps(self.pushed, indent=2))
+        self._began = time.monotonic()
+        self._break_after: Callable[[], int | None] = lambda: stand_in.breaks.next("log")
+        self._thread = threading.Thread(target=self._live, args=(stand_in, ref, mounts))
+        self._thread.start()
+
+    def join(self) -> None:
+        """Wait until nothing of it is left."""
+        self._thread.join()
+
+    def wait(self, seconds: float = 60.0) -> str:
+        """Wait for its end; returns its status.
+
+        Raises:
+            TimeoutError: it has not ended within so many seconds.
+        """
+        with self._changed:
+            if not self._changed.wait_for(lambda: self.ended, seconds):
+                raise TimeoutError(f"the run is still {self.status}")
+        return self.status
+
+    def cancel(self) -> None:
+        """End it, if it has not ended."""
+        self._end_early("CANCEL_ACKNOWLEDGED", "")
+
+    def events(self) -> Iterator[Body]:
+        """The lines of its log from the first, as they come, until it has ended."""
+        break_after = None if self.ended else self._break_after()
+        sent = 0
+        while new := self._after(sent):
+            for event in new:
+                if sent == break_after:
+                    raise ConnectionBroken
+                sent += 1
+                yield event
+
+    def _after(self, number: int) -> list[Body]:
+        """The lines after so many, once there are some; none once it has ended."""
+        with self._changed:
+            self._changed.wait_for(lambda: len(self.log) > number or self.ended)
+            return self.log[number:]
+
+    def _live(self, stand_in: "StandIn", ref: str, mounts: Mapping[str, Path]) -> None:
+        status, message = "ERROR", "The stand-in failed"
+        try:
+            status, message = self._run_it(stand_in, ref, mounts)
+        except Exception as error:
+            stand_in.report(error)
+        finally:
+            with self._changed:
+                self.status, self.failure_message = status, message
+                self._changed.notify_all()
+
+    def _run_it(self, stand_in: "StandIn", ref: str, mounts: Mapping[str, Path]) -> tuple[str, str]:
+        """Run it to its end; returns how it ended."""
+        while stand_in.hold_queue and self._end_as is None:
+            time.sleep(0.01)
+        instead = stand_in.run_instead
+        text = instead(ref) if callable(instead) else instead
+        kernel_type = self.pushed.get("kernelType", "") if text is None else "script"
+        python = stand_in.python or clean_environment()
+        lay_out(self.root, mounts)
+        with self._changed:
+            if self._end_as is None:
+                self._run = Run(
+                    python=python,
+                    root=self.root,
+                    text=self.pushed.get("text", "") if text is None else text,
+                    kernel_type=kernel_type,
+                    hear=self._hear,
+                    executed=self.executed,
+                    internet=self.pushed.get("enableInternet", True),
+                    environment=stand_in.environment,
+                )
+                self.status = "RUNNING"
+        if self._run is not None:
+            self._wait_for(self._run)
+        remove_input(self.root)
+        if self._end_as is not None:
+            return self._end_as
+        if self.exit_code:
+            return "ERROR", f"Your notebook exited with code {self.exit_code}"
+        return "COMPLETE", ""
+
+    def _wait_for(self, run: Run) -> None:
+        seconds = self.pushed.get("sessionTimeoutSeconds", TWELVE_HOURS)
+        message = f"Your notebook was stopped because it exceeded its time of {seconds} s"
+        timer = threading.Timer(seconds, self._end_early, ("ERROR", message))
+        timer.start()
+        self.exit_code = run.wait()
+        timer.cancel()
+        timer.join()
+
+    def _end_early(self, status: str, message: str) -> None:
+        with self._changed:
+            if self.ended or self.exit_code is not None:
+                return
+            self._end_as = self._end_as or (status, message)
+        if self._run is not None:
+            self._run.kill()
+
+    def _hear(self, stream: str, line: str) -> None:
+        since = round(time.monotonic() - self._began, 3)
+        with self._changed:
+            self.log.append({"stream_name": stream, "time": since, "data": line})
+            self._changed.notify_all()
