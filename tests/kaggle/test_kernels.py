@@ -159,7 +159,7 @@ def test_folds_run_apart_and_become_one_run(
     push(each_fold=True)
     assert results(tmp_path) == results(trained)
     printed = capsys.readouterr().out
-    assert "Maximum batch CPU session count of 1 reached. Waiting for a place" in printed
+    assert printed.count("Maximum batch CPU session count of 1 reached. Trying again") == 1
     assert "[tiny-fold-1] one line\n" in printed
     assert {ref for ref in kaggle.kernels if kaggle.kernels[ref].sessions} == set(FOLDS)
 
@@ -207,6 +207,27 @@ def test_the_same_command_goes_on_where_folds_are_missing(
     push(each_fold=True)
     assert len(kaggle.calls) == calls
     assert "all folds are in" in capsys.readouterr().out
+
+
+def test_a_push_that_kaggle_does_not_answer_is_tried_again(
+    kaggle: StandIn, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kaggle.fail("SaveKernel", status=503, times=3)
+    push(each_fold=True)
+    assert results(tmp_path) == results(trained)
+    assert capsys.readouterr().out.count("Trying again") == 1
+
+
+def test_what_is_wrong_with_one_fold_keeps_no_other_away(
+    kaggle: StandIn, trained: Path, tmp_path: Path
+) -> None:
+    inner = leave(kaggle, trained)
+    spoil = "\nopen('weights/tiny/fold-0/test.csv', 'w').close()"
+    kaggle.run_instead = lambda ref: inner(ref) + spoil * ref.endswith("fold-0")
+    with pytest.raises(RunError, match=r"fold 0 of .* is damaged"):
+        push(each_fold=True)
+    assert (tmp_path / "weights/tiny/fold-1/test.csv").is_file()
+    assert not (tmp_path / "weights/tiny/fold-0").exists()
 
 
 def test_more_folds_than_places_need_waiting_for(kaggle: StandIn) -> None:

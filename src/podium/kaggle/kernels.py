@@ -1,5 +1,6 @@
 """The commands for kernels: push an entry, or each of its folds, and collect what they leave."""
 
+import shlex
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,6 @@ from podium.kaggle.client import KaggleError, connect, explained, user_name
 from podium.kaggle.collect import CollectedBlend, collect, write_collected
 from podium.kaggle.metadata import check_owner, kernel_name
 from podium.kaggle.push import (
-    ENDED,
     POLL_SECONDS,
     Ended,
     Kernel,
@@ -76,10 +76,7 @@ def push_entry(
         raise KaggleError(
             f"interrupted; what was pushed runs on, and `{command} --wait` follows it again"
         ) from error
-    sources = builts[0].payload.sources
-    complete = [end.kernel for end in ended if end.complete]
-    for kernel in complete:
-        collect(api, kernel, run.name, fresh, sources)
+    _collect_all(api, ended, run.name, fresh, builts[0].payload.sources)
     _raise_failed(ended, builts, _command("push", entry, overrides, ()))
     return write_collected(run)
 
@@ -113,14 +110,29 @@ def collect_entry(
             places.project() / "build" / name,
             f"[{name}] " if len(chosen) > 1 else "",
         )
-        end = follow(api, kernel, poll_seconds) if wait else _ask(api, kernel)
-        if end.complete:
-            collect(api, kernel, run, fresh)
-        ended.append(end)
+        ended.append(follow(api, kernel, poll_seconds) if wait else _ask(api, kernel))
+    _collect_all(api, ended, run, fresh)
     failed = [str(end) for end in ended if not end.complete]
     if failed:
         raise KernelFailed("; ".join(failed))
     return write_collected(RunFolder(places.runs() / run))
+
+
+def _collect_all(
+    api: "KaggleApi", ended: list[Ended], run: str, fresh: bool, sources: str | None = None
+) -> None:
+    """Bring what completed; what is wrong with one output keeps none of the others away."""
+    errors: list[ValueError] = []
+    for end in ended:
+        if end.complete:
+            try:
+                collect(api, end.kernel, run, fresh, sources)
+            except (KaggleError, RunError) as error:
+                errors.append(error)
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        raise KernelFailed("; ".join(str(error) for error in errors))
 
 
 def _to_push(
@@ -152,12 +164,10 @@ def _push_only(api: "KaggleApi", builts: Sequence[Built], at_once: int, command:
 
 
 def _ask(api: "KaggleApi", kernel: Kernel) -> Ended:
-    """How a kernel is now; one that still runs counts as not ended well."""
+    """How a kernel is now; one that still runs has not completed."""
     unknown = f"no kernel {kernel.ref} on Kaggle, or it is not yours: push it first"
     with explained(f"asking how {kernel.ref} is", unknown, unknown):
         status, message = status_of(api, kernel.ref)
-    if status not in ENDED:
-        raise KaggleError(f"{kernel.ref} is {status}: --wait follows it to its end")
     return Ended(kernel, status, message)
 
 
@@ -177,6 +187,6 @@ def _raise_failed(ended: list[Ended], builts: Sequence[Built], command: str) -> 
 
 
 def _command(word: str, entry: str, overrides: list[str], folds: Iterable[Fold]) -> str:
-    changes = [f"--set {override}" for override in overrides]
+    changes = [f"--set {shlex.quote(override)}" for override in overrides]
     numbers = [f"--fold {fold}" for fold in folds if fold is not None]
     return " ".join(["podium", word, entry, *changes, *numbers])

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from kaggle.api.kaggle_api_extended import KaggleApi
 
 ENDED = {"COMPLETE", "ERROR", "CANCEL_ACKNOWLEDGED"}
+REFUSED = "REFUSED"  # our own word for a kernel that was never begun
 POLL_SECONDS = 10.0
 PATIENCE = 90  # times in a row that a status may not be had: a quarter of an hour
 LAST_LINES = 5.0  # seconds that the log may take to arrive once the kernel has ended
@@ -51,10 +52,10 @@ class Kernel:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a kernel ended, or why it never began."""
+    """How a kernel ended, why it never began, or that it goes on."""
 
     kernel: Kernel
-    status: str  # one of ENDED, or REFUSED
+    status: str  # one of Kaggle's, or REFUSED
     message: str = ""
 
     @property
@@ -62,9 +63,10 @@ class Ended:
         return self.status == "COMPLETE"
 
     def __str__(self) -> str:
-        return f"{self.kernel.ref} ended as {self.status}" + f": {self.message}" * bool(
-            self.message
-        )
+        if self.status not in (*ENDED, REFUSED):
+            return f"{self.kernel.ref} is {self.status}: --wait follows it to its end"
+        said = f": {self.message}" if self.message else ""
+        return f"{self.kernel.ref} ended as {self.status}{said}"
 
 
 def push(api: "KaggleApi", built: Built) -> str:
@@ -80,7 +82,7 @@ def push(api: "KaggleApi", built: Built) -> str:
     if answer.error:
         full = re.search(r"session count|concurrent|maximum.*session", answer.error, re.IGNORECASE)
         kind = SessionsFull if full else PushRefused
-        raise kind(f"pushing {ref}: Kaggle refuses: {answer.error}")
+        raise kind(f"pushing {ref}: Kaggle refuses: {answer.error.rstrip('.')}")
     missing = [
         f"{key}: {', '.join(names)}"
         for key in ("dataset_sources", "competition_sources", "kernel_sources", "model_sources")
@@ -108,26 +110,36 @@ def run_kernels(
     """
     waiting, following = deque(builts), list[_Following]()
     ended: list[Ended] = []
+    tries = 0  # in a row, of the first that waits
     while waiting or following:
         while waiting and len(following) < at_once:
-            kernel = Kernel(
-                waiting[0].metadata.id, waiting[0].folder, _label(waiting[0]) if builts[1:] else ""
-            )
+            label = f"[{waiting[0].folder.name}] " if builts[1:] else ""
+            kernel = Kernel(waiting[0].metadata.id, waiting[0].folder, label)
             try:
-                print(f"{kernel.label}pushed: {push(api, waiting[0])}", flush=True)
-            except SessionsFull as error:
-                print(f"{error} Waiting for a place", flush=True)
-                break
-            except PushRefused as error:
-                ended.append(Ended(kernel, "REFUSED", str(error)))
+                print(f"{label}pushed: {push(api, waiting[0])}", flush=True)
+            except KaggleError as error:
+                tries += 1
+                if _may_try_again(error, tries):
+                    if tries == 1:
+                        print(f"{label}{error}. Trying again", flush=True)
+                    break
+                ended.append(Ended(kernel, REFUSED, str(error)))
             else:
                 following.append(_Following(api, kernel))
             waiting.popleft()
+            tries = 0
         if following or waiting:
             time.sleep(poll_seconds)
         ended += [end for each in following if (end := each.ask())]
         following = [each for each in following if not each.ended]
     return ended
+
+
+def _may_try_again(error: KaggleError, tries: int) -> bool:
+    """A place gets free some time; a connection that stays away is told."""
+    if isinstance(error, SessionsFull):
+        return True
+    return error.__cause__ is not None and is_passing(error.__cause__) and tries <= PATIENCE
 
 
 def status_of(api: "KaggleApi", ref: str) -> tuple[str, str]:
@@ -162,7 +174,6 @@ class _Following:
         self.status = ""
         self._failures = 0
         self._log = _LogPrinter(api, kernel)
-        self._log.start()
 
     def ask(self) -> Ended | None:
         """Ask for the status once; returns how the kernel ended, once it has."""
@@ -180,6 +191,8 @@ class _Following:
         if status != self.status:
             self.status = status
             print(f"{self.kernel.label}{self.kernel.ref}: {self.status}", flush=True)
+        if status in (*ENDED, "RUNNING") and self._log.ident is None:
+            self._log.start()  # not before: while it is queued there may be an earlier run's
         if status not in ENDED:
             return None
         self.ended = True
@@ -227,7 +240,3 @@ class _LogPrinter(threading.Thread):
         line = text if text.endswith("\n") else text + "\n"
         self.lines.append(line)
         print(self.kernel.label + line, end="", flush=True)
-
-
-def _label(built: Built) -> str:
-    return f"[{built.folder.name}] "
