@@ -25,8 +25,9 @@ demo: .venv/installed
 	$(BIN)/podium train sample-b0 --fresh
 	$(BIN)/podium score submissions/sample-b0.csv input/podium-sample/truth.csv
 
+# Two at once: most of a test's time is TensorFlow tracing a network, on one core.
 test: .venv/installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 kernels: .venv/installed
 	$(BIN)/podium build

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -13,6 +14,7 @@ from trained_run import REF, forget, leave, make_unlike, pack_cars, results, tra
 
 from kaggle_stand_in import StandIn
 from podium.cli import main
+from podium.kaggle.build import build
 from podium.kaggle.client import KaggleError, NoCredentials, connect
 from podium.kaggle.kernels import collect_entry, push_entry
 from podium.kaggle.metadata import MetadataError
@@ -64,6 +66,20 @@ def test_a_pushed_run_is_here_as_if_it_had_run_here(
     assert f"{REF}: COMPLETE" in printed
     assert (tmp_path / "build/tiny/kernel.log").read_text() == "one line\nanother line\n"
     assert not (tmp_path / "build/tiny/output").exists()
+
+
+def test_kaggles_own_command_takes_a_built_kernel_as_it_is(kaggle: StandIn) -> None:
+    built = build("tiny", owner=kaggle.user)
+    code = (
+        "import sys, kagglesdk.kaggle_env as env\n"
+        f"env._env_to_endpoint[env.KaggleEnv.LOCAL] = {kaggle.url!r}\n"
+        f"sys.argv = ['kaggle', 'kernels', 'push', '-p', {str(built.folder)!r}]\n"
+        "from kaggle.cli import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("Kernel version 1 successfully pushed")
+    assert kaggle.kernels[REF].last.pushed["text"] == built.code.read_text()
 
 
 def test_without_waiting_the_way_to_the_run_is_told(
