@@ -1,5 +1,6 @@
 """The stand-in for Kaggle, and credentials that it takes."""
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,6 +9,7 @@ import pytest
 
 from kaggle_stand_in import StandIn
 from podium.kaggle.client import connect
+from podium.kaggle.follow import _LogPrinter
 
 if TYPE_CHECKING:  # importing it checks an access token
     from kaggle.api.kaggle_api_extended import KaggleApi
@@ -30,6 +32,11 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandI
         for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
             monkeypatch.delenv(name, raising=False)
         yield kaggle
+    # One that goes on asking would reach the stand-in of the next test.
+    listening = [thread for thread in threading.enumerate() if isinstance(thread, _LogPrinter)]
+    for thread in listening:
+        thread.join(5.0)
+        assert not thread.is_alive()
 
 
 @pytest.fixture

@@ -16,10 +16,10 @@ from kaggle_stand_in import StandIn
 from podium.cli import main
 from podium.kaggle.build import build
 from podium.kaggle.client import KaggleError, NoCredentials, connect
-from podium.kaggle.kernels import collect_entry, push_entry
+from podium.kaggle.kernels import KernelFailed, collect_entry, push_entry
 from podium.kaggle.metadata import MetadataError
 from podium.kaggle.output import fetch_output
-from podium.kaggle.push import KernelFailed, PushRefused
+from podium.kaggle.push import PushRefused
 from podium.run_folder import RunError
 
 POLL = 0.1
@@ -326,7 +326,7 @@ def test_names_that_lead_out_of_the_folder_are_refused(
 
 def test_all_pages_of_the_output_are_fetched(kaggle: StandIn, tmp_path: Path) -> None:
     kaggle.run_instead = "print('done')"
-    names = {f"many/{number}.txt": str(number).encode() for number in range(430)}
+    names = {f"many/{number}.txt": str(number).encode() for number in range(230)}
     kaggle.kernels[REF].extra_outputs = names
     with contextlib.suppress(KaggleError):
         push()

@@ -13,8 +13,7 @@ from trained_run import CARS, REF, leave, make_unlike, pack_cars, results, train
 
 from kaggle_stand_in import StandIn
 from podium.cli import main
-from podium.kaggle.kernels import push_entry
-from podium.kaggle.push import KernelFailed
+from podium.kaggle.kernels import KernelFailed, push_entry
 from podium.predictions.score import score_files
 from podium.run_folder import RunFolder
 from small_competitions import RECIPE, break_picture, write_entry

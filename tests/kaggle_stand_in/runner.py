@@ -58,19 +58,31 @@ def namespaces() -> tuple[str, ...]:
     """What `unshare` may do here, as its options; nothing where namespaces are not permitted."""
     if not shutil.which("unshare"):
         return ()
-    base = ["--map-root-user", "--mount"]
-    for options in ([*base, *PID], base):
+    base = ("--map-root-user", "--mount")
+    for options in ((*base, *PID), base):
         with tempfile.TemporaryDirectory() as folder:
-            prefix = _sandboxed([*options, "--net"], "off", Path(folder))
-            done = subprocess.run([*prefix, "true"], capture_output=True)
-        if done.returncode == 0:
-            return tuple(options)
+            command = [*_sandboxed(options, False, Path(folder)), "true"]
+            # An own session, because the sandbox ends its process group with its input.
+            with subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            ) as probe:
+                code = probe.wait()
+        if code == 0:
+            return options
     return ()
 
 
-def _sandboxed(options: list[str], internet: str, input_folder: Path) -> list[str]:
-    sandbox = [sys.executable, "-I", "-S", str(HERE / "sandbox.py"), internet, str(input_folder)]
-    return ["unshare", *options, *sandbox]
+def _sandboxed(options: tuple[str, ...], internet: bool, input_folder: Path) -> list[str]:
+    """The command before a kernel's own: in namespaces with these options, or in none."""
+    sandbox = [sys.executable, "-I", "-S", str(HERE / "sandbox.py")]
+    if not options:
+        return [*sandbox, "on", ""]
+    unshare = ["unshare", *options, *([] if internet else ["--net"])]
+    return [*unshare, *sandbox, "on" if internet else "off", str(input_folder)]
 
 
 @dataclass
@@ -104,7 +116,7 @@ class Run:
             self._command(),
             cwd=self.root / "working",
             env=self._environment(),
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,  # the sandbox's leash
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             encoding="utf-8",
@@ -128,6 +140,7 @@ class Run:
         self._signal(signal.SIGKILL)  # children that it left
         for reader in self._readers:
             reader.join()
+        self._process.stdin.close()
         with self._reaping:
             code = self._process.wait()
             self._ended.set()
@@ -160,12 +173,8 @@ class Run:
             source = self.root / "src" / "script.py"
             command = [self.python, source]
         source.write_text(self.text, encoding="utf-8")
-        command = [str(part) for part in command]
-        if not self._namespaces:
-            return command
-        options = [*self._namespaces, *([] if self.internet else ["--net"])]
-        internet = "on" if self.internet else "off"
-        return [*_sandboxed(options, internet, self.root / "input"), *command]
+        before = _sandboxed(self._namespaces, self.internet, self.root / "input")
+        return [*before, *(str(part) for part in command)]
 
     def _environment(self) -> dict[str, str]:
         for name in ("home", "tmp"):

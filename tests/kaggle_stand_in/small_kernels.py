@@ -13,14 +13,18 @@ if TYPE_CHECKING:  # importing it checks an access token
 
 REF = "someone/first-kernel"
 
-# Prints, and runs until there is a file `go` in its working folder.
+# Prints, and runs until there is a file `go` in its working folder, or for some 20 s.
 WAITS = """
 import time
 from pathlib import Path
 for number in range(3):
     print("line", number, flush=True)
-while not Path("go").exists():
+for _ in range(2000):
+    if Path("go").exists():
+        break
     time.sleep(0.01)
+else:
+    raise TimeoutError("nobody said go")
 print("the end")
 """
 

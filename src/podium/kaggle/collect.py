@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from podium import places
 from podium.kaggle.client import KaggleError
+from podium.kaggle.follow import Kernel
 from podium.kaggle.output import fetch_output
-from podium.kaggle.push import Kernel
 from podium.merge import merge_run
 from podium.predictions.blend import adopt_blend
 from podium.predictions.combine import Outcome, assemble, write_submission

@@ -9,17 +9,9 @@ from podium.entries import get_entry
 from podium.kaggle.build import Built, build, check
 from podium.kaggle.client import KaggleError, connect, explained, user_name
 from podium.kaggle.collect import CollectedBlend, collect, write_collected
+from podium.kaggle.follow import POLL_SECONDS, Ended, Kernel, follow, status_of
 from podium.kaggle.metadata import check_owner, kernel_name
-from podium.kaggle.push import (
-    POLL_SECONDS,
-    Ended,
-    Kernel,
-    KernelFailed,
-    follow,
-    push,
-    run_kernels,
-    status_of,
-)
+from podium.kaggle.push import push, run_kernels
 from podium.predictions.combine import Outcome
 from podium.run_folder import RunError, RunFolder, run_name
 
@@ -27,6 +19,10 @@ if TYPE_CHECKING:
     from kaggle.api.kaggle_api_extended import KaggleApi
 
 Fold = int | None  # None: all of them in one kernel
+
+
+class KernelFailed(KaggleError):
+    """A kernel ended without having done its work."""
 
 
 def push_entry(
