@@ -1,5 +1,6 @@
 """Where things lie, here and in a folder laid out as a Kaggle kernel has it."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from podium import places
 from podium.competitions import MissingData, get_competition
 from podium.machine import KERNEL_MINUTES, training_minutes
 from podium.models.weights_files import WEIGHTS_FILES, find_weights
+from small_competitions import make_project
 
 CARS = "sf-dl-car-classification"
 WEIGHTS = WEIGHTS_FILES["efficientnet-b6"]["noisy-student"]
@@ -76,11 +78,22 @@ def test_elsewhere_a_run_has_a_submission_of_its_name(data: Path, tmp_path: Path
     assert places.submission("cars-b6") == tmp_path / "submissions" / "cars-b6.csv"
 
 
-def test_the_sample_is_drawn_in_a_kernel_that_has_nothing_attached(kernel: Path) -> None:
-    sample = get_competition("sample")
-    assert len(sample.read_training()) == 1200
-    assert sample.folder().is_relative_to(places.scratch())
-    assert not list((kernel / "working").iterdir())
+def test_archives_that_kaggle_leaves_packed_are_unpacked(kernel: Path, tmp_path: Path) -> None:
+    data = make_project(tmp_path / "project", "dogs-vs-cats")
+    mounted = kernel / "input" / data.name
+    mounted.mkdir()
+    shutil.copy(data / "sample_submission.csv", mounted)
+    for part in ("train", "test"):
+        shutil.make_archive(str(mounted / part), "zip", data, part)
+    found = get_competition("dogs-vs-cats")
+    assert len(found.read_training()) == 24
+    assert len(found.read_test()) == 11
+    assert found.folder().is_relative_to(places.scratch())
+    assert sorted(path.name for path in mounted.iterdir()) == [
+        "sample_submission.csv",
+        "test.zip",
+        "train.zip",
+    ]
 
 
 def test_a_kernel_ends_before_kaggle_ends_it(kernel: Path) -> None:
