@@ -13,6 +13,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from podium.archive_members import BadArchive, DamagedArchive, Member, opened, place_of
+from podium.machine import is_another_process
 
 __all__ = [
     "LIMITS",
@@ -133,7 +134,7 @@ def _remove_leftovers(target: Path) -> None:
         shutil.rmtree(old)
     for part in target.parent.glob(".part-*"):
         match = re.fullmatch(r"\.part-(\d+)-(.+)", part.name)
-        if match and match[2] == target.name and not _is_another_process(int(match[1])):
+        if match and match[2] == target.name and not is_another_process(int(match[1])):
             shutil.rmtree(part)
 
 
@@ -154,16 +155,6 @@ def _take_name(part: Path, target: Path, replace: bool) -> None:
 
 def _old(target: Path) -> Path:
     return target.with_name(f".old-{target.name}")
-
-
-def _is_another_process(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)  # sends nothing, only asks
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        return True
-    return pid != os.getpid()
 
 
 def _is_packed(path: Path) -> bool:

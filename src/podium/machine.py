@@ -35,6 +35,17 @@ def peak_memory_gb() -> float:
     return round(peak * (1 if sys.platform == "darwin" else 1024) / 1e9, 2)
 
 
+def is_another_process(pid: int) -> bool:
+    """Whether a process of this number runs that is not this one."""
+    try:
+        os.kill(pid, 0)  # sends nothing, only asks
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return pid != os.getpid()
+
+
 def import_tensorflow_quietly() -> None:
     """Import TensorFlow without its page of notes on how it was compiled and on absent drivers.
 

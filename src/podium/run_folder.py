@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from podium.machine import is_another_process
 from podium.recipe import Recipe, RecipeError, parse_recipe
 
 HEADERS = 4_000_000  # bytes that the headers of a file with thousands of arrays may take
@@ -62,18 +63,8 @@ def remove_leftovers(folder: Path, name: str | None = None) -> None:
     for part in folder.rglob(".part-*"):
         _, pid, whole_name = part.name.split("-", 2)
         # Another process may be writing: folds of one run can be trained side by side.
-        if name in (None, whole_name) and not _is_another_process(int(pid)):
+        if name in (None, whole_name) and not is_another_process(int(pid)):
             part.unlink(missing_ok=True)
-
-
-def _is_another_process(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)  # sends nothing, only asks
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return pid != os.getpid()
 
 
 def write_json(path: Path, data: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from trained_run import CARS, make_unlike, pack_cars, train_once
 
 from kaggle_stand_in import StandIn
 from podium.kaggle.client import connect
@@ -43,3 +44,21 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandI
 def api(stand_in: StandIn) -> "KaggleApi":
     """The real client, connected to the stand-in."""
     return connect()
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose entry `tiny` was trained here; it is only read."""
+    return train_once(tmp_path_factory.mktemp("trained"))
+
+
+@pytest.fixture
+def kaggle(
+    stand_in: StandIn, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> StandIn:
+    """A Kaggle with the pictures of `trained`; the working directory is a project without any."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PODIUM_INPUT", str(tmp_path / "nothing"))
+    make_unlike(tmp_path, trained)
+    stand_in.add_competition(CARS, pack_cars(trained, tmp_path / "cars.zip"))
+    return stand_in

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from trained_run import REF, forget, leave, make_unlike, pack_cars, results, train_once
+from trained_run import REF, forget, leave, results
 
 from kaggle_stand_in import StandIn
 from podium.cli import main
@@ -26,23 +26,12 @@ POLL = 0.1
 FOLDS = [f"{REF}-fold-{fold}" for fold in (0, 1)]
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return train_once(tmp_path_factory.mktemp("trained"))
-
-
 @pytest.fixture
-def kaggle(
-    stand_in: StandIn, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> StandIn:
-    """A Kaggle whose kernels leave the trained run; the working directory is an empty project."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PODIUM_INPUT", str(tmp_path / "nothing"))
-    make_unlike(tmp_path, trained)
-    stand_in.add_competition("sf-dl-car-classification", pack_cars(trained, tmp_path / "cars.zip"))
-    stand_in.run_instead = leave(stand_in, trained)
-    stand_in.python = Path(sys.executable)  # the pretended training needs no clean environment
-    return stand_in
+def kaggle(kaggle: StandIn, trained: Path) -> StandIn:
+    """A Kaggle whose kernels leave the trained run, whatever is pushed."""
+    kaggle.run_instead = leave(kaggle, trained)
+    kaggle.python = Path(sys.executable)  # which needs no clean environment for that
+    return kaggle
 
 
 def push(**options):

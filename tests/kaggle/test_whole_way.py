@@ -9,7 +9,7 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 import pytest
-from trained_run import CARS, REF, leave, make_unlike, pack_cars, results, train_once
+from trained_run import CARS, REF, leave, results
 
 from kaggle_stand_in import StandIn
 from podium.cli import main
@@ -20,23 +20,6 @@ from small_competitions import RECIPE, break_picture, write_entry
 
 POLL = 0.5
 REPOSITORY = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return train_once(tmp_path_factory.mktemp("trained"))
-
-
-@pytest.fixture
-def kaggle(
-    stand_in: StandIn, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> StandIn:
-    """A Kaggle with the trained run's competition; the working directory is an empty project."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PODIUM_INPUT", str(tmp_path / "nothing"))
-    make_unlike(tmp_path, trained)
-    stand_in.add_competition(CARS, pack_cars(trained, tmp_path / "cars.zip"))
-    return stand_in
 
 
 def podium(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING
 from podium import places
 from podium.archives import BadArchive, DamagedArchive, unpack_into, whole_folder
 from podium.competitions import Competition, MissingData
-from podium.kaggle.client import KaggleError, connect, explained, hang_up_after, is_passing
+from podium.kaggle.client import (
+    SILENCE,
+    KaggleError,
+    connect,
+    explained,
+    hang_up_after,
+    is_passing,
+)
 
 if TYPE_CHECKING:
     from kaggle.api.kaggle_api_extended import KaggleApi
@@ -20,7 +27,6 @@ if TYPE_CHECKING:
     from requests import Response
 
 PAUSES = (2.0, 4.0, 8.0, 16.0, 32.0)  # seconds before each further try
-SILENCE = 120.0  # seconds without a byte, after which a connection counts as lost
 BLOCK = 1 << 17  # bytes that are written at once, and lost where the connection breaks
 
 
