@@ -252,7 +252,7 @@ def test_folds_pushed_before_are_collected_together(
 def test_a_run_that_is_here_is_not_pushed_over(kaggle: StandIn, trained: Path) -> None:
     push()
     calls = len(kaggle.calls)
-    with pytest.raises(RunError, match=r"has the folds 0, 1 already: .* --fresh"):
+    with pytest.raises(RunError, match=r"has fold 0, 1 already: .* --fresh"):
         push()
     assert len(kaggle.calls) == calls
     push(fresh=True)

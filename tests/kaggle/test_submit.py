@@ -15,10 +15,12 @@ import pytest
 
 from kaggle_stand_in import StandIn
 from kaggle_stand_in.competitions import Competition as StandInCompetition
+from podium import places
 from podium.competitions import Competition, WrongSubmission, get_competition
 from podium.kaggle import submit as submitting
 from podium.kaggle.client import ENDPOINT, KaggleError, NoCredentials
 from podium.kaggle.submit import Submitted, submit
+from podium.run_folder import RunFolder, write_json
 from small_competitions import DRAW
 
 SLUG = "sf-dl-car-classification"
@@ -155,6 +157,22 @@ def test_a_file_that_is_not_there_is_not_sent(cars: Cars) -> None:
     assert cars.kaggle.calls == []
 
 
+def test_without_the_data_the_ids_of_the_run_count(
+    cars: Cars, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A run that was collected from Kaggle is here without its pictures."""
+    ids = cars.here.read_test().index
+    run = RunFolder(places.runs() / cars.csv.stem)
+    write_json(run.path / "run.json", {})
+    run.write_pictures(pd.concat({"test": pd.DataFrame(index=ids)}, names=["part", "id"]))
+    monkeypatch.setenv("PODIUM_INPUT", str(cars.csv.parent / "elsewhere"))
+    cars.submit()
+    assert "warning" not in capsys.readouterr().out
+    cars.csv.write_text("".join(cars.csv.read_text().splitlines(keepends=True)[:-1]))
+    with pytest.raises(WrongSubmission, match="1 test id is missing"):
+        cars.submit()
+
+
 def test_a_dataset_has_no_leaderboard(cars: Cars) -> None:
     with pytest.raises(WrongSubmission, match="intel has no leaderboard"):
         submit(get_competition("intel"), cars.csv, "a try", True, POLL)
@@ -167,7 +185,8 @@ def test_without_the_data_the_form_is_checked_and_the_rest_said(
     monkeypatch.setenv("PODIUM_INPUT", str(cars.csv.parent / "elsewhere"))
     assert cars.submit(wait=True).public_score == "0.80000"
     said = capsys.readouterr().out
-    assert "warning: whether all ids are there could not be checked: no data of cars" in said
+    assert "warning: whether all ids are there could not be checked" in said
+    assert "podium download cars" in said
 
     cars.csv.write_text(cars.csv.read_text().replace("13.jpg", "8.jpg"))
     with pytest.raises(WrongSubmission, match="1 id is there twice"):

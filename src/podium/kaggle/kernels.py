@@ -110,7 +110,8 @@ def collect_entry(
     _collect_all(api, ended, run, fresh)
     failed = [str(end) for end in ended if not end.complete]
     if failed:
-        raise KernelFailed("; ".join(failed))
+        log = "" if wait else ". --wait shows the log of what has ended"
+        raise KernelFailed("; ".join(failed) + log)
     return write_collected(RunFolder(places.runs() / run))
 
 
@@ -142,8 +143,8 @@ def _to_push(
     doubled = [fold for fold in here if not folds or fold in folds]
     if doubled:
         raise RunError(
-            f"{run.path} has the folds {', '.join(map(str, doubled))} already: push what is "
-            "missing with --each-fold, or all of it again with --fresh"
+            f"{run.path} has fold {', '.join(map(str, doubled))} already: push what is missing "
+            "with --each-fold, or all of it again with --fresh"
         )
     return [*folds] or [None]
 

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from tqdm import tqdm
 
+from podium import places
 from podium.competitions import Competition, MissingData, WrongSubmission
 from podium.competitions.submission_file import check_submission_file
 from podium.kaggle.client import KaggleError, connect, explained, is_passing
+from podium.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from kaggle.api.kaggle_api_extended import ApiSubmission, KaggleApi
@@ -52,7 +54,13 @@ def submit(
         KaggleError: Kaggle refused it or could not score it, or it is not known whether it did.
     """
     slug = _slug(competition)
-    check_submission_file(competition, csv, _test_ids(competition))
+    ids = _test_ids(competition, run=csv.stem)
+    check_submission_file(competition, csv, ids)
+    if ids is None:
+        print(
+            "warning: whether all ids are there could not be checked, because the pictures are "
+            f"not here. To get them: {competition.get_it}"
+        )
     api = connect()
     number = _send(api, slug, csv, message)
     if not wait:
@@ -78,13 +86,14 @@ def _slug(competition: Competition) -> str:
     return slug
 
 
-def _test_ids(competition: Competition) -> pd.Index | None:
-    """The ids that must be there, if this machine has the competition's data."""
+def _test_ids(competition: Competition, run: str) -> pd.Index | None:
+    """The ids that must be there, if this machine has the competition's data, or the run."""
     try:
         return competition.read_test().index
-    except MissingData as error:
-        print(f"warning: whether all ids are there could not be checked: {error}")
-        return None
+    except MissingData:
+        folder = RunFolder(places.runs() / run)  # of one from Kaggle only the table is here
+        pictures = folder.read_pictures() if folder.exists else None
+        return None if pictures is None else pictures.index[pictures["part"] == "test"]
 
 
 def _send(api: "KaggleApi", slug: str, csv: Path, message: str) -> int:
