@@ -58,10 +58,21 @@ def get_backbone(name: str) -> Backbone:
 
 def _efficientnet(letter: str) -> Backbone:
     def build(weights: str | None) -> keras.Model:
-        import efficientnet.tfkeras
+        # Not efficientnet.tfkeras, which also imports scikit-image, for what Podium does not use;
+        # all that it adds to the networks is to hand them Keras.
+        import efficientnet.model
+        from tensorflow import keras as tf_keras
 
-        make = getattr(efficientnet.tfkeras, f"EfficientNet{letter.upper()}")
-        return make(weights=weights, include_top=False, input_shape=(None, None, 3))
+        make = getattr(efficientnet.model, f"EfficientNet{letter.upper()}")
+        return make(
+            weights=weights,
+            include_top=False,
+            input_shape=(None, None, 3),
+            backend=tf_keras.backend,
+            layers=tf_keras.layers,
+            models=tf_keras.models,
+            utils=tf_keras.utils,
+        )
 
     return Backbone(f"efficientnet-{letter}", build, "torch", block=r"stem|block\d+[a-z]|top")
 
