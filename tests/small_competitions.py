@@ -21,7 +21,7 @@ image_size = 16
 batch_size = 16
 folds = 2
 views = 2
-head = {{ hidden = [8] }}
+head = {{ width = 8 }}
 stages = [{{ unfreeze = "all", epochs = 1, learning_rate = 0.001 }}]
 """
 

@@ -25,7 +25,7 @@ batch_size = 4
 shares = [0.5, 0.5]
 views = 2
 keep = "last"
-head = {{ hidden = [8] }}
+head = {{ width = 8 }}
 stages = [
     {{ unfreeze = "head", epochs = 20, learning_rate = 0.001 }},
     {{ unfreeze = 2, epochs = 20, learning_rate = 0.0001 }},

@@ -67,7 +67,7 @@ def test_overrides_reach_everywhere_and_are_read_as_toml(file: Path) -> None:
             "image_size=96",
             "optimizer=adamw",  # a bare word is a string
             'keep="last"',
-            "head.hidden=[64, 32]",
+            "head.taps=['block5f', 'top']",
             "augmentation.mirror=false",
             "one_cycle.momentum=[]",
             "clip_norm=1.5",
@@ -77,7 +77,7 @@ def test_overrides_reach_everywhere_and_are_read_as_toml(file: Path) -> None:
     assert recipe.image_size == 96
     assert recipe.optimizer == "adamw"
     assert recipe.keep == "last"
-    assert recipe.head.hidden == [64, 32]
+    assert recipe.head.taps == ["block5f", "top"]
     assert recipe.head.dropout == 0.5  # the file's
     assert recipe.augmentation.mirror is False
     assert recipe.one_cycle.momentum == []
@@ -161,7 +161,7 @@ def test_a_wrong_type_is_refused(changes: dict[str, Any], message: str) -> None:
         ({"time_budget": 0}, "time_budget: came 0, should be greater than 0"),
         ({"views": 11}, "views: came 11, should be less than or equal to 10"),
         ({"head": {"dropout": 1.0}}, "head.dropout: came 1.0, should be less than 1"),
-        ({"head": {"hidden": [8, 0]}}, "head.hidden.1: came 0, should be greater than or equal to"),
+        ({"head": {"depth": 0}}, "head.depth: came 0, should be greater than or equal to"),
         ({"stages": []}, "stages: came [], list should have at least 1 item, not 0"),
         ({"one_cycle": {"momentum": [0.9]}}, "one_cycle.momentum: came [0.9], needs two values"),
         ({"one_cycle": {"momentum": [0.9] * 3}}, "one_cycle.momentum: came [0.9, 0.9, 0.9], list"),

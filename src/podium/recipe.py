@@ -43,7 +43,8 @@ class Head(StrictTable):
 
     taps: list[str] = []  # blocks whose ends are pooled side by side; none: the backbone's end
     pooling: Literal["average", "max", "both"] = "average"
-    hidden: list[Annotated[int, Field(ge=1, le=8192)]] = [256]  # width of each Dense layer
+    width: Annotated[int, Field(ge=0, le=8192)] = 256  # of each Dense layer; 0: there is none
+    depth: Annotated[int, Field(ge=1, le=8)] = 1  # Dense layers before the softmax
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.25
 
 
@@ -59,6 +60,16 @@ class Augmentation(StrictTable):
     noise: Share = 0.0  # probability
     erase: Share = 0.0  # probability of a rectangle painted over (arXiv:1708.04896)
     shift: Annotated[int, Field(ge=0, le=64)] = 0  # pixels, over a reflected border
+    # Alpha of the Beta distribution that pictures and labels are mixed by, 0: not at all. Where
+    # both are on, a mixed batch gets one of them. A head on cached features gets neither.
+    mixup: Annotated[float, Field(ge=0, le=8)] = 0.0  # arXiv:1710.09412
+    cutmix: Annotated[float, Field(ge=0, le=8)] = 0.0  # arXiv:1905.04899
+    mixed: Share = 1.0  # of the batches, where one of the two is on
+
+    def calm(self) -> Self:
+        """Half as strong in the crop, and without what no real picture looks like."""
+        strong = {"blur": 0.0, "noise": 0.0, "erase": 0.0, "mixup": 0.0, "cutmix": 0.0}
+        return self.model_copy(update={**strong, "crop": (1 + self.crop) / 2})
 
 
 class OneCycle(StrictTable):
@@ -85,10 +96,23 @@ class Stage(StrictTable):
     """A part of the training: what learns, for how long, how fast, on what size of picture."""
 
     unfreeze: Literal["head", "half", "all"] | Annotated[int, Field(ge=1)] = "all"  # n: last blocks
+    # "logistic" gives a head without Dense layers the weights of logistic regression on cached
+    # features, where the other trains it epoch by epoch.
+    solver: Literal["gradient", "logistic"] = "gradient"
     epochs: Annotated[int, Field(ge=1, le=1000)]
+    calm_epochs: Annotated[int, Field(ge=0)] = 0  # the last ones, with `Augmentation.calm`
     learning_rate: Annotated[float, Field(gt=0, le=10)]  # at the peak of the cycle
     image_size: ImageSize | None = None  # the recipe's, unless given
     batch_size: Annotated[int, Field(ge=1, le=4096)] | None = None  # the recipe's, unless given
+
+    @model_validator(mode="before")
+    @classmethod
+    def _logistic_has_no_epochs(cls, data: Any) -> Any:
+        if isinstance(data, dict) and data.get("solver") == "logistic":
+            data = {"unfreeze": "head", "epochs": 1, "learning_rate": 1.0, **data}
+            if data["unfreeze"] != "head" or data["epochs"] != 1:
+                raise ValueError('solver = "logistic" is for a head, and takes no epochs')
+        return data
 
 
 class Recipe(StrictTable):
@@ -112,9 +136,14 @@ class Recipe(StrictTable):
     augmentation: Augmentation = Augmentation()
     stages: Annotated[list[Stage], Field(min_length=1)]
     cached_views: Annotated[int, Field(ge=0, le=64)] = 4  # see training/features.py; 0: no cache
+    cached_gb: Annotated[float, Field(ge=0)] = 1.0  # of features in memory; more go to disk
 
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
-    weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.0
+    weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.0  # not of biases and norms
+    # Learning rate of each block, relative to the one above it (arXiv:2106.08254, appendix).
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    # Momentum of a moving average of the weights, which validates and predicts in their place.
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
     clip_norm: Annotated[float, Field(gt=0)] | None = None
     clip_value: Annotated[float, Field(gt=0)] | None = None
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
@@ -153,6 +182,16 @@ class Recipe(StrictTable):
     def _clips_one_way(self) -> Self:
         if self.clip_norm is not None and self.clip_value is not None:
             raise ValueError("clip_norm and clip_value exclude each other: leave one out")
+        return self
+
+    @model_validator(mode="after")
+    def _logistic_is_possible(self) -> Self:
+        logistic = any(stage.solver == "logistic" for stage in self.stages)
+        if logistic and (self.head.width or not self.cached_views):
+            raise ValueError(
+                'solver = "logistic" needs head.width = 0 and cached_views of 1 or more, came '
+                f"{self.head.width} and {self.cached_views}"
+            )
         return self
 
     @property

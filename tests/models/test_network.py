@@ -207,15 +207,15 @@ def test_batchnorm_momentum_is_that_of_the_recipe() -> None:
 
 
 @pytest.mark.parametrize(
-    ("hidden", "pooling", "channels"),
-    [([], "average", 64), ([16], "max", 64), ([32, 16], "both", 128)],
+    ("width", "depth", "pooling", "channels"),
+    [(0, 1, "average", 64), (16, 1, "max", 64), (32, 2, "both", 128)],
 )
 def test_heads_of_several_widths_and_poolings(
-    hidden: list[int], pooling: str, channels: int
+    width: int, depth: int, pooling: str, channels: int
 ) -> None:
-    network = build_network(
-        recipe(head={"hidden": hidden, "pooling": pooling, "dropout": 0.5}), CLASSES
-    )
+    hidden = [width] * depth if width else []
+    head = {"width": width, "depth": depth, "pooling": pooling, "dropout": 0.5}
+    network = build_network(recipe(head=head), CLASSES)
     dense = [layer for layer in network.head.layers if isinstance(layer, keras.layers.Dense)]
     assert [layer.units for layer in dense] == [*hidden, CLASSES]
     kinds = [type(layer).__name__ for layer in network.head.layers]

@@ -11,9 +11,10 @@ from podium.images.batches import PictureCache
 from podium.models.network import Network, build_network
 from podium.recipe import Recipe, parse_recipe
 from podium.run_folder import FoldFolder
+from podium.training.batches import FoldPictures
 from podium.training.callbacks import TimeBudget
 from podium.training.devices import Devices
-from podium.training.fold import FoldPictures, FoldTraining
+from podium.training.fold import FoldTraining
 
 CLASSES = 2
 TRAIN, VALIDATION = 24, 8
@@ -26,7 +27,7 @@ def recipe(**changes: Any) -> Recipe:
         "weights": "none",
         "image_size": 16,
         "batch_size": 8,
-        "head": {"hidden": [8]},
+        "head": {"width": 8},
         "augmentation": {"crop": 1.0, "rotate": 0.0},
         "stages": [{"unfreeze": "all", "epochs": 2, "learning_rate": 0.001}],
     }

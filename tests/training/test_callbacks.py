@@ -18,8 +18,9 @@ from small_training import (
 
 from podium.models.network import build_network
 from podium.run_folder import FoldFolder
+from podium.training.batches import FoldPictures
 from podium.training.callbacks import KeepState, TimeBudget
-from podium.training.fold import FoldPictures, TrainingDiverged
+from podium.training.fold import TrainingDiverged
 from podium.training.optimizers import make_optimizer
 from podium.training.state import TrainingState
 
@@ -33,13 +34,17 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> FoldPictures:
 
 
 def keeper(
-    folder: Path, keep: str = "best", patience: int | None = None, epochs: int = 10
+    folder: Path,
+    keep: str = "best",
+    patience: int | None = None,
+    epochs: int = 10,
+    pause: float = 0.0,
 ) -> KeepState:
     inputs = keras.Input((1,))
     model = keras.Model(inputs, keras.layers.Dense(1, use_bias=False)(inputs))
     model.compile(make_optimizer(recipe(), 0.1), "mse")
     model.optimizer.build(model.trainable_variables)
-    made = KeepState(TrainingState(), model, FoldFolder(folder), keep, patience)
+    made = KeepState(TrainingState(), model, FoldFolder(folder), keep, patience, pause)
     made.set_model(model)
     made.set_params({"epochs": epochs})
     model.stop_training = False
@@ -53,8 +58,10 @@ def tell(keeper: KeepState, losses: list[float], loss: float = 0.5) -> int:
         keeper.on_epoch_begin(epoch)
         keeper.on_epoch_end(epoch, {"loss": loss, "val_loss": val_loss})
         if keeper.model.stop_training:
-            return epoch + 1
-    return len(losses)
+            break
+    if keeper.state.stage_finished:
+        keeper.on_train_end()
+    return epoch + 1
 
 
 def kept(keeper: KeepState) -> float:
@@ -103,6 +110,21 @@ def test_patience_ends_the_stage(tmp_path: Path, losses: list[float], epochs: in
     )
 
 
+@pytest.mark.parametrize(("keep", "expected"), [("best", 1), ("last", 3)])
+def test_short_epochs_are_written_together(tmp_path: Path, keep: str, expected: int) -> None:
+    made = keeper(tmp_path, keep=keep, epochs=4, pause=1000.0)
+    tell(made, [3, 1, 2])
+    assert not any(path.is_file() for path in tmp_path.rglob("*"))
+    made.model.set_weights([np.full((1, 1), 3, np.float32)])
+    made.on_epoch_begin(3)
+    made.on_epoch_end(3, {"loss": 1.0, "val_loss": 2.5})
+    made.on_train_end()
+    assert made.model.get_weights()[0] == 3, "training goes on with its own weights"
+    assert len(made.folder.read_history()) == 4
+    assert made.folder.read_arrays()[0] == 3
+    assert kept(made) == expected
+
+
 def test_patience_counts_within_the_stage(tmp_path: Path) -> None:
     made = keeper(tmp_path, patience=2)
     tell(made, [1, 1.5])
@@ -117,6 +139,7 @@ def test_the_last_epoch_finishes_the_stage(tmp_path: Path) -> None:
     assert not TrainingState.read(made.folder).stage_finished
     made.on_epoch_begin(1)
     made.on_epoch_end(1, {"loss": 1.0, "val_loss": 1.0})
+    made.on_train_end()
     assert TrainingState.read(made.folder).stage_finished
 
 

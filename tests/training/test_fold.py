@@ -1,5 +1,6 @@
 """A fold's training: the cached head stage, going on after a stop, options, devices."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,8 +18,10 @@ from small_training import (
     weights,
 )
 
-from podium.training.features import cache_features, feature_batches
-from podium.training.fold import FoldPictures, FoldTraining, stage_seed
+from podium.training import features, fold
+from podium.training.batches import FoldPictures, stage_seed
+from podium.training.features import feature_batches
+from podium.training.fold import FoldTraining
 from podium.training.state import TrainingState
 
 
@@ -27,16 +30,19 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> FoldPictures:
     return draw(tmp_path_factory.mktemp("pictures"))
 
 
-def features_of(training: FoldTraining, views: int = 2) -> tuple[np.ndarray, np.ndarray]:
+def features_of(
+    training: FoldTraining, views: int = 2, gigabytes: float = 1.0
+) -> tuple[np.ndarray, np.ndarray]:
     pictures = training.pictures
-    found = cache_features(
+    found = features.cache_features(
         training.network.features,
         pictures.cache,
         pictures.train,
         pictures.validation,
-        training.recipe.model_copy(update={"cached_views": views}),
+        training.recipe.model_copy(update={"cached_views": views, "cached_gb": gigabytes}),
         size=16,
         batch_size=8,
+        folder=training.folder.path,
     )
     return found.train, found.validation
 
@@ -64,6 +70,96 @@ def test_cached_views_differ_and_are_the_same_after_a_restart(
     again, _ = features_of(training)
     np.testing.assert_allclose(first, again, atol=1e-5)
     assert np.abs(first[0] - first[1]).max(axis=1).min() > 1e-4, "each picture, two views"
+
+
+def test_features_beyond_the_limit_lie_on_the_disk_and_leave_nothing_there(
+    tmp_path: Path, pictures: FoldPictures, capsys: pytest.CaptureFixture[str]
+) -> None:
+    training = make_training(recipe(), pictures, tmp_path)
+    in_memory, _ = features_of(training, gigabytes=2 * 24 * 64 * 4 / 1e9)
+    assert "GB in memory" in capsys.readouterr().out
+    on_disk, _ = features_of(training, gigabytes=2 * 24 * 64 * 4 / 1e9 * 0.99)
+    assert "GB in memory" not in capsys.readouterr().out
+    assert isinstance(on_disk, np.memmap) and not isinstance(in_memory, np.memmap)
+    np.testing.assert_allclose(on_disk, in_memory, atol=1e-5)
+    assert not list(tmp_path.rglob("*")), "the file has no name, and goes with the process"
+
+
+def test_features_are_the_same_in_parts(
+    tmp_path: Path, pictures: FoldPictures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training = make_training(recipe(), pictures, tmp_path)
+    whole, plain = features_of(training)
+    monkeypatch.setattr(features, "PART", 10)  # 24 pictures: the last part is smaller
+    in_parts, plain_in_parts = features_of(training)
+    np.testing.assert_allclose(in_parts, whole, atol=1e-5)
+    np.testing.assert_allclose(plain_in_parts, plain, atol=1e-5)
+
+
+def test_the_floor_is_printed_and_kept(
+    tmp_path: Path, pictures: FoldPictures, capsys: pytest.CaptureFixture[str]
+) -> None:
+    training = make_training(recipe(stages=[stage("head", epochs=1)]), pictures, tmp_path)
+    training.run()
+    floor = json.loads((tmp_path / "floor.json").read_text())
+    assert floor["rows"] == 4 * 24
+    said = capsys.readouterr().out
+    assert f"validation accuracy {floor['accuracy']:.4f}, log loss {floor['log_loss']:.4f}" in said
+
+
+def test_a_solved_head_is_the_logistic_regression(tmp_path: Path, pictures: FoldPictures) -> None:
+    solved = recipe(
+        stages=[{"unfreeze": "head", "solver": "logistic"}, stage(1, epochs=1, learning_rate=1e-9)],
+        head={"width": 0},
+    )
+    training = make_training(solved, pictures, tmp_path)
+    training.run()
+    history = training.folder.read_history()
+    assert history["stage"].tolist() == [0, 1]
+    floor = json.loads((tmp_path / "floor.json").read_text())
+    assert history["val_loss"][0] == pytest.approx(floor["log_loss"])
+    # The next stage starts from there, and hardly moves.
+    assert history["val_loss"][1] == pytest.approx(floor["log_loss"], abs=1e-3)
+    predicted = training.network.model.predict(raw_validation(pictures), verbose=0)
+    loss = -np.log(predicted[pictures.validation_labels == 1]).mean()
+    assert loss == pytest.approx(floor["log_loss"], abs=1e-3)
+
+
+def test_a_solved_head_is_not_solved_again(
+    tmp_path: Path, pictures: FoldPictures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    solved = recipe(
+        stages=[{"unfreeze": "head", "solver": "logistic"}, stage(1, epochs=1)], head={"width": 0}
+    )
+    stopped_after(make_training(solved, pictures, tmp_path), 1, monkeypatch)
+    began = (tmp_path / "floor.json").stat().st_mtime_ns
+    again = make_training(solved, pictures, tmp_path, seed=99)
+    again.run()
+    assert again.folder.read_history()["stage"].tolist() == [0, 1]
+    assert (tmp_path / "floor.json").stat().st_mtime_ns == began
+
+
+def test_averaged_weights_validate_and_are_kept(tmp_path: Path, pictures: FoldPictures) -> None:
+    """With a momentum near 1 the average stays where the first step went."""
+
+    def train(name: str, ema: float | None) -> FoldTraining:
+        jumpy = recipe(
+            stages=[stage("head", 3, 0.5)],
+            head={"width": 0},
+            optimizer="sgd",
+            keep="last",
+            ema=ema,
+        )
+        training = make_training(jumpy, pictures, tmp_path / name)
+        training.run()
+        return training
+
+    plain, averaged = train("plain", None), train("averaged", 0.9999)
+    losses = averaged.folder.read_history()["val_loss"]
+    assert np.ptp(losses) < 0.1 * np.ptp(plain.folder.read_history()["val_loss"])
+    predicted = averaged.network.model.predict(raw_validation(pictures), verbose=0)
+    loss = -np.log(predicted[pictures.validation_labels == 1]).mean()
+    assert loss == pytest.approx(losses.iloc[-1], rel=1e-3), "what was validated is what predicts"
 
 
 def test_the_head_stage_changes_the_head_only_and_learns(
@@ -100,9 +196,9 @@ def test_without_a_cache_the_head_stage_also_changes_the_head_only(
 
 def test_feature_batches_keep_label_and_picture_together() -> None:
     """The feature of picture n in view v is n + v / 10; its label is n, one-hot."""
-    features = (np.arange(10)[None, :] + np.arange(3)[:, None] / 10)[..., None].astype(np.float32)
+    numbered = (np.arange(10)[None, :] + np.arange(3)[:, None] / 10)[..., None].astype(np.float32)
     labels = np.eye(10, dtype=np.float32)
-    seen = [(x.numpy(), y.numpy()) for x, y in feature_batches(features, labels, 4, 0, 0, 3)]
+    seen = [(x.numpy(), y.numpy()) for x, y in feature_batches(numbered, labels, 4, 0, 0, 3)]
     assert len(seen) == 6, "two full batches in each of three epochs"
     for x, y in seen:
         np.testing.assert_array_equal(np.floor(x[:, 0]).astype(int), y.argmax(axis=1))
@@ -112,7 +208,7 @@ def test_feature_batches_keep_label_and_picture_together() -> None:
     assert order[:2] != order[2:4], "each epoch in an order of its own"
     assert len(set(order[0] + order[1])) == 8, "no picture twice in an epoch"
 
-    resumed = [x.numpy() for x, _ in feature_batches(features, labels, 4, 0, 2, 3)]
+    resumed = [x.numpy() for x, _ in feature_batches(numbered, labels, 4, 0, 2, 3)]
     np.testing.assert_array_equal(resumed, [x for x, _ in seen[4:]])
 
 
@@ -143,6 +239,7 @@ def stopped_after(training: FoldTraining, epochs: int, monkeypatch: pytest.Monke
             raise Killed
 
     with monkeypatch.context() as patch:
+        patch.setattr(fold, "CACHED_PAUSE", 0.0)  # each epoch of a head is written
         patch.setattr(TrainingState, "write", and_stop)
         with pytest.raises(Killed):
             training.run()
@@ -175,9 +272,15 @@ def test_a_stopped_training_ends_as_if_it_had_never_stopped(
 def undisturbed(
     pictures: FoldPictures, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[FoldTraining, list[np.ndarray]]:
-    """A head stage on cached features, then a stage of the whole network, with dropout."""
+    """A head stage on cached features, then one of the whole network, with all that is random."""
     two = recipe(
-        stages=[stage("head", learning_rate=0.01), stage("all")], train_batchnorm=True, keep="last"
+        stages=[stage("head", learning_rate=0.01), {**stage("all"), "calm_epochs": 1}],
+        augmentation={"crop": 0.7, "mixup": 0.5, "cutmix": 0.5},
+        train_batchnorm=True,
+        layer_decay=0.8,
+        weight_decay=0.1,
+        ema=0.7,
+        keep="last",
     )
     training = make_training(two, pictures, tmp_path_factory.mktemp("undisturbed"))
     training.run()
@@ -309,7 +412,13 @@ from podium.training.devices import Devices
 pictures = draw(Path(sys.argv[2]))
 for optimizer in ("adam", "sgd"):
     folder = Path(sys.argv[2], optimizer)
-    two = recipe(stages=[stage("head", 1, 0.01), stage(2, 2)], optimizer=optimizer)
+    two = recipe(
+        stages=[stage("head", 1, 0.01), stage(2, 2)],
+        optimizer=optimizer,
+        ema=0.9,
+        layer_decay=0.7,
+        weight_decay=0.01,
+    )
     training = make_training(two, pictures, folder, Devices(["CPU:0", "CPU:1"]))
     assert training.devices.strategy.num_replicas_in_sync == 2
     training.run()

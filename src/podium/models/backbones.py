@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import keras
+import numpy as np
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,8 @@ class Backbone:
     preprocessing: str  # mode of `Preprocessing`
     block: str  # regular expression: a layer's block is the text that this matches in its name
     block_ends: bool = False  # the expression names the last layer of a block instead
+    # What is computed from preprocessed training pictures, float32 (pictures, height, width, 3).
+    fit: Callable[[keras.Model, np.ndarray], None] | None = None
 
     def blocks(self, network: keras.Model) -> list[list[keras.layers.Layer]]:
         """The layers of the built network in blocks, from the picture to the top."""
@@ -96,6 +99,20 @@ def _resnet_small() -> Backbone:
     return Backbone("resnet-small", build, preprocessing="torch", block=r"stem|block\d+[a-z]")
 
 
+def _resnet_patches() -> Backbone:
+    def build(weights: str | None) -> keras.Model:
+        from podium.models.resnet_patches import resnet_patches
+
+        return resnet_patches()
+
+    def fit(network: keras.Model, pictures: np.ndarray) -> None:
+        from podium.models.resnet_patches import fit_patches
+
+        fit_patches(network, pictures)
+
+    return Backbone("resnet-patches", build, "torch", block=r"stem|block\d+[a-z]", fit=fit)
+
+
 BACKBONES: dict[str, Backbone] = {
     backbone.name: backbone
     for backbone in (
@@ -110,5 +127,6 @@ BACKBONES: dict[str, Backbone] = {
             block_ends=True,
         ),
         _resnet_small(),
+        _resnet_patches(),
     )
 }

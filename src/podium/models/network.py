@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import keras
+import numpy as np
 from keras import layers
 
 from podium.models.backbones import Backbone, get_backbone
@@ -41,6 +42,33 @@ class Network:
                 batchnorm = isinstance(layer, layers.BatchNormalization)
                 layer.trainable = unfrozen and (train_batchnorm or not batchnorm)
 
+    @property
+    def is_fitted_first(self) -> bool:
+        """Whether a part of the backbone is computed from training pictures."""
+        return self.kind.fit is not None
+
+    def fit_first(self, pictures: np.ndarray) -> None:
+        """Compute that part from uint8 (pictures, height, width, 3)."""
+        if self.kind.fit:
+            preprocessed = self.model.get_layer("preprocessing")(pictures)
+            self.kind.fit(self.backbone, keras.ops.convert_to_numpy(preprocessed))
+
+    def rate_scales(self, layer_decay: float) -> list[float]:
+        """Relative learning rates of the model's trainable variables, as they are unfrozen now.
+
+        The head has 1, the topmost block `layer_decay`, each below it that share of the one above.
+        """
+        if layer_decay == 1:
+            return []
+        blocks = self.kind.blocks(self.backbone)
+        scales = {
+            variable.path: layer_decay ** (len(blocks) - number)
+            for number, block in enumerate(blocks)
+            for layer in block
+            for variable in layer.trainable_variables
+        }
+        return [scales.get(variable.path, 1.0) for variable in self.model.trainable_variables]
+
 
 def build_network(recipe: Recipe, classes: int, pretrained: bool = True) -> Network:
     """Build the network of a recipe; its size of picture is left open.
@@ -71,14 +99,14 @@ def build_network(recipe: Recipe, classes: int, pretrained: bool = True) -> Netw
 
 
 def build_head(head: Head, channels: int, classes: int) -> keras.Model:
-    """[Dense relu → BatchNorm → Dropout] for each hidden width, then softmax in float32."""
+    """[Dense relu → BatchNorm → Dropout] `depth` times, then softmax in float32."""
     inputs = keras.Input((channels,), name="pooled")
     x = inputs
-    for number, width in enumerate(head.hidden, start=1):
-        x = layers.Dense(width, activation="relu", name=f"dense_{number}")(x)
+    for number in range(1, head.depth + 1) if head.width else ():
+        x = layers.Dense(head.width, activation="relu", name=f"dense_{number}")(x)
         x = layers.BatchNormalization(name=f"bn_{number}")(x)
         x = layers.Dropout(head.dropout, name=f"dropout_{number}")(x)
-    if not head.hidden:
+    if not head.width:
         x = layers.Dropout(head.dropout, name="dropout")(x)
     x = layers.Dense(classes, name="logits")(x)
     # float16 cannot hold small probabilities, and the log of them is the loss.

@@ -16,26 +16,28 @@ def resnet_small(
         filters: channels of each group.
     """
     inputs = keras.Input((None, None, 3))
-    x = _convolution(inputs, filters[0], 1, "stem_")
+    x = convolution(inputs, filters[0], 1, "stem_")
     x = layers.Activation("relu", name="stem_activation")(x)
     for group, (count, width) in enumerate(zip(blocks, filters, strict=True), start=1):
         for number in range(count):
             stride = 2 if number == 0 and group > 1 else 1
-            x = _residual_block(x, width, stride, f"block{group}{chr(ord('a') + number)}_")
+            x = residual_block(x, width, stride, f"block{group}{chr(ord('a') + number)}_")
     return keras.Model(inputs, x, name="resnet-small")
 
 
-def _residual_block(inputs, filters: int, stride: int, prefix: str):
-    x = _convolution(inputs, filters, stride, prefix + "first_")
+def residual_block(inputs, filters: int, stride: int, prefix: str):
+    """relu(inputs + two convolutions), with a 1×1 convolution where the shapes differ."""
+    x = convolution(inputs, filters, stride, prefix + "first_")
     x = layers.Activation("relu", name=prefix + "activation")(x)
-    x = _convolution(x, filters, 1, prefix + "second_")
+    x = convolution(x, filters, 1, prefix + "second_")
     if stride > 1 or inputs.shape[-1] != filters:
-        inputs = _convolution(inputs, filters, stride, prefix + "shortcut_", kernel=1)
+        inputs = convolution(inputs, filters, stride, prefix + "shortcut_", kernel=1)
     x = layers.Add(name=prefix + "add")([x, inputs])
     return layers.Activation("relu", name=prefix + "output")(x)
 
 
-def _convolution(x, filters: int, stride: int, prefix: str, kernel: int = 3):
+def convolution(x, filters: int, stride: int, prefix: str, kernel: int = 3):
+    """Convolution → BatchNorm; the layers' names begin with the prefix."""
     x = layers.Conv2D(
         filters,
         kernel,

@@ -1,6 +1,8 @@
 """What watches a training: keeping its state and best weights, and stopping it in time."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import keras
 import numpy as np
@@ -21,6 +23,8 @@ class KeepState(keras.callbacks.Callback):
         whole_model: the network whose weights are kept, also while only its head is trained.
         keep: "best" keeps the epoch with the lowest validation loss, "last" each one.
         patience: epochs without a better validation loss before the stage ends; None: never.
+        pause: seconds without a writing, for epochs that take less than their files.
+        averages: puts the averaged weights into the model to validate, where the recipe has them.
     """
 
     def __init__(
@@ -30,11 +34,15 @@ class KeepState(keras.callbacks.Callback):
         folder: FoldFolder,
         keep: str,
         patience: int | None,
+        pause: float = 0.0,
+        averages: keras.callbacks.SwapEMAWeights | None = None,
     ):
         super().__init__()
         self.state, self.whole_model, self.folder = state, whole_model, folder
-        self.keep, self.patience = keep, patience
+        self.keep, self.patience, self.pause, self.averages = keep, patience, pause, averages
         self.diverged = False
+        self._best: list[np.ndarray] | None = None  # that are not written yet
+        self._written = time.monotonic()
 
     def on_epoch_begin(self, epoch, logs=None):
         self._began = time.monotonic()
@@ -49,14 +57,48 @@ class KeepState(keras.callbacks.Callback):
             return
         self.state.add(row)
         if self.keep == "last" or self.state.best is row:
-            self.folder.write_weights(self.whole_model)
-        self.folder.write_history(self.state.history)
+            with self._averaged():
+                self._best = _values(self.model)
+        last = epoch + 1 == self.params["epochs"]
         if self.patience is not None and self.state.epochs_since_best() >= self.patience:
             print(f"no better validation loss in {self.patience} epochs: the stage ends here")
-            self.model.stop_training = self.state.stage_finished = True
-        # Written with the epoch: a run that is killed right here has no epoch left to go on with.
-        self.state.stage_finished |= epoch + 1 == self.params["epochs"]
+            self.model.stop_training = last = True
+        self.state.stage_finished |= last
+        # The end of a stage is written once Keras has put the averages into the model for good.
+        if not last and time.monotonic() - self._written >= self.pause:
+            self._write()
+
+    def on_train_end(self, logs=None):
+        if self.state.history and not self.diverged:
+            self._write()
+
+    def _write(self) -> None:
+        if self._best is not None:
+            now = _values(self.model)
+            _assign(self.model, self._best)
+            self.folder.write_weights(self.whole_model)
+            _assign(self.model, now)
+            self._best = None
+        self.folder.write_history(self.state.history)
         self.state.write(self.folder, self.whole_model, self.model.optimizer)
+        self._written = time.monotonic()
+
+    @contextmanager
+    def _averaged(self) -> Iterator[None]:
+        if self.averages:
+            self.averages.on_test_begin()
+        yield
+        if self.averages:
+            self.averages.on_test_end()
+
+
+def _values(model: keras.Model) -> list[np.ndarray]:
+    return [variable.numpy() for variable in model.variables]
+
+
+def _assign(model: keras.Model, values: list[np.ndarray]) -> None:
+    for variable, value in zip(model.variables, values, strict=True):
+        variable.assign(value)
 
 
 class TimeBudget(keras.callbacks.Callback):

@@ -1,8 +1,10 @@
 """The head stage on cached features: a frozen backbone sees each picture and view just once."""
 
+import tempfile
 import time
 import zlib
 from dataclasses import dataclass
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -12,14 +14,17 @@ from podium.images.augmenting import seeded_augmenter
 from podium.images.batches import steps_per_epoch, view_batches
 from podium.images.reading import resize
 from podium.recipe import Recipe
+from podium.run_folder import require_space
 from podium.training.progress import verbosity
+
+PART = 4096  # pictures whose features are computed in one go
 
 
 @dataclass(frozen=True)
 class Features:
     """Pooled features: of training pictures in augmented views, of validation pictures plain."""
 
-    train: np.ndarray  # float32 (views, pictures, channels)
+    train: np.ndarray  # float32 (views, pictures, channels), in memory or on the disk
     validation: np.ndarray  # float32 (pictures, channels)
     seconds_per_picture: float
 
@@ -32,18 +37,23 @@ def cache_features(
     recipe: Recipe,
     size: int,
     batch_size: int,
+    folder: Path,
 ) -> Features:
     """Run the frozen backbone over each augmented view of each training picture, once.
 
     Args:
         extractor: uint8 pictures → (batch, channels).
         train, validation: indices into the cache.
+        folder: for features above the recipe's `cached_gb`; they are gone when nothing uses them.
     """
     augment = seeded_augmenter(recipe.augmentation, size)
+    channels = extractor.output_shape[-1]
 
-    def run(indices: np.ndarray, view) -> np.ndarray:
-        batches = view_batches(cache, indices, size=size, batch_size=batch_size, view=view)
-        return extractor.predict(batches, verbose=verbosity())
+    def run(indices: np.ndarray, view, into: np.ndarray) -> None:
+        for start in range(0, len(indices), PART):  # a whole `predict` would hold all in memory
+            part = indices[start : start + PART]
+            batches = view_batches(cache, part, size=size, batch_size=batch_size, view=view)
+            into[start : start + PART] = extractor.predict(batches, verbose=verbosity())
 
     def augmented(number: int):
         def view(picture: np.ndarray, size: int) -> np.ndarray:
@@ -54,11 +64,31 @@ def cache_features(
         return view
 
     began = time.monotonic()
-    print(f"features of {len(train)} pictures in {recipe.cached_views} augmented views:")
-    views = [run(train, augmented(number)) for number in range(recipe.cached_views)]
-    plain = run(validation, lambda picture, size: resize(picture, size, size))
+    shape = (recipe.cached_views, len(train), channels)
+    views = _allocate(shape, recipe.cached_gb * 1e9, folder)
+    where = "on the disk" if isinstance(views, np.memmap) else "in memory"
+    print(
+        f"features of {len(train)} pictures in {recipe.cached_views} augmented views, "
+        f"{views.nbytes / 1e9:.2g} GB {where}:",
+        flush=True,
+    )
+    for number, into in enumerate(views):
+        run(train, augmented(number), into)
+    plain = np.empty((len(validation), channels), np.float32)
+    run(validation, lambda picture, size: resize(picture, size, size), plain)
     passes = len(train) * recipe.cached_views + len(validation)
-    return Features(np.stack(views), plain, (time.monotonic() - began) / passes)
+    return Features(views, plain, (time.monotonic() - began) / passes)
+
+
+def _allocate(shape: tuple[int, ...], limit: float, folder: Path) -> np.ndarray:
+    """An empty array of float32: in memory up to so many bytes, beyond them in a file."""
+    needed = 4 * int(np.prod(shape))
+    if needed <= limit:
+        return np.empty(shape, np.float32)
+    require_space(folder, needed)
+    # A file without a name: the system frees it with the array, even if the process is killed.
+    with tempfile.TemporaryFile(dir=folder) as file:
+        return np.memmap(file, np.float32, mode="w+", shape=shape)
 
 
 def feature_batches(

@@ -1,38 +1,38 @@
 """Training one fold: its stages one after another, going on where a killed run stopped."""
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 
 import keras
-import numpy as np
-import tensorflow as tf
 
-from podium.images.batches import PictureCache, steps_per_epoch, training_batches, view_batches
-from podium.images.reading import resize
+from podium.images.batches import steps_per_epoch
 from podium.models.network import Network
 from podium.recipe import Recipe, Stage
-from podium.run_folder import FoldFolder
+from podium.run_folder import FoldFolder, Row
+from podium.training.batches import (
+    Batches,
+    FoldPictures,
+    of_features,
+    of_pictures,
+    stage_batch_size,
+    stage_seed,
+    stage_size,
+)
 from podium.training.callbacks import KeepState, TimeBudget
 from podium.training.devices import Devices
-from podium.training.features import cache_features, feature_batches
+from podium.training.features import Features, cache_features
+from podium.training.logistic import Logistic, fit_logistic
 from podium.training.one_cycle import OneCycleSchedule
 from podium.training.optimizers import make_optimizer
 from podium.training.progress import verbosity
+from podium.training.rate_finder import RateCurve, RateSweep
 from podium.training.state import TrainingState
+
+CACHED_PAUSE = 10.0  # seconds that a kill may cost a head, whose epochs take less than one
 
 
 class TrainingDiverged(ValueError):
     """The loss became infinite or no number."""
-
-
-@dataclass(frozen=True)
-class FoldPictures:
-    """What a fold trains and validates on: indices into the cache, and one-hot labels."""
-
-    cache: PictureCache
-    train: np.ndarray  # int (pictures,)
-    train_labels: np.ndarray  # float32 (pictures, classes)
-    validation: np.ndarray
-    validation_labels: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -62,23 +62,47 @@ class FoldTraining:
                 break
             if number != state.stage:
                 state.begin_stage(number)
-            self._train_stage(state, self.recipe.stages[number])
+            stage = self.recipe.stages[number]
+            print(self._title(state, stage), flush=True)
+            if stage.solver == "logistic":
+                self._solve_head(state, stage)
+            else:
+                self._train_stage(state, stage)
         self.folder.read_weights(self.network.model)
 
+    def sweep(self, number: int, low: float, high: float, steps: int) -> RateCurve:
+        """Train the stages before one, then try learning rates in it; the network is spent then."""
+        if number > 0:
+            before = self.recipe.model_copy(update={"stages": self.recipe.stages[:number]})
+            replace(self, recipe=before).run()
+        state = TrainingState(stage=number)
+        stage = self.recipe.stages[number]
+        batch_size = stage_batch_size(self.recipe, stage)
+        epochs = -(-steps // steps_per_epoch(len(self.pictures.train), batch_size))
+        stage = stage.model_copy(update={"epochs": epochs, "calm_epochs": 0})
+        model, (batches, _) = self._prepare(state, stage)
+        sweep = RateSweep(low, high, steps)
+        print(f"{steps} steps, learning rate {low:g} to {high:g}:", flush=True)
+        model.fit(
+            batches, steps_per_epoch=steps, shuffle=False, callbacks=[sweep], verbose=verbosity()
+        )
+        return sweep.curve
+
     def _train_stage(self, state: TrainingState, stage: Stage) -> None:
-        size = stage.image_size or self.recipe.image_size
-        batch_size = stage.batch_size or self.recipe.batch_size
-        print(self._title(state, stage, size), flush=True)
-        self.network.unfreeze(stage.unfreeze, self.recipe.train_batchnorm)
-        cached = stage.unfreeze == "head" and self.recipe.cached_views > 0
-        model = self.network.head if cached else self.network.model
-        make_batches = self._feature_batches if cached else self._picture_batches
-        batches, validation = make_batches(state, stage, size, batch_size)
+        model, (batches, validation) = self._prepare(state, stage)
+        batch_size = stage_batch_size(self.recipe, stage)
         steps = steps_per_epoch(len(self.pictures.train), batch_size)
-        self._compile(model, state, stage)
+        size = stage_size(self.recipe, stage)
         self.budget.watch(size, batch_size, len(self.pictures.validation))
+        averages = keras.callbacks.SwapEMAWeights() if self.recipe.ema else None
         keeper = KeepState(
-            state, self.network.model, self.folder, self.recipe.keep, self.recipe.patience
+            state,
+            self.network.model,
+            self.folder,
+            self.recipe.keep,
+            self.recipe.patience,
+            pause=CACHED_PAUSE if model is self.network.head else 0.0,
+            averages=averages,
         )
         model.fit(
             batches,
@@ -90,6 +114,7 @@ class FoldTraining:
             callbacks=[
                 OneCycleSchedule(stage.learning_rate, steps * stage.epochs, self.recipe.one_cycle),
                 keras.callbacks.TerminateOnNaN(),
+                *([averages] if averages else []),
                 keeper,
                 self.budget,
                 *self._tensorboard(state),
@@ -107,12 +132,41 @@ class FoldTraining:
             state.stage_finished = state.out_of_time = True
             state.write(self.folder, self.network.model, model.optimizer)
 
+    def _solve_head(self, state: TrainingState, stage: Stage) -> None:
+        """Give the head the weights of logistic regression in place of training it."""
+        began = time.monotonic()
+        self.network.unfreeze("head", train_batchnorm=False)
+        features, logistic = self._features(stage)
+        self.network.head.get_layer("logits").set_weights([logistic.weights, logistic.bias])
+        row: Row = {"stage": state.stage, "epoch": 0}
+        for prefix, of, labels in (
+            ("", features.train[0], self.pictures.train_labels),
+            ("val_", features.validation, self.pictures.validation_labels),
+        ):
+            score = logistic.score(of, labels)
+            row |= {f"{prefix}accuracy": score["accuracy"], f"{prefix}loss": score["log_loss"]}
+        state.add({**row, "learning_rate": 0.0, "seconds": round(time.monotonic() - began, 3)})
+        if self.recipe.keep == "last" or state.best is state.history[-1]:
+            self.folder.write_weights(self.network.model)
+        self.folder.write_history(state.history)
+        state.stage_finished = True
+        state.write(self.folder, self.network.model, None)  # no optimiser
+
+    def _prepare(self, state: TrainingState, stage: Stage) -> tuple[keras.Model, Batches]:
+        """What the stage trains, compiled, and on what: a head alone learns from features."""
+        self.network.unfreeze(stage.unfreeze, self.recipe.train_batchnorm)
+        cached = stage.unfreeze == "head" and self.recipe.cached_views > 0
+        model = self.network.head if cached else self.network.model
+        batches = self._batches(state, stage, cached)
+        self._compile(model, state, stage)
+        return model, batches
+
     def _compile(self, model: keras.Model, state: TrainingState, stage: Stage) -> None:
         """Make the stage's optimiser, in the state where a killed stage left it."""
         loss = keras.losses.CategoricalCrossentropy(label_smoothing=self.recipe.label_smoothing)
         with self.devices.scope():
             model.compile(
-                make_optimizer(self.recipe, stage.learning_rate),
+                make_optimizer(self.recipe, stage.learning_rate, self._rate_scales(model)),
                 loss=loss,
                 metrics=["accuracy"],
                 jit_compile=self.devices.jit_compile,
@@ -121,74 +175,55 @@ class FoldTraining:
             if state.epoch > 0:
                 state.restore(self.folder, self.network.model, model.optimizer)
 
+    def _rate_scales(self, model: keras.Model) -> list[float]:
+        if model is not self.network.model:
+            return []  # a head alone: one rate
+        return self.network.rate_scales(self.recipe.layer_decay)
+
     def _tensorboard(self, state: TrainingState) -> list[keras.callbacks.Callback]:
         if not self.recipe.tensorboard:
             return []
         logs = self.folder.path / "tensorboard" / f"stage-{state.stage + 1}"
         return [keras.callbacks.TensorBoard(str(logs))]
 
-    def _picture_batches(
-        self, state: TrainingState, stage: Stage, size: int, batch_size: int
-    ) -> tuple[tf.data.Dataset, tf.data.Dataset]:
-        pictures, recipe = self.pictures, self.recipe
-        batches = training_batches(
-            pictures.cache,
-            pictures.train,
-            pictures.train_labels,
-            size=size,
-            batch_size=batch_size,
-            augmentation=recipe.augmentation,
-            seed=stage_seed(recipe, state.stage),
-            first_epoch=state.epoch,
-            epochs=stage.epochs,
-        )
-        plain = view_batches(
-            pictures.cache,
-            pictures.validation,
-            size=size,
-            batch_size=batch_size,
-            view=lambda picture, size: resize(picture, size, size),
-        )
-        labels = tf.data.Dataset.from_tensor_slices(pictures.validation_labels).batch(batch_size)
-        return batches, tf.data.Dataset.zip((plain, labels))
+    def _batches(self, state: TrainingState, stage: Stage, cached: bool) -> Batches:
+        seed = stage_seed(self.recipe, state.stage)
+        if not cached:
+            return of_pictures(self.pictures, self.recipe, stage, seed, state.epoch)
+        features, _ = self._features(stage)
+        return of_features(features, self.pictures, self.recipe, stage, seed, state.epoch)
 
-    def _feature_batches(
-        self, state: TrainingState, stage: Stage, size: int, batch_size: int
-    ) -> tuple[tf.data.Dataset, tf.data.Dataset]:
-        pictures, recipe = self.pictures, self.recipe
+    def _features(self, stage: Stage) -> tuple[Features, Logistic]:
+        """The features that the head learns from, and logistic regression on them: the floor."""
+        pictures, size = self.pictures, stage_size(self.recipe, stage)
         features = cache_features(
             self.network.features,
             pictures.cache,
             pictures.train,
             pictures.validation,
-            recipe,
+            self.recipe,
             size,
-            batch_size,
+            stage_batch_size(self.recipe, stage),
+            self.folder.path,
         )
         self.budget.measure(features.seconds_per_picture, 1, size)
-        batches = feature_batches(
-            features.train,
-            pictures.train_labels,
-            batch_size,
-            stage_seed(recipe, state.stage),
-            state.epoch,
-            stage.epochs,
+        logistic = fit_logistic(features.train, pictures.train_labels)
+        floor = logistic.score(features.validation, pictures.validation_labels)
+        print(
+            f"logistic regression on them: validation accuracy {floor['accuracy']:.4f}, log loss "
+            f"{floor['log_loss']:.4f} (C = {logistic.strength}, {logistic.seconds:.0f} s)",
+            flush=True,
         )
-        validation = tf.data.Dataset.from_tensor_slices(
-            (features.validation, pictures.validation_labels)
-        )
-        return batches, validation.batch(batch_size)
+        self.folder.write_floor({**floor, "strength": logistic.strength, "rows": logistic.rows})
+        return features, logistic
 
-    def _title(self, state: TrainingState, stage: Stage, size: int) -> str:
+    def _title(self, state: TrainingState, stage: Stage) -> str:
+        size = stage_size(self.recipe, stage)
+        title = f"stage {state.stage + 1} of {len(self.recipe.stages)}: "
+        if stage.solver == "logistic":
+            return f"{title}the head by logistic regression, {size} px"
         what = {"head": "the head", "half": "the upper half", "all": "all layers"}.get(
             str(stage.unfreeze), f"the last {stage.unfreeze} blocks"
         )
-        return (
-            f"stage {state.stage + 1} of {len(self.recipe.stages)}: {what}, {stage.epochs} epochs, "
-            f"learning rate {stage.learning_rate:g}, {size} px"
-        )
-
-
-def stage_seed(recipe: Recipe, stage: int) -> int:
-    """A seed for the pictures of a stage, so that no two stages see the same order."""
-    return int(np.random.SeedSequence((recipe.seed, stage)).generate_state(1)[0])
+        rate = f"learning rate {stage.learning_rate:g}"
+        return f"{title}{what}, {stage.epochs} epochs, {rate}, {size} px"

@@ -1,4 +1,6 @@
-"""The optimisers of a recipe, with a momentum that the one-cycle schedule can move."""
+"""The optimisers of a recipe: momentum that the schedule can move, a rate for each layer."""
+
+from collections.abc import Sequence
 
 import keras
 from keras import ops
@@ -6,37 +8,74 @@ from keras import ops
 from podium.recipe import Recipe
 
 SGD_MOMENTUM = 0.9
+NOT_DECAYED = ("bias", "beta", "gamma")  # biases and norms: decay would pull them to 0 for nothing
 
 
-class CycledSGD(keras.optimizers.SGD):
+class _Scaled:
+    """Mixed into an optimiser: each variable learns and decays at a rate of its own.
+
+    Keras decays all variables at the optimiser's one rate, so that decoupled weight decay
+    (arXiv:1711.05101) is done here as well.
+    """
+
+    rate_scales: Sequence[float] = ()  # as the trainable variables; none: 1 each
+    decay = 0.0
+
+    def build(self, variables):
+        self._decayed = tuple(variable.name not in NOT_DECAYED for variable in variables)
+        super().build(variables)
+
+    def update_step(self, gradient, variable, learning_rate):
+        index = self._get_variable_index(variable)
+        rate = ops.cast(learning_rate, variable.dtype)
+        if self.rate_scales:
+            rate = rate * self.rate_scales[index]
+        if self.decay and self._decayed[index]:
+            self.assign_sub(variable, variable * rate * self.decay)
+        super().update_step(gradient, variable, rate)
+
+
+class _CycledSGD(keras.optimizers.SGD):
     """SGD whose momentum is a variable: Keras' own is fixed when the step is traced."""
 
     def update_step(self, gradient, variable, learning_rate):
         velocity = self.momentums[self._get_variable_index(variable)]
         gradient = ops.cast(gradient, variable.dtype)
-        rate = ops.cast(learning_rate, variable.dtype)
         momentum = ops.cast(self.cycled_momentum, variable.dtype)
-        self.assign(velocity, momentum * velocity - rate * gradient)
+        self.assign(velocity, momentum * velocity - learning_rate * gradient)
         self.assign_add(variable, velocity)
 
 
-def make_optimizer(recipe: Recipe, learning_rate: float) -> keras.optimizers.Optimizer:
-    """The recipe's optimiser; its `cycled_momentum` variable is what the schedule assigns."""
+class ScaledSGD(_Scaled, _CycledSGD):
+    """SGD with momentum."""
+
+
+class ScaledAdam(_Scaled, keras.optimizers.Adam):
+    """Adam; with weight decay it is AdamW."""
+
+
+def make_optimizer(
+    recipe: Recipe, learning_rate: float, rate_scales: Sequence[float] = ()
+) -> keras.optimizers.Optimizer:
+    """The recipe's optimiser; its `cycled_momentum` variable is what the schedule assigns.
+
+    Args:
+        rate_scales: of each trainable variable, in the order in which it is built with them.
+    """
     shared = {
         "learning_rate": learning_rate,
         "global_clipnorm": recipe.clip_norm,
         "clipvalue": recipe.clip_value,
-        "weight_decay": recipe.weight_decay,
+        "use_ema": recipe.ema is not None,
+        "ema_momentum": recipe.ema or 0.0,
     }
     if recipe.optimizer == "sgd":
-        optimizer = CycledSGD(momentum=SGD_MOMENTUM, **shared)
+        optimizer = ScaledSGD(momentum=SGD_MOMENTUM, **shared)
         optimizer.cycled_momentum = keras.Variable(SGD_MOMENTUM, trainable=False)
     else:
-        kinds = {"adam": keras.optimizers.Adam, "adamw": keras.optimizers.AdamW}
-        optimizer = kinds[recipe.optimizer](**shared)
+        optimizer = ScaledAdam(**shared)
         # A variable in place of Keras' constant; Adam's first moment is its momentum.
         optimizer.beta_1 = keras.Variable(optimizer.beta_1, trainable=False)
         optimizer.cycled_momentum = optimizer.beta_1
-    # Biases and norms are not decayed: it would pull them to zero for nothing.
-    optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
+    optimizer.decay, optimizer.rate_scales = recipe.weight_decay, tuple(rate_scales)
     return optimizer

@@ -43,9 +43,12 @@ class TrainingState:
         self.stage, self.stage_finished = number, False
 
     def write(
-        self, folder: FoldFolder, model: keras.Model, optimizer: keras.optimizers.Optimizer
+        self, folder: FoldFolder, model: keras.Model, optimizer: keras.optimizers.Optimizer | None
     ) -> None:
-        """Write progress, network and optimiser; the random state of dropout is part of them."""
+        """Write progress, network and optimiser; the random state of dropout is part of them.
+
+        A stage without an optimiser is finished when it is written.
+        """
         arrays = [variable.numpy() for variable in _variables(model, optimizer)]
         folder.write_state(vars(self), arrays)
 

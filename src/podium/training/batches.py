@@ -1,0 +1,100 @@
+"""What a stage trains and validates on: batches of pictures, or of their cached features."""
+
+from dataclasses import dataclass
+from functools import reduce
+
+import numpy as np
+import tensorflow as tf
+
+from podium.images.batches import PictureCache, steps_per_epoch, training_batches, view_batches
+from podium.images.mixing import mix_batches
+from podium.images.reading import resize
+from podium.recipe import Recipe, Stage
+from podium.training.features import Features, feature_batches
+
+Batches = tuple[tf.data.Dataset, tf.data.Dataset]  # to train on, to validate with
+
+
+@dataclass(frozen=True)
+class FoldPictures:
+    """What a fold trains and validates on: indices into the cache, and one-hot labels."""
+
+    cache: PictureCache
+    train: np.ndarray  # int (pictures,)
+    train_labels: np.ndarray  # float32 (pictures, classes)
+    validation: np.ndarray
+    validation_labels: np.ndarray
+
+
+def of_pictures(
+    pictures: FoldPictures, recipe: Recipe, stage: Stage, seed: int, first_epoch: int
+) -> Batches:
+    """Augmented batches of the stage's remaining epochs, the last `calm_epochs` of them calm."""
+    size, batch_size = stage_size(recipe, stage), stage_batch_size(recipe, stage)
+    steps = steps_per_epoch(len(pictures.train), batch_size)
+    calm = max(stage.epochs - stage.calm_epochs, 0)
+    parts = [
+        (recipe.augmentation, first_epoch, calm),
+        (recipe.augmentation.calm(), max(first_epoch, calm), stage.epochs),
+    ]
+    datasets = [
+        mix_batches(
+            training_batches(
+                pictures.cache,
+                pictures.train,
+                pictures.train_labels,
+                size=size,
+                batch_size=batch_size,
+                augmentation=augmentation,
+                seed=seed,
+                first_epoch=first,
+                epochs=end,
+            ),
+            augmentation,
+            seed,
+            first_step=first * steps,
+        )
+        for augmentation, first, end in parts
+        if first < end
+    ]
+    plain = view_batches(
+        pictures.cache,
+        pictures.validation,
+        size=size,
+        batch_size=batch_size,
+        view=lambda picture, size: resize(picture, size, size),
+    )
+    labels = tf.data.Dataset.from_tensor_slices(pictures.validation_labels).batch(batch_size)
+    train = reduce(lambda one, other: one.concatenate(other), datasets)
+    return train, tf.data.Dataset.zip((plain, labels))
+
+
+def of_features(
+    features: Features,
+    pictures: FoldPictures,
+    recipe: Recipe,
+    stage: Stage,
+    seed: int,
+    first_epoch: int,
+) -> Batches:
+    """Batches of cached features in place of pictures."""
+    batch_size = stage_batch_size(recipe, stage)
+    train = feature_batches(
+        features.train, pictures.train_labels, batch_size, seed, first_epoch, stage.epochs
+    )
+    validation = (features.validation, pictures.validation_labels)
+    return train, tf.data.Dataset.from_tensor_slices(validation).batch(batch_size)
+
+
+def stage_size(recipe: Recipe, stage: Stage) -> int:
+    """Side of the stage's pictures, pixels."""
+    return stage.image_size or recipe.image_size
+
+
+def stage_batch_size(recipe: Recipe, stage: Stage) -> int:
+    return stage.batch_size or recipe.batch_size
+
+
+def stage_seed(recipe: Recipe, stage: int) -> int:
+    """A seed for the pictures of a stage, so that no two stages see the same order."""
+    return int(np.random.SeedSequence((recipe.seed, stage)).generate_state(1)[0])

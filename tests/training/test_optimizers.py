@@ -1,0 +1,73 @@
+"""Momentum as a variable, and a rate and decay for each layer."""
+
+import keras
+import numpy as np
+import pytest
+from small_training import CLASSES, recipe
+
+from podium.models.network import build_network
+from podium.training.optimizers import make_optimizer
+
+KINDS = ["adam", "adamw", "sgd"]
+
+
+def variables() -> list[keras.Variable]:
+    return [keras.Variable(np.full(3, 2.0), name=name) for name in ("kernel", "kernel", "bias")]
+
+
+def step(optimizer: keras.optimizers.Optimizer, gradient: float) -> list[float]:
+    """One step with the same gradient for each variable; how far each went."""
+    those = variables()
+    optimizer.build(those)
+    optimizer.apply([np.full(3, gradient, np.float32)] * 3, those)
+    return [float(2.0 - variable.numpy()[0]) for variable in those]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_variable_learns_at_its_own_rate(kind: str) -> None:
+    moved = step(make_optimizer(recipe(optimizer=kind), 0.1, (1.0, 0.5, 0.25)), gradient=1.0)
+    assert moved == pytest.approx([0.1, 0.05, 0.025], rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_decay_follows_the_rate_and_spares_biases(kind: str) -> None:
+    settings = recipe(optimizer=kind, weight_decay=0.3)
+    moved = step(make_optimizer(settings, 0.1, (1.0, 0.5, 0.25)), gradient=0.0)
+    assert moved == pytest.approx([2.0 * 0.1 * 0.3, 2.0 * 0.05 * 0.3, 0.0], abs=1e-6)
+
+
+def test_adam_with_decay_is_keras_adamw() -> None:
+    mine = step(make_optimizer(recipe(optimizer="adamw", weight_decay=0.3), 0.1), gradient=0.7)
+    keras_own = keras.optimizers.AdamW(0.1, weight_decay=0.3)
+    keras_own.exclude_from_weight_decay(var_names=["bias"])
+    assert mine == pytest.approx(step(keras_own, gradient=0.7), rel=1e-5)
+
+
+def test_sgd_is_keras_sgd_at_a_momentum_that_stays() -> None:
+    mine, theirs = make_optimizer(recipe(optimizer="sgd"), 0.1), keras.optimizers.SGD(0.1, 0.9)
+    paths = []
+    for optimizer in (mine, theirs):
+        those = variables()
+        optimizer.build(those)
+        for gradient in (1.0, -0.5, 0.25):
+            optimizer.apply([np.full(3, gradient, np.float32)] * 3, those)
+        paths.append([float(variable.numpy()[0]) for variable in those])
+    assert paths[0] == pytest.approx(paths[1], rel=1e-5)
+
+
+def test_lower_blocks_learn_more_slowly() -> None:
+    network = build_network(recipe(), CLASSES)
+    network.unfreeze("all", train_batchnorm=True)
+    scales = network.rate_scales(0.5)
+    of = {v.path: scale for v, scale in zip(network.model.trainable_variables, scales, strict=True)}
+    assert of["stem_conv/kernel"] == 0.5**7  # the stem lies below six blocks
+    assert of["block1a_first_conv/kernel"] == of["block1a_first_bn/gamma"] == 0.5**6
+    assert of["block3b_second_conv/kernel"] == 0.5
+    assert of["logits/kernel"] == of["dense_1/bias"] == 1.0
+
+
+def test_frozen_blocks_count_and_a_decay_of_one_is_none() -> None:
+    network = build_network(recipe(), CLASSES)
+    network.unfreeze(1, train_batchnorm=False)
+    assert set(network.rate_scales(0.5)) == {0.5, 1.0}
+    assert network.rate_scales(1.0) == []
