@@ -2,11 +2,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test kernels lint lock clean
+.PHONY: help demo test bench kernels lint lock clean
 
 help:
 	@echo "make demo   sample competition, training, TTA, submission and its score"
 	@echo "make test   every test"
+	@echo "make bench  speed beside what else one could take, in one table"
 	@echo "make kernels  each entry that Kaggle can run, built into build/"
 	@echo "make lint   ruff: style and format"
 	@echo "make lock   resolve requirements.lock again"
@@ -28,6 +29,9 @@ demo: .venv/installed
 # Two at once: most of a test's time is TensorFlow tracing a network, on one core.
 test: .venv/installed
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+bench: .venv/installed
+	$(BIN)/python -m benchmarks
 
 kernels: .venv/installed
 	$(BIN)/podium build

@@ -103,6 +103,36 @@ def test_rotation_turns_both_ways(ramp: np.ndarray) -> None:
     assert slope.max() > 10
 
 
+def test_a_turned_crop_is_the_crop_turned(ramp: np.ndarray) -> None:
+    """Red and green grow evenly: by them each pixel tells where in the picture it comes from."""
+    large = np.kron(ramp, np.ones((8, 10, 1), np.uint8))  # 256 high and 320 wide
+    for mirror in (False, True):
+        results = augmented(only(crop=0.5, rotate=30.0, mirror=mirror), large).astype(float)
+        x, y = results[..., 0] / 4 / 32, results[..., 1] / 4 / 32  # of the picture's sides
+        centre_x, centre_y = x[:, 12:20, 12:20].mean(axis=(1, 2)), y[:, 12:20, 12:20].mean((1, 2))
+        assert 0.25 < centre_x.min() < centre_x.max() < 0.75
+        assert 0.25 < centre_y.min() < centre_y.max() < 0.75
+        # Steps to the right and down, in shares of the picture, at the centre of each result.
+        right = np.stack([x[:, 16, 22] - x[:, 16, 10], y[:, 16, 22] - y[:, 16, 10]], axis=1)
+        down = np.stack([x[:, 22, 16] - x[:, 10, 16], y[:, 22, 16] - y[:, 10, 16]], axis=1)
+        mirrored = right[:, 0] < 0
+        assert mirrored.any() == mirror
+        width, height = np.hypot(right[:, 0], down[:, 0]), np.hypot(right[:, 1], down[:, 1])
+        area = width * height * (32 / 12) ** 2
+        assert 0.4 < area.min() < 0.65
+        assert 0.75 < area.max() < 1.1
+        angle = np.degrees(np.arctan2(right[:, 1] / height, np.abs(right[:, 0]) / width))
+        assert angle.min() < -20
+        assert angle.max() > 20
+
+
+def test_turning_averages_what_it_shrinks() -> None:
+    stripes = np.zeros((256, 256, 3), dtype=np.uint8)
+    stripes[:, ::4] = 200
+    turned = augmented(only(rotate=5.0), stripes, count=10)[:, 4:-4, 4:-4]
+    assert np.abs(turned.astype(int) - 50).max() < 20
+
+
 def test_shift_moves_up_to_its_pixels(ramp: np.ndarray) -> None:
     results = augmented(only(shift=4), ramp, count=150).astype(int)
     moved = (results[:, 16, 16, 0] - ramp[16, 16, 0]) // 4

@@ -1,5 +1,7 @@
 """Batches: full, repeatable from any epoch, and a label never leaves its picture."""
 
+from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
@@ -164,11 +166,48 @@ def test_views_are_in_order_with_a_partial_last_batch(cache: PictureCache) -> No
     assert list(chain(*map(numbers, taken))) == indices.tolist()
 
 
-def test_a_view_of_the_wrong_size_is_an_error(cache: PictureCache) -> None:
-    dataset = view_batches(
-        cache, np.arange(3), size=16, batch_size=3, view=lambda picture, size: picture
-    )
-    with pytest.raises(tf.errors.InvalidArgumentError):
+class Counted(Sequence):
+    """Pictures that count how often each of them is taken."""
+
+    def __init__(self, pictures: Sequence) -> None:
+        self.pictures, self.taken = pictures, Counter[int]()
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __getitem__(self, index: int) -> Any:
+        self.taken[index] += 1
+        return self.pictures[index]
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 7, 64])
+def test_views_of_a_picture_come_together_and_take_it_once(
+    cache: PictureCache, batch_size: int
+) -> None:
+    def brighter(by: int) -> Any:
+        return lambda picture, size: resize(picture, size, size) // 10 * 10 + by
+
+    counted = Counted(cache)
+    indices = np.array([5, 0, 22, 9, 13])
+    views = [brighter(0), brighter(1), brighter(2)]
+    dataset = view_batches(counted, indices, size=16, batch_size=batch_size, view=views)
+    taken = [pictures.numpy() for pictures in dataset]
+    assert len(taken) == dataset.cardinality() == -(-15 // batch_size)
+    assert all(len(pictures) == batch_size for pictures in taken[:-1])
+    rows = np.concatenate(taken)[:, 0, 0, 0]
+    assert rows.tolist() == [10 * index + view for index in indices for view in range(3)]
+    assert counted.taken == dict.fromkeys(indices.tolist(), 1)
+
+
+@pytest.mark.parametrize("wrong", [(16, 16, 1), (1, 1, 3), (16, 17, 3)])
+def test_a_view_of_the_wrong_size_is_an_error(
+    cache: PictureCache, wrong: tuple[int, int, int]
+) -> None:
+    def view(picture: np.ndarray, size: int) -> np.ndarray:
+        return np.zeros(wrong, np.uint8)
+
+    dataset = view_batches(cache, np.arange(3), size=16, batch_size=3, view=view)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"must give \(16, 16, 3\)"):
         list(dataset)
 
 
@@ -182,6 +221,11 @@ def test_cache_shrinks_in_proportion_and_never_enlarges(tmp_path: Path) -> None:
     assert len(cache) == 2
     with pytest.raises(IndexError):
         cache[2]
+
+
+def test_cache_keeps_the_side_of_a_large_jpeg(tmp_path: Path) -> None:
+    Image.new("RGB", (900, 700), (200, 30, 40)).save(tmp_path / "large.jpg")
+    assert PictureCache([tmp_path / "large.jpg"], 100, 0.1)[0].shape == (100, 129, 3)
 
 
 def test_cache_decodes_once(cache: PictureCache, paths: list[Path]) -> None:

@@ -72,6 +72,50 @@ def test_exif_turns_the_picture_upright(
     np.testing.assert_array_equal(picture[red_at], RED)
 
 
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+def test_exif_turns_jpegs_too(tmp_path: Path, two_colours: Image.Image, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    picture = read_picture(save(tmp_path / "a.jpg", two_colours, exif=exif, quality=95))
+    assert_picture(picture, *((40, 20) if orientation == 6 else (20, 40)))
+    red_at = {1: (10, 5), 3: (10, 35), 6: (5, 10)}[orientation]
+    np.testing.assert_allclose(picture[red_at], RED, atol=6)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"progressive": True}, {"subsampling": 0}, {"restart_marker_blocks": 2}, {"quality": 20}],
+    ids=str,
+)
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_jpegs_have_the_pixels_that_pillow_gives_them(
+    tmp_path: Path, mode: str, options: dict[str, object]
+) -> None:
+    path = save(tmp_path / "a.jpg", blurred(75, 101).convert(mode), **options)
+    with Image.open(path) as image:
+        expected = np.array(image.convert("RGB"))
+    np.testing.assert_array_equal(read_picture(path), expected)
+    path.write_bytes(path.read_bytes() + b"and more")  # after the end of the picture
+    np.testing.assert_array_equal(read_picture(path), expected)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+@pytest.mark.parametrize(
+    ("enough", "side"), [(301, 300), (300, 300), (151, 300), (150, 150), (70, 75), (1, 38)]
+)
+def test_a_large_jpeg_is_decoded_small_but_never_too_small(
+    tmp_path: Path, suffix: str, enough: int, side: int
+) -> None:
+    image = blurred(400, 300)
+    path = save(tmp_path / f"a.{suffix}", image)
+    picture = read_picture(path, shorter_side=enough)
+    width, height = (-(-400 * side // 300), side) if suffix == "jpg" else (400, 300)
+    assert abs(picture.shape[1] - width) <= 1
+    assert picture.shape[0] == height
+    small = np.array(image.resize(picture.shape[1::-1], Image.Resampling.BOX)).astype(int)
+    assert np.abs(picture - small).mean() < 3
+
+
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")
 def test_broken_exif_does_not_matter(tmp_path: Path, two_colours: Image.Image) -> None:
     path = save(tmp_path / "a.jpg", two_colours, exif=b"Exif\0\0II*\0\xff\xff\xff\x7f", quality=95)
@@ -133,6 +177,12 @@ def test_pictures_can_be_written_to(tmp_path: Path, two_colours: Image.Image) ->
     assert read_picture(save(tmp_path / "a.png", two_colours)).flags.writeable
 
 
+def blurred(width: int, height: int) -> Image.Image:
+    """Soft colours all over, which JPEG keeps nearly as they are."""
+    few = np.random.default_rng(0).integers(0, 256, (4, 5, 3), dtype=np.uint8)
+    return Image.fromarray(few).resize((width, height), Image.Resampling.BICUBIC)
+
+
 def noisy_bytes(kind: str) -> bytes:
     values = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     buffer = io.BytesIO()
@@ -157,6 +207,18 @@ def test_truncated_jpeg_says_so(tmp_path: Path) -> None:
         read_picture(path)
 
 
+@pytest.mark.parametrize("garbage", [b"\xff\xc8", b"\xff\xd8\xff"])
+def test_foreign_bytes_within_a_jpeg_are_refused(tmp_path: Path, garbage: bytes) -> None:
+    whole = noisy_bytes("JPEG")
+    middle = len(whole) // 2
+    path = tmp_path / "mixed.jpg"
+    path.write_bytes(whole[:middle] + garbage * 50 + whole[middle:])
+    with Image.open(path) as image, pytest.raises(OSError):
+        image.load()  # else this test would show nothing
+    with pytest.raises(UnreadablePicture, match=r"mixed\.jpg: broken"):
+        read_picture(path)
+
+
 def test_each_problem_is_named(tmp_path: Path) -> None:
     (tmp_path / "empty.jpg").touch()
     (tmp_path / "page.jpg").write_text("<html>404 Not Found</html>")
@@ -165,6 +227,8 @@ def test_each_problem_is_named(tmp_path: Path) -> None:
         "empty.jpg": "empty",
         "page.jpg": "not a picture",
         ".": "no such file",
+        "empty.jpg/a.jpg": "no such file",
+        300 * "n": "cannot be read",
     }.items():
         with pytest.raises(UnreadablePicture, match=why) as caught:
             read_picture(tmp_path / name)
@@ -190,6 +254,12 @@ def test_shrinking_averages_and_does_not_alias() -> None:
     stripes = np.zeros((64, 64, 3), dtype=np.uint8)
     stripes[:, ::4] = 200
     np.testing.assert_allclose(resize(stripes, 8, 8), 50, atol=1)
+
+
+def test_shrinking_a_little_is_near_a_careful_one() -> None:
+    image = blurred(90, 120)
+    careful = np.array(image.resize((72, 80), Image.Resampling.LANCZOS)).astype(int)
+    assert np.abs(resize(np.array(image), 80, 72) - careful).mean() < 1
 
 
 def test_enlarging_is_smooth() -> None:

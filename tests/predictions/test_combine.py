@@ -8,7 +8,7 @@ import pytest
 
 from podium.competitions import get_competition
 from podium.images.splitting import HELD_OUT, TRAIN_ONLY
-from podium.predictions.combine import combine, write_test
+from podium.predictions.combine import combine, read_validation, score_folds, write_test
 from podium.run_folder import RunError, RunFolder
 from podium.table import Table
 
@@ -128,6 +128,21 @@ def test_what_was_found_is_written(folder: RunFolder) -> None:
 
 def test_without_a_finished_fold_there_is_nothing_to_combine(folder: RunFolder) -> None:
     with pytest.raises(RunError, match="no trained fold yet: train it to its end first"):
+        combine(folder, DOGS_OR_CATS, TWO_FOLDS)
+
+
+def test_a_fold_without_test_predictions_is_scored_and_not_combined(folder: RunFolder) -> None:
+    write_two_folds(folder, mirrored={"a": 0.9, "b": 0.2, "c": 0.8, "d": 0.1})
+    files = set(folder.path.rglob("*"))
+    (folder.fold(0).path / "test.csv").unlink()
+    validation = read_validation(folder, [0])
+    scored = score_folds(validation, [0], DOGS_OR_CATS, TWO_FOLDS)
+    assert (scored.plain.value, scored.averaged.value, scored.score.pictures) == (1.0, 1.0, 2)
+    assert str(scored).endswith("; 1 of 2 folds are trained")
+    assert set(folder.path.rglob("*")) < files, "a look at the score writes nothing"
+    assert folder.scored_folds() == [0, 1]
+    (folder.fold(1).path / "test.csv").unlink()
+    with pytest.raises(RunError, match=r"fold 0, 1 is trained .*: podium predict run"):
         combine(folder, DOGS_OR_CATS, TWO_FOLDS)
 
 

@@ -13,6 +13,9 @@ from podium.images.reading import read_picture, resize
 from podium.recipe import Augmentation
 
 Picture = np.ndarray  # uint8 (height, width, 3)
+View = Callable[[Picture, int], Picture]
+
+PREFETCHED = 2  # batches, beside those that are being made
 
 CGROUP_FILES = (  # limit and use of a container's memory, version 2 and version 1
     ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
@@ -52,7 +55,7 @@ class PictureCache(Sequence[Picture]):
         index = range(len(self._paths))[index]  # negative ones count from the end
         picture = self._kept.get(index)
         if picture is None:
-            picture = _shrink(read_picture(self._paths[index]), self._side)
+            picture = _shrink(read_picture(self._paths[index], self._side), self._side)
             picture.flags.writeable = False  # a change in place would last for all epochs
             self._keep(index, picture)
         return picture
@@ -123,37 +126,39 @@ def training_batches(
     """
     _check(indices, labels, first_epoch, epochs)
     batch_size = min(batch_size, len(indices))
-    used = steps_per_epoch(len(indices), batch_size) * batch_size
+    steps = steps_per_epoch(len(indices), batch_size)
     augment = seeded_augmenter(augmentation, size)
 
     def epoch_order(epoch: np.int64) -> np.ndarray:
-        return np.random.default_rng((seed, int(epoch))).permutation(len(indices))[:used]
+        order = np.random.default_rng((seed, int(epoch))).permutation(len(indices))
+        return order[: steps * batch_size].reshape(steps, batch_size)
 
     # A picture and its label are looked up by one position, in one place: they cannot part.
-    def example(epoch: np.int64, position: np.int64) -> tuple[Picture, np.ndarray]:
-        index = int(indices[position])
-        entropy = np.random.SeedSequence((seed, int(epoch), index))
-        picture_seed = int(entropy.generate_state(1, np.uint64)[0])
-        return augment(cache[index], picture_seed), labels[position].astype(np.float32)
+    def make_batch(epoch: np.int64, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        pictures = np.empty((batch_size, size, size, 3), np.uint8)
+        for place, index in enumerate(indices[positions]):
+            entropy = np.random.SeedSequence((seed, int(epoch), int(index)))
+            picture_seed = int(entropy.generate_state(1, np.uint64)[0])
+            pictures[place] = augment(cache[int(index)], picture_seed)
+        return pictures, labels[positions].astype(np.float32)
 
-    def positions(epoch: tf.Tensor) -> tf.data.Dataset:
-        order = tf.ensure_shape(tf.numpy_function(epoch_order, [epoch], tf.int64), (used,))
-        return tf.data.Dataset.from_tensor_slices((tf.repeat(epoch, used), order))
+    def epoch_positions(epoch: tf.Tensor) -> tf.data.Dataset:
+        order = tf.numpy_function(epoch_order, [epoch], tf.int64)
+        order = tf.ensure_shape(order, (steps, batch_size))
+        return tf.data.Dataset.from_tensor_slices((tf.repeat(epoch, steps), order))
 
-    def load(epoch: tf.Tensor, position: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        picture, label = tf.numpy_function(example, [epoch, position], (tf.uint8, tf.float32))
-        picture = tf.ensure_shape(picture, (size, size, 3))
-        return picture, tf.ensure_shape(label, labels.shape[1:])
+    def load(epoch: tf.Tensor, positions: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        made = tf.numpy_function(make_batch, [epoch, positions], (tf.uint8, tf.float32))
+        pictures = tf.ensure_shape(made[0], (batch_size, size, size, 3))
+        return pictures, tf.ensure_shape(made[1], (batch_size, *labels.shape[1:]))
 
     batches = (
         tf.data.Dataset.range(first_epoch, epochs)
-        .flat_map(positions)
-        .map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        .batch(batch_size, drop_remainder=True)
-        .prefetch(tf.data.AUTOTUNE)
+        .flat_map(epoch_positions)
+        .map(load, num_parallel_calls=_threads(), deterministic=True)
+        .prefetch(PREFETCHED)
     )
-    steps = (epochs - first_epoch) * used // batch_size
-    return batches.apply(tf.data.experimental.assert_cardinality(steps))
+    return batches.apply(tf.data.experimental.assert_cardinality((epochs - first_epoch) * steps))
 
 
 def view_batches(
@@ -162,26 +167,55 @@ def view_batches(
     *,
     size: int,
     batch_size: int,
-    view: Callable[[Picture, int], Picture],
+    view: View | Sequence[View],
 ) -> tf.data.Dataset:
     """Batches to predict: uint8 (≤ batch_size, size, size, 3), in the order of `indices`.
 
     Args:
-        view: (picture, size) → uint8 (size, size, 3); called by many threads at once.
+        view: (picture, size) → uint8 (size, size, 3); called by many threads at once. Several
+            views of a picture follow each other, and it is taken from the cache once for them.
     """
+    views = view if isinstance(view, Sequence) else [view]
+    indices = np.asarray(indices, dtype=np.int64)
+    at_once = max(1, batch_size // len(views))  # pictures
 
-    def example(index: np.int64) -> Picture:
-        return view(cache[int(index)], size)
+    def make_views(some: np.ndarray) -> np.ndarray:
+        pictures = np.empty((len(some), len(views), size, size, 3), np.uint8)
+        for place, index in enumerate(some):
+            picture = cache[int(index)]
+            for number, one in enumerate(views):
+                pictures[place, number] = _square(one(picture, size), size)
+        return pictures.reshape(-1, size, size, 3)
 
-    def load(index: tf.Tensor) -> tf.Tensor:
-        return tf.ensure_shape(tf.numpy_function(example, [index], tf.uint8), (size, size, 3))
+    def load(some: tf.Tensor) -> tf.Tensor:
+        pictures = tf.numpy_function(make_views, [some], tf.uint8)
+        return tf.ensure_shape(pictures, (None, size, size, 3))
 
-    return (
-        tf.data.Dataset.from_tensor_slices(np.asarray(indices, dtype=np.int64))
-        .map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        .batch(batch_size)
-        .prefetch(tf.data.AUTOTUNE)
+    batches = (
+        tf.data.Dataset.from_tensor_slices(indices)
+        .batch(at_once)
+        .map(load, num_parallel_calls=_threads(), deterministic=True)
+        .rebatch(batch_size)
+        .prefetch(PREFETCHED)
     )
+    steps = -(-len(indices) * len(views) // batch_size)
+    return batches.apply(tf.data.experimental.assert_cardinality(steps))
+
+
+def _threads() -> int:
+    """How many batches are made at once: one per core, and each on one thread.
+
+    A batch is one call into Python: calls for single pictures, and TensorFlow's copies of them,
+    take as long as augmenting them.
+    """
+    return os.cpu_count() or 1
+
+
+def _square(picture: Picture, size: int) -> Picture:
+    """The picture, if it has the shape that it should: NumPy would stretch a single pixel."""
+    if picture.shape != (size, size, 3):
+        raise ValueError(f"a view must give ({size}, {size}, 3), came {picture.shape}")
+    return picture
 
 
 def _shrink(picture: Picture, side: int) -> Picture:

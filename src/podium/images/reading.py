@@ -1,39 +1,50 @@
 """From a file to a picture: uint8 (height, width, 3) RGB, however the file stores it."""
 
 import contextlib
+from io import BytesIO
 from pathlib import Path
 
 import cv2
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from podium.images.jpeg import read_plain_jpeg, shrinking
+
 MAX_PIXELS = 89_478_485  # where Pillow starts to warn of decompression bombs
 
 DEEP_GREY_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
+
+# Pictures are worked on side by side, a thread each: OpenCV's own threads would fight with these.
+cv2.setNumThreads(1)
 
 
 class UnreadablePicture(ValueError):
     """A file that gives no whole picture: says which file and why."""
 
 
-def read_picture(path: Path) -> np.ndarray:
+def read_picture(path: Path, shorter_side: int | None = None) -> np.ndarray:
     """Decode a file to uint8 (height, width, 3) RGB, upright as its EXIF says, over white.
 
     A truncated file is refused: half a picture would be trained on as if it were whole.
 
+    Args:
+        shorter_side: pixels that are enough of it. A large JPEG then comes at a half, a quarter
+            or an eighth of its size, which takes a fraction of the time; never below this.
+
     Raises:
         UnreadablePicture: missing, empty, not a picture, truncated, or above MAX_PIXELS.
     """
-    if not path.is_file():
-        raise UnreadablePicture(f"{path}: there is no such file")
-    if path.stat().st_size == 0:
+    try:
+        data = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+        raise UnreadablePicture(f"{path}: there is no such file") from error
+    except OSError as error:
+        raise UnreadablePicture(f"{path}: cannot be read ({error.strerror})") from error
+    if not data:
         raise UnreadablePicture(f"{path}: the file is empty")
     try:
-        with Image.open(path) as image:
-            width, height = image.size
-            if width * height > MAX_PIXELS:
-                raise Image.DecompressionBombError(f"{width} × {height} pixels")
-            return _to_rgb(image)
+        picture = read_plain_jpeg(data, shorter_side, MAX_PIXELS)
+        return _read_any(data, shorter_side) if picture is None else picture
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise UnreadablePicture(
             f"{path}: too large, at most {MAX_PIXELS:,} pixels are decoded ({error})"
@@ -46,17 +57,29 @@ def read_picture(path: Path) -> np.ndarray:
 
 
 def resize(picture: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Stretch a picture to (height, width): by area where it shrinks, linearly where it grows.
+    """Stretch a picture to (height, width): linearly, and by area where it shrinks to a half.
 
-    Area interpolation averages all pixels, where the others would skip some and alias; along a
-    side that grows it would only repeat pixels, hence the two steps.
+    Beyond a half, linear interpolation would skip pixels and alias; area interpolation averages
+    all of them. Down to a half linear is nearer to a careful (Lanczos) one, and five times as
+    fast. Along a side that grows, area would only repeat pixels, hence the two steps.
     """
     lower, narrower = min(height, picture.shape[0]), min(width, picture.shape[1])
-    if (lower, narrower) != picture.shape[:2]:
+    if 2 * height <= picture.shape[0] or 2 * width <= picture.shape[1]:
         picture = cv2.resize(picture, (narrower, lower), interpolation=cv2.INTER_AREA)
     if (height, width) != picture.shape[:2]:
         picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR)
     return picture
+
+
+def _read_any(data: bytes, shorter_side: int | None) -> np.ndarray:
+    """Whatever Pillow can decode."""
+    with Image.open(BytesIO(data)) as image:
+        width, height = image.size
+        if width * height > MAX_PIXELS:
+            raise Image.DecompressionBombError(f"{width} × {height} pixels")
+        by = shrinking(min(width, height), shorter_side)
+        image.draft(None, (width // by, height // by))  # heeded by JPEGs alone
+        return _to_rgb(image)
 
 
 def _to_rgb(image: Image.Image) -> np.ndarray:
@@ -70,7 +93,7 @@ def _to_rgb(image: Image.Image) -> np.ndarray:
         picture = image.convert("RGBA")
         white = Image.new("RGBA", picture.size, "white")
         image = Image.alpha_composite(white, picture)
-    return np.array(image.convert("RGB"))
+    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def _to_eight_bits(image: Image.Image) -> np.ndarray:

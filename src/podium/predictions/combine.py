@@ -69,16 +69,49 @@ def assemble(folder: RunFolder) -> Outcome:
 def combine(folder: RunFolder, competition: Competition, table: Table) -> Combined:
     """Join the finished folds by id, keep the views only where they gain, and write all of it.
 
-    The score is that of the held-out share where the split has one, else of the out-of-fold
-    predictions; whether views gain is always seen on validation pictures.
-
     Raises:
         RunError: no fold is finished.
     """
     folds = folder.finished_folds()
     if not folds:
-        raise RunError(f"{folder.path} has no trained fold yet: train it to its end first")
-    validation = pd.concat([folder.fold(n).read_predictions("validation") for n in folds])
+        trained = ", ".join(map(str, folder.scored_folds()))
+        raise RunError(
+            f"{folder.path} has no trained fold yet: train it to its end first"
+            if not trained
+            else f"{folder.path}: fold {trained} is trained and scored, and the test pictures are "
+            f"not predicted yet: podium predict {folder.name}"
+        )
+    validation = read_validation(folder, folds)
+    combined = score_folds(validation, folds, competition, table)
+    folder.write_probabilities("out_of_fold", average_views(validation, combined.views))
+    write_test(folder, competition, table, folds, combined.views)
+    folder.write_score(
+        {
+            "score": combined.score.as_dict(),
+            "scored": combined.scored,
+            "folds": folds,
+            "views": combined.views,
+            "plain": combined.plain.as_dict(),
+            "averaged_views": combined.averaged.as_dict(),
+            "costs": {n: folder.fold(n).read_cost() for n in folds},
+        }
+    )
+    return combined
+
+
+def read_validation(folder: RunFolder, folds: list[int]) -> pd.DataFrame:
+    """What the networks of these folds say of pictures that they have not seen, by id and view."""
+    return pd.concat([folder.fold(n).read_predictions("validation") for n in folds])
+
+
+def score_folds(
+    validation: pd.DataFrame, folds: list[int], competition: Competition, table: Table
+) -> Combined:
+    """The score of these folds' predictions, with the views only where they gain.
+
+    The score is that of the held-out share where the split has one, else of the out-of-fold
+    predictions; whether views gain is always seen on validation pictures.
+    """
     fold_of = table.train["fold"]
     held_out = fold_of.index[fold_of == HELD_OUT]
     is_held_out = validation.index.get_level_values("id").isin(held_out)
@@ -95,22 +128,7 @@ def combine(folder: RunFolder, competition: Competition, table: Table) -> Combin
     scored = validation[is_held_out] if len(held_out) else judged
     kind = "held-out" if len(held_out) else "out-of-fold"
     of_folds = fold_of[fold_of >= 0].nunique()
-    combined = Combined(folds, plain, averaged, views, of(scored, views), kind, of_folds)
-
-    folder.write_probabilities("out_of_fold", average_views(validation, views))
-    write_test(folder, competition, table, folds, views)
-    folder.write_score(
-        {
-            "score": combined.score.as_dict(),
-            "scored": combined.scored,
-            "folds": folds,
-            "views": views,
-            "plain": plain.as_dict(),
-            "averaged_views": averaged.as_dict(),
-            "costs": {n: folder.fold(n).read_cost() for n in folds},
-        }
-    )
-    return combined
+    return Combined(folds, plain, averaged, views, of(scored, views), kind, of_folds)
 
 
 def write_test(

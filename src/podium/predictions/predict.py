@@ -21,22 +21,25 @@ def predict_views(
     size: int,
     batch_size: int,
 ) -> pd.DataFrame:
-    """Predict pictures of the cache in each view.
+    """Predict pictures of the cache in each view; each is decoded once for all of them.
 
     Args:
         indices: positions of the pictures in the cache; `ids` are their ids, in the same order.
         size: side of the square that the network sees, pixels.
 
     Returns:
-        float32 probabilities indexed by id and view, a column per class.
+        float32 probabilities indexed by id and view, a column per class; view after view.
     """
     tables = [_no_predictions(classes)]  # all there is where no picture can be read
-    for view in views if len(ids) else ():
-        print(f"predicting {len(ids)} pictures, {view.name}:", flush=True)
-        batches = view_batches(cache, indices, size=size, batch_size=batch_size, view=view)
-        probabilities = model.predict(batches, verbose=verbosity())  # (pictures, classes)
-        index = pd.MultiIndex.from_product([ids, [view.name]], names=["id", "view"])
-        tables.append(pd.DataFrame(probabilities, index=index, columns=list(classes)))
+    if len(ids):
+        names = ", ".join(view.name for view in views)
+        print(f"predicting {len(ids)} pictures, {names}:", flush=True)
+        batches = view_batches(cache, indices, size=size, batch_size=batch_size, view=views)
+        predicted = model.predict(batches, verbose=verbosity())
+        by_picture = predicted.reshape(len(ids), len(views), len(classes))
+        for number, view in enumerate(views):
+            index = pd.MultiIndex.from_product([ids, [view.name]], names=["id", "view"])
+            tables.append(pd.DataFrame(by_picture[:, number], index, columns=list(classes)))
     return pd.concat(tables).astype(np.float32)
 
 

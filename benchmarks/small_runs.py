@@ -1,0 +1,57 @@
+"""Trainings for the benchmarks: a fold of drawn pictures, and the network of a recipe."""
+
+import contextlib
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from benchmarks.drawing import CLASSES
+from podium.images.batches import Picture
+from podium.models.network import Network, build_network
+from podium.recipe import Recipe, parse_recipe
+from podium.run_folder import FoldFolder
+from podium.training.callbacks import TimeBudget
+from podium.training.devices import Devices
+from podium.training.fold import FoldPictures, FoldTraining
+
+NO_AUGMENTATION = {"mirror": False, "crop": 1.0, "rotate": 0.0, "light": 0.0, "colour": 0.0}
+
+
+def make_recipe(backbone: str, size: int, batch: int, stage: dict[str, Any], **keys: Any) -> Recipe:
+    data = {
+        "competition": "sample",
+        "backbone": backbone,
+        "weights": "none",
+        "image_size": size,
+        "batch_size": batch,
+        "stages": [{"learning_rate": 1e-3, **stage}],
+        **keys,
+    }
+    return parse_recipe(data, source="benchmark")
+
+
+def make_network(recipe: Recipe) -> Network:
+    keras.utils.set_random_seed(0)
+    return build_network(recipe, CLASSES)
+
+
+def make_fold(cache: Sequence[Picture], labels: np.ndarray, validation: int) -> FoldPictures:
+    """The last `validation` pictures validate, the others train."""
+    split = len(cache) - validation
+    train, rest = np.split(np.arange(len(cache)), [split])
+    return FoldPictures(cache, train, labels[:split], rest, labels[split:])
+
+
+def train(
+    recipe: Recipe, pictures: FoldPictures, folder: Path, budget: TimeBudget | None = None
+) -> None:
+    """Train the fold from its beginning, without a word of Keras'."""
+    budget = budget or TimeBudget(None, len(pictures.validation), recipe.image_size)
+    folder.mkdir(parents=True)
+    network = make_network(recipe)
+    with contextlib.redirect_stdout(io.StringIO()):
+        FoldTraining(network, pictures, recipe, Devices(), FoldFolder(folder), budget).run()

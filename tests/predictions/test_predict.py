@@ -1,0 +1,84 @@
+"""Predicting in views: each picture is decoded once, and a row is that of its id and view."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from podium.images.reading import read_picture
+from podium.predictions.predict import predict_views
+from podium.predictions.views import VIEWS
+
+SIZE = 16
+CLASSES = ["left", "middle", "right"]
+
+
+class Decoding(Sequence):
+    """The pictures of files, decoded each time; counts how often."""
+
+    def __init__(self, paths: list[Path]) -> None:
+        self.paths, self.decoded = paths, Counter[int]()
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        self.decoded[index] += 1
+        return read_picture(self.paths[index])
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Decoding:
+    random = np.random.default_rng(0)
+    paths = [tmp_path / f"{number}.png" for number in range(7)]
+    for path in paths:
+        few = Image.fromarray(random.integers(0, 256, (3, 4, 3), dtype=np.uint8))
+        few.resize((32, 24), Image.Resampling.BICUBIC).save(path)
+    return Decoding(paths)
+
+
+@pytest.fixture(scope="module")
+def model() -> keras.Model:
+    """Tells where in the picture it is bright, so that each view gives another answer."""
+    keras.utils.set_random_seed(0)
+    return keras.Sequential(
+        [
+            keras.Input((SIZE, SIZE, 3), dtype="uint8"),
+            keras.layers.Rescaling(1 / 64),
+            keras.layers.AveragePooling2D(4),
+            keras.layers.Flatten(),
+            keras.layers.Dense(len(CLASSES), activation="softmax"),
+        ]
+    )
+
+
+@pytest.mark.parametrize("batch_size", [2, 3, 5, 32])
+@pytest.mark.parametrize("count", [1, 4, 10])
+def test_rows_are_of_their_id_and_view(
+    model: keras.Model, pictures: Decoding, count: int, batch_size: int
+) -> None:
+    indices, ids = np.array([4, 0, 6, 2, 1]), pd.Index(["e", "a", "g", "c", "b"])
+    views = VIEWS[:count]
+    table = predict_views(model, pictures, indices, ids, CLASSES, views, SIZE, batch_size)
+    assert pictures.decoded == dict.fromkeys(indices.tolist(), 1)
+    assert table.index.names == ["id", "view"]
+    assert table.columns.tolist() == CLASSES
+    assert (table.dtypes == np.float32).all()
+    assert table.index.tolist() == [(name, view.name) for view in views for name in ids]
+    for index, name in zip(indices, ids, strict=True):
+        seen = np.stack([view(read_picture(pictures.paths[index]), SIZE) for view in views])
+        np.testing.assert_allclose(table.loc[name], model.predict(seen, verbose=0), atol=1e-6)
+    assert len(table.round(5).drop_duplicates()) == len(table)  # so that no mix-up goes unseen
+
+
+def test_no_pictures_are_an_empty_table(model: keras.Model, pictures: Decoding) -> None:
+    none = np.array([], dtype=int)
+    table = predict_views(model, pictures, none, pd.Index([]), CLASSES, VIEWS[:2], SIZE, 4)
+    assert table.empty
+    assert table.columns.tolist() == CLASSES
+    assert table.index.names == ["id", "view"]
