@@ -18,7 +18,8 @@ from podium.competitions import COMPETITIONS, get_competition
 from podium.entries import get_entry
 from podium.fold_run import FoldRun
 from podium.images.reading import UnreadablePicture
-from podium.run import Outcome, find_run, predict, train
+from podium.predictions.combine import assemble
+from podium.run import Outcome, find_run, predict, train, train_to_score
 from podium.run_folder import RunError, RunFolder
 from podium.table import BrokenPictures, prepare_table
 from podium.training.devices import Devices
@@ -345,6 +346,50 @@ def test_fresh_begins_again(project: Path) -> None:
     assert second.folder.read_recipe().image_size == 20
 
 
+# --- Only as far as the score
+
+
+def test_a_scored_run_is_no_finished_one_until_its_test_pictures_are_predicted(
+    project: Path,
+) -> None:
+    train_to_score("tiny", [], [0], "tiny")
+    folder = RunFolder(project / "weights" / "tiny")
+    fold = folder.fold(0)
+    assert fold.scored and not fold.finished and fold.can_predict
+    assert folder.scored_folds() == [0] and folder.finished_folds() == []
+    assert fold.read_progress() is None, "nothing will resume"
+    with pytest.raises(RunError, match=r"fold 0 is trained and scored, .* podium predict tiny"):
+        assemble(folder)
+    before = files(fold.path)
+    train_to_score("tiny", [], [0], "tiny")
+    assert files(fold.path) == before
+
+    outcome = train("tiny", folds=[0])
+    after = files(fold.path)
+    assert set(after) == {*before, "test.csv"}
+    assert {name: after[name] for name in before} == before, "and not trained again"
+    assert len(pd.read_csv(outcome.submission)) == 11
+    by_train = fold.read_predictions("test")
+    (fold.path / "test.csv").unlink()
+    predict("tiny")
+    found = fold.read_predictions("test")
+    np.testing.assert_allclose(found.loc[by_train.index], by_train, atol=1e-5)
+
+
+def test_a_scored_fold_whose_weights_were_deleted_is_trained_again(project: Path) -> None:
+    train_to_score("tiny", [], [1], "tiny")
+    fold = RunFolder(project / "weights" / "tiny").fold(1)
+    scored = fold.read_predictions("validation")
+    fold.delete_weights()
+    train_to_score("tiny", [], [1], "tiny")
+    assert not fold.weights.exists(), "its score is all that an experiment needs"
+    with pytest.raises(RunError, match=r"best\.weights\.h5 is missing .* train the run again"):
+        predict("tiny")
+    train("tiny", folds=[1])
+    assert fold.finished and fold.can_predict
+    np.testing.assert_allclose(fold.read_predictions("validation"), scored, atol=1e-4)
+
+
 # --- Broken pictures
 
 
@@ -420,7 +465,8 @@ def test_the_precision_of_the_devices_reaches_each_network(project: Path) -> Non
     try:
         fold_run = FoldRun(competition, recipe, folder, table, TensorCores())
         fold_run.train(1, deadline=None)
-        fold_run.predict(1, views=1)
+        fold_run.score(1, views=1)
+        fold_run.predict_test(1, views=1)
         assert fold_run._network.features.outputs[0].dtype == "float16"
     finally:
         keras.mixed_precision.set_global_policy(before)

@@ -221,7 +221,7 @@ def test_the_name_of_a_run_tells_what_was_changed() -> None:
     assert run_name("cars-b6", ["image_size=224", "seed=1"]) == "cars-b6-image_size-224-seed-1"
 
 
-@pytest.mark.parametrize("override", ["weights=../../etc/x", "head.hidden=[64, 32]", "weights=a b"])
+@pytest.mark.parametrize("override", ["weights=../../etc/x", "head.taps=[a, b]", "weights=a b"])
 def test_the_name_of_a_run_is_one_folder(override: str) -> None:
     name = run_name("cars-b6", [override])
     assert Path(name).name == name

@@ -9,6 +9,7 @@ import pandas as pd
 
 from podium.competitions import Competition
 from podium.images.batches import PictureCache
+from podium.images.reading import resize
 from podium.images.splitting import HELD_OUT
 from podium.machine import peak_memory_gb
 from podium.models.network import Network, build_network
@@ -17,10 +18,13 @@ from podium.predictions.views import VIEWS
 from podium.recipe import Recipe
 from podium.run_folder import RunFolder
 from podium.table import Table
+from podium.training.batches import FoldPictures
 from podium.training.callbacks import TimeBudget
 from podium.training.devices import Devices
-from podium.training.fold import FoldPictures, FoldTraining
+from podium.training.fold import FoldTraining
+from podium.training.rate_finder import RateCurve
 
+FIRST = 1000  # pictures that a first layer is fitted to
 CACHED_DETAIL = 1.25  # side of cached pictures, relative to the largest that a network sees
 
 
@@ -41,42 +45,56 @@ class FoldRun:
         # Training pictures first, then the test pictures that can be read.
         self._paths = pd.concat([self.table.train["path"], self.table.readable_test["path"]])
         self._cache = PictureCache(list(self._paths), cached_side(recipe), recipe.memory_share)
+        self._loaded: int | None = None  # the fold whose network is in memory
 
     def train(self, fold: int, deadline: float | None) -> None:
         """Train the fold to the end of its stages, or to what the deadline leaves."""
-        self._began = time.monotonic()
+        progress = self.folder.fold(fold).read_progress() or {"history": []}
+        before = sum(row["seconds"] for row in progress["history"])  # it was killed
+        self._began = time.monotonic() - before
+        self.folder.fold(fold).forget_cost()
+        training = self._training(fold, deadline)
+        training.run()
+        self._network, self._loaded = training.network, fold
+
+    def sweep(self, fold: int, stage: int, low: float, high: float, steps: int) -> RateCurve:
+        """Train the stages before one, then try rising learning rates in it."""
+        return self._training(fold, deadline=None).sweep(stage, low, high, steps)
+
+    def score(self, fold: int, views: int) -> None:
+        """Predict what the network just trained has not seen of the training pictures."""
+        folder = self.folder.fold(fold)
+        folder.write_predictions("validation", self._predict(self._scored(fold), views))
+        folder.write_cost(
+            {
+                "seconds": round(time.monotonic() - self._began),
+                "peak_memory_gb": peak_memory_gb(),
+            }
+        )
+        folder.delete_state()
+
+    def predict_test(self, fold: int, views: int) -> None:
+        """Predict the test pictures, with the fold's best weights."""
+        if self._loaded != fold:
+            self._clear()
+            with self.devices.scope():
+                self._network = load_network(self.recipe, self.competition, self.folder, fold)
+            self._loaded = fold
+        self.folder.fold(fold).write_predictions("test", self._predict(self._test(), views))
+
+    def _training(self, fold: int, deadline: float | None) -> FoldTraining:
+        """The training of a fold with a new network."""
         self._clear()
         keras.utils.set_random_seed(self.recipe.seed + fold)
         with self.devices.scope():
             network = build_network(self.recipe, len(self.competition.classes))
         pictures = self._pictures(fold)
+        if network.is_fitted_first:
+            network.fit_first(self._some(pictures.train))
         to_predict = len(self._scored(fold)) + len(self.table.readable_test)
         budget = TimeBudget(deadline, to_predict * self.recipe.views, self.recipe.final_image_size)
-        FoldTraining(
-            network, pictures, self.recipe, self.devices, self.folder.fold(fold), budget
-        ).run()
-        self._network = network
-
-    def predict(self, fold: int, views: int) -> None:
-        """Predict with the network just trained: out of fold first, the test pictures last."""
         folder = self.folder.fold(fold)
-        folder.write_predictions("validation", self._predict(self._scored(fold), views))
-        test = self._predict(self._test(), views)
-        folder.write_cost(
-            {
-                "seconds_since_last_start": round(time.monotonic() - self._began),
-                "peak_memory_gb": peak_memory_gb(),
-            }
-        )
-        folder.write_predictions("test", test)
-        folder.delete_state()
-
-    def predict_test(self, fold: int, views: int) -> None:
-        """Predict the test pictures again, with the fold's best weights."""
-        self._clear()
-        with self.devices.scope():
-            self._network = load_network(self.recipe, self.competition, self.folder, fold)
-        self.folder.fold(fold).write_predictions("test", self._predict(self._test(), views))
+        return FoldTraining(network, pictures, self.recipe, self.devices, folder, budget)
 
     def _clear(self) -> None:
         keras.backend.clear_session()  # the last fold's network would stay in memory
@@ -101,6 +119,12 @@ class FoldRun:
         one_hot = np.eye(len(self.competition.classes), dtype=np.float32)
         labels = one_hot[self.table.train["label"].to_numpy()]
         return FoldPictures(self._cache, train, labels[train], validation, labels[validation])
+
+    def _some(self, positions: np.ndarray) -> np.ndarray:
+        """Up to `FIRST` of these pictures, evenly chosen: uint8 (pictures, size, size, 3)."""
+        size = self.recipe.image_size
+        chosen = np.linspace(0, len(positions) - 1, min(FIRST, len(positions))).astype(int)
+        return np.stack([resize(self._cache[i], size, size) for i in positions[chosen]])
 
     def _scored(self, fold: int) -> np.ndarray:
         """Positions of the pictures that this fold's network has not seen."""

@@ -34,6 +34,25 @@ def train(
     Raises:
         ValueError: a user's mistake, with what to do about it.
     """
+    return assemble(_train_folds(entry, overrides, folds, run, fresh, test=True))
+
+
+def train_to_score(entry: str, overrides: Iterable[str], folds: Iterable[int], run: str) -> None:
+    """As `train`, but only as far as an experiment needs it: no test picture is predicted.
+
+    `train` and `predict` do that later, with the weights that are there.
+    """
+    _train_folds(entry, overrides, folds, run, fresh=False, test=False)
+
+
+def _train_folds(
+    entry: str,
+    overrides: Iterable[str],
+    folds: Iterable[int],
+    run: str | None,
+    fresh: bool,
+    test: bool,
+) -> RunFolder:
     began = time.monotonic()
     overrides = list(overrides)
     recipe = get_entry(entry).recipe(overrides)
@@ -45,18 +64,21 @@ def train(
     folder.begin(recipe, {"entry": entry, **about_this_run()}, fresh)
     table = prepare_table(competition, recipe, folder)
 
-    to_train = [fold for fold in chosen if not folder.fold(fold).finished]
-    if to_train:
+    there = folder.finished_folds() if test else folder.scored_folds()
+    to_do = [fold for fold in chosen if fold not in there]
+    if to_do:
         import_tensorflow_quietly()
         from podium.fold_run import FoldRun  # imports TensorFlow, which takes seconds
 
         fold_run = FoldRun(competition, recipe, folder, table)
-        for number, fold in enumerate(to_train, start=1):
-            print(f"\nfold {fold} ({number} of {len(to_train)})", flush=True)
-            fold_run.train(fold, _deadline(recipe, began, number / len(to_train)))
-            fold_run.predict(fold, recipe.views)
-
-    return assemble(folder)
+        for number, fold in enumerate(to_do, start=1):
+            print(f"\nfold {fold} ({number} of {len(to_do)})", flush=True)
+            if not folder.fold(fold).can_predict:
+                fold_run.train(fold, _deadline(recipe, began, number / len(to_do)))
+                fold_run.score(fold, recipe.views)
+            if test:
+                fold_run.predict_test(fold, recipe.views)
+    return folder
 
 
 def predict(run: str, views: int | None = None) -> tuple[RunFolder, Path]:
@@ -70,7 +92,7 @@ def predict(run: str, views: int | None = None) -> tuple[RunFolder, Path]:
     recipe = folder.read_recipe()
     competition = get_competition(recipe.competition)
     table = read_table(competition, folder)
-    folds = folder.finished_folds()
+    folds = folder.scored_folds()
     if not folds:
         raise RunError(f"{folder.path} has no trained fold yet: train it to its end first")
     import_tensorflow_quietly()

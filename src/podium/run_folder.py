@@ -99,23 +99,50 @@ class FoldFolder:
         return self.path / "best.weights.h5"
 
     @property
+    def scored(self) -> bool:
+        """Whether it is trained, and the cost is there, which is written after the predictions."""
+        return self._cost.is_file()
+
+    @property
     def finished(self) -> bool:
         """Whether the test predictions, which are written last, are there."""
         return (self.path / "test.csv").is_file()
 
+    @property
+    def can_predict(self) -> bool:
+        """Whether it is trained, and its weights were kept."""
+        return self.scored and self.weights.is_file()
+
+    @property
+    def _cost(self) -> Path:
+        return self.path / "cost.json"
+
     def write_weights(self, model: Any) -> None:
         """Write the weights of a Keras model as the fold's best."""
-        _require_space(self.path, sum(_bytes(value) for value in model.weights))
+        require_space(self.path, sum(_bytes(value) for value in model.weights))
         with whole(self.weights) as part:
             _uncompiled(model).save_weights(part)
 
     def read_weights(self, model: Any) -> None:
-        """Give a Keras model the fold's best weights."""
+        """Give a Keras model the fold's best weights.
+
+        Raises:
+            RunError: they were deleted.
+        """
+        if not self.weights.is_file():
+            raise RunError(
+                f"{self.weights} is missing (podium tune keeps only the weights of its best "
+                "trial): train the run again, with the same command"
+            )
         _uncompiled(model).load_weights(self.weights)
+
+    def delete_weights(self) -> None:
+        """Make room: the fold can predict no more pictures then."""
+        self.weights.unlink(missing_ok=True)
 
     def write_state(self, progress: dict[str, Any], arrays: list[np.ndarray]) -> None:
         """Write what a killed training needs to go on: one file, so that it is never half new."""
-        _require_space(self.path, sum(array.nbytes for array in arrays))
+        require_space(self.path, sum(array.nbytes for array in arrays))
         with whole(self.path / "state.npz") as part:
             named = {f"array_{number}": array for number, array in enumerate(arrays)}
             np.savez(part, progress=np.array(json.dumps(progress)), **named)
@@ -137,6 +164,10 @@ class FoldFolder:
         """Forget the resumable state, by far the largest file, once nothing will resume."""
         (self.path / "state.npz").unlink(missing_ok=True)
 
+    def write_floor(self, floor: dict[str, Any]) -> None:
+        """Write the score of logistic regression on the features of the head stage."""
+        write_json(self.path / "floor.json", floor)
+
     def write_history(self, rows: list[Row]) -> None:
         write_csv(self.path / "history.csv", pd.DataFrame(rows), index=False)
 
@@ -144,11 +175,15 @@ class FoldFolder:
         return pd.read_csv(self.path / "history.csv")
 
     def write_cost(self, cost: dict[str, Any]) -> None:
-        """Write seconds and peak memory of the fold."""
-        write_json(self.path / "cost.json", cost)
+        """Write seconds and peak memory of training and scoring the fold."""
+        write_json(self._cost, cost)
 
     def read_cost(self) -> dict[str, Any]:
-        return read_json(self.path / "cost.json")
+        return read_json(self._cost)
+
+    def forget_cost(self) -> None:
+        """Make it a fold that is not scored, before its weights become others."""
+        self._cost.unlink(missing_ok=True)
 
     def write_predictions(self, name: str, predictions: pd.DataFrame) -> None:
         """Write `name` (validation or test): by id and view, a column per class."""
@@ -160,7 +195,7 @@ class FoldFolder:
         return table.set_index(["id", "view"]).astype(np.float32)
 
 
-def _require_space(folder: Path, needed: int) -> None:
+def require_space(folder: Path, needed: int) -> None:
     """Refuse to begin a large file that the disk has no room for.
 
     HDF5 ends the whole process with a segmentation fault when a disk fills up under it.
@@ -208,9 +243,15 @@ class RunFolder:
         return FoldFolder(self.path / f"fold-{number}")
 
     def finished_folds(self) -> list[int]:
+        """The folds that are scored, and whose networks predicted the test pictures."""
+        return [number for number in self._folds() if self.fold(number).finished]
+
+    def scored_folds(self) -> list[int]:
+        return [number for number in self._folds() if self.fold(number).scored]
+
+    def _folds(self) -> list[int]:
         names = (place.name.removeprefix("fold-") for place in self.path.glob("fold-*"))
-        numbers = sorted(int(name) for name in names if name.isdecimal())
-        return [number for number in numbers if self.fold(number).finished]
+        return sorted(int(name) for name in names if name.isdecimal())
 
     def begin(self, recipe: Recipe, about: dict[str, Any], fresh: bool) -> None:
         """Make the folder of a new run, or make sure that this recipe may go on with the old one.
@@ -242,7 +283,7 @@ class RunFolder:
     def _tidy(self) -> None:
         """Remove what a kill left behind that nothing will read again."""
         remove_leftovers(self.path)
-        for fold in self.finished_folds():
+        for fold in self.scored_folds():
             self.fold(fold).delete_state()
 
     def read_run(self) -> dict[str, Any]:

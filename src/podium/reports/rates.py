@@ -1,0 +1,31 @@
+"""The figure of a range test: loss by learning rate."""
+
+from typing import TYPE_CHECKING
+
+from matplotlib.figure import Figure
+
+if TYPE_CHECKING:
+    from podium.training.rate_finder import RateCurve
+
+HEADROOM = 1.5  # how far above the first loss the figure shows, relative to the fall
+
+
+def rate_figure(curve: "RateCurve", recipe_rate: float, title: str) -> Figure:
+    """The smoothed loss over the rates, with the suggestion and what the recipe has."""
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axis = figure.subplots()
+    axis.plot(curve.rates, curve.losses, color="C0")
+    for rate, label, colour in (
+        (curve.suggested, "suggested", "C2"),
+        (curve.steepest, "steepest", "C1"),
+        (recipe_rate, "recipe", "grey"),
+    ):
+        style = "--" if label == "recipe" else "-"
+        label = f"{label}: {rate:.1e}"
+        axis.axvline(rate, color=colour, linewidth=1.2, linestyle=style, label=label)
+    axis.set(xscale="log", xlabel="learning rate", ylabel="training loss, smoothed", title=title)
+    start, lowest = float(curve.losses[0]), float(curve.losses.min())
+    top = start + HEADROOM * max(start - lowest, 0.1 * start)
+    axis.set_ylim(lowest - 0.1 * (top - lowest), top)
+    axis.legend()
+    return figure
