@@ -70,7 +70,7 @@ def write_fold(folder: RunFolder, fold: int, scored: Iterable[str], test: list[s
         weights["kernel"] = np.full(1000, 10 * seed + fold, np.float32)
     random = np.random.default_rng([seed, fold])
     place.write_predictions("validation", predictions(list(scored), random))
-    place.write_cost({"seconds_since_last_start": 60 + fold})
+    place.write_cost({"seconds": 60 + fold})
     place.write_predictions("test", predictions(test, random))
 
 

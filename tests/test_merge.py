@@ -212,7 +212,7 @@ def test_a_killed_merge_leaves_no_half_fold_and_is_completed(
     source = part(tmp_path, [0, 1])
     other = part(tmp_path, [0, 1], kernel="other")
     for fold in (0, 1):  # another training of the same folds
-        other.fold(fold).write_cost({"seconds_since_last_start": 1})
+        other.fold(fold).write_cost({"seconds": 1})
     copy = shutil.copyfile
     merge_run(source, RunFolder(tmp_path / "whole" / "tiny"))
     wanted = files(tmp_path / "whole" / "tiny")

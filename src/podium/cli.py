@@ -14,6 +14,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+INTERRUPTED = 130  # exit code
+
 Run = Annotated[str, typer.Argument(help="Name or path of a run folder of weights/.")]
 Entry = Annotated[str, typer.Argument(help="An entry of kernels/: see podium entries.")]
 Overrides = Annotated[
@@ -297,9 +299,10 @@ def main() -> None:
     """Run a command; a user's mistake is one line and exit code 1 (PODIUM_DEBUG: a traceback)."""
     try:
         app()
-    except KeyboardInterrupt:
-        print("\npodium: interrupted; the same command goes on from here", file=sys.stderr)
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:  # Typer has caught Ctrl-C
+            print("\npodium: interrupted; the same command goes on from here", file=sys.stderr)
+        raise
     except (ValueError, OSError) as error:
         if os.environ.get("PODIUM_DEBUG"):
             raise

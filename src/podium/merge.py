@@ -72,6 +72,7 @@ def merge_run(part: RunFolder, into: RunFolder, fresh: bool = False) -> list[int
         target = into.fold(fold)
         if name == FILES[0]:
             (target.path / FILES[-1]).unlink(missing_ok=True)
+            target.forget_cost()  # by which the fold would count as scored
             target.delete_state()
         if name == FILES[-1]:
             _record(into, fold, origins[fold])

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import optuna
 
 DIGITS = 3  # of a value that is tried: more say nothing and are hard to read
-OFF = {"crop": 1.0}  # what turns a kind of augmentation off; all others: 0
+UNUSED = {"crop": 1.0, "mixed": 1.0}  # what an augmentation has that does nothing; others: 0
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def default_ranges(recipe: Recipe, leave_out: Iterable[str] = ()) -> list[Range]
         Range("label_smoothing", 0.0, max(0.2, recipe.label_smoothing)),
     ]
     for name, value in recipe.augmentation.model_dump().items():
-        if not isinstance(value, bool) and value != OFF.get(name, 0):
+        if not isinstance(value, bool) and value != UNUSED.get(name, 0):
             ranges.append(_around_strength(name, value))
     left_out = set(leave_out)
     return [one for one in ranges if one.key not in left_out]
