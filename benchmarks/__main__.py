@@ -26,6 +26,7 @@ SCRIPTS = (
     "views",
     "growth",
     "head_stage",
+    "scratch",
     "swish",
     "device_settings",
 )

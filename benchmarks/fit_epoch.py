@@ -12,7 +12,13 @@ import tensorflow as tf
 
 from benchmarks.drawing import CLASSES
 from benchmarks.measuring import Row, main, say
-from benchmarks.small_runs import NO_AUGMENTATION, make_fold, make_network, make_recipe, train
+from benchmarks.small_runs import (
+    NO_AUGMENTATION,
+    make_fold,
+    make_network,
+    make_recipe,
+    make_training,
+)
 from podium.recipe import Recipe
 from podium.training.callbacks import TimeBudget
 from podium.training.devices import Devices
@@ -35,7 +41,7 @@ def compare(backbone: str, size: int, batch: int, steps: int, turns: int, scratc
     pictures = random.integers(0, 256, ((steps + 1) * batch, size, size, 3), np.uint8)
     labels = np.eye(CLASSES, dtype=np.float32)[random.integers(0, CLASSES, len(pictures))]
     turns_of = Turns(Peer(recipe, pictures, labels), size)
-    train(recipe, make_fold(pictures, labels, batch), scratch / backbone, turns_of)
+    make_training(recipe, make_fold(pictures, labels, batch), scratch / backbone, turns_of)()
     return Row(
         f"an epoch of fit: {backbone}, {steps} batches of {batch} at {size} px",
         "as many train_on_batch on ready tensors",

@@ -2,7 +2,7 @@
 
 import contextlib
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from benchmarks.drawing import CLASSES
 from podium.images.batches import Picture
 from podium.models.network import Network, build_network
+from podium.models.weights_files import find_weights, weights_file
 from podium.recipe import Recipe, parse_recipe
 from podium.run_folder import FoldFolder
 from podium.training.callbacks import TimeBudget
@@ -25,13 +26,19 @@ def make_recipe(backbone: str, size: int, batch: int, stage: dict[str, Any], **k
     data = {
         "competition": "sample",
         "backbone": backbone,
-        "weights": "none",
+        "weights": pretrained(backbone),
         "image_size": size,
         "batch_size": batch,
         "stages": [{"learning_rate": 1e-3, **stage}],
         **keys,
     }
     return parse_recipe(data, source="benchmark")
+
+
+def pretrained(backbone: str) -> str:
+    """ImageNet's weights where their file is on this machine: nothing is downloaded."""
+    file = weights_file(backbone, "imagenet")
+    return "imagenet" if file and find_weights(file) else "none"
 
 
 def make_network(recipe: Recipe) -> Network:
@@ -46,12 +53,18 @@ def make_fold(cache: Sequence[Picture], labels: np.ndarray, validation: int) -> 
     return FoldPictures(cache, train, labels[:split], rest, labels[split:])
 
 
-def train(
+def make_training(
     recipe: Recipe, pictures: FoldPictures, folder: Path, budget: TimeBudget | None = None
-) -> None:
-    """Train the fold from its beginning, without a word of Keras'."""
+) -> Callable[[], None]:
+    """A fold with a new network, to be trained when it is called; without a word of Keras'."""
     budget = budget or TimeBudget(None, len(pictures.validation), recipe.image_size)
     folder.mkdir(parents=True)
-    network = make_network(recipe)
-    with contextlib.redirect_stdout(io.StringIO()):
-        FoldTraining(network, pictures, recipe, Devices(), FoldFolder(folder), budget).run()
+    fold = FoldTraining(
+        make_network(recipe), pictures, recipe, Devices(), FoldFolder(folder), budget
+    )
+
+    def train() -> None:
+        with contextlib.redirect_stdout(io.StringIO()):
+            fold.run()
+
+    return train

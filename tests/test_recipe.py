@@ -262,3 +262,32 @@ def test_the_two_ways_to_clip_exclude_each_other() -> None:
     data = {"competition": "cars", "backbone": "efficientnet-b0", "clip_norm": 1.0}
     with pytest.raises(RecipeError, match="clip_norm and clip_value exclude each other"):
         parse_recipe({**data, "clip_value": 0.1}, source="recipe.toml")
+
+
+# --- Heads that are solved
+
+
+KERNEL = {"cached_views": 1, "head": {"width": 0, "centres": 9}, "stages": [{"solver": "kernel"}]}
+
+
+def test_a_kernel_stage_needs_nothing_but_its_name() -> None:
+    stage = parse_recipe({**NEEDED, **KERNEL}, "here").stages[0]
+    assert (stage.unfreeze, stage.epochs) == ("head", 1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"stages": [{"solver": "kernel", "epochs": 3}]}, 'solver = "kernel" is for a head, and'),
+        ({"stages": [{"solver": "kernel", "unfreeze": "all"}]}, 'solver = "kernel" is for a head'),
+        ({"stages": [{"solver": "logistic", "epochs": 3}]}, 'solver = "logistic" is for a head'),
+        ({"head": {"width": 0}}, "head.centres = 0 and solver = kernel"),
+        ({"stages": [{"solver": "logistic"}]}, "head.centres = 9 and solver = logistic"),
+        ({"stages": [{"solver": "kernel"}, STAGE]}, "in all stages; came head.centres = 9"),
+        ({"head": {"centres": 9, "width": 8}}, "needs head.width = 0 and cached_views = 1, came 8"),
+        ({"cached_views": 4}, "needs head.width = 0 and cached_views = 1, came 0 and 4"),
+        ({"head": {"width": 0, "centres": -1}}, "head.centres: came -1, should be greater than"),
+    ],
+)
+def test_a_kernel_where_it_cannot_be_is_refused(changes: dict[str, Any], message: str) -> None:
+    assert message in refusal({**KERNEL, **changes})

@@ -46,6 +46,8 @@ class Head(StrictTable):
     width: Annotated[int, Field(ge=0, le=8192)] = 256  # of each Dense layer; 0: there is none
     depth: Annotated[int, Field(ge=1, le=8)] = 1  # Dense layers before the softmax
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.25
+    # Training pictures that kernel regression compares a picture with, at the most; 0: no kernels.
+    centres: Annotated[int, Field(ge=0, le=20_000)] = 0
 
 
 class Augmentation(StrictTable):
@@ -97,8 +99,8 @@ class Stage(StrictTable):
 
     unfreeze: Literal["head", "half", "all"] | Annotated[int, Field(ge=1)] = "all"  # n: last blocks
     # "logistic" gives a head without Dense layers the weights of logistic regression on cached
-    # features, where the other trains it epoch by epoch.
-    solver: Literal["gradient", "logistic"] = "gradient"
+    # features, and "kernel" solves one of kernels; "gradient" trains epoch by epoch.
+    solver: Literal["gradient", "logistic", "kernel"] = "gradient"
     epochs: Annotated[int, Field(ge=1, le=1000)]
     calm_epochs: Annotated[int, Field(ge=0)] = 0  # the last ones, with `Augmentation.calm`
     learning_rate: Annotated[float, Field(gt=0, le=10)]  # at the peak of the cycle
@@ -107,11 +109,11 @@ class Stage(StrictTable):
 
     @model_validator(mode="before")
     @classmethod
-    def _logistic_has_no_epochs(cls, data: Any) -> Any:
-        if isinstance(data, dict) and data.get("solver") == "logistic":
+    def _solved_has_no_epochs(cls, data: Any) -> Any:
+        if isinstance(data, dict) and data.get("solver") in ("logistic", "kernel"):
             data = {"unfreeze": "head", "epochs": 1, "learning_rate": 1.0, **data}
             if data["unfreeze"] != "head" or data["epochs"] != 1:
-                raise ValueError('solver = "logistic" is for a head, and takes no epochs')
+                raise ValueError(f'solver = "{data["solver"]}" is for a head, and takes no epochs')
         return data
 
 
@@ -190,6 +192,23 @@ class Recipe(StrictTable):
         if logistic and (self.head.width or not self.cached_views):
             raise ValueError(
                 'solver = "logistic" needs head.width = 0 and cached_views of 1 or more, came '
+                f"{self.head.width} and {self.cached_views}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _kernel_is_possible(self) -> Self:
+        solvers = {stage.solver for stage in self.stages}
+        if not self.head.centres and "kernel" not in solvers:
+            return self
+        if not self.head.centres or solvers != {"kernel"}:
+            raise ValueError(
+                'head.centres above 0 and solver = "kernel" go together, in all stages; came '
+                f"head.centres = {self.head.centres} and solver = {', '.join(sorted(solvers))}"
+            )
+        if self.head.width or self.cached_views != 1:
+            raise ValueError(
+                'solver = "kernel" needs head.width = 0 and cached_views = 1, came '
                 f"{self.head.width} and {self.cached_views}"
             )
         return self

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from podium.images.augmenting import augment, build_augmenter, seeded_augmenter
+from podium.images.reading import resize
 from podium.recipe import Augmentation
 
 pytestmark = pytest.mark.filterwarnings("error")  # albumentations only warns of wrong arguments
@@ -105,7 +106,7 @@ def test_rotation_turns_both_ways(ramp: np.ndarray) -> None:
 
 def test_a_turned_crop_is_the_crop_turned(ramp: np.ndarray) -> None:
     """Red and green grow evenly: by them each pixel tells where in the picture it comes from."""
-    large = np.kron(ramp, np.ones((8, 10, 1), np.uint8))  # 256 high and 320 wide
+    large = resize(ramp, 256, 320)
     for mirror in (False, True):
         results = augmented(only(crop=0.5, rotate=30.0, mirror=mirror), large).astype(float)
         x, y = results[..., 0] / 4 / 32, results[..., 1] / 4 / 32  # of the picture's sides
@@ -121,6 +122,11 @@ def test_a_turned_crop_is_the_crop_turned(ramp: np.ndarray) -> None:
         area = width * height * (32 / 12) ** 2
         assert 0.4 < area.min() < 0.65
         assert 0.75 < area.max() < 1.1
+        sides = np.stack([width, height], axis=1)
+        across, along = right / sides, down / sides
+        np.testing.assert_allclose(
+            (across * along).sum(axis=1), 0, atol=0.1
+        )  # still at right angles
         angle = np.degrees(np.arctan2(right[:, 1] / height, np.abs(right[:, 0]) / width))
         assert angle.min() < -20
         assert angle.max() > 20

@@ -136,8 +136,9 @@ def test_augmentation_of_a_picture_does_not_depend_on_the_others(cache: PictureC
         [(pictures, labels)] = training(cache, indices, batch_size=size, augmentation=LIVELY)
         return pictures[labels[:, 7] == 1]
 
-    few = picture_seven(np.array([7, 1]))
-    np.testing.assert_array_equal(few, picture_seven(np.array([2, 9, 7, 12])))
+    alone = picture_seven(np.array([7]))
+    for others in (1, 4, 9, 15):
+        np.testing.assert_array_equal(alone, picture_seven(np.r_[8 : 8 + others, 7]))
 
 
 def test_wrong_input_is_refused(cache: PictureCache) -> None:

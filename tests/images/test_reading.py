@@ -87,7 +87,7 @@ def test_exif_turns_jpegs_too(tmp_path: Path, two_colours: Image.Image, orientat
     [{}, {"progressive": True}, {"subsampling": 0}, {"restart_marker_blocks": 2}, {"quality": 20}],
     ids=str,
 )
-@pytest.mark.parametrize("mode", ["RGB", "L"])
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
 def test_jpegs_have_the_pixels_that_pillow_gives_them(
     tmp_path: Path, mode: str, options: dict[str, object]
 ) -> None:
@@ -99,17 +99,17 @@ def test_jpegs_have_the_pixels_that_pillow_gives_them(
     np.testing.assert_array_equal(read_picture(path), expected)
 
 
-@pytest.mark.parametrize("suffix", ["jpg", "png"])
+@pytest.mark.parametrize("kind", ["jpg", "progressive jpg", "png"])
 @pytest.mark.parametrize(
     ("enough", "side"), [(301, 300), (300, 300), (151, 300), (150, 150), (70, 75), (1, 38)]
 )
 def test_a_large_jpeg_is_decoded_small_but_never_too_small(
-    tmp_path: Path, suffix: str, enough: int, side: int
+    tmp_path: Path, kind: str, enough: int, side: int
 ) -> None:
     image = blurred(400, 300)
-    path = save(tmp_path / f"a.{suffix}", image)
-    picture = read_picture(path, shorter_side=enough)
-    width, height = (-(-400 * side // 300), side) if suffix == "jpg" else (400, 300)
+    options = {"progressive": True} if kind.startswith("progressive") else {}
+    picture = read_picture(save(tmp_path / f"a.{kind[-3:]}", image, **options), enough)
+    width, height = (400, 300) if kind == "png" else (-(-400 * side // 300), side)
     assert abs(picture.shape[1] - width) <= 1
     assert picture.shape[0] == height
     small = np.array(image.resize(picture.shape[1::-1], Image.Resampling.BOX)).astype(int)
@@ -248,6 +248,15 @@ def test_decompression_bomb_is_refused_before_it_is_decoded(tmp_path: Path, side
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + data)
     with pytest.raises(UnreadablePicture, match="too large"):
         read_picture(path)
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_a_jpeg_above_the_limit_is_refused(tmp_path: Path) -> None:
+    path = save(tmp_path / "large.jpg", Image.new("L", (9_500, 9_500)))
+    with pytest.raises(UnreadablePicture, match="too large"):
+        read_picture(path)
+    with pytest.raises(UnreadablePicture, match="too large"):
+        read_picture(path, shorter_side=100)
 
 
 def test_shrinking_averages_and_does_not_alias() -> None:

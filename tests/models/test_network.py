@@ -108,6 +108,8 @@ def test_each_backbone_has_the_preprocessing_it_was_trained_with() -> None:
     assert {name: mode for name, mode in modes.items() if not name.startswith("eff")} == {
         "vgg16": "caffe", "resnet50": "caffe", "inceptionv3": "tf", "inceptionresnetv2": "tf",
         "resnet-small": "torch",
+        "resnet-patches": "torch",
+        "patches": "torch",
     }  # fmt: skip
     assert {mode for name, mode in modes.items() if name.startswith("eff")} == {"torch"}
     assert sum(name.startswith("efficientnet-b") for name in modes) == 8

@@ -89,9 +89,10 @@ def _stage_number(recipe: Recipe, stage: int | None) -> int:
     number = count - 1 if stage is None else stage - 1
     if not 0 <= number < count:
         raise ValueError(f"stage {stage}: this recipe has the stages 1 to {count}")
-    if recipe.stages[number].solver == "logistic":
+    solver = recipe.stages[number].solver
+    if solver != "gradient":
         raise ValueError(
-            f"stage {number + 1} is solved by logistic regression and has no learning rate: "
+            f"stage {number + 1} is solved by {solver} regression and has no learning rate: "
             "choose another with --stage"
         )
     return number

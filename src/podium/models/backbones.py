@@ -19,6 +19,7 @@ class Backbone:
     block_ends: bool = False  # the expression names the last layer of a block instead
     # What is computed from preprocessed training pictures, float32 (pictures, height, width, 3).
     fit: Callable[[keras.Model, np.ndarray], None] | None = None
+    parts: tuple[int, ...] = (1,)  # relative numbers of channels of what a kernel keeps apart
 
     def blocks(self, network: keras.Model) -> list[list[keras.layers.Layer]]:
         """The layers of the built network in blocks, from the picture to the top."""
@@ -113,6 +114,20 @@ def _resnet_patches() -> Backbone:
     return Backbone("resnet-patches", build, "torch", block=r"stem|block\d+[a-z]", fit=fit)
 
 
+def _patches() -> Backbone:
+    def build(weights: str | None) -> keras.Model:
+        from podium.models.patches import patches
+
+        return patches()
+
+    def fit(network: keras.Model, pictures: np.ndarray) -> None:
+        from podium.models.patches import fit_patches_dictionary
+
+        fit_patches_dictionary(network, pictures)
+
+    return Backbone("patches", build, "torch", block="patches", fit=fit, parts=(1, 4, 16))
+
+
 BACKBONES: dict[str, Backbone] = {
     backbone.name: backbone
     for backbone in (
@@ -128,5 +143,6 @@ BACKBONES: dict[str, Backbone] = {
         ),
         _resnet_small(),
         _resnet_patches(),
+        _patches(),
     )
 }

@@ -1,5 +1,6 @@
 """The whole network: preprocessing, backbone and head, and which of its layers a stage trains."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import keras
@@ -7,6 +8,7 @@ import numpy as np
 from keras import layers
 
 from podium.models.backbones import Backbone, get_backbone
+from podium.models.kernel_head import KernelRegression
 from podium.models.preprocessing import Preprocessing
 from podium.models.pretrained import build_pretrained
 from podium.recipe import Head, Recipe
@@ -93,13 +95,13 @@ def build_network(recipe: Recipe, classes: int, pretrained: bool = True) -> Netw
     maps = backbone(Preprocessing(kind.preprocessing, name="preprocessing")(pictures))
     pooled = _pool(maps, recipe.head.pooling)  # (batch, channels)
     features = keras.Model(pictures, pooled, name="features")
-    head = build_head(recipe.head, pooled.shape[-1], classes)
+    head = build_head(recipe.head, pooled.shape[-1], classes, kind.parts)
     model = keras.Model(pictures, head(pooled), name=recipe.backbone)
     return Network(model, features, head, backbone, kind)
 
 
-def build_head(head: Head, channels: int, classes: int) -> keras.Model:
-    """[Dense relu → BatchNorm → Dropout] `depth` times, then softmax in float32."""
+def build_head(head: Head, channels: int, classes: int, parts: Sequence[int] = (1,)) -> keras.Model:
+    """[Dense relu → BatchNorm → Dropout] `depth` times, or kernels; then softmax in float32."""
     inputs = keras.Input((channels,), name="pooled")
     x = inputs
     for number in range(1, head.depth + 1) if head.width else ():
@@ -108,7 +110,10 @@ def build_head(head: Head, channels: int, classes: int) -> keras.Model:
         x = layers.Dropout(head.dropout, name=f"dropout_{number}")(x)
     if not head.width:
         x = layers.Dropout(head.dropout, name="dropout")(x)
-    x = layers.Dense(classes, name="logits")(x)
+    if head.centres:
+        x = KernelRegression(head.centres, classes, parts, name="logits")(x)
+    else:
+        x = layers.Dense(classes, name="logits")(x)
     # float16 cannot hold small probabilities, and the log of them is the loss.
     outputs = layers.Activation("softmax", dtype="float32", name="probabilities")(x)
     return keras.Model(inputs, outputs, name="head")

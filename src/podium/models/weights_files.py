@@ -22,6 +22,7 @@ WEIGHTS_FILES: dict[str, dict[str, str]] = {
     "inceptionresnetv2": {"imagenet": _KERAS.format("inception_resnet_v2")},
     "resnet-small": {},
     "resnet-patches": {},
+    "patches": {},
 }
 
 

@@ -21,12 +21,15 @@ from podium.training.batches import (
 from podium.training.callbacks import KeepState, TimeBudget
 from podium.training.devices import Devices
 from podium.training.features import Features, cache_features
+from podium.training.kernel import fit_kernel, predict_logits, score_logits
 from podium.training.logistic import Logistic, fit_logistic
 from podium.training.one_cycle import OneCycleSchedule
 from podium.training.optimizers import make_optimizer
 from podium.training.progress import verbosity
 from podium.training.rate_finder import RateCurve, RateSweep
 from podium.training.state import TrainingState
+
+Score = dict[str, float]  # accuracy and log_loss
 
 CACHED_PAUSE = 10.0  # seconds that a kill may cost a head, whose epochs take less than one
 
@@ -64,10 +67,10 @@ class FoldTraining:
                 state.begin_stage(number)
             stage = self.recipe.stages[number]
             print(self._title(state, stage), flush=True)
-            if stage.solver == "logistic":
-                self._solve_head(state, stage)
-            else:
+            if stage.solver == "gradient":
                 self._train_stage(state, stage)
+            else:
+                self._solve_head(state, stage)
         self.folder.read_weights(self.network.model)
 
     def sweep(self, number: int, low: float, high: float, steps: int) -> RateCurve:
@@ -133,17 +136,12 @@ class FoldTraining:
             state.write(self.folder, self.network.model, model.optimizer)
 
     def _solve_head(self, state: TrainingState, stage: Stage) -> None:
-        """Give the head the weights of logistic regression in place of training it."""
+        """Give the head the weights of a regression in place of training it."""
         began = time.monotonic()
         self.network.unfreeze("head", train_batchnorm=False)
-        features, logistic = self._features(stage)
-        self.network.head.get_layer("logits").set_weights([logistic.weights, logistic.bias])
+        solve = {"logistic": self._solve_logistic, "kernel": self._solve_kernel}[stage.solver]
         row: Row = {"stage": state.stage, "epoch": 0}
-        for prefix, of, labels in (
-            ("", features.train[0], self.pictures.train_labels),
-            ("val_", features.validation, self.pictures.validation_labels),
-        ):
-            score = logistic.score(of, labels)
+        for prefix, score in zip(("", "val_"), solve(stage), strict=True):
             row |= {f"{prefix}accuracy": score["accuracy"], f"{prefix}loss": score["log_loss"]}
         state.add({**row, "learning_rate": 0.0, "seconds": round(time.monotonic() - began, 3)})
         if self.recipe.keep == "last" or state.best is state.history[-1]:
@@ -151,6 +149,32 @@ class FoldTraining:
         self.folder.write_history(state.history)
         state.stage_finished = True
         state.write(self.folder, self.network.model, None)  # no optimiser
+
+    def _solve_logistic(self, stage: Stage) -> tuple[Score, Score]:
+        features, logistic = self._features(stage)
+        self.network.head.get_layer("logits").set_weights([logistic.weights, logistic.bias])
+        return (
+            logistic.score(features.train[0], self.pictures.train_labels),
+            logistic.score(features.validation, self.pictures.validation_labels),
+        )
+
+    def _solve_kernel(self, stage: Stage) -> tuple[Score, Score]:
+        """The training pictures are scored by what is solved without each of them."""
+        features, layer = self._cached(stage), self.network.head.get_layer("logits")
+        labels = self.pictures.train_labels
+        kernel = fit_kernel(features.train[0], labels, layer.channels, layer.count)
+        layer.set(kernel.mean, kernel.scale, kernel.centres, kernel.dual)
+        train = score_logits(kernel.left_out, labels[kernel.rows])
+        validation = score_logits(
+            predict_logits(layer, features.validation), self.pictures.validation_labels
+        )
+        print(
+            f"kernel regression on {len(kernel.rows)} pictures: validation accuracy "
+            f"{validation['accuracy']:.4f}, log loss {validation['log_loss']:.4f} (left out of "
+            f"the training pictures: {train['accuracy']:.4f}, {train['log_loss']:.4f})",
+            flush=True,
+        )
+        return train, validation
 
     def _prepare(self, state: TrainingState, stage: Stage) -> tuple[keras.Model, Batches]:
         """What the stage trains, compiled, and on what: a head alone learns from features."""
@@ -193,8 +217,8 @@ class FoldTraining:
         features, _ = self._features(stage)
         return of_features(features, self.pictures, self.recipe, stage, seed, state.epoch)
 
-    def _features(self, stage: Stage) -> tuple[Features, Logistic]:
-        """The features that the head learns from, and logistic regression on them: the floor."""
+    def _cached(self, stage: Stage) -> Features:
+        """The features that the head learns from."""
         pictures, size = self.pictures, stage_size(self.recipe, stage)
         features = cache_features(
             self.network.features,
@@ -207,6 +231,11 @@ class FoldTraining:
             self.folder.path,
         )
         self.budget.measure(features.seconds_per_picture, 1, size)
+        return features
+
+    def _features(self, stage: Stage) -> tuple[Features, Logistic]:
+        """The features that the head learns from, and logistic regression on them: the floor."""
+        features, pictures = self._cached(stage), self.pictures
         logistic = fit_logistic(features.train, pictures.train_labels)
         floor = logistic.score(features.validation, pictures.validation_labels)
         print(
@@ -220,8 +249,8 @@ class FoldTraining:
     def _title(self, state: TrainingState, stage: Stage) -> str:
         size = stage_size(self.recipe, stage)
         title = f"stage {state.stage + 1} of {len(self.recipe.stages)}: "
-        if stage.solver == "logistic":
-            return f"{title}the head by logistic regression, {size} px"
+        if stage.solver != "gradient":
+            return f"{title}the head by {stage.solver} regression, {size} px"
         what = {"head": "the head", "half": "the upper half", "all": "all layers"}.get(
             str(stage.unfreeze), f"the last {stage.unfreeze} blocks"
         )
