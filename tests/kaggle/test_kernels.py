@@ -151,8 +151,12 @@ def test_a_failed_kernel_fails_the_command(kaggle: StandIn, trained: Path, tmp_p
 
 
 def test_a_cancelled_kernel_fails_the_command(kaggle: StandIn) -> None:
-    kaggle.run_instead = "import time; print('slow', flush=True); time.sleep(600)"
-    threading.Timer(1.0, kaggle.cancel, [REF]).start()
+    def cancelled_soon(ref: str) -> str:
+        # Timed from here, and not from before the push, which takes long on a busy machine.
+        threading.Timer(1.0, kaggle.cancel, [ref]).start()
+        return "import time; print('slow', flush=True); time.sleep(600)"
+
+    kaggle.run_instead = cancelled_soon
     with pytest.raises(KernelFailed, match=f"{REF} ended as CANCEL_ACKNOWLEDGED"):
         push()
 
