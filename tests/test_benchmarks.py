@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from podium.competitions import get_competition
+from small_competitions import DRAW
+
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # benchmarks/ is no part of what is installed
 
@@ -50,7 +53,10 @@ def test_the_table_says_what_was_left_out_and_what_was_not_reached() -> None:
 
 
 @pytest.mark.parametrize("name", bench.SCRIPTS)
-def test_each_script_runs(name: str, tmp_path: Path) -> None:
+def test_each_script_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    intel = get_competition("intel")  # which one of them trains on
+    DRAW["intel"](tmp_path / "input" / intel.slug)
+    monkeypatch.setenv("PODIUM_INPUT", str(tmp_path / "input"))
     rows = importlib.import_module(f"benchmarks.{name}").measure(True, tmp_path)
     assert rows
     for row in rows:
