@@ -9,6 +9,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, log_loss
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1)  # C: inverse of the penalty, on standardised features
 JUDGED = 5  # each so many-th picture is held back to choose among them
@@ -78,7 +79,8 @@ def _fit(x: np.ndarray, classes: np.ndarray, of_classes: int, strength: float) -
         return Logistic(weights.astype(np.float32), bias.astype(np.float32), strength, len(x), 0.0)
     scaler = StandardScaler()
     regression = LogisticRegression(C=strength, max_iter=ITERATIONS)
-    with warnings.catch_warnings():
+    # OpenBLAS' threads spin between the many small steps: one thread takes a tenth of the time.
+    with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the last digits do not matter
         regression.fit(scaler.fit_transform(x), classes)
     slopes, offsets = regression.coef_, regression.intercept_
