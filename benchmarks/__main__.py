@@ -16,7 +16,7 @@ from slugify import slugify
 
 from benchmarks.measuring import ROOT, Row, say, table
 from podium.machine import about_this_run
-from podium.run_folder import whole
+from podium.whole_files import whole
 
 # A script of this folder each, in this order; whoever adds one gives it a `measure`.
 SCRIPTS = (

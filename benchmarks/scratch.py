@@ -16,7 +16,7 @@ import benchmarks.quiet  # noqa: F401
 from benchmarks.measuring import ROOT, Row, in_turns, main
 from podium.competitions import get_competition
 from podium.fold_run import FoldRun
-from podium.recipe import parse_recipe, read_toml
+from podium.recipe_file import parse_recipe, read_toml
 from podium.run_folder import RunFolder
 from podium.table import prepare_table
 

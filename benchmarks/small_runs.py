@@ -13,7 +13,8 @@ from benchmarks.drawing import CLASSES
 from podium.images.batches import Picture
 from podium.models.network import Network, build_network
 from podium.models.weights_files import find_weights, weights_file
-from podium.recipe import Recipe, parse_recipe
+from podium.recipe import Recipe
+from podium.recipe_file import parse_recipe
 from podium.run_folder import FoldFolder
 from podium.training.callbacks import TimeBudget
 from podium.training.devices import Devices

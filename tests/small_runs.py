@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from podium.competitions import get_competition
-from podium.recipe import parse_recipe
+from podium.recipe_file import parse_recipe
 from podium.run_folder import RunFolder
 
 CLASSES = list(get_competition("clocks-or-crocs").classes)

@@ -9,7 +9,7 @@ from podium.competitions import get_competition
 from podium.ensemble import load_ensemble
 from podium.entries import Entry, all_entries, describe_entries, get_entry
 from podium.models.weights_files import WEIGHTS_FILES
-from podium.recipe import RecipeError
+from podium.recipe_file import RecipeError
 
 REPOSITORY = Path(__file__).parents[1]
 ENTRIES = sorted((REPOSITORY / "kernels").glob("*/recipe.toml"))

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from podium.recipe import Recipe, RecipeError, Stage, load_recipe, parse_recipe
+from podium.recipe import Recipe, Stage
+from podium.recipe_file import RecipeError, load_recipe, parse_recipe
 
 NEEDED = {"competition": "cars", "backbone": "efficientnet-b6"}
 STAGE = {"unfreeze": "all", "epochs": 1, "learning_rate": 1e-3}

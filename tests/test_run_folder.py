@@ -11,17 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from podium.recipe import Recipe, parse_recipe
-from podium.run_folder import (
-    MAX_NAME,
-    FoldFolder,
-    RunError,
-    RunFolder,
-    read_json,
-    run_name,
-    whole,
-    write_json,
-)
+from podium.recipe import Recipe
+from podium.recipe_file import parse_recipe
+from podium.run_folder import MAX_NAME, FoldFolder, RunError, RunFolder, read_json, run_name
+from podium.whole_files import whole, write_json
 
 STRANGE_IDS = [
     "001", "1", "NA", "nan", "None", "null", "1e5", "0x1F", "True", "-inf", "2020-01-01",

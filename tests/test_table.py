@@ -9,7 +9,8 @@ import pytest
 
 from podium.competitions import get_competition
 from podium.images.splitting import HELD_OUT, TRAIN_ONLY, LeakingSplit
-from podium.recipe import Recipe, parse_recipe
+from podium.recipe import Recipe
+from podium.recipe_file import parse_recipe
 from podium.run_folder import RunError, RunFolder
 from podium.table import BrokenPictures, prepare_table, read_table, stored_table
 

@@ -9,7 +9,8 @@ from podium import places
 from podium.competitions import MissingData, get_competition
 from podium.ensemble import is_ensemble, load_ensemble
 from podium.models.weights_files import find_weights, weights_file
-from podium.recipe import Recipe, RecipeError, load_recipe
+from podium.recipe import Recipe
+from podium.recipe_file import RecipeError, load_recipe
 from podium.run_folder import RunFolder
 
 

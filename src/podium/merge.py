@@ -13,15 +13,9 @@ from tqdm import tqdm
 from podium.competitions import get_competition
 from podium.images.splitting import HELD_OUT, LeakingSplit
 from podium.recipe import Recipe
-from podium.run_folder import (
-    FoldFolder,
-    RunError,
-    RunFolder,
-    remove_leftovers,
-    whole,
-    write_json,
-)
+from podium.run_folder import FoldFolder, RunError, RunFolder
 from podium.table import Table, stored_table
+from podium.whole_files import remove_leftovers, whole, write_json
 
 # All that is taken of a finished fold. test.csv is the last: it makes the fold a finished one.
 FILES = ("best.weights.h5", "history.csv", "validation.csv", "cost.json", "test.csv")

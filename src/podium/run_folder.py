@@ -1,13 +1,10 @@
 """A run's files: the one place that knows their names and formats, and writes them whole."""
 
-import errno
 import hashlib
 import json
-import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +12,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from podium.machine import is_another_process
-from podium.recipe import Recipe, RecipeError, parse_recipe
+from podium.recipe import Recipe
+from podium.recipe_file import RecipeError, parse_recipe
+from podium.whole_files import remove_leftovers, require_space, whole, write_csv, write_json
 
-HEADERS = 4_000_000  # bytes that the headers of a file with thousands of arrays may take
 MAX_NAME = 100  # characters of a run's name
 
 Row = dict[str, Any]  # of a history: stage, epoch, losses, …
@@ -26,50 +23,6 @@ Row = dict[str, Any]  # of a history: stage, epoch, losses, …
 
 class RunError(ValueError):
     """A run folder that is not what the command needs."""
-
-
-def run_name(entry: str, overrides: Iterable[str]) -> str:
-    """The name of a run: that of the entry and what was changed in its recipe."""
-    changes = [re.sub(r"[^\w.]+", "-", override).strip("-") for override in overrides]
-    name = "-".join([entry, *changes])
-    if len(name) <= MAX_NAME:
-        return name
-    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
-    return f"{name[:MAX_NAME]}-{digest}"
-
-
-@contextmanager
-def whole(path: Path) -> Iterator[Path]:
-    """Give a temporary path to write to; it takes the name `path` only once it is complete."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # The ending stays, because Keras and pandas choose the format by it.
-    part = path.with_name(f".part-{os.getpid()}-{path.name}")
-    try:
-        yield part
-        with part.open("rb") as file:
-            os.fsync(file.fileno())
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-
-
-def remove_leftovers(folder: Path, name: str | None = None) -> None:
-    """Delete the temporary files that killed writers left in a folder and below it.
-
-    Args:
-        name: only what was to become a file of this name.
-    """
-    for part in folder.rglob(".part-*"):
-        _, pid, whole_name = part.name.split("-", 2)
-        # Another process may be writing: folds of one run can be trained side by side.
-        if name in (None, whole_name) and not is_another_process(int(pid)):
-            part.unlink(missing_ok=True)
-
-
-def write_json(path: Path, data: dict[str, Any]) -> None:
-    with whole(path) as part:
-        part.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -82,10 +35,14 @@ def read_json(path: Path) -> dict[str, Any]:
         raise RunError(f"{path} is not valid JSON: {error}") from error
 
 
-def write_csv(path: Path, table: pd.DataFrame, index: bool = True) -> None:
-    """Write a table; float32 keep every bit (nine digits)."""
-    with whole(path) as part:
-        table.to_csv(part, index=index, float_format="%.9g", lineterminator="\n")
+def run_name(entry: str, overrides: Iterable[str]) -> str:
+    """The name of a run: that of the entry and what was changed in its recipe."""
+    changes = [re.sub(r"[^\w.]+", "-", override).strip("-") for override in overrides]
+    name = "-".join([entry, *changes])
+    if len(name) <= MAX_NAME:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return f"{name[:MAX_NAME]}-{digest}"
 
 
 @dataclass(frozen=True)
@@ -193,26 +150,6 @@ class FoldFolder:
         path = self.path / f"{name}.csv"
         table = pd.read_csv(path, dtype={"id": str, "view": str}, keep_default_na=False)
         return table.set_index(["id", "view"]).astype(np.float32)
-
-
-def require_space(folder: Path, needed: int) -> None:
-    """Refuse to begin a large file that the disk has no room for.
-
-    HDF5 ends the whole process with a segmentation fault when a disk fills up under it.
-
-    Raises:
-        OSError: names what is needed and what is free.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(folder).free
-    needed = round(needed * 1.05) + HEADERS
-    if needed > free:
-        raise OSError(
-            errno.ENOSPC,
-            f"no space left: the next file needs {needed / 1e6:.1f} MB, {free / 1e6:.1f} MB are "
-            "free. Make room, and the same command goes on",
-            str(folder),
-        )
 
 
 def _bytes(variable: Any) -> int:

@@ -8,7 +8,7 @@ import pytest
 
 from podium.competitions import COMPETITIONS, Competition, WrongSubmission, get_competition
 from podium.competitions.submission_file import check_submission_file
-from podium.run_folder import write_csv
+from podium.whole_files import write_csv
 from small_competitions import DRAW
 
 TESTS = pd.Index(["907.jpg", "13.jpg", "250.jpg", "8.jpg"])

@@ -16,7 +16,7 @@ from podium.entries import get_entry
 from podium.kaggle import build as building
 from podium.kaggle.build import LIMIT, Built, build
 from podium.kaggle.payload import BuildError, pack
-from podium.recipe import RecipeError
+from podium.recipe_file import RecipeError
 from small_competitions import RECIPE, make_project, write_entry
 
 

@@ -20,7 +20,8 @@ from podium.competitions import Competition, WrongSubmission, get_competition
 from podium.kaggle import submit as submitting
 from podium.kaggle.client import ENDPOINT, KaggleError, NoCredentials
 from podium.kaggle.submit import Submitted, submit
-from podium.run_folder import RunFolder, write_json
+from podium.run_folder import RunFolder
+from podium.whole_files import write_json
 from small_competitions import DRAW
 
 SLUG = "sf-dl-car-classification"

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from podium.laboratory.ranges import Range, default_ranges, parse_range, values_of
-from podium.recipe import Recipe, parse_recipe
+from podium.recipe import Recipe
+from podium.recipe_file import parse_recipe
 
 
 def recipe(**changes: Any) -> Recipe:

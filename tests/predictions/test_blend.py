@@ -12,7 +12,7 @@ import pytest
 from podium.ensemble import load_ensemble
 from podium.predictions.blend import adopt_blend, blend
 from podium.predictions.combine import assemble
-from podium.recipe import RecipeError
+from podium.recipe_file import RecipeError
 from podium.run import find_run, predict, train
 from podium.run_folder import RunError, RunFolder
 from podium.table import stored_table

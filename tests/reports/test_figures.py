@@ -8,8 +8,9 @@ from PIL import Image
 
 from podium.predictions.combine import assemble
 from podium.reports.figures import confusion_matrix, figures_of, learning_curves, png
-from podium.run_folder import RunFolder, write_json
+from podium.run_folder import RunFolder
 from podium.table import stored_table
+from podium.whole_files import write_json
 from small_runs import write_run
 
 HISTORY = [

@@ -6,7 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from podium.recipe import OneCycle, Recipe, parse_recipe
+from podium.recipe import OneCycle, Recipe
+from podium.recipe_file import parse_recipe
 from podium.training.one_cycle import OneCycleSchedule, one_cycle
 from podium.training.optimizers import make_optimizer
 

@@ -24,7 +24,8 @@ from podium.kaggle.metadata import (
     read_metadata,
 )
 from podium.kaggle.payload import BuildError, Payload, pack
-from podium.run_folder import run_name, whole
+from podium.run_folder import run_name
+from podium.whole_files import whole
 
 LIMIT = 1_000_000  # bytes of a kernel's code; Kaggle takes no more
 BOOTSTRAP = Path(__file__).with_name("bootstrap.py")

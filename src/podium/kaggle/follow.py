@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from podium.kaggle.client import explained, is_passing
-from podium.run_folder import whole
+from podium.whole_files import whole
 
 if TYPE_CHECKING:
     from kaggle.api.kaggle_api_extended import KaggleApi

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from tqdm import tqdm
 
 from podium.kaggle.client import KaggleError, explained, is_passing
-from podium.run_folder import whole
+from podium.whole_files import whole
 
 if TYPE_CHECKING:
     from kaggle.api.kaggle_api_extended import KaggleApi

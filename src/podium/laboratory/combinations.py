@@ -12,7 +12,8 @@ from typing import Any
 from podium.competitions import get_competition
 from podium.entries import get_entry
 from podium.preflight import check_recipe
-from podium.recipe import Recipe, RecipeError
+from podium.recipe import Recipe
+from podium.recipe_file import RecipeError
 
 SAMPLE_SEED = 0
 UNCHANGED = "as it is"

@@ -17,7 +17,7 @@ from podium.laboratory.own_process import Failed
 from podium.laboratory.record import figure_path, record
 from podium.reports.figures import png
 from podium.reports.trade_off import Point, pareto_front, trade_off
-from podium.run_folder import whole
+from podium.whole_files import whole
 
 TITLES = ("", "tried", "score (95 % interval)", "plain", "averaged", "seconds", "memory")
 

@@ -14,8 +14,9 @@ from podium.preflight import check_recipe
 from podium.recipe import Recipe
 from podium.reports.figures import png
 from podium.reports.rates import rate_figure
-from podium.run_folder import RunFolder, run_name, whole
+from podium.run_folder import RunFolder, run_name
 from podium.table import prepare_table
+from podium.whole_files import whole
 
 if TYPE_CHECKING:
     from podium.training.rate_finder import RateCurve

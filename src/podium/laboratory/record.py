@@ -9,7 +9,8 @@ from podium import places
 from podium.competitions import get_competition
 from podium.laboratory.alone import alone
 from podium.laboratory.experiments import Measured
-from podium.run_folder import run_name, whole, write_csv
+from podium.run_folder import run_name
+from podium.whole_files import whole, write_csv
 
 KEY = ["entry", "change", "folds"]
 COLUMNS = [

@@ -16,7 +16,8 @@ from podium.merge import CannotMerge, check_own, copy_whole
 from podium.predictions.combine import write_submission
 from podium.predictions.members import CannotBlend, Member, check_fit, read_member
 from podium.predictions.score import Score, score
-from podium.run_folder import RunFolder, remove_leftovers, write_json
+from podium.run_folder import RunFolder
+from podium.whole_files import remove_leftovers, write_json
 
 DEFAULT_NAME = "blend"
 # All that a blend's folder holds. run.json is the last: it makes the folder a run.

@@ -11,8 +11,9 @@ from podium.images.splitting import HELD_OUT
 from podium.predictions.probabilities import average_views, class_prior
 from podium.predictions.score import Score, better, score
 from podium.predictions.views import VIEWS
-from podium.run_folder import RunError, RunFolder, remove_leftovers, write_csv
+from podium.run_folder import RunError, RunFolder
 from podium.table import Table, stored_table
+from podium.whole_files import remove_leftovers, write_csv
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from podium.images.augmenting import seeded_augmenter
 from podium.images.batches import steps_per_epoch, view_batches
 from podium.images.reading import resize
 from podium.recipe import Recipe
-from podium.run_folder import require_space
 from podium.training.progress import verbosity
+from podium.whole_files import require_space
 
 PART = 4096  # pictures whose features are computed in one go
 

@@ -1,0 +1,132 @@
+"""recipe.toml: read, changed by `--set`, and every mistake in it named."""
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from podium.recipe import (
+    DEFAULT_IMAGE_SIZE,
+    Augmentation,
+    Head,
+    OneCycle,
+    Recipe,
+    Stage,
+    StrictTable,
+    default_stages,
+)
+
+AnyTable = TypeVar("AnyTable", bound=StrictTable)
+
+
+class RecipeError(ValueError):
+    """A recipe that cannot be run: says which key, what came, and what is allowed."""
+
+
+def load_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:
+    """Read a recipe.toml and apply `key=value` overrides; dots reach into tables and lists.
+
+    Raises:
+        RecipeError: the file is no TOML, or a key or value is refused.
+    """
+    data = read_toml(path)
+    # A stage's keys come last: where the stages are the default ones, the image size makes them.
+    for override in sorted(overrides, key=lambda override: override.startswith("stages.")):
+        _override(data, override)
+    return parse_recipe(data, source=str(path))
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Raises RecipeError where the file cannot be read or is no TOML."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecipeError(f"{path} cannot be read: {error.strerror or error}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path} is not valid TOML: {error}") from error
+
+
+def parse_recipe(data: dict[str, Any], source: str) -> Recipe:
+    """Check a recipe given as a dictionary; `source` is named in the error.
+
+    Raises:
+        RecipeError: with a clause per refused key: what came and what is allowed.
+    """
+    return parse_table(Recipe, data, source)
+
+
+def parse_table(kind: type[AnyTable], data: dict[str, Any], source: str) -> AnyTable:
+    """Check the whole of a recipe.toml, of whichever kind; as `parse_recipe`."""
+    try:
+        return kind.model_validate(data)
+    except ValidationError as error:
+        by_key: dict[str, list[Any]] = {}
+        for details in error.errors():
+            by_key.setdefault(_key(details), []).append(details)
+        clauses = [_explain(kind, key, errors) for key, errors in by_key.items()]
+        raise RecipeError(f"{source}: " + "; ".join(clauses)) from error
+
+
+def _override(data: dict[str, Any], override: str) -> None:
+    """Apply one `key=value`, e.g. `image_size=224`, `head.dropout=0.5`, `stages.0.epochs=2`."""
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise RecipeError(f"--set {override}: expected key=value, for example image_size=224")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text  # a bare word is a string: --set optimizer=adamw
+    *tables, last = key.strip().split(".")
+    if tables and tables[0] == "stages":
+        data.setdefault("stages", default_stages(data.get("image_size", DEFAULT_IMAGE_SIZE)))
+    place: Any = data
+    try:
+        for name in tables:
+            place = place[int(name)] if isinstance(place, list) else place.setdefault(name, {})
+        place[int(last) if isinstance(place, list) else last] = value
+    except (IndexError, ValueError, TypeError, AttributeError) as error:
+        raise RecipeError(f"--set {override}: the recipe has no {key} to set") from error
+
+
+def _key(details: Any) -> str:
+    """The dotted key that one of pydantic's errors is about."""
+    parts = [str(part) for part in details["loc"]]
+    # Where a key takes several types, pydantic adds the type: literal['head','half','all'].
+    if len(parts) > 1 and re.match(r"literal\[|constrained-", parts[-1]):
+        parts.pop()
+    return ".".join(parts)
+
+
+def _explain(whole: type[StrictTable], key: str, errors: list[Any]) -> str:
+    """One readable clause for pydantic's errors about a key: one for each type that it takes."""
+    kind = errors[0]["type"]
+    if kind == "extra_forbidden":
+        return _say_unknown(whole, key)
+    if kind == "missing":
+        return f"{key}: is missing"
+    if kind == "model_type":
+        return f"{key}: came {errors[0]['input']!r}, should be a table"
+    noise = "^Value error, |^Input should be | after validation"
+    allowed = [re.sub(noise, "", error["msg"]) for error in errors]
+    should_be = "should be " if errors[0]["msg"].startswith("Input should be ") else ""
+    clause = should_be + ", or ".join(text[0].lower() + text[1:] for text in allowed)
+    return f"{key}: came {errors[0]['input']!r}, {clause}" if key else clause
+
+
+def _say_unknown(whole: type[StrictTable], key: str) -> str:
+    """What was probably meant: a key of the same table if one is alike, else of any."""
+    *place, name = key.split(".")
+    stage = ".".join(place) if place[:1] == ["stages"] else "stages.0"
+    tables: dict[str, type[StrictTable]] = {"": whole}
+    if whole is Recipe:
+        tables |= {"head": Head, "augmentation": Augmentation, "one_cycle": OneCycle, stage: Stage}
+    here = tables.pop(".".join(place), whole)
+    for table, fields in {".".join(place): here, **tables}.items():
+        close = difflib.get_close_matches(name, fields.model_fields, n=1)
+        if close:
+            return f"{key}: unknown key; did you mean {f'{table}.{close[0]}'.removeprefix('.')}?"
+    return f"{key}: unknown key; there are: {', '.join(here.model_fields)}"
