@@ -17,11 +17,12 @@ class Tried:
     """A method as it does on pictures that it was not fitted on."""
 
     blended: np.ndarray  # float64 (pictures, classes)
-    calibrated: np.ndarray | None  # where the metric is log loss and this gains
+    calibrated: np.ndarray | None  # where the metric is log loss
+    gains: bool = False  # by its calibration
 
     @property
     def best(self) -> np.ndarray:
-        return self.blended if self.calibrated is None else self.calibrated
+        return self.blended if self.calibrated is None or not self.gains else self.calibrated
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def choose(predictions: np.ndarray, labels: np.ndarray, metric: Metric) -> Choic
     return Choice(
         method,
         METHODS[method](predictions, labels, metric),
-        None if taken.calibrated is None else fit_calibration(taken.blended, labels),
+        fit_calibration(taken.blended, labels) if taken.gains else None,
         tried,
     )
 
@@ -73,7 +74,7 @@ def _try(
         return Tried(blended, None)
     calibrated = cross_fitted(blended, labels, part)
     before, after = (metric.per_picture(labels, one).mean() for one in (blended, calibrated))
-    return Tried(blended, calibrated if after < before else None)
+    return Tried(blended, calibrated, after < before)
 
 
 def nested(predictions: np.ndarray, labels: np.ndarray, metric: Metric) -> np.ndarray:

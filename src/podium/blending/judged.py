@@ -38,11 +38,12 @@ class Judged:
         return rows
 
     def _methods(self) -> list[tuple[str, ...]]:
-        calibrates = any(calibrated for _, calibrated in self.tried.values())
         titles = ["blended by", self.score.metric, "95 % interval"]
-        rows = [(*titles, *(["calibrated", "95 % interval"] if calibrates else []), "")]
+        if any(calibrated for _, calibrated in self.tried.values()):
+            titles += ["calibrated", "95 % interval"]
+        rows = [(*titles, "")]
         for name, (one, calibrated) in self.tried.items():
-            also = (_cells(calibrated) if calibrated else ("no gain", "")) if calibrates else ()
+            also = _cells(calibrated) if calibrated else ()
             taken = "taken: the simplest within noise of the best" * (name == self.choice.method)
             rows.append((name, *_cells(one), *also, taken))
         return rows
