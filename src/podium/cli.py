@@ -138,6 +138,16 @@ def blend(
 
 
 @app.command()
+def runs(
+    competition: Annotated[str | None, typer.Argument(help="Only its runs.")] = None,
+) -> None:
+    """List the runs of weights/: folds, score, minutes, and the blends that use them."""
+    from podium.overview import describe_runs
+
+    print(describe_runs(competition))
+
+
+@app.command()
 def compare(
     entry: Entry,
     tries: Annotated[

@@ -29,8 +29,9 @@ class ViewChoice:
 def choose_views(predictions: pd.DataFrame, labels: pd.Series, metric: Metric) -> ViewChoice:
     """Score each view and each set of views, and keep the best where it gains.
 
-    The views of a set count alike, or the plain one has a share of its own. The plain view alone
-    stays where the choice does not gain on pictures that had no part in it.
+    The views of a set count alike, or the plain one has a share of its own. Where the choice does
+    no better, on pictures that had no part in it, than all views alike or the plain one alone,
+    which are no choice, the better of these is taken.
 
     Args:
         predictions: probabilities by id and view, the plain view first; views that not all
@@ -49,18 +50,22 @@ def choose_views(predictions: pd.DataFrame, labels: pd.Series, metric: Metric) -
     good = _goodness_by_part(by_view, weightings, numbers, part, metric)
     total = good.sum(axis=1)
 
-    blended = np.empty_like(by_view[0])
+    chosen = np.empty_like(by_view[0])
     for number in range(PARTS):
         mine = part == number
-        chosen = weightings[np.argmax(total - good[:, number])]
-        blended[mine] = np.tensordot(chosen, by_view[:, mine], axes=1)
-    best = int(np.argmax(total))
-    if goodness(metric, numbers, blended).sum() <= total[0]:
-        best, blended = 0, by_view[0]  # the plain view
+        best = weightings[np.argmax(total - good[:, number])]
+        chosen[mine] = np.tensordot(best, by_view[:, mine], axes=1)
+    plain, alike = weightings[0], np.full(len(views), 1 / len(views), np.float32)
+    ways = [  # the first of the best is taken
+        (plain, by_view[0]),
+        (alike, np.tensordot(alike, by_view, axes=1)),
+        (weightings[np.argmax(total)], chosen),
+    ]
+    weights, averaged = max(ways, key=lambda way: goodness(metric, numbers, way[1]).mean())
     shown = [*range(len(views)), *np.argsort(-total, kind="stable")[:SETS]]
     tried = [_describe(views, weightings[row], by_view, numbers, metric) for row in shown]
-    table = pd.DataFrame(blended, index=ids, columns=predictions.columns)
-    return ViewChoice(_by_name(views, weightings[best]), table, tried)
+    table = pd.DataFrame(averaged, index=ids, columns=predictions.columns)
+    return ViewChoice(_by_name(views, weights), table, tried)
 
 
 def _by_name(views: list[str], weights: np.ndarray) -> dict[str, float]:
