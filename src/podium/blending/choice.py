@@ -6,7 +6,7 @@ import numpy as np
 from tqdm import tqdm
 
 from podium.blending.calibration import Calibration, cross_fitted, fit_calibration
-from podium.blending.methods import METHODS, Fit, Rule
+from podium.blending.methods import METHODS, Method, Rule
 from podium.competitions.metrics import LogLoss, Metric
 from podium.predictions.cross_fitting import parts
 from podium.predictions.score import goodness
@@ -35,7 +35,7 @@ class Choice:
     tried: dict[str, Tried]  # by method
 
     def __call__(self, predictions: np.ndarray) -> np.ndarray:
-        blended = self.rule(predictions)
+        blended = self.rule(METHODS[self.method].into(predictions))
         return self.calibration(blended) if self.calibration else blended
 
 
@@ -50,26 +50,27 @@ def choose(predictions: np.ndarray, labels: np.ndarray, metric: Metric) -> Choic
         labels: class numbers (pictures,).
     """
     part = parts(labels)
-    tried = {name: _try(fit, predictions, labels, metric, part) for name, fit in METHODS.items()}
+    tried = {name: _try(one, predictions, labels, metric, part) for name, one in METHODS.items()}
     method = _simplest({name: one.best for name, one in tried.items()}, labels, metric)
-    taken = tried[method]
+    taken, way = tried[method], METHODS[method]
     return Choice(
         method,
-        METHODS[method](predictions, labels, metric),
+        way.fit(way.into(predictions), labels, metric),
         fit_calibration(taken.blended, labels) if taken.gains else None,
         tried,
     )
 
 
 def _try(
-    fit: Fit, predictions: np.ndarray, labels: np.ndarray, metric: Metric, part: np.ndarray
+    method: Method, predictions: np.ndarray, labels: np.ndarray, metric: Metric, part: np.ndarray
 ) -> Tried:
     """Cross-validate a method."""
+    transformed = method.into(predictions)
     blended = np.empty(predictions.shape[1:])
     for number in np.unique(part):
         mine = part == number
-        rule = fit(predictions[:, ~mine], labels[~mine], metric)
-        blended[mine] = rule(predictions[:, mine])
+        rule = method.fit(transformed[:, ~mine], labels[~mine], metric)
+        blended[mine] = rule(transformed[:, mine])
     if not isinstance(metric, LogLoss):
         return Tried(blended, None)
     calibrated = cross_fitted(blended, labels, part)

@@ -18,75 +18,76 @@ from podium.competitions.metrics import Metric
 from podium.predictions.score import goodness
 
 SMALLEST = 1e-6  # probability, before its logarithm is taken
-GREEDY_STEPS = 25  # additions of a run at the most
+GREEDY_STEPS = 20  # additions of a run at the most
+PATIENCE = 6  # steps without a gain before they end
 LEAST_WEIGHT = 1e-3  # what the optimiser gives less weight has none
 STACK_STRENGTH = 0.1  # inverse of the stack's penalty
 
 
-@dataclass(frozen=True)
-class Mean:
-    """A weighted mean of predictions that are transformed before it, and back after it."""
-
-    into: Callable[[np.ndarray], np.ndarray]
-    back: Callable[[np.ndarray], np.ndarray]
-
-    def __call__(self, transformed: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        """(runs, pictures, classes), transformed, to probabilities (pictures, classes)."""
-        used = weights > 0
-        mixed = self.back(np.tensordot(weights[used], transformed[used], axes=1))
-        return mixed / mixed.sum(axis=1, keepdims=True)
-
-
 def _ranks(predictions: np.ndarray) -> np.ndarray:
     """Ranks among all pictures: a run that is too sure of itself counts no more than others."""
-    return rankdata(predictions, axis=1) / predictions.shape[1]
+    return (rankdata(predictions, axis=1) / predictions.shape[1]).astype(np.float32)
 
 
-MEANS = {
-    "arithmetic": Mean(into=np.asarray, back=np.asarray),
-    "geometric": Mean(into=lambda predictions: np.log(predictions.clip(SMALLEST)), back=np.exp),
-    "rank": Mean(into=_ranks, back=np.asarray),
-}
+def _logarithms(predictions: np.ndarray) -> np.ndarray:
+    return np.log(predictions.clip(SMALLEST))
 
 
 @dataclass(frozen=True)
 class Rule:
-    """A fitted blend: the runs' predictions to one (pictures, classes)."""
+    """A fitted blend: transformed predictions of the runs to one (pictures, classes)."""
 
     weights: np.ndarray  # (runs,), they sum to 1
-    mean: str = "arithmetic"  # of MEANS
+    back: Callable[[np.ndarray], np.ndarray] = np.asarray  # from the weighted mean
     stack: LogisticRegression | None = None  # of the runs that have a weight, in place of a mean
 
-    def __call__(self, predictions: np.ndarray) -> np.ndarray:
+    def __call__(self, transformed: np.ndarray) -> np.ndarray:
+        used = self.weights > 0
         if self.stack is not None:
-            return self.stack.predict_proba(_logarithms(predictions[self.weights > 0]))
-        mean = MEANS[self.mean]
-        return mean(mean.into(predictions), self.weights)
+            return self.stack.predict_proba(_side_by_side(transformed[used]))
+        weights = self.weights[used].astype(transformed.dtype)
+        return _probabilities(self.back(np.tensordot(weights, transformed[used], axes=1)))
 
 
-# A rule for runs like these, from predictions (runs, pictures, classes), labels and the metric.
+# A rule for runs like these, from transformed predictions, labels and the metric.
 Fit = Callable[[np.ndarray, np.ndarray, Metric], Rule]
 
 
-def fit_mean(kind: str) -> Fit:
+@dataclass(frozen=True)
+class Method:
+    """A way to blend: what is done to the predictions first, and what is fitted then."""
+
+    fit: Fit
+    into: Callable[[np.ndarray], np.ndarray] = np.asarray  # needs no labels
+
+
+def _probabilities(mixed: np.ndarray) -> np.ndarray:
+    return mixed / mixed.sum(axis=1, keepdims=True)
+
+
+def _fit_mean(back: Callable[[np.ndarray], np.ndarray] = np.asarray) -> Fit:
     """The plain mean of the runs that do not lower it: tried from the best run on."""
 
-    def fit(predictions: np.ndarray, labels: np.ndarray, metric: Metric) -> Rule:
-        mean, transformed = MEANS[kind], MEANS[kind].into(predictions)
-        alone = [goodness(metric, labels, run).mean() for run in predictions]
-        best, admitted = -np.inf, np.zeros(len(predictions))
+    def fit(transformed: np.ndarray, labels: np.ndarray, metric: Metric) -> Rule:
+        def good(total: np.ndarray, runs: int) -> float:
+            return goodness(metric, labels, _probabilities(back(total / runs))).mean()
+
+        alone = [good(run, 1) for run in transformed]
+        admitted: list[int] = []
+        best, total = -np.inf, np.zeros_like(transformed[0])
         for run in np.argsort(alone, kind="stable")[::-1]:
-            candidate = admitted.copy()
-            candidate[run] = 1
-            blended = mean(transformed, candidate / candidate.sum())
-            if (value := goodness(metric, labels, blended).mean()) >= best:
-                best, admitted = value, candidate
-        return Rule(admitted / admitted.sum(), kind)
+            with_it = total + transformed[run]
+            if (value := good(with_it, len(admitted) + 1)) >= best:
+                best, total = value, with_it
+                admitted.append(run)
+        weights = np.zeros(len(transformed))
+        weights[admitted] = 1 / len(admitted)
+        return Rule(weights, back)
 
     return fit
 
 
-def fit_greedy(predictions: np.ndarray, labels: np.ndarray, metric: Metric) -> Rule:
+def _fit_greedy(predictions: np.ndarray, labels: np.ndarray, metric: Metric) -> Rule:
     """Add the run that helps the mean most, again and again (Caruana et al., ICML 2004)."""
     counts = np.zeros(len(predictions), np.int64)
     total = np.zeros_like(predictions[0])
@@ -98,10 +99,12 @@ def fit_greedy(predictions: np.ndarray, labels: np.ndarray, metric: Metric) -> R
         total += predictions[chosen]
         if values[chosen] > best:
             best, best_counts = values[chosen], counts.copy()
+        elif step - best_counts.sum() >= PATIENCE:
+            break
     return Rule(best_counts / best_counts.sum())
 
 
-def fit_convex(predictions: np.ndarray, labels: np.ndarray, metric: Metric) -> Rule:
+def _fit_convex(predictions: np.ndarray, labels: np.ndarray, metric: Metric) -> Rule:
     """The weights of the lowest log loss, which stands for an accuracy too: that has no slope."""
     right = predictions[:, np.arange(len(labels)), labels].T.astype(np.float64)
     right = right.clip(SMALLEST)  # (pictures, runs)
@@ -127,36 +130,34 @@ def fit_convex(predictions: np.ndarray, labels: np.ndarray, metric: Metric) -> R
     return Rule(found / found.sum())
 
 
-def fit_stack(predictions: np.ndarray, labels: np.ndarray, metric: Metric) -> Rule:
+def _fit_stack(logarithms: np.ndarray, labels: np.ndarray, metric: Metric) -> Rule:
     """Multinomial logistic regression on the log-probabilities (Wolpert 1992).
 
-    Only of the runs that the greedy selection takes: each other one is noise to learn from.
+    Only of the runs that the greedy selection takes: any other is noise to learn from.
     """
-    greedy = fit_greedy(predictions, labels, metric)
-    if len(np.unique(labels)) < predictions.shape[2]:
-        return greedy  # the stack would never say the class that is missing
+    weights = _fit_greedy(np.exp(logarithms), labels, metric).weights
+    if len(np.unique(labels)) < logarithms.shape[2]:
+        return Rule(weights, np.exp)  # a stack would never say the class that is missing
     regression = LogisticRegression(C=STACK_STRENGTH, max_iter=200, tol=1e-3)
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the last digits do not matter
-        regression.fit(_logarithms(predictions[greedy.weights > 0]), labels)
-    return Rule(greedy.weights, stack=regression)
+        regression.fit(_side_by_side(logarithms[weights > 0]), labels)
+    return Rule(weights, stack=regression)
 
 
-def _logarithms(predictions: np.ndarray) -> np.ndarray:
+def _side_by_side(logarithms: np.ndarray) -> np.ndarray:
     """float32 (pictures, runs × classes), centred in each run: (p, 1 - p) is one number."""
-    logarithms = np.log(predictions.clip(SMALLEST))
-    logarithms -= logarithms.mean(axis=2, keepdims=True)
-    pictures = predictions.shape[1]
-    return logarithms.transpose(1, 0, 2).reshape(pictures, -1).astype(np.float32)
+    centred = logarithms - logarithms.mean(axis=2, keepdims=True)
+    return centred.transpose(1, 0, 2).reshape(centred.shape[1], -1).astype(np.float32)
 
 
 # By name, in the order of what is taken where two are level.
-METHODS: dict[str, Fit] = {
-    "mean": fit_mean("arithmetic"),
-    "geometric mean": fit_mean("geometric"),
-    "greedy weights": fit_greedy,
-    "convex weights": fit_convex,
+METHODS = {
+    "mean": Method(_fit_mean()),
+    "geometric mean": Method(_fit_mean(np.exp), _logarithms),
+    "greedy weights": Method(_fit_greedy),
+    "convex weights": Method(_fit_convex),
     # Late, because what it says of a picture depends on the others that are predicted with it.
-    "rank mean": fit_mean("rank"),
-    "stack": fit_stack,
+    "rank mean": Method(_fit_mean(), _ranks),
+    "stack": Method(_fit_stack, _logarithms),
 }
