@@ -71,7 +71,7 @@ class PooledPatches(layers.Layer):
 
     def fit(self, pictures: np.ndarray) -> None:
         """Whitened random patches of (pictures, height, width, channels)."""
-        patches = _random_patches(pictures)
+        patches = random_patches(pictures, PATCH, SAMPLED)
         patches -= patches.mean(axis=1, keepdims=True)
         patches /= np.sqrt(patches.var(axis=1, keepdims=True) + CONTRAST)
         mean = patches.mean(axis=0)
@@ -125,13 +125,18 @@ def _shares(places):
     return ops.maximum(within, 0.0) / size
 
 
-def _random_patches(pictures: np.ndarray) -> np.ndarray:
-    """float32 (SAMPLED, values of a patch), from random places of random pictures."""
+def random_patches(pictures: np.ndarray, side: int, count: int) -> np.ndarray:
+    """float32 (count, values of a patch), from random places of random pictures.
+
+    Args:
+        pictures: (pictures, height, width, channels).
+        side: of a patch, pixels.
+    """
     random = np.random.default_rng(0)
-    count, height, width, _ = pictures.shape
-    number = random.integers(0, count, SAMPLED)
-    top = random.integers(0, height - PATCH + 1, SAMPLED)
-    left = random.integers(0, width - PATCH + 1, SAMPLED)
-    windows = np.lib.stride_tricks.sliding_window_view(pictures, (PATCH, PATCH), (1, 2))
-    found = windows[number, top, left].transpose(0, 2, 3, 1)  # (SAMPLED, height, width, channels)
-    return found.reshape(SAMPLED, -1).astype(np.float32)
+    pictures_there, height, width, _ = pictures.shape
+    number = random.integers(0, pictures_there, count)
+    top = random.integers(0, height - side + 1, count)
+    left = random.integers(0, width - side + 1, count)
+    windows = np.lib.stride_tricks.sliding_window_view(pictures, (side, side), (1, 2))
+    found = windows[number, top, left].transpose(0, 2, 3, 1)  # (count, height, width, channels)
+    return found.reshape(count, -1).astype(np.float32)

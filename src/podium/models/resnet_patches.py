@@ -11,6 +11,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from podium.models.patches import random_patches
 from podium.models.resnet_small import convolution, residual_block
 
 PATCH = 4  # pixels, side
@@ -55,16 +56,10 @@ class WhitenedPatches(layers.Layer):
 
     def fit(self, pictures: np.ndarray) -> None:
         """Whitened principal components of random patches of (pictures, height, width, 3)."""
-        random = np.random.default_rng(0)
-        count, height, width, channels = pictures.shape
-        number = random.integers(0, count, SAMPLED)
-        top = random.integers(0, height - PATCH + 1, SAMPLED)
-        left = random.integers(0, width - PATCH + 1, SAMPLED)
-        windows = np.lib.stride_tricks.sliding_window_view(pictures, (PATCH, PATCH), (1, 2))
-        patches = windows[number, top, left].transpose(0, 2, 3, 1).reshape(SAMPLED, -1)
+        patches = random_patches(pictures, PATCH, SAMPLED)
         variances, components = np.linalg.eigh(np.cov(patches.T))
         kernel = components / np.sqrt(variances + FLATTEN * variances.mean())
-        self.kernel.assign(kernel[:, ::-1].reshape(PATCH, PATCH, channels, -1))
+        self.kernel.assign(kernel[:, ::-1].reshape(PATCH, PATCH, pictures.shape[-1], -1))
 
 
 def resnet_patches(filters: Sequence[int] = (32, 64, 128)) -> keras.Model:

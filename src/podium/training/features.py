@@ -11,13 +11,13 @@ import numpy as np
 import tensorflow as tf
 
 from podium.images.augmenting import seeded_augmenter
-from podium.images.batches import steps_per_epoch, view_batches
+from podium.images.batches import View, steps_per_epoch, view_batches
 from podium.images.reading import resize
 from podium.recipe import Recipe
 from podium.training.progress import verbosity
 from podium.whole_files import require_space
 
-PART = 4096  # pictures whose features are computed in one go
+PART = 4096  # features that are computed in one go
 
 
 @dataclass(frozen=True)
@@ -49,13 +49,16 @@ def cache_features(
     augment = seeded_augmenter(recipe.augmentation, size)
     channels = extractor.output_shape[-1]
 
-    def run(indices: np.ndarray, view, into: np.ndarray) -> None:
-        for start in range(0, len(indices), PART):  # a whole `predict` would hold all in memory
-            part = indices[start : start + PART]
-            batches = view_batches(cache, part, size=size, batch_size=batch_size, view=view)
-            into[start : start + PART] = extractor.predict(batches, verbose=verbosity())
+    def run(indices: np.ndarray, views: list[View], into: np.ndarray) -> None:
+        at_once = max(1, PART // len(views))  # a whole `predict` would hold all in memory
+        for start in range(0, len(indices), at_once):
+            part = indices[start : start + at_once]
+            batches = view_batches(cache, part, size=size, batch_size=batch_size, view=views)
+            found = extractor.predict(batches, verbose=verbosity())
+            by_picture = found.reshape(len(part), len(views), channels)
+            into[:, start : start + at_once] = by_picture.swapaxes(0, 1)
 
-    def augmented(number: int):
+    def augmented(number: int) -> View:
         def view(picture: np.ndarray, size: int) -> np.ndarray:
             # Seeded by what is in the picture: the same in any order and on any thread.
             entropy = (recipe.seed, number, zlib.crc32(picture.tobytes()))
@@ -72,12 +75,11 @@ def cache_features(
         f"{views.nbytes / 1e9:.2g} GB {where}:",
         flush=True,
     )
-    for number, into in enumerate(views):
-        run(train, augmented(number), into)
-    plain = np.empty((len(validation), channels), np.float32)
-    run(validation, lambda picture, size: resize(picture, size, size), plain)
+    run(train, [augmented(number) for number in range(recipe.cached_views)], views)
+    plain = np.empty((1, len(validation), channels), np.float32)
+    run(validation, [lambda picture, size: resize(picture, size, size)], plain)
     passes = len(train) * recipe.cached_views + len(validation)
-    return Features(views, plain, (time.monotonic() - began) / passes)
+    return Features(views, plain[0], (time.monotonic() - began) / passes)
 
 
 def _allocate(shape: tuple[int, ...], limit: float, folder: Path) -> np.ndarray:
