@@ -28,6 +28,7 @@ over its pictures: the plain view alone, or all views averaged where that is bet
 other folds or other numbers of pictures are not comparable.
 - Seconds are of training and scoring the folds, without the test pictures, on a machine that may \
 have done other work.
+- Blends and soups of runs are in [ensembles.md](ensembles.md).
 """
 TITLES = (
     "entry", "change", "folds", "pictures", "score (95 % interval)", "plain view",
