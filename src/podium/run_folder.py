@@ -74,6 +74,10 @@ class FoldFolder:
     def _cost(self) -> Path:
         return self.path / "cost.json"
 
+    @property
+    def _pseudo(self) -> Path:
+        return self.path / "pseudo.json"
+
     def write_weights(self, model: Any) -> None:
         """Write the weights of a Keras model as the fold's best."""
         require_space(self.path, sum(_bytes(value) for value in model.weights))
@@ -124,6 +128,14 @@ class FoldFolder:
     def write_floor(self, floor: dict[str, Any]) -> None:
         """Write the score of logistic regression on the features of the head stage."""
         write_json(self.path / "floor.json", floor)
+
+    def write_pseudo(self, pseudo: dict[str, Any]) -> None:
+        """Write which test pictures join the training with which labels; see pseudo.py."""
+        write_json(self._pseudo, pseudo)
+
+    def read_pseudo(self) -> dict[str, Any] | None:
+        """What joins the training, or None where it is not chosen yet, or nothing does."""
+        return read_json(self._pseudo) if self._pseudo.is_file() else None
 
     def write_history(self, rows: list[Row]) -> None:
         write_csv(self.path / "history.csv", pd.DataFrame(rows), index=False)
