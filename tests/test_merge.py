@@ -488,6 +488,7 @@ def test_what_joined_the_training_comes_along(tmp_path: Path, here: RunFolder) -
         assert merge_run(each, here) == [fold]
     for fold in (0, 1):
         assert here.fold(fold).read_pseudo()["stages"][0]["knows_the_fold"] == str(fold)
-    (parts[0].fold(0).path / "pseudo.json").write_text("{")
-    with pytest.raises(CannotMerge, match=r"fold 0 of .* is damaged: .*pseudo\.json"):
-        merge_run(parts[0], here, fresh=True)
+    for damage in ("{", "[]", '{"stages": [1]}', '{"stages": [{}]}'):
+        (parts[0].fold(0).path / "pseudo.json").write_text(damage)
+        with pytest.raises(CannotMerge, match=r"fold 0 of .* is damaged: "):
+            merge_run(parts[0], here, fresh=True)

@@ -257,10 +257,11 @@ def test_what_was_chosen_is_kept_and_stays(here: Path, capsys: pytest.CaptureFix
     assert (row["stage"], row["from"], row["above"], row["near_copies"]) == (0, "a", 0.56, 0)
     assert "another split" in row["knows_the_fold"]
     assert {name: CLASSES.index(label) for name, label in row["labels"].items()} == first[0]
+    assert RunFolder(here / "mine").doubtful_folds() == {1: row["knows_the_fold"]}
     said = capsys.readouterr().out.splitlines()
     (warning,) = [line for line in said if line.startswith("warning: ")]
     assert "from a know labels of fold 1 (a has another split: " in warning
-    assert "out-of-fold score will be slightly too good" in warning
+    assert "out-of-fold score will be too good" in warning
 
     shutil.rmtree(here / "weights" / "a")
     assert labels_of(here, recipe({"from": "a", "above": 0.56}), fold=1) == first
@@ -402,6 +403,7 @@ def test_a_second_run_learns_from_the_first_on_the_command_line(project: Path) -
         row = kept(project, "learns", fold)
         joined = {name: label for name, label in sure.items() if (fold, name) != (0, "4")}
         assert row["labels"] == {name: names[label] for name, label in joined.items()}
+        assert RunFolder(project / "weights" / "learns").doubtful_folds() == {}
         assert row["knows_the_fold"] == "" and row["near_copies"] == (1 if fold == 0 else 0)
     folder = RunFolder(project / "weights" / "learns")
     training = folder.read_pictures().query("part == 'train'").index

@@ -178,7 +178,7 @@ def _warn(rows: list[dict[str, Any]], fold: int, folder: RunFolder) -> None:
     }.items():
         print(
             f"warning: the pseudo-labels from {name} know labels of fold {fold} ({why}), so that "
-            f"its out-of-fold score will be slightly too good; kept in {folder.fold(fold).path}",
+            f"its out-of-fold score will be too good; kept in {folder.fold(fold).path}",
             flush=True,
         )
 
@@ -256,10 +256,9 @@ def _why_it_knows(run: RunFolder, scored: pd.Index, fold: int) -> str:
             f"{run.name} has another split: {seen} of the {len(scored)} pictures that are scored "
             "here are not scored by that fold there"
         )
-    if run.read_recipe().pseudo_runs:
-        kept = run.fold(fold).read_pseudo()
-        if kept is None or any(row.get("knows_the_fold", "it does") for row in kept["stages"]):
-            return f"{run.name} was itself trained on pseudo-labels that know them"
+    its_own = run.fold(fold)
+    if run.read_recipe().pseudo_runs and (its_own.read_pseudo() is None or its_own.pseudo_knows):
+        return f"{run.name} was itself trained on pseudo-labels that know them"
     return ""
 
 

@@ -137,6 +137,12 @@ class FoldFolder:
         """What joins the training, or None where it is not chosen yet, or nothing does."""
         return read_json(self._pseudo) if self._pseudo.is_file() else None
 
+    @property
+    def pseudo_knows(self) -> str:
+        """Why the pseudo-labels know labels of what the fold scores; "" if none or they do not."""
+        rows = (self.read_pseudo() or {}).get("stages", [])
+        return "; ".join({row["knows_the_fold"]: None for row in rows if row["knows_the_fold"]})
+
     def write_history(self, rows: list[Row]) -> None:
         write_csv(self.path / "history.csv", pd.DataFrame(rows), index=False)
 
@@ -201,6 +207,11 @@ class RunFolder:
     def _folds(self) -> list[int]:
         names = (place.name.removeprefix("fold-") for place in self.path.glob("fold-*"))
         return sorted(int(name) for name in names if name.isdecimal())
+
+    def doubtful_folds(self) -> dict[int, str]:
+        """The folds whose score is too good, because their pseudo-labels know it, and why."""
+        known = {number: self.fold(number).pseudo_knows for number in self._folds()}
+        return {number: why for number, why in known.items() if why}
 
     def begin(self, recipe: Recipe, about: dict[str, Any], fresh: bool) -> None:
         """Make the folder of a new run, or make sure that this recipe may go on with the old one.
