@@ -117,13 +117,13 @@ def _check_fold(part: RunFolder, fold: int, recipe: Recipe, table: Table) -> Non
         recipe.check_fold(fold)
         folder.read_history()
         folder.read_cost()
-        _ = folder.pseudo_knows
+        _ = folder.pseudo_knows  # reads it
         _check_predictions(folder, "validation", scored, recipe.views, classes)
         _check_predictions(folder, "test", table.readable_test.index, recipe.views, classes)
         with h5py.File(folder.weights) as weights:  # notices a file that was cut off
             if not weights.keys():
                 raise ValueError("best.weights.h5 holds no weights")
-    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+    except (ValueError, KeyError, TypeError, OSError) as error:
         raise CannotMerge(f"fold {fold} of {part.path} is damaged: {error}") from error
 
 

@@ -140,7 +140,8 @@ class FoldFolder:
     @property
     def pseudo_knows(self) -> str:
         """Why the pseudo-labels know labels of what the fold scores; "" if none or they do not."""
-        rows = (self.read_pseudo() or {}).get("stages", [])
+        kept = self.read_pseudo()
+        rows = [] if kept is None else kept["stages"]
         return "; ".join({row["knows_the_fold"]: None for row in rows if row["knows_the_fold"]})
 
     def write_history(self, rows: list[Row]) -> None:
