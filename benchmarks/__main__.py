@@ -25,6 +25,7 @@ SCRIPTS = (
     "fit_epoch",
     "views",
     "growth",
+    "blend",
     "head_stage",
     "scratch",
     "swish",

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from podium.blending.blend import blend
 from podium.competitions import get_competition
 from podium.entries import get_entry
 from podium.fold_run import FoldRun
-from podium.predictions.blend import blend
 from podium.pseudo import check_pseudo, pseudo_labels, read_teacher
 from podium.recipe import Recipe
 from podium.recipe_file import parse_recipe

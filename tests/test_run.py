@@ -173,8 +173,8 @@ def test_the_submission_is_the_mean_over_folds_and_views(finished: Finished) -> 
     views = finished.folder.read_score()["views"]
     tables = [finished.folder.fold(number).read_predictions("test") for number in range(3)]
     predicted = pd.concat(tables)
-    used = predicted[predicted.index.isin(views, level="view")]
-    wanted = used.groupby("id").mean()
+    of_folds = predicted.groupby(["id", "view"]).mean()
+    wanted = sum(weight * of_folds.xs(view, level="view") for view, weight in views.items())
     found = finished.folder.read_probabilities("test")
     np.testing.assert_allclose(found, wanted.loc[found.index], atol=1e-6)
     submission = pd.read_csv(finished.outcome.submission)

@@ -127,11 +127,24 @@ def blend(
         list[str], typer.Argument(help="Runs of weights/, or one entry that is an ensemble.")
     ],
     to: Annotated[Path | None, typer.Option(help="Path of the submission.")] = None,
+    common: Annotated[
+        bool, typer.Option("--common", help="Judge on what all runs have out of fold.")
+    ] = False,
 ) -> None:
-    """Average the probabilities of runs by id, and score that out of fold."""
-    from podium.predictions.blend import blend
+    """Blend runs in the way that is best out of fold; says what it gains, and how sure that is."""
+    from podium.blending.blend import blend
 
-    print(blend(runs, to))
+    print(blend(runs, to, common))
+
+
+@app.command()
+def runs(
+    competition: Annotated[str | None, typer.Argument(help="Only its runs.")] = None,
+) -> None:
+    """List the runs of weights/: folds, score, minutes, and the blends that use them."""
+    from podium.overview import describe_runs
+
+    print(describe_runs(competition))
 
 
 @app.command()

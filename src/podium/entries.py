@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from podium import places
+from podium.columns import columns
 from podium.competitions import MissingData, get_competition
 from podium.ensemble import is_ensemble, load_ensemble
 from podium.models.weights_files import find_weights, weights_file
@@ -86,11 +87,7 @@ def describe_entries() -> str:
     rows = [("entry", "competition", "backbone", "meant for", "missing here")]
     for entry in all_entries():
         rows.append((entry.name, *_describe(entry)))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )
+    return "\n".join(columns(rows))
 
 
 def _describe(entry: Entry) -> tuple[str, str, str, str]:

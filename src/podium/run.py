@@ -86,7 +86,8 @@ def predict(run: str, views: int | None = None) -> tuple[RunFolder, Path]:
 
     Args:
         run: name or path of the run folder.
-        views: how many of `VIEWS`, all of which are averaged; by default those of the recipe.
+        views: how many of `VIEWS`, which all count alike; by default those of the recipe, of
+            which those are averaged that gain.
     """
     folder = find_run(run)
     recipe = folder.read_recipe()
@@ -102,6 +103,8 @@ def predict(run: str, views: int | None = None) -> tuple[RunFolder, Path]:
     for number, fold in enumerate(folds, start=1):
         print(f"\nfold {fold} ({number} of {len(folds)})", flush=True)
         fold_run.predict_test(fold, views or recipe.views)
+    if views is None:
+        return folder, assemble(folder).submission
     write_test(folder, competition, table, folds)
     return folder, write_submission(folder, competition, table.test.index)
 

@@ -1,6 +1,7 @@
 """From folds to a run: views are kept only where they gain, and every test picture gets its row."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -55,7 +56,16 @@ def folder(tmp_path: Path) -> RunFolder:
     return RunFolder(tmp_path / "run")
 
 
-TWO_FOLDS = table({"a": 1, "b": 0, "c": 1, "d": 0}, [0, 0, 1, 1])
+ALIKE = 5  # pictures of each kind, because a choice is judged on others than it is made on
+KINDS = {"a": 1, "b": 0, "c": 1, "d": 0}
+
+
+def each(values: dict[str, Any]) -> dict[str, Any]:
+    """The value of a kind for each of its pictures: a0, a1, …"""
+    return {f"{kind}{number}": value for kind, value in values.items() for number in range(ALIKE)}
+
+
+TWO_FOLDS = table(each(KINDS), list(each({"a": 0, "b": 0, "c": 1, "d": 1}).values()))
 
 
 def write_two_folds(folder: RunFolder, mirrored: dict[str, float]) -> None:
@@ -67,8 +77,8 @@ def write_two_folds(folder: RunFolder, mirrored: dict[str, float]) -> None:
             folder,
             number,
             [
-                predictions("plain", {one: plain[one] for one in ids}),
-                predictions("mirrored", {one: mirrored[one] for one in reversed(ids)}),
+                predictions("plain", each({kind: plain[kind] for kind in ids})),
+                predictions("mirrored", each({kind: mirrored[kind] for kind in reversed(ids)})),
             ],
             [
                 predictions("plain", test[number]),
@@ -78,28 +88,38 @@ def write_two_folds(folder: RunFolder, mirrored: dict[str, float]) -> None:
 
 
 def test_views_that_gain_are_kept(folder: RunFolder) -> None:
-    write_two_folds(folder, mirrored={"a": 0.9, "b": 0.2, "c": 0.8, "d": 0.1})
+    # Each view alone is wrong on one kind, their mean on none.
+    write_two_folds(folder, mirrored={"a": 0.9, "b": 0.6, "c": 0.8, "d": 0.1})
     combined = combine(folder, DOGS_OR_CATS, TWO_FOLDS)
     assert combined.folds == [0, 1]
     assert (combined.plain.value, combined.averaged.value) == (0.75, 1.0)
-    assert combined.views == ["plain", "mirrored"]
-    assert combined.score == combined.averaged
+    assert combined.views.keys() == {"plain", "mirrored"}
+    assert combined.score.value == 1.0
     out_of_fold = folder.read_probabilities("out_of_fold")
-    assert sorted(out_of_fold.index) == ["a", "b", "c", "d"]
-    assert out_of_fold.loc["d", "dog"] == pytest.approx(0.35)
+    assert sorted(out_of_fold.index) == sorted(each(KINDS))
+    weight = combined.views["plain"]
+    assert out_of_fold.loc["d0", "dog"] == pytest.approx(0.6 * weight + 0.1 * (1 - weight))
+    # Test pictures have p and 1 - p: by id, averaged over the folds.
+    plain = np.array([1, 0.5, 0.25])
     test = folder.read_probabilities("test")
-    np.testing.assert_allclose(test["dog"], 0.5, atol=1e-6)  # p and 1 - p
+    np.testing.assert_allclose(test["dog"], weight * plain + (1 - weight) * (1 - plain), atol=1e-6)
 
 
-@pytest.mark.parametrize("d", [0.45, 0.9], ids=["as good", "worse"])
+def test_a_view_alone_may_be_the_best(folder: RunFolder) -> None:
+    write_two_folds(folder, mirrored={"a": 0.99, "b": 0.01, "c": 0.99, "d": 0.01})
+    assert combine(folder, DOGS_OR_CATS, TWO_FOLDS).views == {"mirrored": 1.0}
+
+
+@pytest.mark.parametrize("d", [0.6, 0.9], ids=["as good", "worse"])
 def test_views_that_do_not_gain_are_dropped(folder: RunFolder, d: float) -> None:
     write_two_folds(folder, mirrored={"a": 0.9, "b": 0.8 if d == 0.9 else 0.2, "c": 0.8, "d": d})
     combined = combine(folder, DOGS_OR_CATS, TWO_FOLDS)
     assert combined.averaged.value <= combined.plain.value == 0.75
-    assert combined.views == ["plain"]
-    assert combined.score == combined.plain
+    assert combined.views == {"plain": 1.0}
+    assert combined.score.value == combined.plain.value
     out_of_fold = folder.read_probabilities("out_of_fold")
-    np.testing.assert_allclose(out_of_fold.loc[list("abcd"), "dog"], [0.9, 0.2, 0.8, 0.6])
+    found = out_of_fold.loc[["a0", "b1", "c2", "d3"], "dog"]
+    np.testing.assert_allclose(found, [0.9, 0.2, 0.8, 0.6])
     # By id, averaged over the folds, in the order of the submission.
     test = folder.read_probabilities("test")
     assert test.index.tolist() == TEST
@@ -110,20 +130,27 @@ def test_log_loss_keeps_views_where_it_falls(folder: RunFolder) -> None:
     write_two_folds(folder, mirrored={"a": 0.99, "b": 0.01, "c": 0.99, "d": 0.55})
     combined = combine(folder, get_competition("dogs-vs-cats"), TWO_FOLDS)
     assert combined.averaged.value < combined.plain.value
-    assert combined.views == ["plain", "mirrored"]
+    assert "mirrored" in combined.views
     assert combined.score.metric == "log loss"
+    assert combined.score.value < combined.plain.value
 
 
 def test_what_was_found_is_written(folder: RunFolder) -> None:
-    write_two_folds(folder, mirrored={"a": 0.9, "b": 0.2, "c": 0.8, "d": 0.1})
+    write_two_folds(folder, mirrored={"a": 0.9, "b": 0.6, "c": 0.8, "d": 0.1})
     combined = combine(folder, DOGS_OR_CATS, TWO_FOLDS)
     written = folder.read_score()
     assert written["score"] == combined.score.as_dict()
     assert written["scored"] == "out-of-fold"
     assert written["folds"] == [0, 1]
-    assert written["views"] == ["plain", "mirrored"]
+    assert written["views"] == combined.views
     assert (written["plain"]["value"], written["averaged_views"]["value"]) == (0.75, 1.0)
+    alone = [{"value": 0.75, "views": {view: 1.0}} for view in ("plain", "mirrored")]
+    assert written["tried_views"][:2] == alone
+    assert written["tried_views"][2] == {"value": 1.0, "views": combined.views}
     assert written["costs"] == {"0": {"seconds": 60}, "1": {"seconds": 61}}
+    folder_line = f"views       {combined.views_used}"
+    assert folder_line.startswith("views       plain 0.")
+    assert folder_line.endswith("(plain alone 0.7500, all alike 1.0000)")
 
 
 def test_without_a_finished_fold_there_is_nothing_to_combine(folder: RunFolder) -> None:
@@ -137,7 +164,7 @@ def test_a_fold_without_test_predictions_is_scored_and_not_combined(folder: RunF
     (folder.fold(0).path / "test.csv").unlink()
     validation = read_validation(folder, [0])
     scored = score_folds(validation, [0], DOGS_OR_CATS, TWO_FOLDS)
-    assert (scored.plain.value, scored.averaged.value, scored.score.pictures) == (1.0, 1.0, 2)
+    assert (scored.plain.value, scored.averaged.value, scored.score.pictures) == (1.0, 1.0, 10)
     assert str(scored).endswith("; 1 of 2 folds are trained")
     assert set(folder.path.rglob("*")) < files, "a look at the score writes nothing"
     assert folder.scored_folds() == [0, 1]
@@ -151,36 +178,41 @@ def test_folds_that_are_not_trained_yet_are_said(folder: RunFolder) -> None:
     (folder.fold(0).path / "test.csv").unlink()
     combined = combine(folder, DOGS_OR_CATS, TWO_FOLDS)
     assert combined.folds == [1]
-    assert combined.score.pictures == 2
+    assert combined.score.pictures == 10
     assert str(combined).endswith("; 1 of 2 folds are trained")
-    assert folder.read_probabilities("out_of_fold").index.tolist() == ["d", "c"]
+    found = folder.read_probabilities("out_of_fold").index
+    assert sorted(found) == sorted(each({"c": 1, "d": 0}))
 
 
-HELD_OUT_LABELS = {"a": 1, "b": 0, "c": 1, "d": 0, "e": 1}
-HELD_OUT_FOLDS = [TRAIN_ONLY, 0, 0, HELD_OUT, HELD_OUT]
+HELD_OUT_LABELS = each({"a": 1, "b": 0, "c": 1, "d": 0, "e": 1})
+HELD_OUT_FOLDS = each({"a": TRAIN_ONLY, "b": 0, "c": 0, "d": HELD_OUT, "e": HELD_OUT})
 
 
 @pytest.mark.parametrize(
-    ("mirrored", "views", "score"),
+    ("mirrored", "view", "score"),
     [
         # The views gain on the validation share and lose on the held-out one, or the reverse.
-        ({"b": 0.1, "c": 0.8, "d": 0.9, "e": 0.8}, ["plain", "mirrored"], 0.5),
-        ({"b": 0.9, "c": 0.8, "d": 0.1, "e": 0.8}, ["plain"], 1.0),
+        ({"b": 0.1, "c": 0.8, "d": 0.9, "e": 0.8}, "mirrored", 0.5),
+        ({"b": 0.9, "c": 0.8, "d": 0.1, "e": 0.8}, "plain", 1.0),
     ],
 )
 def test_the_held_out_share_is_scored_and_chooses_nothing(
-    folder: RunFolder, mirrored: dict[str, float], views: list[str], score: float
+    folder: RunFolder, mirrored: dict[str, float], view: str, score: float
 ) -> None:
     plain = {"b": 0.6, "c": 0.8, "d": 0.3, "e": 0.9}
     test = [predictions("plain", dict.fromkeys(TEST, 0.5))]
-    write_fold(folder, 0, [predictions("plain", plain), predictions("mirrored", mirrored)], test)
-    combined = combine(folder, DOGS_OR_CATS, table(HELD_OUT_LABELS, HELD_OUT_FOLDS))
+    test.append(predictions("mirrored", dict.fromkeys(TEST, 0.5)))
+    validation = [predictions("plain", each(plain)), predictions("mirrored", each(mirrored))]
+    write_fold(folder, 0, validation, test)
+    folds = list(HELD_OUT_FOLDS.values())
+    combined = combine(folder, DOGS_OR_CATS, table(HELD_OUT_LABELS, folds))
     assert combined.plain.value == 0.5  # of b and c
-    assert combined.views == views
+    assert max(combined.views, key=lambda name: combined.views[name]) == view
     assert combined.score.value == score  # of d and e
-    assert combined.score.pictures == 2
+    assert combined.score.pictures == 10
     assert combined.scored == folder.read_score()["scored"] == "held-out"
     assert str(combined) == f"held-out {combined.score}"  # one fold is all there is
+    assert len(folder.read_probabilities("out_of_fold")) == 20
 
 
 def test_test_pictures_that_nobody_can_read_get_the_class_prior(folder: RunFolder) -> None:
@@ -205,5 +237,5 @@ def test_test_pictures_that_nobody_can_read_get_the_class_prior(folder: RunFolde
 
 def test_the_test_pictures_are_written_again_from_the_chosen_folds(folder: RunFolder) -> None:
     write_two_folds(folder, mirrored={"a": 0.9, "b": 0.2, "c": 0.8, "d": 0.1})
-    write_test(folder, DOGS_OR_CATS, TWO_FOLDS, folds=[1], views=["plain"])
+    write_test(folder, DOGS_OR_CATS, TWO_FOLDS, folds=[1], views={"plain": 1.0})
     np.testing.assert_allclose(folder.read_probabilities("test")["dog"], [1, 0.75, 0.5])

@@ -41,18 +41,18 @@ def test_the_order_of_the_rows_does_not_matter(two_views: pd.DataFrame) -> None:
 
 
 def test_only_the_named_views_count(two_views: pd.DataFrame) -> None:
-    plain = average_views(two_views, ["plain"])
+    plain = average_views(two_views, {"plain": 1.0})
     assert plain.loc["a"].tolist() == [1, 0, 0]
-    mirrored = average_views(two_views, ["mirrored"])
+    mirrored = average_views(two_views, {"mirrored": 2.0})
     assert mirrored.loc["a"].tolist() == [0.5, 0.5, 0]
     pd.testing.assert_frame_equal(
-        average_views(two_views, ["plain", "mirrored"]), average_views(two_views)
+        average_views(two_views, {"plain": 0.5, "mirrored": 0.5}), average_views(two_views)
     )
 
 
 def test_folds_are_averaged(two_views: pd.DataFrame) -> None:
     other = predictions("plain", {"a": [0, 0, 1]})
-    mean = average_views(pd.concat([two_views, other]), ["plain"])
+    mean = average_views(pd.concat([two_views, other]), {"plain": 1.0})
     assert mean.loc["a"].tolist() == [0.5, 0, 0.5]
     assert mean.loc["b"].tolist() == [0, 1, 0]
 
@@ -72,3 +72,9 @@ def test_the_prior_is_the_share_of_each_class_in_training() -> None:
     assert prior.columns.tolist() == CLASSES
     assert prior.loc["x"].tolist() == prior.loc["y"].tolist() == [0.75, 0, 0.25]
     assert class_prior(labels, pd.Index([]), CLASSES).empty
+
+
+def test_a_view_counts_by_its_weight(two_views: pd.DataFrame) -> None:
+    mean = average_views(two_views, {"plain": 0.75, "mirrored": 0.25})
+    np.testing.assert_allclose(mean.loc["b"], [0, 0.75, 0.25])
+    np.testing.assert_allclose(mean.loc["c"], [0.375, 0, 0.625])

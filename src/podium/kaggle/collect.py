@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from podium import places
+from podium.blending.blend import adopt_blend
+from podium.blending.members import read_member
 from podium.kaggle.client import KaggleError
 from podium.kaggle.follow import Kernel
 from podium.kaggle.output import fetch_output
 from podium.merge import merge_run
-from podium.predictions.blend import adopt_blend
 from podium.predictions.combine import Outcome, assemble, write_submission
-from podium.predictions.members import read_member
 from podium.predictions.score import Score
 from podium.run_folder import RunFolder
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from podium.columns import columns
 from podium.competitions import get_competition
 from podium.laboratory.combinations import (
     SAMPLE_SEED,
@@ -40,7 +41,7 @@ class Comparison:
                 ("*" if mark else "", *_cells(one, self.keys))
                 for one, mark in zip(self.measured, marks, strict=True)
             ]
-            lines += [*_columns([TITLES, *rows]), ""]
+            lines += [*columns([TITLES, *rows]), ""]
             lines += ["* best trade-off: nothing here is as good and faster, or as fast and better"]
         for combination, message in self.failed:
             lines.append(f"failed      {combination.values(self.keys)}: {message}")
@@ -170,11 +171,3 @@ def _cells(one: Measured, keys: list[str]) -> tuple[str, ...]:
         str(one.seconds),
         f"{one.peak_memory_gb:.1f} GB",
     )
-
-
-def _columns(rows: list[tuple[str, ...]]) -> list[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]

@@ -1,7 +1,8 @@
 """From the folds' predictions to the run's: probabilities, score, and submission."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -9,7 +10,8 @@ from podium import places
 from podium.competitions import Competition, get_competition
 from podium.images.splitting import HELD_OUT
 from podium.predictions.probabilities import average_views, class_prior
-from podium.predictions.score import Score, better, score
+from podium.predictions.score import Score, score
+from podium.predictions.view_choice import choose_views
 from podium.predictions.views import VIEWS
 from podium.run_folder import RunError, RunFolder
 from podium.table import Table, stored_table
@@ -23,16 +25,29 @@ class Combined:
     folds: list[int]
     plain: Score
     averaged: Score  # over all predicted views
-    views: list[str]  # that are used: all of them where they gain, else the plain one
-    score: Score
+    views: dict[str, float]  # weights of those that are used: the plain one where none gain
+    tried: list[dict[str, Any]]  # value and weights: of each view alone, then of the best sets
+    score: Score  # of `out_of_fold`, or of the held-out pictures
     scored: str  # what the score is of: "out-of-fold" or "held-out"
     of_folds: int  # that the recipe has
+    # float32 by id, with views that were chosen on other pictures.
+    out_of_fold: pd.DataFrame = field(repr=False, compare=False)
 
     def __str__(self) -> str:
         missing = self.of_folds - len(self.folds)
         return f"{self.scored} {self.score}" + (
             f"; {len(self.folds)} of {self.of_folds} folds are trained" if missing else ""
         )
+
+    @property
+    def views_used(self) -> str:
+        """Which views are averaged, and what the plain one alone scores."""
+        used = ", ".join(f"{name} {weight:.2f}" for name, weight in self.views.items())
+        predicted = {name for one in self.tried for name in one["views"]}
+        if len(predicted) == 1:
+            return used
+        gain = "plain alone" if len(self.views) > 1 else f"none of {len(predicted)} gains: plain"
+        return f"{used} ({gain} {self.plain.value:.4f}, all alike {self.averaged.value:.4f})"
 
 
 @dataclass(frozen=True)
@@ -47,6 +62,7 @@ class Outcome:
         return (
             f"run         {self.folder.path}\n"
             f"score       {self.combined}\n"
+            f"views       {self.combined.views_used}\n"
             f"submission  {self.submission}"
         )
 
@@ -84,7 +100,7 @@ def combine(folder: RunFolder, competition: Competition, table: Table) -> Combin
         )
     validation = read_validation(folder, folds)
     combined = score_folds(validation, folds, competition, table)
-    folder.write_probabilities("out_of_fold", average_views(validation, combined.views))
+    folder.write_probabilities("out_of_fold", combined.out_of_fold)
     write_test(folder, competition, table, folds, combined.views)
     folder.write_score(
         {
@@ -94,6 +110,7 @@ def combine(folder: RunFolder, competition: Competition, table: Table) -> Combin
             "views": combined.views,
             "plain": combined.plain.as_dict(),
             "averaged_views": combined.averaged.as_dict(),
+            "tried_views": combined.tried,
             "costs": {n: folder.fold(n).read_cost() for n in folds},
         }
     )
@@ -119,17 +136,25 @@ def score_folds(
     judged = validation[~is_held_out]
     labels = table.train["label"]
 
-    def of(predictions: pd.DataFrame, views: list[str] | None) -> Score:
+    def of(predictions: pd.DataFrame, views: dict[str, float] | None) -> Score:
         return score(competition.metric, labels, average_views(predictions, views))
 
-    plain_views = [VIEWS[0].name]
-    all_views = list(validation.index.unique("view"))
-    plain, averaged = of(judged, plain_views), of(judged, all_views)
-    views = all_views if better(competition.metric, averaged, plain) else plain_views
-    scored = validation[is_held_out] if len(held_out) else judged
-    kind = "held-out" if len(held_out) else "out-of-fold"
-    of_folds = fold_of[fold_of >= 0].nunique()
-    return Combined(folds, plain, averaged, views, of(scored, views), kind, of_folds)
+    choice = choose_views(judged, labels, competition.metric)
+    out_of_fold, scored, kind = choice.cross_fitted, choice.cross_fitted, "out-of-fold"
+    if len(held_out):
+        scored, kind = average_views(validation[is_held_out], choice.weights), "held-out"
+        out_of_fold = pd.concat([out_of_fold, scored])
+    return Combined(
+        folds,
+        of(judged, {VIEWS[0].name: 1.0}),
+        of(judged, None),
+        choice.weights,
+        choice.tried,
+        score(competition.metric, labels, scored),
+        kind,
+        fold_of[fold_of >= 0].nunique(),
+        out_of_fold,
+    )
 
 
 def write_test(
@@ -137,7 +162,7 @@ def write_test(
     competition: Competition,
     table: Table,
     folds: list[int],
-    views: list[str] | None = None,
+    views: dict[str, float] | None = None,
 ) -> pd.DataFrame:
     """Average the folds' test predictions over views and folds, and write them for the run.
 

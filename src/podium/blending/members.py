@@ -1,12 +1,15 @@
-"""The runs that are averaged: read, and checked to belong together."""
+"""The runs that are blended: read, checked to belong together, and joined by id."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
 from podium.competitions import Competition, get_competition
+from podium.images.splitting import HELD_OUT
 from podium.predictions.combine import combine
 from podium.run_folder import RunError, RunFolder
 from podium.runs import find_run
@@ -21,7 +24,7 @@ class CannotBlend(RunError):
 
 @dataclass(frozen=True)
 class Member:
-    """A run that is averaged with others: its probabilities, and the labels it learnt from."""
+    """A run that is blended with others: its probabilities, and the labels it learnt from."""
 
     folder: RunFolder
     competition: Competition
@@ -35,6 +38,56 @@ class Member:
         return self.folder.name
 
 
+@dataclass(frozen=True)
+class Pool:
+    """The predictions of runs, side by side."""
+
+    members: list[Member]
+    labels: pd.Series  # class numbers of the pictures that all predict out of fold, by id
+    out_of_fold: np.ndarray  # float32 (runs, pictures, classes)
+    test_ids: pd.Index
+    test: np.ndarray  # float32 (runs, test pictures, classes)
+
+    @property
+    def competition(self) -> Competition:
+        return self.members[0].competition
+
+
+def read_pool(runs: Sequence[str], common: bool = False) -> Pool:
+    """Read runs, see that they belong together, and join them by id.
+
+    Args:
+        common: leave out pictures that not all of them predict out of fold.
+
+    Raises:
+        RunError: a run is missing, unfinished or damaged, or does not fit the others.
+    """
+    members = [
+        read_member(run) for run in tqdm(runs, "reading", unit=" runs", delay=2, leave=False)
+    ]
+    check_fit(members)
+    first = members[0]
+    ids = first.out_of_fold.index
+    for member in members[1:]:
+        if not common:
+            _check_same_pictures(first, member)
+        ids = ids.intersection(member.out_of_fold.index)
+    if ids.empty:
+        raise CannotBlend(
+            "no picture is predicted out of fold by all of "
+            f"{', '.join(member.name for member in members)}: without one the blend cannot be "
+            "judged; train the same folds of each"
+        )
+    ids = ids.sort_values()  # what is chosen on them does not depend on the first run's order
+    return Pool(
+        members,
+        first.labels.loc[ids],
+        np.stack([member.out_of_fold.loc[ids].to_numpy() for member in members]),
+        first.test.index,
+        np.stack([member.test.loc[first.test.index].to_numpy() for member in members]),
+    )
+
+
 def read_member(run: str) -> Member:
     """Find a run and read what is averaged; folds that came since its last end are combined first.
 
@@ -44,7 +97,7 @@ def read_member(run: str) -> Member:
     folder = find_run(run)
     if folder.read_blended():
         competition = get_competition(str(folder.read_run().get("competition")))
-        labels, folds = _labels_of_blend(folder), []
+        labels, folds, fold_of = _labels_of_blend(folder), [], None
     else:
         competition = get_competition(folder.read_recipe().competition)
         table = stored_table(folder)
@@ -53,6 +106,7 @@ def read_member(run: str) -> Member:
         if not scored or finished not in ([], folder.read_score().get("folds")):
             combine(folder, competition, table)
         folds = folder.read_score().get("folds", [])
+        fold_of = table.train["fold"]
     member = Member(
         folder,
         competition,
@@ -62,6 +116,8 @@ def read_member(run: str) -> Member:
         _read_probabilities(folder, "test"),
     )
     _check_probabilities(member)
+    if fold_of is not None:
+        _check_out_of_fold(member, fold_of)
     return member
 
 
@@ -104,6 +160,39 @@ def _check_probabilities(member: Member) -> None:
             f"{member.folder.path}: {len(unlabelled)} predicted pictures have no label in "
             f"pictures.csv ({_some(unlabelled)})"
         )
+
+
+def _check_out_of_fold(member: Member, fold_of: pd.Series) -> None:
+    """See that a run predicts just the pictures of its trained folds, which it has not seen."""
+    ids, unseen = member.out_of_fold.index, fold_of.index[fold_of.isin([*member.folds, HELD_OUT])]
+    trained_on, missing = ids.difference(unseen), unseen.difference(ids)
+    if len(trained_on):
+        raise CannotBlend(
+            f"{member.name} was trained on {len(trained_on)} of the pictures that its "
+            f"out_of_fold.csv holds ({_some(trained_on)}): train it again"
+        )
+    if len(missing):
+        raise CannotBlend(
+            f"{member.folder.path / 'out_of_fold.csv'} lacks {len(missing)} pictures of the "
+            f"trained folds ({_some(missing)}): remove score.json, and it is made again"
+        )
+
+
+def _check_same_pictures(first: Member, member: Member) -> None:
+    """Refuse runs of which one predicts pictures that the other has not out of fold."""
+    mine, theirs = first.out_of_fold.index, member.out_of_fold.index
+    only = mine.difference(theirs), theirs.difference(mine)
+    if len(only[0]) or len(only[1]):
+        raise CannotBlend(
+            f"{first.name} ({_folds(first)}) and {member.name} ({_folds(member)}) have other "
+            f"pictures out of fold: {len(only[0])} are only in {first.name} ({_some(only[0])}), "
+            f"{len(only[1])} only in {member.name} ({_some(only[1])}). Train the missing folds, "
+            "or judge on what all have with --common"
+        )
+
+
+def _folds(member: Member) -> str:
+    return f"folds {', '.join(map(str, member.folds))}" if member.folds else "a blend"
 
 
 def check_fit(members: list[Member]) -> None:

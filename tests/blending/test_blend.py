@@ -1,4 +1,4 @@
-"""An average of runs: right by id, judged on what all have seen out of fold, refused otherwise."""
+"""A blend of runs: right by id, judged on what all have seen out of fold, refused otherwise."""
 
 import json
 import shutil
@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
+from podium.blending.blend import adopt_blend, blend
 from podium.ensemble import load_ensemble
-from podium.predictions.blend import adopt_blend, blend
 from podium.predictions.combine import assemble
 from podium.recipe_file import RecipeError
 from podium.run import find_run, predict, train
@@ -21,6 +22,7 @@ from small_runs import CLASSES, TEST, TRAIN, files, write_run
 
 REPOSITORY = Path(__file__).parents[2]
 ENSEMBLES = sorted((REPOSITORY / "kernels").glob("*-ensemble"))
+TEST_NUMBERS = {"NA": "1", "10": "2", "2": "3"}  # as dogs-vs-cats has them
 ENSEMBLE = 'competition = "clocks-or-crocs"\nruns = ["a", "b"]\n'
 
 
@@ -53,54 +55,104 @@ def accuracy(probabilities: pd.DataFrame) -> float:
 # --- What comes out
 
 
-def test_the_mean_is_by_id_and_scored_on_the_same_pictures(project: Path) -> None:
-    change("b", "test.csv", lambda table: table.iloc[::-1])  # the order of the rows is no matter
+def test_the_blend_is_by_id(project: Path) -> None:
+    wanted = blend(["a", "b", "weights/c"])
+    assert wanted.submission == project / "submissions" / "blend.csv"
+    assert wanted.folder.path == project / "weights" / "blend"
+    names = ("test", "out_of_fold")
+    before = [wanted.folder.read_probabilities(name) for name in names]
+    # The order of the rows is no matter.
+    change("b", "test.csv", lambda table: table.iloc[::-1])
     change("b", "out_of_fold.csv", lambda table: table.sample(frac=1, random_state=0))
-    blended = blend(["a", "b", "weights/c"])
-    assert blended.submission == project / "submissions" / "blend.csv"
-    assert blended.folder.path == project / "weights" / "blend"
-    for name, ids in (("test", TEST), ("out_of_fold", TRAIN)):
+    blended = blend(["a", "b", "c"])
+    for name, ids, table in zip(names, (TEST, TRAIN), before, strict=True):
         found = blended.folder.read_probabilities(name)
-        tables = [run(one).read_probabilities(name) for one in "abc"]
-        wanted = sum(table.loc[found.index] for table in tables) / 3
-        np.testing.assert_allclose(found, wanted, atol=1e-6)
+        pd.testing.assert_frame_equal(found, table)
         assert sorted(found.index) == sorted(ids)
-    average = blended.average
-    assert average.score.value == accuracy(blended.folder.read_probabilities("out_of_fold"))
-    for name, score in zip("abc", average.scores, strict=True):
-        assert score.value == accuracy(run(name).read_probabilities("out_of_fold"))
-        assert score.pictures == len(TRAIN)
+        np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-6)
     submission = pd.read_csv(blended.submission, dtype=str, keep_default_na=False)
     assert submission["id"].tolist() == TEST
     test = blended.folder.read_probabilities("test")
     assert submission["label"].tolist() == [CLASSES[n] for n in test.to_numpy().argmax(axis=1)]
 
 
-def test_the_table_says_what_each_run_scores_alone(project: Path) -> None:
+def test_the_weights_that_are_told_make_the_test_predictions(project: Path) -> None:
+    blended = blend(["a", "c"])
+    summary = blended.folder.read_score()
+    weights = np.array([row["weight"] for row in summary["runs"]])
+    assert weights.sum() == pytest.approx(1, abs=1e-5) and weights.min() > 0.1
+    assert summary["method"] == "greedy weights"
+    found = blended.folder.read_probabilities("test")
+    tables = np.array([run(name).read_probabilities("test").loc[found.index] for name in "ac"])
+    np.testing.assert_allclose(found, np.tensordot(weights, tables, axes=1), atol=1e-5)
+
+
+def test_it_is_judged_on_the_same_pictures_as_each_run(project: Path) -> None:
+    judged = blend(["a", "b", "c"]).judged
+    assert judged.score.value == accuracy(run("blend").read_probabilities("out_of_fold"))
+    for name, score in zip("abc", judged.scores, strict=True):
+        assert score.value == accuracy(run(name).read_probabilities("out_of_fold"))
+        assert score.pictures == len(TRAIN)
+    best = max(judged.scores, key=lambda score: score.value)
+    assert judged.gain.value == pytest.approx(judged.score.value - best.value)
+
+
+def test_the_table_says_what_each_run_and_each_way_scores(project: Path) -> None:
     blended = blend(["a", "b"], to=Path("out/ab.csv"))
     lines = str(blended).splitlines()
-    assert lines[0].split() == ["run", "accuracy", "95", "%", "interval", "folds"]
-    assert [line.split()[0] for line in lines[1:4]] == ["a", "b", "their"]
-    assert f"{blended.average.score.value:.4f}" in lines[3]
-    assert lines[1].endswith("  0, 1")
-    assert lines[4] == "on the 16 pictures that all of them predict out of fold"
+    assert lines[0].split() == ["run", "accuracy", "95", "%", "interval", "folds", "weight"]
+    assert [line.split()[0] for line in lines[1:3]] == ["a", "b"]
+    assert "  0, 1  " in lines[1]
+    assert lines[4].split() == ["blended", "by", "accuracy", "95", "%", "interval"]
+    taken = [line for line in lines if "taken: the simplest" in line]
+    assert len(taken) == 1 and taken[0].startswith(blended.judged.choice.method)
+    score, gain = blended.judged.score, blended.judged.gain
+    assert f"score       accuracy {score.value:.4f}" in str(blended)
+    assert f"gain        {gain.value:+.4f} over " in str(blended)
     assert lines[-2:] == [f"run         {project / 'weights' / 'ab'}", "submission  out/ab.csv"]
-    assert "warning" not in str(blended)
     assert Path("out/ab.csv").is_file()
-    score = blended.folder.read_score()
-    assert score["score"] == blended.average.score.as_dict()
-    assert [row["run"] for row in score["runs"]] == ["a", "b"]
+    summary = blended.folder.read_score()
+    assert summary["score"] == score.as_dict()
+    assert summary["gain"]["value"] == gain.value
+    assert [row["run"] for row in summary["runs"]] == ["a", "b"]
+    assert not (blended.folder.path / "reliability.png").exists(), "accuracy is not calibrated"
 
 
-def test_runs_with_other_folds_are_compared_on_what_both_have(project: Path) -> None:
+def test_a_log_loss_is_calibrated_and_drawn(project: Path) -> None:
+    for name in "ab":
+        about = run(name).read_run()
+        about["recipe"]["competition"] = "dogs-vs-cats"
+        (run(name).path / "run.json").write_text(json.dumps(about))
+        for file in ("test.csv", "out_of_fold.csv"):
+            change(
+                name,
+                file,
+                lambda table: table.replace({"id": TEST_NUMBERS}).set_axis(
+                    ["id", "cat", "dog"], axis=1
+                ),
+            )
+    blended = blend(["a", "b"])
+    assert Image.open(blended.folder.path / "reliability.png").size > (400, 400)
+    assert "  calibrated" in str(blended).splitlines()[4]
+    summary = blended.folder.read_score()
+    assert summary["methods"][summary["method"]]["calibrated"]["metric"] == "log loss"
+    assert pd.read_csv(blended.submission)["id"].tolist() == [1, 2, 3]
+
+
+def test_runs_with_other_pictures_out_of_fold_are_judged_on_what_both_have(project: Path) -> None:
     shutil.rmtree(run("b").path)
     assemble(write_run(run("b").path, folds=[1], seed=1))
-    blended = blend(["a", "b"])
+    message = refuse(["a", "b"])
+    assert message.startswith(
+        "a (folds 0, 1) and b (folds 1) have other pictures out of fold: 8 are only in a ("
+    )
+    assert message.endswith(
+        "), 0 only in b (none). Train the missing folds, or judge on what all have with --common"
+    )
+    blended = blend(["a", "b"], common=True)
     of_b = run("b").read_probabilities("out_of_fold").index
     assert sorted(blended.folder.read_probabilities("out_of_fold").index) == sorted(of_b)
-    assert blended.average.score.pictures == blended.average.scores[0].pictures == 8
-    assert "on the 8 pictures that all" in str(blended)
-    assert "warning: the runs differ in their trained folds" in str(blended)
+    assert blended.judged.score.pictures == blended.judged.scores[0].pictures == 8
 
 
 def test_a_fold_that_came_since_is_combined_first(project: Path) -> None:
@@ -111,8 +163,8 @@ def test_a_fold_that_came_since_is_combined_first(project: Path) -> None:
     shutil.copytree(whole.fold(0).path, run("b").fold(0).path)
     write_run(run("new").path, seed=5)
     blended = blend(["a", "b", "new"])
-    assert blended.average.score.pictures == 16
-    assert [member.folds for member in blended.average.members] == [[0, 1]] * 3
+    assert blended.judged.score.pictures == 16
+    assert [member.folds for member in blended.judged.pool.members] == [[0, 1]] * 3
 
 
 def test_the_same_blend_again_gives_the_same(project: Path) -> None:
@@ -133,11 +185,8 @@ def test_the_same_blend_again_gives_the_same(project: Path) -> None:
 def test_a_blend_is_blended_as_a_run(project: Path) -> None:
     ab = blend(["a", "b"], to=Path("submissions/ab.csv"))
     abc = blend(["ab", "c"])
-    found = abc.folder.read_probabilities("test")
-    a, b, c = (run(name).read_probabilities("test").loc[found.index] for name in "abc")
-    np.testing.assert_allclose(found, a / 4 + b / 4 + c / 2, atol=1e-6)
-    assert abc.average.scores[0].value == ab.average.score.value
-    assert "warning" not in str(abc), "a blend has no folds to compare"
+    # Its pictures out of fold were not part of the choice that predicts them.
+    assert abc.judged.scores[0].value == ab.judged.score.value
     with pytest.raises(RunError, match=r"over its own run blend: name it otherwise, with --to"):
         blend(["blend", "c"])
     blend(["blend", "c"], to=Path("submissions/another.csv"))
@@ -157,11 +206,11 @@ def test_a_blend_is_no_training_run(project: Path) -> None:
 # --- Refusals
 
 
-def refuse(runs: list[str], to: Path | None = None) -> str:
+def refuse(runs: list[str], to: Path | None = None, common: bool = False) -> str:
     """What the refusal says; no blend is written."""
     before = files(Path())
     with pytest.raises(RunError) as caught:
-        blend(runs, to)
+        blend(runs, to, common)
     assert files(Path()) == before
     assert "\n" not in str(caught.value)
     return str(caught.value)
@@ -218,10 +267,29 @@ def test_labels_that_contradict(project: Path) -> None:
     )
 
 
+def test_a_picture_that_was_trained_on(project: Path) -> None:
+    """As if the split had been made anew after the predictions."""
+    ids = run("b").read_probabilities("out_of_fold").index
+    seen = [ids[3], ids[9]]
+    change(
+        "b",
+        "pictures.csv",
+        lambda table: table.assign(fold=table["fold"].where(~table["id"].isin(seen), "-1")),
+    )
+    message = refuse(["a", "b"])
+    assert message.startswith("b was trained on 2 of the pictures that its out_of_fold.csv holds")
+    assert all(name in message for name in seen)
+
+
+def test_a_picture_that_is_missing(project: Path) -> None:
+    change("b", "out_of_fold.csv", lambda table: table.drop(index=[0, 5, 7]))
+    assert "lacks 3 pictures of the trained folds" in refuse(["a", "b"])
+
+
 def test_no_picture_that_all_predict(project: Path) -> None:
     for name, fold in (("d", 0), ("e", 1)):
         assemble(write_run(run(name).path, folds=[fold]))
-    message = refuse(["a", "d", "e"])
+    message = refuse(["a", "d", "e"], common=True)
     assert message.startswith("no picture is predicted out of fold by all of a, d, e")
 
 
@@ -275,7 +343,7 @@ def test_an_ensemble_blends_the_runs_of_its_recipe(project: Path) -> None:
 
 def test_an_ensemble_of_another_competition_than_its_runs(project: Path) -> None:
     write_entry(project, "ab", ENSEMBLE.replace("clocks-or-crocs", "cars"), command="blend")
-    assert refuse(["ab"]) == "the ensemble is of cars, its run a of clocks-or-crocs"
+    assert refuse(["ab"]) == ("the ensemble is of cars, its runs are of clocks-or-crocs")
 
 
 @pytest.mark.parametrize(
@@ -393,8 +461,8 @@ def test_in_a_kernel_runs_are_found_in_the_outputs_of_others(project: Path, kagg
     before = files(kaggle / "input")
     write_entry(kaggle / "working", "ab", ENSEMBLE, command="blend")
     blended = blend(["ab"])
-    assert blended.average.score.pictures == 16
-    assert [member.folds for member in blended.average.members] == [[0, 1], [0, 1]]
+    assert blended.judged.score.pictures == 16
+    assert [member.folds for member in blended.judged.pool.members] == [[0, 1], [0, 1]]
     left = {path for path in files(kaggle / "working") if not path.startswith("kernels/")}
     assert left == {
         "submission.csv",
@@ -426,13 +494,14 @@ def test_two_trained_runs_with_other_folds(tmp_path: Path, monkeypatch: pytest.M
     runs = [train("tiny", overrides, folds=[0]) for overrides in ([], ["seed=1"])]
     shutil.rmtree(data)  # it blends where there are no pictures
     write_entry(tmp_path, "cars-both", 'competition = "cars"\nruns = ["tiny", "tiny-seed-1"]')
-    blended = blend(["cars-both"])
+    assert "have other pictures out of fold: " in refuse(["cars-both"])
+    blended = blend(["cars-both"], common=True)
     mine, theirs = (each.folder.read_probabilities("out_of_fold").index for each in runs)
     common = blended.folder.read_probabilities("out_of_fold").index
     assert set(common) == set(mine) & set(theirs) and 0 < len(common) < len(mine)
     labels = stored_table(runs[0].folder).train["label"]
     predicted = blended.folder.read_probabilities("out_of_fold").to_numpy().argmax(axis=1)
-    assert blended.average.score.value == (labels.loc[common] == predicted).mean()
+    assert blended.judged.score.value == (labels.loc[common] == predicted).mean()
     submission, first = (pd.read_csv(each.submission) for each in (blended, runs[0]))
     assert submission["Id"].tolist() == first["Id"].tolist()
     assert list(submission.columns) == ["Id", "Category"]

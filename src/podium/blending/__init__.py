@@ -1,0 +1,1 @@
+"""Several runs put together, by what their out-of-fold predictions say."""
