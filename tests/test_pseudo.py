@@ -112,8 +112,14 @@ def test_a_fold_that_is_not_trained_there_hears_the_others(here: Path) -> None:
     assert teach(here, "a", 1) == (pytest.approx([0.9, 0.1, 0.5]), "a has no finished fold 1")
 
 
-def blended(project: Path, name: str, runs: list[str]) -> RunFolder:
-    return blend(runs, to=project / f"{name}.csv").folder
+def blended(project: Path, name: str, runs: list[str], weights: list[float] | None = None):
+    """A blend with these weights, all alike unless given."""
+    folder = blend(runs, to=project / f"{name}.csv").folder
+    score = folder.read_score()
+    for row, weight in zip(score["runs"], weights or [1 / len(runs)] * len(runs), strict=True):
+        row["weight"] = weight
+    folder.write_score(score)
+    return folder
 
 
 def test_of_a_blend_a_fold_hears_the_members_own_networks(here: Path) -> None:
@@ -125,6 +131,16 @@ def test_of_a_blend_a_fold_hears_the_members_own_networks(here: Path) -> None:
     blended(here, "abc", ["ab", "c"])
     assert teach(here, "abc", 0) == (pytest.approx([0.45, 0.15, 0.3]), "")
     assert teach(here, "abc", 1) == (pytest.approx([0.225, 0.375, 0.325]), "")
+
+
+def test_a_blends_weights_count_and_who_has_none_need_not_be_here(here: Path) -> None:
+    made_up(here, "a", [[0.9, 0.1, 0.5], [0.2, 0.8, 0.6]])
+    made_up(here, "b", [[0.7, 0.3, 0.5], [0.1, 0.1, 0.1]])
+    made_up(here, "bad", [[0.5, 0.5, 0.5], [0.5, 0.5, 0.5]], seed=1)
+    blended(here, "abb", ["a", "b", "bad"], [0.75, 0.25, 0.0])
+    assert teach(here, "abb", 0) == (pytest.approx([0.85, 0.15, 0.5]), "")
+    shutil.rmtree(here / "weights" / "bad")
+    assert teach(here, "abb", 0) == (pytest.approx([0.85, 0.15, 0.5]), "")
 
 
 def test_of_a_blend_without_its_members_it_hears_the_whole(here: Path) -> None:

@@ -102,7 +102,7 @@ def read_teacher(name: str, competition: Competition, table: Table, fold: int) -
     """What a run says of the test pictures without having seen what the fold scores, if it can.
 
     Of a run with the same split, that is its network of the same fold; of a blend of such runs,
-    the mean of theirs. Of any other run it is all that it predicts.
+    the mean of theirs with the blend's weights. Of any other run it is all that it predicts.
 
     Raises:
         ValueError: it is missing, unfinished, or of other pictures.
@@ -216,22 +216,31 @@ def _networks(
 ) -> list[tuple[RunFolder, float]]:
     """The training runs that speak for a run, and their shares: it alone, or those of a blend.
 
+    A blend's weights were fitted on labels of all folds: a number a run, which tells of none.
+
     Raises:
         NoPseudoLabels: one of them is not here.
     """
-    members = run.read_blended()
-    if not members:
+    if not run.read_blended():
         return [(run, share)]
     if run.path in above:
         raise NoPseudoLabels(f"{run.name} is a blend of itself")
     found = []
-    for member in members:
+    for member, weight in _weights(run).items():
         try:
             one = find_run(member)
         except RunError as error:
             raise NoPseudoLabels(f"{member}, a part of {run.name}, is not here") from error
-        found += _networks(one, share / len(members), (*above, run.path))
+        found += _networks(one, share * weight, (*above, run.path))
     return found
+
+
+def _weights(blend: RunFolder) -> dict[str, float]:
+    """The runs that count in a blend, and how much; all alike where it does not say."""
+    rows = blend.read_score().get("runs", [])
+    weights = {row["run"]: row["weight"] for row in rows if row.get("weight", 0) > 0}
+    weights = weights or dict.fromkeys(blend.read_blended(), 1.0)
+    return {run: weight / sum(weights.values()) for run, weight in weights.items()}
 
 
 def _paths(run: RunFolder) -> list[Path]:
