@@ -127,3 +127,16 @@ def test_an_ensemble_is_listed_with_the_runs_that_are_missing(tmp_path: Path) ->
         RecipeError, match="both averages runs and trains nothing: podium blend both"
     ):
         get_entry("both").recipe()
+
+
+def test_a_run_that_labels_test_pictures_is_listed_while_it_is_missing(
+    data: Path, tmp_path: Path
+) -> None:
+    folder = write_entry("taught")
+    stages = 'stages = [{ epochs = 1, learning_rate = 0.1, pseudo = { from = "a" } }]\n'
+    (folder / "recipe.toml").write_text((folder / "recipe.toml").read_text() + stages)
+    (data / "sf-dl-car-classification").mkdir()
+    assert row_of("taught").endswith("CPU        run a")
+    (tmp_path / "weights" / "a").mkdir(parents=True)
+    (tmp_path / "weights" / "a" / "run.json").write_text("{}")
+    assert row_of("taught").endswith("nothing")

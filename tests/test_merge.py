@@ -472,3 +472,23 @@ def test_parts_that_are_no_list_of_folds_are_refused(tmp_path: Path, here: RunFo
         with pytest.raises(CannotMerge, match="its parts are not as Podium writes them"):
             merge_run(source, here)
         assert not here.path.exists()
+
+
+PSEUDO = {"unfreeze": "all", "epochs": 1, "learning_rate": 0.1, "pseudo": {"from": "a"}}
+
+
+def test_what_joined_the_training_comes_along(tmp_path: Path, here: RunFolder) -> None:
+    parts = [
+        write_run(tmp_path / f"kernel-{fold}" / "tiny", [fold], stages=[PSEUDO]) for fold in (0, 1)
+    ]
+    for fold, each in enumerate(parts):
+        with pytest.raises(CannotMerge, match=r"pseudo\.json is missing"):
+            merge_run(each, here)
+        each.fold(fold).write_pseudo({"stages": [{"stage": 0, "knows_the_fold": f"{fold}"}]})
+        assert merge_run(each, here) == [fold]
+    for fold in (0, 1):
+        assert here.fold(fold).read_pseudo()["stages"][0]["knows_the_fold"] == str(fold)
+    for damage in ("{", "[]", '{"stages": [1]}', '{"stages": [{}]}'):
+        (parts[0].fold(0).path / "pseudo.json").write_text(damage)
+        with pytest.raises(CannotMerge, match=r"fold 0 of .* is damaged: "):
+            merge_run(parts[0], here, fresh=True)

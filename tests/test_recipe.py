@@ -1,5 +1,6 @@
 """The recipe: what it is without being told, what may be changed, and what is refused and how."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -292,3 +293,48 @@ def test_a_kernel_stage_needs_nothing_but_its_name() -> None:
 )
 def test_a_kernel_where_it_cannot_be_is_refused(changes: dict[str, Any], message: str) -> None:
     assert message in refusal({**KERNEL, **changes})
+
+
+# --- Pseudo-labels
+
+
+def test_pseudo_labels_need_a_run_and_survive_the_dump_in_every_form() -> None:
+    recipe = parse_recipe({**NEEDED, "stages": [STAGE, {**STAGE, "pseudo": {"from": "a"}}]}, "here")
+    pseudo = recipe.stages[1].pseudo
+    assert (pseudo.run, pseudo.above) == ("a", 0.98)
+    assert recipe.stages[0].pseudo is None and recipe.pseudo_runs == ["a"]
+    assert recipe.model_dump()["stages"][1]["pseudo"] == {"from": "a", "above": 0.98}
+    unset = recipe.model_dump(exclude_unset=True)
+    assert unset["stages"][1]["pseudo"] == {"from": "a"}, "as podium tune writes it"
+    for dump in (recipe.model_dump(), unset, json.loads(recipe.model_dump_json())):
+        assert parse_recipe(dump, "there") == recipe
+
+
+def test_pseudo_labels_are_overridden_key_by_key(file: Path) -> None:
+    file.write_text(
+        file.read_text()
+        + '[[stages]]\nepochs = 1\nlearning_rate = 0.1\npseudo = {from = "a-b.1"}\n'
+    )
+    assert load_recipe(file).stages[0].pseudo.run == "a-b.1"
+    changed = load_recipe(file, ["stages.0.pseudo.above=0.9", "stages.0.pseudo.from=other"])
+    assert changed.stages[0].pseudo.model_dump() == {"from": "other", "above": 0.9}
+
+
+@pytest.mark.parametrize(
+    ("pseudo", "message"),
+    [
+        ({}, "stages.0.pseudo.from: is missing"),
+        (3, "stages.0.pseudo: came 3, should be a table"),
+        ({"from": "../a"}, "stages.0.pseudo.from: came '../a', string should match pattern"),
+        ({"from": 3}, "stages.0.pseudo.from: came 3, should be a valid string"),
+        (
+            {"from": "a", "above": 0.5},
+            "stages.0.pseudo.above: came 0.5, should be greater than 0.5",
+        ),
+        ({"from": "a", "above": 1.1}, "stages.0.pseudo.above: came 1.1, should be less than or"),
+        ({"from": "a", "abov": 1}, "abov: unknown key; did you mean stages.0.pseudo.above?"),
+        ({"from": "a", "run": "b"}, "stages.0.pseudo.run: unknown key; there are: from, above"),
+    ],
+)
+def test_wrong_pseudo_labels_are_refused(pseudo: Any, message: str) -> None:
+    assert message in refusal({"stages": [{**STAGE, "pseudo": pseudo}]})

@@ -5,10 +5,8 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from podium.recipe import StrictTable
+from podium.recipe import RUN_NAME, StrictTable
 from podium.recipe_file import parse_table, read_toml
-
-RUN_NAME = r"^\w[\w.-]*$"  # no path: on Kaggle a run is found by its name
 
 
 class EnsembleRecipe(StrictTable):

@@ -94,9 +94,7 @@ def _describe(entry: Entry) -> tuple[str, str, str, str]:
     """Competition, backbone, machine and what is missing."""
     if entry.is_ensemble:
         ensemble = load_ensemble(entry.recipe_file)
-        missing = [
-            f"run {run}" for run in ensemble.runs if not RunFolder(places.runs() / run).exists
-        ]
+        missing = _missing_runs(ensemble.runs)
         what = f"{len(ensemble.runs)} runs"
         return ensemble.competition, what, entry.machine, ", ".join(missing) or "nothing"
     recipe = entry.recipe()
@@ -115,4 +113,8 @@ def _missing(recipe: Recipe) -> list[str]:
     file = weights_file(recipe.backbone, recipe.weights)
     if file and find_weights(file) is None:
         missing.append(f"weights {file}")
-    return missing
+    return missing + _missing_runs(recipe.pseudo_runs)
+
+
+def _missing_runs(runs: list[str]) -> list[str]:
+    return [f"run {run}" for run in runs if not RunFolder(places.runs() / run).exists]

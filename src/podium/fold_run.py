@@ -9,12 +9,14 @@ import pandas as pd
 
 from podium.competitions import Competition
 from podium.images.batches import PictureCache
+from podium.images.duplicates import near_copies
 from podium.images.reading import resize
 from podium.images.splitting import HELD_OUT
 from podium.machine import peak_memory_gb
 from podium.models.network import Network, build_network
 from podium.predictions.predict import predict_views
 from podium.predictions.views import VIEWS
+from podium.pseudo import pseudo_labels
 from podium.recipe import Recipe
 from podium.run_folder import RunFolder
 from podium.table import Table
@@ -118,7 +120,21 @@ class FoldRun:
         validation = np.flatnonzero(folds == fold)
         one_hot = np.eye(len(self.competition.classes), dtype=np.float32)
         labels = one_hot[self.table.train["label"].to_numpy()]
-        return FoldPictures(self._cache, train, labels[train], validation, labels[validation])
+        pseudo = {
+            stage: (self._positions(joining.index), one_hot[joining.to_numpy()])
+            for stage, joining in self._pseudo_labels(fold).items()
+        }
+        return FoldPictures(
+            self._cache, train, labels[train], validation, labels[validation], pseudo
+        )
+
+    def _pseudo_labels(self, fold: int) -> dict[int, pd.Series]:
+        """Class numbers of the test pictures that join each stage, by id."""
+
+        def copies(tests: pd.Index, scored: np.ndarray) -> np.ndarray:
+            return near_copies(self._cache, self._positions(tests), np.flatnonzero(scored))
+
+        return pseudo_labels(self.recipe, self.competition, self.folder, self.table, fold, copies)
 
     def _some(self, positions: np.ndarray) -> np.ndarray:
         """Up to `FIRST` of these pictures, evenly chosen: uint8 (pictures, size, size, 3)."""
@@ -130,6 +146,10 @@ class FoldRun:
         """Positions of the pictures that this fold's network has not seen."""
         folds = self.table.train["fold"].to_numpy()
         return np.flatnonzero((folds == fold) | (folds == HELD_OUT))
+
+    def _positions(self, ids: pd.Index) -> np.ndarray:
+        """Positions of these test pictures."""
+        return len(self.table.train) + self.table.readable_test.index.get_indexer(ids)
 
     def _test(self) -> np.ndarray:
         return np.arange(len(self.table.train), len(self._paths))

@@ -19,6 +19,7 @@ from podium.whole_files import remove_leftovers, whole, write_json
 
 # All that is taken of a finished fold. test.csv is the last: it makes the fold a finished one.
 FILES = ("best.weights.h5", "history.csv", "validation.csv", "cost.json", "test.csv")
+PSEUDO = "pseudo.json"  # beside these, where the recipe has pseudo-labels
 
 
 class CannotMerge(RunError):
@@ -52,7 +53,8 @@ def merge_run(part: RunFolder, into: RunFolder, fresh: bool = False) -> list[int
         _check_fold(part, fold, recipe, table)
     _check_same_run(part, into, recipe, table)
     origins = {fold: _origin(part, fold) for fold in folds}
-    taken = [fold for fold in folds if not _is_there(part, into, fold, fresh)]
+    names = _files(recipe)
+    taken = [fold for fold in folds if not _is_there(part, into, fold, names, fresh)]
 
     remove_leftovers(into.path)
     if not into.exists:
@@ -61,7 +63,7 @@ def merge_run(part: RunFolder, into: RunFolder, fresh: bool = False) -> list[int
         copy_whole(_pictures(part), _pictures(into))
     if taken:  # what was combined so far is of other folds
         (into.path / "score.json").unlink(missing_ok=True)
-    files = [(fold, name) for fold in taken for name in FILES]
+    files = [(fold, name) for fold in taken for name in names]
     for fold, name in tqdm(files, f"merging {into.name}", unit=" files", delay=2, leave=False):
         target = into.fold(fold)
         if name == FILES[0]:
@@ -90,6 +92,11 @@ def _read_part(part: RunFolder) -> tuple[Recipe, Table]:
         raise CannotMerge(f"{part.path} cannot be read as a run: {error}") from error
 
 
+def _files(recipe: Recipe) -> list[str]:
+    """All that is taken of a fold with this recipe, in this order."""
+    return [*FILES[:-1], *([PSEUDO] if recipe.pseudo_runs else []), FILES[-1]]
+
+
 def check_own(part: RunFolder, path: Path) -> None:
     """Refuse what is missing, or a link to what lies elsewhere on this machine."""
     if not path.is_file():
@@ -101,7 +108,7 @@ def check_own(part: RunFolder, path: Path) -> None:
 def _check_fold(part: RunFolder, fold: int, recipe: Recipe, table: Table) -> None:
     """See that a finished fold is whole: each file read, each picture predicted."""
     folder = part.fold(fold)
-    for name in FILES:
+    for name in _files(recipe):
         check_own(part, folder.path / name)
     folds = table.train["fold"]
     scored = folds.index[(folds == fold) | (folds == HELD_OUT)]
@@ -110,12 +117,13 @@ def _check_fold(part: RunFolder, fold: int, recipe: Recipe, table: Table) -> Non
         recipe.check_fold(fold)
         folder.read_history()
         folder.read_cost()
+        _ = folder.pseudo_knows  # reads it
         _check_predictions(folder, "validation", scored, recipe.views, classes)
         _check_predictions(folder, "test", table.readable_test.index, recipe.views, classes)
         with h5py.File(folder.weights) as weights:  # notices a file that was cut off
             if not weights.keys():
                 raise ValueError("best.weights.h5 holds no weights")
-    except (ValueError, KeyError, OSError) as error:
+    except (ValueError, KeyError, TypeError, OSError) as error:
         raise CannotMerge(f"fold {fold} of {part.path} is damaged: {error}") from error
 
 
@@ -193,7 +201,7 @@ def _differing_pictures(here: Table, there: Table) -> list[str]:
     return found
 
 
-def _is_there(part: RunFolder, into: RunFolder, fold: int, fresh: bool) -> bool:
+def _is_there(part: RunFolder, into: RunFolder, fold: int, names: list[str], fresh: bool) -> bool:
     """Whether the run has this fold already, just the same.
 
     Raises:
@@ -204,7 +212,7 @@ def _is_there(part: RunFolder, into: RunFolder, fold: int, fresh: bool) -> bool:
         same = (
             (mine.path / name).is_file()
             and filecmp.cmp(theirs.path / name, mine.path / name, shallow=False)
-            for name in FILES
+            for name in names
         )
         if all(same):
             return True

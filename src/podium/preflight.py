@@ -5,14 +5,21 @@ from pathlib import Path
 
 from podium.machine import check_tensorflow
 from podium.models.weights_files import WEIGHTS_FILES
+from podium.pseudo import check_pseudo
 from podium.recipe import Recipe
+from podium.run_folder import RunFolder
 
 
-def check_recipe(recipe: Recipe) -> None:
+def check_recipe(recipe: Recipe, into: RunFolder | None = None, fresh: bool = False) -> None:
     """Refuse what would fail only after minutes.
 
+    Args:
+        into: the folder of the run, where it is known. One that goes on has its pseudo-labels.
+        fresh: it begins again.
+
     Raises:
-        ValueError: an unknown backbone or weights, a package that is not installed or too old.
+        ValueError: an unknown backbone or weights, a package that is not installed or too old, a
+            run to take pseudo-labels from that is not what it takes.
     """
     check_tensorflow()
     if recipe.backbone not in WEIGHTS_FILES:
@@ -29,3 +36,5 @@ def check_recipe(recipe: Recipe) -> None:
             "tensorboard = true needs a package that is not installed: "
             "pip install tensorboard, or go without: --set tensorboard=false"
         )
+    if into is None or fresh or not into.exists:
+        check_pseudo(recipe, into)

@@ -6,7 +6,9 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    SerializerFunctionWrapHandler,
     field_validator,
+    model_serializer,
     model_validator,
 )
 
@@ -16,6 +18,7 @@ ImageSize = Annotated[int, Field(ge=MIN_IMAGE_SIZE, le=MAX_IMAGE_SIZE)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 DEFAULT_IMAGE_SIZE = 224
+RUN_NAME = r"^\w[\w.-]*$"  # no path: on Kaggle a run is found by its name
 LARGER = 1.25  # the last default stage trains on pictures this much larger
 
 
@@ -81,6 +84,19 @@ class OneCycle(StrictTable):
         return momentum
 
 
+class Pseudo(StrictTable):
+    """Test pictures that another run is sure of, with its labels; see pseudo.py."""
+
+    run: Annotated[str, Field(alias="from", pattern=RUN_NAME)]  # a training run, or a blend
+    # Least probability of the most likely class, at which the picture joins.
+    above: Annotated[float, Field(gt=0.5, le=1)] = 0.98
+
+    @model_serializer(mode="wrap")
+    def _as_in_toml(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """With "from" for `run`, which Python has another use for: a dump is read again."""
+        return {"from" if key == "run" else key: value for key, value in dump(self).items()}
+
+
 class Stage(StrictTable):
     """A part of the training: what learns, for how long, how fast, on what size of picture."""
 
@@ -93,6 +109,7 @@ class Stage(StrictTable):
     learning_rate: Annotated[float, Field(gt=0, le=10)]  # at the peak of the cycle
     image_size: ImageSize | None = None  # the recipe's, unless given
     batch_size: Annotated[int, Field(ge=1, le=4096)] | None = None  # the recipe's, unless given
+    pseudo: Pseudo | None = None  # what else the stage trains on
 
     @model_validator(mode="before")
     @classmethod
@@ -210,6 +227,11 @@ class Recipe(StrictTable):
         if fold not in self.fold_numbers:
             last = self.fold_numbers[-1]
             raise ValueError(f"fold {fold}: this recipe has the folds 0 to {last}")
+
+    @property
+    def pseudo_runs(self) -> list[str]:
+        """The runs that pseudo-labels come from, each once."""
+        return list(dict.fromkeys(stage.pseudo.run for stage in self.stages if stage.pseudo))
 
     @property
     def final_image_size(self) -> int:

@@ -14,6 +14,7 @@ from podium.recipe import (
     Augmentation,
     Head,
     OneCycle,
+    Pseudo,
     Recipe,
     Stage,
     StrictTable,
@@ -120,13 +121,19 @@ def _explain(whole: type[StrictTable], key: str, errors: list[Any]) -> str:
 def _say_unknown(whole: type[StrictTable], key: str) -> str:
     """What was probably meant: a key of the same table if one is alike, else of any."""
     *place, name = key.split(".")
-    stage = ".".join(place) if place[:1] == ["stages"] else "stages.0"
+    stage = ".".join(place[:2]) if place[:1] == ["stages"] else "stages.0"
     tables: dict[str, type[StrictTable]] = {"": whole}
     if whole is Recipe:
-        tables |= {"head": Head, "augmentation": Augmentation, "one_cycle": OneCycle, stage: Stage}
+        tables |= {"head": Head, "augmentation": Augmentation, "one_cycle": OneCycle}
+        tables |= {stage: Stage, f"{stage}.pseudo": Pseudo}
     here = tables.pop(".".join(place), whole)
     for table, fields in {".".join(place): here, **tables}.items():
-        close = difflib.get_close_matches(name, fields.model_fields, n=1)
+        close = difflib.get_close_matches(name, _keys(fields), n=1)
         if close:
             return f"{key}: unknown key; did you mean {f'{table}.{close[0]}'.removeprefix('.')}?"
-    return f"{key}: unknown key; there are: {', '.join(here.model_fields)}"
+    return f"{key}: unknown key; there are: {', '.join(_keys(here))}"
+
+
+def _keys(table: type[StrictTable]) -> list[str]:
+    """The keys of a table, as they are written in TOML."""
+    return [field.alias or name for name, field in table.model_fields.items()]

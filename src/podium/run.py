@@ -56,11 +56,11 @@ def _train_folds(
     began = time.monotonic()
     overrides = list(overrides)
     recipe = get_entry(entry).recipe(overrides)
-    check_recipe(recipe)
+    folder = RunFolder(places.runs() / (run or run_name(entry, overrides)))
+    check_recipe(recipe, folder, fresh)
     competition = get_competition(recipe.competition)
     chosen = _chosen_folds(recipe, folds)
     competition.folder()  # without data no run begins and, with --fresh, none is erased
-    folder = RunFolder(places.runs() / (run or run_name(entry, overrides)))
     folder.begin(recipe, {"entry": entry, **about_this_run()}, fresh)
     table = prepare_table(competition, recipe, folder)
 

@@ -74,6 +74,10 @@ class FoldFolder:
     def _cost(self) -> Path:
         return self.path / "cost.json"
 
+    @property
+    def _pseudo(self) -> Path:
+        return self.path / "pseudo.json"
+
     def write_weights(self, model: Any) -> None:
         """Write the weights of a Keras model as the fold's best."""
         require_space(self.path, sum(_bytes(value) for value in model.weights))
@@ -124,6 +128,21 @@ class FoldFolder:
     def write_floor(self, floor: dict[str, Any]) -> None:
         """Write the score of logistic regression on the features of the head stage."""
         write_json(self.path / "floor.json", floor)
+
+    def write_pseudo(self, pseudo: dict[str, Any]) -> None:
+        """Write which test pictures join the training with which labels; see pseudo.py."""
+        write_json(self._pseudo, pseudo)
+
+    def read_pseudo(self) -> dict[str, Any] | None:
+        """What joins the training, or None where it is not chosen yet, or nothing does."""
+        return read_json(self._pseudo) if self._pseudo.is_file() else None
+
+    @property
+    def pseudo_knows(self) -> str:
+        """Why the pseudo-labels know labels of what the fold scores; "" if none or they do not."""
+        kept = self.read_pseudo()
+        rows = [] if kept is None else kept["stages"]
+        return "; ".join({row["knows_the_fold"]: None for row in rows if row["knows_the_fold"]})
 
     def write_history(self, rows: list[Row]) -> None:
         write_csv(self.path / "history.csv", pd.DataFrame(rows), index=False)
@@ -189,6 +208,11 @@ class RunFolder:
     def _folds(self) -> list[int]:
         names = (place.name.removeprefix("fold-") for place in self.path.glob("fold-*"))
         return sorted(int(name) for name in names if name.isdecimal())
+
+    def doubtful_folds(self) -> dict[int, str]:
+        """The folds whose score is too good, because their pseudo-labels know it, and why."""
+        known = {number: self.fold(number).pseudo_knows for number in self._folds()}
+        return {number: why for number, why in known.items() if why}
 
     def begin(self, recipe: Recipe, about: dict[str, Any], fresh: bool) -> None:
         """Make the folder of a new run, or make sure that this recipe may go on with the old one.

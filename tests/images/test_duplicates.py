@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from podium.images.duplicates import fingerprint, near_duplicate_groups
+from podium.images.duplicates import fingerprint, near_copies, near_duplicate_groups
 from podium.images.reading import resize
 
 
@@ -123,3 +123,12 @@ def test_many_exact_copies_do_not_take_long() -> None:
     groups = near_duplicate_groups(pd.DataFrame([print_of_one] * 20_000))
     assert not groups.any()
     assert time.monotonic() - started < 10  # all pairs would take minutes
+
+
+def test_candidates_that_are_copies_of_others_are_told() -> None:
+    pictures = [scene(seed) for seed in range(12)]
+    copies = [cropped(pictures[1]), np.ascontiguousarray(pictures[3][:, ::-1]), pictures[8].copy()]
+    cache = [*pictures, *copies]
+    found = near_copies(cache, np.array([12, 5, 13, 14, 8]), np.array([0, 1, 2, 3, 4]))
+    assert found.tolist() == [True, False, True, False, False], "14 is a copy, but of a candidate"
+    assert near_copies(cache, np.array([12, 5]), np.array([], int)).tolist() == [False, False]

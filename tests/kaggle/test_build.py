@@ -15,6 +15,7 @@ import pytest
 from podium.entries import get_entry
 from podium.kaggle import build as building
 from podium.kaggle.build import LIMIT, Built, build
+from podium.kaggle.metadata import MetadataError
 from podium.kaggle.payload import BuildError, pack
 from podium.recipe_file import RecipeError
 from small_competitions import RECIPE, make_project, write_entry
@@ -220,3 +221,21 @@ def test_the_commit_is_that_of_the_packed_sources(project: Path) -> None:
     words = ["git", "-C", str(package), "log", "-1", "--format=%H", "--", str(package)]
     last = subprocess.run(words, capture_output=True, text=True).stdout.strip()
     assert pack(get_entry("tiny")).commit.removesuffix("+") == last
+
+
+def test_a_run_that_labels_test_pictures_must_be_attached(project: Path) -> None:
+    stage = (
+        '{{ unfreeze = "all", epochs = 1, learning_rate = 0.001, pseudo = {{ from = "tiny" }} }}'
+    )
+    recipe = re.sub(r"stages = .*", f"stages = [{stage}]", RECIPE).format(competition="sample")
+    write_entry(project, "taught", recipe)
+    with pytest.raises(
+        MetadataError, match=r"kernel_sources: the run tiny is missing: add 'OWNER/podium-tiny'"
+    ):
+        build("taught")
+    write_entry(project, "taught-2", recipe, kernel_sources=["OWNER/podium-tiny"])
+    built = build("taught-2", owner="someone", overrides=["stages.0.pseudo.above=0.9"])
+    assert built.metadata.kernel_sources == ["someone/podium-tiny"]
+    assert constant(built, "ARGUMENTS") == ["--set", "stages.0.pseudo.above=0.9"]
+    with pytest.raises(MetadataError, match="the run other is missing"):
+        build("taught-2", overrides=["stages.0.pseudo.from=other"])

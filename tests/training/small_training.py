@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import pytest
 from PIL import Image
 
 from podium.images.batches import PictureCache
@@ -12,10 +13,12 @@ from podium.models.network import Network, build_network
 from podium.recipe import Recipe
 from podium.recipe_file import parse_recipe
 from podium.run_folder import FoldFolder
+from podium.training import fold
 from podium.training.batches import FoldPictures
 from podium.training.callbacks import TimeBudget
 from podium.training.devices import Devices
 from podium.training.fold import FoldTraining
+from podium.training.state import TrainingState
 
 CLASSES = 2
 TRAIN, VALIDATION = 24, 8
@@ -80,3 +83,22 @@ def raw_validation(pictures: FoldPictures, size: int = 16) -> np.ndarray:
     from podium.images.reading import resize
 
     return np.stack([resize(pictures.cache[i], size, size) for i in pictures.validation])
+
+
+def stopped_after(training: FoldTraining, epochs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run until so many epochs are written, then stop as a kill does: nothing else is written."""
+    write = TrainingState.write
+
+    class Killed(BaseException):
+        pass
+
+    def and_stop(self: TrainingState, *arguments: object) -> None:
+        write(self, *arguments)
+        if len(self.history) == epochs:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fold, "CACHED_PAUSE", 0.0)  # each epoch of a head is written
+        patch.setattr(TrainingState, "write", and_stop)
+        with pytest.raises(Killed):
+            training.run()

@@ -15,14 +15,14 @@ from small_training import (
     raw_validation,
     recipe,
     stage,
+    stopped_after,
     weights,
 )
 
-from podium.training import features, fold
+from podium.training import features
 from podium.training.batches import FoldPictures, stage_seed
 from podium.training.features import feature_batches
 from podium.training.fold import FoldTraining
-from podium.training.state import TrainingState
 
 
 @pytest.fixture(scope="module")
@@ -224,25 +224,6 @@ def test_no_two_stages_see_the_same_order() -> None:
 
 
 # --- Going on
-
-
-def stopped_after(training: FoldTraining, epochs: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run until so many epochs are written, then stop as a kill does: nothing else is written."""
-    write = TrainingState.write
-
-    class Killed(BaseException):
-        pass
-
-    def and_stop(self: TrainingState, *arguments: object) -> None:
-        write(self, *arguments)
-        if len(self.history) == epochs:
-            raise Killed
-
-    with monkeypatch.context() as patch:
-        patch.setattr(fold, "CACHED_PAUSE", 0.0)  # each epoch of a head is written
-        patch.setattr(TrainingState, "write", and_stop)
-        with pytest.raises(Killed):
-            training.run()
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 3, 4])

@@ -176,3 +176,25 @@ def test_a_fold_is_solved_kept_and_not_solved_again(
     np.testing.assert_allclose(
         again.network.model.predict(raw_validation(pictures), verbose=0), probabilities, atol=1e-6
     )
+
+
+def test_pictures_that_a_network_labelled_join_but_do_not_judge() -> None:
+    """They are easy: judged with them, the outputs would be made sharper."""
+    features, labels = problem()
+    means = np.stack([features[labels[:, label] == 1].mean(axis=0) for label in range(CLASSES)])
+    easy = np.tile(means, (40, 1)) + np.random.default_rng(0).normal(0, 0.01, (120, 12))
+    easy_labels = np.tile(np.eye(CLASSES, dtype=np.float32), (40, 1))
+    both = (
+        np.concatenate([features, easy.astype(np.float32)]),
+        np.concatenate([labels, easy_labels]),
+    )
+    joined = fit_kernel(*both, [12], most=1000, labelled=90)
+    assert len(joined.rows) == 210
+    raw = joined.left_out[:90] / joined.temperature
+    losses = [-log_softmax(raw * t, axis=1)[labels.astype(bool)].mean() for t in TEMPERATURES]
+    assert joined.temperature == TEMPERATURES[int(np.argmin(losses))]
+    assert joined.temperature < fit_kernel(*both, [12], most=1000).temperature
+
+    assert fit_kernel(*both, [12], most=100, labelled=90).rows[:90].tolist() == list(range(90))
+    few = fit_kernel(*both, [12], most=60, labelled=90).rows
+    assert len(few) == 60 and few.max() == 89, "those with labels of their own come first"

@@ -71,3 +71,14 @@ def test_classes_that_no_picture_shows_are_improbable() -> None:
         "accuracy": 1.0,
         "log_loss": pytest.approx(0, abs=1e-6),
     }
+
+
+def test_pictures_that_a_network_labelled_do_not_choose_the_penalty() -> None:
+    random = np.random.default_rng(0)
+    noise = random.normal(0, 1, (1, 900, 50)).astype(np.float32)
+    labels = np.eye(2, dtype=np.float32)[np.arange(900) % 2]
+    clear = noise + 1e3 * (2 * labels[:, :1] - 1)
+    both = np.concatenate([noise, clear], axis=1), np.concatenate([labels, labels])
+    chosen = [fit_logistic(*both, labelled).strength for labelled in (900, None)]
+    assert chosen[0] < chosen[1]
+    assert fit_logistic(*both, 900).rows == 1800, "but they are fitted on"

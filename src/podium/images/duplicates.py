@@ -7,7 +7,7 @@ other (Evangelidis and Psarakis, 2008, "Parametric Image Alignment Using Enhance
 Coefficient Maximization"). Without the last, cars photographed in one studio pass for copies.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -77,6 +77,27 @@ def near_duplicate_groups(fingerprints: pd.DataFrame) -> np.ndarray:
     graph = coo_matrix((np.ones(len(pairs)), pairs.T), shape=(len(names), len(names)))
     groups = connected_components(graph, directed=False)[1]
     return pd.factorize(groups[kinds])[0].astype(np.int64)
+
+
+def near_copies(
+    cache: Sequence[np.ndarray], candidates: np.ndarray, others: np.ndarray
+) -> np.ndarray:
+    """Which of the candidates are near-copies of one of the others, or of a copy of one.
+
+    Args:
+        cache: uint8 (height, width, 3) each.
+        candidates, others: int (n,), positions in the cache.
+
+    Returns:
+        bool (candidates,).
+    """
+    positions = np.concatenate([candidates, others])
+    with ThreadPoolExecutor() as pool:
+        prints = pool.map(lambda position: fingerprint(cache[int(position)]), positions)
+        rows = list(tqdm(prints, "looking for copies", len(positions), delay=2, leave=False))
+    table = pd.DataFrame(rows, columns=Fingerprint._fields)
+    groups = near_duplicate_groups(table.astype({"hash": "uint64", "mirrored_hash": "uint64"}))
+    return np.isin(groups[: len(candidates)], groups[len(candidates) :])
 
 
 def _near_pairs(fingerprints: pd.DataFrame) -> np.ndarray:

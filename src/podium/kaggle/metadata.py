@@ -172,7 +172,7 @@ def check_sources(entry: Entry, metadata: KernelMetadata, recipe: Recipe) -> Non
 
 
 def check_runs(entry: Entry, metadata: KernelMetadata, runs: list[str]) -> None:
-    """See that the kernel of each run that an ensemble blends is attached.
+    """See that the kernel of each run that an entry reads is attached.
 
     Raises:
         MetadataError: names the kernel that is missing.

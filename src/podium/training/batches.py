@@ -1,6 +1,7 @@
 """What a stage trains and validates on: batches of pictures, or of their cached features."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import reduce
 
 import numpy as np
@@ -17,13 +18,39 @@ Batches = tuple[tf.data.Dataset, tf.data.Dataset]  # to train on, to validate wi
 
 @dataclass(frozen=True)
 class FoldPictures:
-    """What a fold trains and validates on: indices into the cache, and one-hot labels."""
+    """What a fold trains and validates on: indices into the cache, and one-hot labels.
+
+    Args:
+        pseudo: by stage, the pictures that join the training of that stage alone, with labels
+            that a network gave them.
+        pseudo_labelled: how many of the training pictures, the last ones, are of these.
+    """
 
     cache: PictureCache
     train: np.ndarray  # int (pictures,)
     train_labels: np.ndarray  # float32 (pictures, classes)
     validation: np.ndarray
     validation_labels: np.ndarray
+    pseudo: Mapping[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    pseudo_labelled: int = 0
+
+    def of_stage(self, stage: int) -> "FoldPictures":
+        """These, with those that join the stage of this number."""
+        if stage not in self.pseudo:
+            return self
+        joining, labels = self.pseudo[stage]
+        return replace(
+            self,
+            train=np.concatenate([self.train, joining]),
+            train_labels=np.concatenate([self.train_labels, labels]),
+            pseudo={},
+            pseudo_labelled=len(joining),
+        )
+
+    @property
+    def labelled(self) -> int:
+        """How many of the training pictures, the first ones, have labels of their own."""
+        return len(self.train) - self.pseudo_labelled
 
 
 def of_pictures(

@@ -21,7 +21,7 @@ from podium.training.batches import (
 from podium.training.callbacks import KeepState, TimeBudget
 from podium.training.devices import Devices
 from podium.training.features import Features, cache_features
-from podium.training.kernel import fit_kernel, predict_logits, score_logits
+from podium.training.kernel import Kernel, fit_kernel, predict_logits, score_logits
 from podium.training.logistic import Logistic, fit_logistic
 from podium.training.one_cycle import OneCycleSchedule
 from podium.training.optimizers import make_optimizer
@@ -66,11 +66,12 @@ class FoldTraining:
             if number != state.stage:
                 state.begin_stage(number)
             stage = self.recipe.stages[number]
-            print(self._title(state, stage), flush=True)
+            on_its_pictures = self._on_pictures_of(number)
+            print(on_its_pictures._title(state, stage), flush=True)
             if stage.solver == "gradient":
-                self._train_stage(state, stage)
+                on_its_pictures._train_stage(state, stage)
             else:
-                self._solve_head(state, stage)
+                on_its_pictures._solve_head(state, stage)
         self.folder.read_weights(self.network.model)
 
     def sweep(self, number: int, low: float, high: float, steps: int) -> RateCurve:
@@ -79,17 +80,21 @@ class FoldTraining:
             before = self.recipe.model_copy(update={"stages": self.recipe.stages[:number]})
             replace(self, recipe=before).run()
         state = TrainingState(stage=number)
-        stage = self.recipe.stages[number]
+        stage, on_its_pictures = self.recipe.stages[number], self._on_pictures_of(number)
         batch_size = stage_batch_size(self.recipe, stage)
-        epochs = -(-steps // steps_per_epoch(len(self.pictures.train), batch_size))
+        epochs = -(-steps // steps_per_epoch(len(on_its_pictures.pictures.train), batch_size))
         stage = stage.model_copy(update={"epochs": epochs, "calm_epochs": 0})
-        model, (batches, _) = self._prepare(state, stage)
+        model, (batches, _) = on_its_pictures._prepare(state, stage)
         sweep = RateSweep(low, high, steps)
         print(f"{steps} steps, learning rate {low:g} to {high:g}:", flush=True)
         model.fit(
             batches, steps_per_epoch=steps, shuffle=False, callbacks=[sweep], verbose=verbosity()
         )
         return sweep.curve
+
+    def _on_pictures_of(self, stage: int) -> "FoldTraining":
+        """The same training on the pictures of this stage."""
+        return replace(self, pictures=self.pictures.of_stage(stage))
 
     def _train_stage(self, state: TrainingState, stage: Stage) -> None:
         model, (batches, validation) = self._prepare(state, stage)
@@ -161,20 +166,30 @@ class FoldTraining:
     def _solve_kernel(self, stage: Stage) -> tuple[Score, Score]:
         """The training pictures are scored by what is solved without each of them."""
         features, layer = self._cached(stage), self.network.head.get_layer("logits")
-        labels = self.pictures.train_labels
-        kernel = fit_kernel(features.train[0], labels, layer.channels, layer.count)
+        labels, labelled = self.pictures.train_labels, self.pictures.labelled
+        kernel = fit_kernel(features.train[0], labels, layer.channels, layer.count, labelled)
         layer.set(kernel.mean, kernel.scale, kernel.centres, kernel.dual)
-        train = score_logits(kernel.left_out, labels[kernel.rows])
+        own = kernel.rows < labelled
+        train = score_logits(kernel.left_out[own], labels[kernel.rows[own]])
         validation = score_logits(
             predict_logits(layer, features.validation), self.pictures.validation_labels
         )
         print(
-            f"kernel regression on {len(kernel.rows)} pictures: validation accuracy "
+            f"kernel regression on {self._centres(kernel)}: validation accuracy "
             f"{validation['accuracy']:.4f}, log loss {validation['log_loss']:.4f} (left out of "
             f"the training pictures: {train['accuracy']:.4f}, {train['log_loss']:.4f})",
             flush=True,
         )
         return train, validation
+
+    def _centres(self, kernel: Kernel) -> str:
+        """How many pictures the kernels are around, and what has found no place."""
+        joining = self.pictures.pseudo_labelled
+        if not joining:
+            return f"{len(kernel.rows)} pictures"
+        joined = int((kernel.rows >= self.pictures.labelled).sum())
+        left = f" ({joining - joined} more with a larger head.centres)" * (joined < joining)
+        return f"{len(kernel.rows)} pictures, {joined} of them pseudo-labelled{left}"
 
     def _prepare(self, state: TrainingState, stage: Stage) -> tuple[keras.Model, Batches]:
         """What the stage trains, compiled, and on what: a head alone learns from features."""
@@ -236,7 +251,7 @@ class FoldTraining:
     def _features(self, stage: Stage) -> tuple[Features, Logistic]:
         """The features that the head learns from, and logistic regression on them: the floor."""
         features, pictures = self._cached(stage), self.pictures
-        logistic = fit_logistic(features.train, pictures.train_labels)
+        logistic = fit_logistic(features.train, pictures.train_labels, pictures.labelled)
         floor = logistic.score(features.validation, pictures.validation_labels)
         print(
             f"logistic regression on them: validation accuracy {floor['accuracy']:.4f}, log loss "
@@ -249,10 +264,12 @@ class FoldTraining:
     def _title(self, state: TrainingState, stage: Stage) -> str:
         size = stage_size(self.recipe, stage)
         title = f"stage {state.stage + 1} of {len(self.recipe.stages)}: "
+        joining = self.pictures.pseudo_labelled
+        also = f", {joining} test pictures join" if joining else ""
         if stage.solver != "gradient":
-            return f"{title}the head by {stage.solver} regression, {size} px"
+            return f"{title}the head by {stage.solver} regression, {size} px{also}"
         what = {"head": "the head", "half": "the upper half", "all": "all layers"}.get(
             str(stage.unfreeze), f"the last {stage.unfreeze} blocks"
         )
         rate = f"learning rate {stage.learning_rate:g}"
-        return f"{title}{what}, {stage.epochs} epochs, {rate}, {size} px"
+        return f"{title}{what}, {stage.epochs} epochs, {rate}, {size} px{also}"

@@ -30,7 +30,11 @@ class Kernel:
 
 
 def fit_kernel(
-    features: np.ndarray, labels: np.ndarray, channels: Sequence[int], most: int
+    features: np.ndarray,
+    labels: np.ndarray,
+    channels: Sequence[int],
+    most: int,
+    labelled: int | None = None,
 ) -> Kernel:
     """Fit on training features; the temperature is the best for pictures that are left out.
 
@@ -39,17 +43,28 @@ def fit_kernel(
         labels: one-hot (pictures, classes).
         channels: how many are in each part of the kernel.
         most: pictures to fit on at the most; evenly chosen where there are more.
+        labelled: how many of the pictures, the first ones, have labels of their own; all unless
+            given. The others come second where there is not place for all, and do not judge the
+            temperature: they are those that a network was sure of.
     """
-    rows = np.linspace(0, len(features) - 1, min(most, len(features))).astype(int)
+    labelled = len(features) if labelled is None else labelled
+    rows = _evenly(labelled, most)
+    rows = np.concatenate([rows, labelled + _evenly(len(features) - labelled, most - len(rows))])
     mean, scale, centres, kernel = _kernel(features[rows], channels)
     kernel[np.diag_indices(len(kernel))] += RIDGE * len(channels)
     targets = 2 * labels[rows].astype(np.float32) - 1
     dual, diagonal = _solve(kernel, targets)
     left_out = targets - dual / diagonal[:, None]
-    right = labels[rows].argmax(axis=1)
-    losses = [_log_loss(left_out * temperature, right) for temperature in TEMPERATURES]
+    own = rows < labelled
+    right = labels[rows[own]].argmax(axis=1)
+    losses = [_log_loss(left_out[own] * temperature, right) for temperature in TEMPERATURES]
     best = float(TEMPERATURES[int(np.argmin(losses))])
     return Kernel(mean, scale, centres, dual * best, best, rows, left_out * best)
+
+
+def _evenly(pictures: int, most: int) -> np.ndarray:
+    """Up to so many positions of so many pictures."""
+    return np.linspace(0, pictures - 1, min(most, pictures)).astype(int)
 
 
 def predict_logits(layer: keras.Layer, features: np.ndarray) -> np.ndarray:

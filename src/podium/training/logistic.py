@@ -40,13 +40,15 @@ class Logistic:
         }
 
 
-def fit_logistic(features: np.ndarray, labels: np.ndarray) -> Logistic:
+def fit_logistic(features: np.ndarray, labels: np.ndarray, labelled: int | None = None) -> Logistic:
     """Fit on the training features; their penalty is chosen on a fifth of them.
 
     Args:
         features: float32 (views, pictures, channels); where they are more than `LARGEST` values,
             as many views and pictures as fit, evenly chosen.
         labels: one-hot (pictures, classes).
+        labelled: how many of the pictures, the first ones, have labels of their own and so judge
+            the penalty; all unless given.
     """
     began = time.monotonic()
     views, pictures, channels = features.shape
@@ -60,6 +62,7 @@ def fit_logistic(features: np.ndarray, labels: np.ndarray) -> Logistic:
         return _fit(x, np.tile(classes[of], views), labels.shape[1], strength)
 
     held_back = np.random.default_rng(0).permutation(len(chosen)) % JUDGED == 0
+    held_back &= chosen < (pictures if labelled is None else labelled)
     strength = STRENGTHS[0]
     if len(np.unique(classes[~held_back])) > 1:
         judged = features[0, chosen[held_back]], labels[chosen[held_back]]
