@@ -8,7 +8,7 @@ import pytest
 from podium.blending.blend import blend
 from podium.overview import describe_runs
 from podium.predictions.combine import assemble
-from podium.run_folder import RunFolder
+from podium.run_folder import RunError, RunFolder
 from small_runs import write_run
 
 
@@ -65,6 +65,19 @@ def test_which_blends_use_a_run(project: Path) -> None:
     assert f"{blended.judged.score.value:.4f}" in found["ab"][1]
     for name in "ab":
         assert (found[name][-1] == "ab") == (name in used)
+
+
+def test_a_score_that_is_too_good_is_called_so(project: Path) -> None:
+    about = {"stage": 0, "from": "x", "above": 0.9, "knows_the_fold": "x has another split"}
+    run = RunFolder(project / "weights" / "a")
+    run.fold(1).write_pseudo({"stages": [{**about, "near_copies": 0, "labels": {}}]})
+    assert "(too good)" in rows(describe_runs())["a"][2]
+    assert "too good: the pseudo-labels of fold 1 know its labels" in str(assemble(run))
+    assert run.read_score()["too_good"] == {"1": "x has another split"}
+    with pytest.raises(
+        RunError, match=r"a was trained on pseudo-labels that know labels of fold 1"
+    ):
+        blend(["a", "b"])
 
 
 def test_a_broken_run_is_named_and_hides_no_other(project: Path) -> None:

@@ -25,13 +25,15 @@ class Line:
     score: Score | None  # None before the first fold is trained
     minutes: float | None  # of training and scoring; a blend has none
     weights: dict[str, float]  # of the runs that it blends
+    too_good: bool = False  # its pseudo-labels know what it scores
 
     def cells(self, blended_in: str) -> tuple[str, ...]:
         one = self.score
         scores = ("", "", "")
         if one:
             interval = f"{one.low:.4f} to {one.high:.4f}"
-            scores = f"{one.metric} {one.value:.4f}", interval, str(one.pictures)
+            too_good = " (too good)" if self.too_good else ""
+            scores = f"{one.metric} {one.value:.4f}{too_good}", interval, str(one.pictures)
         minutes = "" if self.minutes is None else f"{self.minutes:.1f}"
         return (self.name, self.entry, self.folds, *scores, minutes, blended_in)
 
@@ -92,6 +94,7 @@ def _read(folder: RunFolder) -> Line:
         _score(folder, folds),
         sum(seconds) / 60 if folds and None not in seconds else None,  # an older Podium's has none
         {},
+        bool(folder.doubtful_folds()),
     )
 
 

@@ -106,6 +106,7 @@ def read_member(run: str) -> Member:
         if not scored or finished not in ([], folder.read_score().get("folds")):
             combine(folder, competition, table)
         folds = folder.read_score().get("folds", [])
+        _check_honest(folder, folds)
         fold_of = table.train["fold"]
     member = Member(
         folder,
@@ -159,6 +160,17 @@ def _check_probabilities(member: Member) -> None:
         raise CannotBlend(
             f"{member.folder.path}: {len(unlabelled)} predicted pictures have no label in "
             f"pictures.csv ({_some(unlabelled)})"
+        )
+
+
+def _check_honest(folder: RunFolder, folds: list[int]) -> None:
+    """Refuse a run whose scores are too good: it would win every choice."""
+    known = {fold: why for fold, why in folder.doubtful_folds().items() if fold in folds}
+    for fold, why in known.items():
+        raise CannotBlend(
+            f"{folder.name} was trained on pseudo-labels that know labels of fold {fold} ({why}): "
+            "its out-of-fold predictions are no evidence. Take the labels from a run with the same "
+            "split, or leave it out"
         )
 
 

@@ -59,9 +59,11 @@ class Outcome:
     submission: Path
 
     def __str__(self) -> str:
+        doubtful = ", ".join(map(str, self.folder.doubtful_folds()))
+        warning = f"\n            too good: the pseudo-labels of fold {doubtful} know its labels"
         return (
             f"run         {self.folder.path}\n"
-            f"score       {self.combined}\n"
+            f"score       {self.combined}{warning * bool(doubtful)}\n"
             f"views       {self.combined.views_used}\n"
             f"submission  {self.submission}"
         )
@@ -111,6 +113,7 @@ def combine(folder: RunFolder, competition: Competition, table: Table) -> Combin
             "plain": combined.plain.as_dict(),
             "averaged_views": combined.averaged.as_dict(),
             "tried_views": combined.tried,
+            "too_good": folder.doubtful_folds(),  # why, by fold
             "costs": {n: folder.fold(n).read_cost() for n in folds},
         }
     )
