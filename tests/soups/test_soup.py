@@ -21,6 +21,7 @@ from podium.models.network import build_network
 from podium.reports.figures import learning_curves
 from podium.run import predict, train
 from podium.run_folder import RunFolder
+from podium.soups import fold_soup
 from podium.soups.choosing import Trials
 from podium.soups.ingredients import CannotSoup
 from podium.soups.soup import Souped, soup
@@ -78,7 +79,10 @@ def project(trained: Path, souped: Souped, tmp_path: Path, monkeypatch: pytest.M
 
 def tried(folder: RunFolder, fold: int) -> Tried:
     rows = next(row for row in folder.read_run()["soup"]["folds"] if row["fold"] == fold)["tried"]
-    return {row["weights"]: (row["accuracy"], -row["log loss"]) for row in rows}
+    return {
+        row["weights"]: (row["accuracy"], -np.inf if row["log loss"] is None else -row["log loss"])
+        for row in rows
+    }
 
 
 def one(table: Tried, beginning: str) -> tuple[float, float]:
@@ -193,6 +197,21 @@ def test_the_held_out_share_is_predicted_by_what_all_others_chose(project: Path)
     found = classify(outcome.folder, list(paths.loc[held_out]), views=2)
     wanted = expected.groupby(level="id").mean().loc[held_out]
     np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+
+def test_weights_that_memory_has_no_room_for_are_read_again(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = soup(["one"]).folder
+    monkeypatch.setattr(fold_soup, "KEPT", 0.0)
+    read = soup(["one"], name="read").folder
+    assert (
+        read.read_run()["soup"]["folds"][0]["halves"]
+        == (kept.read_run()["soup"]["folds"][0]["halves"])
+    )
+    for name in ("validation", "test"):
+        found, wanted = (folder.fold(0).read_predictions(name) for folder in (read, kept))
+        np.testing.assert_allclose(found, wanted, atol=1e-5)
 
 
 # --- A bad checkpoint, several runs

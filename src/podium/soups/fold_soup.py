@@ -19,6 +19,7 @@ from podium.soups.choosing import Choice, Mixture, Trials, cross_fit
 from podium.soups.ingredients import Ingredient
 
 STATISTICS = 2000  # pictures that BatchNorm statistics are estimated from
+KEPT = 1e9  # bytes of weights in memory; what is beyond is read again for each mixture
 
 
 class FoldSoup:
@@ -36,6 +37,7 @@ class FoldSoup:
             self._network, lambda: fold_run.last_batches(fold, pictures=STATISTICS)
         )
         self._trained = list(dict.fromkeys(one.folder for one in ingredients))  # the runs' folds
+        self._kept: dict[Ingredient, list[np.ndarray]] = {}  # weights
         self._ingredients, self._names, self._means = self._distinct(ingredients)
         folds = fold_run.table.train["fold"].to_numpy()
         self._scored = fold_run.scored(fold)
@@ -101,14 +103,14 @@ class FoldSoup:
         checkpoints: dict[str, set[int]] = {}
         several = len({one.run for one in ingredients}) > 1
         for one in tqdm(ingredients, f"fold {self._fold}: reading weights", delay=2, leave=False):
-            one.read(self._network.model)
-            digest = _digest(self._network.model.get_weights())
+            digest = _digest(self._weights(one))
             place = places.setdefault(digest, len(distinct))
             if place == len(distinct):
                 distinct.append(one)
                 names.append(f"{one.run}: {one}" if several else str(one))
             else:  # the last epoch may be the best one
                 names[place] += f" = {one}"
+                self._kept.pop(one, None)
             if one.epoch is not None:
                 checkpoints.setdefault(one.run, set()).add(place)
         means = {
@@ -122,12 +124,18 @@ class FoldSoup:
         return [self._names[number] for number in sorted(mixture)]
 
     def _average(self, mixture: Mixture) -> None:
-        def weights():
-            for number in sorted(mixture):
-                self._ingredients[number].read(self._network.model)
-                yield self._network.model.get_weights()
+        chosen = (self._ingredients[number] for number in sorted(mixture))
+        self._averager.average(self._weights(one) for one in chosen)
 
-        self._averager.average(weights())
+    def _weights(self, ingredient: Ingredient) -> list[np.ndarray]:
+        """Its weights; those of the network in memory are others afterwards."""
+        if ingredient in self._kept:
+            return self._kept[ingredient]
+        ingredient.read(self._network.model)
+        weights = self._network.model.get_weights()
+        if (len(self._kept) + 1) * sum(array.nbytes for array in weights) <= KEPT:
+            self._kept[ingredient] = weights
+        return weights
 
     def _rows(self, trials: Trials, choice: Choice) -> list[dict[str, Any]]:
         """What each mixture scores on the pictures that the fold is judged on."""
