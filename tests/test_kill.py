@@ -25,6 +25,7 @@ batch_size = 4
 shares = [0.5, 0.5]
 views = 2
 keep = "last"
+checkpoints = 3
 head = {{ width = 8 }}
 stages = [
     {{ unfreeze = "head", epochs = 20, learning_rate = 0.001 }},
@@ -85,6 +86,9 @@ MOMENTS: dict[str, Callable[[Path], bool]] = {
     ),
     "as the second stage begins": lambda fold: len(rows(fold)) >= 20,
     "writing weights": lambda fold: len(rows(fold)) >= 24 and writing("best.weights.h5")(fold),
+    "writing a checkpoint": lambda fold: (
+        len(rows(fold)) >= 28 and writing("*.weights.h5")(fold / "checkpoints")
+    ),
     "after the last epoch": lambda fold: len(rows(fold)) >= 40,
     "predicting": lambda fold: (fold / "validation.csv").is_file(),
 }
@@ -116,6 +120,7 @@ def test_a_run_killed_again_and_again_ends_like_an_undisturbed_one(
         np.testing.assert_allclose(
             fold.read_history()[column], other.read_history()[column], rtol=1e-3, atol=1e-6
         )
+    assert fold.checkpoints() == [18, 19, 20]
     for name in ("out_of_fold", "test"):
         mine, theirs = killed.read_probabilities(name), undisturbed.read_probabilities(name)
         assert mine.index.tolist() == theirs.index.tolist()

@@ -133,6 +133,32 @@ def test_a_part_is_taken_with_the_known_files_alone(tmp_path: Path, here: RunFol
     assert files(source.path) == before
 
 
+def test_checkpoints_come_along_and_take_the_place_of_others(
+    tmp_path: Path, here: RunFolder
+) -> None:
+    def with_checkpoints(kernel: str, epochs: list[int]) -> RunFolder:
+        source = part(tmp_path, 0, kernel=kernel)
+        for epoch in epochs:
+            path = source.fold(0).checkpoint(epoch)
+            path.parent.mkdir(exist_ok=True)
+            shutil.copy(source.fold(0).weights, path)
+        return source
+
+    merge_run(with_checkpoints("first", [3, 4]), here)
+    assert here.fold(0).checkpoints() == [3, 4]
+    second = with_checkpoints("second", [4, 5])
+    second.fold(0).write_cost({"seconds": 1})
+    merge_run(second, here, fresh=True)
+    assert here.fold(0).checkpoints() == [4, 5]
+    assert here.fold(0).checkpoint(5).read_bytes() == second.fold(0).weights.read_bytes()
+
+    damaged = with_checkpoints("damaged", [5])
+    damaged.fold(0).checkpoint(5).write_bytes(b"half a file")
+    with pytest.raises(CannotMerge, match=r"fold 0 of .* is damaged"):
+        merge_run(damaged, here, fresh=True)
+    assert here.fold(0).checkpoints() == [4, 5]
+
+
 def test_run_json_says_where_each_fold_comes_from(tmp_path: Path, here: RunFolder) -> None:
     assert merge_run(part(tmp_path, 1), here) == [1]
     assert merge_run(part(tmp_path, 0), here) == [0]

@@ -258,6 +258,16 @@ def test_another_recipe_is_refused_and_nothing_overwritten(tmp_path: Path) -> No
     assert {path: path.read_bytes() for path in tmp_path.rglob("*.json")} == before
 
 
+def test_nothing_is_trained_into_a_soup(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "a-soup")
+    runs = [{"run": "a", "started": "then"}, {"run": "b", "started": "then"}]
+    folder.write_run({"recipe": recipe().model_dump(), "soup": {"runs": runs, "folds": []}})
+    assert folder.read_souped() == ["a", "b"]
+    assert folder.read_blended() == []
+    with pytest.raises(RunError, match="is a soup of a, b, which nothing is trained into"):
+        folder.begin(recipe(), {}, fresh=False)
+
+
 def test_fresh_begins_again(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
     folder.begin(recipe(seed=1), {}, fresh=True)

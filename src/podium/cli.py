@@ -148,6 +148,20 @@ def runs(
 
 
 @app.command()
+def soup(
+    runs: Annotated[
+        list[str], typer.Argument(help="A run trained with checkpoints, or several of one network.")
+    ],
+    run: Annotated[str | None, typer.Option(help="Name of the soup's run folder.")] = None,
+    fresh: Fresh = False,
+) -> None:
+    """Average checkpoints of runs to one network, as far as that is no worse out of fold."""
+    from podium.soups.soup import soup
+
+    print(f"\n{soup(runs, run, fresh)}")
+
+
+@app.command()
 def compare(
     entry: Entry,
     tries: Annotated[

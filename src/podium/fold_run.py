@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 import keras
 import numpy as np
 import pandas as pd
+import tensorflow as tf
 
 from podium.competitions import Competition
-from podium.images.batches import PictureCache
+from podium.images.batches import PictureCache, view_batches
 from podium.images.duplicates import near_copies
 from podium.images.reading import resize
 from podium.images.splitting import HELD_OUT
@@ -20,7 +21,7 @@ from podium.pseudo import pseudo_labels
 from podium.recipe import Recipe
 from podium.run_folder import RunFolder
 from podium.table import Table
-from podium.training.batches import FoldPictures
+from podium.training.batches import FoldPictures, of_pictures, stage_batch_size, stage_seed
 from podium.training.callbacks import TimeBudget
 from podium.training.devices import Devices
 from podium.training.fold import FoldTraining
@@ -66,7 +67,7 @@ class FoldRun:
     def score(self, fold: int, views: int) -> None:
         """Predict what the network just trained has not seen of the training pictures."""
         folder = self.folder.fold(fold)
-        folder.write_predictions("validation", self._predict(self._scored(fold), views))
+        folder.write_predictions("validation", self.predict(self.scored(fold), views))
         folder.write_cost(
             {
                 "seconds": round(time.monotonic() - self._began),
@@ -78,11 +79,18 @@ class FoldRun:
     def predict_test(self, fold: int, views: int) -> None:
         """Predict the test pictures, with the fold's best weights."""
         if self._loaded != fold:
-            self._clear()
-            with self.devices.scope():
-                self._network = load_network(self.recipe, self.competition, self.folder, fold)
-            self._loaded = fold
-        self.folder.fold(fold).write_predictions("test", self._predict(self._test(), views))
+            self.folder.fold(fold).read_weights(self.open(fold).model)
+        self.folder.fold(fold).write_predictions("test", self.predict(self._test(), views))
+
+    def open(self, fold: int) -> Network:
+        """A network for a fold, which predicts from now on; its weights are still to be given."""
+        self._clear()
+        with self.devices.scope():
+            self._network = build_network(
+                self.recipe, len(self.competition.classes), pretrained=False
+            )
+        self._loaded = fold
+        return self._network
 
     def _training(self, fold: int, deadline: float | None) -> FoldTraining:
         """The training of a fold with a new network."""
@@ -93,7 +101,7 @@ class FoldRun:
         pictures = self._pictures(fold)
         if network.is_fitted_first:
             network.fit_first(self._some(pictures.train))
-        to_predict = len(self._scored(fold)) + len(self.table.readable_test)
+        to_predict = len(self.scored(fold)) + len(self.table.readable_test)
         budget = TimeBudget(deadline, to_predict * self.recipe.views, self.recipe.final_image_size)
         folder = self.folder.fold(fold)
         return FoldTraining(network, pictures, self.recipe, self.devices, folder, budget)
@@ -102,7 +110,8 @@ class FoldRun:
         keras.backend.clear_session()  # the last fold's network would stay in memory
         self.devices.set_precision(self.recipe.mixed_precision)  # which clear_session forgets
 
-    def _predict(self, positions: np.ndarray, views: int) -> pd.DataFrame:
+    def predict(self, positions: np.ndarray, views: int) -> pd.DataFrame:
+        """What the fold's network says of the pictures at these positions, by id and view."""
         return predict_views(
             self._network.model,
             self._cache,
@@ -113,6 +122,26 @@ class FoldRun:
             self.recipe.final_image_size,
             self.recipe.batch_size,
         )
+
+    def predict_plain(self, positions: np.ndarray) -> np.ndarray:
+        """The same in the plain view and without a word: float32 (positions, classes)."""
+        batches = view_batches(
+            self._cache,
+            positions,
+            size=self.recipe.final_image_size,
+            batch_size=self.recipe.batch_size,
+            view=VIEWS[0],
+        )
+        return self._network.model.predict(batches, verbose=0)
+
+    def last_batches(self, fold: int, pictures: int) -> tf.data.Dataset:
+        """Batches of up to so many pictures, as the last epoch of the training had them."""
+        number = len(self.recipe.stages) - 1
+        stage = self.recipe.stages[number]
+        seed = stage_seed(self.recipe, number)
+        batches, _ = of_pictures(self._pictures(fold), self.recipe, stage, seed, stage.epochs - 1)
+        few = max(1, pictures // stage_batch_size(self.recipe, stage))
+        return batches.take(few).map(lambda pictures, labels: pictures)
 
     def _pictures(self, fold: int) -> FoldPictures:
         folds = self.table.train["fold"].to_numpy()
@@ -142,7 +171,7 @@ class FoldRun:
         chosen = np.linspace(0, len(positions) - 1, min(FIRST, len(positions))).astype(int)
         return np.stack([resize(self._cache[i], size, size) for i in positions[chosen]])
 
-    def _scored(self, fold: int) -> np.ndarray:
+    def scored(self, fold: int) -> np.ndarray:
         """Positions of the pictures that this fold's network has not seen."""
         folds = self.table.train["fold"].to_numpy()
         return np.flatnonzero((folds == fold) | (folds == HELD_OUT))

@@ -17,7 +17,8 @@ from podium.run_folder import FoldFolder, RunError, RunFolder
 from podium.table import Table, stored_table
 from podium.whole_files import remove_leftovers, whole, write_json
 
-# All that is taken of a finished fold. test.csv is the last: it makes the fold a finished one.
+# What is taken of a finished fold, and its checkpoints, where it has some. test.csv is the last: it
+# makes the fold a finished one.
 FILES = ("best.weights.h5", "history.csv", "validation.csv", "cost.json", "test.csv")
 PSEUDO = "pseudo.json"  # beside these, where the recipe has pseudo-labels
 
@@ -63,17 +64,25 @@ def merge_run(part: RunFolder, into: RunFolder, fresh: bool = False) -> list[int
         copy_whole(_pictures(part), _pictures(into))
     if taken:  # what was combined so far is of other folds
         (into.path / "score.json").unlink(missing_ok=True)
-    files = [(fold, name) for fold in taken for name in names]
+    files = [(fold, name) for fold in taken for name in _names(part.fold(fold), recipe)]
     for fold, name in tqdm(files, f"merging {into.name}", unit=" files", delay=2, leave=False):
         target = into.fold(fold)
         if name == FILES[0]:
             (target.path / FILES[-1]).unlink(missing_ok=True)
             target.forget_cost()  # by which the fold would count as scored
             target.delete_state()
+            target.delete_checkpoints()
         if name == FILES[-1]:
             _record(into, fold, origins[fold])
         copy_whole(part.fold(fold).path / name, target.path / name)
     return taken
+
+
+def _names(folder: FoldFolder, recipe: Recipe) -> list[str]:
+    """All that is taken of a fold, by its path in the fold's folder, in this order."""
+    checkpoints = [folder.checkpoint(epoch) for epoch in folder.checkpoints()]
+    first, *others = _files(recipe)
+    return [first, *(str(path.relative_to(folder.path)) for path in checkpoints), *others]
 
 
 def _read_part(part: RunFolder) -> tuple[Recipe, Table]:
@@ -93,7 +102,7 @@ def _read_part(part: RunFolder) -> tuple[Recipe, Table]:
 
 
 def _files(recipe: Recipe) -> list[str]:
-    """All that is taken of a fold with this recipe, in this order."""
+    """What a fold with this recipe must have."""
     return [*FILES[:-1], *([PSEUDO] if recipe.pseudo_runs else []), FILES[-1]]
 
 
@@ -108,7 +117,7 @@ def check_own(part: RunFolder, path: Path) -> None:
 def _check_fold(part: RunFolder, fold: int, recipe: Recipe, table: Table) -> None:
     """See that a finished fold is whole: each file read, each picture predicted."""
     folder = part.fold(fold)
-    for name in _files(recipe):
+    for name in _names(folder, recipe):
         check_own(part, folder.path / name)
     folds = table.train["fold"]
     scored = folds.index[(folds == fold) | (folds == HELD_OUT)]
@@ -120,9 +129,10 @@ def _check_fold(part: RunFolder, fold: int, recipe: Recipe, table: Table) -> Non
         _ = folder.pseudo_knows  # reads it
         _check_predictions(folder, "validation", scored, recipe.views, classes)
         _check_predictions(folder, "test", table.readable_test.index, recipe.views, classes)
-        with h5py.File(folder.weights) as weights:  # notices a file that was cut off
-            if not weights.keys():
-                raise ValueError("best.weights.h5 holds no weights")
+        for path in (folder.weights, *map(folder.checkpoint, folder.checkpoints())):
+            with h5py.File(path) as weights:  # notices a file that was cut off
+                if not weights.keys():
+                    raise ValueError(f"{path.name} holds no weights")
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise CannotMerge(f"fold {fold} of {part.path} is damaged: {error}") from error
 

@@ -157,6 +157,8 @@ class Recipe(StrictTable):
     # Epochs of a stage without a better validation loss before the stage ends.
     patience: Annotated[int, Field(ge=1)] | None = None
     keep: Literal["best", "last"] = "best"  # which epoch's weights predict
+    # So many last epochs of the last stage leave their weights for `podium soup`.
+    checkpoints: Annotated[int, Field(ge=0, le=100)] = 0
     train_batchnorm: bool = False  # the backbone's; its statistics suffer from small batches
     batchnorm_momentum: Annotated[float, Field(ge=0, lt=1)] | None = None
     # Share of residual branches that are dropped in training, the last block's; EfficientNet only.

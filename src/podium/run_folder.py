@@ -47,7 +47,7 @@ def run_name(entry: str, overrides: Iterable[str]) -> str:
 
 @dataclass(frozen=True)
 class FoldFolder:
-    """The files of one fold: best weights, resumable state, history, predictions."""
+    """The files of one fold: best weights, checkpoints, state, history, predictions."""
 
     path: Path
 
@@ -80,9 +80,7 @@ class FoldFolder:
 
     def write_weights(self, model: Any) -> None:
         """Write the weights of a Keras model as the fold's best."""
-        require_space(self.path, sum(_bytes(value) for value in model.weights))
-        with whole(self.weights) as part:
-            _uncompiled(model).save_weights(part)
+        _save_weights(model, self.weights)
 
     def read_weights(self, model: Any) -> None:
         """Give a Keras model the fold's best weights.
@@ -100,6 +98,31 @@ class FoldFolder:
     def delete_weights(self) -> None:
         """Make room: the fold can predict no more pictures then."""
         self.weights.unlink(missing_ok=True)
+
+    def checkpoint(self, epoch: int) -> Path:
+        """The weights after an epoch of the last stage; epochs are counted from 1."""
+        return self.path / "checkpoints" / f"{epoch}.weights.h5"
+
+    def checkpoints(self) -> list[int]:
+        """The epochs whose weights were kept."""
+        names = (path.name.split(".")[0] for path in self.checkpoint(0).parent.glob("*.weights.h5"))
+        return sorted(int(name) for name in names if name.isdecimal())
+
+    def write_checkpoint(self, model: Any, epoch: int) -> None:
+        _save_weights(model, self.checkpoint(epoch))
+
+    def read_checkpoint(self, model: Any, epoch: int) -> None:
+        """Give a Keras model the weights after that epoch."""
+        _uncompiled(model).load_weights(self.checkpoint(epoch))
+
+    def delete_checkpoints(self, but_last: int = 0) -> None:
+        """Delete all checkpoints, or all but the last ones."""
+        epochs = self.checkpoints()
+        for epoch in epochs[: max(len(epochs) - but_last, 0)]:
+            self.checkpoint(epoch).unlink(missing_ok=True)
+        folder = self.checkpoint(0).parent
+        if not but_last and folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
 
     def write_state(self, progress: dict[str, Any], arrays: list[np.ndarray]) -> None:
         """Write what a killed training needs to go on: one file, so that it is never half new."""
@@ -176,6 +199,12 @@ def _bytes(variable: Any) -> int:
     return int(np.prod(variable.shape)) * np.dtype(variable.dtype).itemsize
 
 
+def _save_weights(model: Any, path: Path) -> None:
+    require_space(path.parent, sum(_bytes(value) for value in model.weights))
+    with whole(path) as part:
+        _uncompiled(model).save_weights(part)
+
+
 def _uncompiled(model: Any) -> Any:
     """The same layers without the optimiser, whose variables would make the file three times."""
     return type(model)(model.inputs, model.outputs)
@@ -222,14 +251,19 @@ class RunFolder:
             fresh: begin again where there is a run.
 
         Raises:
-            RunError: the folder's run has another recipe. Nothing is overwritten.
+            RunError: the folder's run has another recipe, or is a soup. Nothing is overwritten.
         """
         if self.exists and fresh:
             shutil.rmtree(self.path)
         self._tidy()
         if not self.exists:
-            write_json(self.path / "run.json", {"recipe": recipe.model_dump(), **about})
+            self.write_run({"recipe": recipe.model_dump(), **about})
             return
+        if souped := self.read_souped():
+            raise RunError(
+                f"{self.path} is a soup of {', '.join(souped)}, which nothing is trained into: "
+                "train under another name with --run NAME"
+            )
         before, now = self.read_recipe().model_dump(), recipe.model_dump()
         changed = [key for key in now if before[key] != now[key]]
         if changed:
@@ -249,6 +283,9 @@ class RunFolder:
 
     def read_run(self) -> dict[str, Any]:
         return read_json(self.path / "run.json")
+
+    def write_run(self, run: dict[str, Any]) -> None:
+        write_json(self.path / "run.json", run)
 
     def read_recipe(self) -> Recipe:
         """The recipe as run.
@@ -274,6 +311,10 @@ class RunFolder:
     def read_blended(self) -> list[str]:
         """The runs that a blend averages; none where networks were trained."""
         return self.read_run().get("runs", [])
+
+    def read_souped(self) -> list[str]:
+        """The runs whose weights a soup is made of; none where networks were trained."""
+        return [each["run"] for each in self.read_run().get("soup", {}).get("runs", [])]
 
     def write_pictures(self, table: pd.DataFrame) -> None:
         """Write the table of training and test pictures with labels, folds and problems."""

@@ -81,7 +81,7 @@ def test_the_weights_that_are_told_make_the_test_predictions(project: Path) -> N
     summary = blended.folder.read_score()
     weights = np.array([row["weight"] for row in summary["runs"]])
     assert weights.sum() == pytest.approx(1, abs=1e-5) and weights.min() > 0.1
-    assert summary["method"] == "greedy weights"
+    assert summary["method"] == "mean of all"
     found = blended.folder.read_probabilities("test")
     tables = np.array([run(name).read_probabilities("test").loc[found.index] for name in "ac"])
     np.testing.assert_allclose(found, np.tensordot(weights, tables, axes=1), atol=1e-5)

@@ -11,6 +11,7 @@ from podium.images.splitting import (
     check_split,
     limit_pictures,
     split_folds,
+    split_halves,
     split_shares,
 )
 
@@ -119,6 +120,25 @@ def test_bad_input_is_refused(table: pd.DataFrame) -> None:
     twice = table.rename(index={table.index[0]: table.index[1]})
     with pytest.raises(ValueError, match="unique"):
         split_folds(twice["label"], twice["group"].to_numpy(), 5, 0)
+
+
+def test_halves_are_alike_and_keep_copies_together(table: pd.DataFrame) -> None:
+    half = split_halves(table["label"], table["group"], seed=0)
+    assert half.index.equals(table.index)
+    counts = pd.crosstab(table["label"], half)
+    assert (np.abs(counts[0] - counts[1]) <= 3).all()
+    assert abs(int((half == 0).sum()) - 500) <= 3
+    assert (half.groupby(table["group"]).nunique() == 1).all()
+    shuffled = table.sample(frac=1, random_state=5)
+    again = split_halves(shuffled["label"], shuffled["group"], seed=0)
+    assert again.loc[half.index].equals(half)
+
+
+def test_halves_of_few_pictures_are_two_all_the_same() -> None:
+    labels = pd.Series([0, 0, 1], ["a", "b", "c"])
+    assert sorted(split_halves(labels, np.array([0, 1, 2]), seed=0)) in ([0, 0, 1], [0, 1, 1])
+    with pytest.raises(ValueError, match="3 pictures that are all near-copies"):
+        split_halves(labels, np.zeros(3, int), seed=0)
 
 
 def test_leak_is_found_and_told(table: pd.DataFrame) -> None:

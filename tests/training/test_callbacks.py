@@ -39,12 +39,15 @@ def keeper(
     patience: int | None = None,
     epochs: int = 10,
     pause: float = 0.0,
+    checkpoints: int = 0,
 ) -> KeepState:
     inputs = keras.Input((1,))
     model = keras.Model(inputs, keras.layers.Dense(1, use_bias=False)(inputs))
     model.compile(make_optimizer(recipe(), 0.1), "mse")
     model.optimizer.build(model.trainable_variables)
-    made = KeepState(TrainingState(), model, FoldFolder(folder), keep, patience, pause)
+    made = KeepState(
+        TrainingState(), model, FoldFolder(folder), keep, patience, pause, checkpoints=checkpoints
+    )
     made.set_model(model)
     made.set_params({"epochs": epochs})
     model.stop_training = False
@@ -68,6 +71,15 @@ def kept(keeper: KeepState) -> float:
     """The weight in the file."""
     keeper.folder.read_weights(keeper.model)
     return float(keeper.model.get_weights()[0][0, 0])
+
+
+def checkpoints(keeper: KeepState) -> dict[int, float]:
+    """The weight in each checkpoint, by its epoch."""
+    found = {}
+    for epoch in keeper.folder.checkpoints():
+        keeper.folder.read_checkpoint(keeper.model, epoch)
+        found[epoch] = float(keeper.model.get_weights()[0][0, 0])
+    return found
 
 
 @pytest.mark.parametrize(
@@ -123,6 +135,49 @@ def test_short_epochs_are_written_together(tmp_path: Path, keep: str, expected: 
     assert len(made.folder.read_history()) == 4
     assert made.folder.read_arrays()[0] == 3
     assert kept(made) == expected
+
+
+@pytest.mark.parametrize(("count", "pause"), [(1, 0.0), (2, 0.0), (3, 0.0), (9, 0.0), (2, 1000.0)])
+def test_the_last_epochs_leave_checkpoints(tmp_path: Path, count: int, pause: float) -> None:
+    made = keeper(tmp_path, epochs=4, checkpoints=count, pause=pause)
+    tell(made, [2, 1, 3, 4])
+    assert made.model.get_weights()[0] == 3, "training goes on with its own weights"
+    assert made.folder.read_arrays()[0] == 3
+    assert checkpoints(made) == {epoch: epoch - 1 for epoch in range(max(5 - count, 1), 5)}
+    assert kept(made) == 1
+
+
+def test_no_checkpoints_unless_they_are_wanted(tmp_path: Path) -> None:
+    made = keeper(tmp_path, epochs=2)
+    tell(made, [2, 1])
+    assert made.folder.checkpoints() == []
+    assert not (tmp_path / "checkpoints").exists()
+
+
+def test_checkpoints_end_where_patience_ends_the_stage(tmp_path: Path) -> None:
+    made = keeper(tmp_path, patience=2, checkpoints=2)
+    assert tell(made, [3, 2, 2.5, 2.6, 1]) == 4
+    assert checkpoints(made) == {3: 2, 4: 3}
+
+
+@pytest.mark.parametrize("killed_after", [1, 2, 3])
+def test_a_restart_goes_on_with_the_checkpoints(tmp_path: Path, killed_after: int) -> None:
+    losses = [4.0, 3.0, 2.0, 1.0]
+    tell(keeper(tmp_path, epochs=4, checkpoints=2), losses[:killed_after])
+    again = keeper(tmp_path, epochs=4, checkpoints=2)
+    again.state = TrainingState.read(again.folder)
+    for epoch in range(killed_after, 4):
+        again.model.set_weights([np.full((1, 1), epoch, np.float32)])
+        again.on_epoch_begin(epoch)
+        again.on_epoch_end(epoch, {"loss": 0.5, "val_loss": losses[epoch]})
+    again.on_train_end()
+    assert checkpoints(again) == {3: 2, 4: 3}
+
+
+def test_an_epoch_without_a_number_leaves_no_checkpoint(tmp_path: Path) -> None:
+    made = keeper(tmp_path, checkpoints=2)
+    tell(made, [2, 1, float("nan")])
+    assert checkpoints(made) == {1: 0, 2: 1}
 
 
 def test_patience_counts_within_the_stage(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pytest
 from small_training import (
+    CLASSES,
     draw,
     make_training,
     raw_validation,
@@ -19,6 +20,7 @@ from small_training import (
     weights,
 )
 
+from podium.models.network import build_network
 from podium.training import features
 from podium.training.batches import FoldPictures, stage_seed
 from podium.training.features import feature_batches
@@ -247,6 +249,60 @@ def test_a_stopped_training_ends_as_if_it_had_never_stopped(
         )
     for mine, theirs in zip(weights(second.network.model), expected, strict=True):
         np.testing.assert_allclose(mine, theirs, atol=1e-4)
+    for mine, theirs in zip(*map(checkpoints, (second, training)), strict=True):
+        for one, other in zip(mine, theirs, strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-4)
+
+
+def checkpoints(training: FoldTraining) -> list[list[np.ndarray]]:
+    """The weights of each checkpoint, in the order of the epochs."""
+    model = build_network(training.recipe, CLASSES).model
+    found = []
+    for epoch in training.folder.checkpoints():
+        training.folder.read_checkpoint(model, epoch)
+        found.append(weights(model))
+    return found
+
+
+def test_checkpoints_are_the_averaged_weights_of_the_last_stage(
+    pictures: FoldPictures, undisturbed: tuple[FoldTraining, list[np.ndarray]]
+) -> None:
+    """With an average of the weights, what validated is what is kept."""
+    training, last = undisturbed
+    assert training.folder.checkpoints() == [1, 2], "none of the head stage"
+    assert (training.folder.path / "checkpoints" / "2.weights.h5").is_file()
+    for one, other in zip(checkpoints(training)[-1], last, strict=True):
+        np.testing.assert_array_equal(one, other)
+    losses = training.folder.read_history().query("stage == 1")["val_loss"]
+    model = build_network(training.recipe, CLASSES).model
+    for epoch, loss in enumerate(losses, start=1):
+        training.folder.read_checkpoint(model, epoch)
+        predicted = model.predict(raw_validation(pictures), verbose=0)
+        found = -np.log(predicted[pictures.validation_labels == 1]).mean()
+        assert found == pytest.approx(loss, rel=1e-3)
+
+
+def test_checkpoints_of_an_earlier_training_go(tmp_path: Path, pictures: FoldPictures) -> None:
+    long = recipe(stages=[stage("head", epochs=3)], checkpoints=3)
+    training = make_training(long, pictures, tmp_path)
+    training.run()
+    assert training.folder.checkpoints() == [1, 2, 3]
+    training.folder.delete_state()  # it is scored, and then trained again
+    short = recipe(stages=[stage("head", epochs=1)], checkpoints=3)
+    make_training(short, pictures, tmp_path).run()
+    assert training.folder.checkpoints() == [1]
+    training.folder.delete_state()
+    make_training(recipe(stages=[stage("head", epochs=1)]), pictures, tmp_path).run()
+    assert not (tmp_path / "checkpoints").exists()
+
+
+def test_a_solved_head_leaves_no_checkpoints(tmp_path: Path, pictures: FoldPictures) -> None:
+    solved = recipe(
+        stages=[{"unfreeze": "head", "solver": "logistic"}], head={"width": 0}, checkpoints=2
+    )
+    training = make_training(solved, pictures, tmp_path)
+    training.run()
+    assert training.folder.checkpoints() == []
 
 
 @pytest.fixture(scope="module")
@@ -262,6 +318,7 @@ def undisturbed(
         weight_decay=0.1,
         ema=0.7,
         keep="last",
+        checkpoints=2,
     )
     training = make_training(two, pictures, tmp_path_factory.mktemp("undisturbed"))
     training.run()

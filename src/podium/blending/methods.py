@@ -65,6 +65,11 @@ def _probabilities(mixed: np.ndarray) -> np.ndarray:
     return mixed / mixed.sum(axis=1, keepdims=True)
 
 
+def _fit_nothing(predictions: np.ndarray, labels: np.ndarray, metric: Metric) -> Rule:
+    """The plain mean of all runs."""
+    return Rule(np.full(len(predictions), 1 / len(predictions)))
+
+
 def _fit_mean(back: Callable[[np.ndarray], np.ndarray] = np.asarray) -> Fit:
     """The plain mean of the runs that do not lower it: tried from the best run on."""
 
@@ -153,6 +158,7 @@ def _side_by_side(logarithms: np.ndarray) -> np.ndarray:
 
 # By name, in the order of what is taken where two are level.
 METHODS = {
+    "mean of all": Method(_fit_nothing),
     "mean": Method(_fit_mean()),
     "geometric mean": Method(_fit_mean(np.exp), _logarithms),
     "greedy weights": Method(_fit_greedy),

@@ -63,6 +63,25 @@ def split_shares(
     return pd.Series(values, index=table.index, name="fold").loc[labels.index]
 
 
+def split_halves(labels: pd.Series, groups: pd.Series | np.ndarray, seed: int) -> pd.Series:
+    """Divide pictures that are scored in two, each class and the whole as evenly as groups allow.
+
+    Returns:
+        int64 0 or 1, indexed as `labels`.
+
+    Raises:
+        ValueError: there is but one group.
+    """
+    table = _sorted_by_id(labels, groups)
+    if table["group"].nunique() < 2:
+        raise ValueError(
+            f"{len(table)} pictures that are all near-copies of each other have no two halves"
+        )
+    halves = _diffuse(_class_counts(table), np.full(2, 0.5), np.random.default_rng(seed))
+    values = halves[table["group"].to_numpy()]
+    return pd.Series(values, index=table.index, name="half").loc[labels.index]
+
+
 def check_split(table: pd.DataFrame) -> None:
     """Make sure of a split before it is trained on.
 

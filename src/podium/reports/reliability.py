@@ -3,9 +3,9 @@
 import numpy as np
 from matplotlib.figure import Figure
 from sklearn.calibration import calibration_curve
-from sklearn.metrics import log_loss
 
 BINS = 10
+SMALLEST = 1e-9  # probability, before its logarithm is taken
 
 
 def draw_reliability(labels: np.ndarray, predictions: dict[str, np.ndarray]) -> Figure:
@@ -20,7 +20,8 @@ def draw_reliability(labels: np.ndarray, predictions: dict[str, np.ndarray]) -> 
     axes = figure.subplots(2, len(predictions), squeeze=False, height_ratios=(3, 1), sharex=True)
     for (curve, histogram), (title, probabilities) in zip(axes.T, predictions.items(), strict=True):
         classes = np.arange(probabilities.shape[1])
-        loss = log_loss(labels, probabilities, labels=classes)
+        right = probabilities[np.arange(len(labels)), labels]
+        loss = -np.log(right.clip(SMALLEST)).mean()
         asked = classes[1:] if len(classes) == 2 else classes
         said = probabilities[:, asked].clip(0, 1).ravel()
         happened = (labels[:, None] == asked).ravel()

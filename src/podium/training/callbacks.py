@@ -12,7 +12,7 @@ from podium.training.state import TrainingState
 
 
 class KeepState(keras.callbacks.Callback):
-    """After each epoch, in this order: best weights, history, resumable state.
+    """After each epoch, in this order: best weights, checkpoints, history, resumable state.
 
     Keras' own callbacks for these write in place and apart from each other, so that a kill can
     leave half a file, or a row of history twice. Here the state is the last thing written and
@@ -25,6 +25,7 @@ class KeepState(keras.callbacks.Callback):
         patience: epochs without a better validation loss before the stage ends; None: never.
         pause: seconds without a writing, for epochs that take less than their files.
         averages: puts the averaged weights into the model to validate, where the recipe has them.
+        checkpoints: so many last epochs' weights are kept besides the best ones.
     """
 
     def __init__(
@@ -36,12 +37,16 @@ class KeepState(keras.callbacks.Callback):
         patience: int | None,
         pause: float = 0.0,
         averages: keras.callbacks.SwapEMAWeights | None = None,
+        checkpoints: int = 0,
     ):
         super().__init__()
         self.state, self.whole_model, self.folder = state, whole_model, folder
         self.keep, self.patience, self.pause, self.averages = keep, patience, pause, averages
+        self.checkpoints = checkpoints
         self.diverged = False
-        self._best: list[np.ndarray] | None = None  # that are not written yet
+        # That are not written yet; the checkpoints by their epoch, counted from 1.
+        self._best: list[np.ndarray] | None = None
+        self._last: dict[int, list[np.ndarray]] = {}
         self._written = time.monotonic()
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -56,9 +61,14 @@ class KeepState(keras.callbacks.Callback):
             self.model.stop_training = True
             return
         self.state.add(row)
-        if self.keep == "last" or self.state.best is row:
+        is_kept = self.keep == "last" or self.state.best is row
+        if is_kept or self.checkpoints:
             with self._averaged():
-                self._best = _values(self.model)
+                values = _values(self.model)
+            self._best = values if is_kept else self._best
+            if self.checkpoints:
+                self._last[epoch + 1] = values
+                self._last.pop(epoch + 1 - self.checkpoints, None)
         last = epoch + 1 == self.params["epochs"]
         if self.patience is not None and self.state.epochs_since_best() >= self.patience:
             print(f"no better validation loss in {self.patience} epochs: the stage ends here")
@@ -73,15 +83,24 @@ class KeepState(keras.callbacks.Callback):
             self._write()
 
     def _write(self) -> None:
-        if self._best is not None:
+        if self._best is not None or self._last:
             now = _values(self.model)
-            _assign(self.model, self._best)
-            self.folder.write_weights(self.whole_model)
+            self._write_weights()
             _assign(self.model, now)
-            self._best = None
         self.folder.write_history(self.state.history)
         self.state.write(self.folder, self.whole_model, self.model.optimizer)
         self._written = time.monotonic()
+
+    def _write_weights(self) -> None:
+        if self._best is not None:
+            _assign(self.model, self._best)
+            self.folder.write_weights(self.whole_model)
+        for epoch, values in self._last.items():
+            _assign(self.model, values)
+            self.folder.write_checkpoint(self.whole_model, epoch)
+        if self.checkpoints:
+            self.folder.delete_checkpoints(but_last=self.checkpoints)
+        self._best, self._last = None, {}
 
     @contextmanager
     def _averaged(self) -> Iterator[None]:

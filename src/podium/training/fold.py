@@ -59,6 +59,8 @@ class FoldTraining:
         if state.history:
             print(f"going on after {len(state.history)} finished epochs")
             state.restore(self.folder, self.network.model, optimizer=None)
+        else:
+            self.folder.delete_checkpoints()  # of an earlier training of this fold
         first = state.stage + (1 if state.stage_finished else 0)
         for number in range(first, len(self.recipe.stages)):
             if state.out_of_time:
@@ -77,8 +79,8 @@ class FoldTraining:
     def sweep(self, number: int, low: float, high: float, steps: int) -> RateCurve:
         """Train the stages before one, then try learning rates in it; the network is spent then."""
         if number > 0:
-            before = self.recipe.model_copy(update={"stages": self.recipe.stages[:number]})
-            replace(self, recipe=before).run()
+            changes = {"stages": self.recipe.stages[:number], "checkpoints": 0}
+            replace(self, recipe=self.recipe.model_copy(update=changes)).run()
         state = TrainingState(stage=number)
         stage, on_its_pictures = self.recipe.stages[number], self._on_pictures_of(number)
         batch_size = stage_batch_size(self.recipe, stage)
@@ -103,6 +105,7 @@ class FoldTraining:
         size = stage_size(self.recipe, stage)
         self.budget.watch(size, batch_size, len(self.pictures.validation))
         averages = keras.callbacks.SwapEMAWeights() if self.recipe.ema else None
+        is_last = state.stage == len(self.recipe.stages) - 1
         keeper = KeepState(
             state,
             self.network.model,
@@ -111,6 +114,7 @@ class FoldTraining:
             self.recipe.patience,
             pause=CACHED_PAUSE if model is self.network.head else 0.0,
             averages=averages,
+            checkpoints=self.recipe.checkpoints if is_last else 0,
         )
         model.fit(
             batches,
