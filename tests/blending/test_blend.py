@@ -77,14 +77,20 @@ def test_the_blend_is_by_id(project: Path) -> None:
 
 
 def test_the_weights_that_are_told_make_the_test_predictions(project: Path) -> None:
-    blended = blend(["a", "c"])
+    for seed, name in ((3, "d"), (4, "e")):  # of which neither does without the other
+        assemble(write_run(run(name).path, seed=seed))
+    blended = blend(["d", "e"])
     summary = blended.folder.read_score()
     weights = np.array([row["weight"] for row in summary["runs"]])
     assert weights.sum() == pytest.approx(1, abs=1e-5) and weights.min() > 0.1
-    assert summary["method"] == "mean of all"
+    assert summary["method"] == "mean"
     found = blended.folder.read_probabilities("test")
-    tables = np.array([run(name).read_probabilities("test").loc[found.index] for name in "ac"])
-    np.testing.assert_allclose(found, np.tensordot(weights, tables, axes=1), atol=1e-5)
+    tables = []
+    for name, row in zip("de", summary["runs"], strict=True):
+        powers = run(name).read_probabilities("test").loc[found.index] ** (1 / row["temperature"])
+        assert row["floor"] == 0
+        tables.append(powers.div(powers.sum(axis=1), axis=0))
+    np.testing.assert_allclose(found, np.tensordot(weights, tables, axes=1), atol=1e-4)
 
 
 def test_it_is_judged_on_the_same_pictures_as_each_run(project: Path) -> None:

@@ -127,9 +127,13 @@ def _summary(judged: Judged) -> dict[str, Any]:
             "run": member.name,
             "folds": member.folds,
             "weight": round(float(weight), 6),
+            "temperature": round(calibration.temperature, 4),
+            "floor": calibration.floor,
             **one.as_dict(),
         }
-        for member, weight, one in zip(members, choice.rule.weights, judged.scores, strict=True)
+        for member, weight, calibration, one in zip(
+            members, choice.weights, choice.preparation.calibrations, judged.scores, strict=True
+        )
     ]
     methods = {
         name: {**one.as_dict(), "calibrated": calibrated and calibrated.as_dict()}

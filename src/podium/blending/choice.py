@@ -7,6 +7,7 @@ from tqdm import tqdm
 
 from podium.blending.calibration import Calibration, cross_fitted, fit_calibration
 from podium.blending.methods import METHODS, Method, Rule
+from podium.blending.preparation import Preparation, prepare
 from podium.competitions.metrics import LogLoss, Metric
 from podium.predictions.cross_fitting import parts
 from podium.predictions.score import goodness
@@ -29,13 +30,20 @@ class Tried:
 class Choice:
     """A blend as it was chosen: runs' predictions (runs, pictures, classes) to one."""
 
+    preparation: Preparation
     method: str
-    rule: Rule
+    rule: Rule  # for the runs that take part
     calibration: Calibration | None
     tried: dict[str, Tried]  # by method
 
+    @property
+    def weights(self) -> np.ndarray:
+        """Of all runs; they sum to 1."""
+        return self.preparation.spread(self.rule.weights)
+
     def __call__(self, predictions: np.ndarray) -> np.ndarray:
-        blended = self.rule(METHODS[self.method].into(predictions))
+        prepared = self.preparation(predictions)
+        blended = self.rule(METHODS[self.method].into(prepared))
         return self.calibration(blended) if self.calibration else blended
 
 
@@ -49,13 +57,15 @@ def choose(predictions: np.ndarray, labels: np.ndarray, metric: Metric) -> Choic
         predictions: float (runs, pictures, classes), all out of fold.
         labels: class numbers (pictures,).
     """
-    part = parts(labels)
-    tried = {name: _try(one, predictions, labels, metric, part) for name, one in METHODS.items()}
+    part, preparation = parts(labels), prepare(predictions, labels)
+    prepared = preparation(predictions)
+    tried = {name: _try(one, prepared, labels, metric, part) for name, one in METHODS.items()}
     method = _simplest({name: one.best for name, one in tried.items()}, labels, metric)
     taken, way = tried[method], METHODS[method]
     return Choice(
+        preparation,
         method,
-        way.fit(way.into(predictions), labels, metric),
+        way.fit(way.into(prepared), labels, metric),
         fit_calibration(taken.blended, labels) if taken.gains else None,
         tried,
     )

@@ -31,7 +31,7 @@ class Judged:
     def _runs(self) -> list[tuple[str, ...]]:
         rows = [("run", self.score.metric, "95 % interval", "folds", "weight")]
         for member, one, weight in zip(
-            self.pool.members, self.scores, self.choice.rule.weights, strict=True
+            self.pool.members, self.scores, self.choice.weights, strict=True
         ):
             folds = ", ".join(map(str, member.folds))
             rows.append((member.name, *_cells(one), folds, f"{weight:.3f}"))
@@ -50,7 +50,7 @@ class Judged:
 
     def _end(self) -> str:
         best, one = self.pool.members[self.best].name, self.gain
-        sure = "" if one.low > 0 or one.high < 0 else ", within noise"
+        sure = "" if round(one.low, 4) > 0 or round(one.high, 4) < 0 else ", within noise"
         how = [
             self.choice.method,
             *([str(self.choice.calibration)] if self.choice.calibration else []),

@@ -66,12 +66,12 @@ def _probabilities(mixed: np.ndarray) -> np.ndarray:
 
 
 def _fit_nothing(predictions: np.ndarray, labels: np.ndarray, metric: Metric) -> Rule:
-    """The plain mean of all runs."""
+    """The plain mean."""
     return Rule(np.full(len(predictions), 1 / len(predictions)))
 
 
 def _fit_mean(back: Callable[[np.ndarray], np.ndarray] = np.asarray) -> Fit:
-    """The plain mean of the runs that do not lower it: tried from the best run on."""
+    """The mean of the runs that do not lower it: tried from the best run on."""
 
     def fit(transformed: np.ndarray, labels: np.ndarray, metric: Metric) -> Rule:
         def good(total: np.ndarray, runs: int) -> float:
@@ -109,8 +109,8 @@ def _fit_greedy(predictions: np.ndarray, labels: np.ndarray, metric: Metric) -> 
     return Rule(best_counts / best_counts.sum())
 
 
-def _fit_convex(predictions: np.ndarray, labels: np.ndarray, metric: Metric) -> Rule:
-    """The weights of the lowest log loss, which stands for an accuracy too: that has no slope."""
+def fit_convex(predictions: np.ndarray, labels: np.ndarray, metric: Metric | None = None) -> Rule:
+    """The weights of the lowest log loss, which stands for any metric: an accuracy has no slope."""
     right = predictions[:, np.arange(len(labels)), labels].T.astype(np.float64)
     right = right.clip(SMALLEST)  # (pictures, runs)
     runs = right.shape[1]
@@ -158,11 +158,11 @@ def _side_by_side(logarithms: np.ndarray) -> np.ndarray:
 
 # By name, in the order of what is taken where two are level.
 METHODS = {
-    "mean of all": Method(_fit_nothing),
-    "mean": Method(_fit_mean()),
+    "mean": Method(_fit_nothing),
+    "selected mean": Method(_fit_mean()),
     "geometric mean": Method(_fit_mean(np.exp), _logarithms),
     "greedy weights": Method(_fit_greedy),
-    "convex weights": Method(_fit_convex),
+    "convex weights": Method(fit_convex),
     # Late, because what it says of a picture depends on the others that are predicted with it.
     "rank mean": Method(_fit_mean(), _ranks),
     "stack": Method(_fit_stack, _logarithms),
