@@ -447,7 +447,7 @@ def test_the_positions_are_those_of_the_test_pictures(project: Path) -> None:
         assert all(run._paths.iloc[position].parent.name == "test" for position in positions)
         assert positions.min() >= len(run.table.train)
         assert not set(positions) & set(pictures.validation)
-        assert not set(positions) & set(run._scored(fold))
+        assert not set(positions) & set(run.scored(fold))
 
 
 def test_what_joins_changes_the_second_stage_and_nobody_sure_changes_nothing(

@@ -100,6 +100,18 @@ def test_convex_weights_are_of_the_lowest_log_loss() -> None:
     assert rule.weights[0] == pytest.approx(min(losses, key=losses.__getitem__), abs=0.011)
 
 
+def test_a_product_is_of_runs_that_err_apart_and_no_run_that_guesses() -> None:
+    guesses = np.full((PICTURES, CLASSES), 1 / CLASSES, np.float32)
+    runs, metric = pool(made_up(1), made_up(2), guesses), LogLoss(clip=1e-9)
+    rule = fitted("product", runs, LABELS, metric)
+    assert rule.weights[2] == 0 and rule.weights[:2].min() > 0.4
+    found = value(metric, blended("product", runs, metric))
+    # Two runs of independent errors are surer together, which no mean of theirs is.
+    assert found > value(metric, blended("geometric mean", runs, metric)) + 0.01
+    only_guesses = fitted("product", pool(guesses, guesses), LABELS, metric)
+    np.testing.assert_array_equal(only_guesses.weights, [0.5, 0.5])
+
+
 def test_a_stack_learns_which_run_knows_which_class() -> None:
     """Which no weight of a whole run can tell."""
     metric, knows = Accuracy(), []

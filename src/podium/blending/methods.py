@@ -135,6 +135,33 @@ def fit_convex(predictions: np.ndarray, labels: np.ndarray, metric: Metric | Non
     return Rule(found / found.sum())
 
 
+def fit_log_pool(logarithms: np.ndarray, labels: np.ndarray, metric: Metric | None = None) -> Rule:
+    """Exponents of a product of probabilities, of the lowest log loss (Genest and Zidek 1986).
+
+    They need not sum to 1: several runs that err apart are surer together than each alone.
+    """
+    right = np.arange(len(labels)), labels
+
+    def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
+        pooled = np.tensordot(weights.astype(np.float32), logarithms, axes=1)
+        pooled -= pooled.max(axis=1, keepdims=True)
+        powers = np.exp(pooled)
+        total = powers.sum(axis=1)
+        said = np.einsum("nc,rnc->rn", powers / total[:, None], logarithms)
+        value = (np.log(total) - pooled[right]).mean(dtype=np.float64)
+        return value, (said - logarithms[:, *right]).mean(axis=1, dtype=np.float64)
+
+    # From nothing: a run that says the same of each picture moves nothing, and stays at 0.
+    start = np.zeros(len(logarithms))
+    bounds = [(0, None)] * len(logarithms)
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
+    found = np.where(found < LEAST_WEIGHT, 0, found)
+    total = found.sum()
+    if total == 0:  # none is better than a guess
+        return _fit_nothing(logarithms, labels, None)
+    return Rule(found / total, lambda mean: np.exp(total * mean))
+
+
 def _fit_stack(logarithms: np.ndarray, labels: np.ndarray, metric: Metric) -> Rule:
     """Multinomial logistic regression on the log-probabilities (Wolpert 1992).
 
@@ -163,6 +190,7 @@ METHODS = {
     "geometric mean": Method(_fit_mean(np.exp), _logarithms),
     "greedy weights": Method(_fit_greedy),
     "convex weights": Method(fit_convex),
+    "product": Method(fit_log_pool, _logarithms),
     # Late, because what it says of a picture depends on the others that are predicted with it.
     "rank mean": Method(_fit_mean(), _ranks),
     "stack": Method(_fit_stack, _logarithms),

@@ -24,8 +24,8 @@ entry with a change, on some folds; measured again, it is replaced.
 
 - A change is against the entry's recipe **at the commit of its row**.
 - The score is out of fold (or of the held-out share, where it says so), with the 95 % interval \
-over its pictures: the plain view alone, or all views averaged where that is better. Rows with \
-other folds or other numbers of pictures are not comparable.
+over its pictures, with the views that are worth averaging. Rows with other folds \
+or other numbers of pictures are not comparable.
 - Seconds are of training and scoring the folds, without the test pictures, on a machine that may \
 have done other work.
 - Blends and soups of runs are in [ensembles.md](ensembles.md).
