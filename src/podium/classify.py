@@ -1,6 +1,6 @@
 """Any picture from anywhere, through the networks of a run."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ from podium.any_picture.answers import Answer, Answers
 from podium.any_picture.fitting import find_unlikeness
 from podium.any_picture.looking import Looker
 from podium.any_picture.sources import Source, find_sources
+from podium.any_picture.unlikeness import Unlikeness
 from podium.competitions import get_competition
 from podium.images.reading import UnreadablePicture
 from podium.predictions.views import VIEWS
@@ -34,17 +35,22 @@ def answer(folder: RunFolder, words: Sequence[str | Path], views: int = 2) -> An
     """
     looker, folds = _open(folder)
     sources = find_sources(words)
-    looker.open(folds[0])
-    unlikeness = find_unlikeness(folder, looker.competition, looker, folds[0])
+    unlikeness = None
     answers: list[Answer] = []
     for start in range(0, len(sources), AT_ONCE):
         part = sources[start : start + AT_ONCE]
         read = [_try(source, looker) for source in tqdm(part, "reading", delay=2, leave=False)]
-        pictures = [picture for picture in read if isinstance(picture, np.ndarray)]
-        probabilities, plain, features = _look(looker, folds, pictures, views)
-        scores = unlikeness.scores(features, plain)
-        rows = zip(probabilities, scores, strict=True)
-        answers += _answers(part, read, rows, looker.competition.classes, unlikeness.limit)
+        pictures = [one for one in read if isinstance(one, np.ndarray)]
+        if pictures and unlikeness is None:  # it may take minutes, which no misspelt name costs
+            looker.open(folds[0])
+            unlikeness = find_unlikeness(folder, looker.competition, looker, folds[0])
+        found = iter(_found(looker, folds, pictures, views, unlikeness) if pictures else [])
+        answers += [
+            Answer(source.name, problem=str(one))
+            if isinstance(one, UnreadablePicture)
+            else Answer(source.name, *next(found))
+            for source, one in zip(part, read, strict=True)
+        ]
     return Answers(folder.name, folds, looker.competition.classes, unlikeness, answers)
 
 
@@ -71,7 +77,7 @@ def classify(folder: RunFolder, files: Sequence[Path], views: int = 2) -> pd.Dat
 
 def _open(folder: RunFolder) -> tuple[Looker, list[int]]:
     """The network of a run, and the folds that have weights for it."""
-    recipe = folder.read_recipe()  # refuses a blend, whose ways may need all pictures at once
+    recipe = folder.read_recipe()  # refuses a blend: a mean of ranks needs all pictures at once
     folds = [fold for fold in folder.scored_folds() if folder.fold(fold).can_predict]
     if not folds:
         raise RunError(
@@ -88,6 +94,23 @@ def _try(source: Source, looker: Looker) -> np.ndarray | UnreadablePicture:
         return error
 
 
+def _found(
+    looker: Looker,
+    folds: Sequence[int],
+    pictures: Sequence[np.ndarray],
+    views: int,
+    unlikeness: Unlikeness,
+) -> list[tuple[dict[str, float], float, bool]]:
+    """Probabilities by class, the score, and whether it is unlike: of each picture."""
+    probabilities, plain, features = _look(looker, folds, pictures, views)
+    scores, limit = unlikeness.scores(features, plain), unlikeness.limit
+    names = looker.competition.classes
+    return [
+        (dict(zip(names, map(float, row), strict=True)), float(score), bool(score > limit))
+        for row, score in zip(probabilities, scores, strict=True)
+    ]
+
+
 def _look(
     looker: Looker, folds: Sequence[int], pictures: Sequence[np.ndarray], views: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -95,10 +118,7 @@ def _look(
 
     All are float32, a row per picture.
     """
-    classes = len(looker.competition.classes)
-    if not pictures:
-        return np.empty((0, classes)), np.empty((0, classes)), np.empty((0, 1))
-    total = np.zeros((len(pictures), classes))
+    total = np.zeros((len(pictures), len(looker.competition.classes)))
     first = None
     for fold in tqdm(folds, "classifying", unit=" networks", delay=2, leave=False):
         looker.open(fold)
@@ -106,20 +126,3 @@ def _look(
         total += predicted.mean(axis=1)
         first = first or (predicted[:, 0], features)
     return (total / len(folds)).astype(np.float32), *first
-
-
-def _answers(
-    sources: Sequence[Source],
-    read: Sequence[np.ndarray | UnreadablePicture],
-    rows: Iterator[tuple[np.ndarray, float]],
-    classes: Sequence[str],
-    limit: float,
-) -> Iterator[Answer]:
-    """An answer per source; `rows` are of those that could be read, in their order."""
-    for source, picture in zip(sources, read, strict=True):
-        if isinstance(picture, UnreadablePicture):
-            yield Answer(source.name, problem=str(picture))
-            continue
-        probabilities, score = next(rows)
-        named = dict(zip(classes, map(float, probabilities), strict=True))
-        yield Answer(source.name, named, float(score), bool(score > limit))

@@ -72,8 +72,10 @@ def classify(
 
     Exit code 1 if a picture could not be read; the others are answered for all the same.
     """
+    from podium.any_picture.answers import check_outputs
     from podium.machine import import_tensorflow_quietly
 
+    check_outputs(csv, json)
     import_tensorflow_quietly()
     from podium.classify import answer
     from podium.run import find_run

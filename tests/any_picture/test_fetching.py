@@ -47,7 +47,7 @@ class Server(ThreadingHTTPServer):
 class Handler(BaseHTTPRequestHandler):
     server: Server
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         self.server.asked.append(self.path)
         self.server.headers.append(dict(self.headers))
         self.server.answers[self.path](self)
@@ -185,7 +185,7 @@ def test_a_slow_server_is_left_in_time(server: Server, drips: str) -> None:
                 handler.wfile.write(b"x")
 
     server.answers["/a"] = slow
-    with pytest.raises(CannotFetch, match="/a: not there within 0.5 s"):
+    with pytest.raises(CannotFetch, match=r"/a: not there within 0\.5 s"):
         fetch(server.url("/a"), seconds=0.5)
 
 

@@ -7,7 +7,6 @@ from json import dumps
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from podium.any_picture.unlikeness import ALARM, Unlikeness
@@ -15,6 +14,19 @@ from podium.whole_files import write_csv, write_json
 
 SHOWN = 3  # classes in a line
 STANDARD_OUTPUT = Path("-")
+
+
+def check_outputs(csv: Path | None, json: Path | None) -> None:
+    """Refuse what cannot be written, before anything takes time.
+
+    Raises:
+        ValueError: both go to one place, or one to a folder.
+    """
+    if csv and csv == json:
+        raise ValueError(f"--csv {csv} and --json {json} would overwrite each other: name two")
+    for path in (csv, json):
+        if path and path.is_dir():
+            raise ValueError(f"{path} is a folder: give the name of a file")
 
 
 @dataclass(frozen=True)
@@ -53,7 +65,7 @@ class Answers:
     run: str
     folds: list[int]
     classes: Sequence[str]
-    unlikeness: Unlikeness
+    unlikeness: Unlikeness | None  # of no picture at all
     pictures: list[Answer]
 
     @property
@@ -66,7 +78,7 @@ class Answers:
         for answer in self.pictures:
             if answer.probabilities:
                 yield self._line(answer)
-        if len(self.problems) < len(self.pictures):
+        if self.unlikeness:
             yield str(self.unlikeness)
 
     def _line(self, answer: Answer) -> str:
@@ -89,30 +101,15 @@ class Answers:
         return pd.DataFrame(rows)
 
     def as_dict(self) -> dict[str, Any]:
-        limit = self.unlikeness.limit
         return {
             "run": self.run,
             "folds": self.folds,
-            "unlikeness": {
-                "kind": "doubt" if self.unlikeness.distance is None else "distance",
-                "remark": self.unlikeness.remark or None,
-                "fold": self.unlikeness.fold,
-                "limit": limit if np.isfinite(limit) else None,
-                "false_alarm_rate": self.unlikeness.rate,
-                "interval": list(self.unlikeness.interval),
-                "known_pictures": len(self.unlikeness.known),
-            },
+            "unlikeness": self.unlikeness.as_dict() if self.unlikeness else None,
             "pictures": [answer.as_dict() for answer in self.pictures],
         }
 
     def write(self, csv: Path | None = None, json: Path | None = None) -> None:
-        """Print the lines, and write CSV and JSON; what is printed for "-" is printed alone.
-
-        Raises:
-            ValueError: both are to be printed.
-        """
-        if csv == json == STANDARD_OUTPUT:
-            raise ValueError("--csv - and --json - would be printed into each other: name a file")
+        """Print the lines, and write CSV and JSON; what is printed for "-" is printed alone."""
         if STANDARD_OUTPUT not in (csv, json):
             for line in self.lines():
                 print(line)

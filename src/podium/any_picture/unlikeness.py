@@ -5,6 +5,7 @@ A network scores pictures that it has not seen; what lies beyond all but a few o
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.stats import beta
@@ -114,9 +115,24 @@ class Unlikeness:
         places = beta(self._beyond, len(self.known) + 1 - self._beyond)
         return float(places.ppf(0.025)), float(places.ppf(0.975))
 
+    @property
+    def kind(self) -> str:
+        return "doubt" if self.distance is None else "distance"
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it for JSON, where infinity is None."""
+        return {
+            "kind": self.kind,
+            "remark": self.remark or None,
+            "fold": self.fold,
+            "limit": self.limit if np.isfinite(self.limit) else None,
+            "false_alarm_rate": self.rate,
+            "interval": list(self.interval),
+            "known_pictures": len(self.known),
+        }
+
     def __str__(self) -> str:
-        kind = "doubt" if self.distance is None else "distance"
-        said = f"unlikeness: {kind}, by the network of fold {self.fold}" + (
+        said = f"unlikeness: {self.kind}, by the network of fold {self.fold}" + (
             f" ({self.remark})" if self.remark else ""
         )
         if not self._beyond:
