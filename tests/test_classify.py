@@ -120,6 +120,20 @@ def test_lines_tell_class_and_probability_as_classify_has_them(
     assert code == 0 and out.startswith(said)
 
 
+def test_many_pictures_are_answered_for_in_parts(
+    run: RunFolder, tests: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    break_picture(tests / "test-4.png")
+    words = [tests, "gone.png", tests / "test-1.png"]
+    at_once = answer(run, words).pictures
+    monkeypatch.setattr("podium.classify.AT_ONCE", 3)
+    in_parts = answer(run, words).pictures
+    assert [one.file for one in in_parts] == [one.file for one in at_once] and len(in_parts) == 8
+    assert [one.problem for one in in_parts] == [one.problem for one in at_once]
+    for mine, other in zip(in_parts, at_once, strict=True):
+        assert mine.probabilities == pytest.approx(other.probabilities, abs=1e-5)
+
+
 # --- Pictures that cannot be read
 
 
@@ -312,3 +326,19 @@ def test_a_blend_names_the_runs_to_take(project: Path, podium: Podium, tests: Pa
     code, out, err = podium(tests)
     assert code == 1 and out == ""
     assert err.count("\n") == 1 and "is a blend of one, other, not a training run" in err
+
+
+def test_features_that_were_not_learnt_are_judged_by_doubt(project: Path, tests: Path) -> None:
+    stage = 'stages=[{unfreeze = "head", epochs = 1, learning_rate = 1.0, solver = "kernel"}]'
+    augmentation = "augmentation={mirror = false, crop = 1.0, rotate = 0.0}"
+    head = "head={width = 0, dropout = 0.0, centres = 60}"
+    train(
+        "tiny",
+        ["backbone=patches", "cached_views=1", head, augmentation, stage],
+        run="kernels",
+        folds=[0],
+    )
+    answers = answer(RunFolder(project / "weights" / "kernels"), [tests])
+    assert answers.unlikeness.kind == "doubt" and len(answers.unlikeness.known) == 60
+    assert "its features are not learnt" in str(answers.unlikeness)
+    assert answers.folds == [0]
