@@ -3,15 +3,55 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import keras
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
+from podium.any_picture.answers import Answer, Answers
+from podium.any_picture.fitting import find_unlikeness
+from podium.any_picture.looking import Looker
+from podium.any_picture.sources import Source, find_sources
+from podium.any_picture.unlikeness import Unlikeness
 from podium.competitions import get_competition
-from podium.fold_run import cached_side, load_network
-from podium.images.batches import PictureCache
+from podium.images.reading import UnreadablePicture
 from podium.predictions.views import VIEWS
 from podium.run_folder import RunError, RunFolder
+
+AT_ONCE = 512  # pictures in memory
+
+
+def answer(folder: RunFolder, words: Sequence[str | Path], views: int = 2) -> Answers:
+    """Say what is on pictures, and which of them are unlike anything that the run has learnt.
+
+    Args:
+        words: files, folders and addresses on the web; pictures of any size, mode and format.
+        views: how many of `VIEWS` are averaged.
+
+    Returns:
+        An answer for each picture; one that cannot be read hides no other.
+
+    Raises:
+        RunError: no trained network, or a blend, which has none of its own.
+    """
+    looker, folds = _open(folder)
+    sources = find_sources(words)
+    unlikeness = None
+    answers: list[Answer] = []
+    for start in range(0, len(sources), AT_ONCE):
+        part = sources[start : start + AT_ONCE]
+        read = [_try(source, looker) for source in tqdm(part, "reading", delay=2, leave=False)]
+        pictures = [one for one in read if isinstance(one, np.ndarray)]
+        if pictures and unlikeness is None:  # it may take minutes, which no misspelt name costs
+            looker.open(folds[0])
+            unlikeness = find_unlikeness(folder, looker.competition, looker, folds[0])
+        found = iter(_found(looker, folds, pictures, views, unlikeness) if pictures else [])
+        answers += [
+            Answer(source.name, problem=str(one))
+            if isinstance(one, UnreadablePicture)
+            else Answer(source.name, *next(found))
+            for source, one in zip(part, read, strict=True)
+        ]
+    return Answers(folder.name, folds, looker.competition.classes, unlikeness, answers)
 
 
 def classify(folder: RunFolder, files: Sequence[Path], views: int = 2) -> pd.DataFrame:
@@ -26,22 +66,63 @@ def classify(folder: RunFolder, files: Sequence[Path], views: int = 2) -> pd.Dat
 
     Raises:
         UnreadablePicture: a file is no picture.
+        RunError: as for `answer`.
     """
-    recipe = folder.read_recipe()
-    competition = get_competition(recipe.competition)
-    folds = folder.finished_folds()
-    if not folds:
-        raise RunError(f"{folder.path} has no trained fold yet: train it to its end first")
-    # Shrunk as for the run's own predictions, which it would else differ from.
-    pictures = PictureCache(files, cached_side(recipe), memory_share=0)
-    size = recipe.final_image_size
-    batch = np.stack([view(picture, size) for picture in pictures for view in VIEWS[:views]])
-    total = np.zeros((len(files), len(competition.classes)), np.float64)
-    for fold in folds:
-        keras.backend.clear_session()
-        network = load_network(recipe, competition, folder, fold)
-        predicted = network.model.predict(batch, batch_size=recipe.batch_size, verbose=0)
-        total += predicted.reshape(len(files), -1, predicted.shape[1]).mean(axis=1)
+    looker, folds = _open(folder)
+    pictures = [Source(str(file)).read(looker.side) for file in files]
+    probabilities, _, _ = _look(looker, folds, pictures, views)
     index = pd.Index([str(path) for path in files], name="file")
-    columns = list(competition.classes)
-    return pd.DataFrame((total / len(folds)).astype(np.float32), index=index, columns=columns)
+    return pd.DataFrame(probabilities, index=index, columns=list(looker.competition.classes))
+
+
+def _open(folder: RunFolder) -> tuple[Looker, list[int]]:
+    """The network of a run, and the folds that have weights for it."""
+    recipe = folder.read_recipe()  # refuses a blend: a mean of ranks needs all pictures at once
+    folds = [fold for fold in folder.scored_folds() if folder.fold(fold).can_predict]
+    if not folds:
+        raise RunError(
+            f"{folder.path} has no trained fold yet, or none whose weights were kept: train it to "
+            "its end first"
+        )
+    return Looker(folder, recipe, get_competition(recipe.competition)), folds
+
+
+def _try(source: Source, looker: Looker) -> np.ndarray | UnreadablePicture:
+    try:
+        return source.read(looker.side)
+    except UnreadablePicture as error:
+        return error
+
+
+def _found(
+    looker: Looker,
+    folds: Sequence[int],
+    pictures: Sequence[np.ndarray],
+    views: int,
+    unlikeness: Unlikeness,
+) -> list[tuple[dict[str, float], float, bool]]:
+    """Probabilities by class, the score, and whether it is unlike: of each picture."""
+    probabilities, plain, features = _look(looker, folds, pictures, views)
+    scores, limit = unlikeness.scores(features, plain), unlikeness.limit
+    names = looker.competition.classes
+    return [
+        (dict(zip(names, map(float, row), strict=True)), float(score), bool(score > limit))
+        for row, score in zip(probabilities, scores, strict=True)
+    ]
+
+
+def _look(
+    looker: Looker, folds: Sequence[int], pictures: Sequence[np.ndarray], views: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Probabilities by all folds; those by the first in the plain view; the features that it saw.
+
+    All are float32, a row per picture.
+    """
+    total = np.zeros((len(pictures), len(looker.competition.classes)))
+    first = None
+    for fold in tqdm(folds, "classifying", unit=" networks", delay=2, leave=False):
+        looker.open(fold)
+        predicted, features = looker.look(pictures, VIEWS[:views])
+        total += predicted.mean(axis=1)
+        first = first or (predicted[:, 0], features)
+    return (total / len(folds)).astype(np.float32), *first

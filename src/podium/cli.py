@@ -62,18 +62,30 @@ def predict(
 @app.command()
 def classify(
     run: Run,
-    files: Annotated[list[Path], typer.Argument(help="Pictures of any size and format.")],
+    pictures: Annotated[
+        list[str], typer.Argument(help="Files, folders and http(s) addresses, of any format.")
+    ],
+    csv: Annotated[Path | None, typer.Option(help="Write a CSV there; - prints it.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Write JSON there; - prints it.")] = None,
 ) -> None:
-    """Say what is on pictures from anywhere: class and probability, most likely first."""
+    """Say what is on pictures from anywhere, and which are unlike anything in training.
+
+    Exit code 1 if a picture could not be read; the others are answered for all the same.
+    """
+    from podium.any_picture.answers import check_outputs
     from podium.machine import import_tensorflow_quietly
 
+    check_outputs(csv, json)
     import_tensorflow_quietly()
-    from podium.classify import classify
+    from podium.classify import answer
     from podium.run import find_run
 
-    for file, probabilities in classify(find_run(run), files).iterrows():
-        likely = probabilities.sort_values(ascending=False)[:3]
-        print(f"{file}: " + ", ".join(f"{name} {value:.3f}" for name, value in likely.items()))
+    answers = answer(find_run(run), pictures)
+    answers.write(csv, json)
+    for problem in answers.problems:
+        print(f"podium: {problem}", file=sys.stderr)
+    if answers.problems:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
@@ -161,11 +162,40 @@ class FoldFolder:
         return read_json(self._pseudo) if self._pseudo.is_file() else None
 
     @property
+    def _unlikeness(self) -> Path:
+        return self.path / "unlikeness.npz"
+
+    @property
     def pseudo_knows(self) -> str:
         """Why the pseudo-labels know labels of what the fold scores; "" if none or they do not."""
         kept = self.read_pseudo()
         rows = [] if kept is None else kept["stages"]
         return "; ".join({row["knows_the_fold"]: None for row in rows if row["knows_the_fold"]})
+
+    def write_unlikeness(self, arrays: dict[str, np.ndarray]) -> None:
+        """Write what the fold's network, as it is now, finds unlike; see any_picture/."""
+        with whole(self._unlikeness) as part:
+            np.savez(part, weights=np.array(self._digest()), **arrays)
+
+    def read_unlikeness(self) -> dict[str, np.ndarray] | None:
+        """The same arrays, or None where there are none, or the weights have changed since.
+
+        Raises:
+            RunError: the file is damaged.
+        """
+        if not self._unlikeness.is_file():
+            return None
+        try:
+            with np.load(self._unlikeness, allow_pickle=False) as kept:
+                arrays = {name: kept[name] for name in kept.files}
+            return arrays if str(arrays.pop("weights")) == self._digest() else None
+        except (ValueError, KeyError, OSError, EOFError, BadZipFile) as error:
+            raise RunError(f"{self._unlikeness} is damaged ({error})") from error
+
+    def _digest(self) -> str:
+        """Tells these weights from any others."""
+        with self.weights.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
     def write_history(self, rows: list[Row]) -> None:
         write_csv(self.path / "history.csv", pd.DataFrame(rows), index=False)

@@ -55,7 +55,7 @@ class PictureCache(Sequence[Picture]):
         index = range(len(self._paths))[index]  # negative ones count from the end
         picture = self._kept.get(index)
         if picture is None:
-            picture = _shrink(read_picture(self._paths[index], self._side), self._side)
+            picture = shrink(read_picture(self._paths[index], self._side), self._side)
             picture.flags.writeable = False  # a change in place would last for all epochs
             self._keep(index, picture)
         return picture
@@ -218,7 +218,7 @@ def _square(picture: Picture, size: int) -> Picture:
     return picture
 
 
-def _shrink(picture: Picture, side: int) -> Picture:
+def shrink(picture: Picture, side: int) -> Picture:
     """Shrink to a shorter side of `side` pixels, in proportion; smaller pictures stay."""
     height, width = picture.shape[:2]
     scale = side / min(height, width)

@@ -40,20 +40,25 @@ def read_picture(path: Path, shorter_side: int | None = None) -> np.ndarray:
         raise UnreadablePicture(f"{path}: there is no such file") from error
     except OSError as error:
         raise UnreadablePicture(f"{path}: cannot be read ({error.strerror})") from error
+    return decode_picture(data, str(path), shorter_side)
+
+
+def decode_picture(data: bytes, name: str, shorter_side: int | None = None) -> np.ndarray:
+    """The same from the bytes of a file; `name` is what an error calls it."""
     if not data:
-        raise UnreadablePicture(f"{path}: the file is empty")
+        raise UnreadablePicture(f"{name}: the file is empty")
     try:
         picture = read_plain_jpeg(data, shorter_side, MAX_PIXELS)
         return _read_any(data, shorter_side) if picture is None else picture
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise UnreadablePicture(
-            f"{path}: too large, at most {MAX_PIXELS:,} pixels are decoded ({error})"
+            f"{name}: too large, at most {MAX_PIXELS:,} pixels are decoded ({error})"
         ) from error
     except UnidentifiedImageError as error:
-        raise UnreadablePicture(f"{path}: not a picture in a known format") from error
+        raise UnreadablePicture(f"{name}: not a picture in a known format") from error
     except Exception as error:  # decoders raise anything for broken bytes, even IndexError
         kind = "truncated" if "truncated" in str(error).lower() else "broken"
-        raise UnreadablePicture(f"{path}: {kind} ({error})") from error
+        raise UnreadablePicture(f"{name}: {kind} ({error})") from error
 
 
 def resize(picture: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -1,0 +1,1 @@
+"""Pictures from anywhere: found or fetched, told from what a run has learnt, and answered for."""

@@ -1,0 +1,123 @@
+"""What a run says of pictures: as lines, as CSV, as JSON."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from json import dumps
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from podium.any_picture.unlikeness import ALARM, Unlikeness
+from podium.whole_files import write_csv, write_json
+
+SHOWN = 3  # classes in a line
+STANDARD_OUTPUT = Path("-")
+
+
+def check_outputs(csv: Path | None, json: Path | None) -> None:
+    """Refuse what cannot be written, before anything takes time.
+
+    Raises:
+        ValueError: both go to one place, or one to a folder.
+    """
+    if csv and csv == json:
+        raise ValueError(f"--csv {csv} and --json {json} would overwrite each other: name two")
+    for path in (csv, json):
+        if path and path.is_dir():
+            raise ValueError(f"{path} is a folder: give the name of a file")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One picture: its probabilities by class and how unlike it is, or why there are none."""
+
+    file: str
+    probabilities: dict[str, float] | None = None
+    score: float | None = None
+    unlike: bool = False
+    problem: str = ""
+
+    @property
+    def best(self) -> tuple[str, float]:
+        """The likeliest class and its probability."""
+        assert self.probabilities
+        return max(self.probabilities.items(), key=lambda item: item[1])
+
+    def as_dict(self) -> dict[str, Any]:
+        name, probability = self.best if self.probabilities else (None, None)
+        return {
+            "file": self.file,
+            "class": name,
+            "probability": probability,
+            "unlike": self.unlike if self.probabilities else None,
+            "score": self.score,
+            "problem": self.problem or None,
+            "probabilities": self.probabilities,
+        }
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Of all pictures that were named, in their order."""
+
+    run: str
+    folds: list[int]
+    classes: Sequence[str]
+    unlikeness: Unlikeness | None  # of no picture at all
+    pictures: list[Answer]
+
+    @property
+    def problems(self) -> list[str]:
+        """What could not be read, and why, a line each."""
+        return [answer.problem for answer in self.pictures if answer.problem]
+
+    def lines(self) -> Iterator[str]:
+        """A line for each picture that could be read, and at the end how unlike is judged."""
+        for answer in self.pictures:
+            if answer.probabilities:
+                yield self._line(answer)
+        if self.unlikeness:
+            yield str(self.unlikeness)
+
+    def _line(self, answer: Answer) -> str:
+        likely = sorted(answer.probabilities.items(), key=lambda item: -item[1])[:SHOWN]
+        said = ", ".join(f"{name} {probability:.3f}" for name, probability in likely)
+        if not answer.unlike:
+            return f"{answer.file}: {said}"
+        return (
+            f"{answer.file}: {said}; unlike anything in training (score {answer.score:.3g}, "
+            f"{100 * ALARM:g} % of known pictures are beyond {self.unlikeness.limit:.3g})"
+        )
+
+    def table(self) -> pd.DataFrame:
+        """A row per picture; the probability of a class is in the column `p_<class>`."""
+        rows = []
+        for answer in self.pictures:
+            row = answer.as_dict()
+            found = row.pop("probabilities") or {}
+            rows.append({**row, **{f"p_{name}": found.get(name) for name in self.classes}})
+        return pd.DataFrame(rows)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "run": self.run,
+            "folds": self.folds,
+            "unlikeness": self.unlikeness.as_dict() if self.unlikeness else None,
+            "pictures": [answer.as_dict() for answer in self.pictures],
+        }
+
+    def write(self, csv: Path | None = None, json: Path | None = None) -> None:
+        """Print the lines, and write CSV and JSON; what is printed for "-" is printed alone."""
+        if STANDARD_OUTPUT not in (csv, json):
+            for line in self.lines():
+                print(line)
+        if csv == STANDARD_OUTPUT:
+            self.table().to_csv(sys.stdout, index=False, float_format="%.9g", lineterminator="\n")
+        elif csv:
+            write_csv(csv, self.table(), index=False)
+        if json == STANDARD_OUTPUT:
+            print(dumps(self.as_dict(), indent=2, ensure_ascii=False))
+        elif json:
+            write_json(json, self.as_dict())

@@ -1,0 +1,55 @@
+"""What a user names, as pictures: files, those of a folder, addresses on the web."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from podium.any_picture.fetching import fetch_picture
+from podium.competitions.competition import PICTURE_ENDINGS, pictures_in
+from podium.images.batches import shrink
+from podium.images.reading import UnreadablePicture, read_picture
+
+ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A picture that is still to be read, by the name that the user gave it."""
+
+    name: str
+    problem: str = ""  # why there is none
+
+    def read(self, side: int) -> np.ndarray:
+        """The picture, its shorter side at most `side` pixels: uint8 (height, width, 3).
+
+        Raises:
+            UnreadablePicture: it cannot be read or fetched; the message begins with its name.
+        """
+        if self.problem:
+            raise UnreadablePicture(f"{self.name}: {self.problem}")
+        if ADDRESS.match(self.name):
+            return shrink(fetch_picture(self.name, side), side)
+        return shrink(read_picture(Path(self.name), side), side)
+
+
+def find_sources(words: Sequence[str | Path]) -> list[Source]:
+    """The pictures that are meant, in the order of the words; those of a folder sorted.
+
+    A folder gives its own picture files, by their endings: not other files, and not those of
+    folders in it.
+    """
+    found: list[Source] = []
+    for word in map(str, words):
+        if ADDRESS.match(word) or not Path(word).is_dir():
+            found.append(Source(word))
+            continue
+        try:
+            files = [Source(str(path)) for path in pictures_in(Path(word)) if path.is_file()]
+        except OSError as error:
+            files = [Source(word, f"the folder cannot be read ({error.strerror})")]
+        endings = ", ".join(sorted(PICTURE_ENDINGS))
+        found += files or [Source(word, f"there is no picture file in this folder ({endings})")]
+    return found

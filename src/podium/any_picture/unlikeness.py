@@ -1,0 +1,151 @@
+"""Whether a picture is unlike anything in training, and how often that is said of one that is not.
+
+A network scores pictures that it has not seen; what lies beyond all but a few of them is unlike
+(split conformal prediction: Vovk, Gammerman and Shafer 2005).
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.stats import beta
+
+ALARM = 0.05  # share of known pictures that may be called unlike
+SHRINKAGE = 0.1  # of the covariance, towards the same variance in all directions
+NEGLIGIBLE = 1e-6  # variance of a direction, relative to the largest
+
+
+@dataclass(frozen=True)
+class Distance:
+    """How far the features of a picture are from those of the nearest class.
+
+    The Mahalanobis distance with a covariance that all classes share (arXiv:1807.03888), between
+    features of unit length (arXiv:2505.18032), per channel: about 1 for a training picture.
+    """
+
+    means: np.ndarray  # float32 (classes, channels)
+    directions: np.ndarray  # float32 (channels, rank), orthonormal
+    variances: np.ndarray  # float32 (rank,), along the directions
+    rest: float  # variance along any other
+
+    def __call__(self, features: np.ndarray) -> np.ndarray:
+        """float64 (pictures,) of features (pictures, channels)."""
+        nearest = np.full(len(features), np.inf)
+        scaled = _unit(features)
+        for mean in self.means:
+            offset = scaled - mean
+            along = offset @ self.directions  # (pictures, rank)
+            beyond = np.maximum((offset**2).sum(axis=1) - (along**2).sum(axis=1), 0)
+            squared = (along**2 / self.variances).sum(axis=1) + beyond / self.rest
+            nearest = np.minimum(nearest, squared)
+        return np.sqrt(nearest / features.shape[1])
+
+
+def fit_distance(features: np.ndarray, labels: np.ndarray) -> Distance:
+    """Fit the distance to training pictures, which may be fewer than channels.
+
+    Args:
+        features: (pictures, channels).
+        labels: class numbers (pictures,).
+    """
+    scaled = _unit(features)
+    classes, numbers = np.unique(labels, return_inverse=True)
+    means = np.stack([scaled[numbers == number].mean(axis=0) for number in range(len(classes))])
+    offset = scaled - means[numbers]
+    _, lengths, directions = np.linalg.svd(offset, full_matrices=False)
+    variances = lengths**2 / len(offset)
+    # Pictures that are all alike have no variance, and anything else is far from them.
+    even = max(variances.sum() / features.shape[1], 1e-12)
+    kept = variances > NEGLIGIBLE * variances.max()
+    return Distance(
+        means.astype(np.float32),
+        directions[kept].T.astype(np.float32),
+        ((1 - SHRINKAGE) * variances[kept] + SHRINKAGE * even).astype(np.float32),
+        float(SHRINKAGE * even),
+    )
+
+
+def doubt(probabilities: np.ndarray) -> np.ndarray:
+    """What the highest probability leaves: float64 (pictures,) of (pictures, classes)."""
+    return 1 - probabilities.astype(np.float64).max(axis=1)
+
+
+@dataclass(frozen=True)
+class Unlikeness:
+    """The score of a picture, and the limit beyond which it is unlike anything in training.
+
+    It is of one network and not of the mean over several: a known picture is out of fold for one
+    alone, and the mean of five is so much steadier that its limit would say too little.
+
+    Args:
+        known: scores of pictures that the network has not seen.
+        distance: of features; without one it is `doubt`.
+        remark: why it is not the distance.
+    """
+
+    fold: int
+    known: np.ndarray
+    distance: Distance | None = None
+    remark: str = ""
+
+    def scores(self, features: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+        """float64 (pictures,), what the fold's network says of each in the plain view."""
+        return doubt(probabilities) if self.distance is None else self.distance(features)
+
+    @property
+    def _beyond(self) -> int:
+        """How many places, of those that the known scores leave a new one, are beyond the limit."""
+        return int(ALARM * (len(self.known) + 1) + 1e-9)
+
+    @property
+    def limit(self) -> float:
+        """What a score must exceed; infinite where too few pictures are known."""
+        return float(np.sort(self.known)[-self._beyond]) if self._beyond else np.inf
+
+    @property
+    def rate(self) -> float:
+        """The share of new pictures of the known kind that will be called unlike, as expected."""
+        return self._beyond / (len(self.known) + 1)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Where that share is with 95 %, known pictures being a sample (Vovk 2012, section 3)."""
+        if not self._beyond:
+            return 0.0, 0.0
+        places = beta(self._beyond, len(self.known) + 1 - self._beyond)
+        return float(places.ppf(0.025)), float(places.ppf(0.975))
+
+    @property
+    def kind(self) -> str:
+        return "doubt" if self.distance is None else "distance"
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it for JSON, where infinity is None."""
+        return {
+            "kind": self.kind,
+            "remark": self.remark or None,
+            "fold": self.fold,
+            "limit": self.limit if np.isfinite(self.limit) else None,
+            "false_alarm_rate": self.rate,
+            "interval": list(self.interval),
+            "known_pictures": len(self.known),
+        }
+
+    def __str__(self) -> str:
+        said = f"unlikeness: {self.kind}, by the network of fold {self.fold}" + (
+            f" ({self.remark})" if self.remark else ""
+        )
+        if not self._beyond:
+            return f"{said}; {len(self.known)} known pictures are too few to call any unlike"
+        low, high = self.interval
+        return (
+            f"{said}; beyond {self.limit:.3g} are {100 * self.rate:.1f} % of known pictures "
+            f"(95 % interval {100 * low:.1f} to {100 * high:.1f} %, from {len(self.known)} that it "
+            "has not seen)"
+        )
+
+
+def _unit(features: np.ndarray) -> np.ndarray:
+    """float64, each row of length 1."""
+    features = features.astype(np.float64)
+    return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
