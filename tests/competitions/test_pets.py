@@ -19,6 +19,8 @@ WIDTH, HEIGHT = 40, 20
 HEAD = (11, 6, 20, 10)  # pixels from 1, the last one with it
 RED = np.array((255, 0, 0))
 SHARES = np.float32([0.25, 0.25, 0.5, 0.5])
+HEADER = "file,x1,y1,x2,y2,class"
+ROW = "A_1.jpg,11,6,20,10,cat"
 
 
 def with_head() -> Image.Image:
@@ -259,9 +261,10 @@ def test_a_line_without_a_species_is_named(pets: Data, line: str) -> None:
 
 def test_a_picture_of_both_parts_is_refused(pets: Data) -> None:
     pets.split("test", "A_9 1 1 1", "A_2 1 1 1")
-    message = complaint(PETS.read_training)
-    assert message.startswith("1 pictures are in ")
-    assert "such as A_2" in message
+    expected = f"1 training pictures are in {pets.annotations / 'test.txt'} too, such as A_2"
+    assert complaint(PETS.read_training).startswith(expected)
+    pets.list(ROW, "A_2.jpg,,,,,cat", "b_1.jpg,,,,,dog")
+    assert complaint(PETS.read_training).startswith(expected)
 
 
 @pytest.mark.parametrize("name", ["trainval", "test"])
@@ -273,9 +276,6 @@ def test_a_missing_split_is_named(pets: Data, name: str) -> None:
 
 
 # --- A plain list
-
-HEADER = "file,x1,y1,x2,y2,class"
-ROW = "A_1.jpg,11,6,20,10,cat"
 
 
 @pytest.mark.parametrize("header", [[HEADER], []], ids=["header", "no header"])
@@ -329,6 +329,17 @@ def test_a_broken_row_is_named_by_its_line(pets: Data, row: str, expected: str) 
 def test_two_files_of_one_id_are_refused(pets: Data) -> None:
     pets.list("a/A_1.jpg,1,2,3,4,dog", "b/A_1.jpg,1,2,3,4,cat")
     assert "a/A_1.jpg would have the same id A_1: rename one" in complaint(PETS.read_training)
+
+
+def test_other_csvs_beside_the_unpacked_set_are_passed_over(pets: Data) -> None:
+    pets.list("id,label,xmin,ymin,xmax,ymax", "A_9,cat,1,1,2,2", name="submission.csv")
+    pets.list("\0", name="annotations/notes.csv")
+    np.testing.assert_array_equal(pets.box(), SHARES)
+    (pets.annotations / "trainval.txt").unlink()  # now it must be one of them
+    assert "expected one list of pictures and boxes, came 2" in complaint(PETS.read_training)
+    (pets.annotations / "notes.csv").unlink()
+    message = complaint(PETS.read_training)
+    assert "submission.csv, line 1: the class must be cat or dog, came 'ymax'" in message
 
 
 def test_two_lists_are_refused(pets: Data) -> None:

@@ -61,6 +61,15 @@ def read_voc(folder: Path, name: str, kind: str) -> Annotated:
     return Annotated(file, kind, largest, _sides(root))
 
 
+def begins_as_list(path: Path, classes: Sequence[str]) -> bool:
+    """Whether the first line of a CSV is one that `read_list` reads."""
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        cells = [cell.strip().lower() for cell in file.readline().split(",")]
+    return set(LIST_COLUMNS) <= set(cells) or (
+        len(cells) == len(LIST_COLUMNS) and cells[-1] in classes
+    )
+
+
 def read_list(path: Path, classes: Sequence[str]) -> dict[str, Annotated]:
     """What a CSV `file,x1,y1,x2,y2,class` says, by file name without ending.
 

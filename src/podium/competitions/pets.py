@@ -19,7 +19,13 @@ from podium.competitions.competition import (
     test_table,
 )
 from podium.competitions.metrics import Accuracy
-from podium.competitions.pet_boxes import Annotated, boxes_of, read_list, read_voc
+from podium.competitions.pet_boxes import (
+    Annotated,
+    begins_as_list,
+    boxes_of,
+    read_list,
+    read_voc,
+)
 
 SPECIES = {"1": "cat", "2": "dog"}  # as trainval.txt counts them
 
@@ -39,7 +45,15 @@ class Pets(Competition):
     def training_pictures(self, folder: Path) -> pd.DataFrame:
         """The pictures of trainval.txt, or of the list, with their boxes."""
         pictures = _pictures(folder)
-        annotated = self._listed(folder) or self._unpacked(folder)
+        listed = self._listed(folder)
+        annotated = listed or self._unpacked(folder)
+        tested = _annotations(folder) / "test.txt"
+        both = annotated.keys() & _names(tested) if tested.is_file() or not listed else set()
+        if both:
+            raise MissingData(
+                f"{len(both)} training pictures are in {tested} too, such as {min(both)}: what is "
+                "tested must not be trained on"
+            )
         rows = [
             (name, _path(pictures, one.file), self.classes.index(one.kind))
             for name, one in annotated.items()
@@ -56,7 +70,7 @@ class Pets(Competition):
         if listed and not (_annotations(folder) / "test.txt").is_file():
             names = [name for name in pictures if name not in listed]
         else:
-            names = [words[0] for words in _read_split(_annotations(folder) / "test.txt")]
+            names = _names(_annotations(folder) / "test.txt")
         return test_table(names, [_path(pictures, f"{name}.jpg") for name in names])
 
     def submission(self, probabilities: pd.DataFrame) -> pd.DataFrame:
@@ -64,9 +78,14 @@ class Pets(Competition):
         return pd.DataFrame({"id": probabilities.index, "label": pd.Series(names, dtype=str)})
 
     def _listed(self, folder: Path) -> dict[str, Annotated]:
-        """What a list `file,x1,y1,x2,y2,class` says, by id; nothing where there is none."""
-        places = {folder, _annotations(folder)}
-        lists = sorted(path for place in places for path in place.glob("[!.]*.csv"))
+        """What a list `file,x1,y1,x2,y2,class` says, by id; nothing where there is none.
+
+        It goes before the files that the set itself unpacks. Beside these other CSVs may lie.
+        """
+        annotations = _annotations(folder)
+        lists = sorted(path for place in {folder, annotations} for path in place.glob("[!.]*.csv"))
+        if (annotations / "trainval.txt").is_file():
+            lists = [path for path in lists if begins_as_list(path, self.classes)]
         if len(lists) > 1:
             raise MissingData(
                 f"{folder}: expected one list of pictures and boxes, came {len(lists)}: "
@@ -87,13 +106,6 @@ class Pets(Competition):
                     f"or 2 for a dog, came {' '.join(words)!r}"
                 )
             kinds[words[0]] = SPECIES[species]
-        tested = place / "test.txt"
-        both = kinds.keys() & {words[0] for words in _read_split(tested)}
-        if both:
-            raise MissingData(
-                f"{len(both)} pictures are in {path} and in {tested.name}, such as {min(both)}: "
-                "what is tested must not be trained on"
-            )
         return {name: read_voc(place / "xmls", name, kind) for name, kind in kinds.items()}
 
 
@@ -119,6 +131,10 @@ def _annotations(folder: Path) -> Path:
         if (folder / name).is_dir():
             return folder / name
     return folder
+
+
+def _names(split: Path) -> list[str]:
+    return [words[0] for words in _read_split(split)]
 
 
 def _read_split(path: Path) -> list[list[str]]:
