@@ -130,6 +130,32 @@ def _clocks_or_crocs(folder: Path) -> None:
         draw_picture(folder / "test" / f"test-{number}.png", number % 2)
 
 
+def _pets(folder: Path) -> None:
+    """Cats and dogs with a box each, but for the first of both."""
+    annotations = folder / "annotations"
+    (annotations / "xmls").mkdir(parents=True)
+    trained, tested = [], []
+    for label, breed in enumerate(("Bengal", "pug")):
+        for number in range(12):
+            name = f"{breed}_{number}"
+            draw_picture(folder / "images" / f"{name}.jpg", label)
+            (trained if number < 10 else tested).append(f"{name} {label + 5} {label + 1} 1")
+            if 0 < number < 10:
+                (annotations / "xmls" / f"{name}.xml").write_text(voc(name, number, label))
+    (annotations / "trainval.txt").write_text("\n".join(trained) + "\n")
+    (annotations / "test.txt").write_text("\n".join(tested) + "\n")
+
+
+def voc(name: str, number: int, label: int) -> str:
+    """A head's box in Pascal VOC, of a picture by `draw_picture`."""
+    return (
+        f"<annotation><filename>{name}.jpg</filename><size><width>28</width><height>24</height>"
+        f"</size><object><name>{('cat', 'dog')[label]}</name><bndbox><xmin>{number}</xmin>"
+        f"<ymin>2</ymin><xmax>{number + 9}</xmax><ymax>{number + 12}</ymax></bndbox></object>"
+        "</annotation>"
+    )
+
+
 DRAW: dict[str, Any] = {
     "sample": _sample,
     "cars": _cars,
@@ -137,4 +163,5 @@ DRAW: dict[str, Any] = {
     "dogs-vs-cats-original": _dogs_vs_cats("test1", "sampleSubmission.csv"),
     "intel": _intel,
     "clocks-or-crocs": _clocks_or_crocs,
+    "pets": _pets,
 }

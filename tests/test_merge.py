@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from podium.boxes import BOX_COLUMNS
 from podium.merge import FILES, CannotMerge, merge_run
 from podium.predictions.combine import assemble
 from podium.run import train
@@ -351,6 +352,30 @@ def test_a_test_picture_that_only_one_machine_can_read_is_said(
     readable = other.fold(1).read_predictions("test").drop(index="10", level="id")
     other.fold(1).write_predictions("test", readable)
     assert "1 pictures can be read in only one of the two" in refuse(other, here)
+
+
+def test_other_boxes_are_refused(tmp_path: Path, here: RunFolder) -> None:
+    write_run(here.path, folds=[0])
+    other = part(tmp_path, 1)
+
+    def boxed(x_max: str) -> Callable[[pd.DataFrame], pd.DataFrame]:
+        """Every training picture with a box but the first, the last of them up to x_max."""
+
+        def change(table: pd.DataFrame) -> pd.DataFrame:
+            train = table.index[table["part"] == "train"]
+            for column, value in zip(BOX_COLUMNS, ("0.1", "0.2", "0.5", "0.9"), strict=True):
+                table[column] = ""
+                table.loc[train[1:], column] = value
+            table.loc[train[-1], "x_max"] = x_max
+            return table
+
+        return change
+
+    change_pictures(other, boxed("0.5"))
+    change_pictures(here, boxed("0.6"))
+    assert "1 pictures have other boxes" in refuse(other, here)
+    change_pictures(here, boxed("0.5"))
+    assert merge_run(other, here) == [1]
 
 
 @pytest.mark.parametrize(

@@ -7,14 +7,17 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from podium.boxes import BOX_COLUMNS
 from podium.competitions import get_competition
 from podium.images.splitting import HELD_OUT, TRAIN_ONLY, LeakingSplit
 from podium.recipe import Recipe
 from podium.recipe_file import parse_recipe
 from podium.run_folder import RunError, RunFolder
 from podium.table import BrokenPictures, prepare_table, read_table, stored_table
+from small_competitions import DRAW, break_picture
 
 CLOCKS = get_competition("clocks-or-crocs")
+PETS = get_competition("pets")
 EACH = 6  # training pictures of each class
 
 
@@ -192,3 +195,60 @@ def test_a_damaged_table_is_refused(folder: RunFolder, text: str, said: str) -> 
         stored_table(folder)
     assert str(caught.value).startswith(str(folder.path / "pictures.csv"))
     assert "\n" not in str(caught.value)
+
+
+# --- Boxes
+
+
+@pytest.fixture
+def pets(data: Path) -> Path:
+    """The folder of the pets: ten of each kind to train, all but the first of them with a box."""
+    DRAW["pets"](data / PETS.slug)
+    return data / PETS.slug
+
+
+def of_pets(**changes: object) -> Recipe:
+    return recipe(competition=PETS.name, **changes)
+
+
+def test_boxes_and_sizes_are_kept_to_the_last_bit(pets: Path, folder: RunFolder) -> None:
+    table = prepare_table(PETS, of_pets(), folder)
+    found = PETS.read_training()
+    columns = list(BOX_COLUMNS)
+    pd.testing.assert_frame_equal(table.train[columns], found[columns], check_exact=True)
+    assert (table.train.dtypes[columns] == "float32").all()
+    assert table.train["x_min"].isna().sum() == 2
+    for part in (table.train, table.test):
+        assert part["width"].tolist() == [28] * len(part)
+        assert part["height"].tolist() == [24] * len(part)
+        assert part["width"].dtype == "int64"
+    shutil.rmtree(pets)
+    stored = stored_table(folder)
+    pd.testing.assert_frame_equal(stored.train, table.train.drop(columns="path"))
+    pd.testing.assert_frame_equal(stored.test, table.test.drop(columns="path"))
+
+
+def test_what_cannot_be_read_has_no_size(pets: Path, folder: RunFolder) -> None:
+    break_picture(pets / "images" / "pug_11.jpg")
+    table = prepare_table(PETS, of_pets(broken_pictures="skip"), folder)
+    assert table.test.loc["pug_11", ["width", "height"]].tolist() == [0, 0]
+    assert table.test.loc["pug_10", ["width", "height"]].tolist() == [28, 24]
+
+
+@pytest.mark.parametrize("now", [False, True], ids=["gone", "moved"])
+def test_other_boxes_than_at_the_beginning_are_refused(
+    pets: Path, folder: RunFolder, now: bool
+) -> None:
+    prepare_table(PETS, of_pets(), folder)
+    path = pets / "annotations" / "xmls" / "pug_3.xml"
+    path.write_text(path.read_text().replace("<ymin>2<", "<ymin>4<")) if now else path.unlink()
+    with pytest.raises(RunError, match="are not those that"):
+        read_table(PETS, folder)
+
+
+def test_a_competition_without_boxes_has_no_such_columns(pictures: Path, folder: RunFolder) -> None:
+    table = prepare_table(CLOCKS, recipe(), folder)
+    assert table.train.columns.tolist() == ["path", "label", "group", "fold"]
+    assert table.test.columns.tolist() == ["problem", "path"]
+    header = (folder.path / "pictures.csv").read_text().splitlines()[0]
+    assert header == "part,id,label,group,fold,problem"

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from podium.boxes import BOX_COLUMNS
 from podium.competitions import get_competition
 from podium.images.splitting import HELD_OUT, LeakingSplit
 from podium.recipe import Recipe
@@ -208,7 +209,13 @@ def _differing_pictures(here: Table, there: Table) -> list[str]:
         if count:
             have = "" if column == "problem" else "have "
             found.append(f"{count} pictures {have}{what}")
-    return found
+    common = here.train.index.intersection(there.train.index)
+    boxes = [
+        part.train.loc[common].reindex(columns=list(BOX_COLUMNS)).to_numpy(np.float64)
+        for part in (here, there)
+    ]
+    moved = int((~np.isclose(*boxes, equal_nan=True)).any(axis=1).sum())
+    return [*found, *([f"{moved} pictures have other boxes"] * (moved > 0))]
 
 
 def _is_there(part: RunFolder, into: RunFolder, fold: int, names: list[str], fresh: bool) -> bool:

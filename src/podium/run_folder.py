@@ -13,6 +13,7 @@ from zipfile import BadZipFile
 import numpy as np
 import pandas as pd
 
+from podium.boxes import BOX_COLUMNS
 from podium.recipe import Recipe
 from podium.recipe_file import RecipeError, parse_recipe
 from podium.whole_files import remove_leftovers, require_space, whole, write_csv, write_json
@@ -355,7 +356,8 @@ class RunFolder:
         if not path.is_file():
             return None
         text = {"id": str, "path": str, "problem": str, "part": str}
-        table = pd.read_csv(path, dtype=text, keep_default_na=False, na_values={"label": [""]})
+        empty = {key: [""] for key in ("label", *BOX_COLUMNS)}
+        table = pd.read_csv(path, dtype=text, keep_default_na=False, na_values=empty)
         return table.set_index("id")
 
     def write_probabilities(self, name: str, probabilities: pd.DataFrame) -> None:

@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
+from podium.boxes import BOX_COLUMNS
 from podium.competitions import Competition
 from podium.images.checking import check_pictures
 from podium.images.duplicates import near_duplicate_groups
@@ -12,6 +14,7 @@ from podium.recipe import Recipe
 from podium.run_folder import RunError, RunFolder
 
 NAMED = 5  # broken files in a message
+SIDES = ["width", "height"]
 
 
 class BrokenPictures(ValueError):
@@ -27,6 +30,9 @@ class Table:
 
     train: pd.DataFrame  # path, label, group, fold
     test: pd.DataFrame  # path, problem ("" where it can be read)
+
+    # Both have width and height in pixels where the competition has boxes, 0 where a picture
+    # cannot be read; `train` has the boxes, `boxes.BOX_COLUMNS`, NaN where there is none.
 
     @property
     def readable_test(self) -> pd.DataFrame:
@@ -47,9 +53,12 @@ def prepare_table(competition: Competition, recipe: Recipe, folder: RunFolder) -
             train = train.loc[limit_pictures(train["label"], recipe.limit, recipe.seed)]
         checked = check_pictures(pd.concat([train["path"], test["path"]]).reset_index(drop=True))
         _report_broken(checked, recipe)
-        of_train, of_test = checked.iloc[: len(train)], checked.iloc[len(train) :]
-        train = _split(train, of_train.set_axis(train.index), recipe)
-        test = test.assign(problem=of_test["problem"].to_numpy())
+        of_train = checked.iloc[: len(train)].set_axis(train.index)
+        of_test = checked.iloc[len(train) :].set_axis(test.index)
+        if competition.has_boxes:  # which are submitted in pixels
+            train, test = train.join(of_train[SIDES]), test.join(of_test[SIDES])
+        train = _split(train, of_train, recipe)
+        test = test.assign(problem=of_test["problem"])
         table = pd.concat({"train": train, "test": test}, names=["part", "id"])
         folder.write_pictures(table.drop(columns="path"))  # which another machine has elsewhere
     return read_table(competition, folder)
@@ -66,8 +75,11 @@ def read_table(competition: Competition, folder: RunFolder) -> Table:
     train, test = stored.train, stored.test
     found, found_test = competition.read_training(), competition.read_test()
     gone = train.index.difference(found.index)
-    same_labels = gone.empty and train["label"].equals(found.loc[train.index, "label"])
-    if not same_labels or not test.index.equals(found_test.index):
+    same = gone.empty and train["label"].equals(found.loc[train.index, "label"])
+    if same and competition.has_boxes:
+        boxes, found_boxes = (part[list(BOX_COLUMNS)] for part in (train, found.loc[train.index]))
+        same = np.allclose(boxes, found_boxes, equal_nan=True)
+    if not same or not test.index.equals(found_test.index):
         raise RunError(
             f"the pictures in {competition.folder()} are not those that {folder.path} began with "
             f"({len(gone)} training pictures are gone); train under another name with --run NAME, "
@@ -89,8 +101,12 @@ def stored_table(folder: RunFolder) -> Table:
         raise RunError(f"{folder.path} has no table of pictures yet: train it first")
     try:
         stored = folder.read_pictures()
-        train = stored.loc[stored["part"] == "train", ["label", "group", "fold"]].astype("int64")
-        test = stored.loc[stored["part"] == "test", ["problem"]]
+        sides = [name for name in SIDES if name in stored]
+        boxes = [name for name in BOX_COLUMNS if name in stored]
+        whole = dict.fromkeys(["label", "group", "fold", *sides], "int64")
+        types = whole | dict.fromkeys(boxes, "float32")
+        train = stored.loc[stored["part"] == "train", list(types)].astype(types)
+        test = stored.loc[stored["part"] == "test", ["problem", *sides]]
     except (ValueError, KeyError) as error:  # what pandas raises: of the CSV, or of a column
         raise RunError(f"{path} is not the table of a run: {error}") from error
     doubled = [*train.index[train.index.duplicated()], *test.index[test.index.duplicated()]]

@@ -88,6 +88,17 @@ class Layout:
         self.test = ["1", "2", "11"]
         self._test_files([f"{name}.png" for name in self.test])
 
+    def _pets(self, nested: bool) -> None:
+        self.test_folder = self.folder / ("images/images" if nested else "images")
+        annotations = self.folder / ("annotations/annotations" if nested else "annotations")
+        annotations.mkdir(parents=True)
+        self.labels = {f"{breed}_{n}": n // 2 % 2 for n, breed in enumerate("AAbb")}
+        self.test = ["b_9", "A_11", "A_10"]  # in the order of test.txt
+        self._test_files([f"{name}.jpg" for name in [*self.labels, *self.test]])
+        rows = [f"{name} 1 {label + 1} 1" for name, label in self.labels.items()]
+        (annotations / "trainval.txt").write_text("\n".join(rows))
+        (annotations / "test.txt").write_text("\n".join(f"{one} 1 1 1" for one in self.test))
+
     def _test_files(self, names: Iterable[str]) -> None:
         for name in names:
             self.write(self.test_folder / name)
@@ -383,6 +394,7 @@ def test_a_submission_has_every_test_id_once_and_in_order(lay: Lay, name: str) -
         ("dogs-vs-cats-original", [0, 1, 0, 1]),
         ("intel", ["buildings", "forest", "glacier"]),
         ("clocks-or-crocs", ["clock", "crocodile", "clock"]),
+        ("pets", ["cat", "dog", "cat"]),
     ],
 )
 def test_a_submission_of_classes_has_the_likeliest(lay: Lay, name: str, answers: list) -> None:
@@ -440,6 +452,7 @@ def test_what_is_no_probability_is_refused(two: pd.DataFrame, row: list[float]) 
         ("dogs-vs-cats-original", "competitions/dogs-vs-cats"),
         ("intel", "datasets/puneet6060/intel-image-classification"),
         ("clocks-or-crocs", None),
+        ("pets", None),
         ("sample", None),
     ],
 )

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from podium.images.reading import UnreadablePicture, read_picture, resize
+from podium.images.reading import UnreadablePicture, read_picture, read_size, resize
 
 RED = (200, 30, 40)
 
@@ -80,6 +80,39 @@ def test_exif_turns_jpegs_too(tmp_path: Path, two_colours: Image.Image, orientat
     assert_picture(picture, *((40, 20) if orientation == 6 else (20, 40)))
     red_at = {1: (10, 5), 3: (10, 35), 6: (5, 10)}[orientation]
     np.testing.assert_allclose(picture[red_at], RED, atol=6)
+
+
+@pytest.mark.parametrize("orientation", range(10))  # 0 and 9 mean nothing, and are in use
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tiff"])
+def test_the_size_is_that_of_the_picture_that_is_read(
+    tmp_path: Path, two_colours: Image.Image, suffix: str, orientation: int
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = save(tmp_path / f"a.{suffix}", two_colours, exif=exif)
+    size = read_size(path)
+    assert (size.height, size.width) == read_picture(path).shape[:2]
+    assert size.stored == (40, 20)
+    assert size.orientation == (orientation if 1 <= orientation <= 8 else 1)
+
+
+def test_the_size_is_told_by_content_and_not_by_name(
+    tmp_path: Path, two_colours: Image.Image
+) -> None:
+    for kind in ("PNG", "GIF", "BMP"):
+        path = save(tmp_path / f"{kind}.jpg", two_colours, format=kind)
+        assert read_size(path).stored == (40, 20)
+        assert_picture(read_picture(path), 20, 40)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no picture"])
+def test_what_is_no_picture_has_no_size(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "a.jpg"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UnreadablePicture) as caught:
+        read_size(path)
+    assert str(caught.value).startswith(f"{path}: has no size")
 
 
 @pytest.mark.parametrize(

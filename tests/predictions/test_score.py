@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 from sklearn.metrics import accuracy_score, log_loss
 
+from podium.boxes import NO_BOX, box_table, iou
 from podium.competitions.metrics import Accuracy, LogLoss
-from podium.predictions.score import Score, better, score, score_files
+from podium.predictions.score import Score, better, score, score_boxes, score_files
 
 
 def drawn(pictures: int, classes: int = 3) -> tuple[pd.Series, pd.DataFrame]:
@@ -140,3 +141,51 @@ def test_files_of_more_than_two_columns_are_refused(tmp_path: Path) -> None:
 def test_a_missing_file_is_named(tmp_path: Path, truth: Path) -> None:
     with pytest.raises((ValueError, OSError), match=r"b\.csv"):
         score_files(tmp_path / "b.csv", truth)
+
+
+# --- Boxes
+
+
+def drawn_boxes(pictures: int = 200) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Boxes, every fifth of them missing, and predictions near them in another order."""
+    random = np.random.default_rng(0)
+    corners = random.uniform(0, 0.5, (pictures, 2))
+    truth = np.concatenate([corners, corners + 0.4], axis=1)
+    predicted = truth + random.normal(0, 0.03, truth.shape)
+    truth[::5] = NO_BOX
+    ids = [f"{number}.jpg" for number in range(pictures)]
+    return box_table(ids, truth), box_table(ids, predicted).sample(frac=1, random_state=0)
+
+
+def test_boxes_are_scored_by_id_where_there_is_one() -> None:
+    truth, predicted = drawn_boxes()
+    mean, half, three_quarters = score_boxes(truth, predicted)
+    values = iou(truth.to_numpy(), predicted.loc[truth.index].to_numpy())
+    values = values[~np.isnan(values)]
+    assert [each.pictures for each in (mean, half, three_quarters)] == [160] * 3
+    assert mean.value == pytest.approx(values.mean())
+    assert half.value == pytest.approx((values > 0.5).mean())
+    assert three_quarters.value == pytest.approx((values > 0.75).mean())
+    assert 0.1 < three_quarters.value < 0.95
+    assert mean.low < mean.value < mean.high
+    assert mean.high - mean.low < 0.05
+    assert str(mean).startswith("mean IoU 0.")
+    assert "interval" in str(three_quarters)
+    assert three_quarters.metric == "IoU over 0.75"
+
+
+def test_only_predicted_pictures_are_scored() -> None:
+    truth, predicted = drawn_boxes()
+    part = predicted[:50]
+    assert score_boxes(truth, part) == score_boxes(truth.loc[part.index], part)
+
+
+def test_boxes_that_cannot_be_scored_are_named() -> None:
+    truth, predicted = drawn_boxes()
+    with pytest.raises(ValueError, match=r"^200 predicted boxes .* without a truth"):
+        score_boxes(truth[:0], predicted)
+    with pytest.raises(ValueError, match="none of the 40 pictures has a box"):
+        score_boxes(truth[::5], predicted.loc[truth.index[::5]])
+    predicted.loc["1.jpg"] = NO_BOX
+    with pytest.raises(ValueError, match=r"^1 pictures have no predicted box, such as 1\.jpg$"):
+        score_boxes(truth, predicted)

@@ -87,3 +87,58 @@ def test_every_view_of_every_picture_is_a_square_of_its_own(
 def test_views_differ_and_so_do_their_names(picture: np.ndarray) -> None:
     assert len(BY_NAME) == len(VIEWS) == 10  # as many as a recipe may ask for
     assert len({view(picture, SIDE).tobytes() for view in VIEWS}) == len(VIEWS)
+
+
+# --- Boxes
+
+BOX_SHAPES = [(64, 64), (200, 150), (90, 333), (77, 51)]
+
+
+def with_rectangle(shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """A picture with a white rectangle that every view shows whole, and its box in shares."""
+    height, width = shape
+    x, y, other_x, other_y = map(
+        round, np.array([0.3, 0.2, 0.8, 0.6]) * [width, height, width, height]
+    )
+    drawn = np.zeros((height, width, 3), np.uint8)
+    drawn[y:other_y, x:other_x] = 255
+    return drawn, np.array([x, y, other_x, other_y]) / (width, height, width, height)
+
+
+@pytest.mark.parametrize("shape", BOX_SHAPES, ids=str)
+@pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
+def test_a_box_is_where_its_pixels_are_in_every_view(view: View, shape: tuple[int, int]) -> None:
+    drawn, box = with_rectangle(shape)
+    size, (height, width) = 128, shape
+    rows, columns = np.nonzero(view(drawn, size)[..., 0] > 127)
+    found = np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
+    seen = view.of_picture(box, width, height)
+    np.testing.assert_allclose(seen * size, found, atol=1)
+    # What a network finds in the view comes back to where it is in the picture.
+    back = view.to_picture(found / size, width, height)
+    np.testing.assert_allclose(back, box, atol=1.2 / size)
+
+
+@pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
+def test_boxes_come_back_each_by_the_sides_of_its_picture(view: View) -> None:
+    random = np.random.default_rng(0)
+    boxes, (width, height) = random.uniform(-0.2, 1.2, (30, 4)), random.integers(1, 900, (2, 30))
+    seen = view.of_picture(boxes, width, height)
+    np.testing.assert_allclose(view.to_picture(seen, width, height), boxes, atol=1e-9)
+    for number in range(30):
+        one = view.of_picture(boxes[number], width[number], height[number])
+        np.testing.assert_array_equal(seen[number], one)
+
+
+@pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
+def test_a_shrunk_picture_moves_a_box_by_less_than_its_pixel(view: View) -> None:
+    _, box = with_rectangle((100, 100))
+    whole, shrunk = view.to_picture(box, 1600, 1203), view.to_picture(box, 85, 64)
+    assert np.abs(whole - shrunk).max() < 1 / 64
+
+
+def test_views_that_are_mapped_back_agree() -> None:
+    _, box = with_rectangle((90, 120))
+    back = [view.to_picture(view.of_picture(box, 120, 90), 120, 90) for view in VIEWS]
+    np.testing.assert_allclose(back, np.tile(box, (len(VIEWS), 1)), atol=1e-12)
+    assert all((after[:2] < after[2:]).all() for after in back)

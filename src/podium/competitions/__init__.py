@@ -5,6 +5,7 @@ from podium.competitions.clocks_or_crocs import ClocksOrCrocs
 from podium.competitions.competition import Competition, MissingData, WrongSubmission
 from podium.competitions.dogs_vs_cats import DogsVsCats, DogsVsCatsOriginal
 from podium.competitions.intel import Intel
+from podium.competitions.pets import Pets
 from podium.competitions.sample import Sample
 
 __all__ = ["COMPETITIONS", "Competition", "MissingData", "WrongSubmission", "get_competition"]
@@ -17,6 +18,7 @@ COMPETITIONS: dict[str, Competition] = {
         DogsVsCats(),
         DogsVsCatsOriginal(),
         Intel(),
+        Pets(),
         Sample(),
     )
 }

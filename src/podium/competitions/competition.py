@@ -39,6 +39,7 @@ class Competition(ABC):
     get_it: ClassVar[str]  # the command or page that brings the data
     sample_submission: ClassVar[str | None] = None  # file name, where the competition has one
     draws_itself: ClassVar[bool] = False  # a kernel needs no pictures attached
+    has_boxes: ClassVar[bool] = False  # its training table has the columns `boxes.BOX_COLUMNS`
 
     def __init_subclass__(cls) -> None:
         # Not inherited: a competition that is made from another one has a page of its own.
@@ -47,7 +48,7 @@ class Competition(ABC):
 
     @abstractmethod
     def training_pictures(self, folder: Path) -> pd.DataFrame:
-        """Columns `path` and `label` (class number), indexed by id."""
+        """Columns `path` and `label` (class number), indexed by id; boxes where it has them."""
 
     @abstractmethod
     def test_pictures(self, folder: Path) -> pd.DataFrame:
@@ -136,8 +137,16 @@ class Competition(ABC):
             index=pd.Index([], dtype=str),
         )
 
-    def validated_submission(self, probabilities: pd.DataFrame, test_ids: pd.Index) -> pd.DataFrame:
+    def validated_submission(
+        self,
+        probabilities: pd.DataFrame,
+        test_ids: pd.Index,
+        pixels: pd.DataFrame | None = None,
+    ) -> pd.DataFrame:
         """The submission in the order of `test_ids`, checked as Kaggle would check it.
+
+        Args:
+            pixels: boxes by id, see `boxes.to_pixels`; their columns follow the submission's own.
 
         Raises:
             WrongSubmission: ids missing or doubled, or values that are no probabilities.
@@ -156,7 +165,13 @@ class Competition(ABC):
         # NaN is not at least 0 either.
         if not (values >= 0).all() or not np.allclose(values.sum(axis=1), 1, atol=1e-3):
             raise WrongSubmission("probabilities must be 0 to 1 and sum to 1 in each row")
-        return self.submission(probabilities.loc[test_ids])
+        submission = self.submission(probabilities.loc[test_ids])
+        if pixels is None:
+            return submission
+        without = test_ids.difference(pixels.index)
+        if len(without):
+            raise WrongSubmission(f"{len(without)} test ids have no box: {_some(without)}")
+        return submission.assign(**{name: pixels.loc[test_ids, name].to_numpy() for name in pixels})
 
 
 def read_csv(path: Path, columns: list[str]) -> pd.DataFrame:

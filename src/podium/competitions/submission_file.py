@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from podium.boxes import FIRST_PIXEL, PIXEL_COLUMNS
 from podium.competitions.competition import Competition, WrongSubmission
 
 NAMED = 3  # ids, lines or values in a message
@@ -23,10 +24,14 @@ def check_submission_file(competition: Competition, path: Path, test_ids: pd.Ind
         WrongSubmission: other columns, ids missing, doubled or unknown, or impossible answers.
     """
     form = _form(competition)
-    table = _read(path, list(form.columns))
+    columns = list(form.columns)
+    forms = [columns, [*columns, *PIXEL_COLUMNS]] if competition.has_boxes else [columns]
+    table = _read(path, forms)
     _check_ids(path, table[form.columns[0]], test_ids)
     for column in form.columns[1:]:
         _check_answers(path, table[column], form[column])
+    if len(table.columns) > len(columns):
+        _check_boxes(path, table[list(PIXEL_COLUMNS)])
     return len(table)
 
 
@@ -37,8 +42,12 @@ def _form(competition: Competition) -> pd.DataFrame:
     return competition.submission(pd.DataFrame(certain, columns=names, index=pd.Index(names)))
 
 
-def _read(path: Path, columns: list[str]) -> pd.DataFrame:
-    """The cells as text, by line number. Not by pandas, which mends what Kaggle may not."""
+def _read(path: Path, forms: list[list[str]]) -> pd.DataFrame:
+    """The cells as text, by line number. Not by pandas, which mends what Kaggle may not.
+
+    Args:
+        forms: the columns that may come, or other ones that may.
+    """
     if not path.is_file():
         raise WrongSubmission(f"there is no file {path}: expected a submission's CSV")
     try:
@@ -49,20 +58,21 @@ def _read(path: Path, columns: list[str]) -> pd.DataFrame:
             rows = [(reader.line_num, row) for row in reader if row]
     except (csv.Error, UnicodeDecodeError) as error:
         raise WrongSubmission(f"{path} is not a CSV in UTF-8: {error}") from error
-    if header != columns:
+    if header not in forms:
         came = ",".join(header)
         came = f"{came[:60]}…" if len(came) > 60 else came
-        raise WrongSubmission(f"{path}: expected the columns {','.join(columns)!r}, came {came!r}")
+        expected = " or ".join(repr(",".join(columns)) for columns in forms)
+        raise WrongSubmission(f"{path}: expected the columns {expected}, came {came!r}")
     if not rows:
         raise WrongSubmission(f"{path} has no rows")
-    odd = [line for line, row in rows if len(row) != len(columns)]
+    odd = [line for line, row in rows if len(row) != len(header)]
     if odd:
         raise WrongSubmission(
-            f"{path}: expected {len(columns)} cells in each line, "
+            f"{path}: expected {len(header)} cells in each line, "
             f"{_counted('line has others', 'lines have others', odd)}"
         )
     lines, cells = zip(*rows, strict=True)
-    return pd.DataFrame(cells, index=lines, columns=columns, dtype=str)
+    return pd.DataFrame(cells, index=lines, columns=header, dtype=str)
 
 
 def _check_ids(path: Path, ids: pd.Series, test_ids: pd.Index | None) -> None:
@@ -97,6 +107,22 @@ def _check_answers(path: Path, answers: pd.Series, allowed: pd.Series) -> None:
         wrong = [f"line {line}: {answer!r}" for line, answer in answers[~right].items()]
         count = _counted("row has something else", "rows have something else", wrong)
         raise WrongSubmission(f"{path}: {answers.name} must be {expected}; {count}")
+
+
+def _check_boxes(path: Path, boxes: pd.DataFrame) -> None:
+    """Four numbers with corners in order, or four empty cells: a picture that nobody could read."""
+    left, top, right, bottom = (pd.to_numeric(boxes[name], errors="coerce") for name in boxes)
+    # NaN, which is what no number becomes, is not between anything.
+    ordered = left.between(FIRST_PIXEL, right) & top.between(FIRST_PIXEL, bottom)
+    finite = np.isfinite(right) & np.isfinite(bottom)
+    wrong = boxes[~(ordered & finite | (boxes == "").all(axis=1))]
+    if len(wrong):
+        named = [f"line {line}: {','.join(row)!r}" for line, *row in wrong.itertuples()]
+        count = _counted("row has something else", "rows have something else", named)
+        raise WrongSubmission(
+            f"{path}: a box must be four numbers, from {FIRST_PIXEL} and xmin to xmax and ymin to "
+            f"ymax; {count}"
+        )
 
 
 def _counted(one: str, many: str, items: Sequence[object] | pd.Index | np.ndarray) -> str:

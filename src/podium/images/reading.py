@@ -1,12 +1,13 @@
 """From a file to a picture: uint8 (height, width, 3) RGB, however the file stores it."""
 
 import contextlib
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from podium.images.jpeg import read_plain_jpeg, shrinking
 
@@ -20,6 +21,42 @@ cv2.setNumThreads(1)
 
 class UnreadablePicture(ValueError):
     """A file that gives no whole picture: says which file and why."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """Pixels of a picture as `read_picture` gives it: upright."""
+
+    width: int
+    height: int
+    orientation: int  # EXIF's: how the file stores it; 5 to 8 lie on their side
+
+    @property
+    def stored(self) -> tuple[int, int]:
+        """Width and height as the file has them, before it is turned upright."""
+        sides = (self.width, self.height)
+        return sides[::-1] if self.orientation >= 5 else sides
+
+
+def read_size(path: Path) -> Size:
+    """The size of a picture from its file's header, without decoding it.
+
+    Raises:
+        UnreadablePicture: missing, or not a picture. A truncated one has its header still.
+    """
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+            if image.format == "TIFF":  # whose size Pillow turns already, in some versions
+                tags = ExifTags.Base.ImageWidth, ExifTags.Base.ImageLength
+                width, height = (int(image.tag_v2[tag]) for tag in tags)  # type: ignore[attr-defined]
+            orientation = 1
+            with contextlib.suppress(Exception):  # as for the pixels: see _to_rgb
+                orientation = int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception as error:  # decoders raise anything for broken bytes
+        raise UnreadablePicture(f"{path}: has no size that can be read ({error})") from error
+    orientation = orientation if 1 <= orientation <= 8 else 1
+    return Size(*((height, width) if orientation >= 5 else (width, height)), orientation)
 
 
 def read_picture(path: Path, shorter_side: int | None = None) -> np.ndarray:

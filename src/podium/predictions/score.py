@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import bootstrap
 
+from podium.boxes import BOX_COLUMNS, BOX_METRICS, has_box
 from podium.competitions.metrics import LogLoss, Metric
 
 RESAMPLES = 2000
@@ -48,6 +49,38 @@ def score(metric: Metric, labels: pd.Series, probabilities: pd.DataFrame) -> Sco
         raise ValueError(f"{int(labels.isna().sum())} predictions have no label to score against")
     values = metric.per_picture(labels.to_numpy(np.int64), probabilities.to_numpy())
     return with_interval(metric.name, values)
+
+
+def score_boxes(truth: pd.DataFrame, predicted: pd.DataFrame) -> list[Score]:
+    """Score the predicted boxes of the pictures that have a box, by each of `BOX_METRICS`.
+
+    Args:
+        truth: `boxes.BOX_COLUMNS` by id, NaN where a picture has no box.
+        predicted: the same columns by id; both are joined by id.
+
+    Raises:
+        ValueError: a prediction is no training picture's, or is missing its numbers; or none of
+            the pictures has a box.
+    """
+    unknown = predicted.index.difference(truth.index)
+    if len(unknown):
+        raise ValueError(
+            f"{len(unknown)} predicted boxes are of pictures without a truth to score against, "
+            f"such as {unknown[0]}"
+        )
+    columns = list(BOX_COLUMNS)
+    right = truth.loc[predicted.index, columns].to_numpy(np.float64)
+    found = predicted[columns].to_numpy(np.float64)
+    scored = has_box(right)
+    if not scored.any():
+        raise ValueError(f"none of the {len(predicted)} pictures has a box to score against")
+    empty = predicted.index[scored & ~np.isfinite(found).all(axis=1)]
+    if len(empty):
+        raise ValueError(f"{len(empty)} pictures have no predicted box, such as {empty[0]}")
+    return [
+        with_interval(metric.name, metric.per_picture(right[scored], found[scored]))
+        for metric in BOX_METRICS
+    ]
 
 
 def goodness(metric: Metric, labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:

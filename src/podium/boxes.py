@@ -1,0 +1,159 @@
+"""Boxes around what a picture shows: their columns, overlap, metrics, and their place in pixels.
+
+A box is (x_min, y_min, x_max, y_max) in shares of the picture's width and height, float32; NaN in
+all four where there is none.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+
+BOX_COLUMNS = ("x_min", "y_min", "x_max", "y_max")  # of a table, in shares
+PIXEL_COLUMNS = ("xmin", "ymin", "xmax", "ymax")  # of a CSV, in pixels
+NO_BOX = np.full(4, np.nan, np.float32)
+
+# Pascal VOC counts pixels from 1, and the last one belongs to the box: the whole of a picture
+# 500 wide is 1 to 500. So do the pets' files, in which a box has never a 0, and may end at 500.
+FIRST_PIXEL = 1
+
+
+class BoxMetric(Protocol):
+    """A metric of boxes that is the mean of a value per picture, as `competitions.metrics`."""
+
+    name: str
+    higher_is_better: bool
+
+    def per_picture(self, truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+        """A value for each picture, from two arrays of boxes (n, 4)."""
+        ...
+
+
+@dataclass(frozen=True)
+class MeanIoU:
+    """Mean of the intersection over union."""
+
+    name: str = "mean IoU"
+    higher_is_better: bool = True
+
+    def per_picture(self, truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+        return iou(truth, predicted)
+
+
+@dataclass(frozen=True)
+class IoUOver:
+    """Share of pictures whose intersection over union is above a bound."""
+
+    bound: float
+    higher_is_better: bool = True
+
+    @property
+    def name(self) -> str:
+        return f"IoU over {self.bound:g}"
+
+    def per_picture(self, truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+        return (iou(truth, predicted) > self.bound).astype(np.float64)
+
+
+BOX_METRICS: tuple[BoxMetric, ...] = (MeanIoU(), IoUOver(0.5), IoUOver(0.75))
+
+
+def iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Intersection over union of pairs of boxes.
+
+    Args:
+        first, second: (..., 4), of shapes that broadcast; in shares or pixels, both the same.
+
+    Returns:
+        float64 (...), 0 to 1. Two boxes without an area have 0, and one that is NaN has NaN.
+    """
+    first, second = np.asarray(first, np.float64), np.asarray(second, np.float64)
+    corner = np.maximum(first[..., :2], second[..., :2])
+    opposite = np.minimum(first[..., 2:], second[..., 2:])
+    shared = (opposite - corner).clip(0).prod(axis=-1)
+    union = area(first) + area(second) - shared
+    # NaN compares as False, so that it stays.
+    return np.divide(shared, union, out=np.zeros_like(shared), where=~(union <= 0))
+
+
+def area(boxes: np.ndarray) -> np.ndarray:
+    """The areas (...) of boxes (..., 4); 0 where corners are swapped."""
+    return (boxes[..., 2:] - boxes[..., :2]).clip(0).prod(axis=-1)
+
+
+def tidy(boxes: np.ndarray) -> np.ndarray:
+    """Boxes as a network gives them, made boxes of the picture: corners in order, within 0 to 1.
+
+    Args:
+        boxes: (..., 4), in shares.
+
+    Returns:
+        float32 (..., 4).
+    """
+    boxes = np.asarray(boxes, np.float32)
+    one, other = boxes[..., :2], boxes[..., 2:]
+    ordered = np.concatenate([np.minimum(one, other), np.maximum(one, other)], axis=-1)
+    return ordered.clip(0, 1)
+
+
+def has_box(boxes: np.ndarray) -> np.ndarray:
+    """bool (...): which of the boxes (..., 4) are there, and have an area."""
+    return area(np.asarray(boxes, np.float64)) > 0
+
+
+def from_pixels(corners: np.ndarray, width: int, height: int) -> np.ndarray:
+    """A box as annotated, in pixels from 1 and with the last one, in shares.
+
+    What passes the border is cut off there; swapped corners are put in order.
+
+    Returns:
+        float32 (4,), NaN where nothing of it is in the picture.
+    """
+    x, other_x = sorted((corners[0], corners[2]))
+    y, other_y = sorted((corners[1], corners[3]))
+    edges = np.array([x - FIRST_PIXEL, y - FIRST_PIXEL, other_x, other_y], np.float64)
+    box = (edges / (width, height, width, height)).clip(0, 1).astype(np.float32)
+    return box if has_box(box) else NO_BOX.copy()
+
+
+def to_pixels(boxes: pd.DataFrame, sizes: pd.DataFrame) -> pd.DataFrame:
+    """Boxes in pixels of their pictures, counted as the annotations count them.
+
+    Args:
+        boxes: `BOX_COLUMNS` by id, in shares.
+        sizes: width and height in pixels, by id, 0 where a picture cannot be read; more ids do
+            not harm.
+
+    Returns:
+        `PIXEL_COLUMNS` by id, float64 with one decimal, xmin ≤ xmax and ymin ≤ ymax; NaN where a
+        picture cannot be read.
+
+    Raises:
+        ValueError: a picture without a size, or a readable one without a box.
+    """
+    sides = sizes.reindex(boxes.index)[["width", "height"]].to_numpy(np.float64)
+    unknown = boxes.index[np.isnan(sides).any(axis=1)]
+    if len(unknown):
+        raise ValueError(
+            f"{len(unknown)} boxes are of pictures whose size is not known, such as {unknown[0]}"
+        )
+    readable = (sides > 0).all(axis=1)
+    values = boxes[list(BOX_COLUMNS)].to_numpy(np.float64)
+    missing = boxes.index[readable & ~np.isfinite(values).all(axis=1)]
+    if len(missing):
+        raise ValueError(f"{len(missing)} pictures have no predicted box, such as {missing[0]}")
+    limits = np.tile(sides, 2)
+    edges = tidy(values).astype(np.float64) * limits
+    edges[:, :2] += FIRST_PIXEL
+    edges[:, 2:] = np.maximum(edges[:, 2:], edges[:, :2])  # no box is smaller than a pixel
+    edges = np.minimum(edges, limits).round(1)
+    edges[~readable] = np.nan
+    return pd.DataFrame(edges, boxes.index, list(PIXEL_COLUMNS))
+
+
+def box_table(ids: Sequence[str] | pd.Index, boxes: np.ndarray) -> pd.DataFrame:
+    """`BOX_COLUMNS` by id of an array (n, 4), float32."""
+    index = pd.Index(ids, dtype=str, name="id")
+    return pd.DataFrame(np.asarray(boxes, np.float32), index, list(BOX_COLUMNS))
