@@ -10,12 +10,12 @@ import keras
 import numpy as np
 
 from benchmarks.drawing import CLASSES
+from podium.fold_folder import FoldFolder
 from podium.images.batches import Picture
 from podium.models.network import Network, build_network
 from podium.models.weights_files import find_weights, weights_file
 from podium.recipe import Recipe
 from podium.recipe_file import parse_recipe
-from podium.run_folder import FoldFolder
 from podium.training.callbacks import TimeBudget
 from podium.training.devices import Devices
 from podium.training.fold import FoldPictures, FoldTraining

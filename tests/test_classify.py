@@ -16,8 +16,9 @@ from PIL import Image
 
 from podium.classify import answer, classify
 from podium.cli import main
+from podium.fold_folder import RunError
 from podium.run import train
-from podium.run_folder import RunError, RunFolder
+from podium.run_folder import RunFolder
 from small_competitions import break_picture, draw_picture, make_project
 from small_runs import files
 

@@ -11,10 +11,11 @@ import pandas as pd
 import pytest
 
 from podium.boxes import BOX_COLUMNS
+from podium.fold_folder import RunError
 from podium.merge import FILES, CannotMerge, merge_run
 from podium.predictions.combine import assemble
 from podium.run import train
-from podium.run_folder import RunError, RunFolder
+from podium.run_folder import RunFolder
 from podium.table import stored_table
 from small_competitions import make_project
 from small_runs import files, write_run

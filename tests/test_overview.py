@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from podium.blending.blend import blend
+from podium.fold_folder import RunError
 from podium.overview import describe_runs
 from podium.predictions.combine import assemble
-from podium.run_folder import RunError, RunFolder
+from podium.run_folder import RunFolder
 from small_runs import write_run
 
 

@@ -16,11 +16,12 @@ import pytest
 from podium.classify import classify
 from podium.competitions import COMPETITIONS, get_competition
 from podium.entries import get_entry
+from podium.fold_folder import RunError
 from podium.fold_run import FoldRun
 from podium.images.reading import UnreadablePicture
 from podium.predictions.combine import assemble
 from podium.run import Outcome, find_run, predict, train, train_to_score
-from podium.run_folder import RunError, RunFolder
+from podium.run_folder import RunFolder
 from podium.table import BrokenPictures, prepare_table
 from podium.training.devices import Devices
 from small_competitions import break_picture, draw_picture, make_project

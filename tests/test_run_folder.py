@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from podium.fold_folder import FoldFolder, RunError, read_json
 from podium.recipe import Recipe
 from podium.recipe_file import parse_recipe
-from podium.run_folder import MAX_NAME, FoldFolder, RunError, RunFolder, read_json, run_name
+from podium.run_folder import MAX_NAME, RunFolder, run_name
 from podium.whole_files import whole, write_json
 
 STRANGE_IDS = [

@@ -9,10 +9,11 @@ import pytest
 
 from podium.boxes import BOX_COLUMNS
 from podium.competitions import get_competition
+from podium.fold_folder import RunError
 from podium.images.splitting import HELD_OUT, TRAIN_ONLY, LeakingSplit
 from podium.recipe import Recipe
 from podium.recipe_file import parse_recipe
-from podium.run_folder import RunError, RunFolder
+from podium.run_folder import RunFolder
 from podium.table import BrokenPictures, prepare_table, read_table, stored_table
 from small_competitions import DRAW, break_picture
 

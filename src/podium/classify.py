@@ -13,9 +13,10 @@ from podium.any_picture.looking import Looker
 from podium.any_picture.sources import Source, find_sources
 from podium.any_picture.unlikeness import Unlikeness
 from podium.competitions import get_competition
+from podium.fold_folder import RunError
 from podium.images.reading import UnreadablePicture
 from podium.predictions.views import VIEWS
-from podium.run_folder import RunError, RunFolder
+from podium.run_folder import RunFolder
 
 AT_ONCE = 512  # pictures in memory
 

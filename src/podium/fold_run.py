@@ -188,10 +188,3 @@ def cached_side(recipe: Recipe) -> int:
     """What the shorter side of a picture is shrunk to before anything else is done, pixels."""
     sizes = [recipe.image_size, *(stage.image_size or 0 for stage in recipe.stages)]
     return round(max(sizes) * CACHED_DETAIL)
-
-
-def load_network(recipe: Recipe, competition: Competition, folder: RunFolder, fold: int) -> Network:
-    """The network of a trained fold, with the weights that predict."""
-    network = build_network(recipe, len(competition.classes), pretrained=False)
-    folder.fold(fold).read_weights(network.model)
-    return network

@@ -12,9 +12,10 @@ from tqdm import tqdm
 
 from podium.boxes import BOX_COLUMNS
 from podium.competitions import get_competition
+from podium.fold_folder import FoldFolder, RunError
 from podium.images.splitting import HELD_OUT, LeakingSplit
 from podium.recipe import Recipe
-from podium.run_folder import FoldFolder, RunError, RunFolder
+from podium.run_folder import RunFolder
 from podium.table import Table, stored_table
 from podium.whole_files import remove_leftovers, whole, write_json
 

@@ -14,10 +14,11 @@ import numpy as np
 import pandas as pd
 
 from podium.competitions import Competition, get_competition
+from podium.fold_folder import RunError
 from podium.images.splitting import HELD_OUT
 from podium.predictions.probabilities import average_views
 from podium.recipe import Pseudo, Recipe
-from podium.run_folder import RunError, RunFolder
+from podium.run_folder import RunFolder
 from podium.runs import find_run
 from podium.table import Table, stored_table
 

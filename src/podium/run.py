@@ -7,11 +7,12 @@ from pathlib import Path
 from podium import places
 from podium.competitions import get_competition
 from podium.entries import get_entry
+from podium.fold_folder import RunError
 from podium.machine import about_this_run, import_tensorflow_quietly, training_minutes
 from podium.predictions.combine import Outcome, assemble, write_submission, write_test
 from podium.preflight import check_recipe
 from podium.recipe import Recipe
-from podium.run_folder import RunError, RunFolder, run_name
+from podium.run_folder import RunFolder, run_name
 from podium.runs import find_run
 from podium.table import prepare_table, read_table
 

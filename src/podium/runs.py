@@ -7,8 +7,9 @@ from functools import cache
 from pathlib import Path
 
 from podium import places
+from podium.fold_folder import RunError
 from podium.merge import merge_run
-from podium.run_folder import RunError, RunFolder
+from podium.run_folder import RunFolder
 
 
 def find_run(run: str) -> RunFolder:

@@ -7,11 +7,12 @@ import pandas as pd
 
 from podium.boxes import BOX_COLUMNS
 from podium.competitions import Competition
+from podium.fold_folder import RunError
 from podium.images.checking import check_pictures
 from podium.images.duplicates import near_duplicate_groups
 from podium.images.splitting import check_split, limit_pictures, split_folds, split_shares
 from podium.recipe import Recipe
-from podium.run_folder import RunError, RunFolder
+from podium.run_folder import RunFolder
 
 NAMED = 5  # broken files in a message
 SIDES = ["width", "height"]

@@ -12,10 +12,11 @@ from PIL import Image
 
 from podium.blending.blend import adopt_blend, blend
 from podium.ensemble import load_ensemble
+from podium.fold_folder import RunError
 from podium.predictions.combine import assemble
 from podium.recipe_file import RecipeError
 from podium.run import find_run, predict, train
-from podium.run_folder import RunError, RunFolder
+from podium.run_folder import RunFolder
 from podium.table import stored_table
 from small_competitions import make_project, write_entry
 from small_runs import CLASSES, TEST, TRAIN, files, write_run

@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 
 from podium.competitions import get_competition
+from podium.fold_folder import RunError
 from podium.images.splitting import HELD_OUT, TRAIN_ONLY
 from podium.predictions.combine import combine, read_validation, score_folds, write_test
-from podium.run_folder import RunError, RunFolder
+from podium.run_folder import RunFolder
 from podium.table import Table
 
 DOGS_OR_CATS = get_competition("dogs-vs-cats-original")  # scored by accuracy

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from podium.run_folder import RunError, RunFolder
+from podium.fold_folder import RunError
+from podium.run_folder import RunFolder
 from podium.soups.ingredients import CannotSoup, ingredients_of, read_runs
 from podium.table import stored_table
 from small_runs import TRAIN, write_run

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from podium.fold_folder import FoldFolder
 from podium.images.batches import PictureCache
 from podium.models.network import Network, build_network
 from podium.recipe import Recipe
 from podium.recipe_file import parse_recipe
-from podium.run_folder import FoldFolder
 from podium.training import fold
 from podium.training.batches import FoldPictures
 from podium.training.callbacks import TimeBudget

@@ -16,8 +16,8 @@ from small_training import (
     stage,
 )
 
+from podium.fold_folder import FoldFolder
 from podium.models.network import build_network
-from podium.run_folder import FoldFolder
 from podium.training.batches import FoldPictures
 from podium.training.callbacks import KeepState, TimeBudget
 from podium.training.fold import TrainingDiverged

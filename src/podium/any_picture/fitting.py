@@ -13,11 +13,12 @@ from podium.any_picture.looking import Looker
 from podium.any_picture.unlikeness import Distance, Unlikeness, doubt, fit_distance
 from podium.competitions import Competition
 from podium.competitions.competition import MissingData
+from podium.fold_folder import FoldFolder, RunError
 from podium.images.reading import UnreadablePicture, read_picture
 from podium.images.splitting import HELD_OUT
 from podium.predictions.views import VIEWS
 from podium.recipe import Recipe
-from podium.run_folder import FoldFolder, RunError, RunFolder
+from podium.run_folder import RunFolder
 from podium.table import Table, read_table
 
 REFERENCE = 1000  # training pictures that distances are measured from

@@ -9,9 +9,10 @@ import pandas as pd
 from tqdm import tqdm
 
 from podium.competitions import Competition, get_competition
+from podium.fold_folder import RunError
 from podium.images.splitting import HELD_OUT
 from podium.predictions.combine import combine
-from podium.run_folder import RunError, RunFolder
+from podium.run_folder import RunFolder
 from podium.runs import find_run
 from podium.table import stored_table
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from podium import places
 from podium.entries import get_entry
+from podium.fold_folder import RunError
 from podium.kaggle.build import Built, build, check
 from podium.kaggle.client import KaggleError, connect, explained, user_name
 from podium.kaggle.collect import CollectedBlend, collect, write_collected
@@ -13,7 +14,7 @@ from podium.kaggle.follow import POLL_SECONDS, Ended, Kernel, follow, status_of
 from podium.kaggle.metadata import check_owner, kernel_name
 from podium.kaggle.push import push, run_kernels
 from podium.predictions.combine import Outcome
-from podium.run_folder import RunError, RunFolder, run_name
+from podium.run_folder import RunFolder, run_name
 
 if TYPE_CHECKING:
     from kaggle.api.kaggle_api_extended import KaggleApi

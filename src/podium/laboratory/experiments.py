@@ -5,12 +5,13 @@ from dataclasses import dataclass
 
 from podium import places
 from podium.competitions import get_competition
+from podium.fold_folder import RunError
 from podium.laboratory import own_process
 from podium.laboratory.combinations import Combination
 from podium.merge import copy_whole
 from podium.predictions.combine import Combined, read_validation, score_folds
 from podium.recipe import Recipe
-from podium.run_folder import RunError, RunFolder, run_name
+from podium.run_folder import RunFolder, run_name
 from podium.table import stored_table
 
 # What decides which pictures there are and how they are split.

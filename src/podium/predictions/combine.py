@@ -8,12 +8,13 @@ import pandas as pd
 
 from podium import places
 from podium.competitions import Competition, get_competition
+from podium.fold_folder import RunError
 from podium.images.splitting import HELD_OUT
 from podium.predictions.probabilities import average_views, class_prior
 from podium.predictions.score import Score, score
 from podium.predictions.view_choice import choose_views
 from podium.predictions.views import VIEWS
-from podium.run_folder import RunError, RunFolder
+from podium.run_folder import RunFolder
 from podium.table import Table, stored_table
 from podium.whole_files import remove_leftovers, write_csv
 

@@ -9,12 +9,12 @@ import pandas as pd
 from tqdm import tqdm
 
 from podium.columns import columns
+from podium.fold_folder import FoldFolder
 from podium.fold_run import FoldRun
 from podium.images.splitting import HELD_OUT, split_halves
 from podium.machine import peak_memory_gb
 from podium.merge import copy_whole
 from podium.models.averaging import Averager
-from podium.run_folder import FoldFolder
 from podium.soups.choosing import Choice, Mixture, Trials, cross_fit
 from podium.soups.ingredients import Ingredient
 

@@ -5,9 +5,10 @@ from typing import Any
 
 import pandas as pd
 
+from podium.fold_folder import FoldFolder, RunError
 from podium.images.splitting import HELD_OUT
 from podium.recipe import Recipe
-from podium.run_folder import FoldFolder, RunError, RunFolder
+from podium.run_folder import RunFolder
 from podium.runs import find_run
 from podium.table import Table, stored_table
 

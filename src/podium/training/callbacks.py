@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import keras
 import numpy as np
 
-from podium.run_folder import FoldFolder, Row
+from podium.fold_folder import FoldFolder, Row
 from podium.training.state import TrainingState
 
 

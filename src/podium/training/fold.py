@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 
 import keras
 
+from podium.fold_folder import FoldFolder, Row
 from podium.images.batches import steps_per_epoch
 from podium.models.network import Network
 from podium.recipe import Recipe, Stage
-from podium.run_folder import FoldFolder, Row
 from podium.training.batches import (
     Batches,
     FoldPictures,

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import keras
 
-from podium.run_folder import FoldFolder, Row
+from podium.fold_folder import FoldFolder, Row
 
 
 @dataclass
