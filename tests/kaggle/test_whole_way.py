@@ -12,6 +12,7 @@ import pytest
 from trained_run import CARS, REF, leave, results
 
 from kaggle_stand_in import StandIn
+from podium.blending.blend import blend
 from podium.cli import main
 from podium.kaggle.kernels import KernelFailed, push_entry
 from podium.predictions.score import score_files
@@ -108,17 +109,21 @@ def test_an_ensemble_reads_the_outputs_of_its_kernels(
     outcome = push_entry("both", wait=True, poll_seconds=POLL)
     assert str(tmp_path / "submissions" / "both.csv") in str(outcome)
     assert "out-of-fold accuracy" in str(outcome)
-    # A run and its twin have the same probabilities, and so has their average.
+    # A run and its twin have the same probabilities, and their blend says the same classes.
     submission = (tmp_path / "submissions" / "both.csv").read_bytes()
     assert submission == (trained / "submissions" / "tiny.csv").read_bytes()
     assert (
         submission
         == (kaggle.kernels["someone/podium-both"].last.working / "submission.csv").read_bytes()
     )
+    for run in ("tiny", "twin"):
+        shutil.copytree(trained / "weights" / "tiny", tmp_path / "weights" / run)
+    blend(["tiny", "twin"], to=tmp_path / "here.csv")
     pd.testing.assert_frame_equal(
-        RunFolder(tmp_path / "weights" / "both").read_probabilities("test"),
-        RunFolder(trained / "weights" / "tiny").read_probabilities("test"),
-        atol=1e-6,
+        *(
+            RunFolder(tmp_path / "weights" / run).read_probabilities("test")
+            for run in ("both", "here")
+        )
     )
 
 
