@@ -310,6 +310,7 @@ def test_a_run_that_fits_is_taken(here: Path) -> None:
     blended(here, "ab", ["a", "b"])
     check_pseudo(recipe({"from": "a"}, {"from": "ab"}), RunFolder(here / "weights" / "new"))
     check_pseudo(recipe(None))
+    assert "is this run itself" in refusal(recipe({"from": "a"}), RunFolder(here / "weights" / "a"))
 
 
 def test_a_missing_run_is_named(here: Path) -> None:

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from podium import places
-from podium.columns import columns
 from podium.competitions import MissingData, get_competition
 from podium.ensemble import is_ensemble, load_ensemble
 from podium.models.weights_files import find_weights, weights_file
 from podium.recipe import Recipe
 from podium.recipe_file import RecipeError, load_recipe
 from podium.run_folder import RunFolder
+from podium.texts import columns
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from podium import places
-from podium.columns import columns
 from podium.competitions import get_competition
 from podium.predictions.combine import read_validation, score_folds
 from podium.predictions.score import Score
 from podium.run_folder import RunFolder
 from podium.table import stored_table
+from podium.texts import columns
 
 TITLES = ("run", "entry", "folds", "score", "95 % interval", "pictures", "minutes", "blended in")
 

@@ -102,3 +102,13 @@ def stopped_after(training: FoldTraining, epochs: int, monkeypatch: pytest.Monke
         patch.setattr(TrainingState, "write", and_stop)
         with pytest.raises(Killed):
             training.run()
+
+
+def assert_ended_alike(one: FoldTraining, other: FoldTraining, expected: list[np.ndarray]) -> None:
+    """See that a training learnt as another did, and ended with these weights of it."""
+    for column in ("loss", "val_loss", "learning_rate"):
+        np.testing.assert_allclose(
+            one.folder.read_history()[column], other.folder.read_history()[column], rtol=1e-4
+        )
+    for mine, theirs in zip(weights(one.network.model), expected, strict=True):
+        np.testing.assert_allclose(mine, theirs, atol=1e-4)

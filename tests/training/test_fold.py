@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from small_training import (
     CLASSES,
+    assert_ended_alike,
     draw,
     make_training,
     raw_validation,
@@ -243,12 +244,7 @@ def test_a_stopped_training_ends_as_if_it_had_never_stopped(
     second.run()
     history = second.folder.read_history()
     assert history[["stage", "epoch"]].to_numpy().tolist() == [[0, 0], [0, 1], [1, 0], [1, 1]]
-    for column in ("loss", "val_loss", "learning_rate"):
-        np.testing.assert_allclose(
-            history[column], training.folder.read_history()[column], rtol=1e-4
-        )
-    for mine, theirs in zip(weights(second.network.model), expected, strict=True):
-        np.testing.assert_allclose(mine, theirs, atol=1e-4)
+    assert_ended_alike(second, training, expected)
     for mine, theirs in zip(*map(checkpoints, (second, training)), strict=True):
         for one, other in zip(mine, theirs, strict=True):
             np.testing.assert_allclose(one, other, atol=1e-4)

@@ -6,7 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_training import draw, make_training, recipe, stage, stopped_after, weights
+from small_training import (
+    assert_ended_alike,
+    draw,
+    make_training,
+    recipe,
+    stage,
+    stopped_after,
+    weights,
+)
 
 from podium.images.reading import resize
 from podium.recipe import Stage
@@ -150,11 +158,4 @@ def test_a_stopped_training_ends_as_if_it_had_never_stopped(
     stopped_after(first, epochs, monkeypatch)
     second = make_training(training.recipe, pictures, tmp_path, seed=99)
     second.run()
-    for column in ("loss", "val_loss", "learning_rate"):
-        np.testing.assert_allclose(
-            second.folder.read_history()[column],
-            training.folder.read_history()[column],
-            rtol=1e-4,
-        )
-    for mine, theirs in zip(weights(second.network.model), expected, strict=True):
-        np.testing.assert_allclose(mine, theirs, atol=1e-4)
+    assert_ended_alike(second, training, expected)

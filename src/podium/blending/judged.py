@@ -7,9 +7,9 @@ import pandas as pd
 
 from podium.blending.choice import Choice, choose, nested
 from podium.blending.members import Pool
-from podium.columns import columns
 from podium.competitions import Competition
 from podium.predictions.score import Score, better, score, with_interval
+from podium.texts import columns
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,7 @@ from podium.predictions.combine import combine
 from podium.run_folder import RunFolder
 from podium.runs import find_run
 from podium.table import stored_table
-
-NAMED = 3  # ids in a message
+from podium.texts import some
 
 
 class CannotBlend(RunError):
@@ -151,7 +150,7 @@ def _check_probabilities(member: Member) -> None:
             )
         if table.index.has_duplicates:
             doubled = table.index[table.index.duplicated()]
-            raise CannotBlend(f"{path}: {len(doubled)} ids are there twice ({_some(doubled)})")
+            raise CannotBlend(f"{path}: {len(doubled)} ids are there twice ({some(doubled)})")
         values = table.to_numpy()
         # NaN is not at least 0 either.
         if not (values >= 0).all() or not np.allclose(values.sum(axis=1), 1, atol=1e-3):
@@ -160,7 +159,7 @@ def _check_probabilities(member: Member) -> None:
     if len(unlabelled):
         raise CannotBlend(
             f"{member.folder.path}: {len(unlabelled)} predicted pictures have no label in "
-            f"pictures.csv ({_some(unlabelled)})"
+            f"pictures.csv ({some(unlabelled)})"
         )
 
 
@@ -182,12 +181,12 @@ def _check_out_of_fold(member: Member, fold_of: pd.Series) -> None:
     if len(trained_on):
         raise CannotBlend(
             f"{member.name} was trained on {len(trained_on)} of the pictures that its "
-            f"out_of_fold.csv holds ({_some(trained_on)}): train it again"
+            f"out_of_fold.csv holds ({some(trained_on)}): train it again"
         )
     if len(missing):
         raise CannotBlend(
             f"{member.folder.path / 'out_of_fold.csv'} lacks {len(missing)} pictures of the "
-            f"trained folds ({_some(missing)}): remove score.json, and it is made again"
+            f"trained folds ({some(missing)}): remove score.json, and it is made again"
         )
 
 
@@ -198,8 +197,8 @@ def _check_same_pictures(first: Member, member: Member) -> None:
     if len(only[0]) or len(only[1]):
         raise CannotBlend(
             f"{first.name} ({_folds(first)}) and {member.name} ({_folds(member)}) have other "
-            f"pictures out of fold: {len(only[0])} are only in {first.name} ({_some(only[0])}), "
-            f"{len(only[1])} only in {member.name} ({_some(only[1])}). Train the missing folds, "
+            f"pictures out of fold: {len(only[0])} are only in {first.name} ({some(only[0])}), "
+            f"{len(only[1])} only in {member.name} ({some(only[1])}). Train the missing folds, "
             "or judge on what all have with --common"
         )
 
@@ -225,16 +224,12 @@ def check_fit(members: list[Member]) -> None:
         if len(only[0]) or len(only[1]):
             raise CannotBlend(
                 f"{pair} predict other test pictures: {len(only[0])} are only in {first.name} "
-                f"({_some(only[0])}), {len(only[1])} only in {member.name} ({_some(only[1])})"
+                f"({some(only[0])}), {len(only[1])} only in {member.name} ({some(only[1])})"
             )
         common = first.labels.index.intersection(member.labels.index)
         other = common[first.labels.loc[common].ne(member.labels.loc[common])]
         if len(other):
             raise CannotBlend(
-                f"{pair} have other labels for {len(other)} pictures ({_some(other)}): were they "
+                f"{pair} have other labels for {len(other)} pictures ({some(other)}): were they "
                 "trained on the same data?"
             )
-
-
-def _some(ids: pd.Index) -> str:
-    return (", ".join(ids[:NAMED]) + ", …" * (len(ids) > NAMED)) or "none"

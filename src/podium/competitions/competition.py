@@ -11,6 +11,7 @@ import pandas as pd
 from podium import places
 from podium.archives import unpacked_view
 from podium.competitions.metrics import Metric
+from podium.texts import some
 
 PICTURE_ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".tif", ".tiff", ".bmp"}
 
@@ -93,7 +94,7 @@ class Competition(ABC):
         if empty:
             raise MissingData(
                 f"{folder}: no training pictures of {len(empty)} of {len(self.classes)} classes: "
-                f"{_some(empty)}"
+                f"{some(empty)}"
             )
         return table
 
@@ -116,7 +117,7 @@ class Competition(ABC):
         if len(absent) or len(extra):
             raise MissingData(
                 f"{folder}: {len(absent)} ids of {self.sample_submission} have no picture "
-                f"({_some(absent)}) and {len(extra)} pictures are not in it ({_some(extra)}); "
+                f"({some(absent)}) and {len(extra)} pictures are not in it ({some(extra)}); "
                 "unpack the download again"
             )
         return table.loc[ids]
@@ -127,7 +128,7 @@ class Competition(ABC):
         ids = pd.Index(sample.iloc[:, 0])
         if ids.has_duplicates:
             doubled = ids[ids.duplicated()]
-            raise MissingData(f"{path}: {len(doubled)} ids are there twice ({_some(doubled)})")
+            raise MissingData(f"{path}: {len(doubled)} ids are there twice ({some(doubled)})")
         return ids
 
     def _no_probabilities(self) -> pd.DataFrame:
@@ -153,13 +154,13 @@ class Competition(ABC):
         """
         if probabilities.index.has_duplicates:
             doubled = probabilities.index[probabilities.index.duplicated()]
-            raise WrongSubmission(f"{len(doubled)} ids are predicted twice: {_some(doubled)}")
+            raise WrongSubmission(f"{len(doubled)} ids are predicted twice: {some(doubled)}")
         absent = test_ids.difference(probabilities.index)
         extra = probabilities.index.difference(test_ids)
         if len(absent) or len(extra):
             raise WrongSubmission(
-                f"{len(absent)} test ids have no prediction ({_some(absent)}), "
-                f"{len(extra)} predictions no test id ({_some(extra)})"
+                f"{len(absent)} test ids have no prediction ({some(absent)}), "
+                f"{len(extra)} predictions no test id ({some(extra)})"
             )
         values = probabilities.to_numpy()
         # NaN is not at least 0 either.
@@ -170,7 +171,7 @@ class Competition(ABC):
             return submission
         without = test_ids.difference(pixels.index)
         if len(without):
-            raise WrongSubmission(f"{len(without)} test ids have no box: {_some(without)}")
+            raise WrongSubmission(f"{len(without)} test ids have no box: {some(without)}")
         return submission.assign(**{name: pixels.loc[test_ids, name].to_numpy() for name in pixels})
 
 
@@ -198,7 +199,7 @@ def read_csv(path: Path, columns: list[str]) -> pd.DataFrame:
     empty = table[columns].isna().any(axis=1)
     if empty.any():
         rows = [int(row) + 2 for row in np.flatnonzero(empty)]
-        raise MissingData(f"{path}: {len(rows)} rows have empty cells: lines {_some(rows)}")
+        raise MissingData(f"{path}: {len(rows)} rows have empty cells: lines {some(rows)}")
     return table[columns]
 
 
@@ -265,13 +266,4 @@ def _check_ids(table: pd.DataFrame, what: str) -> None:
         raise MissingData(f"there are no {what}; unpack the download again")
     if table.index.has_duplicates:
         doubled = table.index[table.index.duplicated()]
-        raise MissingData(f"{what}: {len(doubled)} ids are there twice ({_some(doubled)})")
-
-
-def _some(names: Sequence[object] | pd.Index, most: int = 3) -> str:
-    """The first few names, for an error message."""
-    if not len(names):
-        return "none"
-    return ", ".join(str(name) for name in list(names)[:most]) + (
-        ", …" if len(names) > most else ""
-    )
+        raise MissingData(f"{what}: {len(doubled)} ids are there twice ({some(doubled)})")

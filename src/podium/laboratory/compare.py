@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from podium.columns import columns
 from podium.competitions import get_competition
 from podium.laboratory.combinations import (
     SAMPLE_SEED,
@@ -18,6 +17,7 @@ from podium.laboratory.own_process import Failed
 from podium.laboratory.record import figure_path, record
 from podium.reports.figures import png
 from podium.reports.trade_off import Point, pareto_front, trade_off
+from podium.texts import columns
 from podium.whole_files import whole
 
 TITLES = ("", "tried", "score (95 % interval)", "plain", "averaged", "seconds", "memory")

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from podium.columns import columns
 from podium.fold_folder import FoldFolder
 from podium.fold_run import FoldRun
 from podium.images.splitting import HELD_OUT, split_halves
@@ -17,6 +16,7 @@ from podium.merge import copy_whole
 from podium.models.averaging import Averager
 from podium.soups.choosing import Choice, Mixture, Trials, cross_fit
 from podium.soups.ingredients import Ingredient
+from podium.texts import columns
 
 STATISTICS = 2000  # pictures that BatchNorm statistics are estimated from
 KEPT = 1e9  # bytes of weights in memory; what is beyond is read again for each mixture

@@ -3,16 +3,13 @@
 from dataclasses import dataclass
 from typing import Any
 
-import pandas as pd
-
 from podium.fold_folder import FoldFolder, RunError
 from podium.images.splitting import HELD_OUT
 from podium.recipe import Recipe
 from podium.run_folder import RunFolder
 from podium.runs import find_run
 from podium.table import Table, stored_table
-
-NAMED = 3  # ids in a message
+from podium.texts import some
 
 
 class CannotSoup(RunError):
@@ -153,9 +150,5 @@ def _check_split(first: SoupRun, member: SoupRun) -> None:
             raise CannotSoup(
                 f"{member.name} has another split than {first.name}: its fold {fold} was trained "
                 f"on {len(seen)} of the {len(scored)} pictures that fold {fold} of {first.name} is "
-                f"scored on ({_some(seen)}); train both with the same seed and folds"
+                f"scored on ({some(seen)}); train both with the same seed and folds"
             )
-
-
-def _some(ids: pd.Index) -> str:
-    return ", ".join(ids[:NAMED]) + ", …" * (len(ids) > NAMED)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import pandas as pd
 
 from podium import places
-from podium.columns import columns
 from podium.competitions import Competition, get_competition
 from podium.images.splitting import HELD_OUT
 from podium.machine import about_this_run, import_tensorflow_quietly
@@ -19,6 +18,7 @@ from podium.preflight import check_recipe
 from podium.run_folder import RunFolder
 from podium.soups.ingredients import CannotSoup, SoupRun, ingredients_of, read_runs
 from podium.table import Table, read_table
+from podium.texts import columns
 from podium.whole_files import remove_leftovers
 
 
