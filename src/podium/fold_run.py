@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import keras
 import numpy as np
@@ -17,6 +18,7 @@ from podium.images.splitting import HELD_OUT
 from podium.machine import peak_memory_gb
 from podium.models.network import Network, build_network
 from podium.predictions.predict import predict_views
+from podium.predictions.speed import time_predictions
 from podium.predictions.views import VIEWS
 from podium.pseudo import pseudo_labels
 from podium.recipe import Recipe
@@ -29,6 +31,7 @@ from podium.training.fold import FoldTraining
 from podium.training.rate_finder import RateCurve
 
 FIRST = 1000  # pictures that a first layer is fitted to
+TIMED = 30  # pictures that are predicted one by one, to know how long it takes
 CACHED_DETAIL = 1.25  # side of cached pictures, relative to the largest that a network sees
 
 
@@ -71,12 +74,15 @@ class FoldRun:
         """Predict what the network just trained has not seen of the training pictures."""
         folder = self.folder.fold(fold)
         folder.write_predictions("validation", self.predict(self.scored(fold), views))
-        folder.write_cost(
-            {
-                "seconds": round(time.monotonic() - self._began),
-                "peak_memory_gb": peak_memory_gb(),
-            }
-        )
+        cost: dict[str, Any] = {
+            "seconds": round(time.monotonic() - self._began),
+            "peak_memory_gb": peak_memory_gb(),
+        }
+        if self.recipe.box:  # it is meant for pictures from anywhere, one after another
+            pictures = self._some(self.scored(fold), TIMED, self.recipe.final_image_size)
+            predict = self._network.model.predict_on_batch
+            cost["milliseconds"] = time_predictions(predict, pictures, self.recipe.batch_size)
+        folder.write_cost(cost)
         folder.delete_state()
 
     def predict_test(self, fold: int, views: int) -> None:
@@ -103,7 +109,7 @@ class FoldRun:
             network = build_network(self.recipe, len(self.competition.classes))
         pictures = self._pictures(fold)
         if network.is_fitted_first:
-            network.fit_first(self._some(pictures.train))
+            network.fit_first(self._some(pictures.train, FIRST, self.recipe.image_size))
         to_predict = len(self.scored(fold)) + len(self.table.readable_test)
         budget = TimeBudget(deadline, to_predict * self.recipe.views, self.recipe.final_image_size)
         folder = self.folder.fold(fold)
@@ -173,10 +179,9 @@ class FoldRun:
 
         return pseudo_labels(self.recipe, self.competition, self.folder, self.table, fold, copies)
 
-    def _some(self, positions: np.ndarray) -> np.ndarray:
-        """Up to `FIRST` of these pictures, evenly chosen: uint8 (pictures, size, size, 3)."""
-        size = self.recipe.image_size
-        chosen = np.linspace(0, len(positions) - 1, min(FIRST, len(positions))).astype(int)
+    def _some(self, positions: np.ndarray, most: int, size: int) -> np.ndarray:
+        """Up to so many of these pictures, evenly chosen: uint8 (pictures, size, size, 3)."""
+        chosen = np.linspace(0, len(positions) - 1, min(most, len(positions))).astype(int)
         return np.stack([resize(self._cache[i], size, size) for i in positions[chosen]])
 
     def scored(self, fold: int) -> np.ndarray:

@@ -129,8 +129,10 @@ def _check_fold(part: RunFolder, fold: int, recipe: Recipe, table: Table) -> Non
         folder.read_history()
         folder.read_cost()
         _ = folder.pseudo_knows  # reads it
-        _check_predictions(folder, "validation", scored, recipe.views, classes)
-        _check_predictions(folder, "test", table.readable_test.index, recipe.views, classes)
+        for name, ids in (("validation", scored), ("test", table.readable_test.index)):
+            _check_predictions(folder, name, ids, recipe.views, classes)
+            if recipe.box:
+                _check_boxes(folder, name)
         for path in (folder.weights, *map(folder.checkpoint, folder.checkpoints())):
             with h5py.File(path) as weights:  # notices a file that was cut off
                 if not weights.keys():
@@ -160,6 +162,16 @@ def _check_predictions(
     # NaN is not at least 0 either.
     if not (values >= 0).all() or not np.allclose(values.sum(axis=1), 1, atol=1e-3):
         raise ValueError(f"{name}.csv holds values that are no probabilities")
+
+
+def _check_boxes(folder: FoldFolder, name: str) -> None:
+    """Raises ValueError unless each prediction has a box within its picture."""
+    boxes = folder.read_boxes(name)
+    if boxes is None:
+        raise ValueError(f"{name}.csv has no boxes, and the recipe has a box head")
+    # NaN is not at least 0 either.
+    if not ((boxes >= 0) & (boxes <= 1)).to_numpy().all():
+        raise ValueError(f"{name}.csv holds boxes that are not within their pictures")
 
 
 def _check_same_run(part: RunFolder, into: RunFolder, recipe: Recipe, table: Table) -> None:

@@ -45,7 +45,7 @@ class BoxHead(StrictTable):
 
     taps: list[str] = []  # blocks whose maps it sees, the finest first; none: the backbone's end
     width: Annotated[int, Field(ge=8, le=1024)] = 128  # channels
-    depth: Annotated[int, Field(ge=0, le=8)] = 1  # 3×3 convolutions
+    depth: Annotated[int, Field(ge=0, le=8)] = 2  # 3×3 convolutions
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0  # of whole channels of the maps
     loss_weight: Annotated[float, Field(gt=0, le=100)] = 1.0  # beside the loss of the classes
 

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from podium.boxes import BOX_COLUMNS
 from podium.images.reading import read_picture
 from podium.predictions.predict import predict_views
 from podium.predictions.views import VIEWS
@@ -82,3 +83,27 @@ def test_no_pictures_are_an_empty_table(model: keras.Model, pictures: Decoding) 
     assert table.empty
     assert table.columns.tolist() == CLASSES
     assert table.index.names == ["id", "view"]
+
+
+def test_boxes_are_of_the_picture_in_whatever_view(pictures: Decoding) -> None:
+    """A network that always says the same box of what it sees."""
+    inputs = keras.Input((SIZE, SIZE, 3), dtype="uint8")
+    mean = keras.layers.GlobalAveragePooling2D()(keras.ops.cast(inputs, "float32"))
+    box = keras.layers.Dense(
+        4, kernel_initializer="zeros", bias_initializer=lambda shape, dtype: [0.1, 0.2, 0.4, 0.5]
+    )
+    model = keras.Model(inputs, [keras.layers.Softmax()(mean), box(mean)])
+    ids = pd.Index(["c", "a"])
+    sides = pd.DataFrame({"width": [32, 320], "height": [24, 240]}, ids)
+    views = VIEWS[:3]
+    found = predict_views(model, pictures, np.array([2, 0]), ids, CLASSES, views, SIZE, 4, sides)
+    assert found.columns.tolist() == [*CLASSES, *BOX_COLUMNS]
+    boxes = found[list(BOX_COLUMNS)]
+    for name in ids:
+        np.testing.assert_allclose(boxes.loc[(name, "plain")], [0.1, 0.2, 0.4, 0.5], atol=1e-6)
+        np.testing.assert_allclose(boxes.loc[(name, "mirrored")], [0.6, 0.2, 0.9, 0.5], atol=1e-6)
+        # The middle of the picture, 7/8 of its sides: 28 of 32 pixels and 21 of 24.
+        inner = np.array([0.1, 0.2, 0.4, 0.5]) * 0.875 + 0.0625
+        np.testing.assert_allclose(boxes.loc[(name, "centre")], inner, atol=0.05)
+    np.testing.assert_allclose(found[CLASSES].sum(axis=1), 1, atol=1e-6)
+    assert predict_views(model, pictures, np.array([], int), ids[:0], CLASSES, views, 16, 4).empty

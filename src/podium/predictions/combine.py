@@ -14,6 +14,7 @@ from podium.images.splitting import HELD_OUT
 from podium.predictions.combine_boxes import CombinedBoxes, combine_boxes, combine_test_boxes
 from podium.predictions.probabilities import average_views, class_prior
 from podium.predictions.score import Score, score
+from podium.predictions.speed import speeds
 from podium.predictions.view_choice import choose_views
 from podium.predictions.views import VIEWS
 from podium.run_folder import RunFolder
@@ -36,11 +37,20 @@ class Combined:
     # float32 by id, with views that were chosen on other pictures.
     out_of_fold: pd.DataFrame = field(repr=False, compare=False)
     boxes: CombinedBoxes | None = None  # where the run has a box head
+    speeds: dict[str, Score] = field(default_factory=dict)  # of predicting, where it was timed
 
     def __str__(self) -> str:
         missing = self.of_folds - len(self.folds)
         return f"{self.scored} {self.score}" + (
             f"; {len(self.folds)} of {self.of_folds} folds are trained" if missing else ""
+        )
+
+    @property
+    def speed(self) -> str:
+        """How long a picture takes, alone and among others."""
+        return ", ".join(
+            f"{one.value:.1f} ms a picture ({kind}; 95 % interval {one.low:.1f} to {one.high:.1f})"
+            for kind, one in self.speeds.items()
         )
 
     @property
@@ -70,6 +80,7 @@ class Outcome:
             f"score       {self.combined}{warning * bool(doubtful)}\n"
             f"views       {self.combined.views_used}\n"
             + f"boxes       {self.combined.boxes}\n" * (self.combined.boxes is not None)
+            + f"speed       {self.combined.speed}\n" * bool(self.combined.speeds)
             + f"submission  {self.submission}"
         )
 
@@ -106,12 +117,12 @@ def combine(folder: RunFolder, competition: Competition, table: Table) -> Combin
             f"not predicted yet: podium predict {folder.name}"
         )
     validation = read_validation(folder, folds)
+    costs = {number: folder.fold(number).read_cost() for number in folds}
+    times = [cost["milliseconds"] for cost in costs.values() if "milliseconds" in cost]
+    boxes = combine_boxes(folder, folds, table)
     combined = score_folds(validation, folds, competition, table)
-    boxes = None
-    if folder.read_recipe().box:
-        boxes = combine_boxes(folder, folds, table)
-        combined = replace(combined, boxes=boxes)
-    found = None if boxes is None else boxes.out_of_fold
+    combined = replace(combined, boxes=boxes, speeds=speeds(times))
+    found = boxes and boxes.out_of_fold
     folder.write_probabilities("out_of_fold", combined.out_of_fold, found)
     write_test(folder, competition, table, folds, combined.views, boxes and boxes.views)
     folder.write_score(
@@ -125,7 +136,8 @@ def combine(folder: RunFolder, competition: Competition, table: Table) -> Combin
             "tried_views": combined.tried,
             "boxes": boxes and boxes.as_dict(),
             "too_good": folder.doubtful_folds(),  # why, by fold
-            "costs": {n: folder.fold(n).read_cost() for n in folds},
+            "speed": {kind: one.as_dict() for kind, one in combined.speeds.items()},
+            "costs": costs,
         }
     )
     return combined
@@ -188,9 +200,7 @@ def write_test(
     unread = table.test.index.difference(probabilities.index)
     prior = class_prior(table.train["label"], unread, competition.classes)
     probabilities = pd.concat([probabilities, prior]).loc[table.test.index]
-    boxes = None
-    if folder.read_recipe().box:
-        boxes = combine_test_boxes(folder, folds, table.test.index, box_views)
+    boxes = combine_test_boxes(folder, folds, table.test.index, box_views)
     folder.write_probabilities("test", probabilities, boxes)
     return probabilities
 

@@ -29,10 +29,13 @@ class CombinedBoxes:
 
     def __str__(self) -> str:
         first, *others = self.scores
-        more = ", ".join(f"{one.metric} {one.value:.3f}" for one in others)
+        more = "".join(
+            f", {one.metric} {one.value:.3f} ({one.low:.3f} to {one.high:.3f})" for one in others
+        )
         used = ", ".join(f"{name} {weight:.2f}" for name, weight in self.views.items())
         return (
-            f"{first}, {more}; {used} (plain alone {self.plain:.4f}, all alike {self.averaged:.4f})"
+            f"{first}{more}\n            views {used} "
+            f"(plain alone {self.plain:.4f}, all alike {self.averaged:.4f})"
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -45,16 +48,21 @@ class CombinedBoxes:
         }
 
 
-def combine_boxes(folder: RunFolder, folds: list[int], table: Table) -> CombinedBoxes:
+def combine_boxes(folder: RunFolder, folds: list[int], table: Table) -> CombinedBoxes | None:
     """Join the boxes of finished folds by id, and keep the views only where they gain.
 
     As for the probabilities: what is scored is the held-out share where the split has one, and
     whether views gain is seen on validation pictures.
 
+    Returns:
+        None where the run has no box head.
+
     Raises:
         ValueError: none of their pictures has a box.
     """
-    boxes = pd.concat([folder.fold(number).read_boxes("validation") for number in folds])
+    boxes = _read(folder, folds, "validation")
+    if boxes is None:
+        return None
     truth, fold_of = table.train[list(BOX_COLUMNS)], table.train["fold"]
     held_out = boxes.index.get_level_values("id").isin(fold_of.index[fold_of == HELD_OUT])
     annotated = boxes.index.get_level_values("id").isin(truth.index[has_box(truth)])
@@ -81,7 +89,13 @@ def combine_boxes(folder: RunFolder, folds: list[int], table: Table) -> Combined
 
 def combine_test_boxes(
     folder: RunFolder, folds: list[int], ids: pd.Index, views: dict[str, float] | None
-) -> pd.DataFrame:
+) -> pd.DataFrame | None:
     """The mean of the folds' boxes of the test pictures, NaN where one could not be read."""
-    boxes = pd.concat([folder.fold(number).read_boxes("test") for number in folds])
-    return average_boxes(boxes, views).reindex(ids)
+    boxes = _read(folder, folds, "test")
+    return None if boxes is None else average_boxes(boxes, views).reindex(ids)
+
+
+def _read(folder: RunFolder, folds: list[int], name: str) -> pd.DataFrame | None:
+    """The boxes of all folds, by id and view; None where their networks find none."""
+    found = [folder.fold(number).read_boxes(name) for number in folds]
+    return None if any(one is None for one in found) else pd.concat(found)

@@ -1,0 +1,120 @@
+"""A run with a box head, from files to a submission with boxes; again, in parts, and refused."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from podium.boxes import BOX_COLUMNS, PIXEL_COLUMNS, iou
+from podium.merge import CannotMerge, merge_run
+from podium.predictions.combine import assemble
+from podium.run import Outcome, predict, train
+from podium.run_folder import RunFolder
+from small_competitions import RECIPE, break_picture, make_project
+
+BOXES = """
+broken_pictures = "skip"
+[box]
+width = 8
+[augmentation]
+rotate = 0.0
+"""
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of the pictures, one to be tested cannot be read."""
+    folder = tmp_path_factory.mktemp("project")
+    data = make_project(folder, "pets", RECIPE + BOXES)
+    break_picture(data / "images" / "pug_11.jpg")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def in_the_project(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PODIUM_INPUT", "PODIUM_PRETRAINED", "PODIUM_DEBUG"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(project)
+
+
+@pytest.fixture(scope="module")
+def outcome(project: Path) -> Outcome:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(project)
+        return train("tiny")
+
+
+def test_a_submission_has_classes_and_boxes_in_pixels(outcome: Outcome) -> None:
+    table = pd.read_csv(outcome.submission)
+    assert table.columns.tolist() == ["id", "label", *PIXEL_COLUMNS]
+    assert set(table["id"]) == {f"{breed}_{n}" for breed in ("Bengal", "pug") for n in (10, 11)}
+    read = table[table["id"] != "pug_11"]
+    assert table.set_index("id").loc["pug_11", list(PIXEL_COLUMNS)].isna().all()
+    assert (read["xmin"] >= 1).all() and (read["xmax"] <= 28).all(), "of pictures 28 by 24"
+    assert (read["ymin"] >= 1).all() and (read["ymax"] <= 24).all()
+    assert (read["xmin"] < read["xmax"]).all() and (read["ymin"] < read["ymax"]).all()
+
+
+def test_boxes_are_scored_out_of_fold_and_timed(outcome: Outcome) -> None:
+    folder = outcome.folder
+    found, pictures = folder.read_boxes("out_of_fold"), folder.read_pictures()
+    trained = pictures[pictures["part"] == "train"]
+    assert sorted(found.index) == sorted(trained.index)
+    truth = trained.loc[found.index, list(BOX_COLUMNS)].to_numpy(np.float64)
+    overlap = iou(truth, found.to_numpy())
+    score = json.loads((folder.path / "score.json").read_text())
+    of_boxes = score["boxes"]["scores"]
+    assert of_boxes[0]["value"] == pytest.approx(np.nanmean(overlap), abs=1e-6)
+    assert of_boxes[0]["pictures"] == 18, "two of the twenty have no box"
+    assert [one["metric"] for one in of_boxes[1:]] == ["IoU over 0.5", "IoU over 0.75"]
+    assert score["speed"].keys() == {"single", "batch"} and score["speed"]["single"]["value"] > 0
+    said = str(outcome)
+    assert f"boxes       mean IoU {of_boxes[0]['value']:.4f}" in said
+    assert "ms a picture (single; 95 % interval" in said
+
+
+def test_what_is_predicted_again_is_the_same(outcome: Outcome) -> None:
+    before = outcome.submission.read_bytes()
+    _, submission = predict("tiny")
+    assert submission.read_bytes() == before
+
+
+def test_folds_from_elsewhere_are_put_together(outcome: Outcome, tmp_path: Path) -> None:
+    part, into = RunFolder(tmp_path / "part"), RunFolder(tmp_path / "tiny")
+    shutil.copytree(outcome.folder.path, part.path)
+    assert merge_run(part, into) == [0, 1]
+    assemble(into)
+    pd.testing.assert_frame_equal(into.read_boxes("test"), outcome.folder.read_boxes("test"))
+
+
+def test_a_part_without_its_boxes_is_damaged(outcome: Outcome, tmp_path: Path) -> None:
+    part = RunFolder(tmp_path / "part")
+    shutil.copytree(outcome.folder.path, part.path)
+    fold = part.fold(0)
+    fold.write_predictions("test", fold.read_predictions("test"))
+    with pytest.raises(CannotMerge, match=r"test\.csv has no boxes"):
+        merge_run(part, RunFolder(tmp_path / "tiny"))
+
+
+def test_a_competition_without_boxes_is_refused(project: Path) -> None:
+    recipe = (project / "kernels" / "tiny" / "recipe.toml").read_text()
+    other = project / "kernels" / "clocks"
+    other.mkdir()
+    (other / "recipe.toml").write_text(recipe.replace('"pets"', '"clocks-or-crocs"'))
+    with pytest.raises(ValueError, match=r"clocks-or-crocs has none: leave \[box\] out"):
+        train("clocks")
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("augmentation.mixup=0.2", "beside a box head there is no mixup"),
+        ('stages=[{solver="logistic"}]', "a box head is trained by gradient"),
+    ],
+)
+def test_recipes_that_a_box_head_cannot_have(override: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        train("tiny", [override, "head.width=0"])
