@@ -8,11 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from podium.blending.blend import blend
 from podium.boxes import BOX_COLUMNS, PIXEL_COLUMNS, iou
 from podium.merge import CannotMerge, merge_run
 from podium.predictions.combine import assemble
 from podium.run import Outcome, predict, train
 from podium.run_folder import RunFolder
+from podium.soups.soup import soup
 from small_competitions import RECIPE, break_picture, make_project
 
 BOXES = """
@@ -118,3 +120,31 @@ def test_a_competition_without_boxes_is_refused(project: Path) -> None:
 def test_recipes_that_a_box_head_cannot_have(override: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         train("tiny", [override, "head.width=0"])
+
+
+# --- Together with other runs
+
+
+def test_a_blend_has_the_mean_of_the_boxes(outcome: Outcome) -> None:
+    train("tiny", ["seed=1"])
+    blended = blend(["tiny", "tiny-seed-1"], to=Path("both.csv"))
+    one, other = (RunFolder(Path("weights") / name) for name in ("tiny", "tiny-seed-1"))
+    mean = (one.read_boxes("test") + other.read_boxes("test")) / 2
+    pd.testing.assert_frame_equal(blended.folder.read_boxes("test"), mean, atol=1e-6)
+    table = pd.read_csv(blended.submission)
+    assert table.columns.tolist() == ["id", "label", *PIXEL_COLUMNS]
+    kept = json.loads((blended.folder.path / "score.json").read_text())["boxes"]
+    assert kept["runs"].keys() == {"tiny", "tiny-seed-1"}
+    assert f"mean IoU {kept['scores'][0]['value']:.4f}" in str(blended)
+
+    again = blend(["both", "tiny"], to=Path("again.csv"))  # a blend is a run like any other
+    pd.testing.assert_frame_equal(
+        again.folder.read_boxes("test"), (mean + one.read_boxes("test")) / 2, atol=1e-6
+    )
+
+
+def test_a_soup_finds_boxes_too(outcome: Outcome) -> None:
+    train("tiny", ["checkpoints=2", "stages.0.epochs=2"], run="stirred")
+    made = soup(["stirred"])
+    assert "boxes       mean IoU" in str(made)
+    assert made.folder.read_boxes("test").notna().all(axis=1).sum() == 3

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from podium import places
+from podium.blending.boxes import BlendedBoxes, blend_boxes
 from podium.blending.judged import Judged, judge, probability_table
 from podium.blending.members import CannotBlend, Member, read_member, read_pool
 from podium.ensemble import EnsembleRecipe, is_ensemble, load_ensemble
@@ -30,10 +31,14 @@ class Blended:
 
     folder: RunFolder
     judged: Judged
+    boxes: BlendedBoxes | None  # where the runs find boxes
     submission: Path
 
     def __str__(self) -> str:
-        return f"{self.judged}\nrun         {self.folder.path}\nsubmission  {self.submission}"
+        boxes = f"boxes       {self.boxes}\n" * (self.boxes is not None)
+        return (
+            f"{self.judged}\n{boxes}run         {self.folder.path}\nsubmission  {self.submission}"
+        )
 
 
 def blend(runs: Sequence[str], to: Path | None = None, common: bool = False) -> Blended:
@@ -64,7 +69,8 @@ def blend(runs: Sequence[str], to: Path | None = None, common: bool = False) -> 
     folder = RunFolder(places.runs() / name)
     _check_target(folder, pool.members)
     judged = judge(pool)
-    return Blended(folder, judged, _write(folder, judged, about, to))
+    boxes = blend_boxes(pool.members, pool.labels.index, pool.test_ids)
+    return Blended(folder, judged, boxes, _write(folder, judged, boxes, about, to))
 
 
 def adopt_blend(part: RunFolder, into: RunFolder, fresh: bool = False) -> Path:
@@ -100,18 +106,28 @@ def adopt_blend(part: RunFolder, into: RunFolder, fresh: bool = False) -> Path:
     return write_submission(into, member.competition, member.test.index)
 
 
-def _write(folder: RunFolder, judged: Judged, about: dict[str, Any], to: Path | None) -> Path:
+def _write(
+    folder: RunFolder,
+    judged: Judged,
+    boxes: BlendedBoxes | None,
+    about: dict[str, Any],
+    to: Path | None,
+) -> Path:
     """Write the blend's folder and its submission; run.json, which makes it a run, last."""
     pool, choice = judged.pool, judged.choice
     competition = pool.competition
     remove_leftovers(folder.path)
     (folder.path / "run.json").unlink(missing_ok=True)
     parts = {"train": pool.labels.to_frame(), "test": pd.DataFrame(index=pool.test_ids)}
+    if boxes:
+        stored = boxes.pictures
+        for part, table in parts.items():
+            parts[part] = table.join(stored[stored["part"] == part].drop(columns="part"))
     folder.write_pictures(pd.concat(parts, names=["part", "id"]))
-    folder.write_probabilities("out_of_fold", judged.out_of_fold)
+    folder.write_probabilities("out_of_fold", judged.out_of_fold, boxes and boxes.out_of_fold)
     test = probability_table(choice(pool.test), pool.test_ids, competition)
-    folder.write_probabilities("test", test)
-    folder.write_score(_summary(judged))
+    folder.write_probabilities("test", test, boxes and boxes.test)
+    folder.write_score({**_summary(judged), "boxes": boxes and boxes.as_dict()})
     _write_reliability(folder, judged)
     submission = write_submission(folder, competition, pool.test_ids, to)
     about |= {"competition": competition.name, "runs": [member.name for member in pool.members]}

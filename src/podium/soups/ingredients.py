@@ -132,6 +132,7 @@ def _architecture(recipe: Recipe) -> dict[str, Any]:
         "competition": recipe.competition,
         "backbone": recipe.backbone,
         **{f"head.{key}": value for key, value in head.items()},
+        "box": recipe.box and recipe.box.model_dump(exclude={"dropout", "loss_weight"}),
     }
 
 
