@@ -13,6 +13,7 @@ import pandas as pd
 from podium.whole_files import require_space, whole, write_csv, write_json
 
 Row = dict[str, Any]  # of a history: stage, epoch, losses, …; or of what a network stems from
+ORIGIN = ("run", "fold", "competition", "weights")  # the keys of the latter
 
 
 class RunError(ValueError):
@@ -165,7 +166,12 @@ class FoldFolder:
 
     def read_start(self) -> list[Row]:
         """The same; none where it stems from no run."""
-        return read_json(self._start)["runs"] if self._start.is_file() else []
+        if not self._start.is_file():
+            return []
+        try:
+            return [{key: row[key] for key in ORIGIN} for row in read_json(self._start)["runs"]]
+        except (KeyError, TypeError) as error:
+            raise RunError(f"{self._start} is not as Podium writes it") from error
 
     def write_unlikeness(self, arrays: dict[str, np.ndarray]) -> None:
         """Write what the fold's network, as it is now, finds unlike; see any_picture/."""
@@ -190,7 +196,7 @@ class FoldFolder:
     def digest(self) -> str:
         """Tells these weights from any others."""
         with self.weights.open("rb") as file:
-            return hashlib.filedigest(file, "sha256").hexdigest()
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
     def write_history(self, rows: list[Row]) -> None:
         write_csv(self.path / "history.csv", pd.DataFrame(rows), index=False)

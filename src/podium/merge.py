@@ -130,7 +130,7 @@ def _check_fold(part: RunFolder, fold: int, recipe: Recipe, table: Table) -> Non
         recipe.check_fold(fold)
         folder.read_history()
         folder.read_cost()
-        _ = folder.pseudo_knows  # reads it
+        _ = folder.pseudo_knows, folder.read_start()  # reads them
         _check_predictions(folder, "validation", scored, recipe.views, classes)
         _check_predictions(folder, "test", table.readable_test.index, recipe.views, classes)
         for path in (folder.weights, *map(folder.checkpoint, folder.checkpoints())):

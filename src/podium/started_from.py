@@ -183,7 +183,8 @@ def _trained_folds(run: RunFolder) -> list[int]:
 def _why_it_knows(start: Start, scored: pd.Index, competition: str) -> str:
     """Why a network may have been trained on these pictures, itself or what it stems from."""
     recipe = start.run.read_recipe()
-    if recipe.competition == competition:
+    pictures = _pictures_of(competition)
+    if _pictures_of(recipe.competition) == pictures:
         # What it stems from has not seen what its own fold scores, among which all of these are.
         return why_it_knows(start.run, start.fold, scored)
     origins = start.run.fold(start.fold).read_start()
@@ -192,9 +193,14 @@ def _why_it_knows(start: Start, scored: pd.Index, competition: str) -> str:
     reasons = (
         _why_origin_knows(origin, scored)
         for origin in origins
-        if origin["competition"] == competition
+        if _pictures_of(origin["competition"]) == pictures
     )
     return next((f"{start.run.name} stems from {why}" for why in reasons if why), "")
+
+
+def _pictures_of(competition: str) -> str:
+    """The competition that tells whose training pictures these are."""
+    return get_competition(competition).same_pictures_as or competition
 
 
 def _why_origin_knows(origin: Row, scored: pd.Index) -> str:
