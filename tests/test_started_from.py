@@ -154,6 +154,31 @@ def test_a_fold_that_goes_on_needs_no_other_run(here: Path) -> None:
         find_start(found, mine, stored_table(mine), 1)
 
 
+def test_a_backbone_that_nothing_has_trained_is_told(here: Path) -> None:
+    """The epoch of the lowest loss may be one of the head's."""
+    head = {"unfreeze": "head", "epochs": 2, "learning_rate": 0.1}
+    stages = {"stages": [head, {**head, "unfreeze": "all", "epochs": 1}]}
+    run = write_run(here / "weights" / "a", weights="imagenet", **stages)
+    line = "the backbone starts as that of run a, fold 0"
+    told = f"warning: {line}, which is just imagenet: no stage there has changed it"
+
+    def learnt(*losses: float) -> None:
+        rows = zip((0, 0, 1), losses, strict=True)
+        run.fold(0).write_history([{"stage": stage, "val_loss": loss} for stage, loss in rows])
+
+    learnt(0.3, 0.2, 0.4)
+    assert str(Start("a", run, 0)) == told
+    learnt(0.3, 0.2, 0.1)
+    assert str(Start("a", run, 0)) == line
+    (run.fold(0).path / "history.csv").unlink()
+    assert str(Start("a", run, 0)) == line
+    last = write_run(here / "weights" / "b", weights="imagenet", keep="last", **stages)
+    none = write_run(here / "weights" / "c", weights="none", stages=[head])
+    for other in (last, none):
+        other.fold(0).write_history([{"stage": n, "val_loss": 0.1 + n} for n in (0, 1)])
+        assert not str(Start("a", other, 0)).startswith("warning")
+
+
 # --- The recipe
 
 

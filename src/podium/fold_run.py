@@ -121,7 +121,7 @@ class FoldRun:
         start = find_start(self.recipe, self.folder, self.table, fold)
         if start is None:
             return None
-        print(f"the backbone starts as that of run {start.name}, fold {start.fold}", flush=True)
+        print(start, flush=True)
         self._clear()
         weights = read_backbone(start)
         self.folder.fold(fold).write_start(start.stems_from)

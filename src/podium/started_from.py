@@ -45,6 +45,22 @@ class Start:
         itself = {"run": self.name, "fold": self.fold, "competition": competition}
         return [{**itself, "weights": folder.digest()}, *folder.read_start()]
 
+    def __str__(self) -> str:
+        line = f"the backbone starts as that of run {self.name}, fold {self.fold}"
+        recipe = self.run.read_recipe()
+        if recipe.weights == "none" or self._learnt(recipe):
+            return line
+        return f"warning: {line}, which is just {recipe.weights}: no stage there has changed it"
+
+    def _learnt(self, recipe: Recipe) -> bool:
+        """Whether a stage trained the backbone, up to the epoch whose weights were kept."""
+        try:
+            rows = self.run.fold(self.fold).read_history()
+        except FileNotFoundError:  # a soup's, whose ingredients' epochs are elsewhere
+            return True
+        kept = rows.iloc[rows["val_loss"].argmin() if recipe.keep == "best" else -1]
+        return any(stage.unfreeze != "head" for stage in recipe.stages[: int(kept["stage"]) + 1])
+
 
 def resolve(recipe: Recipe, into: RunFolder | None = None, fresh: bool = False) -> Recipe:
     """The recipe as it is run: its backbone is a network's name, whatever run the weights are of.
