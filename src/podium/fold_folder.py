@@ -10,6 +10,7 @@ from zipfile import BadZipFile
 import numpy as np
 import pandas as pd
 
+from podium.boxes import BOX_COLUMNS
 from podium.whole_files import require_space, whole, write_csv, write_json
 
 Row = dict[str, Any]  # of a history: stage, epoch, losses, …; or of what a network stems from
@@ -216,13 +217,32 @@ class FoldFolder:
         self._cost.unlink(missing_ok=True)
 
     def write_predictions(self, name: str, predictions: pd.DataFrame) -> None:
-        """Write `name` (validation or test): by id and view, a column per class."""
+        """Write `name` (validation or test): by id and view, a column per class, and boxes."""
         write_csv(self.path / f"{name}.csv", predictions)
 
     def read_predictions(self, name: str) -> pd.DataFrame:
+        """The probabilities, float32 by id and view, a column per class."""
+        return without_boxes(self._read_predictions(name))
+
+    def read_boxes(self, name: str) -> pd.DataFrame | None:
+        """The boxes, `BOX_COLUMNS` by id and view, in shares; None: no box head."""
+        return boxes_alone(self._read_predictions(name))
+
+    def _read_predictions(self, name: str) -> pd.DataFrame:
         path = self.path / f"{name}.csv"
         table = pd.read_csv(path, dtype={"id": str, "view": str}, keep_default_na=False)
         return table.set_index(["id", "view"]).astype(np.float32)
+
+
+def without_boxes(predictions: pd.DataFrame) -> pd.DataFrame:
+    """The columns of the classes."""
+    return predictions.drop(columns=list(BOX_COLUMNS), errors="ignore")
+
+
+def boxes_alone(predictions: pd.DataFrame) -> pd.DataFrame | None:
+    """The columns of the boxes, or None where there are none."""
+    columns = list(BOX_COLUMNS)
+    return predictions[columns] if set(columns) <= set(predictions.columns) else None
 
 
 def _bytes(variable: Any) -> int:

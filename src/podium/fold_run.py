@@ -1,13 +1,14 @@
 """One fold of a run: its network is built, trained, and predicts."""
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import keras
 import numpy as np
 import pandas as pd
 import tensorflow as tf
 
+from podium.boxes import BOX_COLUMNS
 from podium.competitions import Competition
 from podium.images.batches import PictureCache, view_batches
 from podium.images.duplicates import near_copies
@@ -22,7 +23,7 @@ from podium.pseudo import pseudo_labels
 from podium.recipe import Recipe
 from podium.run_folder import RunFolder
 from podium.started_from import find_start, read_backbone
-from podium.table import Table
+from podium.table import SIDES, Table
 from podium.training.batches import FoldPictures, of_pictures, stage_batch_size, stage_seed
 from podium.training.callbacks import TimeBudget
 from podium.training.devices import Devices
@@ -48,7 +49,9 @@ class FoldRun:
         precision = self.devices.set_precision(recipe.mixed_precision)
         print(f"computing on {self.devices}, {precision}")
         # Training pictures first, then the test pictures that can be read.
-        self._paths = pd.concat([self.table.train["path"], self.table.readable_test["path"]])
+        every = pd.concat([self.table.train, self.table.readable_test])
+        self._paths = every["path"]
+        self._sides = every[SIDES] if self.competition.has_boxes else None
         self._cache = PictureCache(list(self._paths), cached_side(recipe), recipe.memory_share)
         self._loaded: int | None = None  # the fold whose network is in memory
 
@@ -142,10 +145,11 @@ class FoldRun:
             VIEWS[:views],
             self.recipe.final_image_size,
             self.recipe.batch_size,
+            self._sides.iloc[positions] if self._sides is not None else None,
         )
 
     def predict_plain(self, positions: np.ndarray) -> np.ndarray:
-        """The same in the plain view and without a word: float32 (positions, classes)."""
+        """The probabilities in the plain view, without a word: float32 (positions, classes)."""
         batches = view_batches(
             self._cache,
             positions,
@@ -153,7 +157,7 @@ class FoldRun:
             batch_size=self.recipe.batch_size,
             view=VIEWS[0],
         )
-        return self._network.model.predict(batches, verbose=0)
+        return self._network.classifier.predict(batches, verbose=0)
 
     def last_batches(self, fold: int, pictures: int) -> tf.data.Dataset:
         """Batches of up to so many pictures, as the last epoch of the training had them."""
@@ -174,9 +178,13 @@ class FoldRun:
             stage: (self._positions(joining.index), one_hot[joining.to_numpy()])
             for stage, joining in self._pseudo_labels(fold).items()
         }
-        return FoldPictures(
+        pictures = FoldPictures(
             self._cache, train, labels[train], validation, labels[validation], pseudo
         )
+        if not self.recipe.box:
+            return pictures
+        boxes = self.table.train[list(BOX_COLUMNS)].to_numpy(np.float32)
+        return replace(pictures, train_boxes=boxes[train], validation_boxes=boxes[validation])
 
     def _pseudo_labels(self, fold: int) -> dict[int, pd.Series]:
         """Class numbers of the test pictures that join each stage, by id."""

@@ -3,6 +3,7 @@
 from importlib.util import find_spec
 from pathlib import Path
 
+from podium.competitions import get_competition
 from podium.machine import check_tensorflow
 from podium.models.weights_files import WEIGHTS_FILES
 from podium.pseudo import check_pseudo
@@ -33,6 +34,11 @@ def check_recipe(recipe: Recipe, into: RunFolder | None = None, fresh: bool = Fa
         raise ValueError(
             f"weights of {recipe.backbone}: expected {', '.join(names)} or the path of an .h5 "
             f"file, came {recipe.weights!r}, which is no file"
+        )
+    if recipe.box and not get_competition(recipe.competition).has_boxes:
+        raise ValueError(
+            f"a box head needs boxes to learn from, and {recipe.competition} has none: leave [box] "
+            "out of the recipe"
         )
     if recipe.tensorboard and find_spec("tensorboard") is None:
         # TensorFlow no longer brings it, and Keras would only notice at the first step.

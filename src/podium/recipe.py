@@ -42,6 +42,16 @@ class Head(StrictTable):
     centres: Annotated[int, Field(ge=0, le=20_000)] = 0
 
 
+class BoxHead(StrictTable):
+    """What finds the box beside the class head, from maps of features; see models/box_head.py."""
+
+    taps: list[str] = []  # blocks whose maps it sees, the finest first; none: the backbone's end
+    width: Annotated[int, Field(ge=8, le=1024)] = 128  # channels
+    depth: Annotated[int, Field(ge=0, le=8)] = 1  # 3×3 convolutions
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0  # of whole channels of the maps
+    loss_weight: Annotated[float, Field(gt=0, le=100)] = 1.0  # beside the loss of the classes
+
+
 class Augmentation(StrictTable):
     """What is done at random to training pictures, and to no other."""
 
@@ -143,6 +153,7 @@ class Recipe(StrictTable):
     memory_share: Share = 0.3  # of the free memory, for decoded pictures
 
     head: Head = Head()
+    box: BoxHead | None = None  # a second head, where the competition has boxes
     augmentation: Augmentation = Augmentation()
     stages: Annotated[list[Stage], Field(min_length=1)]
     cached_views: Annotated[int, Field(ge=0, le=64)] = 4  # see training/features.py; 0: no cache
@@ -238,6 +249,21 @@ class Recipe(StrictTable):
             raise ValueError(
                 'solver = "kernel" needs head.width = 0 and cached_views = 1, came '
                 f"{self.head.width} and {self.cached_views}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _box_is_possible(self) -> Self:
+        if self.box is None:
+            return self
+        if self.augmentation.mixup or self.augmentation.cutmix:
+            raise ValueError(
+                "beside a box head there is no mixup and no cutmix: a mixed picture has two boxes"
+            )
+        if all(stage.solver != "gradient" for stage in self.stages):
+            raise ValueError(
+                "a box head is trained by gradient: add a stage without solver, such as "
+                '{ unfreeze = "head", epochs = 60, learning_rate = 3e-3 }'
             )
         return self
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from podium.boxes import BOX_COLUMNS
-from podium.fold_folder import FoldFolder, RunError, read_json
+from podium.fold_folder import FoldFolder, RunError, boxes_alone, read_json, without_boxes
 from podium.recipe import Recipe
 from podium.recipe_file import RecipeError, parse_recipe
 from podium.whole_files import remove_leftovers, write_csv, write_json
@@ -149,16 +149,31 @@ class RunFolder:
         table = pd.read_csv(path, dtype=text, keep_default_na=False, na_values=empty)
         return table.set_index("id")
 
-    def write_probabilities(self, name: str, probabilities: pd.DataFrame) -> None:
-        """Write `name` (out_of_fold or test): float32 by id, a column per class."""
-        write_csv(self.path / f"{name}.csv", probabilities)
+    def write_probabilities(
+        self, name: str, probabilities: pd.DataFrame, boxes: pd.DataFrame | None = None
+    ) -> None:
+        """Write `name` (out_of_fold or test): float32 by id, a column per class.
+
+        Args:
+            boxes: `BOX_COLUMNS` by id, beside the classes where the run finds them.
+        """
+        table = probabilities if boxes is None else probabilities.join(boxes)
+        write_csv(self.path / f"{name}.csv", table)
 
     def read_probabilities(self, name: str) -> pd.DataFrame:
+        return without_boxes(self._read_predictions(name))
+
+    def read_boxes(self, name: str) -> pd.DataFrame | None:
+        """The boxes beside the probabilities, `BOX_COLUMNS` by id, in shares; None: no box head."""
+        return boxes_alone(self._read_predictions(name))
+
+    def _read_predictions(self, name: str) -> pd.DataFrame:
         path = self.path / f"{name}.csv"
         if not path.is_file():
             raise RunError(f"{path} is missing: train the run to its end first")
-        table = pd.read_csv(path, dtype={"id": str}, keep_default_na=False).set_index("id")
-        return table.astype(np.float32)
+        empty = {column: [""] for column in BOX_COLUMNS}  # a picture that nobody could read
+        table = pd.read_csv(path, dtype={"id": str}, keep_default_na=False, na_values=empty)
+        return table.set_index("id").astype(np.float32)
 
     def write_score(self, score: dict[str, Any]) -> None:
         write_json(self.path / "score.json", score)

@@ -1,5 +1,7 @@
 """A backbone's weights given to another network: each layer's own, whatever the heads tap."""
 
+from typing import Any
+
 import keras
 import numpy as np
 import pytest
@@ -11,12 +13,14 @@ from podium.recipe_file import parse_recipe
 TAPS = ["block1b", "block3b"]
 
 
-def build(taps: list[str], backbone: str = "resnet-small", classes: int = 3) -> Network:
+def build(
+    taps: list[str], backbone: str = "resnet-small", classes: int = 3, **changes: Any
+) -> Network:
     """As the first network of a process is built."""
     keras.backend.clear_session()
     head = {"taps": taps, "width": 0}
-    data = {"competition": "sample", "backbone": backbone, "weights": "none", "head": head}
-    return build_network(parse_recipe(data, "test"), classes)
+    data = {"competition": "pets", "backbone": backbone, "weights": "none", "head": head}
+    return build_network(parse_recipe({**data, **changes}, "test"), classes)
 
 
 def spoil(network: Network) -> None:
@@ -48,6 +52,17 @@ def test_other_taps_take_what_they_need_and_the_head_is_left() -> None:
     shorter = build(["block1b"])
     give_backbone(shorter, weights, "run a")
     assert 0 < assert_same(shorter, weights) < len(weights)
+
+
+def test_a_network_that_finds_boxes_starts_from_one_that_does_not_and_back() -> None:
+    box = {"taps": ["block2b", "block3b"], "width": 8}
+    for mine, theirs in ({"box": box}, {}), ({}, {"box": box}):
+        source = build([], **theirs)
+        spoil(source)
+        weights = backbone_weights(source)
+        network = build([], **mine)
+        give_backbone(network, weights, "run a")
+        assert assert_same(network, weights) == len(weights)
 
 
 def test_a_layer_that_the_source_has_cut_off_is_named_and_nothing_is_changed() -> None:

@@ -24,7 +24,7 @@ from small_training import (
 from podium.models.network import build_network
 from podium.training import features
 from podium.training.batches import FoldPictures, stage_seed
-from podium.training.features import feature_batches
+from podium.training.features import Features, feature_batches
 from podium.training.fold import FoldTraining
 
 
@@ -200,6 +200,7 @@ def test_without_a_cache_the_head_stage_also_changes_the_head_only(
 def test_feature_batches_keep_label_and_picture_together() -> None:
     """The feature of picture n in view v is n + v / 10; its label is n, one-hot."""
     numbered = (np.arange(10)[None, :] + np.arange(3)[:, None] / 10)[..., None].astype(np.float32)
+    numbered = Features(numbered, numbered[0], 0.0)
     labels = np.eye(10, dtype=np.float32)
     seen = [(x.numpy(), y.numpy()) for x, y in feature_batches(numbered, labels, 4, 0, 0, 3)]
     assert len(seen) == 6, "two full batches in each of three epochs"
@@ -216,7 +217,8 @@ def test_feature_batches_keep_label_and_picture_together() -> None:
 
 
 def test_fewer_pictures_than_a_batch_are_one_batch() -> None:
-    batches = feature_batches(np.zeros((1, 3, 5), np.float32), np.eye(3, dtype="f4"), 8, 0, 0, 2)
+    three = Features(np.zeros((1, 3, 5), np.float32), np.zeros((0, 5), np.float32), 0.0)
+    batches = feature_batches(three, np.eye(3, dtype="f4"), 8, 0, 0, 2)
     assert [tuple(x.shape) for x, _ in batches] == [(3, 5)] * 2
 
 

@@ -29,7 +29,7 @@ class Looker:
         network = self._network
         # Both at once: the features are on the way to the probabilities.
         self._both = keras.Model(
-            network.model.input, [network.model.output, network.features.output]
+            network.model.input, [network.classifier.output, network.features.output]
         )
 
     @property

@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from podium.images.augmenting import seeded_augmenter
+from podium.boxes import NO_BOX
+from podium.images.augmenting import seeded_box_augmenter
+from podium.images.outlines import ELLIPSE
 from podium.images.reading import read_picture, resize
 from podium.recipe import Augmentation
 
@@ -98,6 +100,7 @@ def training_batches(
     cache: Sequence[Picture],
     indices: np.ndarray,
     labels: np.ndarray,
+    boxes: np.ndarray | None = None,
     *,
     size: int,
     batch_size: int,
@@ -115,42 +118,54 @@ def training_batches(
         cache: uint8 (height, width, 3) each.
         indices: int (n,), which of the cache's pictures to train on.
         labels: float32 (n, classes), `labels[i]` for picture `indices[i]`.
+        boxes: float32 (n, 4) in shares of the pictures, NaN where there is none: they are moved
+            along with what they are around.
         size: side of the square that pictures are stretched to, pixels.
 
     Returns:
-        (uint8 (batch, size, size, 3), float32 (batch, classes)), `steps_per_epoch` an epoch. What
-        is left of an epoch's order is dropped: a small last batch would weigh too much.
+        (uint8 (batch, size, size, 3), float32 (batch, classes)), `steps_per_epoch` an epoch; with
+        boxes, (pictures, (labels, float32 (batch, 4))), in shares of the square, NaN where there
+        is none or hardly any of it is left. What is left of an epoch's order is dropped: a small
+        last batch would weigh too much.
 
     Raises:
         ValueError: no pictures, not as many labels as pictures, or no epoch to train.
     """
     _check(indices, labels, first_epoch, epochs)
+    with_boxes = boxes is not None
+    boxes = boxes if with_boxes else np.tile(NO_BOX, (len(indices), 1))
     batch_size = min(batch_size, len(indices))
     steps = steps_per_epoch(len(indices), batch_size)
-    augment = seeded_augmenter(augmentation, size)
+    augment = seeded_box_augmenter(augmentation, size, ELLIPSE)
 
     def epoch_order(epoch: np.int64) -> np.ndarray:
         order = np.random.default_rng((seed, int(epoch))).permutation(len(indices))
         return order[: steps * batch_size].reshape(steps, batch_size)
 
-    # A picture and its label are looked up by one position, in one place: they cannot part.
-    def make_batch(epoch: np.int64, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    # A picture, its label and its box are looked up by one position: they cannot part.
+    def make_batch(epoch: np.int64, positions: np.ndarray) -> tuple[np.ndarray, ...]:
         pictures = np.empty((batch_size, size, size, 3), np.uint8)
-        for place, index in enumerate(indices[positions]):
-            entropy = np.random.SeedSequence((seed, int(epoch), int(index)))
+        moved = np.empty((batch_size, 4), np.float32)
+        for place, position in enumerate(positions):
+            index = int(indices[position])
+            entropy = np.random.SeedSequence((seed, int(epoch), index))
             picture_seed = int(entropy.generate_state(1, np.uint64)[0])
-            pictures[place] = augment(cache[int(index)], picture_seed)
-        return pictures, labels[positions].astype(np.float32)
+            pictures[place], moved[place] = augment(cache[index], boxes[position], picture_seed)
+        return pictures, labels[positions].astype(np.float32), moved
 
     def epoch_positions(epoch: tf.Tensor) -> tf.data.Dataset:
         order = tf.numpy_function(epoch_order, [epoch], tf.int64)
         order = tf.ensure_shape(order, (steps, batch_size))
         return tf.data.Dataset.from_tensor_slices((tf.repeat(epoch, steps), order))
 
-    def load(epoch: tf.Tensor, positions: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        made = tf.numpy_function(make_batch, [epoch, positions], (tf.uint8, tf.float32))
+    def load(epoch: tf.Tensor, positions: tf.Tensor):
+        types = tf.uint8, tf.float32, tf.float32
+        made = tf.numpy_function(make_batch, [epoch, positions], types)
         pictures = tf.ensure_shape(made[0], (batch_size, size, size, 3))
-        return pictures, tf.ensure_shape(made[1], (batch_size, *labels.shape[1:]))
+        classes = tf.ensure_shape(made[1], (batch_size, *labels.shape[1:]))
+        if not with_boxes:
+            return pictures, classes
+        return pictures, (classes, tf.ensure_shape(made[2], (batch_size, 4)))
 
     batches = (
         tf.data.Dataset.range(first_epoch, epochs)

@@ -95,7 +95,7 @@ def _only_these_learn(network: Network, batchnorms: BatchNorms) -> Iterator[None
     It changes no other layer, and drops nothing: at prediction nothing is dropped either.
     """
     every, chosen = _batchnorms(network), set(batchnorms)
-    dropouts = [layer for layer in _layers(network) if isinstance(layer, layers.Dropout)]
+    dropouts = [layer for layer in network.layers if isinstance(layer, layers.Dropout)]
     before = [(layer, layer.trainable, layer.momentum) for layer in every]
     rates = [(layer, layer.rate) for layer in dropouts]
     try:
@@ -116,8 +116,4 @@ def _statistics(layer: layers.BatchNormalization) -> list[keras.Variable]:
 
 
 def _batchnorms(network: Network) -> list[layers.BatchNormalization]:
-    return [layer for layer in _layers(network) if isinstance(layer, layers.BatchNormalization)]
-
-
-def _layers(network: Network) -> list[keras.layers.Layer]:
-    return [*network.backbone.layers, *network.head.layers]
+    return [layer for layer in network.layers if isinstance(layer, layers.BatchNormalization)]

@@ -1,4 +1,4 @@
-"""The whole network: preprocessing, backbone and head, and which of its layers a stage trains."""
+"""The whole network: preprocessing, backbone and heads, and which of its layers a stage trains."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ import numpy as np
 from keras import layers
 
 from podium.models.backbones import Backbone, get_backbone
+from podium.models.box_head import build_box_head
 from podium.models.kernel_head import KernelRegression
 from podium.models.preprocessing import Preprocessing
 from podium.models.pretrained import build_pretrained
@@ -16,20 +17,34 @@ from podium.recipe import Head, Recipe
 
 @dataclass(frozen=True)
 class Network:
-    """One set of weights, seen as a whole and as its two parts.
+    """One set of weights, seen as a whole and as its parts.
 
-    `model` maps uint8 pictures (batch, height, width, 3) to probabilities (batch, classes);
-    `features` stops at the pooled features (batch, channels); `head` goes on from there.
+    `model` maps uint8 pictures (batch, height, width, 3) to probabilities (batch, classes), and
+    with a box head to these and boxes (batch, 4). `trunk` stops at what the heads see, and `heads`
+    go on from there: the pooled features, and with a box head these and its maps.
+
+    `classifier` gives the probabilities alone, `features` stops at the pooled features (batch,
+    channels) of which `head` makes them.
     """
 
     model: keras.Model
+    trunk: keras.Model
+    heads: keras.Model
+    classifier: keras.Model
     features: keras.Model
     head: keras.Model
+    box_head: keras.Model | None
     backbone: keras.Model
     kind: Backbone
 
+    @property
+    def layers(self) -> list[keras.layers.Layer]:
+        """All that have weights of their own."""
+        box_layers = self.box_head.layers if self.box_head else []
+        return [*self.backbone.layers, *self.head.layers, *box_layers]
+
     def unfreeze(self, which: str | int, train_batchnorm: bool) -> None:
-        """Make the head and part of the backbone trainable: "head", "half", "all", or n blocks.
+        """Make the heads and part of the backbone trainable: "head", "half", "all", or n blocks.
 
         The backbone's BatchNorm stays in inference mode unless `train_batchnorm`: the batches of
         fine-tuning are too small for its statistics.
@@ -90,14 +105,28 @@ def build_network(recipe: Recipe, classes: int, pretrained: bool = True) -> Netw
                 layer.momentum = recipe.batchnorm_momentum
     if recipe.drop_connect is not None:
         _set_drop_connect(backbone, recipe.drop_connect)
-    backbone = _tap(backbone, kind, recipe.head.taps)
+    ends = {"head.taps": recipe.head.taps}
+    if recipe.box:
+        ends["box.taps"] = recipe.box.taps
+    backbone, for_heads = _tap(backbone, kind, ends)
     pictures = keras.Input((None, None, 3), dtype="uint8", name="pictures")
     maps = backbone(Preprocessing(kind.preprocessing, name="preprocessing")(pictures))
-    pooled = _pool(maps, recipe.head.pooling)  # (batch, channels)
+    maps = maps if isinstance(maps, list) else [maps]
+    pooled = _pool([maps[end] for end in for_heads[0]], recipe.head.pooling)  # (batch, channels)
     features = keras.Model(pictures, pooled, name="features")
     head = build_head(recipe.head, pooled.shape[-1], classes, kind.parts)
-    model = keras.Model(pictures, head(pooled), name=recipe.backbone)
-    return Network(model, features, head, backbone, kind)
+    probabilities = head(pooled)
+    classifier = keras.Model(pictures, probabilities, name=recipe.backbone)
+    if not recipe.box:
+        one = (classifier, features, head)
+        return Network(*one, *one, None, backbone, kind)
+    seen = [maps[end] for end in for_heads[1]]
+    box_head = build_box_head(recipe.box, [one.shape[-1] for one in seen])
+    model = keras.Model(pictures, [probabilities, box_head(seen)], name=recipe.backbone)
+    trunk = keras.Model(pictures, [pooled, *seen], name="trunk")
+    inputs = [head.input, *box_head.inputs]
+    heads = keras.Model(inputs, [head(inputs[0]), box_head(inputs[1:])], name="heads")
+    return Network(model, trunk, heads, classifier, features, head, box_head, backbone, kind)
 
 
 def build_head(head: Head, channels: int, classes: int, parts: Sequence[int] = (1,)) -> keras.Model:
@@ -133,23 +162,36 @@ def _set_drop_connect(backbone: keras.Model, rate: float) -> None:
         layer.rate *= rate / highest
 
 
-def _tap(backbone: keras.Model, kind: Backbone, taps: list[str]) -> keras.Model:
-    """Let the backbone end in the outputs of these blocks, a list of them; none: as it is."""
-    if not taps:
-        return backbone
+def _tap(
+    backbone: keras.Model, kind: Backbone, taps: dict[str, list[str]]
+) -> tuple[keras.Model, list[list[int]]]:
+    """Let the backbone end in the outputs of all these blocks.
+
+    Args:
+        taps: by the recipe's key for them, the blocks that a head sees; none: the backbone's end.
+
+    Returns:
+        The backbone, and for each head the numbers of its outputs that it sees.
+    """
+    if not any(taps.values()):
+        return backbone, [[0] for _ in taps]
     outputs = kind.block_outputs(backbone)
-    unknown = [name for name in taps if name not in outputs]
-    if unknown:
-        raise ValueError(
-            f"head.taps: {kind.name} has no block {unknown[0]!r}; its blocks are: "
-            f"{', '.join(outputs)}"
-        )
-    return keras.Model(backbone.input, [outputs[name] for name in taps], name=backbone.name)
+    for key, names in taps.items():
+        unknown = [name for name in names if name not in outputs]
+        if unknown:
+            raise ValueError(
+                f"{key}: {kind.name} has no block {unknown[0]!r}; its blocks are: "
+                f"{', '.join(outputs)}"
+            )
+    whole = next(reversed(outputs))  # whose output is the backbone's own
+    wanted = [names or [whole] for names in taps.values()]
+    ends = list(dict.fromkeys(name for names in wanted for name in names))
+    tapped = keras.Model(backbone.input, [outputs[name] for name in ends], name=backbone.name)
+    return tapped, [[ends.index(name) for name in names] for names in wanted]
 
 
-def _pool(maps: keras.KerasTensor | list[keras.KerasTensor], pooling: str) -> keras.KerasTensor:
-    """(batch, height, width, channels), or a list of such, to (batch, all channels)."""
-    maps = maps if isinstance(maps, list) else [maps]
+def _pool(maps: list[keras.KerasTensor], pooling: str) -> keras.KerasTensor:
+    """A list of (batch, height, width, channels) to (batch, all channels)."""
     pools = {
         "average": [layers.GlobalAveragePooling2D],
         "max": [layers.GlobalMaxPooling2D],

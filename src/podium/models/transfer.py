@@ -8,12 +8,12 @@ LayerWeights = dict[str, list[np.ndarray]]  # by the layer's name
 
 
 def backbone_weights(network: Network) -> LayerWeights:
-    """The weights of the backbone, as far as the network's head taps it."""
+    """The weights of the backbone, as far as the network's heads tap it."""
     return {layer.name: layer.get_weights() for layer in network.backbone.layers if layer.weights}
 
 
 def give_backbone(network: Network, weights: LayerWeights, source: str) -> None:
-    """Give the backbone these weights; it may use less of them, and its head is left as it is.
+    """Give the backbone these weights; it may use less of them, and its heads are left as they are.
 
     Some packages let Keras number their layers: both networks must be the first that was built
     after `clear_session`.
@@ -29,7 +29,7 @@ def give_backbone(network: Network, weights: LayerWeights, source: str) -> None:
         if layer.name not in weights:
             raise ValueError(
                 f"the backbone of {source} has no layer {layer.name!r}, which this recipe needs: "
-                "its head taps lower blocks; set head.taps to blocks that it has"
+                "it was trained with lower taps alone; tap blocks that it has (head.taps, box.taps)"
             )
         shapes = [tuple(one.shape) for one in layer.weights]
         theirs = [one.shape for one in weights[layer.name]]

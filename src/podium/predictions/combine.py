@@ -1,21 +1,23 @@
 """From the folds' predictions to the run's: probabilities, score, and submission."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from podium import places
+from podium.boxes import to_pixels
 from podium.competitions import Competition, get_competition
 from podium.fold_folder import RunError
 from podium.images.splitting import HELD_OUT
+from podium.predictions.combine_boxes import CombinedBoxes, combine_boxes, combine_test_boxes
 from podium.predictions.probabilities import average_views, class_prior
 from podium.predictions.score import Score, score
 from podium.predictions.view_choice import choose_views
 from podium.predictions.views import VIEWS
 from podium.run_folder import RunFolder
-from podium.table import Table, stored_table
+from podium.table import SIDES, Table, stored_table
 from podium.whole_files import remove_leftovers, write_csv
 
 
@@ -33,6 +35,7 @@ class Combined:
     of_folds: int  # that the recipe has
     # float32 by id, with views that were chosen on other pictures.
     out_of_fold: pd.DataFrame = field(repr=False, compare=False)
+    boxes: CombinedBoxes | None = None  # where the run has a box head
 
     def __str__(self) -> str:
         missing = self.of_folds - len(self.folds)
@@ -66,7 +69,8 @@ class Outcome:
             f"run         {self.folder.path}\n"
             f"score       {self.combined}{warning * bool(doubtful)}\n"
             f"views       {self.combined.views_used}\n"
-            f"submission  {self.submission}"
+            + f"boxes       {self.combined.boxes}\n" * (self.combined.boxes is not None)
+            + f"submission  {self.submission}"
         )
 
 
@@ -103,8 +107,13 @@ def combine(folder: RunFolder, competition: Competition, table: Table) -> Combin
         )
     validation = read_validation(folder, folds)
     combined = score_folds(validation, folds, competition, table)
-    folder.write_probabilities("out_of_fold", combined.out_of_fold)
-    write_test(folder, competition, table, folds, combined.views)
+    boxes = None
+    if folder.read_recipe().box:
+        boxes = combine_boxes(folder, folds, table)
+        combined = replace(combined, boxes=boxes)
+    found = None if boxes is None else boxes.out_of_fold
+    folder.write_probabilities("out_of_fold", combined.out_of_fold, found)
+    write_test(folder, competition, table, folds, combined.views, boxes and boxes.views)
     folder.write_score(
         {
             "score": combined.score.as_dict(),
@@ -114,6 +123,7 @@ def combine(folder: RunFolder, competition: Competition, table: Table) -> Combin
             "plain": combined.plain.as_dict(),
             "averaged_views": combined.averaged.as_dict(),
             "tried_views": combined.tried,
+            "boxes": boxes and boxes.as_dict(),
             "too_good": folder.doubtful_folds(),  # why, by fold
             "costs": {n: folder.fold(n).read_cost() for n in folds},
         }
@@ -167,6 +177,7 @@ def write_test(
     table: Table,
     folds: list[int],
     views: dict[str, float] | None = None,
+    box_views: dict[str, float] | None = None,
 ) -> pd.DataFrame:
     """Average the folds' test predictions over views and folds, and write them for the run.
 
@@ -177,7 +188,10 @@ def write_test(
     unread = table.test.index.difference(probabilities.index)
     prior = class_prior(table.train["label"], unread, competition.classes)
     probabilities = pd.concat([probabilities, prior]).loc[table.test.index]
-    folder.write_probabilities("test", probabilities)
+    boxes = None
+    if folder.read_recipe().box:
+        boxes = combine_test_boxes(folder, folds, table.test.index, box_views)
+    folder.write_probabilities("test", probabilities, boxes)
     return probabilities
 
 
@@ -191,6 +205,11 @@ def write_submission(
     """
     path = path or places.submission(folder.name)
     remove_leftovers(path.parent, path.name)
-    submission = competition.validated_submission(folder.read_probabilities("test"), test_ids)
+    boxes, pixels = folder.read_boxes("test"), None
+    if boxes is not None:
+        pictures = folder.read_pictures()
+        pixels = to_pixels(boxes, pictures.loc[pictures["part"] == "test", SIDES])
+    probabilities = folder.read_probabilities("test")
+    submission = competition.validated_submission(probabilities, test_ids, pixels)
     write_csv(path, submission, index=False)
     return path

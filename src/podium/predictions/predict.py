@@ -1,4 +1,4 @@
-"""Probabilities of pictures in each view, joined by id and never by position."""
+"""Probabilities and boxes of pictures in each view, joined by id and never by position."""
 
 from collections.abc import Sequence
 
@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pandas as pd
 
+from podium.boxes import BOX_COLUMNS, tidy
 from podium.images.batches import view_batches
 from podium.predictions.views import View
 from podium.training.progress import verbosity
@@ -20,29 +21,58 @@ def predict_views(
     views: Sequence[View],
     size: int,
     batch_size: int,
+    sides: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Predict pictures of the cache in each view; each is decoded once for all of them.
 
     Args:
+        model: gives probabilities, or these and boxes in shares of what it sees.
         indices: positions of the pictures in the cache; `ids` are their ids, in the same order.
         size: side of the square that the network sees, pixels.
+        sides: width and height of the pictures in their order, pixels; needed for boxes.
 
     Returns:
-        float32 probabilities indexed by id and view, a column per class; view after view.
+        float32 probabilities indexed by id and view, a column per class; view after view. Where
+        the model finds boxes, also `BOX_COLUMNS`, in shares of the picture, whatever the view.
     """
-    tables = [_no_predictions(classes)]  # all there is where no picture can be read
+    finds_boxes = len(model.outputs) > 1
+    columns = [*classes, *(BOX_COLUMNS if finds_boxes else ())]
+    tables = [_no_predictions(columns)]  # all there is where no picture can be read
     if len(ids):
         names = ", ".join(view.name for view in views)
         print(f"predicting {len(ids)} pictures, {names}:", flush=True)
         batches = view_batches(cache, indices, size=size, batch_size=batch_size, view=views)
         predicted = model.predict(batches, verbose=verbosity())
-        by_picture = predicted.reshape(len(ids), len(views), len(classes))
+        parts = [
+            part.reshape(len(ids), len(views), -1)
+            for part in (predicted if finds_boxes else [predicted])
+        ]
+        if finds_boxes:
+            parts[1] = boxes_of_pictures(parts[1], views, sides)
+        by_picture = np.concatenate(parts, axis=2)
         for number, view in enumerate(views):
             index = pd.MultiIndex.from_product([ids, [view.name]], names=["id", "view"])
-            tables.append(pd.DataFrame(by_picture[:, number], index, columns=list(classes)))
+            tables.append(pd.DataFrame(by_picture[:, number], index, columns=columns))
     return pd.concat(tables).astype(np.float32)
 
 
-def _no_predictions(classes: Sequence[str]) -> pd.DataFrame:
+def boxes_of_pictures(boxes: np.ndarray, views: Sequence[View], sides: pd.DataFrame) -> np.ndarray:
+    """Boxes that were found in views, in shares of their pictures: mirrored ones turned back.
+
+    Args:
+        boxes: (pictures, views, 4), in shares of each view.
+        sides: width and height of the pictures, pixels.
+
+    Returns:
+        float32 (pictures, views, 4), corners in order, within 0 to 1.
+    """
+    width, height = (sides[side].to_numpy() for side in ("width", "height"))
+    by_view = [
+        view.to_picture(boxes[:, number], width, height) for number, view in enumerate(views)
+    ]
+    return tidy(np.stack(by_view, axis=1))
+
+
+def _no_predictions(columns: Sequence[str]) -> pd.DataFrame:
     index = pd.MultiIndex.from_arrays([[], []], names=["id", "view"])
-    return pd.DataFrame(columns=list(classes), index=index, dtype=np.float32)
+    return pd.DataFrame(columns=list(columns), index=index, dtype=np.float32)

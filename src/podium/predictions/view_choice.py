@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from podium.boxes import BoxMetric
 from podium.competitions.metrics import Metric
 from podium.predictions.cross_fitting import PARTS, parts
 from podium.predictions.score import goodness
@@ -26,7 +27,9 @@ class ViewChoice:
     tried: list[dict[str, Any]]  # value and weights: of each view alone, then of the best sets
 
 
-def choose_views(predictions: pd.DataFrame, labels: pd.Series, metric: Metric) -> ViewChoice:
+def choose_views(
+    predictions: pd.DataFrame, truth: pd.Series | pd.DataFrame, metric: Metric | BoxMetric
+) -> ViewChoice:
     """Score each view and each set of views, and keep the best where it gains.
 
     The views of a set count alike, or the plain one has a share of its own. Where the choice does
@@ -34,20 +37,20 @@ def choose_views(predictions: pd.DataFrame, labels: pd.Series, metric: Metric) -
     which are no choice, the better of these is taken.
 
     Args:
-        predictions: probabilities by id and view, the plain view first; views that not all
-            pictures have are passed over.
-        labels: class numbers by id.
+        predictions: probabilities or boxes by id and view, the plain view first; views that not
+            all pictures have are passed over.
+        truth: class numbers, or boxes, by id.
     """
     ids = predictions.index.unique("id").sort_values()
     counts = predictions.index.get_level_values("view").value_counts(sort=False)
     views = list(counts.index[counts == len(ids)])
     by_view = np.stack(
         [predictions.xs(view, level="view").loc[ids].to_numpy(np.float32) for view in views]
-    )  # (views, pictures, classes)
-    numbers = labels.reindex(ids).to_numpy(np.int64)
-    part = parts(numbers)
+    )  # (views, pictures, classes), or 4 for the classes
+    right = truth.reindex(ids).to_numpy()
+    part = parts(right if right.ndim == 1 else np.zeros(len(right), np.int64))
     weightings = np.array(list(_weightings(len(views))), np.float32)
-    good = _goodness_by_part(by_view, weightings, numbers, part, metric)
+    good = _goodness_by_part(by_view, weightings, right, part, metric)
     total = good.sum(axis=1)
 
     chosen = np.empty_like(by_view[0])
@@ -61,9 +64,9 @@ def choose_views(predictions: pd.DataFrame, labels: pd.Series, metric: Metric) -
         (alike, np.tensordot(alike, by_view, axes=1)),
         (weightings[np.argmax(total)], chosen),
     ]
-    weights, averaged = max(ways, key=lambda way: goodness(metric, numbers, way[1]).mean())
+    weights, averaged = max(ways, key=lambda way: _goodness(metric, right, way[1]).mean())
     shown = [*range(len(views)), *np.argsort(-total, kind="stable")[:SETS]]
-    tried = [_describe(views, weightings[row], by_view, numbers, metric) for row in shown]
+    tried = [_describe(views, weightings[row], by_view, right, metric) for row in shown]
     table = pd.DataFrame(averaged, index=ids, columns=predictions.columns)
     return ViewChoice(_by_name(views, weights), table, tried)
 
@@ -73,10 +76,14 @@ def _by_name(views: list[str], weights: np.ndarray) -> dict[str, float]:
 
 
 def _describe(
-    views: list[str], weights: np.ndarray, by_view: np.ndarray, labels: np.ndarray, metric: Metric
+    views: list[str],
+    weights: np.ndarray,
+    by_view: np.ndarray,
+    right: np.ndarray,
+    metric: Metric | BoxMetric,
 ) -> dict[str, Any]:
     averaged = np.tensordot(weights, by_view, axes=1)
-    value = metric.per_picture(labels, averaged).mean()
+    value = metric.per_picture(right, averaged).mean()
     return {"value": float(value), "views": _by_name(views, weights)}
 
 
@@ -98,18 +105,25 @@ def _weightings(views: int) -> Iterator[tuple[float, ...]]:
 def _goodness_by_part(
     by_view: np.ndarray,
     weightings: np.ndarray,
-    labels: np.ndarray,
+    truth: np.ndarray,
     part: np.ndarray,
-    metric: Metric,
+    metric: Metric | BoxMetric,
 ) -> np.ndarray:
     """How good each weighting is, summed over the pictures of each part: (weightings, parts)."""
     summed = np.zeros((len(weightings), PARTS))
     for number in range(PARTS):
         mine = part == number
-        here, right = by_view[:, mine], labels[mine]
+        here, right = by_view[:, mine], truth[mine]
         at_once = max(1, AT_ONCE // max(1, here[0].size))
         for start in range(0, len(weightings), at_once):
             averaged = np.tensordot(weightings[start : start + at_once], here, axes=1)
             for row, probabilities in enumerate(averaged, start=start):
-                summed[row, number] = goodness(metric, right, probabilities).sum()
+                summed[row, number] = _goodness(metric, right, probabilities).sum()
     return summed
+
+
+def _goodness(metric: Metric | BoxMetric, right: np.ndarray, averaged: np.ndarray) -> np.ndarray:
+    """Higher is better, per picture; of boxes no two are equally good."""
+    if right.ndim == 2:
+        return metric.per_picture(right, averaged)
+    return goodness(metric, right, averaged)

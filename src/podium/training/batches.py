@@ -7,6 +7,7 @@ from functools import reduce
 import numpy as np
 import tensorflow as tf
 
+from podium.boxes import NO_BOX
 from podium.images.batches import PictureCache, steps_per_epoch, training_batches, view_batches
 from podium.images.mixing import mix_batches
 from podium.images.reading import resize
@@ -24,6 +25,8 @@ class FoldPictures:
         pseudo: by stage, the pictures that join the training of that stage alone, with labels
             that a network gave them.
         pseudo_labelled: how many of the training pictures, the last ones, are of these.
+        train_boxes, validation_boxes: where the network has a head for them; float32
+            (pictures, 4) in shares, NaN where a picture has none.
     """
 
     cache: PictureCache
@@ -33,6 +36,8 @@ class FoldPictures:
     validation_labels: np.ndarray
     pseudo: Mapping[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     pseudo_labelled: int = 0
+    train_boxes: np.ndarray | None = None
+    validation_boxes: np.ndarray | None = None
 
     def of_stage(self, stage: int) -> "FoldPictures":
         """These, with those that join the stage of this number."""
@@ -45,7 +50,21 @@ class FoldPictures:
             train_labels=np.concatenate([self.train_labels, labels]),
             pseudo={},
             pseudo_labelled=len(joining),
+            train_boxes=self._boxes_with(len(joining)),
         )
+
+    def _boxes_with(self, joining: int) -> np.ndarray | None:
+        """The training boxes, and none for so many pictures more: a class says not where it is."""
+        if self.train_boxes is None:
+            return None
+        return np.concatenate([self.train_boxes, np.tile(NO_BOX, (joining, 1))])
+
+    @property
+    def validation_targets(self) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+        """The labels, and the boxes where the network has a head for them."""
+        if self.validation_boxes is None:
+            return self.validation_labels
+        return self.validation_labels, self.validation_boxes
 
     @property
     def labelled(self) -> int:
@@ -70,6 +89,7 @@ def of_pictures(
                 pictures.cache,
                 pictures.train,
                 pictures.train_labels,
+                pictures.train_boxes,
                 size=size,
                 batch_size=batch_size,
                 augmentation=augmentation,
@@ -91,9 +111,9 @@ def of_pictures(
         batch_size=batch_size,
         view=lambda picture, size: resize(picture, size, size),
     )
-    labels = tf.data.Dataset.from_tensor_slices(pictures.validation_labels).batch(batch_size)
+    targets = tf.data.Dataset.from_tensor_slices(pictures.validation_targets).batch(batch_size)
     train = reduce(lambda one, other: one.concatenate(other), datasets)
-    return train, tf.data.Dataset.zip((plain, labels))
+    return train, tf.data.Dataset.zip((plain, targets))
 
 
 def of_features(
@@ -107,9 +127,10 @@ def of_features(
     """Batches of cached features in place of pictures."""
     batch_size = stage_batch_size(recipe, stage)
     train = feature_batches(
-        features.train, pictures.train_labels, batch_size, seed, first_epoch, stage.epochs
+        features, pictures.train_labels, batch_size, seed, first_epoch, stage.epochs
     )
-    validation = (features.validation, pictures.validation_labels)
+    seen = (features.validation, *features.validation_maps)
+    validation = (seen if len(seen) > 1 else seen[0], pictures.validation_targets)
     return train, tf.data.Dataset.from_tensor_slices(validation).batch(batch_size)
 
 

@@ -53,7 +53,7 @@ class KeepState(keras.callbacks.Callback):
         self._began = time.monotonic()
 
     def on_epoch_end(self, epoch, logs=None):
-        row: Row = {"stage": self.state.stage, "epoch": epoch, **(logs or {})}
+        row: Row = {"stage": self.state.stage, "epoch": epoch, **_columns(logs or {})}
         row["learning_rate"] = float(self.model.optimizer.learning_rate.numpy())
         row["seconds"] = round(time.monotonic() - self._began, 3)
         if not np.isfinite([row["loss"], row["val_loss"]]).all():
@@ -109,6 +109,11 @@ class KeepState(keras.callbacks.Callback):
         yield
         if self.averages:
             self.averages.on_test_end()
+
+
+def _columns(logs: dict[str, float]) -> dict[str, float]:
+    """Keras' names, but for the accuracy, which it calls otherwise beside a box head."""
+    return {name.replace("head_accuracy", "accuracy"): value for name, value in logs.items()}
 
 
 def _values(model: keras.Model) -> list[np.ndarray]:

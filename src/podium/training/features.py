@@ -3,98 +3,162 @@
 import tempfile
 import time
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
+from tqdm import tqdm
 
-from podium.images.augmenting import seeded_augmenter
-from podium.images.batches import View, steps_per_epoch, view_batches
+from podium.images.augmenting import seeded_augmenter, seeded_box_augmenter
+from podium.images.batches import Picture, View, steps_per_epoch, view_batches
+from podium.images.outlines import ELLIPSE
 from podium.images.reading import resize
 from podium.recipe import Recipe
 from podium.training.progress import verbosity
 from podium.whole_files import require_space
 
 PART = 4096  # features that are computed in one go
+PART_OF_MAPS = 512  # the same with maps, which are some hundred times as large
 
 
 @dataclass(frozen=True)
 class Features:
-    """Pooled features: of training pictures in augmented views, of validation pictures plain."""
+    """What the heads see: of training pictures in augmented views, of validation pictures plain."""
 
-    train: np.ndarray  # float32 (views, pictures, channels), in memory or on the disk
+    train: np.ndarray  # pooled, float32 (views, pictures, channels), in memory or on the disk
     validation: np.ndarray  # float32 (pictures, channels)
     seconds_per_picture: float
+    # For a box head:
+    maps: tuple[np.ndarray, ...] = ()  # float16 (views, pictures, height, width, channels)
+    validation_maps: tuple[np.ndarray, ...] = ()  # float32 (pictures, height, width, channels)
+    boxes: np.ndarray | None = None  # float32 (views, pictures, 4), in shares of the views
 
 
 def cache_features(
-    extractor: keras.Model,
-    cache,
+    trunk: keras.Model,
+    cache: Sequence[Picture],
     train: np.ndarray,
     validation: np.ndarray,
     recipe: Recipe,
     size: int,
     batch_size: int,
     folder: Path,
+    boxes: np.ndarray | None = None,
 ) -> Features:
     """Run the frozen backbone over each augmented view of each training picture, once.
 
     Args:
-        extractor: uint8 pictures → (batch, channels).
+        trunk: uint8 pictures → (batch, channels), or a list of these and maps.
         train, validation: indices into the cache.
         folder: for features above the recipe's `cached_gb`; they are gone when nothing uses them.
+        boxes: of the training pictures, float32 (pictures, 4); NaN where there is none.
     """
-    augment = seeded_augmenter(recipe.augmentation, size)
-    channels = extractor.output_shape[-1]
+    views = [_augmented(recipe, number, size) for number in range(recipe.cached_views)]
+    plain: list[View] = [lambda picture, size: resize(picture, size, size)]
+    shapes = [tuple(one.shape[1:]) for one in _outputs(trunk, size)]
+    limit = recipe.cached_gb * 1e9
 
-    def run(indices: np.ndarray, views: list[View], into: np.ndarray) -> None:
-        at_once = max(1, PART // len(views))  # a whole `predict` would hold all in memory
+    def run(indices: np.ndarray, views: list[View], into: list[np.ndarray]) -> None:
+        # A whole `predict` would hold all in memory.
+        at_once = max(1, (PART if len(into) == 1 else PART_OF_MAPS) // len(views))
         for start in range(0, len(indices), at_once):
             part = indices[start : start + at_once]
             batches = view_batches(cache, part, size=size, batch_size=batch_size, view=views)
-            found = extractor.predict(batches, verbose=verbosity())
-            by_picture = found.reshape(len(part), len(views), channels)
-            into[:, start : start + at_once] = by_picture.swapaxes(0, 1)
-
-    def augmented(number: int) -> View:
-        def view(picture: np.ndarray, size: int) -> np.ndarray:
-            # Seeded by what is in the picture: the same in any order and on any thread.
-            entropy = (recipe.seed, number, zlib.crc32(picture.tobytes()))
-            return augment(picture, int(np.random.SeedSequence(entropy).generate_state(1)[0]))
-
-        return view
+            found = trunk.predict(batches, verbose=verbosity())
+            for array, one in zip(into, found if len(into) > 1 else [found], strict=True):
+                by_picture = one.reshape(len(part), len(views), *array.shape[2:])
+                array[:, start : start + at_once] = by_picture.swapaxes(0, 1)
 
     began = time.monotonic()
-    shape = (recipe.cached_views, len(train), channels)
-    views = _allocate(shape, recipe.cached_gb * 1e9, folder)
-    where = "on the disk" if isinstance(views, np.memmap) else "in memory"
+    seen = _allocate(shapes, len(views), len(train), limit, folder)
+    where = "on the disk" if isinstance(seen[0], np.memmap) else "in memory"
     print(
         f"features of {len(train)} pictures in {recipe.cached_views} augmented views, "
-        f"{views.nbytes / 1e9:.2g} GB {where}:",
+        f"{sum(array.nbytes for array in seen) / 1e9:.2g} GB {where}:",
         flush=True,
     )
-    run(train, [augmented(number) for number in range(recipe.cached_views)], views)
-    plain = np.empty((1, len(validation), channels), np.float32)
-    run(validation, [lambda picture, size: resize(picture, size, size)], plain)
+    run(train, views, seen)
+    unseen = _allocate(shapes, 1, len(validation), limit, folder)
+    run(validation, plain, unseen)
     passes = len(train) * recipe.cached_views + len(validation)
-    return Features(views, plain[0], (time.monotonic() - began) / passes)
+    seconds = (time.monotonic() - began) / passes
+    pooled, *maps = seen
+    return Features(
+        pooled,
+        unseen[0][0],
+        seconds,
+        tuple(maps),
+        tuple(one[0].astype(np.float32) for one in unseen[1:]),
+        None if boxes is None else _boxes_in_views(cache, train, boxes, recipe, size),
+    )
 
 
-def _allocate(shape: tuple[int, ...], limit: float, folder: Path) -> np.ndarray:
-    """An empty array of float32: in memory up to so many bytes, beyond them in a file."""
-    needed = 4 * int(np.prod(shape))
+def _augmented(recipe: Recipe, number: int, size: int) -> View:
+    """The augmented view of that number."""
+    augment = seeded_augmenter(recipe.augmentation, size)
+
+    def view(picture: Picture, size: int) -> Picture:
+        return augment(picture, _seed(recipe, number, picture))
+
+    return view
+
+
+def _boxes_in_views(
+    cache: Sequence[Picture], train: np.ndarray, boxes: np.ndarray, recipe: Recipe, size: int
+) -> np.ndarray:
+    """Where the boxes are in the augmented views: float32 (views, pictures, 4).
+
+    The pictures are augmented again for it, which takes a tenth of the time of their features.
+    """
+    augment = seeded_box_augmenter(recipe.augmentation, size, ELLIPSE)
+    moved = np.empty((recipe.cached_views, len(train), 4), np.float32)
+    for place, index in enumerate(tqdm(train, "boxes in the views", delay=2, leave=False)):
+        picture = cache[int(index)]
+        for number in range(recipe.cached_views):
+            seed = _seed(recipe, number, picture)
+            moved[number, place] = augment(picture, boxes[place], seed)[1]
+    return moved
+
+
+def _seed(recipe: Recipe, number: int, picture: Picture) -> int:
+    # By what is in the picture: the same in any order and on any thread.
+    entropy = (recipe.seed, number, zlib.crc32(picture.tobytes()))
+    return int(np.random.SeedSequence(entropy).generate_state(1)[0])
+
+
+def _outputs(trunk: keras.Model, size: int) -> list[keras.KerasTensor]:
+    """What the trunk gives of pictures of that side."""
+    found = trunk.compute_output_spec(keras.KerasTensor((1, size, size, 3), "uint8"))
+    return found if isinstance(found, list) else [found]
+
+
+def _allocate(
+    shapes: list[tuple[int, ...]], views: int, pictures: int, limit: float, folder: Path
+) -> list[np.ndarray]:
+    """Empty arrays (views, pictures, …): in memory up to so many bytes, beyond them in files.
+
+    Maps of features, which are large, have half the precision.
+    """
+    types = [np.float32 if len(shape) == 1 else np.float16 for shape in shapes]
+    whole = [(views, pictures, *shape) for shape in shapes]
+    needed = sum(np.dtype(t).itemsize * int(np.prod(s)) for s, t in zip(whole, types, strict=True))
     if needed <= limit:
-        return np.empty(shape, np.float32)
+        return [np.empty(shape, type_) for shape, type_ in zip(whole, types, strict=True)]
     require_space(folder, needed)
+    return [_on_disk(shape, type_, folder) for shape, type_ in zip(whole, types, strict=True)]
+
+
+def _on_disk(shape: tuple[int, ...], type_: type, folder: Path) -> np.ndarray:
     # A file without a name: the system frees it with the array, even if the process is killed.
     with tempfile.TemporaryFile(dir=folder) as file:
-        return np.memmap(file, np.float32, mode="w+", shape=shape)
+        return np.memmap(file, type_, mode="w+", shape=shape)
 
 
 def feature_batches(
-    features: np.ndarray,
+    features: Features,
     labels: np.ndarray,
     batch_size: int,
     seed: int,
@@ -104,10 +168,9 @@ def feature_batches(
     """Batches as `training_batches` gives them, with a view of each picture in place of itself.
 
     Args:
-        features: float32 (views, pictures, channels).
         labels: float32 (pictures, classes).
     """
-    views, pictures, channels = features.shape
+    views, pictures, channels = features.train.shape
     batch_size = min(batch_size, pictures)
     steps = steps_per_epoch(pictures, batch_size)
 
@@ -118,11 +181,19 @@ def feature_batches(
             view = random.integers(views, size=pictures)
             for step in range(steps):
                 chosen = order[step * batch_size : (step + 1) * batch_size]
-                yield features[view[chosen], chosen], labels[chosen]
+                which = view[chosen], chosen
+                if features.boxes is None:
+                    yield features.train[which], labels[chosen]
+                else:
+                    maps = (one[which].astype(np.float32) for one in features.maps)
+                    yield (features.train[which], *maps), (labels[chosen], features.boxes[which])
 
-    signature = (
-        tf.TensorSpec((batch_size, channels), tf.float32),
-        tf.TensorSpec((batch_size, labels.shape[1]), tf.float32),
-    )
+    def of(shape: tuple[int, ...]) -> tf.TensorSpec:
+        return tf.TensorSpec((batch_size, *shape), tf.float32)
+
+    signature = of((channels,)), of(labels.shape[1:])
+    if features.boxes is not None:
+        maps = [of(one.shape[2:]) for one in features.maps]
+        signature = (signature[0], *maps), (signature[1], of((4,)))
     batches = tf.data.Dataset.from_generator(generate, output_signature=signature)
     return batches.apply(tf.data.experimental.assert_cardinality(steps * (epochs - first_epoch)))

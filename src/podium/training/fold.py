@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass, replace
+from typing import Any
 
 import keras
 
@@ -18,6 +19,7 @@ from podium.training.batches import (
     stage_seed,
     stage_size,
 )
+from podium.training.box_loss import BoxLoss, MeanIoU
 from podium.training.callbacks import KeepState, TimeBudget
 from podium.training.devices import Devices
 from podium.training.features import Features, cache_features
@@ -112,7 +114,7 @@ class FoldTraining:
             self.folder,
             self.recipe.keep,
             self.recipe.patience,
-            pause=CACHED_PAUSE if model is self.network.head else 0.0,
+            pause=CACHED_PAUSE if model is self.network.heads else 0.0,
             averages=averages,
             checkpoints=self.recipe.checkpoints if is_last else 0,
         )
@@ -199,7 +201,7 @@ class FoldTraining:
         """What the stage trains, compiled, and on what: a head alone learns from features."""
         self.network.unfreeze(stage.unfreeze, self.recipe.train_batchnorm)
         cached = stage.unfreeze == "head" and self.recipe.cached_views > 0
-        model = self.network.head if cached else self.network.model
+        model = self.network.heads if cached else self.network.model
         batches = self._batches(state, stage, cached)
         self._compile(model, state, stage)
         return model, batches
@@ -207,11 +209,17 @@ class FoldTraining:
     def _compile(self, model: keras.Model, state: TrainingState, stage: Stage) -> None:
         """Make the stage's optimiser, in the state where a killed stage left it."""
         loss = keras.losses.CategoricalCrossentropy(label_smoothing=self.recipe.label_smoothing)
+        aims: dict[str, Any] = {"loss": loss, "metrics": ["accuracy"]}
         with self.devices.scope():
+            if len(model.outputs) > 1:  # the box head's besides
+                aims = {
+                    "loss": [loss, BoxLoss()],
+                    "loss_weights": [1.0, self.recipe.box.loss_weight],
+                    "metrics": [["accuracy"], [MeanIoU()]],
+                }
             model.compile(
                 make_optimizer(self.recipe, stage.learning_rate, self._rate_scales(model)),
-                loss=loss,
-                metrics=["accuracy"],
+                **aims,
                 jit_compile=self.devices.jit_compile,
             )
             model.optimizer.build(model.trainable_variables)
@@ -240,7 +248,7 @@ class FoldTraining:
         """The features that the head learns from."""
         pictures, size = self.pictures, stage_size(self.recipe, stage)
         features = cache_features(
-            self.network.features,
+            self.network.trunk,
             pictures.cache,
             pictures.train,
             pictures.validation,
@@ -248,6 +256,7 @@ class FoldTraining:
             size,
             stage_batch_size(self.recipe, stage),
             self.folder.path,
+            pictures.train_boxes,
         )
         self.budget.measure(features.seconds_per_picture, 1, size)
         return features

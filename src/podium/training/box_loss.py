@@ -1,0 +1,61 @@
+"""What a box head is trained by: GIoU and smooth L1, of the pictures that have a box."""
+
+import keras
+from keras import ops
+
+BEND = 0.05  # shares of a side: errors below count by their square
+
+
+class BoxLoss(keras.losses.Loss):
+    """1 − GIoU (Rezatofighi et al. 2019, arXiv:1902.09630) plus smooth L1 (arXiv:1504.08083).
+
+    Boxes are (batch, 4) in shares; a truth of NaN counts nothing: that picture has no box, or its
+    head was cut away. IoU alone has no slope where boxes do not meet, and L1 alone thinks little
+    of small heads.
+    """
+
+    def call(self, y_true, y_pred):
+        there, truth = _there(y_true)
+        error = ops.abs(y_pred - truth)
+        bent = ops.where(error < BEND, 0.5 * error**2 / BEND, error - 0.5 * BEND)
+        loss = 1 - overlap(truth, y_pred)[1] + ops.sum(bent, axis=-1)
+        return ops.where(there, loss, 0.0)
+
+
+class MeanIoU(keras.metrics.Mean):
+    """Mean intersection over union, of the pictures that have a box."""
+
+    def __init__(self, name: str = "mean_iou", **kwargs):
+        super().__init__(name=name, **kwargs)
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        there, truth = _there(y_true)
+        return super().update_state(
+            overlap(truth, y_pred)[0], sample_weight=ops.cast(there, "float32")
+        )
+
+
+def overlap(first, second):
+    """Intersection over union, and the generalised one (GIoU), of pairs of boxes (batch, 4)."""
+    corner = ops.maximum(first[..., :2], second[..., :2])
+    opposite = ops.minimum(first[..., 2:], second[..., 2:])
+    shared = _area(corner, opposite)
+    union = _area(first[..., :2], first[..., 2:]) + _area(second[..., :2], second[..., 2:]) - shared
+    iou = shared / ops.maximum(union, keras.config.epsilon())
+    hull = _area(
+        ops.minimum(first[..., :2], second[..., :2]), ops.maximum(first[..., 2:], second[..., 2:])
+    )
+    return iou, iou - (hull - union) / ops.maximum(hull, keras.config.epsilon())
+
+
+def _area(corner, opposite):
+    return ops.prod(ops.maximum(opposite - corner, 0.0), axis=-1)
+
+
+def _there(boxes):
+    """Which boxes are there (batch,), and all of them with a stand-in where they are not.
+
+    Masking the loss alone would not do: the slope of NaN times 0 is NaN.
+    """
+    there = ops.all(ops.isfinite(boxes), axis=-1)
+    return there, ops.where(ops.expand_dims(there, -1), boxes, 0.5)

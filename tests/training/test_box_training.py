@@ -1,0 +1,134 @@
+"""Both heads trained together: they learn, boxes follow their pictures, a kill costs nothing."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_boxes import TRAIN, box_recipe, draw_boxed
+from small_training import assert_ended_alike, make_training, stage, stopped_after, weights
+
+from podium.boxes import has_box, iou
+from podium.images.batches import view_batches
+from podium.images.reading import resize
+from podium.training.batches import FoldPictures, of_pictures
+from podium.training.features import cache_features
+from podium.training.fold import FoldTraining
+
+TWO_STAGES = box_recipe(stages=[stage("head", 2, 0.01), stage("all", 2, 0.003)], cached_views=2)
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> FoldPictures:
+    return draw_boxed(tmp_path_factory.mktemp("pictures"), without=4)
+
+
+def marked(picture: np.ndarray) -> np.ndarray:
+    """The box around the coloured square, as it is seen in the picture, in shares."""
+    lit = np.abs(picture[..., 0].astype(int) - picture[..., 2]) > 75
+    rows, columns = np.flatnonzero(lit.any(axis=1)), np.flatnonzero(lit.any(axis=0))
+    side = len(picture)
+    return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]) / side
+
+
+def test_both_heads_learn(tmp_path: Path, pictures: FoldPictures) -> None:
+    stages = [stage("all", 16, 0.01)]
+    training = make_training(box_recipe(stages=stages), pictures, tmp_path)
+    training.run()
+    history = training.folder.read_history()
+    assert history["val_accuracy"].max() == 1.0
+    assert history["val_box_mean_iou"].iloc[0] < 0.4 < 0.6 < history["val_box_mean_iou"].max()
+    total = history["val_head_loss"] + history["val_box_loss"]
+    np.testing.assert_allclose(history["val_loss"], total, rtol=0.02, err_msg="weighted alike")
+
+    batches = view_batches(
+        pictures.cache, pictures.validation, size=24, batch_size=8,
+        view=lambda picture, size: resize(picture, size, size),
+    )  # fmt: skip
+    _, boxes = training.network.model.predict(batches, verbose=0)
+    found = iou(pictures.validation_boxes, boxes).mean()
+    assert found == pytest.approx(history["val_box_mean_iou"].max(), abs=0.1)
+
+
+def test_the_weight_of_the_boxes_is_the_recipes(tmp_path: Path, pictures: FoldPictures) -> None:
+    data = box_recipe().box.model_dump()
+    recipe = box_recipe(box={**data, "loss_weight": 5.0}, stages=[stage("head", 1)])
+    training = make_training(recipe, pictures, tmp_path)
+    training.run()
+    row = training.folder.read_history().iloc[0]
+    assert row["loss"] == pytest.approx(row["head_loss"] + 5 * row["box_loss"], rel=1e-3)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(
+    tmp_path_factory: pytest.TempPathFactory, pictures: FoldPictures
+) -> tuple[FoldTraining, list[np.ndarray]]:
+    training = make_training(TWO_STAGES, pictures, tmp_path_factory.mktemp("undisturbed"))
+    training.run()
+    return training, weights(training.network.model)
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_a_stopped_training_ends_as_if_it_had_never_stopped(
+    tmp_path: Path,
+    pictures: FoldPictures,
+    undisturbed: tuple[FoldTraining, list[np.ndarray]],
+    epochs: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Stopped in the stage on cached maps, and in the one on pictures."""
+    training, expected = undisturbed
+    stopped_after(make_training(TWO_STAGES, pictures, tmp_path), epochs, monkeypatch)
+    resumed = make_training(TWO_STAGES, pictures, tmp_path, seed=99)
+    resumed.run()
+    assert_ended_alike(resumed, training, expected)
+
+
+def test_boxes_of_a_stage_follow_their_pictures(pictures: FoldPictures) -> None:
+    """Wherever crop and mirror put the square, its box is around it."""
+    changed = box_recipe().augmentation.model_copy(update={"crop": 0.7})
+    recipe = box_recipe().model_copy(update={"augmentation": changed})
+    train, validation = of_pictures(pictures, recipe, recipe.stages[0], seed=1, first_epoch=0)
+    seen = 0
+    for shown, (labels, boxes) in train.as_numpy_iterator():
+        assert labels.shape == (8, 2)
+        for picture, box in zip(shown, boxes, strict=True):
+            if has_box(box):
+                assert iou(marked(picture), box) > 0.65
+                seen += 1
+    steps = len(train)
+    assert steps * 8 * 0.75 < seen < steps * 8, "some have none, or are cut away"
+    for _, (_, boxes) in validation.as_numpy_iterator():
+        assert has_box(boxes).all()
+
+
+def test_cached_maps_have_the_boxes_of_their_views(tmp_path: Path, pictures: FoldPictures) -> None:
+    """The same views as the maps are of: a trunk that gives the pictures themselves shows them."""
+    import keras
+
+    recipe = box_recipe(cached_views=3)
+    inputs = keras.Input((None, None, 3), dtype="uint8")
+    shown = keras.ops.cast(inputs, "float32")
+    trunk = keras.Model(inputs, [keras.layers.GlobalAveragePooling2D()(shown), shown])
+    features = cache_features(
+        trunk, pictures.cache, pictures.train, pictures.validation, recipe, 24, 8, tmp_path,
+        pictures.train_boxes,
+    )  # fmt: skip
+    (maps,), (plain,) = features.maps, features.validation_maps
+    assert maps.shape == (3, TRAIN, 24, 24, 3) and plain.shape[1:] == (24, 24, 3)
+    assert not has_box(features.boxes[:, :4]).any(), "these have none"
+    there = has_box(features.boxes)
+    assert there.mean() > 0.8
+    around = [iou(marked(m), b) for m, b in zip(maps[there], features.boxes[there], strict=True)]
+    assert min(around) > 0.65
+    means = maps.astype(np.float32).mean(axis=(2, 3))
+    np.testing.assert_allclose(means, features.train, rtol=1e-2, err_msg="of one picture")
+    assert len({tuple(box) for box in features.boxes[:, 10]}) == 3, "each view is another"
+
+
+def test_pseudo_labelled_pictures_have_a_class_and_no_box(pictures: FoldPictures) -> None:
+    joining = pictures.validation[:3], pictures.validation_labels[:3]
+    joined = replace(pictures, pseudo={1: joining}).of_stage(1)
+    assert len(joined.train_boxes) == len(joined.train) == TRAIN + 3
+    assert not has_box(joined.train_boxes[-3:]).any()
+    np.testing.assert_array_equal(joined.train_boxes[:-3], pictures.train_boxes)
