@@ -102,6 +102,8 @@ def test_every_recipe_of_the_repository_can_be_run(path: Path) -> None:
         return
     recipe = Entry(path.parent).recipe()
     get_competition(recipe.competition)
+    if recipe.started_from:
+        return
     assert recipe.backbone in WEIGHTS_FILES
     assert recipe.weights in {"none", *WEIGHTS_FILES[recipe.backbone]}
 
@@ -140,3 +142,14 @@ def test_a_run_that_labels_test_pictures_is_listed_while_it_is_missing(
     (tmp_path / "weights" / "a").mkdir(parents=True)
     (tmp_path / "weights" / "a" / "run.json").write_text("{}")
     assert row_of("taught").endswith("nothing")
+
+
+def test_a_run_to_start_from_is_listed_while_it_is_missing(data: Path, tmp_path: Path) -> None:
+    write_entry("one", "run:weights/a")
+    write_entry("other", "efficientnet-b0", "run:a")
+    (data / "sf-dl-car-classification").mkdir()
+    assert row_of("one").split() == ["one", "cars", "run:a", "CPU", "run", "a"]
+    assert row_of("other").endswith("CPU        run a")
+    (tmp_path / "weights" / "a").mkdir(parents=True)
+    (tmp_path / "weights" / "a" / "run.json").write_text("{}")
+    assert row_of("one").endswith("nothing") and row_of("other").endswith("nothing")

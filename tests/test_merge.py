@@ -544,3 +544,25 @@ def test_what_joined_the_training_comes_along(tmp_path: Path, here: RunFolder) -
         (parts[0].fold(0).path / "pseudo.json").write_text(damage)
         with pytest.raises(CannotMerge, match=r"fold 0 of .* is damaged: "):
             merge_run(parts[0], here, fresh=True)
+
+
+def test_what_a_network_stems_from_comes_along(tmp_path: Path, here: RunFolder) -> None:
+    parts = [
+        write_run(tmp_path / f"kernel-{fold}" / "tiny", [fold], weights="run:a") for fold in (0, 1)
+    ]
+    about = {"run": "a", "competition": "intel", "weights": "a digest"}
+    for fold, each in enumerate(parts):
+        with pytest.raises(CannotMerge, match=r"started_from\.json is missing"):
+            merge_run(each, here)
+        each.fold(fold).write_start([{**about, "fold": fold}])
+        assert merge_run(each, here) == [fold]
+    for fold in (0, 1):
+        assert here.fold(fold).read_start() == [{**about, "fold": fold}]
+    for damage in ("{", "[]", '{"runs": [1]}', '{"runs": [{}]}'):
+        (parts[0].fold(0).path / "started_from.json").write_text(damage)
+        with pytest.raises(CannotMerge, match=r"fold 0 of .* is damaged: "):
+            merge_run(parts[0], here, fresh=True)
+    other = write_run(tmp_path / "kernel-2" / "tiny", [0], weights="run:b")
+    other.fold(0).write_start([{**about, "fold": 0}])
+    with pytest.raises(CannotMerge, match="weights is 'run:a' here, 'run:b' there"):
+        merge_run(other, here)

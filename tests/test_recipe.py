@@ -338,3 +338,26 @@ def test_pseudo_labels_are_overridden_key_by_key(file: Path) -> None:
 )
 def test_wrong_pseudo_labels_are_refused(pseudo: Any, message: str) -> None:
     assert message in refusal({"stages": [{**STAGE, "pseudo": pseudo}]})
+
+
+@pytest.mark.parametrize("key", ["backbone", "weights"])
+def test_a_run_to_start_from_is_known_by_its_name(key: str) -> None:
+    data = {"competition": "cars", "backbone": "vgg16"}
+    assert parse_recipe(data, "here").started_from is None
+    for text in ("run:a", "run:weights/a", "run:./weights/a/"):
+        recipe = parse_recipe({**data, key: text}, "here")
+        assert getattr(recipe, key) == "run:a" and recipe.started_from == "a"
+        assert parse_recipe(recipe.model_dump(), "again") == recipe
+    pseudo = [{"epochs": 1, "learning_rate": 1.0, "pseudo": {"from": name}} for name in "ba"]
+    assert parse_recipe({**data, key: "run:a", "stages": pseudo}, "here").needed_runs == ["a", "b"]
+    for text in ("run:/tmp/weights/a", "run:weights/a/b", "weights/a"):
+        assert getattr(parse_recipe({**data, key: text}, "here"), key) == text
+    with pytest.raises(RecipeError, match=f"here: {key}: came 'run:', needs the name of a run"):
+        parse_recipe({**data, key: "run:"}, "here")
+
+
+def test_two_runs_to_start_from_are_refused() -> None:
+    data = {"competition": "cars", "backbone": "run:a"}
+    assert parse_recipe({**data, "weights": "run:weights/a"}, "here").started_from == "a"
+    with pytest.raises(RecipeError, match="name two runs, 'run:a' and 'run:b': leave weights out"):
+        parse_recipe({**data, "weights": "run:b"}, "here")

@@ -35,7 +35,7 @@ class Entry:
         return is_ensemble(self.recipe_file)
 
     def recipe(self, overrides: Iterable[str] = ()) -> Recipe:
-        """The recipe of its training.
+        """The recipe of its training; where it starts from a run, that need not be here.
 
         Raises:
             RecipeError: it is refused, or the entry trains nothing.
@@ -113,7 +113,7 @@ def _missing(recipe: Recipe) -> list[str]:
     file = weights_file(recipe.backbone, recipe.weights)
     if file and find_weights(file) is None:
         missing.append(f"weights {file}")
-    return missing + _missing_runs(recipe.pseudo_runs)
+    return missing + _missing_runs(recipe.needed_runs)
 
 
 def _missing_runs(runs: list[str]) -> list[str]:

@@ -13,7 +13,8 @@ import pandas as pd
 from podium.boxes import BOX_COLUMNS
 from podium.whole_files import require_space, whole, write_csv, write_json
 
-Row = dict[str, Any]  # of a history: stage, epoch, losses, …
+Row = dict[str, Any]  # of a history: stage, epoch, losses, …; or of what a network stems from
+ORIGIN = ("run", "fold", "competition", "weights")  # the keys of the latter
 
 
 class RunError(ValueError):
@@ -146,6 +147,10 @@ class FoldFolder:
         return read_json(self._pseudo) if self._pseudo.is_file() else None
 
     @property
+    def _start(self) -> Path:
+        return self.path / "started_from.json"
+
+    @property
     def _unlikeness(self) -> Path:
         return self.path / "unlikeness.npz"
 
@@ -156,10 +161,23 @@ class FoldFolder:
         rows = [] if kept is None else kept["stages"]
         return "; ".join({row["knows_the_fold"]: None for row in rows if row["knows_the_fold"]})
 
+    def write_start(self, runs: list[Row]) -> None:
+        """Write the runs that the network stems from: its own source, then that one's, …"""
+        write_json(self._start, {"runs": runs})
+
+    def read_start(self) -> list[Row]:
+        """The same; none where it stems from no run."""
+        if not self._start.is_file():
+            return []
+        try:
+            return [{key: row[key] for key in ORIGIN} for row in read_json(self._start)["runs"]]
+        except (KeyError, TypeError) as error:
+            raise RunError(f"{self._start} is not as Podium writes it") from error
+
     def write_unlikeness(self, arrays: dict[str, np.ndarray]) -> None:
         """Write what the fold's network, as it is now, finds unlike; see any_picture/."""
         with whole(self._unlikeness) as part:
-            np.savez(part, weights=np.array(self._digest()), **arrays)
+            np.savez(part, weights=np.array(self.digest()), **arrays)
 
     def read_unlikeness(self) -> dict[str, np.ndarray] | None:
         """The same arrays, or None where there are none, or the weights have changed since.
@@ -172,11 +190,11 @@ class FoldFolder:
         try:
             with np.load(self._unlikeness, allow_pickle=False) as kept:
                 arrays = {name: kept[name] for name in kept.files}
-            return arrays if str(arrays.pop("weights")) == self._digest() else None
+            return arrays if str(arrays.pop("weights")) == self.digest() else None
         except (ValueError, KeyError, OSError, EOFError, BadZipFile) as error:
             raise RunError(f"{self._unlikeness} is damaged ({error})") from error
 
-    def _digest(self) -> str:
+    def digest(self) -> str:
         """Tells these weights from any others."""
         with self.weights.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

@@ -17,12 +17,14 @@ from podium.images.reading import resize
 from podium.images.splitting import HELD_OUT
 from podium.machine import peak_memory_gb
 from podium.models.network import Network, build_network
+from podium.models.transfer import LayerWeights, give_backbone
 from podium.predictions.predict import predict_views
 from podium.predictions.speed import time_predictions
 from podium.predictions.views import VIEWS
 from podium.pseudo import pseudo_labels
 from podium.recipe import Recipe
 from podium.run_folder import RunFolder
+from podium.started_from import find_start, read_backbone
 from podium.table import SIDES, Table
 from podium.training.batches import FoldPictures, of_pictures, stage_batch_size, stage_seed
 from podium.training.callbacks import TimeBudget
@@ -102,18 +104,37 @@ class FoldRun:
         return self._network
 
     def _training(self, fold: int, deadline: float | None) -> FoldTraining:
-        """The training of a fold with a new network."""
+        """The training of a fold with a new network, or with the backbone of another run's."""
+        given = self._given_backbone(fold)
         self._clear()
         keras.utils.set_random_seed(self.recipe.seed + fold)
+        from_run = self.recipe.started_from is not None
         with self.devices.scope():
-            network = build_network(self.recipe, len(self.competition.classes))
+            classes = len(self.competition.classes)
+            network = build_network(self.recipe, classes, pretrained=not from_run)
+            if given:
+                give_backbone(network, given, f"run {self.recipe.started_from}")
         pictures = self._pictures(fold)
-        if network.is_fitted_first:
+        if network.is_fitted_first and not from_run:
             network.fit_first(self._some(pictures.train, FIRST, self.recipe.image_size))
         to_predict = len(self.scored(fold)) + len(self.table.readable_test)
         budget = TimeBudget(deadline, to_predict * self.recipe.views, self.recipe.final_image_size)
         folder = self.folder.fold(fold)
         return FoldTraining(network, pictures, self.recipe, self.devices, folder, budget)
+
+    def _given_backbone(self, fold: int) -> LayerWeights | None:
+        """The weights that a fold's backbone starts with; None where another run gives none.
+
+        A killed training has them in its state, and needs no other run.
+        """
+        start = find_start(self.recipe, self.folder, self.table, fold)
+        if start is None:
+            return None
+        print(start, flush=True)
+        self._clear()
+        weights = read_backbone(start)
+        self.folder.fold(fold).write_start(start.stems_from)
+        return weights
 
     def _clear(self) -> None:
         keras.backend.clear_session()  # the last fold's network would stay in memory

@@ -23,6 +23,7 @@ from podium.whole_files import remove_leftovers, whole, write_json
 # makes the fold a finished one.
 FILES = ("best.weights.h5", "history.csv", "validation.csv", "cost.json", "test.csv")
 PSEUDO = "pseudo.json"  # beside these, where the recipe has pseudo-labels
+START = "started_from.json"  # the same, where the training starts from a run
 
 
 class CannotMerge(RunError):
@@ -105,7 +106,8 @@ def _read_part(part: RunFolder) -> tuple[Recipe, Table]:
 
 def _files(recipe: Recipe) -> list[str]:
     """What a fold with this recipe must have."""
-    return [*FILES[:-1], *([PSEUDO] if recipe.pseudo_runs else []), FILES[-1]]
+    pseudo, start = [PSEUDO] * bool(recipe.pseudo_runs), [START] * bool(recipe.started_from)
+    return [*FILES[:-1], *pseudo, *start, FILES[-1]]
 
 
 def check_own(part: RunFolder, path: Path) -> None:
@@ -128,7 +130,7 @@ def _check_fold(part: RunFolder, fold: int, recipe: Recipe, table: Table) -> Non
         recipe.check_fold(fold)
         folder.read_history()
         folder.read_cost()
-        _ = folder.pseudo_knows  # reads it
+        _ = folder.pseudo_knows, folder.read_start()  # reads them
         for name, ids in (("validation", scored), ("test", table.readable_test.index)):
             _check_predictions(folder, name, ids, recipe.views, classes)
             if recipe.box:

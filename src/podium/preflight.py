@@ -9,24 +9,28 @@ from podium.models.weights_files import WEIGHTS_FILES
 from podium.pseudo import check_pseudo
 from podium.recipe import Recipe
 from podium.run_folder import RunFolder
+from podium.started_from import check_start
 
 
 def check_recipe(recipe: Recipe, into: RunFolder | None = None, fresh: bool = False) -> None:
     """Refuse what would fail only after minutes.
 
     Args:
-        into: the folder of the run, where it is known. One that goes on has its pseudo-labels.
+        recipe: as `resolve` gives it.
+        into: the folder of the run, where it is known. One that goes on has its pseudo-labels, and
+            its folds may need nothing of the run that they started from.
         fresh: it begins again.
 
     Raises:
         ValueError: an unknown backbone or weights, a package that is not installed or too old, a
-            run to take pseudo-labels from that is not what it takes.
+            run to start from or to take pseudo-labels from that is not what it takes.
     """
     check_tensorflow()
     if recipe.backbone not in WEIGHTS_FILES:
         raise ValueError(f"no backbone {recipe.backbone!r}; there are: {', '.join(WEIGHTS_FILES)}")
     names = [*WEIGHTS_FILES[recipe.backbone], "none"]
-    if recipe.weights not in names and not Path(recipe.weights).is_file():
+    of_file = recipe.started_from is None and recipe.weights not in names
+    if of_file and not Path(recipe.weights).is_file():
         raise ValueError(
             f"weights of {recipe.backbone}: expected {', '.join(names)} or the path of an .h5 "
             f"file, came {recipe.weights!r}, which is no file"
@@ -43,4 +47,5 @@ def check_recipe(recipe: Recipe, into: RunFolder | None = None, fresh: bool = Fa
             "pip install tensorboard, or go without: --set tensorboard=false"
         )
     if into is None or fresh or not into.exists:
+        check_start(recipe, into)
         check_pseudo(recipe, into)

@@ -15,12 +15,12 @@ import pandas as pd
 
 from podium.competitions import Competition, get_competition
 from podium.fold_folder import RunError
-from podium.images.splitting import HELD_OUT
+from podium.knowledge import scored_by, why_it_knows
 from podium.predictions.probabilities import average_views
 from podium.recipe import Pseudo, Recipe
 from podium.run_folder import RunFolder
 from podium.runs import find_run
-from podium.table import Table, stored_table
+from podium.table import Table
 
 NAMED = 12  # classes that are counted in a line
 
@@ -110,11 +110,10 @@ def read_teacher(name: str, competition: Competition, table: Table, fold: int) -
     """
     run, classes = find_run(name), list(competition.classes)
     _check_fits(run, competition, table.test.index)
-    folds = table.train["fold"]
-    scored = folds.index[(folds == fold) | (folds == HELD_OUT)]
+    scored = scored_by(table, fold)
     try:
         networks = _networks(run)
-        knows = "; ".join(filter(None, (_why_it_knows(one, scored, fold) for one, _ in networks)))
+        knows = "; ".join(filter(None, (_why_it_may_not(one, fold, scored) for one, _ in networks)))
     except NoPseudoLabels as error:
         networks, knows = [], str(error)
     if not knows:
@@ -138,8 +137,7 @@ def _choose(
     stages = {n: stage.pseudo for n, stage in enumerate(recipe.stages) if stage.pseudo}
     sure = {n: _sure(teachers[pseudo.run], pseudo) for n, pseudo in stages.items()}
     candidates = table.test.index[table.test.index.isin(pd.Index([]).append(list(sure.values())))]
-    folds = table.train["fold"]
-    scored = ((folds == fold) | (folds == HELD_OUT)).to_numpy()
+    scored = table.train.index.isin(scored_by(table, fold))
     copies = candidates[near_copies(candidates, scored)] if len(candidates) else candidates
     rows = []
     for number, pseudo in stages.items():
@@ -252,24 +250,11 @@ def _paths(run: RunFolder) -> list[Path]:
         return []
 
 
-def _why_it_knows(run: RunFolder, scored: pd.Index, fold: int) -> str:
-    """Why the network of a run's fold knows labels of these pictures, or may; "" if it does not.
-
-    It must have scored each of them itself: of one that it merely lacks, it may have seen a copy.
-    """
+def _why_it_may_not(run: RunFolder, fold: int, scored: pd.Index) -> str:
+    """Why the network of a run's fold must not label for these pictures; "" if it may."""
     if fold not in run.finished_folds():
         return f"{run.name} has no finished fold {fold}"
-    theirs = stored_table(run).train["fold"].reindex(scored)
-    seen = len(scored) - int(theirs.isin([fold, HELD_OUT]).sum())
-    if seen:
-        return (
-            f"{run.name} has another split: {seen} of the {len(scored)} pictures that are scored "
-            "here are not scored by that fold there"
-        )
-    its_own = run.fold(fold)
-    if run.read_recipe().pseudo_runs and (its_own.read_pseudo() is None or its_own.pseudo_knows):
-        return f"{run.name} was itself trained on pseudo-labels that know them"
-    return ""
+    return why_it_knows(run, fold, scored)
 
 
 def _of_folds(run: RunFolder, folds: list[int], classes: list[str]) -> pd.DataFrame:

@@ -1,5 +1,6 @@
 """`Recipe`: every choice of a run, typed and bounded. A run is its recipe and its seed."""
 
+import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -19,6 +20,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 DEFAULT_IMAGE_SIZE = 224
 RUN_NAME = r"^\w[\w.-]*$"  # no path: on Kaggle a run is found by its name
+RUN = "run:"  # before the name of a run that the training starts from
 LARGER = 1.25  # the last default stage trains on pictures this much larger
 
 
@@ -135,8 +137,10 @@ class Recipe(StrictTable):
     """All choices of a run. What a recipe.toml leaves out has the value given here."""
 
     competition: str
-    backbone: str
-    weights: str = "imagenet"  # "imagenet", "noisy-student", "none", or the path of an .h5 file
+    backbone: str  # a network by its name, or "run:NAME": that of a run, as it was trained there
+    # "imagenet", "noisy-student", "none", the path of an .h5 file, or "run:NAME": the weights of
+    # that run's backbone. They say nothing where `backbone` names a run.
+    weights: str = "imagenet"
     image_size: ImageSize = DEFAULT_IMAGE_SIZE
     batch_size: Annotated[int, Field(ge=1, le=4096)] = 32
     seed: Annotated[int, Field(ge=0)] = 0
@@ -186,6 +190,24 @@ class Recipe(StrictTable):
         if isinstance(data, dict) and "stages" not in data:
             data = {**data, "stages": default_stages(data.get("image_size", DEFAULT_IMAGE_SIZE))}
         return data
+
+    @field_validator("backbone", "weights")
+    @classmethod
+    def _run_by_its_name(cls, text: str) -> str:
+        """run:weights/NAME is run:NAME: the same text, wherever the folds are trained."""
+        if text == RUN:
+            raise ValueError(f"needs the name of a run: {RUN}NAME")
+        return re.sub(rf"^{RUN}(?:\./)?weights/([^/]+)/?$", rf"{RUN}\1", text)
+
+    @model_validator(mode="after")
+    def _starts_from_one_run(self) -> Self:
+        both = self.backbone, self.weights
+        if all(text.startswith(RUN) for text in both) and len(set(both)) > 1:
+            raise ValueError(
+                f"backbone and weights name two runs, {self.backbone!r} and {self.weights!r}: "
+                "leave weights out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _shares_are_a_whole(self) -> Self:
@@ -260,6 +282,18 @@ class Recipe(StrictTable):
     def pseudo_runs(self) -> list[str]:
         """The runs that pseudo-labels come from, each once."""
         return list(dict.fromkeys(stage.pseudo.run for stage in self.stages if stage.pseudo))
+
+    @property
+    def started_from(self) -> str | None:
+        """The run whose backbone the training starts from, if there is one."""
+        named = (text for text in (self.backbone, self.weights) if text.startswith(RUN))
+        return next((text.removeprefix(RUN) for text in named), None)
+
+    @property
+    def needed_runs(self) -> list[str]:
+        """All runs that the training reads, each once."""
+        start = [self.started_from] if self.started_from else []
+        return list(dict.fromkeys([*start, *self.pseudo_runs]))
 
     @property
     def final_image_size(self) -> int:

@@ -14,6 +14,7 @@ from podium.preflight import check_recipe
 from podium.recipe import Recipe
 from podium.run_folder import RunFolder, run_name
 from podium.runs import find_run
+from podium.started_from import check_starts, resolve
 from podium.table import prepare_table, read_table
 
 
@@ -56,8 +57,8 @@ def _train_folds(
 ) -> RunFolder:
     began = time.monotonic()
     overrides = list(overrides)
-    recipe = get_entry(entry).recipe(overrides)
     folder = RunFolder(places.runs() / (run or run_name(entry, overrides)))
+    recipe = resolve(get_entry(entry).recipe(overrides), folder, fresh)
     check_recipe(recipe, folder, fresh)
     competition = get_competition(recipe.competition)
     chosen = _chosen_folds(recipe, folds)
@@ -67,6 +68,7 @@ def _train_folds(
 
     there = folder.finished_folds() if test else folder.scored_folds()
     to_do = [fold for fold in chosen if fold not in there]
+    check_starts(recipe, folder, table, to_do)
     if to_do:
         import_tensorflow_quietly()
         from podium.fold_run import FoldRun  # imports TensorFlow, which takes seconds

@@ -239,3 +239,15 @@ def test_a_run_that_labels_test_pictures_must_be_attached(project: Path) -> None
     assert constant(built, "ARGUMENTS") == ["--set", "stages.0.pseudo.above=0.9"]
     with pytest.raises(MetadataError, match="the run other is missing"):
         build("taught-2", overrides=["stages.0.pseudo.from=other"])
+
+
+def test_a_run_to_start_from_must_be_attached_and_need_not_be_here(project: Path) -> None:
+    with pytest.raises(
+        MetadataError, match=r"kernel_sources: the run dogs is missing: add 'OWNER/podium-dogs'"
+    ):
+        build("tiny", overrides=["backbone=run:weights/dogs"])
+    recipe = RECIPE.format(competition="sample")
+    write_entry(project, "started", recipe, kernel_sources=["OWNER/podium-dogs"])
+    built = build("started", owner="someone", overrides=["backbone=run:weights/dogs"], fold=1)
+    assert built.metadata.kernel_sources == ["someone/podium-dogs"]
+    assert "backbone=run:weights/dogs" in constant(built, "ARGUMENTS")

@@ -195,6 +195,15 @@ def test_a_path_of_this_machine_is_not_on_kaggle(tmp_path: Path) -> None:
         check(entry(tmp_path, "sample", "efficientnet-b0", "/home/me/w.h5"))
 
 
+def test_the_weights_of_a_run_need_no_file_and_a_name(tmp_path: Path) -> None:
+    check(entry(tmp_path / "a", "sample", "run:weights/cars-b6"))
+    check(entry(tmp_path / "b", "sample", "efficientnet-b6", "run:cars-b6"))
+    with pytest.raises(
+        MetadataError, match=r"'/home/me/run' is a path of this machine; name a run"
+    ):
+        check(entry(tmp_path / "c", "sample", "run:/home/me/run"))
+
+
 def test_an_ensemble_needs_the_kernels_of_its_runs(tmp_path: Path) -> None:
     kernels = ["OWNER/podium-cars-b6", "OWNER/podium-cars-b4-fold-0", "OWNER/podium-cars-b4-fold-1"]
     made = entry(tmp_path, kernel_sources=kernels)

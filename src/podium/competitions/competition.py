@@ -40,6 +40,8 @@ class Competition(ABC):
     get_it: ClassVar[str]  # the command or page that brings the data
     sample_submission: ClassVar[str | None] = None  # file name, where the competition has one
     draws_itself: ClassVar[bool] = False  # a kernel needs no pictures attached
+    # Another one whose training pictures, by the same ids, are these.
+    same_pictures_as: ClassVar[str | None] = None
     has_boxes: ClassVar[bool] = False  # its training table has the columns `boxes.BOX_COLUMNS`
 
     def __init_subclass__(cls) -> None:

@@ -51,6 +51,7 @@ class DogsVsCats(Competition):
 class DogsVsCatsOriginal(DogsVsCats):
     name = "dogs-vs-cats-original"
     slug = "dogs-vs-cats"
+    same_pictures_as = "dogs-vs-cats"
     metric = Accuracy()
     get_it = (
         "accept the rules at https://www.kaggle.com/c/dogs-vs-cats/rules, then "

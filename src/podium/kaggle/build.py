@@ -134,7 +134,7 @@ def check(entry: Entry, overrides: Iterable[str] = (), fold: int | None = None) 
         if fold is not None:
             recipe.check_fold(fold)
         check_sources(entry, metadata, recipe)
-        check_runs(entry, metadata, recipe.pseudo_runs)
+        check_runs(entry, metadata, recipe.needed_runs)
     elif overrides or fold is not None:
         raise BuildError(f"{entry.name} averages runs: it has no folds, and nothing to --set")
     else:

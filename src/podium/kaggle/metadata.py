@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from podium.competitions import get_competition
 from podium.entries import Entry
 from podium.models.weights_files import weights_file
-from podium.recipe import Recipe
+from podium.recipe import RUN, RUN_NAME, Recipe
 
 OWNER = "OWNER"  # stands in the repository for the user name of whoever pushes
 SHORTEST, LONGEST = 5, 50  # characters of a kernel's title
@@ -157,6 +157,9 @@ def check_sources(entry: Entry, metadata: KernelMetadata, recipe: Recipe) -> Non
             f"{entry.metadata}: dataset_sources: the recipe's pictures are missing: add a dataset "
             f"of yours that holds the folder {competition.slug}"
         )
+    if recipe.started_from:
+        _check_start(entry, recipe.started_from)
+        return
     file = weights_file(recipe.backbone, recipe.weights)
     if file is None and recipe.weights != "none":
         raise MetadataError(
@@ -168,6 +171,15 @@ def check_sources(entry: Entry, metadata: KernelMetadata, recipe: Recipe) -> Non
         raise MetadataError(
             f"{entry.metadata}: dataset_sources: the recipe's weights are missing, and the "
             f"internet is off: add a dataset that holds {file}"
+        )
+
+
+def _check_start(entry: Entry, run: str) -> None:
+    """See that the run that a training starts from is named as it is found on Kaggle."""
+    if not re.match(RUN_NAME, run):
+        raise MetadataError(
+            f"{entry.recipe_file}: backbone: {run!r} is a path of this machine; name a run whose "
+            f"kernel is attached: {RUN}NAME"
         )
 
 

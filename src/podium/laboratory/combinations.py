@@ -14,6 +14,7 @@ from podium.entries import get_entry
 from podium.preflight import check_recipe
 from podium.recipe import Recipe
 from podium.recipe_file import RecipeError
+from podium.started_from import resolve
 
 SAMPLE_SEED = 0
 UNCHANGED = "as it is"
@@ -26,7 +27,7 @@ class Combination:
 
     entry: str
     overrides: tuple[str, ...]
-    recipe: Recipe
+    recipe: Recipe  # as written: it may name a run as its backbone
 
     @property
     def change(self) -> str:
@@ -47,7 +48,7 @@ def get_combination(entry: str, overrides: Iterable[str]) -> Combination:
     """
     load = get_entry(entry).recipe
     recipe = load(overrides)
-    check_recipe(recipe)
+    check_recipe(resolve(recipe))
     get_competition(recipe.competition)
     # The last of a key counts, and a whole table comes before a key in it.
     left = dict(sorted({_key(override): override for override in overrides}.items()))

@@ -12,6 +12,7 @@ from podium.merge import copy_whole
 from podium.predictions.combine import Combined, read_validation, score_folds
 from podium.recipe import Recipe
 from podium.run_folder import RunFolder, run_name
+from podium.started_from import resolve
 from podium.table import stored_table
 
 # What decides which pictures there are and how they are split.
@@ -101,7 +102,7 @@ def _train(
 
 def _has_recipe(folder: RunFolder, recipe: Recipe) -> bool:
     try:
-        return folder.read_recipe() == recipe
+        return folder.read_recipe() == resolve(recipe, folder)
     except RunError:  # of an older Podium, or no training run
         return False
 

@@ -15,6 +15,7 @@ from podium.recipe import Recipe
 from podium.reports.figures import png
 from podium.reports.rates import rate_figure
 from podium.run_folder import RunFolder, run_name
+from podium.started_from import resolve
 from podium.table import prepare_table
 from podium.whole_files import whole
 
@@ -60,7 +61,7 @@ def find_rate(
         ValueError: no such stage or fold, or a stage that has no learning rate.
     """
     overrides = list(overrides)
-    recipe = get_entry(entry).recipe(overrides)
+    recipe = resolve(get_entry(entry).recipe(overrides))
     check_recipe(recipe)
     recipe.check_fold(fold)
     number = _stage_number(recipe, stage)

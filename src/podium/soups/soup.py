@@ -78,7 +78,7 @@ def soup(runs: Sequence[str], name: str | None = None, fresh: bool = False) -> S
     """
     members = read_runs(list(runs))
     first = members[0]
-    check_recipe(first.recipe)
+    check_recipe(first.recipe, first.folder)
     competition = get_competition(first.recipe.competition)
     table = read_table(competition, first.folder)
     folder = RunFolder(places.runs() / (name or f"{first.name}-soup"))
@@ -139,6 +139,7 @@ def _make_folds(
             if fold not in member.folds:
                 print(f"{member.name} has not trained fold {fold}, or not kept its weights")
         _take_pseudo(folder, members, fold)
+        _take_start(folder, members, fold)
         fold_soup = FoldSoup(fold_run, fold, ingredients)
         _record(folder, fold_soup.make())
         fold_soup.write_cost()
@@ -152,6 +153,14 @@ def _take_pseudo(folder: RunFolder, members: list[SoupRun], fold: int) -> None:
     if labelled:
         kept = max(labelled, key=lambda one: bool(one.pseudo_knows))
         folder.fold(fold).write_pseudo(kept.read_pseudo())
+
+
+def _take_start(folder: RunFolder, members: list[SoupRun], fold: int) -> None:
+    """Keep which runs the networks stem from, each once."""
+    runs = [row for member in members for row in member.folder.fold(fold).read_start()]
+    if runs:
+        unique = [row for number, row in enumerate(runs) if row not in runs[:number]]
+        folder.fold(fold).write_start(unique)
 
 
 def _record(folder: RunFolder, chosen: dict) -> None:
