@@ -111,9 +111,6 @@ def serve(
     from podium.web.packages import require_web_packages
 
     require_web_packages()
-    from podium.machine import import_tensorflow_quietly
-
-    import_tensorflow_quietly()
     from podium.web.limits import Limits
     from podium.web.serve import serve
 

@@ -82,7 +82,7 @@ class Engine:
                 found["probabilities"][number],
                 found["top"][number],
                 found["heat"][number] if "heat" in found else None,
-                tidy(found["box"][number]) if "box" in found else None,
+                tidy(found["boxes"][number]).mean(axis=0) if "boxes" in found else None,
                 float(score),
                 self._beyond(score),
             )
@@ -137,7 +137,7 @@ def _together(networks: list[_Network], size: int, heated: int) -> Callable:
             highest = tf.reduce_max(heat, axis=(2, 3), keepdims=True)
             found["heat"] = tf.math.divide_no_nan(heat, highest)
         if len(seen[0][1]) > 2:
-            found["box"] = _mean([parts[2] for _, parts in seen])
+            found["boxes"] = tf.stack([parts[2] for _, parts in seen], axis=1)
         return found
 
     return see

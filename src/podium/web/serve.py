@@ -7,10 +7,8 @@ import webbrowser
 import uvicorn
 
 from podium import places
+from podium.machine import import_tensorflow_quietly
 from podium.runs import find_run
-from podium.web.app import make_app
-from podium.web.engine import Engine
-from podium.web.examples import find_examples
 from podium.web.limits import Limits
 
 HOW_TO_GET_ONE = (
@@ -43,8 +41,12 @@ def serve(
         ValueError: no run, or the port is taken.
     """
     folder = find_run(_named(run))
-    listening = _listen(host, port)  # before the networks are read: a port in use costs no time
-    with listening:
+    with _listen(host, port) as listening:  # what is wrong so far was told at once
+        import_tensorflow_quietly()
+        from podium.web.app import make_app
+        from podium.web.engine import Engine
+        from podium.web.examples import find_examples
+
         engine = Engine(folder, networks)
         print("warming up", flush=True)
         engine.warm_up()
@@ -52,7 +54,9 @@ def serve(
         app = make_app(engine, limits, find_examples(engine, examples), hosts)
         shown = f"[{host}]" if ":" in host else host
         address = f"http://{shown}:{listening.getsockname()[1]}/"
-        print(f"{folder.name} is at {address}, its API at {address}docs; Ctrl-C ends it")
+        listening.listen()
+        said = f"{folder.name} is at {address}, its API at {address}docs; Ctrl-C ends it"
+        print(said, flush=True)
         if host not in ONLY_HERE:
             print("warning: anyone who can reach this address can use it", flush=True)
         if browser:
@@ -78,6 +82,7 @@ def _named(run: str | None) -> str:
 
 
 def _listen(host: str, port: int) -> socket.socket:
+    """The address taken, and nobody let in yet."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     try:

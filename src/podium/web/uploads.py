@@ -108,7 +108,7 @@ def plain_name(name: str | None) -> str:
     """A file's name without its path and without what no name needs; for people to read only."""
     last = re.split(r"[/\\]", name or "")[-1]
     printable = "".join(one for one in last if one.isprintable()).strip()
-    return printable[:MAX_NAME] or "picture"
+    return printable[:MAX_NAME] if printable.strip(".") else "picture"
 
 
 def _no_file() -> str:
