@@ -5,6 +5,7 @@ import { drawBox, drawHeat, scale } from "./overlay.js";
 const AT_ONCE = 4; // requests
 const TRIES = 5; // where the server says that too many wait
 const SHOWN = 5; // classes; the others can be unfolded
+const SMALLEST = 240; // pixels of a picture's longer side on the page
 const UNUSUAL = 0.2; // share of known pictures
 
 const find = (selector, place = document) => place.querySelector(selector);
@@ -112,6 +113,9 @@ function showAnswer(card, found) {
   const image = find("img", card);
   image.alt = `Your picture: ${best.name}`;
   const draw = () => {
+    // Very small pictures are enlarged, so that one sees what is drawn over them.
+    const enlarged = SMALLEST / Math.max(image.naturalWidth, image.naturalHeight, 1);
+    if (enlarged > 1) image.style.width = `${enlarged * image.naturalWidth}px`;
     if (found.box) drawBox(find(".box", card), found.box, image);
   };
   if (image.complete) draw();
