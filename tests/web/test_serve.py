@@ -14,6 +14,7 @@ from small_web import COMMAND, serving
 
 from podium.web import packages
 from podium.web.packages import require_web_packages
+from podium.web.serve import listen
 
 HEAD = b'--x\r\nContent-Disposition: form-data; name="pictures"; filename="a.png"\r\n\r\n'
 TAIL = b"\r\n--x--\r\n"
@@ -64,6 +65,12 @@ def test_200_megabytes_are_refused_and_not_held(
     status, found = answer(connection)
     assert (status, found["detail"].split(":")[0]) == (413, "too large")
     assert peak_memory(server[1]) - before < 120e6
+
+
+def test_answers_are_sent_at_once() -> None:
+    """asyncio turns Nagle's algorithm off only where it sees that a socket is TCP's."""
+    with listen("127.0.0.1", 0) as listening:
+        assert listening.proto == socket.IPPROTO_TCP
 
 
 def test_who_sends_too_slowly_is_told(server: tuple[str, subprocess.Popen]) -> None:

@@ -41,7 +41,7 @@ def serve(
         ValueError: no run, or the port is taken.
     """
     folder = find_run(_named(run))
-    with _listen(host, port) as listening:  # what is wrong so far was told at once
+    with listen(host, port) as listening:  # what is wrong so far was told at once
         import_tensorflow_quietly()
         from podium.web.app import make_app
         from podium.web.engine import Engine
@@ -81,10 +81,11 @@ def _named(run: str | None) -> str:
     return run
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
     """The address taken, and nobody let in yet."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
+    # With its protocol: asyncio knows by it where to send at once what is ready (TCP_NODELAY).
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((host, port))
