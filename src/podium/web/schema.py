@@ -1,5 +1,6 @@
 """What the API answers: described once, for /docs and for the page."""
 
+from dataclasses import replace
 from typing import Annotated, Literal
 
 import numpy as np
@@ -149,7 +150,8 @@ def about(engine: Engine, limits: Limits, examples: list[Example]) -> About:
         classes=engine.classes,
         networks=f"of {trained} trained networks, fold{many}",
         score=_score(engine),
-        unlikeness=str(engine.unlikeness),
+        # Without the remark, which may name places on this machine.
+        unlikeness=str(replace(engine.unlikeness, remark="")),
         no_heat=engine.no_heat or None,
         boxes=engine.finds_boxes,
         limits=LimitsTold(
