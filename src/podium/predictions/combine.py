@@ -60,7 +60,8 @@ class Combined:
         predicted = {name for one in self.tried for name in one["views"]}
         if len(predicted) == 1:
             return used
-        gain = "plain alone" if len(self.views) > 1 else f"none of {len(predicted)} gains: plain"
+        only_plain = self.views.keys() == {VIEWS[0].name}
+        gain = f"none of {len(predicted)} gains: plain" if only_plain else "plain alone"
         return f"{used} ({gain} {self.plain.value:.4f}, all alike {self.averaged.value:.4f})"
 
 
