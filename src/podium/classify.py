@@ -1,7 +1,9 @@
 """Any picture from anywhere, through the networks of a run."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,9 +14,10 @@ from podium.any_picture.fitting import find_unlikeness
 from podium.any_picture.looking import Looker
 from podium.any_picture.sources import Source, find_sources
 from podium.any_picture.unlikeness import Unlikeness
+from podium.boxes import box_table, to_pixels
 from podium.competitions import get_competition
 from podium.fold_folder import RunError
-from podium.images.reading import UnreadablePicture
+from podium.images.reading import SizedPicture, UnreadablePicture
 from podium.predictions.views import VIEWS
 from podium.run_folder import RunFolder
 
@@ -41,7 +44,7 @@ def answer(folder: RunFolder, words: Sequence[str | Path], views: int = 2) -> An
     for start in range(0, len(sources), AT_ONCE):
         part = sources[start : start + AT_ONCE]
         read = [_try(source, looker) for source in tqdm(part, "reading", delay=2, leave=False)]
-        pictures = [one for one in read if isinstance(one, np.ndarray)]
+        pictures = [one for one in read if isinstance(one, SizedPicture)]
         if pictures and unlikeness is None:  # it may take minutes, which no misspelt name costs
             looker.open(folds[0])
             unlikeness = find_unlikeness(folder, looker.competition, looker, folds[0])
@@ -49,10 +52,11 @@ def answer(folder: RunFolder, words: Sequence[str | Path], views: int = 2) -> An
         answers += [
             Answer(source.name, problem=str(one))
             if isinstance(one, UnreadablePicture)
-            else Answer(source.name, *next(found))
+            else Answer(source.name, **next(found))
             for source, one in zip(part, read, strict=True)
         ]
-    return Answers(folder.name, folds, looker.competition.classes, unlikeness, answers)
+    classes = looker.competition.classes
+    return Answers(folder.name, folds, classes, looker.finds_boxes, unlikeness, answers)
 
 
 def classify(folder: RunFolder, files: Sequence[Path], views: int = 2) -> pd.DataFrame:
@@ -71,9 +75,9 @@ def classify(folder: RunFolder, files: Sequence[Path], views: int = 2) -> pd.Dat
     """
     looker, folds = _open(folder)
     pictures = [Source(str(file)).read(looker.side) for file in files]
-    probabilities, _, _ = _look(looker, folds, pictures, views)
+    seen = _look(looker, folds, pictures, views)
     index = pd.Index([str(path) for path in files], name="file")
-    return pd.DataFrame(probabilities, index=index, columns=list(looker.competition.classes))
+    return pd.DataFrame(seen.probabilities, index=index, columns=list(looker.competition.classes))
 
 
 def _open(folder: RunFolder) -> tuple[Looker, list[int]]:
@@ -88,7 +92,7 @@ def _open(folder: RunFolder) -> tuple[Looker, list[int]]:
     return Looker(folder, recipe, get_competition(recipe.competition)), folds
 
 
-def _try(source: Source, looker: Looker) -> np.ndarray | UnreadablePicture:
+def _try(source: Source, looker: Looker) -> SizedPicture | UnreadablePicture:
     try:
         return source.read(looker.side)
     except UnreadablePicture as error:
@@ -98,32 +102,62 @@ def _try(source: Source, looker: Looker) -> np.ndarray | UnreadablePicture:
 def _found(
     looker: Looker,
     folds: Sequence[int],
-    pictures: Sequence[np.ndarray],
+    pictures: Sequence[SizedPicture],
     views: int,
     unlikeness: Unlikeness,
-) -> list[tuple[dict[str, float], float, bool]]:
-    """Probabilities by class, the score, and whether it is unlike: of each picture."""
-    probabilities, plain, features = _look(looker, folds, pictures, views)
-    scores, limit = unlikeness.scores(features, plain), unlikeness.limit
+) -> list[dict[str, Any]]:
+    """What is answered for each picture."""
+    seen = _look(looker, folds, pictures, views)
+    scores, limit = unlikeness.scores(seen.features, seen.plain), unlikeness.limit
     names = looker.competition.classes
+    boxes = [None] * len(pictures) if seen.boxes is None else _in_pixels(seen.boxes, pictures)
     return [
-        (dict(zip(names, map(float, row), strict=True)), float(score), bool(score > limit))
-        for row, score in zip(probabilities, scores, strict=True)
+        {
+            "probabilities": dict(zip(names, map(float, row), strict=True)),
+            "box": box,
+            "score": float(score),
+            "unlike": bool(score > limit),
+        }
+        for row, box, score in zip(seen.probabilities, boxes, scores, strict=True)
     ]
 
 
-def _look(
-    looker: Looker, folds: Sequence[int], pictures: Sequence[np.ndarray], views: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Probabilities by all folds; those by the first in the plain view; the features that it saw.
+def _in_pixels(boxes: np.ndarray, pictures: Sequence[SizedPicture]) -> list[dict[str, float]]:
+    """Boxes (pictures, 4) in pixels of the pictures, as they were before they were shrunk."""
+    numbers = [str(number) for number in range(len(pictures))]
+    sizes = [(one.size.width, one.size.height) for one in pictures]
+    sides = pd.DataFrame(sizes, numbers, ["width", "height"])
+    return to_pixels(box_table(numbers, boxes), sides).to_dict("records")
 
-    All are float32, a row per picture.
-    """
-    total = np.zeros((len(pictures), len(looker.competition.classes)))
+
+@dataclass(frozen=True)
+class _Seen:
+    """What the networks of a run say of some pictures, all float32."""
+
+    probabilities: np.ndarray  # (pictures, classes), by all folds
+    boxes: np.ndarray | None  # (pictures, 4), by all folds, in shares; None: no box head
+    plain: np.ndarray  # (pictures, classes), by the first fold in the plain view
+    features: np.ndarray  # (pictures, channels), as it saw them
+
+
+def _look(
+    looker: Looker, folds: Sequence[int], pictures: Sequence[SizedPicture], views: int
+) -> _Seen:
+    """Each picture through the networks of all folds; the mean over these and the views."""
+    pixels = [one.pixels for one in pictures]
+    probabilities = np.zeros((len(pictures), len(looker.competition.classes)))
+    boxes = np.zeros((len(pictures), 4))
     first = None
     for fold in tqdm(folds, "classifying", unit=" networks", delay=2, leave=False):
         looker.open(fold)
-        predicted, features = looker.look(pictures, VIEWS[:views])
-        total += predicted.mean(axis=1)
-        first = first or (predicted[:, 0], features)
-    return (total / len(folds)).astype(np.float32), *first
+        looked = looker.look(pixels, VIEWS[:views])
+        probabilities += looked.probabilities.mean(axis=1)
+        if looked.boxes is not None:
+            boxes += looked.boxes.mean(axis=1)
+        first = first or looked
+    return _Seen(
+        (probabilities / len(folds)).astype(np.float32),
+        (boxes / len(folds)).astype(np.float32) if looker.finds_boxes else None,
+        first.probabilities[:, 0],
+        first.features,
+    )

@@ -160,6 +160,21 @@ def runs(
 
 
 @app.command()
+def gallery(
+    run: Run,
+    to: Annotated[
+        Path | None, typer.Option(help="PNG; weights/RUN/gallery.png if not given.")
+    ] = None,
+    columns: Annotated[int, typer.Option(min=1, max=20, help="Pictures in a row.")] = 6,
+) -> None:
+    """Draw the best, middling, worst and misclassified pictures of a run, with their boxes."""
+    from podium.reports.gallery import gallery
+    from podium.runs import find_run
+
+    print(gallery(find_run(run), to, columns))
+
+
+@app.command()
 def soup(
     runs: Annotated[
         list[str], typer.Argument(help="A run trained with checkpoints, or several of one network.")

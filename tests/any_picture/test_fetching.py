@@ -86,12 +86,12 @@ def leads_to(place: str) -> Answer:
 
 def test_a_picture_comes_as_it_is(server: Server) -> None:
     server.answers["/a.png?size=2"] = sends(png(), Content_Type="image/png")
-    np.testing.assert_array_equal(fetch_picture(server.url("/a.png?size=2")), PIXELS)
+    np.testing.assert_array_equal(fetch_picture(server.url("/a.png?size=2")).pixels, PIXELS)
 
 
 def test_what_a_picture_is_called_does_not_matter(server: Server) -> None:
     server.answers["/a"] = sends(png(), Content_Type="text/plain")
-    np.testing.assert_array_equal(fetch_picture(server.url("/a")), PIXELS)
+    np.testing.assert_array_equal(fetch_picture(server.url("/a")).pixels, PIXELS)
 
 
 def test_redirects_are_followed_on_the_web_alone(server: Server, tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_redirects_are_followed_on_the_web_alone(server: Server, tmp_path: Path)
         "/data": leads_to("data:image/png;base64,AAAA"),
         "/round": leads_to("/round"),
     }
-    np.testing.assert_array_equal(fetch_picture(server.url("/a")), PIXELS)
+    np.testing.assert_array_equal(fetch_picture(server.url("/a")).pixels, PIXELS)
     for path, place in (("/file", "file://"), ("/ftp", "ftp://127.0.0.1/x.png"), ("/data", "data")):
         with pytest.raises(CannotFetch, match=rf"{path}: leads to {place}.*only http:// and"):
             fetch_picture(server.url(path))

@@ -44,8 +44,8 @@ def test_a_picture_comes_shrunk_and_never_enlarged(
     tmp_path: Path, write_picture: WritePicture
 ) -> None:
     (large,) = find_sources([write_picture(tmp_path / "large.png", height=100, width=300)])
-    assert large.read(20).shape == (20, 60, 3)
-    assert large.read(200).shape == (100, 300, 3)
+    assert large.read(20).pixels.shape == (20, 60, 3)
+    assert large.read(200).pixels.shape == (100, 300, 3)
 
 
 def test_an_address_is_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,7 +66,7 @@ def test_a_notebook_shows_what_came_of_it(kaggle: StandIn, tmp_path: Path) -> No
         for output in cell.outputs
         for kind in output.get("data", {})
     ]
-    assert shown.count("image/png") == 2
+    assert shown.count("image/png") == 3  # curves, confusion, gallery
     assert "text/html" in shown  # the head of the submission
 
 

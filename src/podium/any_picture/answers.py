@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from podium.any_picture.unlikeness import ALARM, Unlikeness
+from podium.boxes import PIXEL_COLUMNS
 from podium.whole_files import write_csv, write_json
 
 SHOWN = 3  # classes in a line
@@ -31,10 +32,15 @@ def check_outputs(csv: Path | None, json: Path | None) -> None:
 
 @dataclass(frozen=True)
 class Answer:
-    """One picture: its probabilities by class and how unlike it is, or why there are none."""
+    """One picture: its probabilities by class and how unlike it is, or why there are none.
+
+    `box` is in pixels of the picture as one sees it, by `boxes.PIXEL_COLUMNS`, where the run has a
+    box head.
+    """
 
     file: str
     probabilities: dict[str, float] | None = None
+    box: dict[str, float] | None = None
     score: float | None = None
     unlike: bool = False
     problem: str = ""
@@ -45,12 +51,13 @@ class Answer:
         assert self.probabilities
         return max(self.probabilities.items(), key=lambda item: item[1])
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self, with_box: bool) -> dict[str, Any]:
         name, probability = self.best if self.probabilities else (None, None)
         return {
             "file": self.file,
             "class": name,
             "probability": probability,
+            **({"box": self.box} if with_box else {}),
             "unlike": self.unlike if self.probabilities else None,
             "score": self.score,
             "problem": self.problem or None,
@@ -65,6 +72,7 @@ class Answers:
     run: str
     folds: list[int]
     classes: Sequence[str]
+    finds_boxes: bool
     unlikeness: Unlikeness | None  # of no picture at all
     pictures: list[Answer]
 
@@ -84,6 +92,8 @@ class Answers:
     def _line(self, answer: Answer) -> str:
         likely = sorted(answer.probabilities.items(), key=lambda item: -item[1])[:SHOWN]
         said = ", ".join(f"{name} {probability:.3f}" for name, probability in likely)
+        if answer.box:
+            said += "; box " + " ".join(f"{edge:.0f}" for edge in answer.box.values())
         if not answer.unlike:
             return f"{answer.file}: {said}"
         return (
@@ -92,12 +102,21 @@ class Answers:
         )
 
     def table(self) -> pd.DataFrame:
-        """A row per picture; the probability of a class is in the column `p_<class>`."""
+        """A row per picture; the probability of a class is in the column `p_<class>`.
+
+        Boxes have the columns `boxes.PIXEL_COLUMNS`.
+        """
         rows = []
         for answer in self.pictures:
-            row = answer.as_dict()
-            found = row.pop("probabilities") or {}
-            rows.append({**row, **{f"p_{name}": found.get(name) for name in self.classes}})
+            row = {}
+            for key, value in answer.as_dict(self.finds_boxes).items():
+                if key == "probabilities":
+                    row |= {f"p_{name}": (value or {}).get(name) for name in self.classes}
+                elif key == "box":
+                    row |= {name: (value or {}).get(name) for name in PIXEL_COLUMNS}
+                else:
+                    row[key] = value
+            rows.append(row)
         return pd.DataFrame(rows)
 
     def as_dict(self) -> dict[str, Any]:
@@ -105,7 +124,7 @@ class Answers:
             "run": self.run,
             "folds": self.folds,
             "unlikeness": self.unlikeness.as_dict() if self.unlikeness else None,
-            "pictures": [answer.as_dict() for answer in self.pictures],
+            "pictures": [answer.as_dict(self.finds_boxes) for answer in self.pictures],
         }
 
     def write(self, csv: Path | None = None, json: Path | None = None) -> None:

@@ -6,10 +6,9 @@ import time
 from dataclasses import dataclass
 from urllib.parse import urljoin, urlsplit
 
-import numpy as np
 import requests
 
-from podium.images.reading import UnreadablePicture, decode_picture
+from podium.images.reading import SizedPicture, UnreadablePicture, decode_sized
 
 MAX_BYTES = 30_000_000
 SECONDS = 30.0  # for one picture, from the name lookup to its last byte
@@ -41,8 +40,8 @@ def fetch_picture(
     shorter_side: int | None = None,
     max_bytes: int = MAX_BYTES,
     seconds: float = SECONDS,
-) -> np.ndarray:
-    """Fetch and decode a picture: uint8 (height, width, 3), see `read_picture`.
+) -> SizedPicture:
+    """Fetch and decode a picture, see `read_picture`.
 
     Raises:
         CannotFetch: another scheme, no answer in time, too large, refused, or broken off.
@@ -50,7 +49,7 @@ def fetch_picture(
     """
     body = fetch(url, max_bytes, seconds)
     try:
-        return decode_picture(body.data, url, shorter_side)
+        return decode_sized(body.data, url, shorter_side)
     except UnreadablePicture as error:
         if not body.is_page:
             raise

@@ -72,7 +72,7 @@ def _fit(table: Table, recipe: Recipe, looker: Looker, fold: int) -> Unlikeness:
         for start in range(0, len(chosen), AT_ONCE):
             some = paths[start : start + AT_ONCE]
             pictures = [looker.shrink(read_picture(path, looker.side)) for path in some]
-            parts.append(looker.look(pictures, VIEWS[:1])[1])
+            parts.append(looker.look(pictures, VIEWS[:1]).features)
             bar.update(len(some))
     features = np.concatenate(parts)
     distance = fit_distance(features[: len(seen)], table.train["label"].to_numpy()[seen])

@@ -5,19 +5,30 @@ from dataclasses import dataclass
 
 import keras
 import numpy as np
+import pandas as pd
 
 from podium.competitions import Competition
 from podium.fold_run import cached_side
 from podium.images.batches import shrink, view_batches
 from podium.models.network import build_network
+from podium.predictions.predict import boxes_of_pictures
 from podium.predictions.views import View
 from podium.recipe import Recipe
 from podium.run_folder import RunFolder
 
 
+@dataclass(frozen=True)
+class Looked:
+    """What a fold's network says of some pictures, all float32."""
+
+    probabilities: np.ndarray  # (pictures, views, classes)
+    features: np.ndarray  # (pictures, channels), of the first view
+    boxes: np.ndarray | None  # (pictures, views, 4), in shares of the picture; None: no box head
+
+
 @dataclass
 class Looker:
-    """Probabilities and features of decoded pictures; `open` a fold first."""
+    """Probabilities, features and boxes of decoded pictures; `open` a fold first."""
 
     folder: RunFolder
     recipe: Recipe
@@ -27,9 +38,9 @@ class Looker:
         keras.backend.clear_session()
         self._network = build_network(self.recipe, len(self.competition.classes), pretrained=False)
         network = self._network
-        # Both at once: the features are on the way to the probabilities.
-        self._both = keras.Model(
-            network.model.input, [network.classifier.output, network.features.output]
+        # All at once: the features are on the way to the probabilities.
+        self._all = keras.Model(
+            network.model.input, [network.features.output, *network.model.outputs]
         )
 
     @property
@@ -45,13 +56,12 @@ class Looker:
         """Take the weights of a fold."""
         self.folder.fold(fold).read_weights(self._network.model)
 
-    def look(
-        self, pictures: Sequence[np.ndarray], views: Sequence[View]
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Probabilities (pictures, views, classes), and features (pictures, channels) of the first.
+    @property
+    def finds_boxes(self) -> bool:
+        return self.recipe.box is not None
 
-        Both are float32.
-        """
+    def look(self, pictures: Sequence[np.ndarray], views: Sequence[View]) -> Looked:
+        """What the network says of pictures, uint8 (height, width, 3), in each view."""
         batches = view_batches(
             pictures,
             np.arange(len(pictures)),
@@ -59,7 +69,13 @@ class Looker:
             batch_size=self.recipe.batch_size,
             view=views,
         )
-        probabilities, features = self._both.predict(batches, verbose=0)
-        by_picture = features.reshape(len(pictures), len(views), -1)[:, 0]
-        shape = len(pictures), len(views), len(self.competition.classes)
-        return probabilities.reshape(shape), by_picture.astype(np.float32)
+        features, probabilities, *boxes = (
+            part.reshape(len(pictures), len(views), -1)
+            for part in self._all.predict(batches, verbose=0)
+        )
+        found = None
+        if boxes:
+            # The views are cut from these pictures, whatever size they had before.
+            sides = pd.DataFrame([one.shape[:2] for one in pictures], columns=["height", "width"])
+            found = boxes_of_pictures(boxes[0], views, sides)
+        return Looked(probabilities, features[:, 0].astype(np.float32), found)

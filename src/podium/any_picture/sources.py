@@ -2,15 +2,13 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-
-import numpy as np
 
 from podium.any_picture.fetching import fetch_picture
 from podium.competitions.competition import PICTURE_ENDINGS, pictures_in
 from podium.images.batches import shrink
-from podium.images.reading import UnreadablePicture, read_picture
+from podium.images.reading import SizedPicture, UnreadablePicture, decode_sized, read_bytes
 
 ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
@@ -22,8 +20,8 @@ class Source:
     name: str
     problem: str = ""  # why there is none
 
-    def read(self, side: int) -> np.ndarray:
-        """The picture, its shorter side at most `side` pixels: uint8 (height, width, 3).
+    def read(self, side: int) -> SizedPicture:
+        """The picture, its shorter side at most `side` pixels, and the size that it had.
 
         Raises:
             UnreadablePicture: it cannot be read or fetched; the message begins with its name.
@@ -31,8 +29,11 @@ class Source:
         if self.problem:
             raise UnreadablePicture(f"{self.name}: {self.problem}")
         if ADDRESS.match(self.name):
-            return shrink(fetch_picture(self.name, side), side)
-        return shrink(read_picture(Path(self.name), side), side)
+            found = fetch_picture(self.name, side)
+        else:
+            path = Path(self.name)
+            found = decode_sized(read_bytes(path), str(path), side)
+        return replace(found, pixels=shrink(found.pixels, side))
 
 
 def find_sources(words: Sequence[str | Path]) -> list[Source]:

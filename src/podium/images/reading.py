@@ -38,14 +38,26 @@ class Size:
         return sides[::-1] if self.orientation >= 5 else sides
 
 
+@dataclass(frozen=True)
+class SizedPicture:
+    """A picture that was perhaps decoded smaller than it is, and how large it is."""
+
+    pixels: np.ndarray  # uint8 (height, width, 3)
+    size: Size  # of the whole picture
+
+
 def read_size(path: Path) -> Size:
     """The size of a picture from its file's header, without decoding it.
 
     Raises:
         UnreadablePicture: missing, or not a picture. A truncated one has its header still.
     """
+    return _size_of(path, str(path))
+
+
+def _size_of(file: Path | BytesIO, name: str) -> Size:
     try:
-        with Image.open(path) as image:
+        with Image.open(file) as image:
             width, height = image.size
             if image.format == "TIFF":  # whose size Pillow turns already, in some versions
                 tags = ExifTags.Base.ImageWidth, ExifTags.Base.ImageLength
@@ -54,7 +66,7 @@ def read_size(path: Path) -> Size:
             with contextlib.suppress(Exception):  # as for the pixels: see _to_rgb
                 orientation = int(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception as error:  # decoders raise anything for broken bytes
-        raise UnreadablePicture(f"{path}: has no size that can be read ({error})") from error
+        raise UnreadablePicture(f"{name}: has no size that can be read ({error})") from error
     orientation = orientation if 1 <= orientation <= 8 else 1
     return Size(*((height, width) if orientation >= 5 else (width, height)), orientation)
 
@@ -71,13 +83,21 @@ def read_picture(path: Path, shorter_side: int | None = None) -> np.ndarray:
     Raises:
         UnreadablePicture: missing, empty, not a picture, truncated, or above MAX_PIXELS.
     """
+    return decode_picture(read_bytes(path), str(path), shorter_side)
+
+
+def read_bytes(path: Path) -> bytes:
+    """The bytes of a picture's file.
+
+    Raises:
+        UnreadablePicture: there is none, or it cannot be read.
+    """
     try:
-        data = path.read_bytes()
+        return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
         raise UnreadablePicture(f"{path}: there is no such file") from error
     except OSError as error:
         raise UnreadablePicture(f"{path}: cannot be read ({error.strerror})") from error
-    return decode_picture(data, str(path), shorter_side)
 
 
 def decode_picture(data: bytes, name: str, shorter_side: int | None = None) -> np.ndarray:
@@ -96,6 +116,12 @@ def decode_picture(data: bytes, name: str, shorter_side: int | None = None) -> n
     except Exception as error:  # decoders raise anything for broken bytes, even IndexError
         kind = "truncated" if "truncated" in str(error).lower() else "broken"
         raise UnreadablePicture(f"{name}: {kind} ({error})") from error
+
+
+def decode_sized(data: bytes, name: str, shorter_side: int | None = None) -> SizedPicture:
+    """As `decode_picture`, with the size of the whole picture."""
+    pixels = decode_picture(data, name, shorter_side)
+    return SizedPicture(pixels, _size_of(BytesIO(data), name))
 
 
 def resize(picture: np.ndarray, height: int, width: int) -> np.ndarray:

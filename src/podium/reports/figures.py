@@ -1,4 +1,4 @@
-"""Figures of a finished run: how it learnt, and which classes it takes for which."""
+"""Figures of a finished run: how it learnt, which classes it takes for which, and some pictures."""
 
 import io
 from collections.abc import Iterator
@@ -7,7 +7,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 from sklearn.metrics import ConfusionMatrixDisplay
 
-from podium.competitions import get_competition
+from podium.competitions import MissingData, get_competition
+from podium.fold_folder import RunError
+from podium.images.reading import UnreadablePicture
+from podium.reports.gallery import draw_gallery
+from podium.reports.gallery_choice import choose_rows, read_judged
 from podium.run_folder import RunFolder
 from podium.table import stored_table
 
@@ -24,6 +28,13 @@ def figures_of(folder: RunFolder) -> Iterator[Figure]:
     if folder.finished_folds():
         yield learning_curves(folder)
         yield confusion_matrix(folder)
+        try:
+            judged = read_judged(folder)
+            gallery = draw_gallery(judged, choose_rows(judged))
+        except (MissingData, RunError, UnreadablePicture) as error:  # trained on another machine
+            print(f"no gallery: {error}")
+        else:
+            yield gallery
 
 
 def learning_curves(folder: RunFolder) -> Figure:
