@@ -21,7 +21,7 @@ from podium.images.batches import (
     view_batches,
 )
 from podium.images.reading import UnreadablePicture, resize
-from podium.recipe import Augmentation
+from podium.recipe_tables import Augmentation
 
 PLAIN = Augmentation(mirror=False, crop=1.0, rotate=0.0, light=0.0, colour=0.0)
 LIVELY = Augmentation(crop=0.5, rotate=20.0, noise=0.5, erase=0.5, shift=3)

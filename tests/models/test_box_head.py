@@ -6,8 +6,8 @@ import pytest
 from podium.boxes import area
 from podium.models.box_head import SideCells, build_box_head
 from podium.models.network import build_network
-from podium.recipe import BoxHead
 from podium.recipe_file import parse_recipe
+from podium.recipe_tables import BoxHead
 
 
 def cells(height: int, width: int, **sides: tuple[int, int, float]) -> np.ndarray:

@@ -12,7 +12,7 @@ from podium.boxes import NO_BOX
 from podium.images.augmenting import seeded_box_augmenter
 from podium.images.outlines import ELLIPSE
 from podium.images.reading import read_picture, resize
-from podium.recipe import Augmentation
+from podium.recipe_tables import Augmentation
 
 Picture = np.ndarray  # uint8 (height, width, 3)
 View = Callable[[Picture, int], Picture]

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from podium.recipe import BoxHead
+from podium.recipe_tables import BoxHead
 
 
 class SideCells(layers.Layer):

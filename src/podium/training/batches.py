@@ -11,7 +11,8 @@ from podium.boxes import NO_BOX
 from podium.images.batches import PictureCache, steps_per_epoch, training_batches, view_batches
 from podium.images.mixing import mix_batches
 from podium.images.reading import resize
-from podium.recipe import Recipe, Stage
+from podium.recipe import Recipe
+from podium.recipe_tables import Stage
 from podium.training.features import Features, feature_batches
 
 Batches = tuple[tf.data.Dataset, tf.data.Dataset]  # to train on, to validate with

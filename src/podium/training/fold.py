@@ -9,7 +9,8 @@ import keras
 from podium.fold_folder import FoldFolder, Row
 from podium.images.batches import steps_per_epoch
 from podium.models.network import Network
-from podium.recipe import Recipe, Stage
+from podium.recipe import Recipe
+from podium.recipe_tables import Stage
 from podium.training.batches import (
     Batches,
     FoldPictures,

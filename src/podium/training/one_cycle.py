@@ -4,7 +4,7 @@ import math
 
 import keras
 
-from podium.recipe import OneCycle
+from podium.recipe_tables import OneCycle
 
 
 def one_cycle(step: int, steps: int, peak: float, cycle: OneCycle) -> tuple[float, float | None]:
