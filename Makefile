@@ -2,10 +2,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test bench kernels lint lock clean
+.PHONY: help demo prototype test bench kernels lint lock clean
 
 help:
 	@echo "make demo   sample competition, training, TTA, submission and its score"
+	@echo "make prototype  the sample's run in a browser; trains it first if there is none"
 	@echo "make test   every test"
 	@echo "make bench  speed beside what else one could take, in one table"
 	@echo "make kernels  each entry that Kaggle can run, built into build/"
@@ -26,6 +27,12 @@ demo: .venv/installed
 	$(BIN)/podium train sample-b0 --fresh
 	$(BIN)/podium score submissions/sample-b0.csv input/podium-sample/truth.csv
 
+# A run that is finished is left as it is.
+prototype: .venv/installed
+	$(BIN)/podium sample
+	$(BIN)/podium train sample-b0
+	$(BIN)/podium serve sample-b0 --open
+
 # Two at once: most of a test's time is TensorFlow tracing a network, on one core.
 test: .venv/installed
 	$(BIN)/python -m pytest -n 2 --dist loadfile
@@ -42,7 +49,7 @@ lint: .venv/installed
 
 lock: .venv/installed
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile setup.cfg --extra dev --universal --python-version 3.11 --no-header --output-file requirements.lock
+	$(BIN)/uv pip compile setup.cfg --extra dev --extra web --universal --python-version 3.11 --no-header --output-file requirements.lock
 
 clean:
 	rm -rf .venv build dist

@@ -24,6 +24,7 @@ SCRIPTS = (
     "batches",
     "fit_epoch",
     "views",
+    "serve",
     "growth",
     "blend",
     "head_stage",

@@ -37,7 +37,7 @@ def answer(folder: RunFolder, words: Sequence[str | Path], views: int = 2) -> An
     Raises:
         RunError: no trained network, or a blend, which has none of its own.
     """
-    looker, folds = _open(folder)
+    looker, folds = open_run(folder)
     sources = find_sources(words)
     unlikeness = None
     answers: list[Answer] = []
@@ -73,14 +73,14 @@ def classify(folder: RunFolder, files: Sequence[Path], views: int = 2) -> pd.Dat
         UnreadablePicture: a file is no picture.
         RunError: as for `answer`.
     """
-    looker, folds = _open(folder)
+    looker, folds = open_run(folder)
     pictures = [Source(str(file)).read(looker.side) for file in files]
     seen = _look(looker, folds, pictures, views)
     index = pd.Index([str(path) for path in files], name="file")
     return pd.DataFrame(seen.probabilities, index=index, columns=list(looker.competition.classes))
 
 
-def _open(folder: RunFolder) -> tuple[Looker, list[int]]:
+def open_run(folder: RunFolder) -> tuple[Looker, list[int]]:
     """The network of a run, and the folds that have weights for it."""
     recipe = folder.read_recipe()  # refuses a blend: a mean of ranks needs all pictures at once
     folds = [fold for fold in folder.scored_folds() if folder.fold(fold).can_predict]

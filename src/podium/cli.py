@@ -89,6 +89,36 @@ def classify(
 
 
 @app.command()
+def serve(
+    run: Annotated[
+        str | None, typer.Argument(help="Name or path of a run folder of weights/.")
+    ] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8000,
+    host: Annotated[
+        str, typer.Option(help="Address to listen at; 0.0.0.0 lets other machines in.")
+    ] = "127.0.0.1",
+    folds: Annotated[
+        int, typer.Option(min=1, help="Networks to average; two take twice as long as one.")
+    ] = 1,
+    examples: Annotated[int, typer.Option(min=0, help="Pictures on the page to try.")] = 8,
+    megabytes: Annotated[float, typer.Option(min=0.001, help="Of a picture, at the most.")] = 20,
+    megapixels: Annotated[float, typer.Option(min=0.001, help="Of a picture, at the most.")] = 60,
+    seconds: Annotated[float, typer.Option(min=0.1, help="To send, and to answer.")] = 20,
+    waiting: Annotated[int, typer.Option(min=1, help="Requests at a time, at the most.")] = 64,
+    browser: Annotated[bool, typer.Option("--open", help="Open the page.")] = False,
+) -> None:
+    """Serve a run: a page for one's own pictures, and the same as an HTTP API (/docs)."""
+    from podium.web.packages import require_web_packages
+
+    require_web_packages()
+    from podium.web.limits import Limits
+    from podium.web.serve import serve
+
+    limits = Limits(megabytes, round(megapixels * 1e6), seconds=seconds, waiting=waiting)
+    serve(run, host, port, folds, examples, limits, browser)
+
+
+@app.command()
 def check(
     competition: Annotated[str, typer.Argument(help="Its name, e.g. cars.")],
 ) -> None:

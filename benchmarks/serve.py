@@ -1,0 +1,158 @@
+"""`podium serve` under load: one picture at a time, and 16 clients against batched prediction."""
+
+import http.client
+import os
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from statistics import median
+
+import benchmarks.quiet  # noqa: F401
+
+# isort: split
+import numpy as np
+import pandas as pd
+
+from benchmarks.drawing import draw
+from benchmarks.measuring import Row, in_turns, main, say, seconds
+from benchmarks.small_runs import make_network, make_recipe
+from podium.any_picture.unlikeness import fit_distance
+from podium.competitions.sample_drawing import VEHICLES
+from podium.fold_run import CACHED_DETAIL
+from podium.images.batches import PictureCache
+from podium.models.network import Network
+from podium.predictions.predict import predict_views
+from podium.predictions.views import VIEWS
+from podium.recipe import Recipe
+from podium.run_folder import RunFolder
+
+CLIENTS = 16
+BATCH = 32
+MEDIAN = 150.0  # milliseconds that one picture may take
+SERVE = [sys.executable, "-c", "from podium.cli import main; main()", "serve"]
+HEAD = b'--x\r\nContent-Disposition: form-data; name="pictures"; filename="a.jpg"\r\n\r\n'
+TAIL = b"\r\n--x--\r\n"
+KIND = {"Content-Type": "multipart/form-data; boundary=x"}
+
+
+def measure(quick: bool, scratch: Path) -> list[Row]:
+    backbone, size = ("resnet-small", 16) if quick else ("efficientnet-b0", 224)
+    count, turns = (16, 2) if quick else (192, 7)
+    recipe = make_recipe(backbone, size, BATCH, {"epochs": 1})
+    network = make_network(recipe)
+    folder = write_run(scratch / "run", recipe, network)
+    paths = draw(scratch / "pictures", count, (64, 48) if quick else (500, 375))
+    bodies = [HEAD + path.read_bytes() + TAIL for path in paths]
+    side = round(size * CACHED_DETAIL)
+    kept, read = (PictureCache(paths, side, memory_share=share) for share in (0.5, 0.0))
+    indices, ids = np.arange(count), pd.Index([path.stem for path in paths])
+    classes = [f"class {number}" for number in range(len(VEHICLES))]
+
+    def predict(cache: PictureCache) -> float:
+        words = cache, indices, ids, classes, VIEWS[:1], size, BATCH
+        return count / seconds(lambda: predict_views(network.model, *words))
+
+    with serving(folder) as place:
+        say("one at a time")
+        alone = in_turns({"served": lambda: one_by_one(place, bodies[: count // 4])}, turns)
+        say(f"{CLIENTS} clients")
+        measured = in_turns(
+            {
+                "served": lambda: together(place, bodies),
+                "read": lambda: predict(read),
+                "kept": lambda: predict(kept),
+            },
+            turns,
+        )
+    kind = f"{backbone} at {size} px"
+    rows = [
+        Row(
+            f"median time of one picture over HTTP, {kind}",
+            f"{MEDIAN:g} ms",
+            "ms",
+            alone["served"],
+            [MEDIAN] * turns,
+            to_reach="≤ 1",
+            note="one client, which waits for each answer; class, heat map, unlikeness and all",
+        )
+    ]
+    for name, against in (
+        ("read", "batched predict of the same files"),
+        ("kept", "batched predict of pictures in memory"),
+    ):
+        what = f"pictures a second for {CLIENTS} clients, {kind}"
+        row = Row(what, against, "/s", measured["served"], measured[name], to_reach="≥ 0.8")
+        row.note = "the clients share the machine's cores with the server"
+        rows.append(row)
+    return rows
+
+
+def write_run(path: Path, recipe: Recipe, network: Network) -> RunFolder:
+    """A run that can be served, as if it had been trained: its answers mean nothing."""
+    folder = RunFolder(path)
+    folder.begin(recipe, {}, fresh=True)
+    table = pd.DataFrame({"part": ["train"], "label": 0, "group": 0, "fold": 0, "problem": ""})
+    folder.write_pictures(table.rename_axis("id"))
+    place = folder.fold(0)
+    place.path.mkdir()
+    place.write_weights(network.model)
+    place.write_cost({"seconds": 0})
+    random = np.random.default_rng(0)
+    features = random.random((600, network.features.output.shape[-1]))
+    distance = fit_distance(features, np.arange(600) % len(VEHICLES))
+    place.write_unlikeness({"known": distance(features[:300]), **asdict(distance)})
+    return folder
+
+
+@contextmanager
+def serving(folder: RunFolder) -> Iterator[str]:
+    """The host and port of a server in a process of its own."""
+    words = [*SERVE, str(folder.path), "--port", "0", "--examples", "0"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=os.environ) as process:
+        try:
+            places = (re.search(r"is at http://([^/]+)/", line) for line in process.stdout)
+            yield next(found[1] for found in places if found)
+        finally:
+            process.terminate()
+
+
+def one_by_one(place: str, bodies: list[bytes]) -> float:
+    """The median time of an answer in milliseconds, each asked for after the one before."""
+    client = http.client.HTTPConnection(place)
+    return 1000 * median(seconds(lambda body=body: ask(client, body)) for body in bodies)
+
+
+def together(place: str, bodies: list[bytes]) -> float:
+    """Answers a second for `CLIENTS` that ask one after the other, until all have been answered."""
+    left, lock = iter(bodies), threading.Lock()
+
+    def work(_: int) -> None:
+        client = http.client.HTTPConnection(place)
+        while True:
+            with lock:
+                body = next(left, None)
+            if body is None:
+                return
+            ask(client, body)
+
+    with ThreadPoolExecutor(CLIENTS) as threads:
+        took = seconds(lambda: list(threads.map(work, range(CLIENTS))))
+    return len(bodies) / took
+
+
+def ask(client: http.client.HTTPConnection, body: bytes) -> None:
+    client.request("POST", "/api/classify", body, KIND)
+    response = client.getresponse()
+    said = response.read()
+    if response.status != 200:
+        raise RuntimeError(f"{response.status}: {said[:300]!r}")
+
+
+if __name__ == "__main__":
+    main(measure)

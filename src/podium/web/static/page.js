@@ -1,0 +1,280 @@
+// The page: pictures go to the API one by one, a few at a time, and each gets a card.
+import { takePhoto } from "./camera.js";
+import { drawBox, drawHeat, scale } from "./overlay.js";
+
+const AT_ONCE = 4; // requests
+const TRIES = 5; // where the server says that too many wait
+const SHOWN = 5; // classes; the others can be unfolded
+const SMALLEST = 240; // pixels of a picture's longer side on the page
+const UNUSUAL = 0.2; // share of known pictures
+
+const find = (selector, place = document) => place.querySelector(selector);
+const sleep = (seconds) => new Promise((done) => setTimeout(done, 1000 * seconds));
+const percent = (share) => {
+  const value = 100 * share;
+  if (value > 0 && value < 0.1) return "< 0.1 %";
+  return `${value >= 99.95 || value === 0 ? value.toFixed(0) : value.toFixed(1)} %`;
+};
+
+// Text is only ever set as text: a file's name may look like markup.
+function element(tag, className = "", text = "", ...children) {
+  const made = document.createElement(tag);
+  if (className) made.className = className;
+  if (text) made.textContent = text;
+  made.append(...children);
+  return made;
+}
+
+let about = null;
+const waiting = [];
+let asking = 0;
+
+// ---------------------------------------------------------------- pictures in
+
+function add(files) {
+  for (const file of files) waiting.push({ file, card: makeCard(file) });
+  next();
+}
+
+async function next() {
+  while (asking < AT_ONCE && waiting.length) {
+    const { file, card } = waiting.shift();
+    asking += 1;
+    answer(file, card).finally(() => {
+      asking -= 1;
+      next();
+    });
+  }
+}
+
+async function answer(file, card) {
+  try {
+    const found = await ask(file);
+    showAnswer(card, found);
+  } catch (problem) {
+    showProblem(card, problem);
+  }
+}
+
+async function ask(file) {
+  const most = about?.limits.megabytes;
+  if (most && file.size > most * 1e6) {
+    throw { status: 413, detail: `larger than ${most} MB, which is the most` };
+  }
+  const form = new FormData();
+  form.append("pictures", file, file.name || "picture");
+  for (let attempt = 1; ; attempt += 1) {
+    let response;
+    try {
+      response = await fetch("api/classify", { method: "POST", body: form });
+    } catch {
+      throw { status: 0, detail: "the server cannot be reached, or the file cannot be read" };
+    }
+    if (response.status === 503 && attempt < TRIES) {
+      await sleep(Number(response.headers.get("Retry-After") ?? 2));
+      continue;
+    }
+    const body = await response.json().catch(() => ({}));
+    if (!response.ok) {
+      throw { status: response.status, detail: body.detail ?? response.statusText };
+    }
+    return body.pictures[0];
+  }
+}
+
+// ---------------------------------------------------------------- cards
+
+function makeCard(file) {
+  const card = find("#card").content.firstElementChild.cloneNode(true);
+  const image = find("img", card);
+  card.address = URL.createObjectURL(file);
+  image.addEventListener("error", () => find(".frame", card).classList.add("blind"));
+  image.src = card.address;
+  image.alt = "Your picture";
+  find(".name", card).textContent = file.name || "picture";
+  find(".toggles", card).hidden = true;
+  find("#cards").prepend(card);
+  find("#answers h2").hidden = false;
+  return card;
+}
+
+function showProblem(card, { status, detail }) {
+  find(".said", card).replaceChildren(
+    element("p", "problem", "", element("strong", "", `No answer${status ? ` (${status})` : ""}`),
+      document.createTextNode(detail ?? "something went wrong in this page")),
+  );
+  card.classList.add("failed");
+}
+
+function showAnswer(card, found) {
+  const [best] = found.classes;
+  const verdict = element("p", "verdict", `${best.name}, ${percent(best.probability)}`);
+  find(".said", card).replaceChildren(verdict, sureness(found), ...classList(card, found));
+  const image = find("img", card);
+  image.alt = `Your picture: ${best.name}`;
+  const draw = () => {
+    // Very small pictures are enlarged, so that one sees what is drawn over them.
+    const enlarged = SMALLEST / Math.max(image.naturalWidth, image.naturalHeight, 1);
+    if (enlarged > 1) image.style.width = `${enlarged * image.naturalWidth}px`;
+    if (found.box) drawBox(find(".box", card), found.box, image);
+  };
+  if (image.complete) draw();
+  else image.addEventListener("load", draw);
+  setUpToggles(card, found, best);
+  card.classList.add("answered");
+}
+
+function sureness({ unlike, limit, score, as_unlike: share }) {
+  const known = `${percent(share)} of pictures of the known kind are as unlike or more`;
+  const numbers = limit === null ? "" : ` (score ${score.toFixed(2)}, limit ${limit.toFixed(2)})`;
+  if (unlike) {
+    return element("p", "sure unlike", "", element("strong", "", "⚠ Unlike anything in training"),
+      document.createTextNode(`Only ${known}${numbers}: the classes below may mean nothing.`));
+  }
+  if (limit === null) {
+    return element("p", "sure", "Too few known pictures to say whether this is one of their kind.");
+  }
+  const word = share < UNUSUAL ? "? A little unusual" : "✓ Like what it has learnt";
+  return element("p", "sure", "", element("strong", "", word),
+    document.createTextNode(`${known}${numbers}.`));
+}
+
+function classList(card, found) {
+  const rows = found.classes.map((one) => classRow(card, one));
+  const first = element("ol", "classes", "", ...rows.slice(0, SHOWN));
+  if (rows.length <= SHOWN) return [first];
+  const rest = element("details", "", "",
+    element("summary", "", `${rows.length - SHOWN} more classes`),
+    element("ol", "classes", "", ...rows.slice(SHOWN)));
+  return [first, rest];
+}
+
+function classRow(card, one) {
+  const bar = element("i");
+  bar.style.width = `${100 * one.probability}%`;
+  const row = element(one.heat ? "button" : "div", "", "", element("span", "label", one.name),
+    element("span", "track", "", bar), element("span", "number", percent(one.probability)));
+  if (one.heat) {
+    row.type = "button";
+    row.title = `Show what speaks for ${one.name}`;
+    row.classIdentity = one;
+    row.addEventListener("click", () => {
+      find(".heat-toggle input", card).checked = true;
+      showHeat(card, one);
+    });
+  }
+  return element("li", "", "", row);
+}
+
+function setUpToggles(card, found, best) {
+  const [heat, box] = [find(".heat-toggle", card), find(".box-toggle", card)];
+  find(".toggles", card).hidden = !(best.heat || found.box);
+  heat.hidden = find(".scale", card).hidden = !best.heat;
+  box.hidden = !found.box;
+  if (best.heat) {
+    find(".scale span", card).style.background = scale();
+    find("input", heat).addEventListener("change", (event) => {
+      find("canvas.heat", card).hidden = !event.target.checked;
+    });
+    showHeat(card, best);
+  }
+  find("input", box).addEventListener("change", (event) => {
+    find("canvas.box", card).hidden = !event.target.checked;
+  });
+}
+
+function showHeat(card, one) {
+  const canvas = find("canvas.heat", card);
+  canvas.hidden = false;
+  drawHeat(canvas, one.heat);
+  find(".heat-toggle span", card).textContent = `what speaks for ${one.name}`;
+  for (const row of card.querySelectorAll(".classes button")) {
+    row.setAttribute("aria-pressed", String(row.classIdentity === one));
+  }
+}
+
+// ---------------------------------------------------------------- the page around
+
+function fact(term, text) {
+  find("#facts").append(element("dt", "", term), element("dd", "", text));
+}
+
+function showAbout() {
+  const { run, competition, classes, networks, score, unlikeness, no_heat, limits } = about;
+  find("#run").textContent = run;
+  document.title = `${run} · Podium`;
+  find("#about").textContent =
+    `Tells ${classes.length} classes of ${competition} apart` +
+    (score ? `; out of fold: ${score}` : "");
+  find("#limits").textContent =
+    `Up to ${limits.megabytes} MB and ${limits.pixels / 1e6} million pixels each`;
+  fact("Classes", classes.join(", "));
+  fact("Networks", networks);
+  if (score) fact("Score", `${score}, out of fold, of all networks together and with all views`);
+  fact("Unlikeness", unlikeness);
+  if (no_heat) fact("Heat maps", no_heat);
+}
+
+function showExamples() {
+  for (const example of about.examples) {
+    const image = element("img");
+    image.src = example.address;
+    image.alt = "";
+    const button = element("button", "", "", image, element("span", "", example.name));
+    button.type = "button";
+    button.title = `Try this picture: ${example.name}`;
+    button.addEventListener("click", async () => {
+      const blob = await (await fetch(example.address)).blob();
+      add([new File([blob], `example, ${example.name}.jpg`, { type: blob.type })]);
+      find("#answers").scrollIntoView({ behavior: "smooth", block: "start" });
+    });
+    find("#examples").append(element("li", "", "", button));
+  }
+  find("#tries").hidden = !about.examples.length;
+}
+
+function listen() {
+  const drop = find("#drop");
+  for (const input of [find("#files"), find("#capture")]) {
+    input.addEventListener("change", () => {
+      add([...input.files]);
+      input.value = ""; // the same file may be chosen again
+    });
+  }
+  // Anywhere on the page: a browser would leave it for a picture that is dropped beside the field.
+  for (const name of ["dragenter", "dragover"]) {
+    document.addEventListener(name, (event) => {
+      event.preventDefault();
+      drop.classList.add("over");
+    });
+  }
+  document.addEventListener("dragleave", (event) => {
+    if (!event.relatedTarget) drop.classList.remove("over");
+  });
+  document.addEventListener("drop", (event) => {
+    event.preventDefault();
+    drop.classList.remove("over");
+    add([...event.dataTransfer.files]);
+  });
+  document.addEventListener("paste", (event) => add([...event.clipboardData.files]));
+  find("#photo").addEventListener("click", async () => {
+    const photo = await takePhoto(find("#capture"));
+    if (photo) add([photo]);
+  });
+  find("#clear").addEventListener("click", () => {
+    for (const card of document.querySelectorAll(".answered, .failed")) {
+      URL.revokeObjectURL(card.address);
+      card.remove();
+    }
+    find("#answers h2").hidden = !find("#cards").children.length;
+  });
+}
+
+listen();
+try {
+  about = await (await fetch("api/run")).json();
+  showAbout();
+  showExamples();
+} catch {
+  find("#about").textContent = "The server cannot be reached.";
+}
