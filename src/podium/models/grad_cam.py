@@ -1,0 +1,111 @@
+"""Where in a picture a network sees a class: Grad-CAM (Selvaraju et al. 2017, arXiv:1610.02391)."""
+
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers
+
+from podium.models.kernel_head import KernelRegression
+from podium.models.network import Network
+
+BATCH = 32  # pictures at once
+
+_POOLINGS = layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D
+
+
+class NoHeatMap(ValueError):
+    """A network in which no place of a picture speaks for a class."""
+
+
+class GradCam:
+    """Heat maps of a network, whatever its backbone, its taps and its head but for kernels.
+
+    `maps` goes from uint8 pictures (batch, height, width, 3) to a list of what the head pools,
+    (batch, rows, columns, channels) each; `pooled` from there to the pooled features. Who needs
+    probabilities and heat of the same pictures runs `maps` once and takes both from it.
+
+    Raises:
+        NoHeatMap: the head is one of kernels, or no map has more than one cell.
+    """
+
+    def __init__(self, network: Network) -> None:
+        logits = network.head.get_layer("logits")
+        if isinstance(logits, KernelRegression):
+            raise NoHeatMap(
+                "a head of kernels compares whole pictures, so that there is no heat map of where "
+                "it sees a class; other heads have one"
+            )
+        features = network.features
+        seen = [layer.input for layer in features.layers if isinstance(layer, _POOLINGS)]
+        seen = list({id(one): one for one in seen}.values())  # both poolings see the same map
+        if all(one.shape[1:3] == (1, 1) for one in seen):
+            raise NoHeatMap("the backbone gives one cell for the whole picture: no heat map")
+        self.maps = keras.Model(features.input, seen, name="maps")
+        self.pooled = keras.Model(seen, features.output, name="pooled")
+        self._logits = keras.Model(network.head.input, logits.output, name="logits")
+        self._traced: dict[int, Callable] = {}  # by the number of classes that are asked for
+
+    def __call__(self, pictures: np.ndarray, classes: np.ndarray) -> np.ndarray:
+        """How much each place of a picture speaks for a class.
+
+        Args:
+            pictures: uint8 (pictures, height, width, 3), as the network sees them.
+            classes: class numbers (pictures,), or (pictures, several).
+
+        Returns:
+            float32 (pictures, rows, columns), or (pictures, several, rows, columns), over the whole
+            picture: 1 where most speaks for the class, 0 where nothing does; all 0 if nothing
+            does anywhere.
+        """
+        numbers = np.asarray(classes, np.int32).reshape(len(pictures), -1)
+        function = self._function(numbers.shape[1])
+        parts = [
+            function(pictures[start : start + BATCH], numbers[start : start + BATCH]).numpy()
+            for start in range(0, len(pictures), BATCH)
+        ]
+        return np.concatenate(parts).reshape(*np.shape(classes), *parts[0].shape[2:])
+
+    def _function(self, several: int) -> Callable:
+        if several not in self._traced:
+            self._traced[several] = tf.function(
+                lambda pictures, classes: self.heat(self.maps(pictures, training=False), classes),
+                input_signature=[
+                    tf.TensorSpec((None, None, None, 3), tf.uint8),
+                    tf.TensorSpec((None, several), tf.int32),
+                ],
+            )
+        return self._traced[several]
+
+    def heat(self, maps: list[tf.Tensor], classes: tf.Tensor) -> tf.Tensor:
+        """The same from what `maps` gives, as a part of a graph.
+
+        Args:
+            classes: int (batch, several), `several` known when it is traced.
+
+        Returns:
+            float32 (batch, several, rows, columns).
+        """
+        maps = maps if isinstance(maps, list) else [maps]
+        with tf.GradientTape(persistent=True) as tape:
+            tape.watch(maps)
+            logits = self._logits(self.pooled(maps, training=False), training=False)
+            chosen = tf.unstack(tf.gather(logits, classes, batch_dims=1), classes.shape[1], axis=1)
+        return tf.stack([_heat(maps, tape.gradient(one, maps)) for one in chosen], axis=1)
+
+
+def _heat(maps: list[tf.Tensor], gradients: list[tf.Tensor]) -> tf.Tensor:
+    """One class: float32 (batch, rows, columns) of the finest map."""
+    rows, columns = tf.shape(maps[0])[1], tf.shape(maps[0])[2]
+    for one in maps[1:]:
+        rows, columns = tf.maximum(rows, tf.shape(one)[1]), tf.maximum(columns, tf.shape(one)[2])
+    total = 0.0
+    for one, gradient in zip(maps, gradients, strict=True):
+        # The paper takes the mean of the gradients. Their sum is the same but for a factor, and
+        # counts per area: so maps of different fineness add up, each by what it says.
+        weights = tf.reduce_sum(tf.cast(gradient, tf.float32), axis=(1, 2), keepdims=True)
+        heat = tf.reduce_sum(weights * tf.cast(one, tf.float32), axis=-1, keepdims=True)
+        total += tf.image.resize(heat, (rows, columns))[..., 0]
+    total = tf.nn.relu(total)
+    return tf.math.divide_no_nan(total, tf.reduce_max(total, axis=(1, 2), keepdims=True))

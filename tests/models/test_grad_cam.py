@@ -1,0 +1,108 @@
+"""Heat lies where the network looks, for every kind of head that pools maps."""
+
+import keras
+import numpy as np
+import pytest
+
+from podium.models.grad_cam import GradCam, NoHeatMap
+from podium.models.network import Network, build_network
+from podium.recipe_file import parse_recipe
+
+
+def network(**changes: object) -> Network:
+    keras.utils.set_random_seed(0)
+    data = {"competition": "sample", "backbone": "resnet-small", "weights": "none"}
+    return build_network(parse_recipe({**data, **changes}, "test"), classes=3)
+
+
+def lit(*places: tuple[int, int]) -> np.ndarray:
+    """Pictures of 32 px without any signal, but for a bright spot with this top and left."""
+    pictures = np.empty((len(places), 32, 32, 3), np.uint8)
+    pictures[:] = (124, 116, 104)  # ImageNet's mean colour, which preprocessing makes nearly 0
+    for picture, (top, left) in zip(pictures, places, strict=True):
+        picture[top : top + 8, left : left + 8] = 255
+    return pictures
+
+
+def see_anything(of: Network) -> None:
+    """Make class 1 what has any signal; nothing speaks for the others."""
+    logits = of.head.get_layer("logits")
+    weights = np.zeros(logits.kernel.shape, np.float32)
+    weights[:, 1] = 1
+    logits.set_weights([weights, np.zeros(3, np.float32)])
+
+
+def middle(heat: np.ndarray) -> tuple[float, float]:
+    """The centre of a map (rows, columns), in shares of its sides from the top and the left."""
+    shares = [(np.arange(side) + 0.5) / side for side in heat.shape]
+    total = heat.sum()
+    return (heat.sum(axis=1) @ shares[0]) / total, (heat.sum(axis=0) @ shares[1]) / total
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        {"width": 0},
+        {"width": 0, "taps": ["block2b", "block3b"]},
+        {"width": 0, "pooling": "both"},
+    ],
+    ids=["top", "taps", "both poolings"],
+)
+def test_heat_is_in_the_corner_that_decides(head: dict[str, object]) -> None:
+    looks = network(head=head)
+    see_anything(looks)
+    heat = GradCam(looks)(lit((2, 22), (22, 2)), np.array([1, 1]))
+    assert heat.dtype == np.float32
+    assert heat.min() >= 0
+    np.testing.assert_allclose(heat.max(axis=(1, 2)), 1, rtol=1e-5)
+    (top, left), (other_top, other_left) = middle(heat[0]), middle(heat[1])
+    assert top < 0.4 < 0.6 < left
+    assert other_left < 0.4 < 0.6 < other_top
+
+
+def test_it_is_the_paper_s_formula_for_one_map() -> None:
+    """With mean pooling and a linear head: the map weighted by the class's own weights."""
+    looks = network(head={"width": 0})
+    cam = GradCam(looks)
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
+    maps = cam.maps.predict(pictures, verbose=0)
+    maps = maps[0] if isinstance(maps, list) else maps
+    logits = looks.head.get_layer("logits")
+    logits.kernel.assign(weights := np.abs(logits.kernel.numpy()))
+    expected = np.maximum(maps @ weights, 0)  # (2, 8, 8, 3)
+    expected /= expected.max(axis=(1, 2), keepdims=True)
+    found = cam(pictures, np.array([[0, 2], [0, 2]]))
+    np.testing.assert_allclose(found[:, 0], expected[..., 0], atol=1e-4)
+    np.testing.assert_allclose(found[:, 1], expected[..., 2], atol=1e-4)
+
+
+def test_what_nothing_speaks_for_is_dark() -> None:
+    looks = network(head={"width": 0})
+    see_anything(looks)
+    heat = GradCam(looks)(lit((2, 2)), np.array([0]))
+    assert not heat.any()
+
+
+def test_many_pictures_come_in_their_order() -> None:
+    looks = network(head={"width": 0})
+    see_anything(looks)
+    corners = [(2, 2), (22, 22), (2, 22)] * 15
+    heat = GradCam(looks)(lit(*corners), np.ones(45, int))
+    np.testing.assert_allclose(heat[3:6], heat[42:], atol=1e-4)
+    assert middle(heat[43])[0] > 0.6
+
+
+def test_a_network_with_boxes_has_heat_of_its_classes() -> None:
+    looks = network(competition="pets", head={"width": 4}, box={"taps": ["block2b", "block3b"]})
+    assert GradCam(looks)(lit((2, 2)), np.array([1])).shape == (1, 8, 8)
+
+
+def test_kernels_have_none() -> None:
+    kernels = network(
+        backbone="patches",
+        cached_views=1,
+        head={"width": 0, "centres": 20},
+        stages=[{"solver": "kernel", "unfreeze": "head"}],
+    )
+    with pytest.raises(NoHeatMap, match="kernels"):
+        GradCam(kernels)
