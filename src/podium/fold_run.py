@@ -30,7 +30,7 @@ from podium.training.batches import FoldPictures, of_pictures, stage_batch_size,
 from podium.training.callbacks import TimeBudget
 from podium.training.devices import Devices
 from podium.training.fold import FoldTraining
-from podium.training.rate_finder import RateCurve
+from podium.training.rate_curve import RateCurve
 
 FIRST = 1000  # pictures that a first layer is fitted to
 TIMED = 30  # pictures that are predicted one by one, to know how long it takes

@@ -13,7 +13,8 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from podium.images.augmenting import seeded_augmenter, seeded_box_augmenter
-from podium.images.batches import Picture, View, steps_per_epoch, view_batches
+from podium.images.batches import Picture, View, view_batches
+from podium.images.epochs import steps_per_epoch
 from podium.images.outlines import ELLIPSE
 from podium.images.reading import resize
 from podium.recipe import Recipe
