@@ -72,6 +72,7 @@ class Outcome:
     folder: RunFolder
     combined: Combined
     submission: Path
+    report: Path | None = None  # where one was made
 
     def __str__(self) -> str:
         doubtful = ", ".join(map(str, self.folder.doubtful_folds()))
@@ -82,6 +83,7 @@ class Outcome:
             f"views       {self.combined.views_used}\n"
             + f"boxes       {self.combined.boxes}\n" * (self.combined.boxes is not None)
             + f"speed       {self.combined.speed}\n" * bool(self.combined.speeds)
+            + f"report      {self.report}\n" * (self.report is not None)
             + f"submission  {self.submission}"
         )
 
