@@ -45,7 +45,8 @@ def train(
     outcome = assemble(folder)
     from podium.reports.report import report_after_training  # matplotlib takes a second
 
-    return replace(outcome, report=report_after_training(folder, fold_run))
+    trained = fold_run is not None
+    return replace(outcome, report=report_after_training(folder, fold_run, keep=not trained))
 
 
 def train_to_score(entry: str, overrides: Iterable[str], folds: Iterable[int], run: str) -> None:

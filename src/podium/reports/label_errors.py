@@ -12,7 +12,7 @@ def likely_label_errors(labels: np.ndarray, probabilities: np.ndarray) -> pd.Dat
     """Pictures that are confidently counted to another class than their label's.
 
     A picture counts to a class if it is as sure of it as pictures of that label are in the mean; of
-    several such classes to the most likely one.
+    several such classes to the most likely one. One whose label is predicted is in no doubt.
 
     Args:
         labels: class numbers (pictures,).
@@ -30,7 +30,8 @@ def likely_label_errors(labels: np.ndarray, probabilities: np.ndarray) -> pd.Dat
     bounds[present] = [values[labels == number, number].mean() for number in present]
     reached = np.where(values >= bounds - 1e-6, values, -1.0)
     suggested = reached.argmax(axis=1)
-    doubted = np.flatnonzero((reached.max(axis=1) >= 0) & (suggested != labels))
+    elsewhere = (reached.max(axis=1) >= 0) & (suggested != labels)
+    doubted = np.flatnonzero(elsewhere & (values.argmax(axis=1) != labels))
     others = values.copy()
     others[rows, labels] = -1
     margin = values[rows, labels] - others.max(axis=1)

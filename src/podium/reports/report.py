@@ -79,20 +79,26 @@ def report(runs: Sequence[str], to: Path | None = None) -> Report:
     return _write(_page_of(several), to or folders[0].path / f"report-with-{others}.html")
 
 
-def report_after_training(folder: RunFolder, fold_run: "FoldRun | None" = None) -> Path | None:
+def report_after_training(
+    folder: RunFolder, fold_run: "FoldRun | None" = None, keep: bool = False
+) -> Path | None:
     """The report at the end of a training or of a collection, which it must not spoil.
 
     Args:
         fold_run: that has just trained the run. Without it no network is opened: the page says
             which command adds what needs one.
+        keep: leave the report that is there.
 
     Returns:
         Where it is, or None where it failed, which is said in a line.
     """
+    path = folder.path / NAME
+    if keep and path.is_file():
+        return path
     try:
         one = read_reported(folder)
         seen = seen_sections(one, fold_run) if fold_run else _later(folder)
-        return _write(_page(one, seen), folder.path / NAME).path
+        return _write(_page(one, seen), path).path
     except Exception as error:  # a bug in a figure costs no run
         if os.environ.get("PODIUM_DEBUG"):
             raise

@@ -27,7 +27,7 @@ def learning_section(one: Reported) -> Section:
     if not one.histories:
         blocks.append(Words("No epochs: the weights were made of those of other runs.", True))
     elif max(map(len, one.histories.values())) == 1:
-        blocks.append(Words("Each fold has a single epoch: its head was solved, not trained."))
+        blocks.append(Words("Each fold has a single epoch, and so no curve."))
     return Section(title, [*blocks, *_floors(one)])
 
 

@@ -56,10 +56,12 @@ def _open(one: Reported) -> "FoldRun":
 
 def _batch(one: Reported, fold_run: "FoldRun") -> Section:
     fold = fold_run.loaded if fold_run.loaded is not None else one.folds[0]
+    from tensorflow.errors import OpError  # what becomes of an error in a batch
+
     try:
         seen = fold_run.as_seen(fold, AUGMENTED)
-    except UnreadablePicture as error:
-        return _left_out(BATCH, f"{error.__class__.__name__}: a picture's file cannot be read")
+    except (UnreadablePicture, OpError) as error:
+        return _left_out(BATCH, f"a batch cannot be made any more ({type(error).__name__})")
     how = (
         "as they went through the frozen backbone, whose features the head was trained on"
         if seen.cached

@@ -150,7 +150,7 @@ def curves_section(runs: Sequence[Reported]) -> Section:
     blocks: list[Block] = [Charts(charts)] if charts else []
     without = [one.name for one in runs if len(_mean_history(one, "loss")) < 2]
     if without:
-        text = f"No curve of {', '.join(without)}: solved in a single epoch, a blend or a soup."
+        text = f"No curve of {', '.join(without)}: a single epoch, or a blend."
         blocks.append(Words(text, left_out=True))
     return Section("Learning", blocks)
 

@@ -168,14 +168,15 @@ def data_section(one: Reported) -> Section:
     if "fold" in train and (train["fold"] == HELD_OUT).any():
         facts.append(("held out", f"{(train['fold'] == HELD_OUT).sum():,} pictures"))
     dropped = _dropped(one.stored)
-    facts.append(("left out", f"{len(dropped):,} files" if len(dropped) else "nothing"))
+    if one.recipe:
+        facts.append(("left out", f"{len(dropped):,} files" if dropped else "nothing"))
     counts = train["label"].value_counts().reindex(range(len(one.classes)), fill_value=0)
     rows = [
         (name, f"{count:,}", share(count, len(train)))
         for name, count in zip(one.classes, counts, strict=True)
     ]
     blocks: list[Block] = [Facts(facts)]
-    if len(dropped):
+    if dropped:
         more = f", the first {NAMED} of {len(dropped):,}" * (len(dropped) > NAMED)
         titles = ["file", "part", "why", "so that"]
         blocks.append(Table(f"Files left out{more}", titles, dropped[:NAMED]))
