@@ -16,10 +16,10 @@ from podium.images import batches
 from podium.images.batches import (
     PictureCache,
     free_memory,
-    steps_per_epoch,
     training_batches,
     view_batches,
 )
+from podium.images.epochs import steps_per_epoch
 from podium.images.reading import UnreadablePicture, resize
 from podium.recipe_tables import Augmentation
 

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from podium.boxes import NO_BOX
 from podium.images.augmenting import seeded_box_augmenter
+from podium.images.epochs import steps_per_epoch
 from podium.images.outlines import ELLIPSE
 from podium.images.reading import read_picture, resize
 from podium.recipe_tables import Augmentation
@@ -89,11 +90,6 @@ def free_memory() -> int:
         except (OSError, ValueError):  # no such cgroup, or its limit is the word "max"
             continue
     return max(free, 0)
-
-
-def steps_per_epoch(pictures: int, batch_size: int) -> int:
-    """Batches in an epoch of `training_batches`: all full, and one if the pictures fill none."""
-    return max(1, pictures // batch_size)
 
 
 def training_batches(

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from matplotlib.figure import Figure
 
 if TYPE_CHECKING:
-    from podium.training.rate_finder import RateCurve
+    from podium.training.rate_curve import RateCurve
 
 HEADROOM = 1.5  # how far above the first loss the figure shows, relative to the fall
 
