@@ -5,6 +5,7 @@ A network scores pictures that it has not seen; what lies beyond all but a few o
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -32,13 +33,24 @@ class Distance:
         """float64 (pictures,) of features (pictures, channels)."""
         nearest = np.full(len(features), np.inf)
         scaled = _unit(features)
-        for mean in self.means:
-            offset = scaled - mean
-            along = offset @ self.directions  # (pictures, rank)
-            beyond = np.maximum((offset**2).sum(axis=1) - (along**2).sum(axis=1), 0)
+        along_all = scaled @ self._directions  # (pictures, rank)
+        for mean, along_mean in zip(self.means, self._along_means, strict=True):
+            along = along_all - along_mean
+            whole = ((scaled - mean) ** 2).sum(axis=1)
+            beyond = np.maximum(whole - (along**2).sum(axis=1), 0)
             squared = (along**2 / self.variances).sum(axis=1) + beyond / self.rest
             nearest = np.minimum(nearest, squared)
         return np.sqrt(nearest / features.shape[1])
+
+    # A server asks for one picture at a time: what does not depend on it is computed once.
+
+    @cached_property
+    def _directions(self) -> np.ndarray:
+        return self.directions.astype(np.float64)
+
+    @cached_property
+    def _along_means(self) -> np.ndarray:
+        return self.means.astype(np.float64) @ self._directions  # (classes, rank)
 
 
 def fit_distance(features: np.ndarray, labels: np.ndarray) -> Distance:

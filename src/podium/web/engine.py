@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 import tensorflow as tf
+from threadpoolctl import threadpool_limits
 
 from podium.any_picture.fitting import find_unlikeness
 from podium.any_picture.unlikeness import Unlikeness
@@ -52,6 +53,8 @@ class Engine:
         looker.open(folds[0])
         self.unlikeness: Unlikeness = find_unlikeness(folder, self.competition, looker, folds[0])
         self._known = np.sort(self.unlikeness.known)
+        # NumPy's threads would wait for cores that TensorFlow's use, for products that take 1 ms.
+        self._one_thread = threadpool_limits(1, "blas")
         one = [_Network(folder, self.recipe, self.classes, fold) for fold in self.folds]
         self.no_heat = one[0].no_heat
         self._function = _together(one, self.size, min(HEATED, len(self.classes)))

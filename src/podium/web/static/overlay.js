@@ -2,8 +2,8 @@
 
 // Cividis (Nuñez, Anderton and Renslow 2018): dark blue to yellow, alike for all kinds of eyes.
 const COLOURS = [[0, 34, 78], [53, 69, 108], [102, 105, 112], [148, 142, 119], [200, 184, 102], [254, 232, 56]];
-const OPACITY = 0.75; // where most speaks for the class
-const FAINT = 0.3; // and where nothing does: the picture must stay to be seen
+const OPACITY = 0.62; // where most speaks for the class
+const FAINT = 0.25; // and where nothing does: the picture must stay to be seen
 const WIDTH = 512; // of the box's canvas, pixels
 
 function colour(value) {

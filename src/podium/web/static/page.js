@@ -5,6 +5,7 @@ import { drawBox, drawHeat, scale } from "./overlay.js";
 const AT_ONCE = 4; // requests
 const TRIES = 5; // where the server says that too many wait
 const SHOWN = 5; // classes; the others can be unfolded
+const SURE = 0.6; // probability of a class that is named without a "perhaps"
 const SMALLEST = 240; // pixels of a picture's longer side on the page
 const UNUSUAL = 0.2; // share of known pictures
 
@@ -108,7 +109,8 @@ function showProblem(card, { status, detail }) {
 
 function showAnswer(card, found) {
   const [best] = found.classes;
-  const verdict = element("p", "verdict", `${best.name}, ${percent(best.probability)}`);
+  const perhaps = best.probability < SURE ? "Perhaps " : "";
+  const verdict = element("p", "verdict", `${perhaps}${best.name}, ${percent(best.probability)}`);
   find(".said", card).replaceChildren(verdict, sureness(found), ...classList(card, found));
   const image = find("img", card);
   image.alt = `Your picture: ${best.name}`;
@@ -134,15 +136,15 @@ function sureness({ unlike, limit, score, as_unlike: share }) {
   if (limit === null) {
     return element("p", "sure", "Too few known pictures to say whether this is one of their kind.");
   }
-  const word = share < UNUSUAL ? "? A little unusual" : "✓ Like what it has learnt";
+  const word = share < UNUSUAL ? "? A little unusual" : "✓ Not unlike what it has learnt";
   return element("p", "sure", "", element("strong", "", word),
     document.createTextNode(`${known}${numbers}.`));
 }
 
 function classList(card, found) {
   const rows = found.classes.map((one) => classRow(card, one));
+  if (rows.length <= SHOWN + 1) return [element("ol", "classes", "", ...rows)];
   const first = element("ol", "classes", "", ...rows.slice(0, SHOWN));
-  if (rows.length <= SHOWN) return [first];
   const rest = element("details", "", "",
     element("summary", "", `${rows.length - SHOWN} more classes`),
     element("ol", "classes", "", ...rows.slice(SHOWN)));
