@@ -31,10 +31,13 @@ def thumbnail(path: object) -> str:
 
 
 def as_uri(picture: np.ndarray, side: int = SIDE) -> str:
-    """uint8 (height, width, 3) as a data URI, its longer side so many pixels at the most."""
+    """uint8 (height, width, 3) as a data URI, its longer side so many pixels.
+
+    What is tiny is enlarged pixel by pixel, as the network sees it.
+    """
     height, width = picture.shape[:2]
     scale = side / max(height, width)
-    if scale < 1:
+    if max(height, width) > EXACT:
         picture = resize(picture, max(1, round(height * scale)), max(1, round(width * scale)))
     buffer, image = BytesIO(), Image.fromarray(picture)
     if max(height, width) > EXACT:

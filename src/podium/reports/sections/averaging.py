@@ -17,7 +17,10 @@ def views_section(one: Reported) -> Section:
     """Which views are averaged, what each is worth, and what averaging gains."""
     results, metric = one.results, one.competition.metric
     used = ", ".join(f"{name} {weight:.2f}" for name, weight in results["views"].items())
-    blocks: list[Block] = [Words(f"Averaged: {used}. Gain over the plain view: {_gain(one)}.")]
+    text = f"Averaged: {used}. Gain over the plain view: {_gain(one)}."
+    if results["views"].keys() == {VIEWS[0].name}:
+        text = "The plain view alone: no other gains on pictures that had no part in the choice."
+    blocks: list[Block] = [Words(text)]
     tried = results["tried_views"]
     alone = [row for row in tried if len(row["views"]) == 1]
     singles = list({tuple(row["views"]): row for row in alone}.values())

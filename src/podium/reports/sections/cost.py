@@ -63,11 +63,11 @@ def _cost_by_stage(one: Reported, recipe: Recipe) -> Iterator[Block]:
     rest = max(whole - every["seconds"].sum(), 0.0)
     peaks = [cost["peak_memory_gb"] for cost in costs if "peak_memory_gb" in cost]
     peak = f"{max(peaks):.2f} GB" if peaks else ""
-    what = "features that are cached, floor, validation in all views"
-    rows.append((what, "", duration(rest), duration(rest / len(costs)), peak))
+    rows.append(("beside the epochs", "", duration(rest), duration(rest / len(costs)), peak))
     rows.append(("all of it", "", duration(whole), duration(whole / len(costs)), peak))
     titles = ["stage", "epochs a fold", "all folds", "a fold", "peak memory until then"]
     yield Table("Time and memory by stage", titles, rows)
+    yield Words("Beside the epochs: cached features, their floor, and validation in all views.")
     if "peak_memory_gb" not in every:
         yield Words("The memory of each stage was not recorded when this run was trained.", True)
 
