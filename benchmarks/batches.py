@@ -19,7 +19,7 @@ from benchmarks.measuring import Row, in_turns, main
 from podium.fold_run import CACHED_DETAIL
 from podium.images.augmenting import seeded_augmenter
 from podium.images.batches import PictureCache, training_batches
-from podium.recipe import Augmentation
+from podium.recipe_tables import Augmentation
 
 BATCH = 32
 # What all of them do: mirror, crop and zoom, rotation, brightness and contrast.

@@ -72,7 +72,7 @@ def child(folder: str, count: int, kept: float) -> dict[str, float]:
     from benchmarks.drawing import CLASSES
     from podium.fold_run import CACHED_DETAIL
     from podium.images.batches import PictureCache, free_memory, training_batches
-    from podium.recipe import Augmentation
+    from podium.recipe_tables import Augmentation
 
     paths = [Path(folder, f"{number}.jpg") for number in range(count)]
     cache = PictureCache(paths, round(SIZE * CACHED_DETAIL), min(1.0, kept / free_memory()))

@@ -10,6 +10,7 @@ import pytest
 
 from podium.blending.blend import blend
 from podium.boxes import BOX_COLUMNS, PIXEL_COLUMNS, iou
+from podium.laboratory.compare import compare
 from podium.merge import CannotMerge, merge_run
 from podium.predictions.combine import assemble
 from podium.run import Outcome, predict, train
@@ -114,12 +115,13 @@ def test_a_competition_without_boxes_is_refused(project: Path) -> None:
     ("override", "said"),
     [
         ("augmentation.mixup=0.2", "beside a box head there is no mixup"),
-        ('stages=[{solver="logistic"}]', "a box head is trained by gradient"),
+        ('stages=[{solver="logistic"}]', "the validation loss of that stage lacks the boxes"),
+        ('keep="last" stages=[{solver="logistic"}]', "a box head is trained by gradient"),
     ],
 )
 def test_recipes_that_a_box_head_cannot_have(override: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        train("tiny", [override, "head.width=0"])
+        train("tiny", [*override.split(), "head.width=0"])
 
 
 # --- Together with other runs
@@ -148,3 +150,11 @@ def test_a_soup_finds_boxes_too(outcome: Outcome) -> None:
     made = soup(["stirred"])
     assert "boxes       mean IoU" in str(made)
     assert made.folder.read_boxes("test").notna().all(axis=1).sum() == 3
+
+
+def test_a_comparison_says_how_boxes_do(outcome: Outcome) -> None:
+    """Of the run that is here: nothing is trained."""
+    found = str(compare("tiny", ["box.width=8"], folds=[0, 1]))
+    head, row = found.splitlines()[:2]
+    assert "averaged  mean IoU  seconds" in head
+    assert f"{outcome.combined.boxes.scores[0].value:.4f}" in row

@@ -14,7 +14,7 @@ from podium.cli import main
 REPOSITORY = Path(__file__).parents[1]
 COMMANDS = [
     *("train", "predict", "classify", "check", "sample", "entries", "score"),
-    *("blend", "soup", "build", "push", "collect", "download", "submit"),
+    *("blend", "report", "soup", "build", "push", "collect", "download", "submit"),
 ]
 
 

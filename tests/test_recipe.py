@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from podium.recipe import Recipe, Stage
+from podium.recipe import Recipe
 from podium.recipe_file import RecipeError, load_recipe, parse_recipe
+from podium.recipe_tables import Stage
 
 NEEDED = {"competition": "cars", "backbone": "efficientnet-b6"}
 STAGE = {"unfreeze": "all", "epochs": 1, "learning_rate": 1e-3}

@@ -140,6 +140,10 @@ def test_broken_pictures_are_skipped_where_the_recipe_says_so(
     assert len(table.train) == 2 * EACH - 1
     assert table.test.index.tolist() == ["NA", "007"]
     assert table.readable_test.index.tolist() == ["007"]
+    kept = folder.read_pictures()
+    dropped = kept[kept["part"] == "dropped"]
+    assert dropped.index.tolist() == ["clock/0.jpg"] and dropped["label"].tolist() == [0]
+    assert "the file is empty" in dropped["problem"].iloc[0], "a report tells it"
 
 
 @pytest.mark.parametrize("change", ["gone", "other label", "new test picture"])

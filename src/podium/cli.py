@@ -205,6 +205,21 @@ def gallery(
 
 
 @app.command()
+def report(
+    runs: Annotated[
+        list[str], typer.Argument(help="A run or a blend; several are set side by side.")
+    ],
+    to: Annotated[
+        Path | None, typer.Option(help="HTML; weights/RUN/report.html if not given.")
+    ] = None,
+) -> None:
+    """Write all that is known of a run into one page: scores, curves, mistakes, Grad-CAM."""
+    from podium.reports.report import report
+
+    print(f"\n{report(runs, to)}")
+
+
+@app.command()
 def soup(
     runs: Annotated[
         list[str], typer.Argument(help="A run trained with checkpoints, or several of one network.")

@@ -5,8 +5,8 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from podium.recipe import RUN_NAME, StrictTable
 from podium.recipe_file import parse_table, read_toml
+from podium.recipe_tables import RUN_NAME, StrictTable
 
 
 class EnsembleRecipe(StrictTable):

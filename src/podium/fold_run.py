@@ -26,11 +26,12 @@ from podium.recipe import Recipe
 from podium.run_folder import RunFolder
 from podium.started_from import find_start, read_backbone
 from podium.table import SIDES, Table
+from podium.training.as_seen import AsSeen, as_seen
 from podium.training.batches import FoldPictures, of_pictures, stage_batch_size, stage_seed
 from podium.training.callbacks import TimeBudget
 from podium.training.devices import Devices
 from podium.training.fold import FoldTraining
-from podium.training.rate_finder import RateCurve
+from podium.training.rate_curve import RateCurve
 
 FIRST = 1000  # pictures that a first layer is fitted to
 TIMED = 30  # pictures that are predicted one by one, to know how long it takes
@@ -89,9 +90,29 @@ class FoldRun:
 
     def predict_test(self, fold: int, views: int) -> None:
         """Predict the test pictures, with the fold's best weights."""
+        self.network(fold)
+        self.folder.fold(fold).write_predictions("test", self.predict(self._test(), views))
+
+    def network(self, fold: int) -> Network:
+        """The network of a fold with its best weights."""
         if self._loaded != fold:
             self.folder.fold(fold).read_weights(self.open(fold).model)
-        self.folder.fold(fold).write_predictions("test", self.predict(self._test(), views))
+        return self._network
+
+    @property
+    def loaded(self) -> int | None:
+        """The fold whose network is in memory."""
+        return self._loaded
+
+    def as_seen(self, fold: int, most: int) -> AsSeen:
+        """Some training pictures of a fold as its network saw them, augmented."""
+        return as_seen(self._pictures(fold), self.recipe, most)
+
+    def plain(self, ids: pd.Index) -> np.ndarray:
+        """Training pictures as the network predicts them: uint8 (pictures, size, size, 3)."""
+        size = self.recipe.final_image_size
+        positions = self.table.train.index.get_indexer(ids)
+        return np.stack([VIEWS[0](self._cache[int(one)], size) for one in positions])
 
     def open(self, fold: int) -> Network:
         """A network for a fold, which predicts from now on; its weights are still to be given."""

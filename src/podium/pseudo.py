@@ -17,7 +17,8 @@ from podium.competitions import Competition, get_competition
 from podium.fold_folder import RunError
 from podium.knowledge import scored_by, why_it_knows
 from podium.predictions.probabilities import average_views
-from podium.recipe import Pseudo, Recipe
+from podium.recipe import Recipe
+from podium.recipe_tables import Pseudo
 from podium.run_folder import RunFolder
 from podium.runs import find_run
 from podium.table import Table

@@ -9,17 +9,8 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from podium.recipe import (
-    DEFAULT_IMAGE_SIZE,
-    Augmentation,
-    Head,
-    OneCycle,
-    Pseudo,
-    Recipe,
-    Stage,
-    StrictTable,
-    default_stages,
-)
+from podium.recipe import DEFAULT_IMAGE_SIZE, Recipe, default_stages
+from podium.recipe_tables import Augmentation, Head, OneCycle, Pseudo, Stage, StrictTable
 
 AnyTable = TypeVar("AnyTable", bound=StrictTable)
 

@@ -2,7 +2,9 @@
 
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from podium import places
 from podium.competitions import get_competition
@@ -16,6 +18,9 @@ from podium.run_folder import RunFolder, run_name
 from podium.runs import find_run
 from podium.started_from import check_starts, resolve
 from podium.table import prepare_table, read_table
+
+if TYPE_CHECKING:  # imports TensorFlow, which takes seconds
+    from podium.fold_run import FoldRun
 
 
 def train(
@@ -36,7 +41,12 @@ def train(
     Raises:
         ValueError: a user's mistake, with what to do about it.
     """
-    return assemble(_train_folds(entry, overrides, folds, run, fresh, test=True))
+    folder, fold_run = _train_folds(entry, overrides, folds, run, fresh, test=True)
+    outcome = assemble(folder)
+    from podium.reports.report import report_after_training  # matplotlib takes a second
+
+    trained = fold_run is not None
+    return replace(outcome, report=report_after_training(folder, fold_run, keep=not trained))
 
 
 def train_to_score(entry: str, overrides: Iterable[str], folds: Iterable[int], run: str) -> None:
@@ -54,7 +64,8 @@ def _train_folds(
     run: str | None,
     fresh: bool,
     test: bool,
-) -> RunFolder:
+) -> "tuple[RunFolder, FoldRun | None]":
+    """The run's folder, and what has trained its folds, if some were to be trained."""
     began = time.monotonic()
     overrides = list(overrides)
     folder = RunFolder(places.runs() / (run or run_name(entry, overrides)))
@@ -66,6 +77,7 @@ def _train_folds(
     folder.begin(recipe, {"entry": entry, **about_this_run()}, fresh)
     table = prepare_table(competition, recipe, folder)
 
+    fold_run = None
     there = folder.finished_folds() if test else folder.scored_folds()
     to_do = [fold for fold in chosen if fold not in there]
     check_starts(recipe, folder, table, to_do)
@@ -81,7 +93,7 @@ def _train_folds(
                 fold_run.score(fold, recipe.views)
             if test:
                 fold_run.predict_test(fold, recipe.views)
-    return folder
+    return folder, fold_run
 
 
 def predict(run: str, views: int | None = None) -> tuple[RunFolder, Path]:

@@ -16,6 +16,7 @@ from podium.run_folder import RunFolder
 
 NAMED = 5  # broken files in a message
 SIDES = ["width", "height"]
+DROPPED = "dropped"  # the part of training pictures that cannot be read; nothing but reports has it
 
 
 class BrokenPictures(ValueError):
@@ -58,9 +59,11 @@ def prepare_table(competition: Competition, recipe: Recipe, folder: RunFolder) -
         of_test = checked.iloc[len(train) :].set_axis(test.index)
         if competition.has_boxes:  # which are submitted in pixels
             train, test = train.join(of_train[SIDES]), test.join(of_test[SIDES])
+        dropped = train.assign(problem=of_train["problem"])[of_train["problem"] != ""]
         train = _split(train, of_train, recipe)
         test = test.assign(problem=of_test["problem"])
-        table = pd.concat({"train": train, "test": test}, names=["part", "id"])
+        parts = {"train": train, "test": test, **({DROPPED: dropped} if len(dropped) else {})}
+        table = pd.concat(parts, names=["part", "id"])
         folder.write_pictures(table.drop(columns="path"))  # which another machine has elsewhere
     return read_table(competition, folder)
 

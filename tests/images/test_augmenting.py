@@ -9,7 +9,7 @@ import pytest
 
 from podium.images.augmenting import augment, build_augmenter, seeded_augmenter
 from podium.images.reading import resize
-from podium.recipe import Augmentation
+from podium.recipe_tables import Augmentation
 
 pytestmark = pytest.mark.filterwarnings("error")  # albumentations only warns of wrong arguments
 

@@ -16,12 +16,12 @@ from podium.images import batches
 from podium.images.batches import (
     PictureCache,
     free_memory,
-    steps_per_epoch,
     training_batches,
     view_batches,
 )
+from podium.images.epochs import steps_per_epoch
 from podium.images.reading import UnreadablePicture, resize
-from podium.recipe import Augmentation
+from podium.recipe_tables import Augmentation
 
 PLAIN = Augmentation(mirror=False, crop=1.0, rotate=0.0, light=0.0, colour=0.0)
 LIVELY = Augmentation(crop=0.5, rotate=20.0, noise=0.5, erase=0.5, shift=3)

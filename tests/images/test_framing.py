@@ -18,7 +18,7 @@ from podium.images.augmenting import (
 )
 from podium.images.framing import Shift
 from podium.images.outlines import ELLIPSE, RECTANGLE
-from podium.recipe import Augmentation
+from podium.recipe_tables import Augmentation
 
 pytestmark = pytest.mark.filterwarnings("error")
 

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from podium.images.mixing import cutmix, mix_batches, mixup
-from podium.recipe import Augmentation
+from podium.recipe_tables import Augmentation
 
 SIZE = 8
 LABELS = np.eye(4, dtype=np.float32)

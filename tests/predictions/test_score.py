@@ -70,12 +70,16 @@ def test_the_interval_is_the_same_each_time() -> None:
     assert score(Accuracy(), *drawn(100)) == score(Accuracy(), *drawn(100))
 
 
-@pytest.mark.parametrize("pictures", [1, 20])
-def test_where_all_pictures_agree_the_interval_is_a_point(pictures: int) -> None:
+@pytest.mark.parametrize(("pictures", "low"), [(1, 0.025), (20, 0.8316)])
+def test_where_all_pictures_are_right_some_doubt_remains(pictures: int, low: float) -> None:
+    """Of n hits in n the exact interval begins at the n-th root of 0.025."""
     labels = pd.Series(0, [str(number) for number in range(pictures)])
     probabilities = pd.DataFrame({"a": 0.75, "b": 0.25}, labels.index).astype(np.float32)
     right = score(Accuracy(), labels, probabilities)
-    assert (right.low, right.value, right.high, right.pictures) == (1, 1, 1, pictures)
+    assert (right.value, right.high, right.pictures) == (1, 1, pictures)
+    assert right.low == pytest.approx(low, abs=1e-4)
+    wrong = score(Accuracy(), labels + 1, probabilities)
+    assert (wrong.low, wrong.value) == (0, 0) and wrong.high == pytest.approx(1 - low, abs=1e-4)
     loss = score(LogLoss(), labels, probabilities)
     assert loss.low == loss.high == pytest.approx(-np.log(0.75))
 

@@ -19,7 +19,6 @@ from podium.competitions import MissingData, get_competition
 from podium.fold_folder import RunError
 from podium.images.reading import UnreadablePicture
 from podium.recipe_file import parse_recipe
-from podium.reports.figures import figures_of
 from podium.reports.gallery import BLUE, GREEN, RED, draw_gallery, gallery
 from podium.reports.gallery_choice import choose_rows, read_judged
 from podium.run_folder import RunFolder
@@ -263,17 +262,3 @@ def test_a_run_that_cannot_be_shown_says_why(place: Path) -> None:
     with pytest.raises(MissingData, match="no data of pets: looked for"):
         gallery(folder)
     assert not (folder.path / "gallery.png").exists()
-
-
-def test_the_notebook_has_it_where_the_pictures_are(
-    place: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    folder = write_run(place)
-    for fold in (0, 1):
-        history = {"stage": 0, "loss": 1.0, "val_loss": 1.0, "accuracy": 0.5, "val_accuracy": 0.5}
-        folder.fold(fold).write_history([history])
-        (folder.fold(fold).path / "test.csv").touch()
-    assert len(list(figures_of(folder))) == 3
-    shutil.rmtree(place / "input")
-    assert len(list(figures_of(folder))) == 2
-    assert "no gallery: no data of pets" in capsys.readouterr().out

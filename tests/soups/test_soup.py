@@ -18,7 +18,7 @@ from podium.fold_run import FoldRun
 from podium.images.splitting import split_halves
 from podium.merge import merge_run
 from podium.models.network import build_network
-from podium.reports.figures import learning_curves
+from podium.reports.report import report
 from podium.run import predict, train
 from podium.run_folder import RunFolder
 from podium.soups import fold_soup
@@ -310,7 +310,8 @@ def test_a_soup_is_classified_drawn_merged_and_blended(
     found = classify(folder, pictures)
     views = [folder.fold(fold).read_predictions("test") for fold in (0, 1)]
     np.testing.assert_allclose(found, pd.concat(views).groupby(level="id").mean(), atol=1e-5)
-    assert learning_curves(folder).axes
+    page = report([str(folder.path)]).path.read_text()
+    assert "The weights are a mean of those of tiny." in page
 
     into = RunFolder(project / "elsewhere" / "tiny-soup")
     assert merge_run(folder, into) == [0, 1]

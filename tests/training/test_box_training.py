@@ -1,5 +1,7 @@
 """Both heads trained together: they learn, boxes follow their pictures, a kill costs nothing."""
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -132,3 +134,48 @@ def test_pseudo_labelled_pictures_have_a_class_and_no_box(pictures: FoldPictures
     assert len(joined.train_boxes) == len(joined.train) == TRAIN + 3
     assert not has_box(joined.train_boxes[-3:]).any()
     np.testing.assert_array_equal(joined.train_boxes[:-3], pictures.train_boxes)
+
+
+TWO_CPUS = """
+import sys
+from pathlib import Path
+
+import tensorflow as tf
+
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+
+sys.path.insert(0, sys.argv[1])
+import keras
+import numpy as np
+from small_boxes import box_recipe, draw_boxed
+from small_training import make_training, stage
+
+from podium.predictions.speed import time_predictions
+from podium.training.devices import Devices
+
+keras.mixed_precision.set_global_policy("mixed_float16")
+pictures = draw_boxed(Path(sys.argv[2]), without=2)
+recipe = box_recipe(stages=[stage("head", 1, 0.01), stage("all", 1)], cached_views=1, ema=0.9)
+training = make_training(recipe, pictures, Path(sys.argv[2], "run"), Devices(["CPU:0", "CPU:1"]))
+training.run()
+history = training.folder.read_history()
+assert np.isfinite(history[["loss", "val_loss", "val_box_mean_iou"]].to_numpy()).all(), history
+plain = np.stack([pictures.cache[i] for i in pictures.validation])
+probabilities, boxes = training.network.model.predict(plain, verbose=0)
+assert probabilities.dtype == boxes.dtype == np.float32
+assert boxes.shape == (16, 4) and np.isfinite(boxes).all()
+assert time_predictions(training.network.model.predict_on_batch, plain, 8)["batch"]
+"""
+
+
+def test_two_devices_in_half_precision(tmp_path: Path) -> None:
+    """As two of Kaggle's GPUs train, in a process of its own: devices are divided first."""
+    here = str(Path(__file__).parent)
+    done = subprocess.run(
+        [sys.executable, "-c", TWO_CPUS, here, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]

@@ -26,6 +26,7 @@ from podium.training import features
 from podium.training.batches import FoldPictures, stage_seed
 from podium.training.features import Features, feature_batches
 from podium.training.fold import FoldTraining
+from podium.training.optimizers import SharedLossScale
 
 
 @pytest.fixture(scope="module")
@@ -416,7 +417,7 @@ def test_half_precision_trains_and_goes_on(
     two = recipe(stages=[stage("head", epochs=2), stage(2, epochs=2)], optimizer="sgd")
     training = make_training(two, pictures, tmp_path)
     stopped_after(training, 3, monkeypatch)
-    assert type(training.network.model.optimizer).__name__ == "LossScaleOptimizer"
+    assert isinstance(training.network.model.optimizer, SharedLossScale)
     inner = training.network.model.optimizer.inner_optimizer
     assert 0.85 <= float(inner.cycled_momentum) <= 0.95
     steps = inner.iterations.numpy()  # those that overflowed, and so lowered the scale, not counted

@@ -6,9 +6,11 @@ import keras
 import numpy as np
 import pytest
 
-from podium.recipe import OneCycle, Recipe
+from podium.recipe import Recipe
 from podium.recipe_file import parse_recipe
-from podium.training.one_cycle import OneCycleSchedule, one_cycle
+from podium.recipe_tables import OneCycle
+from podium.training.callbacks import OneCycleSchedule
+from podium.training.one_cycle import one_cycle
 from podium.training.optimizers import make_optimizer
 
 PEAK = 0.01

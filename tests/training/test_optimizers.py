@@ -1,5 +1,8 @@
 """Momentum as a variable, and a rate and decay for each layer."""
 
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -71,3 +74,49 @@ def test_frozen_blocks_count_and_a_decay_of_one_is_none() -> None:
     network.unfreeze(1, train_batchnorm=False)
     assert set(network.rate_scales(0.5)) == {0.5, 1.0}
     assert network.rate_scales(1.0) == []
+
+
+# --- Several devices
+
+OVERFLOW = """
+import numpy as np
+import tensorflow as tf
+
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+import keras
+
+from podium.training.optimizers import ScaledAdam, SharedLossScale
+
+strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+with strategy.scope():
+    weight = keras.Variable(np.ones(3, np.float32))
+    optimizer = SharedLossScale(ScaledAdam(0.1))
+    optimizer.build([weight])
+scale = float(optimizer.dynamic_scale.numpy())
+
+
+@tf.function
+def step(bad):
+    def of_replica():
+        number = tf.distribute.get_replica_context().replica_id_in_sync_group
+        overflown = tf.equal(number, bad)
+        gradient = tf.where(overflown, np.inf, optimizer.scale_loss(1.0)) * tf.ones(3)
+        optimizer.apply([gradient], [weight])
+
+    strategy.run(of_replica)
+
+
+for device in (0, 1):
+    step(tf.constant(device))
+    np.testing.assert_array_equal(weight.numpy(), 1.0)
+assert float(optimizer.dynamic_scale.numpy()) == scale / 4, "lowered at each overflow"
+step(tf.constant(-1))
+assert np.isfinite(weight.numpy()).all() and (weight.numpy() < 1).all(), weight.numpy()
+"""
+
+
+def test_an_overflow_on_any_device_skips_the_step() -> None:
+    """In a process of its own: devices are divided before TensorFlow begins."""
+    done = subprocess.run([sys.executable, "-c", OVERFLOW], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]

@@ -17,7 +17,7 @@ from small_training import (
 )
 
 from podium.images.reading import resize
-from podium.recipe import Stage
+from podium.recipe_tables import Stage
 from podium.training.batches import FoldPictures, of_pictures
 from podium.training.fold import FoldTraining
 

@@ -7,7 +7,7 @@ import pytest
 from small_training import draw, make_training, recipe, stage
 
 from podium.training.batches import FoldPictures
-from podium.training.rate_finder import RateCurve
+from podium.training.rate_curve import RateCurve
 
 
 @pytest.fixture(scope="module")

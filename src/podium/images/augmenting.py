@@ -11,7 +11,7 @@ import numpy as np
 from podium.boxes import NO_BOX, has_box
 from podium.images.framing import Framing, Shift
 from podium.images.outlines import outline_of, visible_box
-from podium.recipe import Augmentation
+from podium.recipe_tables import Augmentation
 
 LEAST_VISIBLE = 0.5  # of what a box is around; with less of it in the picture the box is dropped
 ERASED_SHARE = (0.05, 0.2)  # of the area

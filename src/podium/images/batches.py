@@ -10,9 +10,10 @@ import tensorflow as tf
 
 from podium.boxes import NO_BOX
 from podium.images.augmenting import seeded_box_augmenter
+from podium.images.epochs import steps_per_epoch
 from podium.images.outlines import ELLIPSE
 from podium.images.reading import read_picture, resize
-from podium.recipe import Augmentation
+from podium.recipe_tables import Augmentation
 
 Picture = np.ndarray  # uint8 (height, width, 3)
 View = Callable[[Picture, int], Picture]
@@ -91,11 +92,6 @@ def free_memory() -> int:
     return max(free, 0)
 
 
-def steps_per_epoch(pictures: int, batch_size: int) -> int:
-    """Batches in an epoch of `training_batches`: all full, and one if the pictures fill none."""
-    return max(1, pictures // batch_size)
-
-
 def training_batches(
     cache: Sequence[Picture],
     indices: np.ndarray,
@@ -132,38 +128,23 @@ def training_batches(
         ValueError: no pictures, not as many labels as pictures, or no epoch to train.
     """
     _check(indices, labels, first_epoch, epochs)
-    with_boxes = boxes is not None
-    boxes = boxes if with_boxes else np.tile(NO_BOX, (len(indices), 1))
     batch_size = min(batch_size, len(indices))
     steps = steps_per_epoch(len(indices), batch_size)
-    augment = seeded_box_augmenter(augmentation, size, ELLIPSE)
-
-    def epoch_order(epoch: np.int64) -> np.ndarray:
-        order = np.random.default_rng((seed, int(epoch))).permutation(len(indices))
-        return order[: steps * batch_size].reshape(steps, batch_size)
-
-    # A picture, its label and its box are looked up by one position: they cannot part.
-    def make_batch(epoch: np.int64, positions: np.ndarray) -> tuple[np.ndarray, ...]:
-        pictures = np.empty((batch_size, size, size, 3), np.uint8)
-        moved = np.empty((batch_size, 4), np.float32)
-        for place, position in enumerate(positions):
-            index = int(indices[position])
-            entropy = np.random.SeedSequence((seed, int(epoch), index))
-            picture_seed = int(entropy.generate_state(1, np.uint64)[0])
-            pictures[place], moved[place] = augment(cache[index], boxes[position], picture_seed)
-        return pictures, labels[positions].astype(np.float32), moved
+    none = np.tile(NO_BOX, (len(indices), 1))
+    found = none if boxes is None else boxes
+    maker = _Maker(cache, indices, labels, found, augmentation, size, batch_size, seed)
 
     def epoch_positions(epoch: tf.Tensor) -> tf.data.Dataset:
-        order = tf.numpy_function(epoch_order, [epoch], tf.int64)
+        order = tf.numpy_function(maker.order, [epoch], tf.int64)
         order = tf.ensure_shape(order, (steps, batch_size))
         return tf.data.Dataset.from_tensor_slices((tf.repeat(epoch, steps), order))
 
     def load(epoch: tf.Tensor, positions: tf.Tensor):
         types = tf.uint8, tf.float32, tf.float32
-        made = tf.numpy_function(make_batch, [epoch, positions], types)
+        made = tf.numpy_function(maker.batch, [epoch, positions], types)
         pictures = tf.ensure_shape(made[0], (batch_size, size, size, 3))
         classes = tf.ensure_shape(made[1], (batch_size, *labels.shape[1:]))
-        if not with_boxes:
+        if boxes is None:
             return pictures, classes
         return pictures, (classes, tf.ensure_shape(made[2], (batch_size, 4)))
 
@@ -174,6 +155,45 @@ def training_batches(
         .prefetch(PREFETCHED)
     )
     return batches.apply(tf.data.experimental.assert_cardinality((epochs - first_epoch) * steps))
+
+
+class _Maker:
+    """What makes the batches of `training_batches` one by one, on any thread."""
+
+    def __init__(
+        self,
+        cache: Sequence[Picture],
+        indices: np.ndarray,
+        labels: np.ndarray,
+        boxes: np.ndarray,
+        augmentation: Augmentation,
+        size: int,
+        batch_size: int,
+        seed: int,
+    ) -> None:
+        self._cache, self._indices, self._seed = cache, indices, seed
+        self._labels, self._boxes = labels.astype(np.float32), boxes
+        self._size, self._batch_size = size, batch_size
+        self._augment = seeded_box_augmenter(augmentation, size, ELLIPSE)
+
+    def order(self, epoch: np.int64) -> np.ndarray:
+        """Positions in `indices`, int64 (steps, batch)."""
+        count = len(self._indices)
+        steps = steps_per_epoch(count, self._batch_size)
+        order = np.random.default_rng((self._seed, int(epoch))).permutation(count)
+        return order[: steps * self._batch_size].reshape(steps, self._batch_size)
+
+    def batch(self, epoch: np.int64, positions: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Pictures, labels and boxes, looked up by one position: they cannot part."""
+        pictures = np.empty((len(positions), self._size, self._size, 3), np.uint8)
+        boxes = np.empty((len(positions), 4), np.float32)
+        for place, position in enumerate(positions):
+            index = int(self._indices[position])
+            entropy = np.random.SeedSequence((self._seed, int(epoch), index))
+            seed = int(entropy.generate_state(1, np.uint64)[0])
+            box = self._boxes[position]
+            pictures[place], boxes[place] = self._augment(self._cache[index], box, seed)
+        return pictures, self._labels[positions], boxes
 
 
 def view_batches(

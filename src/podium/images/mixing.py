@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from podium.recipe import Augmentation
+from podium.recipe_tables import Augmentation
 
 
 def mix_batches(

@@ -33,7 +33,8 @@ SHOW = """\
 import pandas as pd
 from IPython.display import Image, display
 
-from podium.reports.figures import figures_of, png
+from podium.reports.figures import png
+from podium.reports.report import figures_of
 from podium.run import find_run
 
 for figure in figures_of(find_run("{run}")):

@@ -1,7 +1,7 @@
 """A kernel's output becomes a run of weights/, as if it had run here; several become one."""
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from podium.kaggle.output import fetch_output
 from podium.merge import merge_run
 from podium.predictions.combine import Outcome, assemble, write_submission
 from podium.predictions.score import Score
+from podium.reports.report import report_after_training
 from podium.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -78,7 +79,9 @@ def collect(
 def write_collected(folder: RunFolder) -> Outcome | CollectedBlend:
     """Combine what is in weights/ of a run by now, and write its submission."""
     if not folder.read_blended():
-        return assemble(folder)
+        outcome = assemble(folder)
+        return replace(outcome, report=report_after_training(folder))
     member = read_member(str(folder.path))
     submission = write_submission(folder, member.competition, member.test.index)
+    report_after_training(folder)
     return CollectedBlend(folder, submission)

@@ -20,7 +20,7 @@ from podium.reports.trade_off import Point, pareto_front, trade_off
 from podium.texts import columns
 from podium.whole_files import whole
 
-TITLES = ("", "tried", "score (95 % interval)", "plain", "averaged", "seconds", "memory")
+TITLES = ("", "tried", "score (95 % interval)", "plain", "averaged")
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,8 @@ class Comparison:
                 ("*" if mark else "", *_cells(one, self.keys))
                 for one, mark in zip(self.measured, marks, strict=True)
             ]
-            lines += [*columns([TITLES, *rows]), ""]
+            boxes = [one.scores[0].metric] if (one := self.measured[0].combined.boxes) else []
+            lines += [*columns([(*TITLES, *boxes, "seconds", "memory"), *rows]), ""]
             lines += ["* best trade-off: nothing here is as good and faster, or as fast and better"]
         for combination, message in self.failed:
             lines.append(f"failed      {combination.values(self.keys)}: {message}")
@@ -168,6 +169,7 @@ def _cells(one: Measured, keys: list[str]) -> tuple[str, ...]:
         f"{score.value:.4f} ({score.low:.4f} to {score.high:.4f})",
         f"{one.combined.plain.value:.4f}",
         f"{one.combined.averaged.value:.4f}",
+        *([f"{boxes.scores[0].value:.4f}"] if (boxes := one.combined.boxes) else []),
         str(one.seconds),
         f"{one.peak_memory_gb:.1f} GB",
     )

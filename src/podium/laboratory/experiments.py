@@ -1,7 +1,7 @@
 """One experiment: a run as far as its score, trained unless that was done before."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from podium import places
 from podium.competitions import get_competition
@@ -10,6 +10,7 @@ from podium.laboratory import own_process
 from podium.laboratory.combinations import Combination
 from podium.merge import copy_whole
 from podium.predictions.combine import Combined, read_validation, score_folds
+from podium.predictions.combine_boxes import combine_boxes
 from podium.recipe import Recipe
 from podium.run_folder import RunFolder, run_name
 from podium.started_from import resolve
@@ -30,7 +31,8 @@ class Measured:
     peak_memory_gb: float
 
     def __str__(self) -> str:
-        return f"{self.combined.score}, {self.seconds} seconds, {self.peak_memory_gb:.1f} GB"
+        boxes = f", {self.combined.boxes.scores[0]}" if self.combined.boxes else ""
+        return f"{self.combined.score}{boxes}, {self.seconds} seconds, {self.peak_memory_gb:.1f} GB"
 
 
 def run_experiment(
@@ -76,13 +78,13 @@ def digest(recipe: Recipe) -> str:
 
 def measure(combination: Combination, run: RunFolder, folds: list[int]) -> Measured:
     """Score these folds of a run, and add up what they cost; nothing of the run is changed."""
-    competition = get_competition(combination.recipe.competition)
-    validation = read_validation(run, folds)
+    competition, table = get_competition(combination.recipe.competition), stored_table(run)
+    combined = score_folds(read_validation(run, folds), folds, competition, table)
     costs = [run.fold(fold).read_cost() for fold in folds]
     return Measured(
         combination,
         run,
-        score_folds(validation, folds, competition, stored_table(run)),
+        replace(combined, boxes=combine_boxes(run, folds, table)),
         sum(cost["seconds"] for cost in costs),
         max(cost["peak_memory_gb"] for cost in costs),
     )

@@ -17,10 +17,10 @@ from podium.reports.rates import rate_figure
 from podium.run_folder import RunFolder, run_name
 from podium.started_from import resolve
 from podium.table import prepare_table
-from podium.whole_files import whole
+from podium.whole_files import whole, write_json
 
 if TYPE_CHECKING:
-    from podium.training.rate_finder import RateCurve
+    from podium.training.rate_curve import RateCurve
 
 LOW, HIGH = 1e-7, 1.0  # between which rates are tried
 STEPS = 100
@@ -82,6 +82,9 @@ def find_rate(
     with whole(figure) as part:
         title = f"{entry}, fold {fold}, stage {number + 1}"
         part.write_bytes(png(rate_figure(curve, rate, title)))
+    about = {"entry": entry, "recipe": recipe.model_dump(), "fold": fold, "stage": number}
+    points = {"rates": curve.rates.tolist(), "losses": curve.losses.tolist()}
+    write_json(figure.with_suffix(".json"), {**about, **points})  # for the report of a run
     return FoundRate(number, curve, rate, figure)
 
 

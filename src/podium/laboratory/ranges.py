@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from podium.laboratory.combinations import value_at
-from podium.recipe import Augmentation, Recipe
+from podium.recipe import Recipe
+from podium.recipe_tables import Augmentation
 
 if TYPE_CHECKING:
     import optuna

@@ -60,7 +60,8 @@ class Combined:
         predicted = {name for one in self.tried for name in one["views"]}
         if len(predicted) == 1:
             return used
-        gain = "plain alone" if len(self.views) > 1 else f"none of {len(predicted)} gains: plain"
+        only_plain = self.views.keys() == {VIEWS[0].name}
+        gain = f"none of {len(predicted)} gains: plain" if only_plain else "plain alone"
         return f"{used} ({gain} {self.plain.value:.4f}, all alike {self.averaged.value:.4f})"
 
 
@@ -71,6 +72,7 @@ class Outcome:
     folder: RunFolder
     combined: Combined
     submission: Path
+    report: Path | None = None  # where one was made
 
     def __str__(self) -> str:
         doubtful = ", ".join(map(str, self.folder.doubtful_folds()))
@@ -81,6 +83,7 @@ class Outcome:
             f"views       {self.combined.views_used}\n"
             + f"boxes       {self.combined.boxes}\n" * (self.combined.boxes is not None)
             + f"speed       {self.combined.speed}\n" * bool(self.combined.speeds)
+            + f"report      {self.report}\n" * (self.report is not None)
             + f"submission  {self.submission}"
         )
 
@@ -116,31 +119,42 @@ def combine(folder: RunFolder, competition: Competition, table: Table) -> Combin
             else f"{folder.path}: fold {trained} is trained and scored, and the test pictures are "
             f"not predicted yet: podium predict {folder.name}"
         )
-    validation = read_validation(folder, folds)
-    costs = {number: folder.fold(number).read_cost() for number in folds}
-    times = [cost["milliseconds"] for cost in costs.values() if "milliseconds" in cost]
-    boxes = combine_boxes(folder, folds, table)
-    combined = score_folds(validation, folds, competition, table)
-    combined = replace(combined, boxes=boxes, speeds=speeds(times))
+    combined = join_folds(folder, folds, competition, table)
+    boxes = combined.boxes
     found = boxes and boxes.out_of_fold
     folder.write_probabilities("out_of_fold", combined.out_of_fold, found)
     write_test(folder, competition, table, folds, combined.views, boxes and boxes.views)
-    folder.write_score(
-        {
-            "score": combined.score.as_dict(),
-            "scored": combined.scored,
-            "folds": folds,
-            "views": combined.views,
-            "plain": combined.plain.as_dict(),
-            "averaged_views": combined.averaged.as_dict(),
-            "tried_views": combined.tried,
-            "boxes": boxes and boxes.as_dict(),
-            "too_good": folder.doubtful_folds(),  # why, by fold
-            "speed": {kind: one.as_dict() for kind, one in combined.speeds.items()},
-            "costs": costs,
-        }
-    )
+    folder.write_score(summary(folder, combined))
     return combined
+
+
+def join_folds(
+    folder: RunFolder, folds: list[int], competition: Competition, table: Table
+) -> Combined:
+    """What these scored folds come to, classes and boxes; nothing is written."""
+    validation = read_validation(folder, folds)
+    costs = [folder.fold(number).read_cost() for number in folds]
+    times = [cost["milliseconds"] for cost in costs if "milliseconds" in cost]
+    combined = score_folds(validation, folds, competition, table)
+    boxes = combine_boxes(folder, folds, table)
+    return replace(combined, boxes=boxes, speeds=speeds(times))
+
+
+def summary(folder: RunFolder, combined: Combined) -> dict[str, Any]:
+    """What score.json says of a run."""
+    return {
+        "score": combined.score.as_dict(),
+        "scored": combined.scored,
+        "folds": combined.folds,
+        "views": combined.views,
+        "plain": combined.plain.as_dict(),
+        "averaged_views": combined.averaged.as_dict(),
+        "tried_views": combined.tried,
+        "boxes": combined.boxes and combined.boxes.as_dict(),
+        "too_good": folder.doubtful_folds(),  # why, by fold
+        "speed": {kind: one.as_dict() for kind, one in combined.speeds.items()},
+        "costs": {number: folder.fold(number).read_cost() for number in combined.folds},
+    }
 
 
 def read_validation(folder: RunFolder, folds: list[int]) -> pd.DataFrame:

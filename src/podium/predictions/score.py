@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import bootstrap
+from scipy.stats import binomtest, bootstrap
 
-from podium.boxes import BOX_COLUMNS, BOX_METRICS, has_box
-from podium.competitions.metrics import LogLoss, Metric
+from podium.boxes import BOX_COLUMNS, BOX_METRICS, IoUOver, has_box
+from podium.competitions.metrics import Accuracy, LogLoss, Metric
 
 RESAMPLES = 2000
 # Of the log loss that is taken from an accuracy: decides only between equal ones.
@@ -48,7 +48,7 @@ def score(metric: Metric, labels: pd.Series, probabilities: pd.DataFrame) -> Sco
     if labels.isna().any():
         raise ValueError(f"{int(labels.isna().sum())} predictions have no label to score against")
     values = metric.per_picture(labels.to_numpy(np.int64), probabilities.to_numpy())
-    return with_interval(metric.name, values)
+    return with_interval(metric.name, values, share=isinstance(metric, Accuracy))
 
 
 def score_boxes(truth: pd.DataFrame, predicted: pd.DataFrame) -> list[Score]:
@@ -78,7 +78,11 @@ def score_boxes(truth: pd.DataFrame, predicted: pd.DataFrame) -> list[Score]:
     if len(empty):
         raise ValueError(f"{len(empty)} pictures have no predicted box, such as {empty[0]}")
     return [
-        with_interval(metric.name, metric.per_picture(right[scored], found[scored]))
+        with_interval(
+            metric.name,
+            metric.per_picture(right[scored], found[scored]),
+            share=isinstance(metric, IoUOver),
+        )
         for metric in BOX_METRICS
     ]
 
@@ -105,9 +109,17 @@ def better(metric: Metric, first: Score, second: Score) -> bool:
     return (first.value > second.value) == metric.higher_is_better and first.value != second.value
 
 
-def with_interval(name: str, values: np.ndarray) -> Score:
-    """The mean of a value per picture, with its interval."""
-    if len(values) < 2 or np.ptp(values) == 0:
+def with_interval(name: str, values: np.ndarray, share: bool = False) -> Score:
+    """The mean of a value per picture, with its interval.
+
+    Args:
+        share: each value is 1 for right or 0 for wrong. Where all are alike, of which the bootstrap
+            knows no doubt, it is the exact interval of a share (Clopper and Pearson 1934).
+    """
+    if share and np.ptp(values) == 0:
+        of_share = binomtest(int(values.sum()), len(values)).proportion_ci()
+        low, high = of_share.low, of_share.high
+    elif len(values) < 2 or np.ptp(values) == 0:
         low = high = values.mean()
     else:
         interval = bootstrap(
@@ -139,7 +151,7 @@ def score_files(submission: Path, truth: Path) -> Score:
         raise ValueError(f"{submission} and {truth} have other ids: are they of one competition?")
     joined = submitted.merge(right, on=ids, suffixes=("", " of truth"))
     hits = (joined[answer] == joined[f"{answer} of truth"]).to_numpy(np.float64)
-    return with_interval("accuracy", hits)
+    return with_interval("accuracy", hits, share=True)
 
 
 def _read_answers(path: Path) -> pd.DataFrame:

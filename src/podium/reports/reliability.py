@@ -1,8 +1,12 @@
 """The reliability diagram: how often right, by how sure."""
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
+from scipy.stats import binomtest
 from sklearn.calibration import calibration_curve
+
+from podium.reports.figures import GREY, PALETTE, WIDTH, tidy
 
 BINS = 10
 SMALLEST = 1e-9  # probability, before its logarithm is taken
@@ -31,4 +35,58 @@ def draw_reliability(labels: np.ndarray, predictions: dict[str, np.ndarray]) -> 
         curve.set(title=f"{title}: log loss {loss:.4f}", ylabel="share that is of the class")
         histogram.hist(said, bins=BINS, range=(0, 1), color="C0")
         histogram.set(xlabel="predicted probability", ylabel="pictures", yscale="log")
+    return figure
+
+
+def calibration_bins(labels: np.ndarray, probabilities: np.ndarray, bins: int = 15) -> pd.DataFrame:
+    """How often the most likely class is right, by how likely it is (Guo et al. 2017, 1706.04599).
+
+    Args:
+        labels: class numbers (pictures,).
+        probabilities: float (pictures, classes).
+
+    Returns:
+        A row for each bin of the same width that has pictures: pictures, sure and right, the means.
+    """
+    sure = probabilities.max(axis=1).clip(0, 1)
+    right = probabilities.argmax(axis=1) == labels
+    place = np.minimum((sure * bins).astype(int), bins - 1)
+    table = pd.DataFrame({"bin": place, "sure": sure.astype(np.float64), "right": right})
+    grouped = table.groupby("bin")
+    return grouped[["sure", "right"]].mean().assign(pictures=grouped.size())
+
+
+def calibration_error(bins: pd.DataFrame) -> float:
+    """The expected calibration error (ECE): the mean gap of `calibration_bins`, by pictures."""
+    gaps = (bins["sure"] - bins["right"]).abs()
+    return float((gaps * bins["pictures"]).sum() / bins["pictures"].sum())
+
+
+def draw_calibration(bins: pd.DataFrame, title: str) -> Figure:
+    """How often right by how sure, with the 95 % interval of each bin, and how many are in it."""
+    figure = Figure(figsize=(WIDTH, 4.6), layout="constrained")
+    curve, histogram = figure.subplots(2, 1, height_ratios=(3, 1), sharex=True)
+    tidy(curve)
+    tidy(histogram)
+    intervals = [
+        binomtest(round(row["right"] * row["pictures"]), int(row["pictures"])).proportion_ci()
+        for _, row in bins.iterrows()
+    ]
+    below = bins["right"] - [one.low for one in intervals]
+    above = [one.high for one in intervals] - bins["right"]
+    curve.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":", label="as sure as right")
+    curve.errorbar(
+        bins["sure"],
+        bins["right"],
+        [below.clip(0), above.clip(0)],
+        fmt="o-",
+        color=PALETTE[0],
+        capsize=3,
+        linewidth=1.2,
+        label="pictures like these, 95 % interval",
+    )
+    curve.set(title=title, ylabel="share that is right", ylim=(0, 1.03), xlim=(0, 1))
+    curve.legend(fontsize=8, loc="lower right")
+    histogram.bar(bins["sure"], bins["pictures"], width=0.04, color=PALETTE[1])
+    histogram.set(xlabel="probability of the predicted class", ylabel="pictures", yscale="log")
     return figure

@@ -8,10 +8,12 @@ import numpy as np
 import tensorflow as tf
 
 from podium.boxes import NO_BOX
-from podium.images.batches import PictureCache, steps_per_epoch, training_batches, view_batches
+from podium.images.batches import PictureCache, training_batches, view_batches
+from podium.images.epochs import steps_per_epoch
 from podium.images.mixing import mix_batches
 from podium.images.reading import resize
-from podium.recipe import Recipe, Stage
+from podium.recipe import Recipe
+from podium.recipe_tables import Stage
 from podium.training.features import Features, feature_batches
 
 Batches = tuple[tf.data.Dataset, tf.data.Dataset]  # to train on, to validate with

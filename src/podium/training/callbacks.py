@@ -1,4 +1,4 @@
-"""What watches a training: keeping its state and best weights, and stopping it in time."""
+"""What watches a training: its rates, keeping its state and best weights, stopping it in time."""
 
 import time
 from collections.abc import Iterator
@@ -8,6 +8,9 @@ import keras
 import numpy as np
 
 from podium.fold_folder import FoldFolder, Row
+from podium.machine import peak_memory_gb
+from podium.recipe_tables import OneCycle
+from podium.training.one_cycle import one_cycle
 from podium.training.state import TrainingState
 
 
@@ -56,6 +59,7 @@ class KeepState(keras.callbacks.Callback):
         row: Row = {"stage": self.state.stage, "epoch": epoch, **_columns(logs or {})}
         row["learning_rate"] = float(self.model.optimizer.learning_rate.numpy())
         row["seconds"] = round(time.monotonic() - self._began, 3)
+        row["peak_memory_gb"] = peak_memory_gb()  # of the process so far
         if not np.isfinite([row["loss"], row["val_loss"]]).all():
             self.diverged = True  # the last good epoch stays what it is
             self.model.stop_training = True
@@ -123,6 +127,30 @@ def _values(model: keras.Model) -> list[np.ndarray]:
 def _assign(model: keras.Model, values: list[np.ndarray]) -> None:
     for variable, value in zip(model.variables, values, strict=True):
         variable.assign(value)
+
+
+class OneCycleSchedule(keras.callbacks.Callback):
+    """Sets the learning rate and momentum before each step.
+
+    Counts by the optimiser's own steps, so that a resumed stage goes on where it was.
+
+    Args:
+        peak: the highest learning rate.
+        steps: steps of the whole stage.
+    """
+
+    def __init__(self, peak: float, steps: int, cycle: OneCycle):
+        super().__init__()
+        self.peak, self.steps, self.cycle = peak, steps, cycle
+
+    def on_train_batch_begin(self, batch, logs=None):
+        # Mixed precision wraps the optimiser in one that scales the loss.
+        optimizer = getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)
+        step = int(optimizer.iterations.numpy())
+        rate, momentum = one_cycle(step, self.steps, self.peak, self.cycle)
+        optimizer.learning_rate = rate
+        if momentum is not None:
+            optimizer.cycled_momentum.assign(momentum)
 
 
 class TimeBudget(keras.callbacks.Callback):

@@ -13,7 +13,8 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from podium.images.augmenting import seeded_augmenter, seeded_box_augmenter
-from podium.images.batches import Picture, View, steps_per_epoch, view_batches
+from podium.images.batches import Picture, View, view_batches
+from podium.images.epochs import steps_per_epoch
 from podium.images.outlines import ELLIPSE
 from podium.images.reading import resize
 from podium.recipe import Recipe
@@ -56,7 +57,7 @@ def cache_features(
         folder: for features above the recipe's `cached_gb`; they are gone when nothing uses them.
         boxes: of the training pictures, float32 (pictures, 4); NaN where there is none.
     """
-    views = [_augmented(recipe, number, size) for number in range(recipe.cached_views)]
+    views = [augmented_view(recipe, number, size) for number in range(recipe.cached_views)]
     plain: list[View] = [lambda picture, size: resize(picture, size, size)]
     shapes = [tuple(one.shape[1:]) for one in _outputs(trunk, size)]
     limit = recipe.cached_gb * 1e9
@@ -96,12 +97,12 @@ def cache_features(
     )
 
 
-def _augmented(recipe: Recipe, number: int, size: int) -> View:
+def augmented_view(recipe: Recipe, number: int, size: int) -> View:
     """The augmented view of that number."""
     augment = seeded_augmenter(recipe.augmentation, size)
 
     def view(picture: Picture, size: int) -> Picture:
-        return augment(picture, _seed(recipe, number, picture))
+        return augment(picture, view_seed(recipe, number, picture))
 
     return view
 
@@ -118,12 +119,13 @@ def _boxes_in_views(
     for place, index in enumerate(tqdm(train, "boxes in the views", delay=2, leave=False)):
         picture = cache[int(index)]
         for number in range(recipe.cached_views):
-            seed = _seed(recipe, number, picture)
+            seed = view_seed(recipe, number, picture)
             moved[number, place] = augment(picture, boxes[place], seed)[1]
     return moved
 
 
-def _seed(recipe: Recipe, number: int, picture: Picture) -> int:
+def view_seed(recipe: Recipe, number: int, picture: Picture) -> int:
+    """The seed of a picture's augmented view."""
     # By what is in the picture: the same in any order and on any thread.
     entropy = (recipe.seed, number, zlib.crc32(picture.tobytes()))
     return int(np.random.SeedSequence(entropy).generate_state(1)[0])

@@ -7,9 +7,11 @@ from typing import Any
 import keras
 
 from podium.fold_folder import FoldFolder, Row
-from podium.images.batches import steps_per_epoch
+from podium.images.epochs import steps_per_epoch
+from podium.machine import peak_memory_gb
 from podium.models.network import Network
-from podium.recipe import Recipe, Stage
+from podium.recipe import Recipe
+from podium.recipe_tables import Stage
 from podium.training.batches import (
     Batches,
     FoldPictures,
@@ -20,15 +22,15 @@ from podium.training.batches import (
     stage_size,
 )
 from podium.training.box_loss import BoxLoss, MeanIoU
-from podium.training.callbacks import KeepState, TimeBudget
+from podium.training.callbacks import KeepState, OneCycleSchedule, TimeBudget
 from podium.training.devices import Devices
 from podium.training.features import Features, cache_features
 from podium.training.kernel import Kernel, fit_kernel, predict_logits, score_logits
 from podium.training.logistic import Logistic, fit_logistic
-from podium.training.one_cycle import OneCycleSchedule
 from podium.training.optimizers import make_optimizer
 from podium.training.progress import verbosity
-from podium.training.rate_finder import RateCurve, RateSweep
+from podium.training.rate_curve import RateCurve
+from podium.training.rate_finder import RateSweep
 from podium.training.state import TrainingState
 
 Score = dict[str, float]  # accuracy and log_loss
@@ -154,7 +156,8 @@ class FoldTraining:
         row: Row = {"stage": state.stage, "epoch": 0}
         for prefix, score in zip(("", "val_"), solve(stage), strict=True):
             row |= {f"{prefix}accuracy": score["accuracy"], f"{prefix}loss": score["log_loss"]}
-        state.add({**row, "learning_rate": 0.0, "seconds": round(time.monotonic() - began, 3)})
+        row |= {"learning_rate": 0.0, "seconds": round(time.monotonic() - began, 3)}
+        state.add({**row, "peak_memory_gb": peak_memory_gb()})
         if self.recipe.keep == "last" or state.best is state.history[-1]:
             self.folder.write_weights(self.network.model)
         self.folder.write_history(state.history)

@@ -2,9 +2,7 @@
 
 import math
 
-import keras
-
-from podium.recipe import OneCycle
+from podium.recipe_tables import OneCycle
 
 
 def one_cycle(step: int, steps: int, peak: float, cycle: OneCycle) -> tuple[float, float | None]:
@@ -41,27 +39,3 @@ def _ease(share: float, shape: str) -> float:
 
 def _between(start: float, end: float, share: float) -> float:
     return start + (end - start) * share
-
-
-class OneCycleSchedule(keras.callbacks.Callback):
-    """Sets the learning rate and momentum before each step.
-
-    Counts by the optimiser's own steps, so that a resumed stage goes on where it was.
-
-    Args:
-        peak: the highest learning rate.
-        steps: steps of the whole stage.
-    """
-
-    def __init__(self, peak: float, steps: int, cycle: OneCycle):
-        super().__init__()
-        self.peak, self.steps, self.cycle = peak, steps, cycle
-
-    def on_train_batch_begin(self, batch, logs=None):
-        # Mixed precision wraps the optimiser in one that scales the loss.
-        optimizer = getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)
-        step = int(optimizer.iterations.numpy())
-        rate, momentum = one_cycle(step, self.steps, self.peak, self.cycle)
-        optimizer.learning_rate = rate
-        if momentum is not None:
-            optimizer.cycled_momentum.assign(momentum)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import keras
+import tensorflow as tf
 from keras import ops
 
 from podium.recipe import Recipe
@@ -54,10 +55,30 @@ class ScaledAdam(_Scaled, keras.optimizers.Adam):
     """Adam; with weight decay it is AdamW."""
 
 
+class SharedLossScale(keras.optimizers.LossScaleOptimizer):
+    """Scales the loss for float16, and skips a step if the gradients of any device overflow.
+
+    Keras asks the first device alone, whose gradients it takes for the sum over all of them: an
+    overflow on another one then ends in weights that are no numbers.
+    """
+
+    def check_finite(self, grads):
+        finite = super().check_finite(grads)
+        replica = tf.distribute.get_replica_context()
+        if replica is None or replica.num_replicas_in_sync == 1:
+            return finite
+        overflown = replica.all_reduce(
+            tf.distribute.ReduceOp.SUM, ops.cast(ops.logical_not(finite), "float32")
+        )
+        return ops.equal(overflown, 0.0)
+
+
 def make_optimizer(
     recipe: Recipe, learning_rate: float, rate_scales: Sequence[float] = ()
 ) -> keras.optimizers.Optimizer:
     """The recipe's optimiser; its `cycled_momentum` variable is what the schedule assigns.
+
+    In float16 it is wrapped in one that scales the loss.
 
     Args:
         rate_scales: of each trainable variable, in the order in which it is built with them.
@@ -78,4 +99,6 @@ def make_optimizer(
         optimizer.beta_1 = keras.Variable(optimizer.beta_1, trainable=False)
         optimizer.cycled_momentum = optimizer.beta_1
     optimizer.decay, optimizer.rate_scales = recipe.weight_decay, tuple(rate_scales)
+    if keras.config.dtype_policy().compute_dtype == "float16":
+        return SharedLossScale(optimizer)
     return optimizer

@@ -1,0 +1,145 @@
+"""What a report is made of, before it is a page: sections of words, tables, charts and pictures."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from matplotlib.figure import Figure
+
+NUMBER = re.compile(r"–|[+-]?[\d,.]+( (s|min|h|ms|GB|%))?( to [\d.]+)?")
+
+
+@dataclass(frozen=True)
+class Words:
+    """A paragraph."""
+
+    kind: ClassVar[str] = "words"
+    text: str
+    left_out: bool = False  # it says what is not here, and why
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Names and what they are."""
+
+    kind: ClassVar[str] = "facts"
+    pairs: Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows under their titles; columns of numbers stand right."""
+
+    kind: ClassVar[str] = "table"
+    caption: str
+    titles: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    folded: bool = False  # behind its caption, until one asks for it
+
+    @property
+    def numeric(self) -> list[bool]:
+        """For each column whether all that it has are numbers, perhaps with a unit."""
+        columns = zip(*self.rows, strict=True) if self.rows else [()] * len(self.titles)
+        return [
+            any(column) and all(NUMBER.fullmatch(cell) for cell in column if cell)
+            for column in columns
+        ]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A figure, and the name of its file beside the page."""
+
+    name: str
+    figure: Figure
+    alt: str  # what it shows, for who cannot see it
+    caption: str = ""
+    wide: bool = False  # it has the row for itself
+
+    @property
+    def pixels(self) -> int:
+        """As wide as it is shown at the most, so that the letters of all charts are alike."""
+        return round(105 * float(self.figure.get_size_inches()[0]))
+
+
+@dataclass(frozen=True)
+class Charts:
+    """Charts side by side where there is room."""
+
+    kind: ClassVar[str] = "charts"
+    charts: Sequence[Chart]
+
+
+@dataclass(frozen=True)
+class Box:
+    """A box to draw over a picture, in shares of its sides."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    truth: bool  # the annotated one, else the predicted one
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A small picture with its label. `image` is a data URI; "" where the file cannot be read."""
+
+    image: str
+    alt: str
+    name: str = ""  # of the file, or what else tells it
+    right: str = ""  # what is right about it, in green with a tick
+    wrong: str = ""  # what is wrong, in red with a cross
+    note: str = ""
+    boxes: Sequence[Box] = ()
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Pictures side by side."""
+
+    kind: ClassVar[str] = "pictures"
+    caption: str
+    pictures: Sequence[Picture]
+    strips: bool = False  # each is several in a row
+
+
+@dataclass(frozen=True)
+class Verbatim:
+    """Text as it is, behind its title until one asks for it."""
+
+    kind: ClassVar[str] = "verbatim"
+    title: str
+    text: str
+
+
+Block = Words | Facts | Table | Charts | Pictures | Verbatim
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page that the table of contents names."""
+
+    title: str
+    blocks: Sequence[Block]
+
+    @property
+    def anchor(self) -> str:
+        return "".join(letter if letter.isalnum() else "-" for letter in self.title.lower())
+
+
+@dataclass(frozen=True)
+class Page:
+    """A whole report."""
+
+    title: str
+    headline: str  # the score, in large letters
+    about: str  # under it
+    sections: Sequence[Section] = field(default_factory=list)
+
+    @property
+    def charts(self) -> list[Chart]:
+        """All of them, in their order."""
+        blocks = [block for section in self.sections for block in section.blocks]
+        return [chart for block in blocks if isinstance(block, Charts) for chart in block.charts]

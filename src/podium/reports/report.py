@@ -1,0 +1,209 @@
+"""`podium report`: all that is known of a run, or of several, in one page that opens offline."""
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from matplotlib.figure import Figure
+from tqdm import tqdm
+
+from podium.competitions import MissingData
+from podium.fold_folder import RunError
+from podium.images.reading import UnreadablePicture
+from podium.reports import page
+from podium.reports.blocks import Page, Section, Words
+from podium.reports.figures import png
+from podium.reports.gallery import draw_gallery
+from podium.reports.gallery_choice import choose_rows, read_judged
+from podium.reports.reported import Reported, read_reported
+from podium.reports.sections import side_by_side, the_run
+from podium.reports.sections.averaging import blend_section, soup_section, views_section
+from podium.reports.sections.classes import calibration_section, classes_section
+from podium.reports.sections.cost import cost_section
+from podium.reports.sections.learning import learning_section
+from podium.reports.sections.seen import seen_sections
+from podium.reports.sections.shown import pictures_section
+from podium.run_folder import RunFolder
+from podium.runs import find_run
+from podium.whole_files import remove_leftovers, whole
+
+if TYPE_CHECKING:  # takes seconds
+    from podium.fold_run import FoldRun
+
+NAME = "report.html"  # in the folder of the run
+DPI = 150
+
+
+@dataclass(frozen=True)
+class Report:
+    """A report as it was written."""
+
+    path: Path
+    figures: list[Path]
+    left_out: list[str]
+
+    def __str__(self) -> str:
+        size = self.path.stat().st_size / 1e6
+        lines = [f"report      {self.path} ({size:.1f} MB)"]
+        if self.figures:
+            lines.append(f"figures     {self.figures[0].parent} ({len(self.figures)} PNG)")
+        return "\n".join([*lines, *(f"note        {text}" for text in self.left_out)])
+
+
+def report(runs: Sequence[str], to: Path | None = None) -> Report:
+    """Write the report of a run or a blend, or one that sets several side by side.
+
+    Args:
+        to: an HTML file; by default report.html in the run's folder, or report-with-….html in that
+            of the first run.
+
+    Raises:
+        RunError: there is no such run, or no fold of it is trained.
+        ValueError: runs of several competitions, a run named twice, or `to` is no HTML file.
+    """
+    if to and (to.is_dir() or to.suffix.lower() not in (".html", ".htm")):
+        raise ValueError(f"--to {to}: give the name of a file that ends in .html")
+    folders = [find_run(run) for run in runs]
+    twice = [folder.name for folder in folders if folders.count(folder) > 1]
+    if twice:
+        raise ValueError(f"{twice[0]} is named twice: name different runs")
+    if len(folders) == 1:
+        one = read_reported(folders[0])
+        return _write(_page(one, seen_sections(one)), to or folders[0].path / NAME)
+    several = [read_reported(folder) for folder in folders]
+    side_by_side.check_comparable(several)
+    others = "-".join(folder.name for folder in folders[1:])
+    return _write(_page_of(several), to or folders[0].path / f"report-with-{others}.html")
+
+
+def report_after_training(
+    folder: RunFolder, fold_run: "FoldRun | None" = None, keep: bool = False
+) -> Path | None:
+    """The report at the end of a training or of a collection, which it must not spoil.
+
+    Args:
+        fold_run: that has just trained the run. Without it no network is opened: the page says
+            which command adds what needs one.
+        keep: leave the report that is there.
+
+    Returns:
+        Where it is, or None where it failed, which is said in a line.
+    """
+    path = folder.path / NAME
+    if keep and path.is_file():
+        return path
+    try:
+        one = read_reported(folder)
+        seen = seen_sections(one, fold_run) if fold_run else _later(folder)
+        return _write(_page(one, seen), path).path
+    except Exception as error:  # a bug in a figure costs no run
+        if os.environ.get("PODIUM_DEBUG"):
+            raise
+        words = " ".join(str(error).split())
+        print(
+            f"podium: no report of {folder.name} ({type(error).__name__}: {words}); the run is "
+            f"whole, and `podium report {folder.name}` tries again",
+            file=sys.stderr,
+        )
+        return None
+
+
+def _later(folder: RunFolder) -> list[Section]:
+    text = f"Left out: no network was opened; `podium report {folder.name}` adds them."
+    return [Section("As the network sees them, and Grad-CAM", [Words(text, left_out=True)])]
+
+
+def figures_of(folder: RunFolder) -> Iterator[Figure]:
+    """The figures of a report and its gallery, to be shown in a notebook."""
+    one = read_reported(folder)
+    for chart in _page(one, []).charts:
+        yield chart.figure
+    try:
+        judged = read_judged(folder)
+        gallery = draw_gallery(judged, choose_rows(judged))
+    except (MissingData, RunError, UnreadablePicture) as error:  # trained on another machine
+        print(f"no gallery: {error}")
+    else:
+        yield gallery
+
+
+def _page(one: Reported, seen: list[Section]) -> Page:
+    """All sections of one run.
+
+    Args:
+        seen: those that need its network.
+    """
+    if one.recipe is None:
+        sections = [
+            the_run.score_section(one),
+            the_run.data_section(one),
+            cost_section(one),
+            blend_section(one),
+            classes_section(one),
+            calibration_section(one),
+            pictures_section(one),
+            *seen,
+        ]
+    else:
+        sections = [
+            the_run.score_section(one),
+            the_run.recipe_section(one),
+            the_run.data_section(one),
+            cost_section(one),
+            *([soup_section(one)] if one.folder.read_souped() else []),
+            learning_section(one),
+            classes_section(one),
+            calibration_section(one),
+            pictures_section(one),
+            *seen,
+            views_section(one),
+        ]
+    return Page(f"Report of {one.name}", the_run.headline(one), the_run.about(one), sections)
+
+
+def _page_of(several: Sequence[Reported]) -> Page:
+    names = ", ".join(one.name for one in several)
+    first = several[0]
+    return Page(
+        f"{names}, side by side",
+        f"{first.score.metric}: {side_by_side.headline(several)}",
+        f"Runs of {first.competition.name}; what is better is judged picture by picture.",
+        [
+            side_by_side.scores_section(several),
+            side_by_side.recipes_section(several),
+            side_by_side.curves_section(several),
+            side_by_side.classes_section(several),
+            side_by_side.pictures_section(several),
+        ],
+    )
+
+
+def _write(made: Page, path: Path) -> Report:
+    """Write the page, and its figures into a folder of the same name beside it."""
+    drawn = {
+        chart.name: png(chart.figure, DPI)
+        for chart in tqdm(made.charts, "drawing", unit=" figures", delay=2, leave=False)
+    }
+    folder = path.with_suffix("")
+    for leftovers in (path.parent, folder):
+        remove_leftovers(leftovers, path.name if leftovers == path.parent else None)
+    figures = []
+    for name, data in drawn.items():
+        figures.append(folder / f"{name}.png")
+        with whole(figures[-1]) as part:
+            part.write_bytes(data)
+    with whole(path) as part:
+        part.write_text(page.render(made, drawn), encoding="utf-8")
+    return Report(path, figures, _left_out(made))
+
+
+def _left_out(made: Page) -> list[str]:
+    return [
+        f"{section.title}: {block.text}"
+        for section in made.sections
+        for block in section.blocks
+        if isinstance(block, Words) and block.left_out
+    ]

@@ -1,0 +1,80 @@
+"""Curves and rates show what was recorded, and what the training does."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from podium.recipe import Recipe
+from podium.recipe_file import parse_recipe
+from podium.reports.curves import learning_curve, rates_by_step
+from podium.reports.figures import PALETTE, plain
+from podium.training.one_cycle import one_cycle
+
+HISTORY = pd.DataFrame(
+    [
+        {"stage": 0, "loss": 0.9, "val_loss": 1.0, "learning_rate": 4e-5},
+        {"stage": 0, "loss": 0.7, "val_loss": 0.8, "learning_rate": 1e-7},
+        {"stage": 1, "loss": 0.5, "val_loss": 0.6, "learning_rate": 1e-8},
+    ]
+)
+
+
+def recipe(**changes: object) -> Recipe:
+    stages = [
+        {"unfreeze": "head", "epochs": 2, "learning_rate": 1e-3},
+        {"unfreeze": "all", "epochs": 1, "learning_rate": 1e-4, "batch_size": 4},
+    ]
+    data = {"competition": "cars", "backbone": "resnet-small", "batch_size": 8, "stages": stages}
+    return parse_recipe({**data, **changes}, "here")
+
+
+def test_curves_are_the_history_of_each_fold_with_the_stages_apart() -> None:
+    other = HISTORY.assign(val_loss=[2.0, 1.5, 1.0])
+    (axis,) = learning_curve({"fold 0": HISTORY, "fold 1": other}, "loss", "loss").axes
+    lines = [list(line.get_ydata()) for line in axis.lines if len(line.get_xdata()) == 3]
+    assert lines == [[1.0, 0.8, 0.6], [0.9, 0.7, 0.5], [2.0, 1.5, 1.0], [0.9, 0.7, 0.5]]
+    (boundary,) = [line for line in axis.lines if len(line.get_xdata()) == 2]
+    assert list(boundary.get_xdata()) == [2.5, 2.5]
+    assert [text.get_text() for text in axis.texts] == ["stage 1", "2"]
+    named = [text.get_text() for text in axis.get_legend().texts]
+    assert named == ["fold 0", "fold 1", "validation", "training"]
+
+
+def test_folds_differ_in_colour_and_in_their_marks() -> None:
+    (axis,) = learning_curve(dict.fromkeys("abc", HISTORY), "loss", "loss").axes
+    drawn = [line for line in axis.lines if line.get_label() in "abc"]
+    assert {line.get_color() for line in drawn} == set(PALETTE[:3])
+    assert len({line.get_marker() for line in drawn}) == 3
+
+
+def test_rates_and_momentum_are_those_of_the_training() -> None:
+    """Of 20 pictures: 2 steps an epoch in the first stage, 5 in the second."""
+    rates, momenta = rates_by_step(recipe(), HISTORY, [20, 20]).axes
+    first, second, dots = rates.lines[:3]
+    assert list(first.get_xdata()) == [0, 1, 2, 3]
+    assert list(second.get_xdata()) == [4, 5, 6, 7, 8]
+    cycle = recipe().one_cycle
+    expected = np.array([one_cycle(step, 4, 1e-3, cycle) for step in range(4)])
+    np.testing.assert_allclose(first.get_ydata(), expected[:, 0])
+    np.testing.assert_allclose(momenta.lines[0].get_ydata(), expected[:, 1])
+    assert list(dots.get_xdata()) == [1, 3, 8], "the last step of each epoch"
+    assert list(dots.get_ydata()) == list(HISTORY["learning_rate"])
+
+
+def test_a_stage_that_ended_early_is_drawn_as_far_as_it_went() -> None:
+    early = HISTORY.drop(index=1)
+    rates, _ = rates_by_step(recipe(), early, [20, 20]).axes
+    assert list(rates.lines[0].get_xdata()) == [0, 1]
+    expected = one_cycle(1, 4, 1e-3, recipe().one_cycle)[0]
+    assert rates.lines[0].get_ydata()[1] == pytest.approx(expected), "of the cycle as planned"
+
+
+def test_what_is_solved_has_no_rates() -> None:
+    solved = recipe(stages=[{"solver": "logistic"}], head={"width": 0})
+    assert rates_by_step(solved, HISTORY[:1], [20]) is None
+
+
+def test_a_name_with_dollars_is_no_formula() -> None:
+    figure = learning_curve({"$\\frac{": HISTORY}, "loss", "loss")
+    assert plain("$a$") == r"\$a\$"
+    figure.canvas.draw()
