@@ -84,7 +84,7 @@ def let_always_find(run: RunFolder, fold: int, box: tuple[float, ...]) -> None:
     run.fold(fold).read_weights(network.model)
     cells = network.box_head.get_layer("box_cells")
     # A softmax of nothing is the mean over all cells, whose centres are in the middle.
-    distances = (np.array(box) - 0.5) / SideCells.REACH - SideCells.START
+    distances = (np.array(box) - 0.5) / SideCells.REACH
     cells.set_weights([np.zeros(cells.kernel.shape), np.concatenate([np.zeros(4), distances])])
     run.fold(fold).write_weights(network.model)
     keras.backend.clear_session()
