@@ -2,12 +2,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo prototype test bench kernels lint lock clean
+.PHONY: help demo prototype test torture bench kernels lint lock clean
 
 help:
 	@echo "make demo   sample competition, training, TTA, submission and its score"
 	@echo "make prototype  the sample's run in a browser; trains it first if there is none"
 	@echo "make test   every test"
+	@echo "make torture  faults, bad input, leaks: the whole campaign, for hours; torture/results/"
 	@echo "make bench  speed beside what else one could take, in one table"
 	@echo "make kernels  each entry that Kaggle can run, built into build/"
 	@echo "make lint   ruff: style and format"
@@ -36,6 +37,9 @@ prototype: .venv/installed
 # Two at once: most of a test's time is TensorFlow tracing a network, on one core.
 test: .venv/installed
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+torture: .venv/installed
+	$(BIN)/python -m torture
 
 bench: .venv/installed
 	$(BIN)/python -m benchmarks
