@@ -28,7 +28,7 @@ from podium.soups.soup import soup
 from podium.started_from import Start, find_start, resolve
 from podium.table import prepare_table, stored_table
 from podium.training.state import TrainingState
-from small_competitions import DRAW, RECIPE, make_project, write_entry
+from small_competitions import DRAW, RECIPE, enter_copy, make_project, write_entry
 from small_runs import write_run
 
 # --- Made-up runs: which network a fold starts from
@@ -278,10 +278,7 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def project(first: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of it, the current folder."""
-    monkeypatch.delenv("PODIUM_INPUT", raising=False)
-    shutil.copytree(first, tmp_path / "project")
-    monkeypatch.chdir(tmp_path / "project")
-    return tmp_path / "project"
+    return enter_copy(first, tmp_path, monkeypatch)
 
 
 def backbone_of(run: str, fold: int) -> LayerWeights:
