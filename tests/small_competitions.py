@@ -16,7 +16,7 @@ from podium.competitions.sample_drawing import draw_sample
 
 RECIPE = """
 competition = "{competition}"
-backbone = "resnet-small"
+backbone = "resnet-8"
 weights = "none"
 train_batchnorm = true
 image_size = 16

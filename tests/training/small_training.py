@@ -29,7 +29,7 @@ TRAIN, VALIDATION = 24, 8
 def recipe(**changes: Any) -> Recipe:
     data = {
         "competition": "sample",
-        "backbone": "resnet-small",
+        "backbone": "resnet-8",
         "weights": "none",
         "image_size": 16,
         "batch_size": 8,
