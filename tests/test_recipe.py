@@ -245,13 +245,34 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     assert str(caught.value) == f"{path} cannot be read: No such file or directory"
 
 
-@pytest.mark.parametrize("content", [b"image_size = \n", b"\xff\xfe", b"seed = 1\nseed = 2\n"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"image_size = \n",
+        b"\xff\xfe",
+        b"seed = 1\nseed = 2\n",
+        b"seed = " + b"9" * 5000,
+        b"shares = " + b"[" * 5000,
+    ],
+    ids=["no value", "no text", "doubled key", "long number", "deep list"],
+)
 def test_a_file_that_is_no_toml_is_named(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "recipe.toml"
     path.write_bytes(content)
     with pytest.raises(RecipeError, match="is not valid TOML") as caught:
         load_recipe(path)
     assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_comes_is_shown_on_one_line_and_cut_short(file: Path) -> None:
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(file, ["no such\nkey"])
+    assert str(caught.value).startswith(r"--set no such\nkey: expected key=value")
+    with pytest.raises(RecipeError, match="image_size: came a number of thousands of digits"):
+        load_recipe(file, ["image_size=0x" + "f" * 5000, "stages.0.epochs=1"])
+    for changes in ({"a\nb": 1}, {"weights": ["x" * 1000]}):
+        assert len(refusal(changes)) < 1000
 
 
 def test_a_file_needs_only_competition_and_backbone(file: Path) -> None:

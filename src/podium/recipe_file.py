@@ -11,8 +11,15 @@ from pydantic import ValidationError
 
 from podium.recipe import DEFAULT_IMAGE_SIZE, Recipe, default_stages
 from podium.recipe_tables import Augmentation, Head, OneCycle, Pseudo, Stage, StrictTable
+from podium.texts import one_line
+
+LONGEST = 120  # characters of a value in a message
 
 AnyTable = TypeVar("AnyTable", bound=StrictTable)
+
+# What tomllib raises: ValueError also for a whole number of thousands of digits, and beside it
+# whatever too many brackets within each other come to.
+UNREADABLE = (ValueError, RecursionError)
 
 
 class RecipeError(ValueError):
@@ -38,8 +45,8 @@ def read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise RecipeError(f"{path} cannot be read: {error.strerror or error}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path} is not valid TOML: {error}") from error
+    except UNREADABLE as error:
+        raise RecipeError(f"{path} is not valid TOML: {one_line(str(error))}") from error
 
 
 def parse_recipe(data: dict[str, Any], source: str) -> Recipe:
@@ -60,17 +67,19 @@ def parse_table(kind: type[AnyTable], data: dict[str, Any], source: str) -> AnyT
         for details in error.errors():
             by_key.setdefault(_key(details), []).append(details)
         clauses = [_explain(kind, key, errors) for key, errors in by_key.items()]
-        raise RecipeError(f"{source}: " + "; ".join(clauses)) from error
+        raise RecipeError(f"{source}: " + one_line("; ".join(clauses))) from error
 
 
 def _override(data: dict[str, Any], override: str) -> None:
     """Apply one `key=value`, e.g. `image_size=224`, `head.dropout=0.5`, `stages.0.epochs=2`."""
     key, equals, text = override.partition("=")
     if not equals or not key:
-        raise RecipeError(f"--set {override}: expected key=value, for example image_size=224")
+        raise RecipeError(
+            f"--set {one_line(override)}: expected key=value, for example image_size=224"
+        )
     try:
         value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except UNREADABLE:
         value = text  # a bare word is a string: --set optimizer=adamw
     *tables, last = key.strip().split(".")
     if tables and tables[0] == "stages":
@@ -81,7 +90,7 @@ def _override(data: dict[str, Any], override: str) -> None:
             place = place[int(name)] if isinstance(place, list) else place.setdefault(name, {})
         place[int(last) if isinstance(place, list) else last] = value
     except (IndexError, ValueError, TypeError, AttributeError) as error:
-        raise RecipeError(f"--set {override}: the recipe has no {key} to set") from error
+        raise RecipeError(one_line(f"--set {override}: the recipe has no {key} to set")) from error
 
 
 def _key(details: Any) -> str:
@@ -101,12 +110,21 @@ def _explain(whole: type[StrictTable], key: str, errors: list[Any]) -> str:
     if kind == "missing":
         return f"{key}: is missing"
     if kind == "model_type":
-        return f"{key}: came {errors[0]['input']!r}, should be a table"
+        return f"{key}: came {_shown(errors[0]['input'])}, should be a table"
     noise = "^Value error, |^Input should be | after validation"
     allowed = [re.sub(noise, "", error["msg"]) for error in errors]
     should_be = "should be " if errors[0]["msg"].startswith("Input should be ") else ""
     clause = should_be + ", or ".join(text[0].lower() + text[1:] for text in allowed)
-    return f"{key}: came {errors[0]['input']!r}, {clause}" if key else clause
+    return f"{key}: came {_shown(errors[0]['input'])}, {clause}" if key else clause
+
+
+def _shown(value: Any) -> str:
+    """What came, not all of it where it is long."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no number of thousands of digits
+        return "a number of thousands of digits"
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
 
 def _say_unknown(whole: type[StrictTable], key: str) -> str:

@@ -294,7 +294,7 @@ def test_a_category_out_of_range_is_named(lay: Lay, category: str) -> None:
     rows = [f"{one},{label}" for one, label in layout.labels.items()]
     write_csv(layout.folder / "train.csv", "Id,Category", [*rows, f"1.jpg,{category}"])
     message = complaint(layout.competition.read_training)
-    assert message.endswith(f"train.csv: Category must be 0 to 9, came {category}")
+    assert f"train.csv: Category must be 0 to 9, came {category}; mend" in message
 
 
 def test_a_name_that_tells_no_class_is_named(lay: Lay) -> None:
@@ -330,7 +330,7 @@ def test_doubled_ids_are_counted(lay: Lay) -> None:
     assert f"1 ids are there twice ({next(iter(cars.labels))})" in message
     cars.sample.write_text(cars.sample.read_text() + "7.jpg,0\n")
     message = complaint(cars.competition.read_test)
-    assert message == f"{cars.sample}: 1 ids are there twice (7.jpg)"
+    assert message == f"{cars.sample}: 1 ids are there twice (7.jpg); keep one line of each"
     intel.write(intel.test_folder / "9.png")
     assert "1 ids are there twice (9)" in complaint(intel.competition.read_test)
 
@@ -340,15 +340,23 @@ def test_empty_cells_are_counted_with_their_lines(lay: Lay) -> None:
     path = layout.folder / "train.csv"
     write_csv(path, "Id,Category", ["1.jpg,0", ",1", "3.jpg,", "4.jpg,2"])
     message = complaint(layout.competition.read_training)
-    assert message == f"{path}: 2 rows have empty cells: lines 3, 4"
+    assert message.startswith(f"{path}: 2 rows have empty cells: lines 3, 4; fill them in")
 
 
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        ("id;label\n1;0\n", "expected the columns ['Id', 'Category'], came ['id;label']"),
-        ("Id,Category\n1.jpg,0\n2.jpg,0,0,0\n", "is not a CSV with the columns"),
-        ("", "is not a CSV with the columns ['Id', 'Category']"),
+        ("id;label\n1;0\n", "came 'id;label'; its cells are separated by semicolons: save it"),
+        ("id\tlabel\n1\t0\n", "its cells are separated by tabs: save it as CSV (UTF-8)"),
+        ("Id,Category\n1.jpg,0\n2.jpg,0,0,0\n", "expected 2 cells in each line, 1 line has others"),
+        # Which pandas would take for an index and two columns.
+        ("Id,Category\n1.jpg,0,1\n", "1 line has others (2): mend them, and put quotes"),
+        ("Id,Category\n1.jpg\n2.jpg\n", "2 lines have others (2, 3)"),
+        ("Id,Category,Id\n1.jpg,0,1\n", "two columns are called alike in 'Id,Category,Id'"),
+        ("Id,Category\n1.jpg ,0\n", "1 ids have spaces around them (line 2: '1.jpg '); take"),
+        ('Id,Category\n"1.jpg,0\n', "line 2: a quote is opened and not closed; save it as CSV"),
+        ("\ufeffPK\0", "it is a binary file; save it as CSV (UTF-8)"),
+        ("", "expected the columns 'Id,Category', came ''; unpack the download again"),
         (None, "is missing; unpack the download again"),
     ],
 )

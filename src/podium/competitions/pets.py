@@ -143,4 +143,8 @@ def _read_split(path: Path) -> list[list[str]]:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except FileNotFoundError as error:
         raise MissingData(f"{path} is missing; unpack the download again") from error
+    except UnicodeDecodeError as error:
+        raise MissingData(
+            f"{path} is not a text in UTF-8: unpack the download again, or save it as UTF-8"
+        ) from error
     return [line.split() for line in lines if line.strip() and not line.startswith("#")]
