@@ -3,16 +3,27 @@
 import difflib
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import ValidationError
 
 from podium.recipe import DEFAULT_IMAGE_SIZE, Recipe, default_stages
-from podium.recipe_tables import Augmentation, Head, OneCycle, Pseudo, Stage, StrictTable
+from podium.recipe_tables import StrictTable
 from podium.texts import one_line
 
+# What pydantic says in Python's words, in those of whoever writes a recipe.
+SHOULD_BE = {
+    "bool_type": "Input should be true or false",
+    "int_type": "Input should be a whole number",
+    "float_type": "Input should be a number",
+    "string_type": "Input should be text in quotes",
+    "list_type": "Input should be a list in [ ]",
+    "string_pattern_mismatch": (
+        "Input should be a name and no path: letters, digits, and within it . _ -"
+    ),
+}
 LONGEST = 120  # characters of a value in a message
 
 AnyTable = TypeVar("AnyTable", bound=StrictTable)
@@ -108,12 +119,13 @@ def _explain(whole: type[StrictTable], key: str, errors: list[Any]) -> str:
     if kind == "extra_forbidden":
         return _say_unknown(whole, key)
     if kind == "missing":
-        return f"{key}: is missing"
+        return f"{key}: is missing; add it"
     if kind == "model_type":
         return f"{key}: came {_shown(errors[0]['input'])}, should be a table"
+    messages = [SHOULD_BE.get(error["type"], error["msg"]) for error in errors]
     noise = "^Value error, |^Input should be | after validation"
-    allowed = [re.sub(noise, "", error["msg"]) for error in errors]
-    should_be = "should be " if errors[0]["msg"].startswith("Input should be ") else ""
+    allowed = [re.sub(noise, "", message) for message in messages]
+    should_be = "should be " if messages[0].startswith("Input should be ") else ""
     clause = should_be + ", or ".join(text[0].lower() + text[1:] for text in allowed)
     return f"{key}: came {_shown(errors[0]['input'])}, {clause}" if key else clause
 
@@ -130,17 +142,31 @@ def _shown(value: Any) -> str:
 def _say_unknown(whole: type[StrictTable], key: str) -> str:
     """What was probably meant: a key of the same table if one is alike, else of any."""
     *place, name = key.split(".")
-    stage = ".".join(place[:2]) if place[:1] == ["stages"] else "stages.0"
-    tables: dict[str, type[StrictTable]] = {"": whole}
-    if whole is Recipe:
-        tables |= {"head": Head, "augmentation": Augmentation, "one_cycle": OneCycle}
-        tables |= {stage: Stage, f"{stage}.pseudo": Pseudo}
+    number = next((part for part in place if part.isdigit()), "0")  # of the stage
+    tables = dict(_tables(whole, "", number))
     here = tables.pop(".".join(place), whole)
     for table, fields in {".".join(place): here, **tables}.items():
         close = difflib.get_close_matches(name, _keys(fields), n=1)
         if close:
             return f"{key}: unknown key; did you mean {f'{table}.{close[0]}'.removeprefix('.')}?"
     return f"{key}: unknown key; there are: {', '.join(_keys(here))}"
+
+
+def _tables(table: Any, place: str, number: str) -> Iterator[tuple[str, type[StrictTable]]]:
+    """A table and those within it, each with its dotted place; in a list as that number of it."""
+    yield place, table
+    for name, field in table.model_fields.items():
+        for kind, inner in _within(field.annotation, f"{place}.{name}".lstrip("."), number):
+            yield from _tables(kind, inner, number)
+
+
+def _within(annotation: Any, place: str, number: str) -> Iterator[tuple[type[StrictTable], str]]:
+    """The tables that a key may hold: itself, or one of a choice, or in a list."""
+    if isinstance(annotation, type) and issubclass(annotation, StrictTable):
+        yield annotation, place
+    within = f"{place}.{number}" if get_origin(annotation) is list else place
+    for part in get_args(annotation):
+        yield from _within(part, within, number)
 
 
 def _keys(table: type[StrictTable]) -> list[str]:
