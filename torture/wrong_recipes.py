@@ -58,6 +58,17 @@ def every_wrong_recipe() -> Iterator[Wrong]:
             yield from _wrong_tables(kind, whole, sound, place, table)
 
 
+def every_key() -> list[str]:
+    """The dotted keys of all tables."""
+    wholes = [kind.model_json_schema() for kind in LOADERS]
+    places = [(place, table) for whole in wholes for place, table in _tables(whole, whole)]
+    return [
+        ".".join(map(str, (*place, name)))
+        for place, table in places
+        for name in table["properties"]
+    ]
+
+
 def complaint(wrong: Wrong, path: Path) -> str:
     """What is wrong with the error about a recipe; "" if it is as it should be."""
     text = "".join(f"{key} = {write_toml(value)}\n" for key, value in wrong.recipe.items())

@@ -263,7 +263,7 @@ def test_a_line_without_a_species_is_named(pets: Data, line: str) -> None:
     pets.split("trainval", line)
     message = complaint(PETS.read_training)
     assert str(pets.annotations / "trainval.txt") in message
-    assert message.endswith(f"came {line!r}")
+    assert message.endswith(f"came {line!r}; mend the line")
 
 
 def test_a_picture_of_both_parts_is_refused(pets: Data) -> None:

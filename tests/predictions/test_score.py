@@ -121,7 +121,10 @@ def test_a_submission_is_scored_by_id(tmp_path: Path, truth: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("id,label\n1.jpg,0\n", "they must be of the same form"),
+        (
+            "id,label\n1.jpg,0\n",
+            "expected the columns of .*, 'id,label', came 'Id,Category'; give both the same",
+        ),
         ("Id,Category\n1.jpg,0\n2.jpg,1\n3.jpg,2\n", "have other ids"),
         ("Id,Category\n1.jpg,0\n2.jpg,1\n3.jpg,2\nNA,3\n5.jpg,0\n", "have other ids"),
         ("Id,Category\n1.jpg,0\n2.jpg,1\n3.jpg,2\nNA,\n", "1 rows have empty cells"),

@@ -115,7 +115,7 @@ class Competition(ABC):
         absent, extra = ids.difference(table.index), table.index.difference(ids)
         if len(absent) or len(extra):
             raise MissingData(
-                f"{folder}: {len(absent)} ids of {self.sample_submission} have no picture "
+                f"{folder / self.sample_submission}: {len(absent)} ids have no picture "
                 f"({some(absent)}) and {len(extra)} pictures are not in it ({some(extra)}); "
                 f"{likely_mistake(extra, absent) or 'unpack the download again'}"
             )

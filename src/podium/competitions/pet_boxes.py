@@ -87,14 +87,17 @@ def read_list(path: Path, classes: Sequence[str]) -> dict[str, Annotated]:
             continue
         if kind.lower() not in classes:
             raise MissingData(
-                f"{path}, line {line}: the class must be {' or '.join(classes)}, came {kind!r}"
+                f"{path}, line {line}: the class must be {' or '.join(classes)}, came {kind!r}; "
+                "mend it, or leave it empty"
             )
         corners = None
         if any(numbers):
             try:
                 corners = _numbers(numbers)
             except ValueError as error:
-                raise MissingData(f"{path}, line {line}: {error}") from error
+                raise MissingData(
+                    f"{path}, line {line}: {error}; mend them, or leave all four empty"
+                ) from error
         one = Annotated(file.replace("\\", "/"), kind.lower(), corners)
         name = Path(one.file).stem
         before = found.get(name)
@@ -193,6 +196,8 @@ def _list_rows(path: Path) -> list[tuple[int, dict[str, str]]]:
         lines = [(line, row) for line, row in read_rows(path) if any(map(str.strip, row))]
     except WrongTable as error:
         raise MissingData(str(error)) from error
+    if not lines:
+        raise MissingData(f"{path} has no rows: write one for each picture, or delete the file")
     columns = list(LIST_COLUMNS)
     first = [cell.strip().lower() for cell in lines[0][1]] if lines else []
     if set(LIST_COLUMNS) <= set(first):

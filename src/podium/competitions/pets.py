@@ -103,7 +103,7 @@ class Pets(Competition):
             if species not in SPECIES:
                 raise MissingData(
                     f"{path}: expected lines like 'Abyssinian_1 1 1 1', the third word 1 for a cat "
-                    f"or 2 for a dog, came {' '.join(words)!r}"
+                    f"or 2 for a dog, came {' '.join(words)!r}; mend the line"
                 )
             kinds[words[0]] = SPECIES[species]
         return {name: read_voc(place / "xmls", name, kind) for name, kind in kinds.items()}

@@ -50,6 +50,8 @@ def read_csv(path: Path, columns: list[str]) -> pd.DataFrame:
             f"{path}: expected the columns {shown(columns)}, came {shown(header)}"
             f"{other_separator(header) or '; unpack the download again'}"
         )
+    if len(rows) == 1:
+        raise MissingData(f"{path} has no rows; unpack the download again")
     if max(map(header.count, columns)) > 1:
         raise MissingData(f"{path}: two columns are called alike in {shown(header)}; rename one")
     if odd := uneven(path, rows):
