@@ -243,6 +243,29 @@ def test_truncated_jpeg_says_so(tmp_path: Path) -> None:
         read_picture(path)
 
 
+@pytest.mark.parametrize("at", [20, 0.4, 0.9], ids=["header", "pixels", "late"])
+def test_a_png_with_altered_bytes_is_refused(tmp_path: Path, at: float) -> None:
+    data = bytearray(noisy_bytes("PNG"))
+    place = int(at if at > 1 else at * len(data))
+    data[place : place + 3] = bytes(one ^ 0x55 for one in data[place : place + 3])
+    path = tmp_path / "altered.png"
+    path.write_bytes(data)
+    with pytest.raises(UnreadablePicture, match=r"altered\.png: "):
+        read_picture(path)
+
+
+def test_a_png_that_was_stored_with_another_length_in_front_is_refused(tmp_path: Path) -> None:
+    image = blurred(60, 44)
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    data = buffer.getvalue()
+    # Doubled bytes within the pixels: the decoder has all of its rows before it sees the end.
+    path = tmp_path / "doubled.png"
+    path.write_bytes(data[:-60] + data[-90:])
+    with pytest.raises(UnreadablePicture, match=r"broken .the checksum of its IDAT at byte 33"):
+        read_picture(path)
+
+
 @pytest.mark.parametrize("garbage", [b"\xff\xc8", b"\xff\xd8\xff"])
 def test_foreign_bytes_within_a_jpeg_are_refused(tmp_path: Path, garbage: bytes) -> None:
     whole = noisy_bytes("JPEG")

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from podium.images.jpeg import read_plain_jpeg, shrinking
+from podium.images.png import check_png
 
 MAX_PIXELS = 89_478_485  # where Pillow starts to warn of decompression bombs
 MAX_BYTES = 6 * MAX_PIXELS  # of a file: three channels of 16 bits, not compressed
@@ -175,6 +176,7 @@ def _read_any(data: bytes, shorter_side: int | None) -> np.ndarray:
         width, height = image.size
         if width * height > MAX_PIXELS:
             raise Image.DecompressionBombError(f"{width} × {height} pixels")
+        check_png(data)
         by = shrinking(min(width, height), shorter_side)
         image.draft(None, (width // by, height // by))  # heeded by JPEGs alone
         return _to_rgb(image)
