@@ -89,7 +89,9 @@ def _classified(scratch: Path, folder: Path, problems: pd.Series) -> Figure:
     asked = sum(path.is_file() for path in folder.iterdir())  # a folder's pipes are no pictures
     silent = sum(not any(row.values()) for row in rows)
     bad = abs(asked - len(rows)) + silent + (done.returncode != 1)
-    return Figure("files that classify does not answer for", bad, "= 0", done.stderr[-300:])
+    return Figure(
+        "files that classify does not answer for", bad, "= 0", done.stderr[-300:] if bad else ""
+    )
 
 
 def _podium(project: Path, *words: str) -> subprocess.CompletedProcess[str]:

@@ -22,7 +22,7 @@ from torture.fuzz_targets import TARGETS, corpus, target
 SECONDS = 20 * 60  # for each target
 QUICK = 300  # executions of each target
 LONGEST = 20  # seconds of one execution, beyond which it counts as a hang
-MEGABYTES = 1600  # of the whole process: pictures.LARGE_MEGABYTES, and atheris
+MEGABYTES = 1800  # of the whole process: pictures.LARGE_MEGABYTES, and atheris
 LONGEST_INPUT = 1 << 14  # bytes
 SEED = 8
 EXECUTED, PEAK = "number_of_executed_units", "peak_rss_mb"  # as libFuzzer calls them
