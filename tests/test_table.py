@@ -146,6 +146,15 @@ def test_broken_pictures_are_skipped_where_the_recipe_says_so(
     assert "the file is empty" in dropped["problem"].iloc[0], "a report tells it"
 
 
+def test_a_class_that_nobody_can_read_is_not_left_out(pictures: Path, folder: RunFolder) -> None:
+    broken = list((pictures / "train" / "crocodile").iterdir())
+    for path in broken:
+        path.write_bytes(b"")
+    with pytest.raises(BrokenPictures, match="1 of 2 classes have no training picture") as caught:
+        prepare_table(CLOCKS, recipe(broken_pictures="skip"), folder)
+    assert f"crocodile ({broken[0].parent}" in str(caught.value)
+
+
 @pytest.mark.parametrize("change", ["gone", "other label", "new test picture"])
 def test_other_pictures_than_at_the_beginning_are_refused(
     pictures: Path, folder: RunFolder, change: str, write_picture: Callable[..., Path]

@@ -201,7 +201,8 @@ def default_stages(image_size: Any) -> list[dict[str, Any]]:
     """The four stages of the car solution: head, upper half, all, all on larger pictures."""
     larger = None
     if isinstance(image_size, int):
-        larger = min(max(round(image_size * LARGER), MIN_IMAGE_SIZE), MAX_IMAGE_SIZE)
+        allowed = min(max(image_size, MIN_IMAGE_SIZE), MAX_IMAGE_SIZE)  # whatever comes: see Recipe
+        larger = min(round(allowed * LARGER), MAX_IMAGE_SIZE)
     return [
         {"unfreeze": "head", "epochs": 5, "learning_rate": 1e-3},
         {"unfreeze": "half", "epochs": 5, "learning_rate": 1e-4},

@@ -13,6 +13,7 @@ from podium.images.duplicates import near_duplicate_groups
 from podium.images.splitting import check_split, limit_pictures, split_folds, split_shares
 from podium.recipe import Recipe
 from podium.run_folder import RunFolder
+from podium.texts import some
 
 NAMED = 5  # broken files in a message
 SIDES = ["width", "height"]
@@ -45,7 +46,7 @@ def prepare_table(competition: Competition, recipe: Recipe, folder: RunFolder) -
     """The table of a run: made at its first start, read from its folder at any later one.
 
     Raises:
-        BrokenPictures: some cannot be read and the recipe says "stop".
+        BrokenPictures: some cannot be read and the recipe says "stop", or all of a class.
         RunError: the pictures are others than at the first start.
         LeakingSplit: a stored split has near-identical pictures on both sides.
     """
@@ -55,6 +56,7 @@ def prepare_table(competition: Competition, recipe: Recipe, folder: RunFolder) -
             train = train.loc[limit_pictures(train["label"], recipe.limit, recipe.seed)]
         checked = check_pictures(pd.concat([train["path"], test["path"]]).reset_index(drop=True))
         _report_broken(checked, recipe)
+        _check_classes(competition, train["label"], checked["problem"].iloc[: len(train)])
         of_train = checked.iloc[: len(train)].set_axis(train.index)
         of_test = checked.iloc[len(train) :].set_axis(test.index)
         if competition.has_boxes:  # which are submitted in pixels
@@ -133,6 +135,19 @@ def _split(train: pd.DataFrame, checked: pd.DataFrame, recipe: Recipe) -> pd.Dat
     else:
         fold = split_folds(train["label"], train["group"], recipe.folds, recipe.seed)
     return train.assign(fold=fold, problem="")
+
+
+def _check_classes(competition: Competition, labels: pd.Series, problems: pd.Series) -> None:
+    """Refuse to go on without a class of which no picture can be read."""
+    readable = set(labels[(problems == "").to_numpy()])
+    lost = [number for number in labels.unique() if number not in readable]
+    if lost:
+        names = some([competition.classes[number] for number in sorted(lost)])
+        first = problems.iloc[int(np.flatnonzero(labels == lost[0])[0])]
+        raise BrokenPictures(
+            f"{len(lost)} of {len(competition.classes)} classes have no training picture that can "
+            f"be read: {names} ({first}). Mend them, or unpack the download again"
+        )
 
 
 def _report_broken(checked: pd.DataFrame, recipe: Recipe) -> None:

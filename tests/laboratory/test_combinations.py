@@ -72,8 +72,8 @@ def test_a_key_is_tried_once_and_not_set_as_well() -> None:
     [
         (["imagesize=16,32"], "imagesize: unknown key; did you mean image_size"),
         (["image_size=16,4"], "image_size: came 4, should be greater than or equal to 16"),
-        (["backbone=resnet-8,vgg61"], "no backbone 'vgg61'; there are: "),
-        (["weights=none,imagenet"], "weights of resnet-8: expected none or the path"),
+        (["backbone=resnet-small,vgg61"], "backbone: came 'vgg61', should be one of "),
+        (["weights=none,imagenet"], "weights: came .imagenet., should be one of none, or the path"),
         (["competition=sample,cats"], "cats"),
     ],
 )
