@@ -17,6 +17,11 @@ OLDEST_TENSORFLOW = (2, 18)
 KERNEL_MINUTES = 690.0  # Kaggle ends a kernel after 720, whatever it has written by then
 PACKAGES = ("podium", "tensorflow", "keras", "efficientnet", "albumentations", "numpy", "pandas")
 
+CGROUP_FILES = (  # limit and use of a container's memory, version 2 and version 1
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+    ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+)
+
 
 def about_this_run() -> dict[str, Any]:
     """Versions, commit, machine and date, for the run's folder."""
@@ -33,6 +38,48 @@ def peak_memory_gb() -> float:
     """The most memory that this process has had so far, in GB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak * (1 if sys.platform == "darwin" else 1024) / 1e9, 2)
+
+
+def free_memory() -> int:
+    """Bytes that this process may still use: what there is, or what it is allowed."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        available = next(line for line in lines if line.startswith("MemAvailable:"))
+        free = int(available.split()[1]) * 1024
+    except (OSError, StopIteration):  # not Linux: half of all is a careful guess
+        free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    for limit, used in CGROUP_FILES:
+        try:
+            free = min(free, int(Path(limit).read_text()) - int(Path(used).read_text()))
+        except (OSError, ValueError):  # no such cgroup, or its limit is the word "max"
+            continue
+    return max(min(free, _address_space()), 0)
+
+
+def _address_space() -> int:
+    """Bytes that may still be added to what this process has mapped (`ulimit -v`)."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit == resource.RLIM_INFINITY:
+        return sys.maxsize
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+    except OSError:  # not Linux
+        return limit // 2
+    return limit - pages * os.sysconf("SC_PAGE_SIZE")
+
+
+MORE_MEMORY = (
+    "not enough memory. With more of it the same command goes on; a smaller batch_size or "
+    "image_size needs less"
+)
+
+
+def out_of_memory() -> tuple[type[Exception], ...]:
+    """How memory that is not there shows, of the machine or of a GPU."""
+    tensorflow = sys.modules.get("tensorflow")
+    if tensorflow is None:
+        return (MemoryError,)
+    return MemoryError, tensorflow.errors.ResourceExhaustedError
 
 
 def is_another_process(pid: int) -> bool:

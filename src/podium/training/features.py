@@ -17,9 +17,10 @@ from podium.images.batches import Picture, View, view_batches
 from podium.images.epochs import steps_per_epoch
 from podium.images.outlines import ELLIPSE
 from podium.images.reading import resize
+from podium.machine import free_memory
 from podium.recipe import Recipe
 from podium.training.progress import verbosity
-from podium.whole_files import require_space
+from podium.whole_files import require_space, reserve
 
 PART = 4096  # features that are computed in one go
 PART_OF_MAPS = 512  # the same with maps, which are some hundred times as large
@@ -60,7 +61,8 @@ def cache_features(
     views = [augmented_view(recipe, number, size) for number in range(recipe.cached_views)]
     plain: list[View] = [lambda picture, size: resize(picture, size, size)]
     shapes = [tuple(one.shape[1:]) for one in _outputs(trunk, size)]
-    limit = recipe.cached_gb * 1e9
+    # The pictures that are kept decoded fill memory as well.
+    limit = min(recipe.cached_gb * 1e9, free_memory() / 2)
 
     def run(indices: np.ndarray, views: list[View], into: list[np.ndarray]) -> None:
         # A whole `predict` would hold all in memory.
@@ -156,6 +158,7 @@ def _allocate(
 def _on_disk(shape: tuple[int, ...], type_: type, folder: Path) -> np.ndarray:
     # A file without a name: the system frees it with the array, even if the process is killed.
     with tempfile.TemporaryFile(dir=folder) as file:
+        reserve(file.fileno(), np.dtype(type_).itemsize * int(np.prod(shape)))
         return np.memmap(file, type_, mode="w+", shape=shape)
 
 
