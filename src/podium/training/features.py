@@ -117,6 +117,8 @@ class _Passing:
         for part in self._parts(len(indices), len(into), len(views)):
             began = time.monotonic()
             some = indices[done : done + part]
+            if not len(some):
+                break
             self._pass(some, views[:kept], [one[:kept, done : done + part] for one in into])
             if done:  # the first one also traces
                 self.seconds = (time.monotonic() - began) / (len(some) * kept)
@@ -139,8 +141,6 @@ class _Passing:
             pictures -= most
 
     def _pass(self, indices: np.ndarray, views: list[View], into: list[np.ndarray]) -> None:
-        if not len(indices):
-            return
         batches = view_batches(
             self.cache, indices, size=self.size, batch_size=self.batch_size, view=views
         )
