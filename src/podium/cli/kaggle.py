@@ -1,0 +1,93 @@
+"""Commands that talk to Kaggle or build for it."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from podium.cli.words import Entry, Folds, Fresh, Overrides, Poll, Wait
+
+
+def build(
+    entries: Annotated[
+        list[str] | None, typer.Argument(help="By default all that Kaggle can run.")
+    ] = None,
+    override: Overrides = None,
+    fold: Annotated[int | None, typer.Option(help="A kernel that trains only this fold.")] = None,
+    owner: Annotated[str | None, typer.Option(help="Kaggle user, if not yours.")] = None,
+) -> None:
+    """Build entries into build/: what `kaggle kernels push -p build/ENTRY` takes as it is."""
+    from podium.kaggle.build import build_entries
+
+    for built in build_entries(entries or [], owner, override or [], fold):
+        print(f"{built}\n", flush=True)
+
+
+def push(
+    entry: Entry,
+    override: Overrides = None,
+    fold: Folds = None,
+    each_fold: Annotated[
+        bool, typer.Option("--each-fold", help="A kernel for each fold that is not here yet.")
+    ] = False,
+    wait: Wait = False,
+    fresh: Fresh = False,
+    at_once: Annotated[
+        int | None, typer.Option(min=1, help="Kernels that may run at the same time.")
+    ] = None,
+    poll: Poll = 10.0,
+) -> None:
+    """Build an entry, push it to Kaggle, and with --wait bring its run here."""
+    from podium.kaggle.kernels import push_entry
+
+    words = override or [], fold or [], each_fold, wait, fresh, at_once, poll
+    outcome = push_entry(entry, *words)
+    if outcome:
+        print(f"\n{outcome}")
+
+
+def collect(
+    entry: Entry,
+    override: Overrides = None,
+    fold: Folds = None,
+    each_fold: Annotated[
+        bool, typer.Option("--each-fold", help="From the kernels of all folds.")
+    ] = False,
+    wait: Wait = False,
+    fresh: Fresh = False,
+    poll: Poll = 10.0,
+) -> None:
+    """Bring what a pushed entry left on Kaggle into weights/ and submissions/."""
+    from podium.kaggle.kernels import collect_entry
+
+    print(f"\n{collect_entry(entry, override or [], fold or [], each_fold, wait, fresh, poll)}")
+
+
+def download(
+    competition: Annotated[str, typer.Argument(help="Its name, e.g. cars.")],
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Again; what is there stays until then.")
+    ] = False,
+) -> None:
+    """Bring a competition's files from Kaggle into input/; goes on where it broke off."""
+    from podium.competitions import get_competition
+    from podium.kaggle.download import download
+
+    download(get_competition(competition), fresh)
+
+
+def submit(
+    competition: Annotated[str, typer.Argument(help="Its name, e.g. cars.")],
+    csv: Annotated[Path, typer.Argument(help="The submission.")],
+    message: Annotated[str, typer.Option("--message", "-m", help="For your own memory.")],
+    wait: Annotated[bool, typer.Option("--wait", help="For the public score.")] = False,
+    poll: Poll = 5.0,
+) -> None:
+    """Check a submission and send it to Kaggle."""
+    from podium.competitions import get_competition
+    from podium.kaggle.submit import submit
+
+    print(submit(get_competition(competition), csv, message, wait, poll))
+
+
+COMMANDS = (build, push, collect, download, submit)
