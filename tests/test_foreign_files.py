@@ -64,7 +64,7 @@ def test_a_model_with_code_is_refused(tmp_path: Path) -> None:
 def test_more_than_its_size_allows_is_refused(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file.create_dataset("a", (10**5, 10**5), "f4", chunks=(10, 10))
-    with pytest.raises(ForeignFile, match=r"unpacks to 40,000 MB .* looks like a bomb"):
+    with pytest.raises(ForeignFile, match=r"unpacks to 40,000 MB, .* looks like a bomb"):
         check_weights(tmp_path / "a.h5")
 
 

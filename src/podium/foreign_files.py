@@ -75,7 +75,8 @@ class _Looking:
             self._check_code(group)
             for name in group:
                 if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-                    raise self._refused(f"{group.name}/{name} is a link to another place or file")
+                    place = f"{group.name.rstrip('/')}/{name}"
+                    raise self._refused(f"{place} is a link to another place or file")
                 one = group[name]
                 address = h5py.h5o.get_info(one.id).addr
                 if address in self.seen:
