@@ -30,3 +30,14 @@ def test_free_memory_heeds_a_limit_of_the_process() -> None:
         "assert 10**8 < free < 2 * 10**9; block = mmap.mmap(-1, free - 2 * 10**7)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux keeps to such a limit")
+def test_a_limit_under_which_tensorflow_aborts_is_refused() -> None:
+    code = (
+        "import resource; resource.setrlimit(resource.RLIMIT_AS, (2 * 10**9, 2 * 10**9)); "
+        "from podium.machine import import_tensorflow_quietly as begin; begin()"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    last = ended.stderr.splitlines()[-1]
+    assert "ValueError: this process may add only 2.0 GB to its memory (ulimit -v)" in last
