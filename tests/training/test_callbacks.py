@@ -17,6 +17,7 @@ from small_training import (
 )
 
 from podium.fold_folder import FoldFolder
+from podium.foreign_files import ForeignFile
 from podium.models.network import build_network
 from podium.training.batches import FoldPictures
 from podium.training.callbacks import KeepState, TimeBudget
@@ -335,3 +336,10 @@ def test_no_stage_begins_once_the_budget_is_over(tmp_path: Path, pictures: FoldP
     again.run()
     kept = TrainingState.read(again.folder)
     assert kept.out_of_time and kept.stage == 0 and len(kept.history) == 1
+
+
+def test_a_state_with_other_keys_is_told(tmp_path: Path) -> None:
+    folder = FoldFolder(tmp_path)
+    folder.write_state({"stage": 0, "evil": 1}, [])
+    with pytest.raises(ForeignFile, match="has other keys: delete it, and the same command"):
+        TrainingState.read(folder)
