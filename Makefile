@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo prototype test torture bench kernels lint lock clean
+.PHONY: help demo prototype test torture bench kernels lint audit lock clean
 
 help:
 	@echo "make demo   sample competition, training, TTA, submission and its score"
@@ -12,6 +12,7 @@ help:
 	@echo "make bench  speed beside what else one could take, in one table"
 	@echo "make kernels  each entry that Kaggle can run, built into build/"
 	@echo "make lint   ruff: style and format"
+	@echo "make audit  known vulnerabilities of what requirements.lock names, by pip-audit"
 	@echo "make lock   resolve requirements.lock again"
 
 # Remade when the lock or the metadata changes.
@@ -53,6 +54,9 @@ kernels: .venv/installed
 lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+audit: .venv/installed
+	$(BIN)/python .ci/audit
 
 lock: .venv/installed
 	$(BIN)/python -m pip install --quiet uv

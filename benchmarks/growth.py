@@ -71,7 +71,8 @@ def child(folder: str, count: int, kept: float) -> dict[str, float]:
 
     from benchmarks.drawing import CLASSES
     from podium.fold_run import CACHED_DETAIL
-    from podium.images.batches import PictureCache, free_memory, training_batches
+    from podium.images.batches import PictureCache, training_batches
+    from podium.machine import free_memory
     from podium.recipe_tables import Augmentation
 
     paths = [Path(folder, f"{number}.jpg") for number in range(count)]

@@ -288,6 +288,18 @@ def test_pictures_that_changed_since_the_start_are_refused(run: Finished) -> Non
         train("tiny", ["folds=3"])
 
 
+def test_a_place_for_the_submission_that_cannot_be_is_told_first(project: Path) -> None:
+    (project / "submissions").write_text("a file in the place of the folder")
+    with pytest.raises(FileExistsError, match="submissions"):
+        train("tiny", run="nowhere")
+    assert not (project / "weights" / "nowhere").exists(), "before anything is begun"
+
+
+def test_a_run_is_not_given_a_path(project: Path) -> None:
+    with pytest.raises(RunError, match=r"run '\.\./elsewhere': expected the name of a folder"):
+        train("tiny", run="../elsewhere")
+
+
 def test_another_recipe_under_the_same_name_is_refused(run: Finished) -> None:
     before = files(run.folder.path)
     with pytest.raises(RunError, match=r"another recipe: seed was 0, is now 5"):

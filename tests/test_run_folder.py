@@ -15,7 +15,7 @@ from podium.fold_folder import FoldFolder, RunError, read_json
 from podium.recipe import Recipe
 from podium.recipe_file import parse_recipe
 from podium.run_folder import MAX_NAME, RunFolder, run_name
-from podium.whole_files import whole, write_json
+from podium.whole_files import remove_leftovers, whole, write_json
 
 STRANGE_IDS = [
     "001", "1", "NA", "nan", "None", "null", "1e5", "0x1F", "True", "-inf", "2020-01-01",
@@ -58,9 +58,49 @@ def test_the_old_file_survives_a_writer_that_fails_halfway(
     with pytest.raises(type(error)) as caught, whole(path) as part:
         part.write_text("hal")
         raise error
-    assert caught.value is error
+    if isinstance(error, OSError):
+        assert caught.value.errno == errno.ENOSPC
+        assert "no space left" in str(caught.value)
+        assert str(path) in str(caught.value)
+    else:
+        assert caught.value is error
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_trouble_with_another_file_is_told_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    error = PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "there" / "b.txt"))
+    with pytest.raises(PermissionError) as caught, whole(tmp_path / "here" / "a.txt"):
+        raise error
+    assert caught.value is error
+
+
+def test_what_only_looks_like_a_leftover_is_left_alone(tmp_path: Path) -> None:
+    for name in (".part-", ".part-x-a.txt", ".part-12"):
+        (tmp_path / name).touch()
+    (tmp_path / ".part-999999999-a.txt").touch()
+    remove_leftovers(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {".part-", ".part-x-a.txt", ".part-12"}
+
+
+def test_room_that_the_disk_does_not_give_is_told_at_once(tmp_path: Path) -> None:
+    code = f"""
+import resource
+from pathlib import Path
+from podium.whole_files import require_space
+require_space(Path({str(tmp_path)!r}), 10**6)
+resource.setrlimit(resource.RLIMIT_FSIZE, (10**7, 10**7))  # as a quota, less than is free
+require_space(Path({str(tmp_path)!r}), 10**6)
+try:
+    require_space(Path({str(tmp_path)!r}), 10**7)
+except OSError as error:
+    assert "no space left: the next file needs 14.5 MB" in str(error), error
+else:
+    raise AssertionError
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert not list(tmp_path.iterdir())
 
 
 def test_nothing_is_left_of_a_first_writing_that_fails(tmp_path: Path) -> None:

@@ -5,16 +5,17 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
 
 from podium.boxes import BOX_COLUMNS
+from podium.foreign_files import check_weights, opened_arrays
 from podium.whole_files import require_space, whole, write_csv, write_json
 
 Row = dict[str, Any]  # of a history: stage, epoch, losses, …; or of what a network stems from
 ORIGIN = ("run", "fold", "competition", "weights")  # the keys of the latter
+AGAIN = "delete it, and the same command trains the fold again from its start"
 
 
 class RunError(ValueError):
@@ -73,13 +74,14 @@ class FoldFolder:
 
         Raises:
             RunError: they were deleted.
+            ForeignFile: the file is damaged, or more than weights.
         """
         if not self.weights.is_file():
             raise RunError(
                 f"{self.weights} is missing (podium tune keeps only the weights of its best "
                 "trial): train the run again, with the same command"
             )
-        _uncompiled(model).load_weights(self.weights)
+        _load_weights(model, self.weights)
 
     def delete_weights(self) -> None:
         """Make room: the fold can predict no more pictures then."""
@@ -99,7 +101,7 @@ class FoldFolder:
 
     def read_checkpoint(self, model: Any, epoch: int) -> None:
         """Give a Keras model the weights after that epoch."""
-        _uncompiled(model).load_weights(self.checkpoint(epoch))
+        _load_weights(model, self.checkpoint(epoch))
 
     def delete_checkpoints(self, but_last: int = 0) -> None:
         """Delete all checkpoints, or all but the last ones."""
@@ -122,12 +124,12 @@ class FoldFolder:
         path = self.path / "state.npz"
         if not path.is_file():
             return None
-        with np.load(path, allow_pickle=False) as state:
-            return json.loads(str(state["progress"]))
+        with opened_arrays(path, AGAIN) as state:
+            return dict(json.loads(str(state["progress"])))
 
     def read_arrays(self) -> list[np.ndarray]:
         """The values of the variables that were written with the progress."""
-        with np.load(self.path / "state.npz", allow_pickle=False) as state:
+        with opened_arrays(self.path / "state.npz", AGAIN) as state:
             return [state[f"array_{number}"] for number in range(len(state.files) - 1)]
 
     def delete_state(self) -> None:
@@ -183,16 +185,14 @@ class FoldFolder:
         """The same arrays, or None where there are none, or the weights have changed since.
 
         Raises:
-            RunError: the file is damaged.
+            ForeignFile: the file is damaged.
         """
         if not self._unlikeness.is_file():
             return None
-        try:
-            with np.load(self._unlikeness, allow_pickle=False) as kept:
-                arrays = {name: kept[name] for name in kept.files}
-            return arrays if str(arrays.pop("weights")) == self.digest() else None
-        except (ValueError, KeyError, OSError, EOFError, BadZipFile) as error:
-            raise RunError(f"{self._unlikeness} is damaged ({error})") from error
+        with opened_arrays(self._unlikeness, "delete it, and it is made again") as kept:
+            arrays = {name: kept[name] for name in kept.files}
+            of_these = str(arrays.pop("weights")) == self.digest()
+        return arrays if of_these else None
 
     def digest(self) -> str:
         """Tells these weights from any others."""
@@ -254,6 +254,11 @@ def _save_weights(model: Any, path: Path) -> None:
     require_space(path.parent, sum(_bytes(value) for value in model.weights))
     with whole(path) as part:
         _uncompiled(model).save_weights(part)
+
+
+def _load_weights(model: Any, path: Path) -> None:
+    check_weights(path)
+    _uncompiled(model).load_weights(path)
 
 
 def _uncompiled(model: Any) -> Any:

@@ -5,7 +5,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
@@ -13,6 +12,7 @@ from tqdm import tqdm
 from podium.boxes import BOX_COLUMNS
 from podium.competitions import get_competition
 from podium.fold_folder import FoldFolder, RunError
+from podium.foreign_files import check_weights
 from podium.images.splitting import HELD_OUT, LeakingSplit
 from podium.recipe import Recipe
 from podium.run_folder import RunFolder
@@ -136,9 +136,7 @@ def _check_fold(part: RunFolder, fold: int, recipe: Recipe, table: Table) -> Non
             if recipe.box:
                 _check_boxes(folder, name)
         for path in (folder.weights, *map(folder.checkpoint, folder.checkpoints())):
-            with h5py.File(path) as weights:  # notices a file that was cut off
-                if not weights.keys():
-                    raise ValueError(f"{path.name} holds no weights")
+            check_weights(path)
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise CannotMerge(f"fold {fold} of {part.path} is damaged: {error}") from error
 

@@ -4,6 +4,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from podium.competitions import get_competition
+from podium.foreign_files import check_weights
 from podium.machine import check_tensorflow
 from podium.models.weights_files import WEIGHTS_FILES
 from podium.pseudo import check_pseudo
@@ -35,6 +36,8 @@ def check_recipe(recipe: Recipe, into: RunFolder | None = None, fresh: bool = Fa
             f"weights of {recipe.backbone}: expected {', '.join(names)} or the path of an .h5 "
             f"file, came {recipe.weights!r}, which is no file"
         )
+    if of_file:
+        check_weights(Path(recipe.weights))
     if recipe.box and not get_competition(recipe.competition).has_boxes:
         raise ValueError(
             f"a box head needs boxes to learn from, and {recipe.competition} has none: leave [box] "

@@ -14,10 +14,11 @@ from podium.machine import about_this_run, import_tensorflow_quietly, training_m
 from podium.predictions.combine import Outcome, assemble, write_submission, write_test
 from podium.preflight import check_recipe
 from podium.recipe import Recipe
-from podium.run_folder import RunFolder, run_name
+from podium.run_folder import RunFolder, check_name, run_name
 from podium.runs import find_run
 from podium.started_from import check_starts, resolve
 from podium.table import prepare_table, read_table
+from podium.whole_files import require_writable
 
 if TYPE_CHECKING:  # imports TensorFlow, which takes seconds
     from podium.fold_run import FoldRun
@@ -68,11 +69,13 @@ def _train_folds(
     """The run's folder, and what has trained its folds, if some were to be trained."""
     began = time.monotonic()
     overrides = list(overrides)
-    folder = RunFolder(places.runs() / (run or run_name(entry, overrides)))
+    name = run_name(entry, overrides) if run is None else check_name(run)
+    folder = RunFolder(places.runs() / name)
     recipe = resolve(get_entry(entry).recipe(overrides), folder, fresh)
     check_recipe(recipe, folder, fresh)
     competition = get_competition(recipe.competition)
     chosen = _chosen_folds(recipe, folds)
+    require_writable(places.submission(name).parent)  # a folder that is needed at the very end
     competition.folder()  # without data no run begins and, with --fresh, none is erased
     folder.begin(recipe, {"entry": entry, **about_this_run()}, fresh)
     table = prepare_table(competition, recipe, folder)

@@ -30,6 +30,17 @@ def run_name(entry: str, overrides: Iterable[str]) -> str:
     return f"{name[:MAX_NAME]}-{digest}"
 
 
+def check_name(run: str) -> str:
+    """The name of a run as it was given, or as a file from elsewhere has it, seen to be no path.
+
+    Raises:
+        RunError: it is a path.
+    """
+    if not run.strip() or "\0" in run or run in (".", "..") or Path(run).name != run:
+        raise RunError(f"run {run!r}: expected the name of a folder of weights/, not a path")
+    return run
+
+
 @dataclass(frozen=True)
 class RunFolder:
     """weights/<run>/: the recipe as run, the split, a folder per fold, the score."""

@@ -19,11 +19,11 @@ def find_run(run: str) -> RunFolder:
     a kernel each, they are put together in a folder that lasts as long as this process.
 
     Raises:
-        RunError: there is none, or its parts do not fit together.
+        RunError: there is none, its parts do not fit together, or a link leads out of it.
     """
     for path in (Path(run), places.runs() / run):
         if RunFolder(path).exists:
-            return RunFolder(path.resolve())
+            return _without_links(RunFolder(path.resolve()))
     attached = _attached(run)
     if len(attached) == 1:
         return attached[0]
@@ -35,6 +35,21 @@ def find_run(run: str) -> RunFolder:
     raise RunError(
         f"no run {run!r}; in {places.runs()} there are: {', '.join(known) or 'none'}{elsewhere}"
     )
+
+
+def _without_links(folder: RunFolder) -> RunFolder:
+    """The folder, unless it leads out of itself: what is read is its own, and what is written too.
+
+    Raises:
+        RunError: names the link.
+    """
+    for path in folder.path.rglob("*"):
+        if path.is_symlink() and not path.resolve().is_relative_to(folder.path):
+            raise RunError(
+                f"{path} is a link that leads out of its run, to {path.readlink()}: put the file "
+                "itself there, or do not use this run"
+            )
+    return folder
 
 
 def _attached(run: str) -> list[RunFolder]:

@@ -15,7 +15,6 @@ from PIL import Image
 from podium.images import batches
 from podium.images.batches import (
     PictureCache,
-    free_memory,
     training_batches,
     view_batches,
 )
@@ -255,15 +254,3 @@ def test_unreadable_picture_is_told(paths: list[Path]) -> None:
     paths[1].unlink()
     with pytest.raises(UnreadablePicture):
         PictureCache(paths, 24, 0.1)[1]
-
-
-def test_free_memory_heeds_a_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    machine = free_memory()
-    assert machine > 50_000_000
-    limit, used = tmp_path / "limit", tmp_path / "used"
-    monkeypatch.setattr(batches, "CGROUP_FILES", ((str(limit), str(used)),))
-    limit.write_text("30000000\n")
-    used.write_text("10000000\n")
-    assert free_memory() == 20_000_000
-    limit.write_text("max\n")
-    assert free_memory() > 50_000_000

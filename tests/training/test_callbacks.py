@@ -17,6 +17,7 @@ from small_training import (
 )
 
 from podium.fold_folder import FoldFolder
+from podium.foreign_files import ForeignFile
 from podium.models.network import build_network
 from podium.training.batches import FoldPictures
 from podium.training.callbacks import KeepState, TimeBudget
@@ -304,3 +305,41 @@ def test_a_budget_that_lasts_changes_nothing(tmp_path: Path, pictures: FoldPictu
     assert not training.budget.exhausted
     assert len(training.folder.read_history()) == 2
     assert training.budget.seconds_per_pixel > 0, "it has measured the validation"
+
+
+def test_a_short_budget_leaves_fewer_views_of_cached_features(
+    tmp_path: Path, pictures: FoldPictures, capsys: pytest.CaptureFixture[str]
+) -> None:
+    many = recipe(stages=[stage("head", epochs=1)], cached_views=8, batch_size=2)
+    training = make_training(many, pictures, tmp_path, deadline=time.monotonic() + 1)
+    training.run()
+    assert "the time budget leaves room for 1 of 8 views" in capsys.readouterr().out
+    assert len(training.folder.read_history()) == 1
+
+
+def test_views_are_counted_by_the_time_that_is_left() -> None:
+    budget = TimeBudget(time.monotonic() + 100 + TimeBudget.WRITING, pictures=0, size=10)
+    assert budget.views_that_fit(20, also=100, seconds=0.5) == pytest.approx(5, abs=0.1)
+    assert budget.views_that_fit(20, also=300, seconds=0.5) == 0
+    assert TimeBudget(None, 0, 10).views_that_fit(10**9, also=0, seconds=1.0) == np.inf
+
+
+def test_no_stage_begins_once_the_budget_is_over(tmp_path: Path, pictures: FoldPictures) -> None:
+    two = recipe(stages=[stage("all", epochs=1), stage("all", epochs=1)])
+    training = make_training(two, pictures, tmp_path)
+    state = TrainingState()
+    state.add({"stage": 0, "epoch": 0, "val_loss": 1.0})
+    state.stage_finished = True
+    training.folder.write_weights(training.network.model)
+    state.write(training.folder, training.network.model, None)
+    again = make_training(two, pictures, tmp_path, deadline=time.monotonic())
+    again.run()
+    kept = TrainingState.read(again.folder)
+    assert kept.out_of_time and kept.stage == 0 and len(kept.history) == 1
+
+
+def test_a_state_with_other_keys_is_told(tmp_path: Path) -> None:
+    folder = FoldFolder(tmp_path)
+    folder.write_state({"stage": 0, "evil": 1}, [])
+    with pytest.raises(ForeignFile, match="has other keys: delete it, and the same command"):
+        TrainingState.read(folder)

@@ -75,6 +75,17 @@ def test_cached_views_differ_and_are_the_same_after_a_restart(
     assert np.abs(first[0] - first[1]).max(axis=1).min() > 1e-4, "each picture, two views"
 
 
+def test_features_lie_on_the_disk_where_memory_is_short(
+    tmp_path: Path,
+    pictures: FoldPictures,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(features, "free_memory", lambda: 1000)
+    features_of(make_training(recipe(), pictures, tmp_path))
+    assert "GB on the disk" in capsys.readouterr().out
+
+
 def test_features_beyond_the_limit_lie_on_the_disk_and_leave_nothing_there(
     tmp_path: Path, pictures: FoldPictures, capsys: pytest.CaptureFixture[str]
 ) -> None:

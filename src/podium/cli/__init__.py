@@ -40,3 +40,10 @@ def main() -> None:
             raise
         print(f"podium: {error}", file=sys.stderr)
         sys.exit(1)
+    except Exception as error:
+        from podium.machine import MORE_MEMORY, out_of_memory
+
+        if os.environ.get("PODIUM_DEBUG") or not isinstance(error, out_of_memory()):
+            raise
+        print(f"podium: {MORE_MEMORY} ({str(error)[:200]})", file=sys.stderr)
+        sys.exit(1)

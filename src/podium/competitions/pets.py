@@ -138,7 +138,11 @@ def _names(split: Path) -> list[str]:
 
 
 def _read_split(path: Path) -> list[list[str]]:
-    """The words of each line of trainval.txt or test.txt, without empty lines and comments."""
+    """The words of each line of trainval.txt or test.txt, without empty lines and comments.
+
+    Raises:
+        MissingData: there is no such file, or a name in it leads elsewhere.
+    """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except FileNotFoundError as error:
@@ -147,4 +151,8 @@ def _read_split(path: Path) -> list[list[str]]:
         raise MissingData(
             f"{path} is not a text in UTF-8: unpack the download again, or save it as UTF-8"
         ) from error
-    return [line.split() for line in lines if line.strip() and not line.startswith("#")]
+    rows = [line.split() for line in lines if line.strip() and not line.startswith("#")]
+    for name in (words[0] for words in rows):
+        if Path(name).name != name:
+            raise MissingData(f"{path}: {name!r} is a path, expected the name of a picture; mend the line")
+    return rows

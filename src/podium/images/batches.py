@@ -13,17 +13,13 @@ from podium.images.augmenting import seeded_box_augmenter
 from podium.images.epochs import steps_per_epoch
 from podium.images.outlines import ELLIPSE
 from podium.images.reading import read_picture, resize
+from podium.machine import free_memory
 from podium.recipe_tables import Augmentation
 
 Picture = np.ndarray  # uint8 (height, width, 3)
 View = Callable[[Picture, int], Picture]
 
 PREFETCHED = 2  # batches, beside those that are being made
-
-CGROUP_FILES = (  # limit and use of a container's memory, version 2 and version 1
-    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-    ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
-)
 
 
 class PictureCache(Sequence[Picture]):
@@ -74,22 +70,6 @@ class PictureCache(Sequence[Picture]):
             if fits and index not in self._kept:
                 self._kept[index] = picture
                 self._nbytes += picture.nbytes
-
-
-def free_memory() -> int:
-    """Bytes that this process may still use: what the machine has, or its container allows."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        available = next(line for line in lines if line.startswith("MemAvailable:"))
-        free = int(available.split()[1]) * 1024
-    except (OSError, StopIteration):  # not Linux: half of all is a careful guess
-        free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-    for limit, used in CGROUP_FILES:
-        try:
-            free = min(free, int(Path(limit).read_text()) - int(Path(used).read_text()))
-        except (OSError, ValueError):  # no such cgroup, or its limit is the word "max"
-            continue
-    return max(free, 0)
 
 
 def training_batches(

@@ -5,7 +5,7 @@ import re
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import nbformat
@@ -24,6 +24,7 @@ from podium.kaggle.metadata import (
     read_metadata,
 )
 from podium.kaggle.payload import BuildError, Payload, pack
+from podium.kaggle.private import check_nothing_private
 from podium.run_folder import run_name
 from podium.whole_files import whole
 
@@ -87,6 +88,7 @@ def build(
         MetadataError: kernel-metadata.json says what Kaggle would misunderstand, or too little.
         BuildError: the file is too large, or a package that it has to carry is not here.
         RecipeError: the recipe or an override is refused.
+        PrivateContent: it would give away what is of this machine only.
     """
     entry, overrides = get_entry(entry_name), list(overrides)
     metadata = check(entry, overrides, fold)
@@ -97,6 +99,7 @@ def build(
     metadata = metadata.of(owner or OWNER, name)
     payload = pack(entry)
     make = _notebook if metadata.kernel_type == "notebook" else _script
+    _check_own(entry, metadata, make(entry, run, replace(payload, text=""), arguments), owner)
     code = make(entry, run, payload, arguments)
     if len(code.encode()) > LIMIT:
         raise BuildError(
@@ -141,6 +144,17 @@ def check(entry: Entry, overrides: Iterable[str] = (), fold: int | None = None) 
     else:
         check_runs(entry, metadata, load_ensemble(entry.recipe_file).runs)
     return metadata
+
+
+def _check_own(entry: Entry, metadata: KernelMetadata, code: str, owner: str | None) -> None:
+    """Refuse what would give away something of this machine, in what is not packed."""
+    files = {
+        str(entry.recipe_file): entry.recipe_file.read_bytes(),
+        str(entry.code): entry.code.read_bytes(),
+        str(entry.metadata): metadata.model_dump_json(indent=2).encode(),
+        f"the code around {entry.code}": code.encode(),  # with the changes to the recipe
+    }
+    check_nothing_private(files, owner, ours=True)
 
 
 def _write(folder: Path, metadata: KernelMetadata, code: str) -> Path:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import podium
 from podium.entries import Entry
+from podium.kaggle.private import check_nothing_private
 
 CARRIED = ("efficientnet", "Keras-Applications")  # pure Python, and not in Kaggle's image
 LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the same sources must give the same bytes on any day
@@ -34,8 +35,14 @@ class Payload:
 
 
 def pack(entry: Entry) -> Payload:
-    """Pack an entry with all that it needs; the same sources give the same text."""
-    packed = _zip({**_podium(), **_entry(entry), **_carried()})
+    """Pack an entry with all that it needs; the same sources give the same text.
+
+    Raises:
+        PrivateContent: a file would give away what is of this machine only.
+    """
+    files = {**_podium(), **_entry(entry), **_carried()}
+    check_nothing_private(files)
+    packed = _zip(files)
     xz = lzma.compress(packed, preset=9 | lzma.PRESET_EXTREME)
     text = base64.b85encode(xz).decode()
     lines = [text[start : start + LINE] for start in range(0, len(text), LINE)]

@@ -7,11 +7,12 @@ one that the machine has no memory for would end them all.
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
 from typing import Any
+
+from podium.machine import out_of_memory
 
 INTERRUPTED = 130  # exit code
 GOODBYE = 60  # seconds that a process may take to end once it has answered
@@ -74,18 +75,12 @@ def _answer(sender: Connection, function: Callable[..., None], *arguments: Any) 
         failure = None
     except KeyboardInterrupt:
         os._exit(INTERRUPTED)  # the parent says it
-    except (ValueError, OSError, *_out_of_memory()) as error:
+    except (ValueError, OSError, *out_of_memory()) as error:
         if os.environ.get("PODIUM_DEBUG"):
             raise
         kind = type(error).__name__
         failure = (str(error) or kind, kind)
     sender.send(failure)
-
-
-def _out_of_memory() -> list[type[Exception]]:
-    """How memory that is not there shows, of the machine or of a GPU."""
-    tensorflow = sys.modules.get("tensorflow")
-    return [MemoryError, *([tensorflow.errors.ResourceExhaustedError] if tensorflow else [])]
 
 
 def _end_with_parent() -> None:

@@ -18,7 +18,7 @@ from podium.laboratory.experiments import digest, run_experiment, run_of
 from podium.laboratory.own_process import Failed
 from podium.laboratory.ranges import Range, default_ranges, parse_range, values_of
 from podium.predictions.score import Score
-from podium.run_folder import RunFolder, run_name
+from podium.run_folder import RunFolder, check_name, run_name
 
 if TYPE_CHECKING:  # takes a second
     import optuna
@@ -212,8 +212,13 @@ def _alike(study: "optuna.Study") -> RunFolder | None:
     """A run of this study that is here, whose pictures need not be checked and split again."""
     from podium.laboratory.studies import completed
 
-    runs = (RunFolder(places.runs() / trial.user_attrs["run"]) for trial in completed(study))
+    runs = (_folder(trial.user_attrs["run"]) for trial in completed(study))
     return next((run for run in runs if run.exists), None)
+
+
+def _folder(run: str) -> RunFolder:
+    """The folder of a trial; the study may come from anywhere, and weights are deleted there."""
+    return RunFolder(places.runs() / check_name(run))
 
 
 def _delete_weights(study: "optuna.Study", folds: list[int]) -> None:
@@ -226,7 +231,7 @@ def _delete_weights(study: "optuna.Study", folds: list[int]) -> None:
         if run == best or not trial.user_attrs["made"] or not is_of_this_machine(trial):
             continue
         for fold in folds:
-            place = RunFolder(places.runs() / run).fold(fold)
+            place = _folder(run).fold(fold)
             if not place.finished:
                 place.delete_weights()
 

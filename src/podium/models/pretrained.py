@@ -5,6 +5,7 @@ from pathlib import Path
 import keras
 
 from podium import places
+from podium.foreign_files import check_weights
 from podium.models.backbones import Backbone
 from podium.models.weights_files import WEIGHTS_FILES, find_weights
 
@@ -18,6 +19,7 @@ def build_pretrained(backbone: Backbone, weights: str) -> keras.Model:
 
     Raises:
         MissingWeights: names the file, the places looked at and the ways to get it.
+        ForeignFile: the file is more than weights.
     """
     if weights == "none":
         return backbone.build(None)
@@ -34,6 +36,7 @@ def build_pretrained(backbone: Backbone, weights: str) -> keras.Model:
                 f"weights of {backbone.name}: expected {choices} or the path of an .h5 file, "
                 f"came {weights!r}, which is no file"
             )
+    check_weights(path)
     network = backbone.build(None)
     try:
         network.load_weights(path)

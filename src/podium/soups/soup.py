@@ -15,7 +15,7 @@ from podium.predictions.combine import Outcome, assemble, read_validation
 from podium.predictions.probabilities import average_views
 from podium.predictions.score import Score, score, with_interval
 from podium.preflight import check_recipe
-from podium.run_folder import RunFolder
+from podium.run_folder import RunFolder, check_name
 from podium.soups.ingredients import CannotSoup, SoupRun, ingredients_of, read_runs
 from podium.table import Table, read_table
 from podium.texts import columns
@@ -81,7 +81,7 @@ def soup(runs: Sequence[str], name: str | None = None, fresh: bool = False) -> S
     check_recipe(first.recipe, first.folder)
     competition = get_competition(first.recipe.competition)
     table = read_table(competition, first.folder)
-    folder = RunFolder(places.runs() / (name or f"{first.name}-soup"))
+    folder = RunFolder(places.runs() / check_name(name or f"{first.name}-soup"))
     _begin(folder, members, fresh)
     to_do = [fold for fold in first.folds if fold not in folder.finished_folds()]
     if to_do:

@@ -171,16 +171,33 @@ class TimeBudget(keras.callbacks.Callback):
         self.seconds_per_pixel: float | None = None  # of prediction, as measured
         self.validation_pictures = 0
         self.exhausted = False
+        self._stage_size, self._batch_size = size, 1
+        self._test_began: float | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether only what is reserved is left."""
+        return self.deadline is not None and time.monotonic() + self.reserve() > self.deadline
+
+    def views_that_fit(self, pictures: int, also: int, seconds: float) -> float:
+        """How many times so many pictures can still be seen, and `also` others once.
+
+        Args:
+            seconds: that one takes.
+        """
+        if self.deadline is None:
+            return np.inf
+        left = self.deadline - time.monotonic() - self.reserve() - also * seconds
+        return max(left, 0.0) / max(pictures * seconds, 1e-9)
 
     def measure(self, seconds: float, pictures: int, size: int) -> None:
         """Take note of how long it took to predict so many pictures of this side."""
         self.seconds_per_pixel = seconds / max(pictures * size**2, 1)
 
-    def watch(self, size: int, batch_size: int, validation_pictures: int) -> "TimeBudget":
-        """Tell what the coming stage trains on; returns itself, to be given to `fit`."""
+    def watch(self, size: int, batch_size: int, validation_pictures: int) -> None:
+        """Tell what the coming stage trains on."""
         self._stage_size, self._batch_size = size, batch_size
         self.validation_pictures = validation_pictures
-        return self
 
     def reserve(self) -> float:
         """Seconds that validating once more, predicting and writing will take."""
@@ -191,18 +208,21 @@ class TimeBudget(keras.callbacks.Callback):
         self._began = time.monotonic()
 
     def on_train_batch_end(self, batch, logs=None):
-        now = time.monotonic()
         if self.seconds_per_pixel is None and batch > 0:  # the first batch also traces
-            self.measure(now - self._began, self._batch_size, self._stage_size)
-        if self.deadline is not None and now + self.reserve() > self.deadline:
+            seconds = time.monotonic() - self._began
+            self.measure(seconds, self._batch_size, self._stage_size)
+        if self.over:
             self.exhausted = True
             self.model.stop_training = True
 
     def on_test_begin(self, logs=None):
-        self._test_began = time.monotonic()
+        self._test_began = None
+
+    def on_test_batch_end(self, batch, logs=None):
+        self._test_began = self._test_began or time.monotonic()  # the first batch also traces
 
     def on_test_end(self, logs=None):
+        pictures = self.validation_pictures - self._batch_size
         # A head on cached features validates in no time: that says nothing about prediction.
-        if len(self.model.inputs[0].shape) == 4:
-            seconds = time.monotonic() - self._test_began
-            self.measure(seconds, self.validation_pictures, self._stage_size)
+        if pictures > 0 and self._test_began and len(self.model.inputs[0].shape) == 4:
+            self.measure(time.monotonic() - self._test_began, pictures, self._stage_size)

@@ -3,7 +3,7 @@
 import tempfile
 import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,12 +17,15 @@ from podium.images.batches import Picture, View, view_batches
 from podium.images.epochs import steps_per_epoch
 from podium.images.outlines import ELLIPSE
 from podium.images.reading import resize
+from podium.machine import free_memory
 from podium.recipe import Recipe
+from podium.training.callbacks import TimeBudget
 from podium.training.progress import verbosity
-from podium.whole_files import require_space
+from podium.whole_files import require_space, reserve
 
 PART = 4096  # features that are computed in one go
 PART_OF_MAPS = 512  # the same with maps, which are some hundred times as large
+TIMED = 64  # features by which a time budget knows how long the others will take
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,7 @@ def cache_features(
     batch_size: int,
     folder: Path,
     boxes: np.ndarray | None = None,
+    budget: TimeBudget | None = None,
 ) -> Features:
     """Run the frozen backbone over each augmented view of each training picture, once.
 
@@ -56,22 +60,14 @@ def cache_features(
         train, validation: indices into the cache.
         folder: for features above the recipe's `cached_gb`; they are gone when nothing uses them.
         boxes: of the training pictures, float32 (pictures, 4); NaN where there is none.
+        budget: of time; where it is short, there are fewer views, and at least one.
     """
     views = [augmented_view(recipe, number, size) for number in range(recipe.cached_views)]
     plain: list[View] = [lambda picture, size: resize(picture, size, size)]
     shapes = [tuple(one.shape[1:]) for one in _outputs(trunk, size)]
-    limit = recipe.cached_gb * 1e9
-
-    def run(indices: np.ndarray, views: list[View], into: list[np.ndarray]) -> None:
-        # A whole `predict` would hold all in memory.
-        at_once = max(1, (PART if len(into) == 1 else PART_OF_MAPS) // len(views))
-        for start in range(0, len(indices), at_once):
-            part = indices[start : start + at_once]
-            batches = view_batches(cache, part, size=size, batch_size=batch_size, view=views)
-            found = trunk.predict(batches, verbose=verbosity())
-            for array, one in zip(into, found if len(into) > 1 else [found], strict=True):
-                by_picture = one.reshape(len(part), len(views), *array.shape[2:])
-                array[:, start : start + at_once] = by_picture.swapaxes(0, 1)
+    # The pictures that are kept decoded fill memory as well.
+    limit = min(recipe.cached_gb * 1e9, free_memory() / 2)
+    passing = _Passing(trunk, cache, size, batch_size, budget)
 
     began = time.monotonic()
     seen = _allocate(shapes, len(views), len(train), limit, folder)
@@ -81,20 +77,77 @@ def cache_features(
         f"{sum(array.nbytes for array in seen) / 1e9:.2g} GB {where}:",
         flush=True,
     )
-    run(train, views, seen)
+    kept = passing.run(train, views, seen, also=len(validation))
+    if kept < len(views):
+        print(f"the time budget leaves room for {kept} of {len(views)} views", flush=True)
     unseen = _allocate(shapes, 1, len(validation), limit, folder)
-    run(validation, plain, unseen)
-    passes = len(train) * recipe.cached_views + len(validation)
-    seconds = (time.monotonic() - began) / passes
-    pooled, *maps = seen
+    passing.run(validation, plain, unseen)
+    seconds = passing.seconds or (time.monotonic() - began) / (len(train) * kept + len(validation))
+    pooled, *maps = (one[:kept] for one in seen)
     return Features(
         pooled,
         unseen[0][0],
         seconds,
         tuple(maps),
         tuple(one[0].astype(np.float32) for one in unseen[1:]),
-        None if boxes is None else _boxes_in_views(cache, train, boxes, recipe, size),
+        None if boxes is None else _boxes_in_views(cache, train, boxes, recipe, size, kept),
     )
+
+
+@dataclass
+class _Passing:
+    """Pictures passed through the backbone, part by part, in time."""
+
+    trunk: keras.Model
+    cache: Sequence[Picture]
+    size: int
+    batch_size: int
+    budget: TimeBudget | None
+    seconds: float = 0.0  # that a picture takes, once it was timed
+
+    def run(
+        self, indices: np.ndarray, views: list[View], into: list[np.ndarray], also: int = 0
+    ) -> int:
+        """Fill `into` (views, pictures, …); returns how many of the views there was time for.
+
+        Args:
+            also: how many others are to be passed afterwards, in one view.
+        """
+        done, kept = 0, len(views)
+        for part in self._parts(len(indices), len(into), len(views)):
+            began = time.monotonic()
+            some = indices[done : done + part]
+            if not len(some):
+                break
+            self._pass(some, views[:kept], [one[:kept, done : done + part] for one in into])
+            if done:  # the first one also traces
+                self.seconds = (time.monotonic() - began) / (len(some) * kept)
+            done += len(some)
+            if self.budget and self.seconds and done < len(indices):
+                self.budget.measure(self.seconds, 1, self.size)
+                fit = self.budget.views_that_fit(len(indices) - done, also, self.seconds)
+                kept = max(1, min(kept, int(min(fit, kept))))
+        return kept
+
+    def _parts(self, pictures: int, arrays: int, views: int) -> Iterator[int]:
+        """How many pictures at a time: a whole `predict` would hold all in memory."""
+        most = max(1, (PART if arrays == 1 else PART_OF_MAPS) // views)
+        begin = [max(1, self.batch_size // views), max(1, TIMED // views)]
+        for part in begin if self.budget and self.budget.deadline is not None else []:
+            yield part
+            pictures -= part
+        while pictures > 0:
+            yield most
+            pictures -= most
+
+    def _pass(self, indices: np.ndarray, views: list[View], into: list[np.ndarray]) -> None:
+        batches = view_batches(
+            self.cache, indices, size=self.size, batch_size=self.batch_size, view=views
+        )
+        found = self.trunk.predict(batches, verbose=verbosity())
+        for array, one in zip(into, found if len(into) > 1 else [found], strict=True):
+            by_picture = one.reshape(len(indices), len(views), *array.shape[2:])
+            array[:] = by_picture.swapaxes(0, 1)
 
 
 def augmented_view(recipe: Recipe, number: int, size: int) -> View:
@@ -108,17 +161,22 @@ def augmented_view(recipe: Recipe, number: int, size: int) -> View:
 
 
 def _boxes_in_views(
-    cache: Sequence[Picture], train: np.ndarray, boxes: np.ndarray, recipe: Recipe, size: int
+    cache: Sequence[Picture],
+    train: np.ndarray,
+    boxes: np.ndarray,
+    recipe: Recipe,
+    size: int,
+    views: int,
 ) -> np.ndarray:
     """Where the boxes are in the augmented views: float32 (views, pictures, 4).
 
     The pictures are augmented again for it, which takes a tenth of the time of their features.
     """
     augment = seeded_box_augmenter(recipe.augmentation, size, ELLIPSE)
-    moved = np.empty((recipe.cached_views, len(train), 4), np.float32)
+    moved = np.empty((views, len(train), 4), np.float32)
     for place, index in enumerate(tqdm(train, "boxes in the views", delay=2, leave=False)):
         picture = cache[int(index)]
-        for number in range(recipe.cached_views):
+        for number in range(views):
             seed = view_seed(recipe, number, picture)
             moved[number, place] = augment(picture, boxes[place], seed)[1]
     return moved
@@ -156,6 +214,7 @@ def _allocate(
 def _on_disk(shape: tuple[int, ...], type_: type, folder: Path) -> np.ndarray:
     # A file without a name: the system frees it with the array, even if the process is killed.
     with tempfile.TemporaryFile(dir=folder) as file:
+        reserve(file.fileno(), np.dtype(type_).itemsize * int(np.prod(shape)))
         return np.memmap(file, type_, mode="w+", shape=shape)
 
 

@@ -38,6 +38,9 @@ Score = dict[str, float]  # accuracy and log_loss
 CACHED_PAUSE = 10.0  # seconds that a kill may cost a head, whose epochs take less than one
 
 
+USED_UP = "the time budget is used up: training ends here, to still predict in time"
+
+
 class TrainingDiverged(ValueError):
     """The loss became infinite or no number."""
 
@@ -67,7 +70,7 @@ class FoldTraining:
             self.folder.delete_checkpoints()  # of an earlier training of this fold
         first = state.stage + (1 if state.stage_finished else 0)
         for number in range(first, len(self.recipe.stages)):
-            if state.out_of_time:
+            if state.out_of_time or (state.history and self._is_over(state)):
                 break
             if number != state.stage:
                 state.begin_stage(number)
@@ -79,6 +82,15 @@ class FoldTraining:
             else:
                 on_its_pictures._solve_head(state, stage)
         self.folder.read_weights(self.network.model)
+
+    def _is_over(self, state: TrainingState) -> bool:
+        """Whether no further stage is to begin, which is written down then."""
+        if not self.budget.over:
+            return False
+        print(USED_UP)
+        state.stage_finished = state.out_of_time = True
+        state.write(self.folder, self.network.model, None)
+        return True
 
     def sweep(self, number: int, low: float, high: float, steps: int) -> RateCurve:
         """Train the stages before one, then try learning rates in it; the network is spent then."""
@@ -144,7 +156,7 @@ class FoldTraining:
                 "clip_norm = 1.0"
             )
         if self.budget.exhausted:
-            print("the time budget is used up: training ends here, to still predict in time")
+            print(USED_UP)
             state.stage_finished = state.out_of_time = True
             state.write(self.folder, self.network.model, model.optimizer)
 
@@ -260,6 +272,7 @@ class FoldTraining:
             stage_batch_size(self.recipe, stage),
             self.folder.path,
             pictures.train_boxes,
+            self.budget,
         )
         self.budget.measure(features.seconds_per_picture, 1, size)
         return features

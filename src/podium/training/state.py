@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 
 import keras
 
-from podium.fold_folder import FoldFolder, Row
+from podium.fold_folder import AGAIN, FoldFolder, Row
+from podium.foreign_files import ForeignFile
 
 
 @dataclass
@@ -18,8 +19,15 @@ class TrainingState:
 
     @classmethod
     def read(cls, folder: FoldFolder) -> "TrainingState":
-        """The state that a killed training left, or that of a new one."""
-        return cls(**(folder.read_progress() or {}))
+        """The state that a killed training left, or that of a new one.
+
+        Raises:
+            ForeignFile: there is one, and it is not as Podium writes it.
+        """
+        try:
+            return cls(**(folder.read_progress() or {}))
+        except TypeError as error:
+            raise ForeignFile(f"the state in {folder.path} has other keys: {AGAIN}") from error
 
     @property
     def epoch(self) -> int:
