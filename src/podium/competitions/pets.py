@@ -154,5 +154,7 @@ def _read_split(path: Path) -> list[list[str]]:
     rows = [line.split() for line in lines if line.strip() and not line.startswith("#")]
     for name in (words[0] for words in rows):
         if Path(name).name != name:
-            raise MissingData(f"{path}: {name!r} is a path, expected the name of a picture; mend the line")
+            raise MissingData(
+                f"{path}: {name!r} is a path, expected the name of a picture; mend the line"
+            )
     return rows
