@@ -4,7 +4,6 @@
 """
 
 import json
-import re
 import sys
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from podium.images.reading import UnreadablePicture, decode_sized, read_bytes, r
 
 LARGE = 100_000_000  # values; beyond it only whether it is read counts
 SMALL = 16  # pixels, of the shorter side of a picture that is decoded smaller
+from podium.machine import peak_memory
 
 
 def main() -> None:
@@ -38,13 +38,9 @@ def main() -> None:
             continue
         if (sized.size.height, sized.size.width) != sides:
             problems[path.name] = f"of another size than it says: {sized.size}, {sides}"
-    (results / "problems.json").write_text(json.dumps({"peak": peak(), "problems": problems}))
-
-
-def peak() -> float:
-    """Largest memory of this process, MB. Not by getrusage, which counts its parent's as well."""
-    status = Path("/proc/self/status").read_text()
-    return int(re.search(r"VmHWM:\s*(\d+) kB", status)[1]) / 1024
+    (results / "problems.json").write_text(
+        json.dumps({"peak": peak_memory() / 1e6, "problems": problems})
+    )
 
 
 if __name__ == "__main__":

@@ -42,8 +42,18 @@ def about_this_run() -> dict[str, Any]:
 
 def peak_memory_gb() -> float:
     """The most memory that this process has had so far, in GB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak * (1 if sys.platform == "darwin" else 1024) / 1e9, 2)
+    return round(peak_memory() / 1e9, 2)
+
+
+def peak_memory() -> int:
+    """The same in bytes. Linux' `ru_maxrss` also counts the process that started this one."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        peak = next(line for line in lines if line.startswith("VmHWM:"))
+        return int(peak.split()[1]) * 1024
+    except (OSError, StopIteration):  # not Linux
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak * (1 if sys.platform == "darwin" else 1024)
 
 
 def free_memory() -> int:
