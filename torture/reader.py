@@ -11,10 +11,10 @@ import numpy as np
 
 from podium.images.duplicates import fingerprint
 from podium.images.reading import UnreadablePicture, decode_sized, read_bytes, read_picture
+from podium.machine import peak_memory
 
 LARGE = 100_000_000  # values; beyond it only whether it is read counts
 SMALL = 16  # pixels, of the shorter side of a picture that is decoded smaller
-from podium.machine import peak_memory
 
 
 def main() -> None:
