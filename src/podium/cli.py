@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
+from podium.stopping import INTERRUPTED, Stopping
+
 app = typer.Typer(
     help="Kaggle image classification, from input/ to a submission that can be trusted.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-INTERRUPTED = 130  # exit code
 
 Run = Annotated[str, typer.Argument(help="Name or path of a run folder of weights/.")]
 Entry = Annotated[str, typer.Argument(help="An entry of kernels/: see podium entries.")]
@@ -396,14 +396,16 @@ def submit(
 
 def main() -> None:
     """Run a command; a user's mistake is one line and exit code 1 (PODIUM_DEBUG: a traceback)."""
-    try:
-        app()
-    except SystemExit as end:
-        if end.code == INTERRUPTED:  # Typer has caught Ctrl-C
-            print("\npodium: interrupted; the same command goes on from here", file=sys.stderr)
-        raise
-    except (ValueError, OSError) as error:
-        if os.environ.get("PODIUM_DEBUG"):
-            raise
-        print(f"podium: {error}", file=sys.stderr)
-        sys.exit(1)
+    with Stopping() as stopping:
+        try:
+            app()
+        except SystemExit as end:
+            if end.code != INTERRUPTED:
+                raise
+            print(f"\npodium: {stopping}", file=sys.stderr)
+            sys.exit(stopping.exit_code)
+        except (ValueError, OSError) as error:
+            if os.environ.get("PODIUM_DEBUG"):
+                raise
+            print(f"podium: {error}", file=sys.stderr)
+            sys.exit(1)
