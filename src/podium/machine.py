@@ -103,16 +103,22 @@ def is_another_process(pid: int) -> bool:
     return pid != os.getpid()
 
 
-def import_tensorflow_quietly() -> None:
+def import_tensorflow_quietly(threads: int | None = None) -> None:
     """Import TensorFlow without its page of notes on how it was compiled and on absent drivers.
 
     It writes them to the process's error stream before any setting of its own counts. They are
     shown all the same if the import fails.
 
+    Args:
+        threads: that share an operation, as the recipe says; one per core if not given. It counts
+            only where TensorFlow has computed nothing yet.
+
     Raises:
         ValueError: the process may not have the memory for it.
     """
     check_address_space()
+    if threads is not None:
+        os.environ["TF_NUM_INTRAOP_THREADS"] = str(threads)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if os.environ.get("PODIUM_DEBUG"):
         return
@@ -124,7 +130,7 @@ def import_tensorflow_quietly() -> None:
             import tensorflow
 
             tensorflow.config.list_logical_devices()
-        except BaseException:
+        except Exception:
             notes.seek(0)
             os.write(stderr, notes.read())
             raise

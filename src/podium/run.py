@@ -85,7 +85,7 @@ def _train_folds(
     to_do = [fold for fold in chosen if fold not in there]
     check_starts(recipe, folder, table, to_do)
     if to_do:
-        import_tensorflow_quietly()
+        import_tensorflow_quietly(recipe.threads)
         from podium.fold_run import FoldRun  # imports TensorFlow, which takes seconds
 
         fold_run = FoldRun(competition, recipe, folder, table)
@@ -114,7 +114,7 @@ def predict(run: str, views: int | None = None) -> tuple[RunFolder, Path]:
     folds = folder.scored_folds()
     if not folds:
         raise RunError(f"{folder.path} has no trained fold yet: train it to its end first")
-    import_tensorflow_quietly()
+    import_tensorflow_quietly(recipe.threads)
     from podium.fold_run import FoldRun
 
     fold_run = FoldRun(competition, recipe, folder, table)
