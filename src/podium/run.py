@@ -75,8 +75,8 @@ def _train_folds(
     check_recipe(recipe, folder, fresh)
     competition = get_competition(recipe.competition)
     chosen = _chosen_folds(recipe, folds)
-    require_writable(places.submission(name).parent)  # a folder that is needed at the very end
     competition.folder()  # without data no run begins and, with --fresh, none is erased
+    require_writable(places.submission(name).parent)  # a folder that is needed at the very end
     folder.begin(recipe, {"entry": entry, **about_this_run()}, fresh)
     table = prepare_table(competition, recipe, folder)
 
