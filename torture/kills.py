@@ -4,10 +4,10 @@
 
 Three recipes of it, on small drawn pictures, which between them write every file that a training
 writes: all layers of the B0 in two stages; a head on cached features, checkpoints and averaged
-weights; two folds with a solved head and pseudo-labels, both on the smallest backbone. Each is trained once undisturbed, while every change of
-a file is noted. Then runs are killed at moments of that list, in chains: started with the same
-command, killed at the next moment, and at last let end. SIGTERM and Ctrl-C come in between. All the
-time another process reads every file that is there.
+weights; two folds with a solved head and pseudo-labels, these two on the smallest backbone. Each is
+trained once undisturbed, while every change of a file is noted. Then runs are killed at moments of
+that list, in chains: started with the same command, killed at the next moment, and at last let end.
+SIGTERM and Ctrl-C come in between. All the time another process reads every file that is there.
 """
 
 import json
