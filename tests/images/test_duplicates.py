@@ -140,7 +140,7 @@ def test_thousands_of_copies_of_one_picture_are_not_all_compared(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     rng, one, compared = np.random.default_rng(0), fingerprint(scene(0)).thumbnail, []
-    noise = rng.integers(-2, 3, (600, *one.shape))
+    noise = rng.integers(-2, 3, (400, *one.shape))
     thumbnails = list(np.clip(one + noise, 0, 255).astype(np.uint8))
     compare = duplicates._are_copies
     monkeypatch.setattr(
@@ -148,4 +148,4 @@ def test_thousands_of_copies_of_one_picture_are_not_all_compared(
     )
     groups = near_duplicate_groups(pd.DataFrame({"thumbnail": thumbnails, "small": False}))
     assert not groups.any()
-    assert len(compared) < 3 * len(thumbnails), "there are 180,000 pairs"
+    assert len(compared) < 2 * len(thumbnails), "there are 79,800 pairs"

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import pandas as pd
 from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
+from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
@@ -125,8 +125,7 @@ def _likely(thumbnails: np.ndarray, others: np.ndarray, groups: np.ndarray) -> I
 
     Args:
         groups: changed by the caller as pairs turn out to be copies. Those of one group are left
-            out, and each picture comes once a time: thousands of copies of one picture need not
-            all be compared with each other.
+            out: thousands of copies of one picture need not all be compared with each other.
     """
     tried: set[int] = set()
     waiting: list[np.ndarray] = []
@@ -136,10 +135,17 @@ def _likely(thumbnails: np.ndarray, others: np.ndarray, groups: np.ndarray) -> I
         if found is None or sum(map(len, waiting)) >= PAIR_BLOCK:
             pairs, waiting = np.concatenate([np.zeros((0, 2), dtype=np.int64), *waiting]), []
             while len(pairs):
-                once = np.unique(pairs[:, 1], return_index=True)[1]
-                yield pairs[once]
-                pairs = np.delete(pairs, once, axis=0)
+                chosen = _forest(pairs, groups)
+                yield pairs[chosen]
+                pairs = np.delete(pairs, chosen, axis=0)
                 pairs = pairs[groups[pairs[:, 0]] != groups[pairs[:, 1]]]
+
+
+def _forest(pairs: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Which pairs, int (n,), would join as much as all of them if they were copies."""
+    kinds, firsts = np.unique(np.sort(groups[pairs], axis=1), axis=0, return_index=True)
+    graph = coo_matrix((firsts + 1, kinds.T), (len(groups),) * 2)  # 0 would be no pair
+    return minimum_spanning_tree(graph).data.astype(np.int64) - 1
 
 
 def _untried(pairs: np.ndarray, groups: np.ndarray, tried: set[int]) -> np.ndarray:

@@ -36,18 +36,19 @@ class Cells:
 
     def near(self, queries: np.ndarray, least: float) -> Iterator[np.ndarray]:
         """Yield int (pairs, 2): row of the query, row of a point at a cosine of `least` or more."""
-        cosines = queries @ self._centres.T
-        visited = cosines >= cosines.max(axis=1, keepdims=True) - SLACK
+        to_centres = queries @ self._centres.T
+        visited = to_centres >= to_centres.max(axis=1, keepdims=True) - SLACK
         for cell in range(len(self._centres)):
             members = slice(*self._bounds[cell : cell + 2])
             visitors = np.flatnonzero(visited[:, cell])
             step = max(1, COMPARED // max(1, members.stop - members.start))
             for start in range(0, len(visitors), step):
                 rows = visitors[start : start + step]
-                of_rows, of_members = np.nonzero(queries[rows] @ self._points[members].T >= least)
-                if len(of_rows):
-                    points = self._order[members][of_members]
-                    yield np.stack([rows[of_rows], points], axis=1)
+                cosines = queries[rows] @ self._points[members].T
+                near = np.flatnonzero(cosines >= least)  # of two dimensions it takes far longer
+                if len(near):
+                    of_rows, of_members = np.divmod(near, cosines.shape[1])
+                    yield np.stack([rows[of_rows], self._order[members][of_members]], axis=1)
 
     def _nearest(self, points: np.ndarray) -> np.ndarray:
         step = max(1, COMPARED // len(self._centres))
