@@ -27,14 +27,14 @@ THUMBNAIL_SIDE = 64  # pixels
 # Set by looking at what is flagged in five data sets, and by planted copies; docs/design.md.
 TRIMS = (1, 3)  # pixels of the thumbnail off each side: a cropped copy is like one of these
 MIN_COSINE = 0.92  # of the low frequencies
-MIN_FINE_CORRELATION = 0.9
 MIN_OVERLAP = 0.7  # share of the picture that the other one covers when aligned
+MIN_BLURRED_CORRELATION = 0.96
+MIN_FINE_CORRELATION = 0.9
 
-# A small picture has no fine details left when it was resized or compressed: it may also differ
-# by so little when slightly blurred. Larger ones may not: studio photographs do.
+# A small picture has no fine details left when it was resized or compressed: it may instead differ
+# by so little when blurred. Larger ones may not: studio photographs do.
 SMALL_SIDE = 48  # pixels
 MAX_DIFFERENCE = 7  # grey levels, root mean square
-MIN_BLURRED_CORRELATION = 0.97
 
 RADIUS = 6  # waves in a picture: the highest frequency that is indexed
 PICTURE_BLOCK = 4096  # looked up at once, in three trims and mirrored: 100 MB
@@ -226,20 +226,23 @@ def _are_copies(left: np.ndarray, right: np.ndarray, small: bool) -> bool:
     covered = cv2.warpAffine(np.ones_like(right), warp, right.shape, flags=flags) > 0
     if covered.mean() < MIN_OVERLAP:
         return False
-    if _correlation(_details(left)[covered], _details(moved)[covered]) >= MIN_FINE_CORRELATION:
+    blurred = [_blurred(thumbnail, 2)[covered] for thumbnail in (left, moved)]
+    if _correlation(*blurred) < MIN_BLURRED_CORRELATION:
+        return False
+    if small and np.sqrt(np.mean((blurred[0] - blurred[1]) ** 2)) <= MAX_DIFFERENCE:
         return True
-    return small and _differ_little(_blurred(left, 2)[covered], _blurred(moved, 2)[covered])
-
-
-def _differ_little(left: np.ndarray, right: np.ndarray) -> bool:
-    difference = float(np.sqrt(np.mean((left - right) ** 2)))
-    return difference <= MAX_DIFFERENCE and _correlation(left, right) >= MIN_BLURRED_CORRELATION
+    fine = [_details(thumbnail)[covered] for thumbnail in (left, moved)]
+    return _correlation(*fine) >= MIN_FINE_CORRELATION
 
 
 def _details(thumbnail: np.ndarray) -> np.ndarray:
-    """What lies between noise and light: float32, same shape."""
+    """What lies between noise and light, float32, same shape: strong edges count little more.
+
+    Else two cars of one model would agree by their outlines alone.
+    """
     smooth = _blurred(thumbnail, 0.8)
-    return smooth - cv2.GaussianBlur(smooth, (0, 0), 2)
+    details = smooth - _blurred(smooth, 2)
+    return details / (np.sqrt(_blurred(details**2, 4)) + 4)  # 4 grey levels: noise stays small
 
 
 def _blurred(thumbnail: np.ndarray, sigma: float) -> np.ndarray:
@@ -247,9 +250,9 @@ def _blurred(thumbnail: np.ndarray, sigma: float) -> np.ndarray:
 
 
 def _correlation(left: np.ndarray, right: np.ndarray) -> float:
-    """Correlation of two lists of grey levels; 0 where one is flat."""
+    """Correlation of two lists of values; 0 where one is flat."""
     left, right = left - left.mean(), right - right.mean()
     lengths = np.linalg.norm(left), np.linalg.norm(right)
-    if min(lengths) < 0.1 * len(left) ** 0.5:  # grey levels: less is rounding
+    if min(lengths) < 0.03 * len(left) ** 0.5:  # less is rounding
         return 0.0
     return float(left @ right / (lengths[0] * lengths[1]))
