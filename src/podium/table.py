@@ -140,8 +140,8 @@ def _check_stored(train: pd.DataFrame, folder: RunFolder) -> None:
         check_split(train)
     except LeakingSplit as error:
         raise LeakingSplit(
-            f"{folder.path / 'pictures.csv'}: {error}. To split anew, train under another name with "
-            "--run NAME, or again from the start with --fresh"
+            f"{folder.path / 'pictures.csv'}: {error}. To split anew, train under another name "
+            "with --run NAME, or again from the start with --fresh"
         ) from error
 
 
