@@ -132,10 +132,6 @@ def part_copies(stored: pd.DataFrame) -> None:
     stored.loc["clock/0.jpg", "group"] = "777"
 
 
-def join_all(stored: pd.DataFrame) -> None:
-    stored.loc[stored["part"] == "train", "group"] = "0"
-
-
 def write_copy(pictures: Path) -> None:
     """A near-copy of clock/0.jpg: mirrored, and compressed again."""
     original = cv2.imread(str(pictures / "train" / "clock" / "0.jpg"))
