@@ -10,7 +10,13 @@ from podium.competitions import Competition
 from podium.fold_folder import RunError
 from podium.images.checking import check_pictures
 from podium.images.duplicates import near_duplicate_groups
-from podium.images.splitting import check_split, limit_pictures, split_folds, split_shares
+from podium.images.splitting import (
+    LeakingSplit,
+    check_split,
+    limit_pictures,
+    split_folds,
+    split_shares,
+)
 from podium.recipe import Recipe
 from podium.run_folder import RunFolder
 from podium.texts import some
@@ -48,9 +54,12 @@ def prepare_table(competition: Competition, recipe: Recipe, folder: RunFolder) -
     Raises:
         BrokenPictures: some cannot be read and the recipe says "stop", or all of a class.
         RunError: the pictures are others than at the first start.
-        LeakingSplit: a stored split has near-identical pictures on both sides.
+        LeakingSplit: a stored split has near-identical pictures on both sides. One that this folder
+            does not remember to be free of them, as it comes from elsewhere or was changed by
+            hand, is compared with the pictures themselves, whatever groups it names.
     """
-    if folder.read_pictures() is None:
+    made_here = folder.read_pictures() is None
+    if made_here:
         train, test = competition.read_training(), competition.read_test()
         if recipe.limit is not None:
             train = train.loc[limit_pictures(train["label"], recipe.limit, recipe.seed)]
@@ -67,7 +76,13 @@ def prepare_table(competition: Competition, recipe: Recipe, folder: RunFolder) -
         parts = {"train": train, "test": test, **({DROPPED: dropped} if len(dropped) else {})}
         table = pd.concat(parts, names=["part", "id"])
         folder.write_pictures(table.drop(columns="path"))  # which another machine has elsewhere
-    return read_table(competition, folder)
+    table = read_table(competition, folder)
+    digest = folder.digest_of_pictures(table.train["path"])
+    if not made_here and folder.read_checked() != digest:
+        _check_again(table.train, folder)
+    if folder.read_checked() != digest:
+        folder.write_checked(digest)
+    return table
 
 
 def read_table(competition: Competition, folder: RunFolder) -> Table:
@@ -118,8 +133,24 @@ def stored_table(folder: RunFolder) -> Table:
     doubled = [*train.index[train.index.duplicated()], *test.index[test.index.duplicated()]]
     if doubled:
         raise RunError(f"{path}: {len(doubled)} ids are there twice, such as {doubled[0]}")
-    check_split(train)
+    _check_stored(train, folder)
     return Table(train, test)
+
+
+def _check_stored(train: pd.DataFrame, folder: RunFolder) -> None:
+    try:
+        check_split(train)
+    except LeakingSplit as error:
+        raise LeakingSplit(
+            f"{folder.path / 'pictures.csv'}: {error}. To split anew, train under another name "
+            "with --run NAME, or again from the start with --fresh"
+        ) from error
+
+
+def _check_again(train: pd.DataFrame, folder: RunFolder) -> None:
+    """Look for near-copies on both sides of a split, without believing its groups."""
+    print(f"{folder.path} has a split that was not checked with these pictures yet")
+    _check_stored(train.assign(group=near_duplicate_groups(check_pictures(train["path"]))), folder)
 
 
 def _split(train: pd.DataFrame, checked: pd.DataFrame, recipe: Recipe) -> pd.DataFrame:
