@@ -4,43 +4,28 @@ The disk is a small tmpfs, filled up just before each write of a small run in tu
 room the same command must end as if nothing had been: `python -m torture.limits`.
 """
 
-import json
-import os
-import shutil
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
-from podium.competitions.sample_drawing import draw_sample
-from podium.foreign_files import check_weights, opened_arrays
+from torture.budgets import budgets
+from torture.disks import disk, fill, locked, own_disk
 from torture.figures import Figure, main, say
-from torture.starter import Ended, Starter, fill, starter
+from torture.small_run import (
+    COMMAND,
+    LAST,
+    RECIPE,
+    begin_again,
+    broken_files,
+    make_project,
+    probabilities,
+    submission,
+)
+from torture.starter import Ended, Starter, starter
 
-RECIPE = """
-competition = "sample"
-backbone = "resnet-small"
-weights = "none"
-train_batchnorm = true
-image_size = 16
-batch_size = 8
-shares = [0.5, 0.5]
-views = 2
-cached_views = 2
-cached_gb = 0.0 # on the disk
-checkpoints = 1
-head = { width = 8 }
-stages = [
-    { unfreeze = "head", epochs = 2, learning_rate = 0.001 },
-"""
-LAST = "    { unfreeze = 1, epochs = 1, learning_rate = 0.0001 },\n"
 DISK = 64_000_000  # bytes
-COMMAND = ["train", "tiny"]
 SAME = 1e-5  # of probabilities
 # Free bytes to begin with: around the smallest files, and around what large ones ask for.
 FREE = (0, 1, 4096, 8192, 16384, 65536, 262_144, 10**6, 3 * 10**6, 4 * 10**6, 4_500_000,
@@ -49,7 +34,6 @@ FREE = (0, 1, 4096, 8192, 16384, 65536, 262_144, 10**6, 3 * 10**6, 4 * 10**6, 4_
 LARGEST = (1, 100, 1000, 2000, 5000, 50_000, 500_000, 10**6, 4 * 10**6, 5 * 10**6)
 # Megabytes that may still be added, TensorFlow being imported.
 MEMORY = (30, 100, 200, 300, 500, 700, 1000, 1500, 2000, 2200, 2300, 2500, 3000, 4000)
-BUDGETS = (0.75, 1.0, 1.5, 2.0)  # minutes
 
 
 @dataclass
@@ -95,9 +79,11 @@ class Tally:
     def __post_init__(self) -> None:
         self.expected_probabilities = probabilities(self.project)
 
-    def figures(self, what: str) -> list[Figure]:
+    def figures(self, what: str, can_mount: bool) -> list[Figure]:
+        left_out = "" if self.tried or can_mount else "; left out: nothing can be mounted here"
+        note = f"{self.went_on} ran to their end{left_out}"
         return [
-            Figure(f"{what}: tried", self.tried, "≥ 1", note=f"{self.went_on} ran to their end"),
+            Figure(f"{what}: tried", self.tried, "" if left_out else "≥ 1", note=note),
             Figure(f"{what}: not ended in one clear line", len(self.unclear), "= 0",
                    note="; ".join(self.unclear[:5])),
             Figure(f"{what}: files half-written", len(self.half), "= 0",
@@ -110,17 +96,17 @@ class Tally:
 def campaign(quick: bool, scratch: Path) -> list[Figure]:
     project = scratch / "project"
     project.mkdir()
-    with disk(project) as is_small, starter() as forks:
+    with disk(project, DISK) as is_small, starter() as forks:
         make_project(project, RECIPE + ("" if quick else LAST) + "]\n")
         undisturbed = forks.run(COMMAND, project)
         if undisturbed.code:
             raise RuntimeError(undisturbed.said[-3000:])
         say(f"an undisturbed run: {undisturbed.seconds:.0f} s, {undisturbed.writes} writes")
 
-        def tally() -> Tally:
+        def begin() -> Tally:
             return Tally(project, forks, submission(project))
 
-        tallies = {"no space": tally(), "read-only": tally(), "memory": tally()}
+        tallies = {"no space": begin(), "read-only": begin(), "memory": begin()}
         if is_small:
             full_disk(tallies["no space"], undisturbed.writes, quick)
         else:
@@ -128,14 +114,16 @@ def campaign(quick: bool, scratch: Path) -> list[Figure]:
         read_only(tallies["read-only"], scratch, quick)
         memory(tallies["memory"], quick)
         if not quick:
-            tallies |= {"file limit": tally(), "temporary folder": tally()}
+            tallies |= {"file limit": begin(), "temporary folder": begin()}
             largest_file(tallies["file limit"], quick)
             temporary(tallies["temporary folder"], scratch)
-        figures = [figure for what, one in tallies.items() for figure in one.figures(what)]
+        figures = [
+            figure for what, one in tallies.items() for figure in one.figures(what, is_small)
+        ]
         if not is_small:
             note = "no tmpfs could be mounted here: files were limited in size instead"
             figures.append(Figure("small disks", 0, note=note))
-        return [*figures, *([] if quick else budgets(forks, scratch))]
+        return [*figures, *([] if quick else budgets(scratch))]
 
 
 def full_disk(tally: Tally, writes: int, quick: bool) -> None:
@@ -212,149 +200,6 @@ def temporary(tally: Tally, scratch: Path) -> None:
                 ended = tally.starter.run(COMMAND, tally.project, **how)
                 after(tally, f"{variable} {kind}", ended, scratch / "no-filler", enough=True)
             tally.go_on(f"{variable} {kind}")
-
-
-def budgets(forks: Starter, scratch: Path) -> list[Figure]:
-    """Whole commands, of recipes that would take many times as long."""
-    project = scratch / "budgets"
-    stages = {
-        "cached features": '[{unfreeze="head", epochs=100000, learning_rate=0.001}]',
-        "whole network": '[{unfreeze="all", epochs=100000, learning_rate=0.001}]',
-        "two stages": '[{unfreeze="head", epochs=1, learning_rate=0.001},'
-        '{unfreeze="all", epochs=100000, learning_rate=0.001}]',
-        "features that take too long": '[{unfreeze="head", epochs=5, learning_rate=0.001}]',
-    }
-    figures, late = [], []
-    make_project(project, RECIPE + "]\n", train=600, test=200)
-    for name, text in stages.items():
-        for minutes in BUDGETS:
-            words = [*COMMAND, "--set", f"stages={text}", "--set", f"time_budget={minutes}"]
-            words += ["--set", "image_size=64", "--run", f"{name.replace(' ', '-')}-{minutes}"]
-            if name.startswith("features"):
-                words += ["--set", "cached_views=2000"]
-            ended = forks.run(words, project)
-            needed = ended.seconds / 60
-            what = f"{name}, a budget of {minutes:g} min"
-            say(f"{what}: {needed:.2f} min, exit {ended.code}: {ended.last[:100]}")
-            if ended.code:
-                late.append(f"{what}: exit {ended.code}: {ended.last[-200:]}")
-            figures.append(
-                Figure(f"budget {minutes:g} min, {name}: minutes needed", needed, f"≤ {minutes}")
-            )
-    return [
-        *figures,
-        Figure("budgets without a submission", len(late), "= 0", note="; ".join(late)),
-    ]
-
-
-def make_project(project: Path, recipe: str, train: int = 48, test: int = 9) -> None:
-    (project / "kernels" / "tiny").mkdir(parents=True)
-    (project / "kernels" / "tiny" / "recipe.toml").write_text(recipe)
-    draw_sample(project / "input" / "podium-sample", train=train, test=test, size=(32, 24))
-
-
-def begin_again(project: Path) -> None:
-    for name in ("weights", "submissions"):
-        shutil.rmtree(project / name, ignore_errors=True)
-
-
-def submission(project: Path) -> pd.DataFrame | None:
-    path = project / "submissions" / "tiny.csv"
-    return pd.read_csv(path, dtype=str) if path.is_file() else None
-
-
-def probabilities(project: Path) -> np.ndarray:
-    return pd.read_csv(project / "weights" / "tiny" / "test.csv", index_col="id").to_numpy()
-
-
-def broken_files(project: Path) -> Iterator[str]:
-    """The files of weights/ and submissions/ that are not whole, or are leftovers."""
-    for name in ("weights", "submissions"):
-        for path in (project / name).rglob("*"):
-            if path.is_dir():
-                continue
-            try:
-                if path.name.startswith("."):
-                    raise ValueError("is a leftover")
-                _read(path)
-            except Exception as error:
-                yield f"{path.relative_to(project)}: {error}"
-
-
-def _read(path: Path) -> None:
-    """Raises something unless it is a whole file of its kind."""
-    if path.suffix == ".json":
-        json.loads(path.read_text())
-    elif path.suffix == ".csv":
-        pd.read_csv(path)
-        if not path.read_bytes().endswith(b"\n"):
-            raise ValueError("has no end")
-    elif path.suffix == ".h5":
-        check_weights(path)
-    elif path.suffix == ".npz":
-        with opened_arrays(path, "") as arrays:
-            for name in arrays.files:
-                _ = arrays[name]
-    elif path.suffix == ".png":
-        Image.open(path).load()
-    elif path.suffix == ".html":
-        if not path.read_text().rstrip().endswith("</html>"):
-            raise ValueError("has no end")
-    else:
-        raise ValueError("is not known")
-
-
-@contextmanager
-def disk(folder: Path, size: int = DISK) -> Iterator[bool]:
-    """A small disk of its own at a folder; False where that may not be."""
-    if not _mount("-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)):
-        yield False
-        return
-    try:
-        yield True
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[bool]:
-    """A folder that nothing can be written to; False where that cannot be had."""
-    if _mount("--bind", str(folder), str(folder)):
-        try:
-            yield _mount("-o", "remount,ro,bind", str(folder))
-        finally:
-            subprocess.run(["umount", "--lazy", str(folder)], check=True)
-    elif os.geteuid():  # root may write all the same
-        before = folder.stat().st_mode
-        folder.chmod(0o500)
-        try:
-            yield True
-        finally:
-            folder.chmod(before)
-    else:
-        yield False
-
-
-@contextmanager
-def own_disk(folder: Path, kind: str) -> Iterator[bool]:
-    """A disk that is full or read-only, or no folder at all."""
-    if kind == "missing":
-        yield True
-        return
-    folder.mkdir()
-    with disk(folder, 10**6) as is_there:
-        if is_there and kind == "full":
-            fill(folder / "filler")
-        elif is_there:
-            is_there = _mount("-o", "remount,ro", str(folder))
-        yield is_there
-
-
-def _mount(*words: str) -> bool:
-    try:
-        return not subprocess.run(["mount", *words], capture_output=True).returncode
-    except OSError:  # there is no such command
-        return False
 
 
 if __name__ == "__main__":

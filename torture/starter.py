@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torture.disks import fill
+
 
 @dataclass(frozen=True)
 class Ended:
@@ -166,18 +168,6 @@ def _count_writes(folder: Path, count: int, fill_at: int | None, filler: str | N
             filling = False
 
     sys.addaudithook(watch)
-
-
-def fill(path: Path, leave: int = 0) -> None:
-    """Fill the disk with this file, but for so many bytes."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    try:
-        disk = os.fstatvfs(descriptor)
-        size = disk.f_bavail * disk.f_frsize - leave
-        if size > 0:
-            os.posix_fallocate(descriptor, 0, size)
-    finally:
-        os.close(descriptor)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,49 @@
+"""Time budgets: whole commands must end within theirs, with a submission."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from torture.figures import Figure, say
+from torture.small_run import COMMAND, RECIPE, make_project
+
+BUDGETS = (1.0, 1.5, 2.0, 3.0)  # minutes
+_ALL = '{unfreeze="all", epochs=1000, learning_rate=0.001}'
+_HEAD = '{unfreeze="head", epochs=1000, learning_rate=0.001}'
+_SHORT = '{unfreeze="head", epochs=1, learning_rate=0.001}'
+_B0 = "backbone=efficientnet-b0"
+# Changes to the recipe, each of which takes longer than any of the budgets.
+OVERLONG = {
+    "cached features": [f"stages=[{_HEAD}]"],
+    "the whole network": [f"stages=[{_ALL}]"],
+    "a second stage": [f"stages=[{_SHORT},{_ALL}]"],
+    "features that take too long": [f"stages=[{_SHORT}]", _B0, "cached_views=64"],
+    "EfficientNetB0": [f"stages=[{_SHORT},{_ALL}]", _B0],
+    "two folds": [f"stages=[{_SHORT},{_ALL}]", "shares=[]", "folds=2"],
+}
+
+
+def budgets(scratch: Path) -> list[Figure]:
+    """Whole commands in processes of their own, of recipes that would take many times as long."""
+    project = scratch / "budgets"
+    make_project(project, RECIPE + "]\n", train=600, test=200)
+    figures, failed = [], []
+    for name, changes in OVERLONG.items():
+        for minutes in BUDGETS:
+            run = f"{name.replace(' ', '-')}-{minutes:g}"
+            every = [*changes, f"time_budget={minutes}", "image_size=64", "cached_gb=1.0"]
+            words = [*COMMAND, "--run", run, *(word for one in every for word in ("--set", one))]
+            began = time.monotonic()
+            ended = subprocess.run(
+                [sys.executable, "-c", "from podium.cli import main; main()", *words],
+                capture_output=True, text=True, cwd=project,
+            )  # fmt: skip
+            needed = (time.monotonic() - began) / 60
+            say(f"{name}, a budget of {minutes:g} min: {needed:.2f} min, exit {ended.returncode}")
+            if ended.returncode or not (project / "submissions" / f"{run}.csv").is_file():
+                failed.append(f"{run}: exit {ended.returncode}: {ended.stderr[-200:]}")
+            what = f"budget {minutes:g} min, {name}: minutes needed"
+            figures.append(Figure(what, needed, f"≤ {minutes}"))
+    note = "; ".join(failed)
+    return [*figures, Figure("budgets without a submission", len(failed), "= 0", note=note)]
