@@ -20,7 +20,8 @@ from torture.figures import ROOT, Figure, say
 LOOKED_AT = ROOT / "torture" / "looked_at.json"
 SHARES = [0.8, 0.2]
 EACH = 4  # copies of each kind and seed, or 1 % of the validation pictures if that is more
-SPLITS = 20  # seeds
+SEEDS = 5  # each with other copies
+SPLITS = 20  # of each table, with its copies
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,9 @@ def planted_figures(quick: bool, scratch: Path) -> list[Figure]:
     results = []
     for pictures in sets:
         say(f"planting copies in {pictures.name}")
-        results.append(plant(pictures, range(1 if quick else 5), scratch / "copies"))
+        results.append(
+            plant(pictures, 1 if quick else 5, 2 if quick else SPLITS, scratch / "copies")
+        )
     return [figure for result in results for figure in of_set(result)] + of_all(results)
 
 
@@ -77,7 +80,7 @@ def made_up_pictures(scratch: Path) -> Pictures:
     return Pictures("made-up pictures", train, train.iloc[:0])
 
 
-def plant(pictures: Pictures, seeds: range, scratch: Path) -> Planted:
+def plant(pictures: Pictures, seeds: int, splits: int, scratch: Path) -> Planted:
     train = pictures.train
     every = pd.concat([train, pictures.test]).set_axis([*train.index, *pictures.test.index])
     checked = check_pictures(every["path"])
@@ -89,29 +92,38 @@ def plant(pictures: Pictures, seeds: range, scratch: Path) -> Planted:
         len(every),
         pd.DataFrame(),
         drawn_in=0,
-        seeds=len(seeds),
+        seeds=seeds,
         refused=0,
         parted=0,
         splits=0,
         alarms=alarms,
         copies=copies,
     )
-    for seed in seeds:
-        plant_once(train, flagged.iloc[: len(train)], seed, scratch / pictures.name, result)
+    for seed in range(seeds):
+        place = scratch / pictures.name / str(seed)
+        table = plant_once(train, flagged.iloc[: len(train)], seed, place, result)
+        for number in range(splits):
+            split_again(table, number, result)
     return result
 
 
 def plant_once(
-    train: pd.DataFrame, before: pd.Series, seed: int, scratch: Path, result: Planted
-) -> None:
-    """Add copies of training pictures to the validation pictures of a split, and check it."""
+    train: pd.DataFrame, before: pd.Series, seed: int, folder: Path, result: Planted
+) -> pd.DataFrame:
+    """Add copies of training pictures to the validation pictures of a split, and check it.
+
+    Args:
+        before: groups of the training pictures.
+
+    Returns:
+        path, label, fold and group of all pictures.
+    """
     rng = np.random.default_rng(seed)
     fold = split_shares(train["label"], before, SHARES, seed)
     of_training = np.flatnonzero(fold != 0)
     each = max(EACH, round(0.01 * (fold == 0).sum() / len(KINDS)))
     kinds = np.array(list(KINDS) * each)[: len(of_training)]
     sources = train.iloc[rng.choice(of_training, len(kinds), replace=False)]
-    folder = scratch / str(seed)
     folder.mkdir(parents=True)
     paths = [folder / f"{number}.jpg" for number in range(len(kinds))]
     for kind, source, path in zip(kinds, sources["path"], paths, strict=True):
@@ -130,13 +142,16 @@ def plant_once(
         check_split(table)
     except LeakingSplit:
         result.refused += 1
-    for number in range(SPLITS):
-        labels, groups = table["label"], table["group"]
-        shared = split_shares(labels, groups, SHARES, number)
-        folded = split_folds(labels, groups, 2 + number % 4, number)
-        result.parted += int((shared.groupby(groups).nunique() > 1).sum())
-        result.parted += int((folded.groupby(groups).nunique() > 1).sum())
-        result.splits += 2
+    return table
+
+
+def split_again(table: pd.DataFrame, seed: int, result: Planted) -> None:
+    labels, groups = table["label"], table["group"]
+    shared = split_shares(labels, groups, SHARES, seed)
+    folded = split_folds(labels, groups, 2 + seed % 4, seed)
+    for split in (shared, folded):
+        result.parted += int((split.groupby(groups).nunique() > 1).sum())
+        result.splits += 1
 
 
 def judge(name: str, groups: pd.Series) -> tuple[int, list[list[str]]]:

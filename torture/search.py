@@ -22,7 +22,7 @@ BLOCK = 1024
 
 
 def search_figures(quick: bool, scratch: Path) -> list[Figure]:
-    count, size = (300, (160, 120)) if quick else (COUNT, SIZE)
+    count, size = (150, (160, 120)) if quick else (COUNT, SIZE)
     paths = pd.Series(write_made_up(scratch, count, *size))
     rng = np.random.default_rng(0)
     sources = rng.choice(count, max(len(KINDS), count // 100), replace=False)

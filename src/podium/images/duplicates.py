@@ -34,6 +34,7 @@ MIN_FINE_CORRELATION = 0.9
 # A small picture has no fine details left when it was resized or compressed: it may instead differ
 # by so little when blurred. Larger ones may not: studio photographs do.
 SMALL_SIDE = 48  # pixels
+SMALL_FINE_CORRELATION = 0.92
 MAX_DIFFERENCE = 7  # grey levels, root mean square
 
 RADIUS = 6  # waves in a picture: the highest frequency that is indexed
@@ -232,7 +233,7 @@ def _are_copies(left: np.ndarray, right: np.ndarray, small: bool) -> bool:
     if small and np.sqrt(np.mean((blurred[0] - blurred[1]) ** 2)) <= MAX_DIFFERENCE:
         return True
     fine = [_details(thumbnail)[covered] for thumbnail in (left, moved)]
-    return _correlation(*fine) >= MIN_FINE_CORRELATION
+    return _correlation(*fine) >= (SMALL_FINE_CORRELATION if small else MIN_FINE_CORRELATION)
 
 
 def _details(thumbnail: np.ndarray) -> np.ndarray:
