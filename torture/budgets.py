@@ -8,7 +8,7 @@ from pathlib import Path
 from torture.figures import Figure, say
 from torture.small_run import COMMAND, RECIPE, make_project
 
-BUDGETS = (1.0, 1.5, 2.0, 3.0)  # minutes
+BUDGETS = (1.5, 3.0)  # minutes
 _ALL = '{unfreeze="all", epochs=1000, learning_rate=0.001}'
 _HEAD = '{unfreeze="head", epochs=1000, learning_rate=0.001}'
 _SHORT = '{unfreeze="head", epochs=1, learning_rate=0.001}'

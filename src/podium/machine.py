@@ -92,6 +92,11 @@ def out_of_memory() -> tuple[type[Exception], ...]:
     return MemoryError, tensorflow.errors.ResourceExhaustedError
 
 
+def busyness() -> float:
+    """How many processes want each core: so much longer takes what needs one core; at least 1."""
+    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+
+
 def is_another_process(pid: int) -> bool:
     """Whether a process of this number runs that is not this one."""
     try:

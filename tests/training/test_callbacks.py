@@ -19,6 +19,7 @@ from small_training import (
 from podium.fold_folder import FoldFolder
 from podium.foreign_files import ForeignFile
 from podium.models.network import build_network
+from podium.training import callbacks
 from podium.training.batches import FoldPictures
 from podium.training.callbacks import KeepState, TimeBudget
 from podium.training.fold import TrainingDiverged
@@ -275,13 +276,17 @@ def test_divergence_names_the_stage_and_what_to_do(tmp_path: Path, pictures: Fol
 # --- The time budget
 
 
-def test_the_budget_reserves_what_prediction_takes() -> None:
+def test_the_budget_reserves_what_prediction_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(callbacks, "busyness", lambda: 1.0)
     budget = TimeBudget(deadline=None, pictures=1000, size=100)
     budget.watch(size=50, batch_size=8, validation_pictures=40)
     assert budget.reserve() == TimeBudget.WRITING, "nothing is measured yet"
     budget.measure(seconds=2.0, pictures=100, size=50)  # 0.02 s a picture, 4 times that at 100 px
     expected = (1000 * 0.08 + 40 * 0.02) * TimeBudget.MARGIN + TimeBudget.WRITING
     assert budget.reserve() == pytest.approx(expected)
+    monkeypatch.setattr(callbacks, "busyness", lambda: 4.0)  # a machine with much to do
+    more = 4 * TimeBudget.ENDING - TimeBudget.WRITING
+    assert budget.reserve() == pytest.approx(expected + more)
 
 
 def test_a_budget_that_is_used_up_still_leaves_weights(
@@ -317,7 +322,8 @@ def test_a_short_budget_leaves_fewer_views_of_cached_features(
     assert len(training.folder.read_history()) == 1
 
 
-def test_views_are_counted_by_the_time_that_is_left() -> None:
+def test_views_are_counted_by_the_time_that_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(callbacks, "busyness", lambda: 1.0)
     budget = TimeBudget(time.monotonic() + 100 + TimeBudget.WRITING, pictures=0, size=10)
     assert budget.views_that_fit(20, also=100, seconds=0.5) == pytest.approx(5, abs=0.1)
     assert budget.views_that_fit(20, also=300, seconds=0.5) == 0

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from podium.fold_folder import FoldFolder, Row
-from podium.machine import peak_memory_gb
+from podium.machine import busyness, peak_memory_gb
 from podium.recipe_tables import OneCycle
 from podium.training.one_cycle import one_cycle
 from podium.training.state import TrainingState
@@ -163,7 +163,8 @@ class TimeBudget(keras.callbacks.Callback):
     """
 
     MARGIN = 1.2  # of the predicted time, because machines are shared
-    WRITING = 20.0  # seconds
+    WRITING = 20.0  # seconds at the least, for files, the report, and the end of the process
+    ENDING = 12.0  # seconds of the same on a machine that does nothing else
 
     def __init__(self, deadline: float | None, pictures: int, size: int):
         super().__init__()
@@ -202,7 +203,8 @@ class TimeBudget(keras.callbacks.Callback):
     def reserve(self) -> float:
         """Seconds that validating once more, predicting and writing will take."""
         pixels = self.pictures * self.size**2 + self.validation_pictures * self._stage_size**2
-        return (self.seconds_per_pixel or 0.0) * pixels * self.MARGIN + self.WRITING
+        writing = max(self.WRITING, self.ENDING * busyness())
+        return (self.seconds_per_pixel or 0.0) * pixels * self.MARGIN + writing
 
     def on_train_batch_begin(self, batch, logs=None):
         self._began = time.monotonic()
