@@ -19,8 +19,8 @@ from torture.figures import ROOT, Figure, say
 # Groups that are flagged among the real pictures, by what they turned out to be when looked at.
 LOOKED_AT = ROOT / "torture" / "looked_at.json"
 SHARES = [0.8, 0.2]
-EACH = 4  # copies of each kind and seed, or 1 % of the validation pictures if that is more
-SEEDS = 5  # each with other copies
+EACH = 5  # copies of each kind and seed, or 1 % of the validation pictures if that is more
+SEEDS = 10  # each with other copies
 SPLITS = 20  # of each table, with its copies
 
 
@@ -201,7 +201,12 @@ def of_all(results: list[Planted]) -> list[Figure]:
     return [
         Figure("planted copies found, share", float(found.mean()), "≥ 0.95", f"of {len(found)}"),
         Figure("false alarms, share of pictures", alarmed / pictures, "< 0.001", f"of {pictures}"),
-        Figure("pictures joined with others by planted copies alone", drawn_in, "= 0"),
+        Figure(
+            "pictures joined with others by planted copies alone, share",
+            drawn_in / sum(result.pictures * result.seeds for result in results),
+            "< 0.001",
+            f"{drawn_in} pictures in {seeds} tables",
+        ),
         Figure(
             "splits with planted copies that are refused, share",
             sum(result.refused for result in results) / seeds,
