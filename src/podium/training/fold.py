@@ -244,6 +244,8 @@ class FoldTraining:
                 jit_compile=self.devices.jit_compile,
             )
             model.optimizer.build(model.trainable_variables)
+            if self.devices.strategy is None:
+                _build_metrics(model)
             if state.epoch > 0:
                 state.restore(self.folder, self.network.model, model.optimizer)
 
@@ -308,3 +310,13 @@ class FoldTraining:
         )
         rate = f"learning rate {stage.learning_rate:g}"
         return f"{title}{what}, {stage.epochs} epochs, {rate}, {size} px{also}"
+
+
+def _build_metrics(model: keras.Model) -> None:
+    """Make the metrics' variables, which Keras would make while it traces its first step.
+
+    TensorFlow traces a function again that has made variables, and never frees the first trace.
+    """
+    nothing = [keras.ops.zeros((1, *output.shape[1:])) for output in model.outputs]
+    model.compute_metrics(None, nothing, nothing)
+    model.reset_metrics()
