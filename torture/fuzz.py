@@ -1,8 +1,8 @@
 """Fuzzing: bytes that nobody wrote, to the readers of pictures, recipes and submissions.
 
-`python -m torture.fuzz` runs atheris over all three for twenty minutes; `--quick` mutates by a seeded
-dice instead, without atheris. `python -m torture.fuzz reader --seconds 60` fuzzes one of them,
-and `python -m torture.fuzz reader FILE` feeds it a file that was found.
+`python -m torture.fuzz` runs atheris over all three for twenty minutes; `--quick` mutates by a
+seeded dice instead, without atheris. `python -m torture.fuzz reader --seconds 60` fuzzes one of
+them, and `python -m torture.fuzz reader FILE` feeds it a file that was found.
 """
 
 import argparse
