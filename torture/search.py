@@ -46,7 +46,8 @@ def search_figures(quick: bool, scratch: Path) -> list[Figure]:
     )
     return [
         Figure(f"{len(paths):,} pictures checked, s", seconds, "" if quick else "< 180", note),
-        Figure("the same: peak memory of the process, GB", memory, "< 2"),
+        # The sample runs in the process of the tests, which has held more.
+        Figure("the same: peak memory of the process, GB", memory, "" if quick else "< 2"),
         Figure("the same: planted copies found, share", float(found.mean()), "≥ 0.95"),
         Figure("the same: other pictures flagged, share", flagged / count, "< 0.001"),
         *index_figures(checked, [count] if quick else [count // 4, count, 4 * count]),
