@@ -39,7 +39,10 @@ prototype: .venv/installed
 test: .venv/installed
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
+# The fuzzing part needs atheris, which has no wheel for some machines: there it fails alone.
 torture: .venv/installed
+	@$(BIN)/python -c 'import atheris' 2>/dev/null \
+		|| $(BIN)/python -m pip install --quiet --only-binary :all: atheris || true
 	$(BIN)/python -m torture
 
 bench: .venv/installed

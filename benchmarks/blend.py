@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmarks.measuring import Row, in_child, in_turns, main, peak_megabytes, seconds
+from benchmarks.measuring import Row, in_child, in_turns, main, seconds
+from podium.machine import peak_memory
 
 RUNS, PICTURES, TEST = 10, 25_000, 12_500
 COMPETITION = "cars"  # ten classes, accuracy
@@ -50,7 +51,7 @@ def child(folder: str) -> dict[str, float]:
     sys.stdout = sys.stderr  # the other end reads what is printed last
     took = seconds(work)
     sys.stdout = sys.__stdout__
-    return {"seconds": took, "gigabytes": peak_megabytes() / 1000}
+    return {"seconds": took, "gigabytes": peak_memory() / 1e9}
 
 
 def make_runs(project: Path, pictures: int, test: int) -> None:

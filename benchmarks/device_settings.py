@@ -12,7 +12,7 @@ CHOSEN = "what Devices chooses"
 
 
 def measure(quick: bool, scratch: Path) -> list[Row]:
-    backbone, size, batch = ("resnet-small", 16, 2) if quick else ("efficientnet-b0", 64, 8)
+    backbone, size, batch = ("resnet-8", 16, 2) if quick else ("efficientnet-b0", 64, 8)
     words = {"backbone": backbone, "size": size, "batch": batch, "steps": 3 if quick else 15}
 
     def run(name: str, settings: dict[str, Any], environment: dict[str, str]) -> dict[str, Any]:

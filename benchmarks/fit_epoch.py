@@ -28,7 +28,7 @@ from podium.training.optimizers import make_optimizer
 def measure(quick: bool, scratch: Path) -> list[Row]:
     cases = [("resnet-small", 32, 64, 60), ("efficientnet-b0", 96, 16, 40)]
     if quick:
-        cases = [("resnet-small", 16, 4, 3)]
+        cases = [("resnet-8", 16, 4, 3)]
     return [compare(*case, turns=2 if quick else 5, scratch=scratch) for case in cases]
 
 

@@ -5,7 +5,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measuring import Row, in_child, in_turns, main, peak_megabytes
+from benchmarks.measuring import Row, in_child, in_turns, main
+from podium.machine import peak_memory
 
 PHOTO = (160, 120)
 SIZE = 64  # px that the network sees
@@ -100,7 +101,7 @@ def child(folder: str, count: int, kept: float) -> dict[str, float]:
     began = time.perf_counter()
     model.fit(epoch, verbose=0)
     took = time.perf_counter() - began
-    return {"milliseconds": 1000 * took / count, "megabytes": peak_megabytes()}
+    return {"milliseconds": 1000 * took / count, "megabytes": peak_memory() / 1e6}
 
 
 if __name__ == "__main__":

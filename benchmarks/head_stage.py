@@ -17,7 +17,7 @@ VIEWS = 2  # cached ones, as the entries for a CPU have it
 
 
 def measure(quick: bool, scratch: Path) -> list[Row]:
-    backbone, size, count = ("resnet-small", 16, 24) if quick else ("efficientnet-b0", 128, 480)
+    backbone, size, count = ("resnet-8", 16, 24) if quick else ("efficientnet-b0", 128, 480)
     epochs = 2 if quick else EPOCHS
     paths = draw(scratch / "pictures", count, (64, 48) if quick else (160, 120))
     pictures = make_fold(PictureCache(paths, size, 0.5), one_hot(paths), count // 5)

@@ -5,7 +5,6 @@ import contextlib
 import importlib
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -101,12 +100,6 @@ def seconds(work: Callable[[], Any]) -> float:
     began = time.perf_counter()
     work()
     return time.perf_counter() - began
-
-
-def peak_megabytes() -> float:
-    """The most memory that this process has had so far."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak * (1 if sys.platform == "darwin" else 1024) / 1e6
 
 
 def say(text: str) -> None:

@@ -42,7 +42,7 @@ KIND = {"Content-Type": "multipart/form-data; boundary=x"}
 
 
 def measure(quick: bool, scratch: Path) -> list[Row]:
-    backbone, size = ("resnet-small", 16) if quick else ("efficientnet-b0", 224)
+    backbone, size = ("resnet-8", 16) if quick else ("efficientnet-b0", 224)
     count, turns = (16, 2) if quick else (192, 7)
     recipe = make_recipe(backbone, size, BATCH, {"epochs": 1})
     network = make_network(recipe)

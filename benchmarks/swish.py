@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from unittest import mock
 
-from benchmarks.measuring import Row, in_child, in_turns, main, peak_megabytes, say
+from benchmarks.measuring import Row, in_child, in_turns, main, say
+from podium.machine import peak_memory
 
 PODIUM = "podium"
 PEERS = {
@@ -129,7 +130,7 @@ def build(name: str, letter: str):
 def child(name: str, letter: str, size: int, batch: int) -> dict[str, float]:
     steps = Steps(name, letter, size, batch)
     steps.train()
-    return {"megabytes": peak_megabytes()}
+    return {"megabytes": peak_memory() / 1e6}
 
 
 if __name__ == "__main__":

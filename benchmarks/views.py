@@ -37,7 +37,7 @@ class Counting(Sequence[Picture]):
 
 
 def measure(quick: bool, scratch: Path) -> list[Row]:
-    backbone, size = ("resnet-small", 16) if quick else ("efficientnet-b0", 96)
+    backbone, size = ("resnet-8", 16) if quick else ("efficientnet-b0", 96)
     paths = draw(scratch / "pictures", 24 if quick else 160, (64, 48) if quick else (320, 240))
     model = make_network(make_recipe(backbone, size, BATCH, {"epochs": 1})).model
     side = round(size * CACHED_DETAIL)

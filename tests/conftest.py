@@ -1,5 +1,7 @@
-"""What several tests need: pictures that are no near-copies of each other, and a place for data."""
+"""What several tests need: pictures that are no near-copies, a place for data, the command line."""
 
+import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 from PIL import Image
 
 WritePicture = Callable[..., Path]
+Command = Callable[..., tuple[int, str, str]]
 
 
 def scene(seed: int, height: int = 48, width: int = 64) -> np.ndarray:
@@ -46,3 +49,25 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     monkeypatch.setenv("PODIUM_INPUT", str(folder))
     return folder
+
+
+def _without_progress(text: str) -> str:
+    """What was printed but for the bars, which only a slow machine shows."""
+    cleared = re.sub(r"(?:\r[^\r\n]*)*?\r +\r", "", text)
+    return re.sub(r"(?:\r[^\r\n]*)+\n", "", cleared)
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Run `podium` with some words, in this process: exit code, output and errors."""
+    from podium.cli import main
+
+    def run(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["podium", *map(str, words)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        printed = capsys.readouterr()
+        return int(ended.value.code or 0), printed.out, _without_progress(printed.err)
+
+    return run

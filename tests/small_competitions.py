@@ -1,6 +1,7 @@
 """Projects small enough for a test: an entry, and a competition of a few drawn pictures."""
 
 import json
+import shutil
 import zlib
 from pathlib import Path
 from typing import Any
@@ -8,13 +9,14 @@ from typing import Any
 import cv2
 import numpy as np
 import pandas as pd
+import pytest
 
 from podium.competitions import get_competition
 from podium.competitions.sample_drawing import draw_sample
 
 RECIPE = """
 competition = "{competition}"
-backbone = "resnet-small"
+backbone = "resnet-8"
 weights = "none"
 train_batchnorm = true
 image_size = 16
@@ -25,6 +27,17 @@ head = {{ width = 8 }}
 stages = [{{ unfreeze = "all", epochs = 1, learning_rate = 0.001 }}]
 """
 
+# The same with a box head, for a competition with boxes; pictures may be broken.
+BOX_RECIPE = (
+    RECIPE
+    + """
+broken_pictures = "skip"
+[box]
+width = 8
+[augmentation]
+rotate = 0.0
+"""
+)
 
 # The code of an entry's kernel, as each in kernels/ has it.
 CODE = """
@@ -43,6 +56,14 @@ def make_project(folder: Path, competition: str, recipe: str = RECIPE) -> Path:
     data = folder / "input" / get_competition(competition).slug
     DRAW[competition](data)
     return data
+
+
+def enter_copy(project: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of a project in a folder, to do with as a test likes; the current folder."""
+    monkeypatch.delenv("PODIUM_INPUT", raising=False)
+    copy = Path(shutil.copytree(project, folder / "project"))
+    monkeypatch.chdir(copy)
+    return copy
 
 
 def write_entry(

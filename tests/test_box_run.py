@@ -16,22 +16,14 @@ from podium.predictions.combine import assemble
 from podium.run import Outcome, predict, train
 from podium.run_folder import RunFolder
 from podium.soups.soup import soup
-from small_competitions import RECIPE, break_picture, make_project
-
-BOXES = """
-broken_pictures = "skip"
-[box]
-width = 8
-[augmentation]
-rotate = 0.0
-"""
+from small_competitions import BOX_RECIPE, break_picture, make_project
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of the pictures, one to be tested cannot be read."""
     folder = tmp_path_factory.mktemp("project")
-    data = make_project(folder, "pets", RECIPE + BOXES)
+    data = make_project(folder, "pets", BOX_RECIPE)
     break_picture(data / "images" / "pug_11.jpg")
     return folder
 

@@ -2,8 +2,8 @@
 
 import json
 import shutil
-import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -14,13 +14,12 @@ from PIL import Image
 
 from podium.boxes import PIXEL_COLUMNS, to_pixels
 from podium.classify import answer
-from podium.cli import main
 from podium.models.box_head import SideCells
 from podium.models.network import build_network
 from podium.predictions.probabilities import average_boxes
 from podium.run import train
 from podium.run_folder import RunFolder
-from small_competitions import RECIPE, break_picture, make_project
+from small_competitions import RECIPE, break_picture, enter_copy, make_project
 
 BOX = '\nbox = {{ width = 8, taps = ["block2b", "block3b"] }}\n'
 TURNED = 6  # EXIF's: a quarter turn to the right makes it upright
@@ -40,10 +39,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture
 def project(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy, to do with as the test likes; the current folder."""
-    monkeypatch.delenv("PODIUM_INPUT", raising=False)
-    shutil.copytree(trained, tmp_path / "project")
-    monkeypatch.chdir(tmp_path / "project")
-    return tmp_path / "project"
+    return enter_copy(trained, tmp_path, monkeypatch)
 
 
 @pytest.fixture
@@ -62,20 +58,8 @@ Podium = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def podium(
-    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Podium:
-    """Run `podium classify tiny …`: exit code, output and errors."""
-
-    def run(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["podium", "classify", "tiny", *map(str, words)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        printed = capsys.readouterr()
-        return int(ended.value.code or 0), printed.out, printed.err
-
-    return run
+def podium(project: Path, command: Podium) -> Podium:
+    return partial(command, "classify", "tiny")
 
 
 def let_always_find(run: RunFolder, fold: int, box: tuple[float, ...]) -> None:

@@ -1,13 +1,14 @@
-"""What a run is told of its machine: the memory that it may still use."""
+"""What a run is told of its machine: the memory that it has used, and may still use."""
 
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from podium import machine
-from podium.machine import free_memory
+from podium.machine import free_memory, peak_memory
 
 
 def test_free_memory_heeds_a_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,3 +42,11 @@ def test_a_limit_under_which_tensorflow_aborts_is_refused() -> None:
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     last = ended.stderr.splitlines()[-1]
     assert "ValueError: this process may add only 2.0 GB to its memory (ulimit -v)" in last
+
+
+def test_peak_memory_is_that_of_the_process_alone() -> None:
+    held = np.ones(100_000_000 // 8)
+    assert peak_memory() > held.nbytes
+    code = "from podium.machine import peak_memory; print(peak_memory())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert 1_000_000 < int(done.stdout) < held.nbytes

@@ -21,7 +21,7 @@ from podium.recipe_file import parse_recipe
 from podium.run import train
 from podium.run_folder import RunFolder
 from podium.table import Table, prepare_table, stored_table
-from small_competitions import RECIPE, draw_picture, make_project, write_entry
+from small_competitions import RECIPE, draw_picture, enter_copy, make_project, write_entry
 from small_runs import CLASSES, TEST, VIEWS, write_run
 
 # --- Made-up runs: who gives the labels
@@ -391,10 +391,7 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def project(first: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of it, the current folder."""
-    monkeypatch.delenv("PODIUM_INPUT", raising=False)
-    shutil.copytree(first, tmp_path / "project")
-    monkeypatch.chdir(tmp_path / "project")
-    return tmp_path / "project"
+    return enter_copy(first, tmp_path, monkeypatch)
 
 
 def kept(project: Path, run: str, fold: int) -> dict:

@@ -28,7 +28,7 @@ from podium.soups.soup import soup
 from podium.started_from import Start, find_start, resolve
 from podium.table import prepare_table, stored_table
 from podium.training.state import TrainingState
-from small_competitions import DRAW, RECIPE, make_project, write_entry
+from small_competitions import DRAW, RECIPE, enter_copy, make_project, write_entry
 from small_runs import write_run
 
 # --- Made-up runs: which network a fold starts from
@@ -255,7 +255,7 @@ def test_a_combination_names_the_run_and_not_its_network(here: Path) -> None:
 
 HEAD = '{{ unfreeze = "head", epochs = 1, learning_rate = 0.001 }}'  # next to nothing to compile
 ALL = '{{ unfreeze = "all", epochs = 1, learning_rate = 0.001 }}'
-FROM = RECIPE.replace('"resnet-small"', '"run:weights/tiny"').replace('weights = "none"\n', "")
+FROM = RECIPE.replace('"resnet-8"', '"run:weights/tiny"').replace('weights = "none"\n', "")
 COMMAND = "import sys; from podium.cli import main; sys.argv = ['podium', *sys.argv[1:]]; main()"
 
 
@@ -278,10 +278,7 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def project(first: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of it, the current folder."""
-    monkeypatch.delenv("PODIUM_INPUT", raising=False)
-    shutil.copytree(first, tmp_path / "project")
-    monkeypatch.chdir(tmp_path / "project")
-    return tmp_path / "project"
+    return enter_copy(first, tmp_path, monkeypatch)
 
 
 def backbone_of(run: str, fold: int) -> LayerWeights:
@@ -329,7 +326,7 @@ def test_a_frozen_backbone_stays_that_of_the_run(
         about = {"run": "tiny", "fold": fold, "competition": "dogs-vs-cats", "weights": digest}
         assert row == about
     kept = json.loads((outcome.folder.path / "run.json").read_text())["recipe"]
-    assert (kept["backbone"], kept["weights"]) == ("resnet-small", "run:tiny")
+    assert (kept["backbone"], kept["weights"]) == ("resnet-8", "run:tiny")
 
     shutil.rmtree(project / "weights" / "tiny")
     before = outcome.folder.fold(0).read_predictions("test")
@@ -360,7 +357,7 @@ def test_a_chain_of_runs(project: Path) -> None:
     assert same(weights, backbone_of("tiny", 1))
     rows = RunFolder(Path("weights", "begun")).fold(1).read_start()
     assert [(row["run"], row["fold"]) for row in rows] == [("between", 1), ("tiny", 1)]
-    assert RunFolder(Path("weights", "begun")).read_recipe().backbone == "resnet-small"
+    assert RunFolder(Path("weights", "begun")).read_recipe().backbone == "resnet-8"
     with pytest.raises(ValueError, match="between stems from tiny, and tiny has another split"):
         train("dogs", ["backbone=run:between", "seed=1"])
 

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import pandas as pd
 import pytest
 
@@ -104,14 +105,72 @@ def test_copies_stay_in_one_fold(pictures: Path, folder: RunFolder) -> None:
 
 
 def test_a_stored_split_that_leaks_is_refused(pictures: Path, folder: RunFolder) -> None:
+    write_copy(pictures)
     prepare_table(CLOCKS, recipe(), folder)
+    edit(folder, part_copies)
+    edit(folder, join_all)
+    for read in (lambda: read_table(CLOCKS, folder), lambda: stored_table(folder)):
+        with pytest.raises(LeakingSplit):
+            read()
+
+
+def edit(folder: RunFolder, change: Callable[[pd.DataFrame], object]) -> None:
+    """Change the stored table as somebody would by hand."""
     stored = pd.read_csv(folder.path / "pictures.csv", dtype=str, keep_default_na=False)
-    folds = stored["fold"].tolist()
-    assert folds[0] in {"0", "1", "2"}
-    stored.loc[folds.index(next(fold for fold in folds if fold != folds[0])), "group"] = "0"
+    stored = stored.set_index("id", drop=False)
+    change(stored)
     stored.to_csv(folder.path / "pictures.csv", index=False)
+
+
+def join_all(stored: pd.DataFrame) -> None:
+    stored.loc[stored["part"] == "train", "group"] = "0"
+
+
+def part_copies(stored: pd.DataFrame) -> None:
+    """Put a picture and its copy into different folds, and deny that it is one."""
+    stored.loc["clock/0.jpg", "fold"] = str((int(stored.loc["clock/copy.jpg", "fold"]) + 1) % 3)
+    stored.loc["clock/0.jpg", "group"] = "777"
+
+
+def write_copy(pictures: Path) -> None:
+    """A near-copy of clock/0.jpg: mirrored, and compressed again."""
+    original = cv2.imread(str(pictures / "train" / "clock" / "0.jpg"))
+    copy = pictures / "train" / "clock" / "copy.jpg"
+    assert cv2.imwrite(str(copy), original[:, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 60])
+
+
+def test_a_leak_is_found_whatever_groups_a_stored_split_names(
+    pictures: Path, folder: RunFolder
+) -> None:
+    write_copy(pictures)
+    prepare_table(CLOCKS, recipe(), folder)
+    edit(folder, part_copies)
+    stored_table(folder)  # by its own groups it is sound
+    with pytest.raises(LeakingSplit, match=r"pictures\.csv: 1 groups .* --fresh"):
+        prepare_table(CLOCKS, recipe(), folder)
+
+
+def test_a_split_from_elsewhere_is_checked_once(
+    pictures: Path, folder: RunFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_copy(pictures)
+    first = prepare_table(CLOCKS, recipe(), folder)
+    prepare_table(CLOCKS, recipe(), folder)
+    assert "not checked" not in capsys.readouterr().out
+    (folder.path / "checked.txt").unlink()
+    again = prepare_table(CLOCKS, recipe(), folder)
+    assert "not checked" in capsys.readouterr().out
+    pd.testing.assert_frame_equal(again.train, first.train)
+    prepare_table(CLOCKS, recipe(), folder)
+    assert "not checked" not in capsys.readouterr().out
+
+
+def test_other_files_of_the_same_names_are_checked(pictures: Path, folder: RunFolder) -> None:
+    train = prepare_table(CLOCKS, recipe(), folder).train
+    clocks = train[train["label"] == 0].drop_duplicates("fold")
+    shutil.copy(*clocks["path"].iloc[:2])
     with pytest.raises(LeakingSplit):
-        read_table(CLOCKS, folder)
+        prepare_table(CLOCKS, recipe(), folder)
 
 
 def test_broken_pictures_stop_a_run_before_it_has_a_table(
@@ -144,6 +203,15 @@ def test_broken_pictures_are_skipped_where_the_recipe_says_so(
     dropped = kept[kept["part"] == "dropped"]
     assert dropped.index.tolist() == ["clock/0.jpg"] and dropped["label"].tolist() == [0]
     assert "the file is empty" in dropped["problem"].iloc[0], "a report tells it"
+
+
+def test_a_class_that_nobody_can_read_is_not_left_out(pictures: Path, folder: RunFolder) -> None:
+    broken = list((pictures / "train" / "crocodile").iterdir())
+    for path in broken:
+        path.write_bytes(b"")
+    with pytest.raises(BrokenPictures, match="1 of 2 classes have no training picture") as caught:
+        prepare_table(CLOCKS, recipe(broken_pictures="skip"), folder)
+    assert f"crocodile ({broken[0].parent}" in str(caught.value)
 
 
 @pytest.mark.parametrize("change", ["gone", "other label", "new test picture"])

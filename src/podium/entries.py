@@ -3,13 +3,14 @@
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 from podium import places
-from podium.competitions import MissingData, get_competition
+from podium.competitions import COMPETITIONS, MissingData, get_competition
 from podium.ensemble import is_ensemble, load_ensemble
-from podium.models.weights_files import find_weights, weights_file
-from podium.recipe import Recipe
+from podium.models.weights_files import WEIGHTS_FILES, find_weights, weights_file
+from podium.recipe import RUN, Recipe
 from podium.recipe_file import RecipeError, load_recipe
 from podium.run_folder import RunFolder
 from podium.texts import columns
@@ -38,13 +39,15 @@ class Entry:
         """The recipe of its training; where it starts from a run, that need not be here.
 
         Raises:
-            RecipeError: it is refused, or the entry trains nothing.
+            RecipeError: it is refused, names what nobody knows, or the entry trains nothing.
         """
         if self.is_ensemble:
             raise RecipeError(
                 f"{self.name} averages runs and trains nothing: podium blend {self.name}"
             )
-        return load_recipe(self.recipe_file, overrides)
+        recipe = load_recipe(self.recipe_file, overrides)
+        _check_names(recipe, str(self.recipe_file))
+        return recipe
 
     @property
     def metadata(self) -> Path:
@@ -88,6 +91,26 @@ def describe_entries() -> str:
     for entry in all_entries():
         rows.append((entry.name, *_describe(entry)))
     return "\n".join(columns(rows))
+
+
+def _check_names(recipe: Recipe, source: str) -> None:
+    """Refuse names of a competition, a backbone or weights that Podium does not know."""
+    known = {"competition": (recipe.competition, list(COMPETITIONS))}
+    if not recipe.backbone.startswith(RUN):
+        known["backbone"] = recipe.backbone, list(WEIGHTS_FILES)
+        path = Path(recipe.weights)  # whether it is there, preflight.py looks
+        is_path = path.suffix or len(path.parts) > 1 or path.is_file()
+        if not is_path and not recipe.weights.startswith(RUN):
+            names = [*WEIGHTS_FILES.get(recipe.backbone, ()), "none"]
+            known["weights"] = recipe.weights, names
+    for key, (came, names) in known.items():
+        if came in names:
+            continue
+        close = "".join(f"; did you mean {name}?" for name in get_close_matches(came, names, n=1))
+        more = ", or the path of an .h5 file" if key == "weights" else ""
+        raise RecipeError(
+            f"{source}: {key}: came {came!r}, should be one of {', '.join(names)}{more}{close}"
+        )
 
 
 def _describe(entry: Entry) -> tuple[str, str, str, str]:

@@ -263,4 +263,5 @@ def _load_weights(model: Any, path: Path) -> None:
 
 def _uncompiled(model: Any) -> Any:
     """The same layers without the optimiser, whose variables would make the file three times."""
-    return type(model)(model.inputs, model.outputs)
+    # Else Keras would number it, and the number would be in the file.
+    return type(model)(model.inputs, model.outputs, name=model.name)

@@ -50,6 +50,7 @@ class FoldRun:
 
     def __post_init__(self) -> None:
         recipe = self.recipe
+        self.devices.same_bits(recipe.deterministic)
         precision = self.devices.set_precision(recipe.mixed_precision)
         print(f"computing on {self.devices}, {precision}")
         # Training pictures first, then the test pictures that can be read.

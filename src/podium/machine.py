@@ -42,8 +42,18 @@ def about_this_run() -> dict[str, Any]:
 
 def peak_memory_gb() -> float:
     """The most memory that this process has had so far, in GB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak * (1 if sys.platform == "darwin" else 1024) / 1e9, 2)
+    return round(peak_memory() / 1e9, 2)
+
+
+def peak_memory() -> int:
+    """The same in bytes. Linux' `ru_maxrss` also counts the process that started this one."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        peak = next(line for line in lines if line.startswith("VmHWM:"))
+        return int(peak.split()[1]) * 1024
+    except (OSError, StopIteration):  # not Linux
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak * (1 if sys.platform == "darwin" else 1024)
 
 
 def free_memory() -> int:
@@ -98,16 +108,22 @@ def is_another_process(pid: int) -> bool:
     return pid != os.getpid()
 
 
-def import_tensorflow_quietly() -> None:
+def import_tensorflow_quietly(threads: int | None = None) -> None:
     """Import TensorFlow without its page of notes on how it was compiled and on absent drivers.
 
     It writes them to the process's error stream before any setting of its own counts. They are
     shown all the same if the import fails.
 
+    Args:
+        threads: that share an operation, as the recipe says; one per core if not given. It counts
+            only where TensorFlow has computed nothing yet.
+
     Raises:
         ValueError: the process may not have the memory for it.
     """
     check_address_space()
+    if threads is not None:
+        os.environ["TF_NUM_INTRAOP_THREADS"] = str(threads)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if os.environ.get("PODIUM_DEBUG"):
         return
@@ -119,7 +135,7 @@ def import_tensorflow_quietly() -> None:
             import tensorflow
 
             tensorflow.config.list_logical_devices()
-        except BaseException:
+        except Exception:
             notes.seek(0)
             os.write(stderr, notes.read())
             raise

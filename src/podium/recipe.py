@@ -69,6 +69,11 @@ class Recipe(StrictTable):
     # Share of residual branches that are dropped in training, the last block's; EfficientNet only.
     drop_connect: Annotated[float, Field(ge=0, lt=1)] | None = None
     mixed_precision: bool = True  # where the device computes faster with it
+    # That share an operation on the CPU. They also say into how many parts a sum is cut, and so
+    # its last bits: the number of cores does not.
+    threads: Annotated[int, Field(ge=1, le=256)] = 4
+    # Only kernels of the GPU that give the same bits each time, which are slower. On a CPU all do.
+    deterministic: bool = False
     tensorboard: bool = False
 
     views: Annotated[int, Field(ge=1, le=10)] = 4  # of each picture when predicting
@@ -201,7 +206,8 @@ def default_stages(image_size: Any) -> list[dict[str, Any]]:
     """The four stages of the car solution: head, upper half, all, all on larger pictures."""
     larger = None
     if isinstance(image_size, int):
-        larger = min(max(round(image_size * LARGER), MIN_IMAGE_SIZE), MAX_IMAGE_SIZE)
+        allowed = min(max(image_size, MIN_IMAGE_SIZE), MAX_IMAGE_SIZE)  # whatever comes: see Recipe
+        larger = min(round(allowed * LARGER), MAX_IMAGE_SIZE)
     return [
         {"unfreeze": "head", "epochs": 5, "learning_rate": 1e-3},
         {"unfreeze": "half", "epochs": 5, "learning_rate": 1e-4},

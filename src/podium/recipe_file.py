@@ -3,16 +3,34 @@
 import difflib
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import ValidationError
 
 from podium.recipe import DEFAULT_IMAGE_SIZE, Recipe, default_stages
-from podium.recipe_tables import Augmentation, Head, OneCycle, Pseudo, Stage, StrictTable
+from podium.recipe_tables import StrictTable
+from podium.texts import one_line
+
+# What pydantic says in Python's words, in those of whoever writes a recipe.
+SHOULD_BE = {
+    "bool_type": "Input should be true or false",
+    "int_type": "Input should be a whole number",
+    "float_type": "Input should be a number",
+    "string_type": "Input should be text in quotes",
+    "list_type": "Input should be a list in [ ]",
+    "string_pattern_mismatch": (
+        "Input should be a name and no path: letters, digits, and within it . _ -"
+    ),
+}
+LONGEST = 120  # characters of a value in a message
 
 AnyTable = TypeVar("AnyTable", bound=StrictTable)
+
+# What tomllib raises: ValueError also for a whole number of thousands of digits, and beside it
+# whatever too many brackets within each other come to.
+UNREADABLE = (ValueError, RecursionError)
 
 
 class RecipeError(ValueError):
@@ -38,8 +56,8 @@ def read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise RecipeError(f"{path} cannot be read: {error.strerror or error}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path} is not valid TOML: {error}") from error
+    except UNREADABLE as error:
+        raise RecipeError(f"{path} is not valid TOML: {one_line(str(error))}") from error
 
 
 def parse_recipe(data: dict[str, Any], source: str) -> Recipe:
@@ -60,17 +78,19 @@ def parse_table(kind: type[AnyTable], data: dict[str, Any], source: str) -> AnyT
         for details in error.errors():
             by_key.setdefault(_key(details), []).append(details)
         clauses = [_explain(kind, key, errors) for key, errors in by_key.items()]
-        raise RecipeError(f"{source}: " + "; ".join(clauses)) from error
+        raise RecipeError(f"{source}: " + one_line("; ".join(clauses))) from error
 
 
 def _override(data: dict[str, Any], override: str) -> None:
     """Apply one `key=value`, e.g. `image_size=224`, `head.dropout=0.5`, `stages.0.epochs=2`."""
     key, equals, text = override.partition("=")
     if not equals or not key:
-        raise RecipeError(f"--set {override}: expected key=value, for example image_size=224")
+        raise RecipeError(
+            f"--set {one_line(override)}: expected key=value, for example image_size=224"
+        )
     try:
         value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except UNREADABLE:
         value = text  # a bare word is a string: --set optimizer=adamw
     *tables, last = key.strip().split(".")
     if tables and tables[0] == "stages":
@@ -81,7 +101,7 @@ def _override(data: dict[str, Any], override: str) -> None:
             place = place[int(name)] if isinstance(place, list) else place.setdefault(name, {})
         place[int(last) if isinstance(place, list) else last] = value
     except (IndexError, ValueError, TypeError, AttributeError) as error:
-        raise RecipeError(f"--set {override}: the recipe has no {key} to set") from error
+        raise RecipeError(one_line(f"--set {override}: the recipe has no {key} to set")) from error
 
 
 def _key(details: Any) -> str:
@@ -99,30 +119,54 @@ def _explain(whole: type[StrictTable], key: str, errors: list[Any]) -> str:
     if kind == "extra_forbidden":
         return _say_unknown(whole, key)
     if kind == "missing":
-        return f"{key}: is missing"
+        return f"{key}: is missing; add it"
     if kind == "model_type":
-        return f"{key}: came {errors[0]['input']!r}, should be a table"
+        return f"{key}: came {_shown(errors[0]['input'])}, should be a table"
+    messages = [SHOULD_BE.get(error["type"], error["msg"]) for error in errors]
     noise = "^Value error, |^Input should be | after validation"
-    allowed = [re.sub(noise, "", error["msg"]) for error in errors]
-    should_be = "should be " if errors[0]["msg"].startswith("Input should be ") else ""
+    allowed = [re.sub(noise, "", message) for message in messages]
+    should_be = "should be " if messages[0].startswith("Input should be ") else ""
     clause = should_be + ", or ".join(text[0].lower() + text[1:] for text in allowed)
-    return f"{key}: came {errors[0]['input']!r}, {clause}" if key else clause
+    return f"{key}: came {_shown(errors[0]['input'])}, {clause}" if key else clause
+
+
+def _shown(value: Any) -> str:
+    """What came, not all of it where it is long."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no number of thousands of digits
+        return "a number of thousands of digits"
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
 
 def _say_unknown(whole: type[StrictTable], key: str) -> str:
     """What was probably meant: a key of the same table if one is alike, else of any."""
     *place, name = key.split(".")
-    stage = ".".join(place[:2]) if place[:1] == ["stages"] else "stages.0"
-    tables: dict[str, type[StrictTable]] = {"": whole}
-    if whole is Recipe:
-        tables |= {"head": Head, "augmentation": Augmentation, "one_cycle": OneCycle}
-        tables |= {stage: Stage, f"{stage}.pseudo": Pseudo}
+    number = next((part for part in place if part.isdigit()), "0")  # of the stage
+    tables = dict(_tables(whole, "", number))
     here = tables.pop(".".join(place), whole)
     for table, fields in {".".join(place): here, **tables}.items():
         close = difflib.get_close_matches(name, _keys(fields), n=1)
         if close:
             return f"{key}: unknown key; did you mean {f'{table}.{close[0]}'.removeprefix('.')}?"
     return f"{key}: unknown key; there are: {', '.join(_keys(here))}"
+
+
+def _tables(table: Any, place: str, number: str) -> Iterator[tuple[str, type[StrictTable]]]:
+    """A table and those within it, each with its dotted place; in a list as that number of it."""
+    yield place, table
+    for name, field in table.model_fields.items():
+        for kind, inner in _within(field.annotation, f"{place}.{name}".lstrip("."), number):
+            yield from _tables(kind, inner, number)
+
+
+def _within(annotation: Any, place: str, number: str) -> Iterator[tuple[type[StrictTable], str]]:
+    """The tables that a key may hold: itself, or one of a choice, or in a list."""
+    if isinstance(annotation, type) and issubclass(annotation, StrictTable):
+        yield annotation, place
+    within = f"{place}.{number}" if get_origin(annotation) is list else place
+    for part in get_args(annotation):
+        yield from _within(part, within, number)
 
 
 def _keys(table: type[StrictTable]) -> list[str]:

@@ -23,7 +23,7 @@ RUN_NAME = r"^\w[\w.-]*$"  # no path: on Kaggle a run is found by its name
 class StrictTable(BaseModel):
     """A table of a recipe.toml: unknown keys and wrong types are refused, nothing is converted."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Head(StrictTable):

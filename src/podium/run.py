@@ -75,8 +75,8 @@ def _train_folds(
     check_recipe(recipe, folder, fresh)
     competition = get_competition(recipe.competition)
     chosen = _chosen_folds(recipe, folds)
-    require_writable(places.submission(name).parent)  # a folder that is needed at the very end
     competition.folder()  # without data no run begins and, with --fresh, none is erased
+    require_writable(places.submission(name).parent)  # a folder that is needed at the very end
     folder.begin(recipe, {"entry": entry, **about_this_run()}, fresh)
     table = prepare_table(competition, recipe, folder)
 
@@ -85,7 +85,7 @@ def _train_folds(
     to_do = [fold for fold in chosen if fold not in there]
     check_starts(recipe, folder, table, to_do)
     if to_do:
-        import_tensorflow_quietly()
+        import_tensorflow_quietly(recipe.threads)
         from podium.fold_run import FoldRun  # imports TensorFlow, which takes seconds
 
         fold_run = FoldRun(competition, recipe, folder, table)
@@ -114,7 +114,7 @@ def predict(run: str, views: int | None = None) -> tuple[RunFolder, Path]:
     folds = folder.scored_folds()
     if not folds:
         raise RunError(f"{folder.path} has no trained fold yet: train it to its end first")
-    import_tensorflow_quietly()
+    import_tensorflow_quietly(recipe.threads)
     from podium.fold_run import FoldRun
 
     fold_run = FoldRun(competition, recipe, folder, table)

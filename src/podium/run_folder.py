@@ -1,6 +1,7 @@
 """A run's files: the one place that knows their names and formats, and writes them whole."""
 
 import hashlib
+import json
 import re
 import shutil
 from collections.abc import Iterable
@@ -10,12 +11,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
 from podium.boxes import BOX_COLUMNS
 from podium.fold_folder import FoldFolder, RunError, boxes_alone, read_json, without_boxes
 from podium.recipe import Recipe
 from podium.recipe_file import RecipeError, parse_recipe
-from podium.whole_files import remove_leftovers, write_csv, write_json
+from podium.whole_files import remove_leftovers, whole, write_csv, write_json
 
 MAX_NAME = 100  # characters of a run's name
 
@@ -159,6 +161,21 @@ class RunFolder:
         empty = {key: [""] for key in ("label", *BOX_COLUMNS)}
         table = pd.read_csv(path, dtype=text, keep_default_na=False, na_values=empty)
         return table.set_index("id")
+
+    def digest_of_pictures(self, paths: Iterable[Path]) -> str:
+        """What tells the stored table and the files of its pictures from any other ones."""
+        sizes = [path.stat().st_size for path in tqdm(paths, "files", delay=2, leave=False)]
+        table = (self.path / "pictures.csv").read_bytes()
+        return hashlib.sha256(table + json.dumps(sizes).encode()).hexdigest()
+
+    def write_checked(self, digest: str) -> None:
+        """Remember that no near-copies are on both sides of the split, as far as these files go."""
+        with whole(self.path / "checked.txt") as part:
+            part.write_text(digest, encoding="ascii")
+
+    def read_checked(self) -> str:
+        path = self.path / "checked.txt"
+        return path.read_text(encoding="ascii", errors="replace") if path.is_file() else ""
 
     def write_probabilities(
         self, name: str, probabilities: pd.DataFrame, boxes: pd.DataFrame | None = None

@@ -10,9 +10,16 @@ from podium.competitions import Competition
 from podium.fold_folder import RunError
 from podium.images.checking import check_pictures
 from podium.images.duplicates import near_duplicate_groups
-from podium.images.splitting import check_split, limit_pictures, split_folds, split_shares
+from podium.images.splitting import (
+    LeakingSplit,
+    check_split,
+    limit_pictures,
+    split_folds,
+    split_shares,
+)
 from podium.recipe import Recipe
 from podium.run_folder import RunFolder
+from podium.texts import some
 
 NAMED = 5  # broken files in a message
 SIDES = ["width", "height"]
@@ -45,16 +52,20 @@ def prepare_table(competition: Competition, recipe: Recipe, folder: RunFolder) -
     """The table of a run: made at its first start, read from its folder at any later one.
 
     Raises:
-        BrokenPictures: some cannot be read and the recipe says "stop".
+        BrokenPictures: some cannot be read and the recipe says "stop", or all of a class.
         RunError: the pictures are others than at the first start.
-        LeakingSplit: a stored split has near-identical pictures on both sides.
+        LeakingSplit: a stored split has near-identical pictures on both sides. One that this folder
+            does not remember to be free of them, as it comes from elsewhere or was changed by
+            hand, is compared with the pictures themselves, whatever groups it names.
     """
-    if folder.read_pictures() is None:
+    made_here = folder.read_pictures() is None
+    if made_here:
         train, test = competition.read_training(), competition.read_test()
         if recipe.limit is not None:
             train = train.loc[limit_pictures(train["label"], recipe.limit, recipe.seed)]
         checked = check_pictures(pd.concat([train["path"], test["path"]]).reset_index(drop=True))
         _report_broken(checked, recipe)
+        _check_classes(competition, train["label"], checked["problem"].iloc[: len(train)])
         of_train = checked.iloc[: len(train)].set_axis(train.index)
         of_test = checked.iloc[len(train) :].set_axis(test.index)
         if competition.has_boxes:  # which are submitted in pixels
@@ -65,7 +76,13 @@ def prepare_table(competition: Competition, recipe: Recipe, folder: RunFolder) -
         parts = {"train": train, "test": test, **({DROPPED: dropped} if len(dropped) else {})}
         table = pd.concat(parts, names=["part", "id"])
         folder.write_pictures(table.drop(columns="path"))  # which another machine has elsewhere
-    return read_table(competition, folder)
+    table = read_table(competition, folder)
+    digest = folder.digest_of_pictures(table.train["path"])
+    if not made_here and folder.read_checked() != digest:
+        _check_again(table.train, folder)
+    if folder.read_checked() != digest:
+        folder.write_checked(digest)
+    return table
 
 
 def read_table(competition: Competition, folder: RunFolder) -> Table:
@@ -116,8 +133,24 @@ def stored_table(folder: RunFolder) -> Table:
     doubled = [*train.index[train.index.duplicated()], *test.index[test.index.duplicated()]]
     if doubled:
         raise RunError(f"{path}: {len(doubled)} ids are there twice, such as {doubled[0]}")
-    check_split(train)
+    _check_stored(train, folder)
     return Table(train, test)
+
+
+def _check_stored(train: pd.DataFrame, folder: RunFolder) -> None:
+    try:
+        check_split(train)
+    except LeakingSplit as error:
+        raise LeakingSplit(
+            f"{folder.path / 'pictures.csv'}: {error}. To split anew, train under another name "
+            "with --run NAME, or again from the start with --fresh"
+        ) from error
+
+
+def _check_again(train: pd.DataFrame, folder: RunFolder) -> None:
+    """Look for near-copies on both sides of a split, without believing its groups."""
+    print(f"{folder.path} has a split that was not checked with these pictures yet")
+    _check_stored(train.assign(group=near_duplicate_groups(check_pictures(train["path"]))), folder)
 
 
 def _split(train: pd.DataFrame, checked: pd.DataFrame, recipe: Recipe) -> pd.DataFrame:
@@ -133,6 +166,19 @@ def _split(train: pd.DataFrame, checked: pd.DataFrame, recipe: Recipe) -> pd.Dat
     else:
         fold = split_folds(train["label"], train["group"], recipe.folds, recipe.seed)
     return train.assign(fold=fold, problem="")
+
+
+def _check_classes(competition: Competition, labels: pd.Series, problems: pd.Series) -> None:
+    """Refuse to go on without a class of which no picture can be read."""
+    readable = set(labels[(problems == "").to_numpy()])
+    lost = [number for number in labels.unique() if number not in readable]
+    if lost:
+        names = some([competition.classes[number] for number in sorted(lost)])
+        first = problems.iloc[int(np.flatnonzero(labels == lost[0])[0])]
+        raise BrokenPictures(
+            f"{len(lost)} of {len(competition.classes)} classes have no training picture that can "
+            f"be read: {names} ({first}). Mend them, or unpack the download again"
+        )
 
 
 def _report_broken(checked: pd.DataFrame, recipe: Recipe) -> None:

@@ -1,4 +1,4 @@
-"""Text for the terminal: tables, and the first few of many names."""
+"""Text for the terminal: tables, the first few of many names, and no line broken in two."""
 
 from collections.abc import Sequence
 
@@ -14,5 +14,12 @@ def columns(rows: Sequence[Sequence[str]]) -> list[str]:
 
 def some(names: Sequence[object], most: int = 3) -> str:
     """The first few names, for an error message."""
-    listed = ", ".join(str(name) for name in list(names)[:most])
+    listed = ", ".join(one_line(str(name)) for name in list(names)[:most])
     return (listed + ", …" * (len(names) > most)) or "none"
+
+
+def one_line(text: str) -> str:
+    """A text from elsewhere, for an error message: what would break the line is spelt out."""
+    return "".join(
+        sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text
+    )

@@ -4,6 +4,7 @@ Each competition gets a few real pictures in the folders that Kaggle's download 
 """
 
 import shutil
+import unicodedata
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from podium.competitions import (
     WrongSubmission,
     get_competition,
 )
+from podium.competitions.competition import class_folders
 
 WritePicture = Callable[..., Path]
 
@@ -211,6 +213,20 @@ def test_columns_may_come_in_any_order_and_with_others(lay: Lay) -> None:
     assert layout.competition.read_training()["label"].to_dict() == layout.labels
 
 
+def test_names_are_found_in_either_form_of_their_accents(lay: Lay, tmp_path: Path) -> None:
+    nfc, nfd = (unicodedata.normalize(form, "café.jpg") for form in ("NFC", "NFD"))
+    layout = lay("cars")
+    picture = layout.write(layout.folder / "train" / "0" / nfd)
+    layout.write(layout.test_folder / nfd)
+    train = layout.folder / "train.csv"
+    train.write_text(train.read_text() + f"{nfc},0\n", encoding="utf-8")
+    layout.sample.write_text(layout.sample.read_text() + f"{nfc},0\n", encoding="utf-8")
+    assert layout.competition.read_training().loc[nfc, "path"] == picture
+    assert layout.competition.read_test().index[-1] == nfc
+    folder = layout.write(tmp_path / nfd / "1.png").parent
+    assert class_folders(folder.parent, [nfc]).index.tolist() == [f"{nfc}/1.png"]
+
+
 # --- What is missing or wrong
 
 
@@ -294,14 +310,14 @@ def test_a_category_out_of_range_is_named(lay: Lay, category: str) -> None:
     rows = [f"{one},{label}" for one, label in layout.labels.items()]
     write_csv(layout.folder / "train.csv", "Id,Category", [*rows, f"1.jpg,{category}"])
     message = complaint(layout.competition.read_training)
-    assert message.endswith(f"train.csv: Category must be 0 to 9, came {category}")
+    assert f"train.csv: Category must be 0 to 9, came {category}; mend" in message
 
 
 def test_a_name_that_tells_no_class_is_named(lay: Lay) -> None:
     layout = lay("dogs-vs-cats")
     path = layout.write(layout.folder / "train" / "cow.1.jpg")
     message = complaint(layout.competition.read_training)
-    assert message == f"{path}: expected a name like cat.12.jpg or dog.12.jpg"
+    assert message == f"{path}: expected a name like cat.12.jpg or dog.12.jpg; rename it"
 
 
 @pytest.mark.parametrize("name", ["cars", "dogs-vs-cats", "dogs-vs-cats-original"])
@@ -310,7 +326,7 @@ def test_a_sample_submission_of_other_ids_is_told_both_ways(lay: Lay, name: str)
     header = layout.sample.read_text().splitlines()[0]
     write_csv(layout.sample, header, [f"{one},0" for one in ["x", "y", *layout.test[1:]]])
     message = complaint(layout.competition.read_test)
-    assert f"2 ids of {layout.sample.name} have no picture (x, y)" in message
+    assert message.startswith(f"{layout.sample}: 2 ids have no picture (x, y)")
     assert f"1 pictures are not in it ({layout.test[0]})" in message
 
 
@@ -318,7 +334,7 @@ def test_a_sample_submission_without_some_pictures_is_told(lay: Lay) -> None:
     layout = lay("cars")
     write_csv(layout.sample, "Id,Category", [f"{layout.test[0]},0"])
     message = complaint(layout.competition.read_test)
-    assert "0 ids of sample-submission.csv have no picture (none)" in message
+    assert "0 ids have no picture (none)" in message
     assert "2 pictures are not in it (100.jpg, 20.jpg)" in message
 
 
@@ -330,7 +346,7 @@ def test_doubled_ids_are_counted(lay: Lay) -> None:
     assert f"1 ids are there twice ({next(iter(cars.labels))})" in message
     cars.sample.write_text(cars.sample.read_text() + "7.jpg,0\n")
     message = complaint(cars.competition.read_test)
-    assert message == f"{cars.sample}: 1 ids are there twice (7.jpg)"
+    assert message == f"{cars.sample}: 1 ids are there twice (7.jpg); keep one line of each"
     intel.write(intel.test_folder / "9.png")
     assert "1 ids are there twice (9)" in complaint(intel.competition.read_test)
 
@@ -340,15 +356,23 @@ def test_empty_cells_are_counted_with_their_lines(lay: Lay) -> None:
     path = layout.folder / "train.csv"
     write_csv(path, "Id,Category", ["1.jpg,0", ",1", "3.jpg,", "4.jpg,2"])
     message = complaint(layout.competition.read_training)
-    assert message == f"{path}: 2 rows have empty cells: lines 3, 4"
+    assert message.startswith(f"{path}: 2 rows have empty cells: lines 3, 4; fill them in")
 
 
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        ("id;label\n1;0\n", "expected the columns ['Id', 'Category'], came ['id;label']"),
-        ("Id,Category\n1.jpg,0\n2.jpg,0,0,0\n", "is not a CSV with the columns"),
-        ("", "is not a CSV with the columns ['Id', 'Category']"),
+        ("id;label\n1;0\n", "came 'id;label'; its cells are separated by semicolons: save it"),
+        ("id\tlabel\n1\t0\n", "its cells are separated by tabs: save it as CSV (UTF-8)"),
+        ("Id,Category\n1.jpg,0\n2.jpg,0,0,0\n", "expected 2 cells in each line, 1 line has others"),
+        # Which pandas would take for an index and two columns.
+        ("Id,Category\n1.jpg,0,1\n", "1 line has others (2): mend them, and put quotes"),
+        ("Id,Category\n1.jpg\n2.jpg\n", "2 lines have others (2, 3)"),
+        ("Id,Category,Id\n1.jpg,0,1\n", "two columns are called alike in 'Id,Category,Id'"),
+        ("Id,Category\n1.jpg ,0\n", "1 ids have spaces around them (line 2: '1.jpg '); take"),
+        ('Id,Category\n"1.jpg,0\n', "line 2: a quote is opened and not closed; save it as CSV"),
+        ("\ufeffPK\0", "it is a binary file; save it as CSV (UTF-8)"),
+        ("", "expected the columns 'Id,Category', came ''; unpack the download again"),
         (None, "is missing; unpack the download again"),
     ],
 )

@@ -82,6 +82,10 @@ def test_forms_of_the_same_table_are_taken(tmp_path: Path, text: str | bytes) ->
         (("8.jpg,3\n", "8.jpg,3\n8.jpg,3\n8.jpg,1\n"), "1 id is there twice (8.jpg)"),
         (("13.jpg", "14.jpg"), "1 test id is missing (13.jpg), 1 id is no test id (14.jpg)"),
         (("13.jpg", " 13.jpg"), "1 id is no test id ( 13.jpg)"),
+        (("13.jpg", "13.jpg "), "1 of these ids differ only in spaces around them: take"),
+        (("13.jpg", "13.JPG"), "1 of these ids differ only in capital letters: write them as"),
+        ((".jpg", ""), "4 of these ids differ only in the ending: write them as"),
+        ((",", "\t"), "its cells are separated by tabs: save it as CSV (UTF-8)"),
         (("13.jpg", ""), "1 line has no id (3), 1 test id is missing (13.jpg)"),
         ((".jpg", ".png"), "4 ids are no test ids (907.png, 13.png, 250.png, …)"),
         ((",9", ",10"), "Category must be one of 0, 1, 2, 3, 4, 5, 6, 7, 8, 9; "),
@@ -111,14 +115,15 @@ def test_probabilities_are_taken(tmp_path: Path, value: str) -> None:
 def test_what_is_no_probability_is_refused(tmp_path: Path, value: str) -> None:
     path = written(tmp_path, f"id,label\n1,0.5\n2,{value}\n")
     assert refusal(path, "dogs-vs-cats", pd.Index(["1", "2"])) == (
-        f": label must be a probability from 0 to 1; 1 row has something else (line 3: {value!r})"
+        f": label must be a probability from 0 to 1; 1 row has something else (line 3: {value!r}): "
+        "mend it"
     )
 
 
 def test_probabilities_are_no_answer_where_a_class_is_asked_for(tmp_path: Path) -> None:
     path = written(tmp_path, "id,label\n1,0.5\n2,1\n")
     message = refusal(path, "dogs-vs-cats-original", pd.Index(["1", "2"]))
-    assert message.endswith("must be one of 0, 1; 1 row has something else (line 2: '0.5')")
+    assert "must be one of 0, 1; 1 row has something else (line 2: '0.5')" in message
 
 
 def test_without_the_test_ids_the_rest_is_checked(tmp_path: Path) -> None:
@@ -134,12 +139,13 @@ def test_without_the_test_ids_the_rest_is_checked(tmp_path: Path) -> None:
     [
         (b"", "came ''"),
         (b"Id,Category\n", "has no rows"),
-        (b"PK\x03\x04\x14\x00\x08\xff\xfe\x9c", "is not a CSV in UTF-8"),
-        (GOOD.encode("utf-16"), "is not a CSV in UTF-8"),
-        (b'Id,Category\n"907.jpg,9\n', "is not a CSV in UTF-8"),
+        (b"PK\x03\x04\x14\x00\x08\xff\xfe\x9c", "it is an archive or a spreadsheet; save it"),
+        (GOOD.encode("utf-16"), "is not a CSV in UTF-8: it is in UTF-16; save it as CSV"),
+        ("Id,Category\né.jpg,9\n".encode("latin-1"), "line 2 has the byte 0xe9; save it as CSV"),
+        (b'Id,Category\n"907.jpg,9\n', "line 2: a quote is opened and not closed"),
         (b"{" + b"x" * 10_000 + b"}", "came '{xxx"),
     ],
-    ids=["empty", "no rows", "zip", "UTF-16", "open quote", "not a table"],
+    ids=["empty", "no rows", "zip", "UTF-16", "Latin-1", "open quote", "not a table"],
 )
 def test_what_is_no_csv_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
     said = refusal(written(tmp_path, content))

@@ -1,6 +1,7 @@
 """Reading: every way of storing a picture comes out as uint8 RGB, and no half picture does."""
 
 import io
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from podium.images import reading
 from podium.images.reading import UnreadablePicture, read_picture, read_size, resize
 
 RED = (200, 30, 40)
@@ -112,7 +114,8 @@ def test_what_is_no_picture_has_no_size(tmp_path: Path, content: bytes | None) -
         path.write_bytes(content)
     with pytest.raises(UnreadablePicture) as caught:
         read_size(path)
-    assert str(caught.value).startswith(f"{path}: has no size")
+    why = "there is no such file" if content is None else "has no size"
+    assert str(caught.value).startswith(f"{path}: {why}")
 
 
 @pytest.mark.parametrize(
@@ -240,6 +243,29 @@ def test_truncated_jpeg_says_so(tmp_path: Path) -> None:
         read_picture(path)
 
 
+@pytest.mark.parametrize("at", [20, 0.4, 0.9], ids=["header", "pixels", "late"])
+def test_a_png_with_altered_bytes_is_refused(tmp_path: Path, at: float) -> None:
+    data = bytearray(noisy_bytes("PNG"))
+    place = int(at if at > 1 else at * len(data))
+    data[place : place + 3] = bytes(one ^ 0x55 for one in data[place : place + 3])
+    path = tmp_path / "altered.png"
+    path.write_bytes(data)
+    with pytest.raises(UnreadablePicture, match=r"altered\.png: "):
+        read_picture(path)
+
+
+def test_a_png_that_was_stored_with_another_length_in_front_is_refused(tmp_path: Path) -> None:
+    image = blurred(60, 44)
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    data = buffer.getvalue()
+    # Doubled bytes within the pixels: the decoder has all of its rows before it sees the end.
+    path = tmp_path / "doubled.png"
+    path.write_bytes(data[:-60] + data[-90:])
+    with pytest.raises(UnreadablePicture, match=r"broken .the checksum of its IDAT at byte 33"):
+        read_picture(path)
+
+
 @pytest.mark.parametrize("garbage", [b"\xff\xc8", b"\xff\xd8\xff"])
 def test_foreign_bytes_within_a_jpeg_are_refused(tmp_path: Path, garbage: bytes) -> None:
     whole = noisy_bytes("JPEG")
@@ -266,6 +292,60 @@ def test_each_problem_is_named(tmp_path: Path) -> None:
         with pytest.raises(UnreadablePicture, match=why) as caught:
             read_picture(tmp_path / name)
         assert str(tmp_path / name) in str(caught.value)
+
+
+def test_what_is_no_file_is_named_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "folder.jpg").mkdir()
+    (tmp_path / "zeros.jpg").symlink_to("/dev/zero")
+    (tmp_path / "round.jpg").symlink_to("round.jpg")
+    (tmp_path / "nowhere.jpg").symlink_to("gone.jpg")
+    with (tmp_path / "sparse.jpg").open("wb") as file:
+        file.truncate(10**10)
+    for name, why in {
+        "pipe.jpg": "is a pipe or a device, and no file",
+        "folder.jpg": "is a folder",
+        "zeros.jpg": "is a pipe or a device, and no file",
+        "round.jpg": "cannot be read",
+        "nowhere.jpg": "there is no such file",
+        "sparse.jpg": "too large, at most 537 MB are read, came 10000 MB",
+    }.items():
+        for read in (read_picture, read_size):
+            with pytest.raises(UnreadablePicture, match=why) as caught:
+                read(tmp_path / name)
+            assert str(caught.value).startswith(f"{tmp_path / name}: ")
+
+
+def test_a_program_that_draws_is_not_run(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.jpg", blurred(8, 8), format="EPS")
+    with pytest.raises(UnreadablePicture, match="not a picture in a known format"):
+        read_picture(path)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "P", "CMYK", "1", "I;16", "I", "F"])
+def test_a_large_picture_is_converted_band_by_band(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    image = blurred(20, 30)
+    if mode in ("I;16", "I", "F"):
+        grey = np.array(image.convert("L"))
+        types = {"I;16": np.uint16, "I": np.int32, "F": np.float32}
+        image = Image.fromarray(grey.astype(types[mode]) * 200)
+    else:
+        image = image.convert(mode)
+    if mode in ("RGBA", "LA"):
+        image.putalpha(100)
+    path = save(tmp_path / "a.tif", image)
+    whole = read_picture(path)
+    monkeypatch.setattr(reading, "BAND", 70)  # three rows
+    np.testing.assert_array_equal(read_picture(path), whole)
+
+
+@pytest.mark.filterwarnings("error")
+def test_real_numbers_that_are_none_are_dark_or_white(tmp_path: Path) -> None:
+    values = np.array([[0.5, np.nan], [np.inf, -np.inf]], np.float32)
+    picture = read_picture(save(tmp_path / "a.tif", Image.fromarray(values)))
+    np.testing.assert_array_equal(picture[..., 0], [[128, 0], [255, 0]])
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")

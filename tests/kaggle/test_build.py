@@ -209,7 +209,7 @@ def test_a_notebook_is_a_real_one(project: Path) -> None:
         "code",
     ]
     assert "--set seed=3" in notebook.cells[0].source
-    assert 'backbone = "resnet-small"' in notebook.cells[3].source
+    assert 'backbone = "resnet-8"' in notebook.cells[3].source
     assert 'app(["train", "book"' in notebook.cells[5].source
     assert 'find_run("book-seed-3")' in notebook.cells[7].source
     assert built.metadata.code_file == "kernel.ipynb"

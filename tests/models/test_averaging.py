@@ -21,7 +21,7 @@ def make_network(seed: int = 0, dropout: float = 0.0) -> Network:
     keras.utils.set_random_seed(seed)
     data = {
         "competition": "sample",
-        "backbone": "resnet-small",
+        "backbone": "resnet-8",
         "weights": "none",
         "image_size": 16,
         "head": {"width": 8, "depth": 2, "dropout": dropout},

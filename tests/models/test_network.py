@@ -108,7 +108,7 @@ def test_each_backbone_has_the_preprocessing_it_was_trained_with() -> None:
     modes = {name: backbone.preprocessing for name, backbone in BACKBONES.items()}
     assert {name: mode for name, mode in modes.items() if not name.startswith("eff")} == {
         "vgg16": "caffe", "resnet50": "caffe", "inceptionv3": "tf", "inceptionresnetv2": "tf",
-        "resnet-small": "torch",
+        "resnet-small": "torch", "resnet-8": "torch",
         "resnet-patches": "torch",
         "patches": "torch",
     }  # fmt: skip

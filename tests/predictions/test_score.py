@@ -121,12 +121,16 @@ def test_a_submission_is_scored_by_id(tmp_path: Path, truth: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("id,label\n1.jpg,0\n", "they must be of the same form"),
+        (
+            "id,label\n1.jpg,0\n",
+            "expected the columns of .*, 'id,label', came 'Id,Category'; give both the same",
+        ),
         ("Id,Category\n1.jpg,0\n2.jpg,1\n3.jpg,2\n", "have other ids"),
         ("Id,Category\n1.jpg,0\n2.jpg,1\n3.jpg,2\nNA,3\n5.jpg,0\n", "have other ids"),
         ("Id,Category\n1.jpg,0\n2.jpg,1\n3.jpg,2\nNA,\n", "1 rows have empty cells"),
         ("Id,Category\n1.jpg,0\n1.jpg,0\n3.jpg,2\nNA,3\n", "1 ids are there twice"),
-        ("", "a.csv is not a CSV"),
+        ("Id,Category\n", "has no rows"),
+        ("", r"a\.csv: expected two columns, id and answer, came ''"),
     ],
 )
 def test_files_that_cannot_be_compared_are_refused(
@@ -138,7 +142,7 @@ def test_files_that_cannot_be_compared_are_refused(
 
 def test_files_of_more_than_two_columns_are_refused(tmp_path: Path) -> None:
     wide = csv(tmp_path / "a.csv", "Id,Category,note\n1,0,x\n")
-    with pytest.raises(ValueError, match=r"expected two columns, .*'note'"):
+    with pytest.raises(ValueError, match=r"expected two columns, .*'Id,Category,note'"):
         score_files(wide, wide)
 
 

@@ -1,8 +1,8 @@
 """The gallery shows the pictures that it should, with what the run says of them."""
 
 import shutil
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,6 @@ from matplotlib.text import Text
 from PIL import Image
 
 from podium.boxes import BOX_COLUMNS, box_table
-from podium.cli import main
 from podium.competitions import MissingData, get_competition
 from podium.fold_folder import RunError
 from podium.images.reading import UnreadablePicture
@@ -214,17 +213,8 @@ Podium = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def podium(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Podium:
-    """Run `podium gallery …`: exit code, output and errors."""
-
-    def run(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["podium", "gallery", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        printed = capsys.readouterr()
-        return int(ended.value.code or 0), printed.out, printed.err
-
-    return run
+def podium(command: Podium) -> Podium:
+    return partial(command, "gallery")
 
 
 def test_the_command_writes_a_png_and_says_where(place: Path, podium: Podium) -> None:

@@ -1,8 +1,8 @@
 """`podium report` of runs whose pictures are elsewhere: what it says, leaves out and refuses."""
 
 import re
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -11,7 +11,6 @@ from PIL import Image
 from test_report_page import Read
 
 from podium.blending.blend import blend
-from podium.cli import main
 from podium.competitions import get_competition
 from podium.fold_folder import RunError
 from podium.predictions.combine import assemble
@@ -286,15 +285,8 @@ Podium = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def podium(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Podium:
-    def run(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["podium", "report", *words])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        printed = capsys.readouterr()
-        return int(ended.value.code or 0), printed.out, printed.err
-
-    return run
+def podium(command: Podium) -> Podium:
+    return partial(command, "report")
 
 
 def test_the_command_says_where_it_is(podium: Podium) -> None:

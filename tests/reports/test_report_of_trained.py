@@ -15,22 +15,14 @@ from podium.reports.report import figures_of, report
 from podium.reports.thumbnails import with_heat
 from podium.run import Outcome, train
 from podium.run_folder import RunFolder
-from small_competitions import RECIPE, break_picture, make_project
-
-CHANGES = """
-broken_pictures = "skip"
-[box]
-width = 8
-[augmentation]
-rotate = 0.0
-"""
+from small_competitions import BOX_RECIPE, break_picture, make_project
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One training picture cannot be read; a cat is there a second time as a dog."""
     folder = tmp_path_factory.mktemp("project")
-    data = make_project(folder, "pets", RECIPE + CHANGES)
+    data = make_project(folder, "pets", BOX_RECIPE)
     break_picture(data / "images" / "pug_9.jpg")
     shutil.copy(data / "images" / "Bengal_2.jpg", data / "images" / "pug_2.jpg")
     return folder

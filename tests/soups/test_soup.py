@@ -31,7 +31,7 @@ from small_runs import files
 
 RECIPE = """
 competition = "{competition}"
-backbone = "resnet-small"
+backbone = "resnet-8"
 weights = "none"
 train_batchnorm = true
 image_size = 16

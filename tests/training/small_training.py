@@ -1,5 +1,7 @@
 """A training small enough for a test: dark and light pictures of 16 pixels, the small ResNet."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,7 @@ TRAIN, VALIDATION = 24, 8
 def recipe(**changes: Any) -> Recipe:
     data = {
         "competition": "sample",
-        "backbone": "resnet-small",
+        "backbone": "resnet-8",
         "weights": "none",
         "image_size": 16,
         "batch_size": 8,
@@ -112,3 +114,29 @@ def assert_ended_alike(one: FoldTraining, other: FoldTraining, expected: list[np
         )
     for mine, theirs in zip(weights(one.network.model), expected, strict=True):
         np.testing.assert_allclose(mine, theirs, atol=1e-4)
+
+
+TWO_CPUS = """
+import sys
+
+import tensorflow as tf
+
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+sys.path.insert(0, sys.argv[1])
+"""
+
+
+def run_on_two_cpus(code: str, *words: object) -> None:
+    """Run code in a process of its own that has CPU:0 and CPU:1; the words begin at sys.argv[2].
+
+    Devices can only be divided before TensorFlow begins.
+    """
+    arguments = [str(Path(__file__).parent), *map(str, words)]
+    done = subprocess.run(
+        [sys.executable, "-c", TWO_CPUS + code, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]

@@ -1,14 +1,19 @@
 """Both heads trained together: they learn, boxes follow their pictures, a kill costs nothing."""
 
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from small_boxes import TRAIN, box_recipe, draw_boxed
-from small_training import assert_ended_alike, make_training, stage, stopped_after, weights
+from small_training import (
+    assert_ended_alike,
+    make_training,
+    run_on_two_cpus,
+    stage,
+    stopped_after,
+    weights,
+)
 
 from podium.boxes import has_box, iou
 from podium.images.batches import view_batches
@@ -123,16 +128,9 @@ def test_pseudo_labelled_pictures_have_a_class_and_no_box(pictures: FoldPictures
     np.testing.assert_array_equal(joined.train_boxes[:-3], pictures.train_boxes)
 
 
-TWO_CPUS = """
-import sys
+TRAINED_ON_TWO = """
 from pathlib import Path
 
-import tensorflow as tf
-
-cpu = tf.config.list_physical_devices("CPU")[0]
-tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-
-sys.path.insert(0, sys.argv[1])
 import keras
 import numpy as np
 from small_boxes import box_recipe, draw_boxed
@@ -156,11 +154,4 @@ assert boxes.shape == (16, 4) and np.isfinite(boxes).all()
 
 def test_two_devices_in_half_precision(tmp_path: Path) -> None:
     """As two of Kaggle's GPUs train, in a process of its own: devices are divided first."""
-    here = str(Path(__file__).parent)
-    done = subprocess.run(
-        [sys.executable, "-c", TWO_CPUS, here, str(tmp_path)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    run_on_two_cpus(TRAINED_ON_TWO, tmp_path)

@@ -1,8 +1,6 @@
 """A fold's training: the cached head stage, going on after a stop, options, devices."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from small_training import (
     make_training,
     raw_validation,
     recipe,
+    run_on_two_cpus,
     stage,
     stopped_after,
     weights,
@@ -443,16 +442,9 @@ def test_half_precision_trains_and_goes_on(
     assert again.network.features.outputs[0].dtype == "float16"
 
 
-TWO_CPUS = """
-import sys
+TRAINED_ON_TWO = """
 from pathlib import Path
 
-import tensorflow as tf
-
-cpu = tf.config.list_physical_devices("CPU")[0]
-tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-
-sys.path.insert(0, sys.argv[1])
 import numpy as np
 from small_training import draw, make_training, raw_validation, recipe, stage
 from podium.training.devices import Devices
@@ -479,15 +471,7 @@ for optimizer in ("adam", "sgd"):
 
 
 def test_two_devices_train_and_predict(tmp_path: Path) -> None:
-    """In a process of its own: devices are divided before TensorFlow begins."""
-    here = str(Path(__file__).parent)
-    done = subprocess.run(
-        [sys.executable, "-c", TWO_CPUS, here, str(tmp_path)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    run_on_two_cpus(TRAINED_ON_TWO, tmp_path)
     for optimizer in ("adam", "sgd"):
         predicted = np.load(tmp_path / optimizer / "predicted.npy")
         assert predicted.shape == (8, 2)

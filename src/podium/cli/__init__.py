@@ -6,6 +6,7 @@ import sys
 import typer
 
 from podium.cli import ensembles, kaggle, laboratory, looking, training
+from podium.stopping import INTERRUPTED, Stopping
 
 PANELS = {  # of the help
     "From pictures to a submission": training.COMMANDS,
@@ -14,7 +15,6 @@ PANELS = {  # of the help
     "Trying recipes": laboratory.COMMANDS,
     "Kaggle": kaggle.COMMANDS,
 }
-INTERRUPTED = 130  # exit code
 
 app = typer.Typer(
     help="Kaggle image classification, from input/ to a submission that can be trusted.",
@@ -29,21 +29,27 @@ for panel, commands in PANELS.items():
 
 def main() -> None:
     """Run a command; a user's mistake is one line and exit code 1 (PODIUM_DEBUG: a traceback)."""
-    try:
-        app()
-    except SystemExit as end:
-        if end.code == INTERRUPTED:  # Typer has caught Ctrl-C
-            print("\npodium: interrupted; the same command goes on from here", file=sys.stderr)
-        raise
-    except (ValueError, OSError) as error:
-        if os.environ.get("PODIUM_DEBUG"):
-            raise
-        print(f"podium: {error}", file=sys.stderr)
-        sys.exit(1)
-    except Exception as error:
-        from podium.machine import MORE_MEMORY, out_of_memory
+    with Stopping() as stopping:
+        try:
+            app()
+        except SystemExit as end:
+            if end.code != INTERRUPTED:
+                raise
+            print(f"\npodium: {stopping}", file=sys.stderr)
+            sys.exit(stopping.exit_code)
+        except (ValueError, OSError) as error:
+            _tell(error)
+        except Exception as error:
+            from podium.machine import MORE_MEMORY, out_of_memory
 
-        if os.environ.get("PODIUM_DEBUG") or not isinstance(error, out_of_memory()):
-            raise
-        print(f"podium: {MORE_MEMORY} ({str(error)[:200]})", file=sys.stderr)
-        sys.exit(1)
+            if not isinstance(error, out_of_memory()):
+                raise
+            _tell(error, f"{MORE_MEMORY} ({str(error)[:200]})")
+
+
+def _tell(error: Exception, line: str = "") -> None:
+    """End with one line; with PODIUM_DEBUG, with the error itself."""
+    if os.environ.get("PODIUM_DEBUG"):
+        raise error
+    print(f"podium: {line or error}", file=sys.stderr)
+    sys.exit(1)

@@ -8,6 +8,7 @@ from podium.competitions.competition import (
     Competition,
     MissingData,
     best_class,
+    found,
     pictures_in,
     read_csv,
     subfolder,
@@ -15,6 +16,7 @@ from podium.competitions.competition import (
     test_table,
 )
 from podium.competitions.metrics import Accuracy
+from podium.texts import some
 
 
 class Cars(Competition):
@@ -47,11 +49,11 @@ class Cars(Competition):
         if strange:
             raise MissingData(
                 f"{folder / 'train.csv'}: Category must be 0 to {len(self.classes) - 1}, "
-                f"came {', '.join(strange[:3])}"
+                f"came {some(strange)}; mend these lines, or unpack the download again"
             )
         return table_of(
             [
-                (name, pictures / category / name, int(category))
+                (name, found(pictures / category / name), int(category))
                 for name, category in zip(rows["Id"], rows["Category"], strict=True)
             ]
         )

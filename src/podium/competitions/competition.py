@@ -10,18 +10,12 @@ import pandas as pd
 
 from podium import places
 from podium.archives import unpacked_view
+from podium.competitions.errors import MissingData, WrongSubmission
 from podium.competitions.metrics import Metric
+from podium.competitions.text_table import likely_mistake, read_csv, same_form
 from podium.texts import some
 
 PICTURE_ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".tif", ".tiff", ".bmp"}
-
-
-class MissingData(ValueError):
-    """The competition's files are not there, or not where its layout has them."""
-
-
-class WrongSubmission(ValueError):
-    """A submission that the competition would not accept."""
 
 
 class Competition(ABC):
@@ -96,7 +90,7 @@ class Competition(ABC):
         if empty:
             raise MissingData(
                 f"{folder}: no training pictures of {len(empty)} of {len(self.classes)} classes: "
-                f"{some(empty)}"
+                f"{some(empty)}. To get them: {self.get_it}"
             )
         return table
 
@@ -115,23 +109,22 @@ class Competition(ABC):
         if self.sample_submission is None:
             return table
         ids = self._read_sample(folder)
+        # As the table spells them: the files' accents may be in another form.
+        spelt = {same_form(name): name for name in ids}
+        table.index = table.index.map(lambda name: spelt.get(same_form(name), name))
         absent, extra = ids.difference(table.index), table.index.difference(ids)
         if len(absent) or len(extra):
             raise MissingData(
-                f"{folder}: {len(absent)} ids of {self.sample_submission} have no picture "
+                f"{folder / self.sample_submission}: {len(absent)} ids have no picture "
                 f"({some(absent)}) and {len(extra)} pictures are not in it ({some(extra)}); "
-                "unpack the download again"
+                f"{likely_mistake(extra, absent) or 'unpack the download again'}"
             )
         return table.loc[ids]
 
     def _read_sample(self, folder: Path) -> pd.Index:
         path = folder / str(self.sample_submission)
         sample = read_csv(path, columns=list(self.submission(self._no_probabilities()).columns))
-        ids = pd.Index(sample.iloc[:, 0])
-        if ids.has_duplicates:
-            doubled = ids[ids.duplicated()]
-            raise MissingData(f"{path}: {len(doubled)} ids are there twice ({some(doubled)})")
-        return ids
+        return pd.Index(sample.iloc[:, 0])
 
     def _no_probabilities(self) -> pd.DataFrame:
         return pd.DataFrame(
@@ -177,34 +170,6 @@ class Competition(ABC):
         return submission.assign(**{name: pixels.loc[test_ids, name].to_numpy() for name in pixels})
 
 
-def read_csv(path: Path, columns: list[str]) -> pd.DataFrame:
-    """Read a CSV as text, checking that it has these columns and no empty cell.
-
-    Raises:
-        MissingData: no such file, other columns, or empty cells.
-    """
-    try:
-        table = pd.read_csv(
-            path,
-            dtype=str,
-            keep_default_na=False,  # an id may be NA
-            na_values=[""],
-            encoding="utf-8-sig",
-            skipinitialspace=True,
-        )
-    except FileNotFoundError as error:
-        raise MissingData(f"{path} is missing; unpack the download again") from error
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise MissingData(f"{path} is not a CSV with the columns {columns}: {error}") from error
-    if not set(columns) <= set(table.columns):
-        raise MissingData(f"{path}: expected the columns {columns}, came {list(table.columns)}")
-    empty = table[columns].isna().any(axis=1)
-    if empty.any():
-        rows = [int(row) + 2 for row in np.flatnonzero(empty)]
-        raise MissingData(f"{path}: {len(rows)} rows have empty cells: lines {some(rows)}")
-    return table[columns]
-
-
 def pictures_in(folder: Path) -> list[Path]:
     """The picture files of a folder, sorted by name; numbers in names count as numbers."""
     files = [
@@ -232,13 +197,22 @@ def subfolder(folder: Path, *names: str) -> Path:
 
 def class_folders(folder: Path, classes: Sequence[str], prefix: str = "") -> pd.DataFrame:
     """The training table of a layout with a folder per class; ids are `<prefix><class>/<file>`."""
+    places = {same_form(path.name): path for path in folder.iterdir() if path.is_dir()}
     rows = [
         (f"{prefix}{name}/{path.name}", path, number)
         for number, name in enumerate(classes)
-        if (folder / name).is_dir()
-        for path in pictures_in(folder / name)
+        if same_form(name) in places
+        for path in pictures_in(places[same_form(name)])
     ]
     return table_of(rows)
+
+
+def found(path: Path) -> Path:
+    """The path, with its name as the folder spells it: its accents may be in another form."""
+    if path.name.isascii() or path.exists() or not path.parent.is_dir():
+        return path
+    form = same_form(path.name)
+    return next((one for one in path.parent.iterdir() if same_form(one.name) == form), path)
 
 
 def table_of(rows: Sequence[tuple[str, Path, int]]) -> pd.DataFrame:
@@ -268,4 +242,7 @@ def _check_ids(table: pd.DataFrame, what: str) -> None:
         raise MissingData(f"there are no {what}; unpack the download again")
     if table.index.has_duplicates:
         doubled = table.index[table.index.duplicated()]
-        raise MissingData(f"{what}: {len(doubled)} ids are there twice ({some(doubled)})")
+        raise MissingData(
+            f"{what}: {len(doubled)} ids are there twice ({some(doubled)}); "
+            "rename or delete all but one of each"
+        )

@@ -34,7 +34,9 @@ class DogsVsCats(Competition):
         for path in pictures:  # cat.0.jpg, dog.12.jpg
             kind = path.name.split(".")[0]
             if kind not in self.classes:
-                raise MissingData(f"{path}: expected a name like cat.12.jpg or dog.12.jpg")
+                raise MissingData(
+                    f"{path}: expected a name like cat.12.jpg or dog.12.jpg; rename it"
+                )
             rows.append((path.stem, path, self.classes.index(kind)))
         return table_of(rows)
 

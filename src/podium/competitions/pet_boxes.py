@@ -1,6 +1,5 @@
 """Boxes of the pets as their files tell them: Pascal VOC, or a plain list."""
 
-import csv
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +11,8 @@ import pandas as pd
 from tqdm import tqdm
 
 from podium.boxes import BOX_COLUMNS, NO_BOX, from_pixels, has_box
-from podium.competitions.competition import MissingData
+from podium.competitions.errors import MissingData, WrongTable
+from podium.competitions.text_table import other_separator, read_rows, shown
 from podium.images.reading import Size, UnreadablePicture, read_size
 
 LIST_COLUMNS = ("file", "x1", "y1", "x2", "y2", "class")
@@ -51,7 +51,7 @@ def read_voc(folder: Path, name: str, kind: str) -> Annotated:
             for one in root.iter("object")
             if (box := one.find("bndbox")) is not None
         ]
-    except (ElementTree.ParseError, ValueError) as error:
+    except (ElementTree.ParseError, ValueError, LookupError) as error:
         raise MissingData(
             f"{path} is not in Pascal VOC: {error}. Mend it, or delete it to train on the "
             "picture's class alone"
@@ -87,14 +87,17 @@ def read_list(path: Path, classes: Sequence[str]) -> dict[str, Annotated]:
             continue
         if kind.lower() not in classes:
             raise MissingData(
-                f"{path}, line {line}: the class must be {' or '.join(classes)}, came {kind!r}"
+                f"{path}, line {line}: the class must be {' or '.join(classes)}, came {kind!r}; "
+                "mend it, or leave it empty"
             )
         corners = None
         if any(numbers):
             try:
                 corners = _numbers(numbers)
             except ValueError as error:
-                raise MissingData(f"{path}, line {line}: {error}") from error
+                raise MissingData(
+                    f"{path}, line {line}: {error}; mend them, or leave all four empty"
+                ) from error
         one = Annotated(file.replace("\\", "/"), kind.lower(), corners)
         name = Path(one.file).stem
         before = found.get(name)
@@ -190,18 +193,19 @@ def _area_of(one: Annotated) -> float:
 def _list_rows(path: Path) -> list[tuple[int, dict[str, str]]]:
     """The rows of a list with their line numbers, a text for each of `LIST_COLUMNS`."""
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file, strict=True)
-            lines = [(reader.line_num, row) for row in reader if any(map(str.strip, row))]
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise MissingData(f"{path} is not a CSV in UTF-8: {error}") from error
+        lines = [(line, row) for line, row in read_rows(path) if any(map(str.strip, row))]
+    except WrongTable as error:
+        raise MissingData(str(error)) from error
+    if not lines:
+        raise MissingData(f"{path} has no rows: write one for each picture, or delete the file")
     columns = list(LIST_COLUMNS)
     first = [cell.strip().lower() for cell in lines[0][1]] if lines else []
     if set(LIST_COLUMNS) <= set(first):
         columns, lines = first, lines[1:]
     for line, row in lines:
         if len(row) != len(columns):
+            hint = other_separator(row) or "; mend the line"
             raise MissingData(
-                f"{path}, line {line}: expected {','.join(columns)}, came {','.join(row)[:60]!r}"
+                f"{path}, line {line}: expected {','.join(columns)}, came {shown(row)}{hint}"
             )
     return [(line, dict(zip(columns, row, strict=True))) for line, row in lines]

@@ -103,7 +103,7 @@ class Pets(Competition):
             if species not in SPECIES:
                 raise MissingData(
                     f"{path}: expected lines like 'Abyssinian_1 1 1 1', the third word 1 for a cat "
-                    f"or 2 for a dog, came {' '.join(words)!r}"
+                    f"or 2 for a dog, came {' '.join(words)!r}; mend the line"
                 )
             kinds[words[0]] = SPECIES[species]
         return {name: read_voc(place / "xmls", name, kind) for name, kind in kinds.items()}
@@ -147,8 +147,14 @@ def _read_split(path: Path) -> list[list[str]]:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except FileNotFoundError as error:
         raise MissingData(f"{path} is missing; unpack the download again") from error
+    except UnicodeDecodeError as error:
+        raise MissingData(
+            f"{path} is not a text in UTF-8: unpack the download again, or save it as UTF-8"
+        ) from error
     rows = [line.split() for line in lines if line.strip() and not line.startswith("#")]
     for name in (words[0] for words in rows):
         if Path(name).name != name:
-            raise MissingData(f"{path}: {name!r} is a path, expected the name of a picture")
+            raise MissingData(
+                f"{path}: {name!r} is a path, expected the name of a picture; mend the line"
+            )
     return rows

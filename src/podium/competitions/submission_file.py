@@ -1,6 +1,5 @@
 """A submission's file, checked as Kaggle would check it, before it counts there."""
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,7 +7,16 @@ import numpy as np
 import pandas as pd
 
 from podium.boxes import FIRST_PIXEL, PIXEL_COLUMNS
-from podium.competitions.competition import Competition, WrongSubmission
+from podium.competitions.competition import Competition
+from podium.competitions.errors import WrongSubmission, WrongTable
+from podium.competitions.text_table import (
+    likely_mistake,
+    other_separator,
+    read_rows,
+    shown,
+    uneven,
+)
+from podium.texts import one_line
 
 NAMED = 3  # ids, lines or values in a message
 LISTED = 12  # classes in a message
@@ -43,40 +51,34 @@ def _form(competition: Competition) -> pd.DataFrame:
 
 
 def _read(path: Path, forms: list[list[str]]) -> pd.DataFrame:
-    """The cells as text, by line number. Not by pandas, which mends what Kaggle may not.
+    """The cells as text, by line number.
 
     Args:
         forms: the columns that may come, or other ones that may.
     """
     if not path.is_file():
-        raise WrongSubmission(f"there is no file {path}: expected a submission's CSV")
+        raise WrongSubmission(f"there is no file {path}: give a submission's CSV")
     try:
-        # A spreadsheet's byte order mark and line ends are as good as any.
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file, strict=True)
-            header = next(reader, [])
-            rows = [(reader.line_num, row) for row in reader if row]
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise WrongSubmission(f"{path} is not a CSV in UTF-8: {error}") from error
+        rows = read_rows(path, spaces=True)  # an id with a space before it is another one
+    except WrongTable as error:
+        raise WrongSubmission(str(error)) from error
+    header = rows[0][1] if rows else []
     if header not in forms:
-        came = ",".join(header)
-        came = f"{came[:60]}…" if len(came) > 60 else came
         expected = " or ".join(repr(",".join(columns)) for columns in forms)
-        raise WrongSubmission(f"{path}: expected the columns {expected}, came {came!r}")
-    if not rows:
-        raise WrongSubmission(f"{path} has no rows")
-    odd = [line for line, row in rows if len(row) != len(header)]
-    if odd:
+        what_to_do = other_separator(header) or "; give it this first line"
         raise WrongSubmission(
-            f"{path}: expected {len(header)} cells in each line, "
-            f"{_counted('line has others', 'lines have others', odd)}"
+            f"{path}: expected the columns {expected}, came {shown(header)}{what_to_do}"
         )
-    lines, cells = zip(*rows, strict=True)
+    if len(rows) == 1:
+        raise WrongSubmission(f"{path} has no rows: write one for each test picture")
+    if odd := uneven(path, rows):
+        raise WrongSubmission(odd)
+    lines, cells = zip(*rows[1:], strict=True)
     return pd.DataFrame(cells, index=lines, columns=header, dtype=str)
 
 
 def _check_ids(path: Path, ids: pd.Series, test_ids: pd.Index | None) -> None:
-    problems = []
+    problems, what_to_do = [], "keep one line for each test picture"
     empty = ids.index[ids.str.strip() == ""]
     if len(empty):
         problems.append(_counted("line has no id", "lines have no id", empty))
@@ -90,8 +92,9 @@ def _check_ids(path: Path, ids: pd.Series, test_ids: pd.Index | None) -> None:
             problems.append(_counted("test id is missing", "test ids are missing", absent))
         if len(extra):
             problems.append(_counted("id is no test id", "ids are no test ids", extra))
+        what_to_do = likely_mistake(extra, absent) or what_to_do
     if problems:
-        raise WrongSubmission(f"{path}: {', '.join(problems)}")
+        raise WrongSubmission(f"{path}: {', '.join(problems)}; {what_to_do}")
 
 
 def _check_answers(path: Path, answers: pd.Series, allowed: pd.Series) -> None:
@@ -106,7 +109,7 @@ def _check_answers(path: Path, answers: pd.Series, allowed: pd.Series) -> None:
     if not right.all():
         wrong = [f"line {line}: {answer!r}" for line, answer in answers[~right].items()]
         count = _counted("row has something else", "rows have something else", wrong)
-        raise WrongSubmission(f"{path}: {answers.name} must be {expected}; {count}")
+        raise WrongSubmission(f"{path}: {answers.name} must be {expected}; {count}: mend it")
 
 
 def _check_boxes(path: Path, boxes: pd.DataFrame) -> None:
@@ -121,12 +124,12 @@ def _check_boxes(path: Path, boxes: pd.DataFrame) -> None:
         count = _counted("row has something else", "rows have something else", named)
         raise WrongSubmission(
             f"{path}: a box must be four numbers, from {FIRST_PIXEL} and xmin to xmax and ymin to "
-            f"ymax; {count}"
+            f"ymax; {count}: mend it, or leave all four empty"
         )
 
 
 def _counted(one: str, many: str, items: Sequence[object] | pd.Index | np.ndarray) -> str:
     """How many, and the first few of them: "4 ids are there twice (a, b, c, …)"."""
-    first = ", ".join(str(item) for item in items[:NAMED])
+    first = ", ".join(one_line(str(item)) for item in items[:NAMED])
     more = ", …" if len(items) > NAMED else ""
     return f"{len(items)} {one if len(items) == 1 else many} ({first}{more})"

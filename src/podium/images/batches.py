@@ -115,13 +115,13 @@ def training_batches(
     maker = _Maker(cache, indices, labels, found, augmentation, size, batch_size, seed)
 
     def epoch_positions(epoch: tf.Tensor) -> tf.data.Dataset:
-        order = tf.numpy_function(maker.order, [epoch], tf.int64)
+        order = tf.numpy_function(maker.order, [epoch], tf.int64, stateful=False)
         order = tf.ensure_shape(order, (steps, batch_size))
         return tf.data.Dataset.from_tensor_slices((tf.repeat(epoch, steps), order))
 
     def load(epoch: tf.Tensor, positions: tf.Tensor):
         types = tf.uint8, tf.float32, tf.float32
-        made = tf.numpy_function(maker.batch, [epoch, positions], types)
+        made = tf.numpy_function(maker.batch, [epoch, positions], types, stateful=False)
         pictures = tf.ensure_shape(made[0], (batch_size, size, size, 3))
         classes = tf.ensure_shape(made[1], (batch_size, *labels.shape[1:]))
         if boxes is None:
@@ -203,7 +203,7 @@ def view_batches(
         return pictures.reshape(-1, size, size, 3)
 
     def load(some: tf.Tensor) -> tf.Tensor:
-        pictures = tf.numpy_function(make_views, [some], tf.uint8)
+        pictures = tf.numpy_function(make_views, [some], tf.uint8, stateful=False)
         return tf.ensure_shape(pictures, (None, size, size, 3))
 
     batches = (

@@ -23,7 +23,9 @@ def mix_batches(
         return _mix(pictures, labels, augmentation, random)
 
     def load(step: tf.Tensor, batch: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-        pictures, labels = tf.numpy_function(mix, [step, *batch], (tf.uint8, tf.float32))
+        pictures, labels = tf.numpy_function(
+            mix, [step, *batch], (tf.uint8, tf.float32), stateful=False
+        )
         return tf.ensure_shape(pictures, batch[0].shape), tf.ensure_shape(labels, batch[1].shape)
 
     mixed = batches.enumerate().map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)

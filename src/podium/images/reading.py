@@ -1,6 +1,8 @@
 """From a file to a picture: uint8 (height, width, 3) RGB, however the file stores it."""
 
 import contextlib
+import stat
+from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -10,8 +12,11 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from podium.images.jpeg import read_plain_jpeg, shrinking
+from podium.images.png import check_png
 
 MAX_PIXELS = 89_478_485  # where Pillow starts to warn of decompression bombs
+MAX_BYTES = 6 * MAX_PIXELS  # of a file: three channels of 16 bits, not compressed
+BAND = 1 << 22  # pixels that are converted at a time: copies of a whole picture take gigabytes
 
 DEEP_GREY_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
 
@@ -52,6 +57,8 @@ def read_size(path: Path) -> Size:
     Raises:
         UnreadablePicture: missing, or not a picture. A truncated one has its header still.
     """
+    with _explained(path):
+        _check_kind(path)
     return _size_of(path, str(path))
 
 
@@ -92,12 +99,34 @@ def read_bytes(path: Path) -> bytes:
     Raises:
         UnreadablePicture: there is none, or it cannot be read.
     """
-    try:
+    with _explained(path):
+        _check_kind(path)
         return path.read_bytes()
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Say in one line why a file cannot be read."""
+    try:
+        yield
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
         raise UnreadablePicture(f"{path}: there is no such file") from error
     except OSError as error:
         raise UnreadablePicture(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def _check_kind(path: Path) -> None:
+    """Refuse what is no file, whatever its name: a pipe never ends, nor does /dev/zero."""
+    about = path.stat()
+    if stat.S_ISDIR(about.st_mode):
+        raise UnreadablePicture(f"{path}: is a folder, there is no such file")
+    if not stat.S_ISREG(about.st_mode):
+        raise UnreadablePicture(f"{path}: is a pipe or a device, and no file")
+    if about.st_size > MAX_BYTES:
+        raise UnreadablePicture(
+            f"{path}: too large, at most {MAX_BYTES / 1e6:.0f} MB are read, "
+            f"came {about.st_size / 1e6:.0f} MB"
+        )
 
 
 def decode_picture(data: bytes, name: str, shorter_side: int | None = None) -> np.ndarray:
@@ -142,9 +171,12 @@ def resize(picture: np.ndarray, height: int, width: int) -> np.ndarray:
 def _read_any(data: bytes, shorter_side: int | None) -> np.ndarray:
     """Whatever Pillow can decode."""
     with Image.open(BytesIO(data)) as image:
+        if image.format == "EPS":  # Pillow would have another program run it
+            raise UnidentifiedImageError
         width, height = image.size
         if width * height > MAX_PIXELS:
             raise Image.DecompressionBombError(f"{width} × {height} pixels")
+        check_png(data)
         by = shrinking(min(width, height), shorter_side)
         image.draft(None, (width // by, height // by))  # heeded by JPEGs alone
         return _to_rgb(image)
@@ -155,8 +187,25 @@ def _to_rgb(image: Image.Image) -> np.ndarray:
     image.load()
     with contextlib.suppress(Exception):  # broken EXIF does not make the pixels unreadable
         ImageOps.exif_transpose(image, in_place=True)
+    width, height = image.size
+    full = _full_scale(image) if image.mode in DEEP_GREY_MODES else 0.0
+    rows = max(1, BAND // width)
+    if rows >= height:
+        return _band_to_rgb(image, full)
+    picture = np.empty((height, width, 3), np.uint8)
+    for top in range(0, height, rows):
+        bottom = min(top + rows, height)
+        picture[top:bottom] = _band_to_rgb(image.crop((0, top, width, bottom)), full)
+    return picture
+
+
+def _band_to_rgb(image: Image.Image, full: float) -> np.ndarray:
+    """A part of a picture; `full` is what white is in deep grey."""
     if image.mode in DEEP_GREY_MODES:
-        return np.repeat(_to_eight_bits(image)[..., np.newaxis], 3, axis=2)
+        values = np.asarray(image).astype(np.float64)
+        values = np.nan_to_num(values, posinf=full, neginf=0)
+        grey = np.clip(np.rint(values * (255 / full)), 0, 255).astype(np.uint8)
+        return np.repeat(grey[..., np.newaxis], 3, axis=2)
     if image.has_transparency_data:
         picture = image.convert("RGBA")
         white = Image.new("RGBA", picture.size, "white")
@@ -164,11 +213,10 @@ def _to_rgb(image: Image.Image) -> np.ndarray:
     return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
 
-def _to_eight_bits(image: Image.Image) -> np.ndarray:
-    """Grey of 16 or 32 bits, or real, scaled to uint8 (height, width); Pillow would clip it."""
-    values = np.asarray(image).astype(np.float64)
-    top = values.max(initial=0)
+def _full_scale(image: Image.Image) -> float:
+    """What white is in grey of 16 or 32 bits, or real; Pillow would clip at 255."""
+    values = np.asarray(image)
+    top = float(values.max(initial=0, where=np.isfinite(values)))
     # Mode "I" holds 16-bit files as well as 32-bit ones, and "F" names no range at all.
     ranges = (1, 255, 65535) if image.mode == "F" else (65535,)
-    full = next((limit for limit in ranges if top <= limit), max(top, 1))
-    return np.clip(np.rint(values * (255 / full)), 0, 255).astype(np.uint8)
+    return next((limit for limit in ranges if top <= limit), max(top, 1))

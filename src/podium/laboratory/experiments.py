@@ -96,9 +96,11 @@ def _train(
     """In the process of the experiment."""
     from podium.run import train_to_score
 
-    table = places.runs() / run / "pictures.csv"
-    if split and not table.is_file():
-        copy_whole(split / "pictures.csv", table)
+    folder = places.runs() / run
+    if split and not (folder / "pictures.csv").is_file():
+        copy_whole(split / "pictures.csv", folder / "pictures.csv")
+        if (split / "checked.txt").is_file():
+            copy_whole(split / "checked.txt", folder / "checked.txt")
     train_to_score(entry, overrides, folds, run)
 
 

@@ -73,7 +73,7 @@ def find_rate(
         folder = RunFolder(Path(place))
         folder.begin(recipe, {"entry": entry}, fresh=False)
         table = prepare_table(competition, recipe, folder)
-        import_tensorflow_quietly()
+        import_tensorflow_quietly(recipe.threads)
         from podium.fold_run import FoldRun
 
         fold_run = FoldRun(competition, recipe, folder, table)

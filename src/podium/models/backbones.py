@@ -91,13 +91,13 @@ def _keras_application(
     return Backbone(name.lower(), build, preprocessing, block, block_ends)
 
 
-def _resnet_small() -> Backbone:
+def _resnet_small(name: str, blocks: tuple[int, ...]) -> Backbone:
     def build(weights: str | None) -> keras.Model:
         from podium.models.resnet_small import resnet_small
 
-        return resnet_small()
+        return resnet_small(blocks)
 
-    return Backbone("resnet-small", build, preprocessing="torch", block=r"stem|block\d+[a-z]")
+    return Backbone(name, build, preprocessing="torch", block=r"stem|block\d+[a-z]")
 
 
 def _resnet_patches() -> Backbone:
@@ -141,7 +141,8 @@ BACKBONES: dict[str, Backbone] = {
             r"mixed_\d[a-z]$|block\d+_\d+_ac$",
             block_ends=True,
         ),
-        _resnet_small(),
+        _resnet_small("resnet-small", blocks=(2, 2, 2)),
+        _resnet_small("resnet-8", blocks=(1, 1, 1)),
         _resnet_patches(),
         _patches(),
     )

@@ -1,4 +1,7 @@
-"""The small residual network for 32×32 pictures, trained from scratch (arXiv:1512.03385, 4.2)."""
+"""The small residual network for 32×32 pictures, trained from scratch (arXiv:1512.03385, 4.2).
+
+With one block in each group it is the ResNet-8 of MLPerf Tiny (arXiv:2106.07597).
+"""
 
 from collections.abc import Sequence
 
@@ -6,9 +9,7 @@ import keras
 from keras import layers
 
 
-def resnet_small(
-    blocks: Sequence[int] = (2, 2, 2), filters: Sequence[int] = (16, 32, 64)
-) -> keras.Model:
+def resnet_small(blocks: Sequence[int], filters: Sequence[int] = (16, 32, 64)) -> keras.Model:
     """Build the network without its top: (batch, height, width, 3) → (…, height/4, width/4, 64).
 
     Args:

@@ -21,6 +21,7 @@ WEIGHTS_FILES: dict[str, dict[str, str]] = {
     "inceptionv3": {"imagenet": _KERAS.format("inception_v3")},
     "inceptionresnetv2": {"imagenet": _KERAS.format("inception_resnet_v2")},
     "resnet-small": {},
+    "resnet-8": {},
     "resnet-patches": {},
     "patches": {},
 }

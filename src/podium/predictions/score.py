@@ -9,7 +9,16 @@ import pandas as pd
 from scipy.stats import binomtest, bootstrap
 
 from podium.boxes import BOX_COLUMNS, BOX_METRICS, IoUOver, has_box
+from podium.competitions.errors import WrongTable
 from podium.competitions.metrics import Accuracy, LogLoss, Metric
+from podium.competitions.text_table import (
+    likely_mistake,
+    other_separator,
+    read_csv,
+    read_rows,
+    shown,
+)
+from podium.texts import some
 
 RESAMPLES = 2000
 # Of the log loss that is taken from an accuracy: decides only between equal ones.
@@ -143,12 +152,18 @@ def score_files(submission: Path, truth: Path) -> Score:
     submitted, right = (_read_answers(path) for path in (submission, truth))
     if list(submitted.columns) != list(right.columns):
         raise ValueError(
-            f"{submission} has the columns {list(submitted.columns)}, {truth} has "
-            f"{list(right.columns)}: they must be of the same form"
+            f"{truth}: expected the columns of {submission}, {shown(list(submitted))}, came "
+            f"{shown(list(right))}; give both the same ones"
         )
     ids, answer = right.columns
-    if sorted(submitted[ids]) != sorted(right[ids]):
-        raise ValueError(f"{submission} and {truth} have other ids: are they of one competition?")
+    two = right, submitted
+    absent, extra = (sorted(set(a[ids]) - set(b[ids])) for a, b in (two, two[::-1]))
+    if absent or extra:
+        what_to_do = likely_mistake(extra, absent) or "take two files of one competition"
+        raise ValueError(
+            f"{submission} and {truth} have other ids: the first lacks {len(absent)} "
+            f"({some(absent)}), the second {len(extra)} ({some(extra)}); {what_to_do}"
+        )
     joined = submitted.merge(right, on=ids, suffixes=("", " of truth"))
     hits = (joined[answer] == joined[f"{answer} of truth"]).to_numpy(np.float64)
     return with_interval("accuracy", hits, share=True)
@@ -156,15 +171,15 @@ def score_files(submission: Path, truth: Path) -> Score:
 
 def _read_answers(path: Path) -> pd.DataFrame:
     """A CSV of two columns, id and answer, as text: an id may be 001 or NA."""
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not a CSV: {error}") from error
-    if len(table.columns) != 2:
-        raise ValueError(f"{path}: expected two columns, id and answer, came {list(table.columns)}")
-    empty, doubled = (table == "").any(axis=1), table.iloc[:, 0].duplicated()
-    if empty.any():
-        raise ValueError(f"{path}: {int(empty.sum())} rows have empty cells")
-    if doubled.any():
-        raise ValueError(f"{path}: {int(doubled.sum())} ids are there twice")
-    return table
+    if not path.is_file():
+        raise ValueError(f"there is no file {path}: give a CSV of two columns, id and answer")
+    rows = read_rows(path)
+    header = rows[0][1] if rows else []
+    if len(header) != 2:
+        raise WrongTable(
+            f"{path}: expected two columns, id and answer, came {shown(header)}"
+            f"{other_separator(header) or '; give it these two'}"
+        )
+    if len(rows) == 1:
+        raise WrongTable(f"{path} has no rows: write one for each picture")
+    return read_csv(path, header)

@@ -126,7 +126,7 @@ def _make_folds(
     table: Table,
     folds: list[int],
 ) -> None:
-    import_tensorflow_quietly()
+    import_tensorflow_quietly(members[0].recipe.threads)
     from podium.fold_run import FoldRun  # imports TensorFlow, which takes seconds
     from podium.soups.fold_soup import FoldSoup
 

@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 
 import keras
 import tensorflow as tf
+from threadpoolctl import threadpool_limits
 
 
 class Devices:
@@ -36,6 +37,19 @@ class Devices:
         policy = "mixed_float16" if mixed and self.gpus and tensor_cores else "float32"
         keras.mixed_precision.set_global_policy(policy)
         return policy
+
+    def same_bits(self, deterministic: bool) -> None:
+        """Leave the last bits of no result to the number of cores, or to chance.
+
+        Args:
+            deterministic: on a GPU too, where it takes time: convolutions' gradients, for one, are
+                summed up in the order in which the threads happen to end. It lasts as long as the
+                process.
+        """
+        # BLAS' too, which cuts its sums by the number of its threads.
+        self._one_thread = threadpool_limits(1, "blas")
+        if deterministic:
+            tf.config.experimental.enable_op_determinism()
 
     def __str__(self) -> str:
         if self.gpus:

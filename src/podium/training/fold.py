@@ -128,7 +128,7 @@ class FoldTraining:
             self.folder,
             self.recipe.keep,
             self.recipe.patience,
-            pause=CACHED_PAUSE if model is self.network.heads else 0.0,
+            pause=0.0 if model is self.network.model else CACHED_PAUSE,
             averages=averages,
             checkpoints=self.recipe.checkpoints if is_last else 0,
         )
@@ -216,10 +216,16 @@ class FoldTraining:
         """What the stage trains, compiled, and on what: a head alone learns from features."""
         self.network.unfreeze(stage.unfreeze, self.recipe.train_batchnorm)
         cached = stage.unfreeze == "head" and self.recipe.cached_views > 0
-        model = self.network.heads if cached else self.network.model
+        model = self._heads_alone() if cached else self.network.model
         batches = self._batches(state, stage, cached)
         self._compile(model, state, stage)
         return model, batches
+
+    def _heads_alone(self) -> keras.Model:
+        """The same layers once more: Keras saves with a network the optimisers of its parts."""
+        heads = self.network.heads
+        with self.devices.scope():
+            return keras.Model(heads.input, heads.output)
 
     def _compile(self, model: keras.Model, state: TrainingState, stage: Stage) -> None:
         """Make the stage's optimiser, in the state where a killed stage left it."""

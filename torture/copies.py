@@ -1,0 +1,102 @@
+"""Near-copies of pictures, made as careless collectors make them, and pictures like no other."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from podium.images.reading import resize
+
+Picture = np.ndarray  # uint8 (height, width, 3) RGB
+Change = Callable[[Picture, np.random.Generator], Picture]
+
+
+def scaled(by: float) -> Change:
+    def change(picture: Picture, rng: np.random.Generator) -> Picture:
+        height, width = (max(1, round(side * by)) for side in picture.shape[:2])
+        return resize(picture, height, width)
+
+    return change
+
+
+def cropped(least: float, most: float) -> Change:
+    """So much off each side, each time something between."""
+
+    def change(picture: Picture, rng: np.random.Generator) -> Picture:
+        height, width = picture.shape[:2]
+        above, below = np.rint(rng.uniform(least, most, 2) * height).astype(int)
+        left, right = np.rint(rng.uniform(least, most, 2) * width).astype(int)
+        return picture[above : height - below, left : width - right]
+
+    return change
+
+
+def compressed(least: int, most: int) -> Change:
+    def change(picture: Picture, rng: np.random.Generator) -> Picture:
+        data = np.frombuffer(jpeg(picture, int(rng.integers(least, most + 1))), np.uint8)
+        return cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1]
+
+    return change
+
+
+def mirrored(picture: Picture, rng: np.random.Generator) -> Picture:
+    return picture[:, ::-1]
+
+
+# What is done to a picture, one after the other.
+KINDS: dict[str, tuple[Change, ...]] = {
+    "half size": (scaled(0.5),),
+    "80 % size": (scaled(0.8),),
+    "JPEG 30": (compressed(30, 30),),
+    "JPEG 50": (compressed(50, 50),),
+    "JPEG 70": (compressed(70, 70),),
+    "mirrored": (mirrored,),
+    "3 % off each side": (cropped(0.03, 0.03),),
+    "5 % off each side": (cropped(0.05, 0.05),),
+    "3 to 5 % off each side": (cropped(0.03, 0.05),),
+    "cropped, mirrored": (cropped(0.03, 0.05), mirrored),
+    "half size, JPEG 50": (scaled(0.5), compressed(50, 50)),
+    "cropped, mirrored, 80 %, JPEG 30 to 70": (
+        cropped(0.03, 0.05),
+        mirrored,
+        scaled(0.8),
+        compressed(30, 70),
+    ),
+}
+
+
+def write_copy(picture: Picture, kind: str, path: Path, rng: np.random.Generator) -> None:
+    for change in KINDS[kind]:
+        picture = change(picture, rng)
+    path.write_bytes(jpeg(picture, 95))
+
+
+def jpeg(picture: Picture, quality: int) -> bytes:
+    bgr = np.ascontiguousarray(picture[..., ::-1])
+    return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+
+
+def made_up(number: int, width: int, height: int) -> Picture:
+    """A picture like no other: noise at all scales, as nature has it."""
+    rng = np.random.default_rng([8, number])
+    picture = np.zeros((height, width, 3), dtype=np.float32)
+    for cells in (3, 6, 12, 24, 48, 96):
+        noise = rng.normal(size=(cells, cells, 3)).astype(np.float32) / cells**0.7
+        picture += cv2.resize(noise, (width, height), interpolation=cv2.INTER_LINEAR)
+    return ((picture - picture.min()) / np.ptp(picture) * 255).astype(np.uint8)
+
+
+def write_made_up(folder: Path, count: int, width: int, height: int) -> list[Path]:
+    """So many JPEGs, folder/0.jpg and so on."""
+
+    def write(number: int) -> Path:
+        path = folder / f"{number}.jpg"
+        path.write_bytes(jpeg(made_up(number, width, height), 90))
+        return path
+
+    folder.mkdir(parents=True)
+    with ThreadPoolExecutor() as pool:
+        return list(tqdm(pool.map(write, range(count)), "drawing", count, delay=2, leave=False))

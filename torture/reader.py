@@ -1,0 +1,47 @@
+"""Every picture of a folder read in a process of its own, whose memory is measured.
+
+`python -m torture.reader FOLDER RESULTS` writes RESULTS/<file>.npy, or why a file gives none.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from podium.images.duplicates import fingerprint
+from podium.images.reading import UnreadablePicture, decode_sized, read_bytes, read_picture
+from podium.machine import peak_memory
+
+LARGE = 100_000_000  # values; beyond it only whether it is read counts
+SMALL = 16  # pixels, of the shorter side of a picture that is decoded smaller
+
+
+def main() -> None:
+    folder, results = map(Path, sys.argv[1:])
+    problems = {}
+    for path in sorted(folder.iterdir()):
+        try:
+            picture = read_picture(path)
+            fingerprint(picture)
+            sides = picture.shape[:2]
+            if picture.size < LARGE:
+                np.save(results / f"{path.name}.npy", picture)
+            del picture
+            read_picture(path, SMALL)
+            sized = decode_sized(read_bytes(path), str(path), SMALL)
+        except UnreadablePicture as error:
+            problems[path.name] = str(error)
+            continue
+        except Exception as error:  # whatever else it is, it is a finding
+            problems[path.name] = f"{type(error).__name__} instead of UnreadablePicture: {error}"
+            continue
+        if (sized.size.height, sized.size.width) != sides:
+            problems[path.name] = f"of another size than it says: {sized.size}, {sides}"
+    (results / "problems.json").write_text(
+        json.dumps({"peak": peak_memory() / 1e6, "problems": problems})
+    )
+
+
+if __name__ == "__main__":
+    main()
