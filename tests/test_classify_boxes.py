@@ -21,7 +21,7 @@ from podium.run import train
 from podium.run_folder import RunFolder
 from small_competitions import RECIPE, break_picture, enter_copy, make_project
 
-BOX = '\nbox = {{ width = 8, taps = ["block2b", "block3b"] }}\n'
+BOX = '\nbox = {{ width = 8, taps = ["block2a", "block3a"] }}\n'
 TURNED = 6  # EXIF's: a quarter turn to the right makes it upright
 
 

@@ -345,7 +345,7 @@ def test_other_taps_and_more_folds_start_alike(
     sources = [backbone_of("tiny", fold) for fold in (0, 1)]
     whole = begun("crocs", 1)
     assert same(whole, sources[1]) and len(whole) == len(sources[1])
-    cut = begun("crocs", 2, "folds=3", 'head.taps=["block1b"]')
+    cut = begun("crocs", 2, "folds=3", 'head.taps=["block1a"]')
     assert same(cut, sources[0]) and 0 < len(cut) < len(whole)
     assert "that of run tiny, fold 0" in capsys.readouterr().out
 

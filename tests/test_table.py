@@ -157,7 +157,7 @@ def test_a_split_from_elsewhere_is_checked_once(
     first = prepare_table(CLOCKS, recipe(), folder)
     prepare_table(CLOCKS, recipe(), folder)
     assert "not checked" not in capsys.readouterr().out
-    (folder.path / "checked.txt").unlink()
+    (folder.path / "checked.json").unlink()
     again = prepare_table(CLOCKS, recipe(), folder)
     assert "not checked" in capsys.readouterr().out
     pd.testing.assert_frame_equal(again.train, first.train)

@@ -122,7 +122,7 @@ def each_alone(stored: pd.DataFrame) -> pd.DataFrame:
 def from_elsewhere(folder: RunFolder) -> None:
     """As merged, or fetched from a machine that did not look for copies."""
     edit(folder, lambda stored: each_alone(moved(stored)))
-    (folder.path / "checked.txt").unlink()
+    (folder.path / "checked.json").unlink()
 
 
 def elsewhere_without_copies(folder: RunFolder) -> None:

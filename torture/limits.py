@@ -32,8 +32,9 @@ FREE = (0, 1, 4096, 8192, 16384, 65536, 262_144, 10**6, 3 * 10**6, 4 * 10**6, 4_
         4_800_000, 4_900_000, 5_000_000, 5_200_000, 5_600_000, 6_000_000, 6_400_000, 7_000_000,
         8_000_000)  # fmt: skip
 LARGEST = (1, 100, 1000, 2000, 5000, 50_000, 500_000, 10**6, 4 * 10**6, 5 * 10**6)
-# Megabytes that may still be added, TensorFlow being imported.
-MEMORY = (30, 100, 200, 300, 500, 700, 1000, 1500, 2000, 2200, 2300, 2500, 3000, 4000)
+# Megabytes that may still be added, TensorFlow being imported. Below the first one OpenBLAS may end
+# the process, with a line of its own.
+MEMORY = (100, 200, 300, 500, 700, 1000, 1500, 2000, 2200, 2300, 2500, 3000, 4000)
 
 
 @dataclass
@@ -181,7 +182,7 @@ def read_only(tally: Tally, scratch: Path, quick: bool) -> None:
 
 def memory(tally: Tally, quick: bool) -> None:
     """So much may be mapped besides what TensorFlow has mapped as it was imported."""
-    for more in MEMORY[:4:3] if quick else MEMORY:
+    for more in MEMORY[2:3] if quick else MEMORY:
         begin_again(tally.project)
         ended = tally.starter.run(COMMAND, tally.project, more_memory=more * 10**6)
         after(tally, f"{more:,} MB more memory", ended, tally.project / "filler", enough=quick)

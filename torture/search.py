@@ -1,7 +1,6 @@
 """How long the check of many pictures takes, and what its index leaves out of all pairs."""
 
 import os
-import resource
 import time
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from podium.images.checking import check_pictures
 from podium.images.duplicates import MIN_COSINE, TRIMS, _low_frequencies, near_duplicate_groups
 from podium.images.neighbours import SLACK, Cells
 from podium.images.reading import read_picture, resize
+from podium.machine import peak_memory
 from torture.copies import KINDS, write_copy, write_made_up
 from torture.figures import Figure, say
 
@@ -39,14 +39,15 @@ def search_figures(quick: bool, scratch: Path) -> list[Figure]:
     seconds, work = time.perf_counter() - clock, time.process_time() - work
     found = groups[count:] == groups[sources]
     flagged = count - len(np.unique(groups[:count]))
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # on Linux
+    memory = peak_memory() / 1e9
     note = (
         f"{size[0]} × {size[1]} JPEGs; {read:.0f} s of it decoding ({read_work:.0f} of {work:.0f} "
         f"core seconds); load {load:.1f} on {os.cpu_count()} cores before it began"
     )
     return [
         Figure(f"{len(paths):,} pictures checked, s", seconds, "" if quick else "< 180", note),
-        Figure("the same: peak memory of the process, GB", memory, "< 2"),
+        # The sample runs in the process of the tests, which has held more.
+        Figure("the same: peak memory of the process, GB", memory, "" if quick else "< 2"),
         Figure("the same: planted copies found, share", float(found.mean()), "≥ 0.95"),
         Figure("the same: other pictures flagged, share", flagged / count, "< 0.001"),
         *index_figures(checked, [count] if quick else [count // 4, count, 4 * count]),

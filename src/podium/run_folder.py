@@ -17,7 +17,7 @@ from podium.boxes import BOX_COLUMNS
 from podium.fold_folder import FoldFolder, RunError, boxes_alone, read_json, without_boxes
 from podium.recipe import Recipe
 from podium.recipe_file import RecipeError, parse_recipe
-from podium.whole_files import remove_leftovers, whole, write_csv, write_json
+from podium.whole_files import remove_leftovers, write_csv, write_json
 
 MAX_NAME = 100  # characters of a run's name
 
@@ -170,12 +170,11 @@ class RunFolder:
 
     def write_checked(self, digest: str) -> None:
         """Remember that no near-copies are on both sides of the split, as far as these files go."""
-        with whole(self.path / "checked.txt") as part:
-            part.write_text(digest, encoding="ascii")
+        write_json(self.path / "checked.json", {"sha256": digest})
 
     def read_checked(self) -> str:
-        path = self.path / "checked.txt"
-        return path.read_text(encoding="ascii", errors="replace") if path.is_file() else ""
+        path = self.path / "checked.json"
+        return str(read_json(path).get("sha256", "")) if path.is_file() else ""
 
     def write_probabilities(
         self, name: str, probabilities: pd.DataFrame, boxes: pd.DataFrame | None = None

@@ -43,7 +43,14 @@ def test_a_script_does_on_kaggle_what_it_does_here(
     assert session.log_text.startswith("Podium of commit ")
     assert f"sources {sources}\n" in session.log_text
     fold = {"best.weights.h5", "history.csv", "validation.csv", "test.csv", "cost.json"}
-    names = {"run.json", "pictures.csv", "checked.txt", "out_of_fold.csv", "test.csv", "score.json"}
+    names = {
+        "run.json",
+        "pictures.csv",
+        "checked.json",
+        "out_of_fold.csv",
+        "test.csv",
+        "score.json",
+    }
     names |= {f"fold-{number}/{name}" for number in (0, 1) for name in fold}
     figures = {"confusion", "reliability", "learning-rate"}
     names |= {"report.html", *(f"report/{name}.png" for name in figures)}

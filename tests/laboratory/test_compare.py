@@ -8,6 +8,8 @@ import sys
 import time
 from pathlib import Path
 
+import h5py
+import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
@@ -15,9 +17,10 @@ from typer.testing import CliRunner
 
 from podium.cli import app
 from podium.laboratory.combinations import get_combination
-from podium.laboratory.compare import compare
+from podium.laboratory.compare import Comparison, compare
 from podium.laboratory.experiments import run_of
 from podium.laboratory.record import figure_path
+from podium.predictions.combine import Combined
 from podium.run_folder import RunFolder
 from small_competitions import make_project
 
@@ -125,6 +128,10 @@ def test_the_table_is_best_first_and_marks_the_trade_offs(compared: Compared) ->
 # --- Again
 
 
+def by_change(comparison: Comparison) -> dict[str, Combined]:
+    return {one.combination.change: one.combined for one in comparison.measured}
+
+
 def test_a_second_call_trains_nothing(
     compared: Compared, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -133,9 +140,7 @@ def test_a_second_call_trains_nothing(
     # In another order, and spelt in another way.
     again = compare("tiny", ["head.width=4,8", "head.dropout=0.250"], folds=[0, 0])
     assert compared.times() == before
-    assert [one.combined for one in again.measured] == [
-        one.combined for one in compared.comparison.measured
-    ]
+    assert by_change(again) == by_change(compared.comparison)
     assert "2 are here already" in capsys.readouterr().out
     pd.testing.assert_frame_equal(compared.rows(), rows)
 
@@ -204,16 +209,17 @@ def log(project: Path) -> str:
 
 
 def test_one_that_fails_is_named_and_stops_no_other(project: Path) -> None:
-    (project / "broken.h5").write_bytes(b"no weights")
-    words = ["--try", "weights=broken.h5,none", "--fold", "0"]
+    with h5py.File(project / "other.h5", "w") as weights:  # of another network
+        weights["kernel"] = np.zeros(3, np.float32)
+    words = ["--try", "weights=other.h5,none", "--fold", "0"]
     done = CliRunner().invoke(app, ["compare", "tiny", *words])
     assert done.exit_code == 1, done.output
     (line,) = [line for line in done.output.splitlines() if line.startswith("failed      ")]
-    assert line.startswith("failed      weights=broken.h5: ") and len(line) > 40
+    assert line.startswith("failed      weights=other.h5: ") and len(line) > 40
     assert "2 of 2: weights=none" in done.output
     assert "accuracy" in done.output.split("2 of 2")[1]
     rows = pd.read_csv(project / "docs" / "experiments.csv")
-    assert "weights=broken.h5" not in set(rows["change"])
+    assert "weights=other.h5" not in set(rows["change"])
 
 
 def test_a_mistake_is_said_before_anything_is_trained(project: Path) -> None:

@@ -109,7 +109,7 @@ def test_pictures_that_only_one_run_has_do_not_matter(make: Make) -> None:
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"backbone": "resnet-patches"}, "backbone is 'resnet-patches', not 'resnet-8'"),
+        ({"backbone": "resnet-patches"}, "backbone is 'resnet-patches', not 'resnet-small'"),
         ({"head": {"width": 8}}, "head.width is 8, not 256"),
         ({"head": {"pooling": "both"}}, "head.pooling is 'both', not 'average'"),
     ],

@@ -22,7 +22,7 @@ def box_recipe(**changes: Any) -> Recipe:
         "image_size": SIDE,
         "batch_size": 8,
         "head": {"width": 0, "dropout": 0.0},
-        "box": {"width": 16, "taps": ["block2b", "block3b"]},
+        "box": {"width": 16, "taps": ["block2a", "block3a"]},
         "augmentation": {"crop": 0.9, "rotate": 0.0, "light": 0.0, "colour": 0.0},
         "train_batchnorm": True,
         "batchnorm_momentum": 0.7,  # few steps

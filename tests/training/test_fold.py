@@ -361,7 +361,8 @@ def test_the_weights_file_loads_without_warnings(
 
 def test_label_smoothing_is_in_the_loss(tmp_path: Path, pictures: FoldPictures) -> None:
     """At a learning rate of next to nothing, the losses are those of the network at its start."""
-    smooth = recipe(stages=[stage("head", epochs=1, learning_rate=1e-9)], label_smoothing=0.2)
+    stages = [stage("head", epochs=1, learning_rate=1e-9)]
+    smooth = recipe(stages=stages, label_smoothing=0.2, cached_views=0)
     training = make_training(smooth, pictures, tmp_path)
     # Confident logits, for which smoothing makes a difference.
     logits = training.network.head.get_layer("logits")
@@ -375,7 +376,7 @@ def test_label_smoothing_is_in_the_loss(tmp_path: Path, pictures: FoldPictures) 
     assert abs(expected - plain) < 1e-6, "with balanced classes the means agree"
     of_first = -(targets[0] @ log_p)
     assert of_first != pytest.approx(-log_p[0])
-    loss = training.network.head.loss
+    loss = training.network.model.loss
     assert float(loss(np.array([[1.0, 0.0]]), np.exp(log_p)[None])) == pytest.approx(
         of_first, rel=1e-4
     )

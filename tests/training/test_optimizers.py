@@ -56,7 +56,7 @@ def test_sgd_is_keras_sgd_at_a_momentum_that_stays() -> None:
 
 
 def test_lower_blocks_learn_more_slowly() -> None:
-    network = build_network(recipe(), CLASSES)
+    network = build_network(recipe(backbone="resnet-small"), CLASSES)
     network.unfreeze("all", train_batchnorm=True)
     scales = network.rate_scales(0.5)
     of = {v.path: scale for v, scale in zip(network.model.trainable_variables, scales, strict=True)}

@@ -18,7 +18,7 @@ from small_competitions import RECIPE, draw_picture, make_project, voc
 # Keras' momentum of 0.99 would lag behind the few steps of this training.
 BOX = """
 batchnorm_momentum = 0.8
-box = {{ width = 8, taps = ["block2b", "block3b"] }}
+box = {{ width = 8, taps = ["block2a", "block3a"] }}
 """
 MORE = range(100, 150)  # training pictures of each class: a fold must hold 19 to call any unlike
 

@@ -99,8 +99,8 @@ def _train(
     folder = places.runs() / run
     if split and not (folder / "pictures.csv").is_file():
         copy_whole(split / "pictures.csv", folder / "pictures.csv")
-        if (split / "checked.txt").is_file():
-            copy_whole(split / "checked.txt", folder / "checked.txt")
+        if (split / "checked.json").is_file():
+            copy_whole(split / "checked.json", folder / "checked.json")
     train_to_score(entry, overrides, folds, run)
 
 

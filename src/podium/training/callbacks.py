@@ -153,6 +153,9 @@ class OneCycleSchedule(keras.callbacks.Callback):
             optimizer.cycled_momentum.assign(momentum)
 
 
+TRACING = 6.0  # seconds to trace a step of training, for each to trace a prediction
+
+
 class TimeBudget(keras.callbacks.Callback):
     """Ends the training of a fold in time to still predict.
 
@@ -172,13 +175,20 @@ class TimeBudget(keras.callbacks.Callback):
         self.seconds_per_pixel: float | None = None  # of prediction, as measured
         self.validation_pictures = 0
         self.exhausted = False
+        self.predict_tracing = self.train_tracing = 0.0  # seconds of the longest first batch
         self._stage_size, self._batch_size = size, 1
         self._test_began: float | None = None
 
+    def over(self, also: float = 0.0) -> bool:
+        """Whether only what is reserved is left, and so many seconds besides."""
+        if self.deadline is None:
+            return False
+        return time.monotonic() + self.reserve() + also > self.deadline
+
     @property
-    def over(self) -> bool:
-        """Whether only what is reserved is left."""
-        return self.deadline is not None and time.monotonic() + self.reserve() > self.deadline
+    def tracing(self) -> float:
+        """Seconds that the first step of a coming stage may take, going by what was traced."""
+        return max(TRACING * self.predict_tracing, self.train_tracing)
 
     def views_that_fit(self, pictures: int, also: int, seconds: float) -> float:
         """How many times so many pictures can still be seen, and `also` others once.
@@ -213,7 +223,9 @@ class TimeBudget(keras.callbacks.Callback):
         if self.seconds_per_pixel is None and batch > 0:  # the first batch also traces
             seconds = time.monotonic() - self._began
             self.measure(seconds, self._batch_size, self._stage_size)
-        if self.over:
+        if batch == 0:
+            self.train_tracing = max(self.train_tracing, time.monotonic() - self._began)
+        if self.over():
             self.exhausted = True
             self.model.stop_training = True
 

@@ -121,8 +121,11 @@ class _Passing:
             if not len(some):
                 break
             self._pass(some, views[:kept], [one[:kept, done : done + part] for one in into])
+            took = time.monotonic() - began
             if done:  # the first one also traces
-                self.seconds = (time.monotonic() - began) / (len(some) * kept)
+                self.seconds = took / (len(some) * kept)
+            elif self.budget:
+                self.budget.predict_tracing = max(self.budget.predict_tracing, took)
             done += len(some)
             if self.budget and self.seconds and done < len(indices):
                 self.budget.measure(self.seconds, 1, self.size)

@@ -85,7 +85,7 @@ class FoldTraining:
 
     def _is_over(self, state: TrainingState) -> bool:
         """Whether no further stage is to begin, which is written down then."""
-        if not self.budget.over:
+        if not self.budget.over(also=self.budget.tracing):
             return False
         print(USED_UP)
         state.stage_finished = state.out_of_time = True
