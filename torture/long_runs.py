@@ -2,9 +2,9 @@
 
     python -m torture.long_runs [--quick]
 
-Two runs of `sample-b0` on the smallest backbone: 200 stages in one fold, the head on cached features
-and the upper half in turn, and the same number spread over eight folds. As each stage begins, its
-process is looked at from outside.
+Two runs of `sample-b0` on the smallest backbone: 200 stages in one fold, the head on cached
+features and the upper half in turn, and the same number spread over eight folds. As each stage
+begins, its process is looked at from outside.
 """
 
 import os
