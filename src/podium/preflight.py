@@ -5,7 +5,7 @@ from pathlib import Path
 
 from podium.competitions import get_competition
 from podium.foreign_files import check_weights
-from podium.machine import check_tensorflow
+from podium.machine import check_address_space, check_tensorflow
 from podium.models.weights_files import WEIGHTS_FILES
 from podium.pseudo import check_pseudo
 from podium.recipe import Recipe
@@ -23,10 +23,12 @@ def check_recipe(recipe: Recipe, into: RunFolder | None = None, fresh: bool = Fa
         fresh: it begins again.
 
     Raises:
-        ValueError: an unknown backbone or weights, a package that is not installed or too old, a
-            run to start from or to take pseudo-labels from that is not what it takes.
+        ValueError: too little memory, an unknown backbone or weights, a package that is not
+            installed or too old, a run to start from or to take pseudo-labels from that is not
+            what it takes.
     """
     check_tensorflow()
+    check_address_space()
     if recipe.backbone not in WEIGHTS_FILES:
         raise ValueError(f"no backbone {recipe.backbone!r}; there are: {', '.join(WEIGHTS_FILES)}")
     names = [*WEIGHTS_FILES[recipe.backbone], "none"]

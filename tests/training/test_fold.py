@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -357,6 +358,34 @@ def test_the_weights_file_loads_without_warnings(
 
 
 # --- Options
+
+
+def test_the_weights_file_holds_no_optimiser(tmp_path: Path, pictures: FoldPictures) -> None:
+    """A head that was trained on cached features had left its own there."""
+    stages = [stage("head", epochs=1), stage("all", epochs=1)]
+    training = make_training(recipe(stages=stages, keep="last"), pictures, tmp_path)
+    training.run()
+    names: list[str] = []
+    with h5py.File(training.folder.weights) as file:
+        file.visit(names.append)
+    assert names and not [name for name in names if "optimizer" in name]
+
+
+def test_each_step_is_traced_once(
+    tmp_path: Path, pictures: FoldPictures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TensorFlow keeps for ever what it has traced in vain."""
+    traced: list[str] = []
+    for name in ("train_step", "test_step"):
+        step = getattr(keras.Model, name)
+
+        def counted(self, data, name=name, step=step):
+            traced.append(name)
+            return step(self, data)
+
+        monkeypatch.setattr(keras.Model, name, counted)
+    make_training(recipe(), pictures, tmp_path).run()
+    assert sorted(traced) == ["test_step", "train_step"]
 
 
 def test_label_smoothing_is_in_the_loss(tmp_path: Path, pictures: FoldPictures) -> None:

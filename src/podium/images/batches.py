@@ -3,6 +3,7 @@
 import os
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import tensorflow as tf
 
 from podium.boxes import NO_BOX
 from podium.images.augmenting import seeded_box_augmenter
+from podium.images.called import keeping, weakly
 from podium.images.epochs import steps_per_epoch
 from podium.images.outlines import ELLIPSE
 from podium.images.reading import read_picture, resize
@@ -115,13 +117,13 @@ def training_batches(
     maker = _Maker(cache, indices, labels, found, augmentation, size, batch_size, seed)
 
     def epoch_positions(epoch: tf.Tensor) -> tf.data.Dataset:
-        order = tf.numpy_function(maker.order, [epoch], tf.int64, stateful=False)
+        order = tf.numpy_function(weakly(maker.order), [epoch], tf.int64, stateful=False)
         order = tf.ensure_shape(order, (steps, batch_size))
         return tf.data.Dataset.from_tensor_slices((tf.repeat(epoch, steps), order))
 
     def load(epoch: tf.Tensor, positions: tf.Tensor):
         types = tf.uint8, tf.float32, tf.float32
-        made = tf.numpy_function(maker.batch, [epoch, positions], types, stateful=False)
+        made = tf.numpy_function(weakly(maker.batch), [epoch, positions], types, stateful=False)
         pictures = tf.ensure_shape(made[0], (batch_size, size, size, 3))
         classes = tf.ensure_shape(made[1], (batch_size, *labels.shape[1:]))
         if boxes is None:
@@ -134,7 +136,8 @@ def training_batches(
         .map(load, num_parallel_calls=_threads(), deterministic=True)
         .prefetch(PREFETCHED)
     )
-    return batches.apply(tf.data.experimental.assert_cardinality((epochs - first_epoch) * steps))
+    count = (epochs - first_epoch) * steps
+    return keeping(batches.apply(tf.data.experimental.assert_cardinality(count)), maker)
 
 
 class _Maker:
@@ -193,17 +196,10 @@ def view_batches(
     views = view if isinstance(view, Sequence) else [view]
     indices = np.asarray(indices, dtype=np.int64)
     at_once = max(1, batch_size // len(views))  # pictures
-
-    def make_views(some: np.ndarray) -> np.ndarray:
-        pictures = np.empty((len(some), len(views), size, size, 3), np.uint8)
-        for place, index in enumerate(some):
-            picture = cache[int(index)]
-            for number, one in enumerate(views):
-                pictures[place, number] = _square(one(picture, size), size)
-        return pictures.reshape(-1, size, size, 3)
+    viewer = _Viewer(cache, views, size)
 
     def load(some: tf.Tensor) -> tf.Tensor:
-        pictures = tf.numpy_function(make_views, [some], tf.uint8, stateful=False)
+        pictures = tf.numpy_function(weakly(viewer.views), [some], tf.uint8, stateful=False)
         return tf.ensure_shape(pictures, (None, size, size, 3))
 
     batches = (
@@ -214,7 +210,26 @@ def view_batches(
         .prefetch(PREFETCHED)
     )
     steps = -(-len(indices) * len(views) // batch_size)
-    return batches.apply(tf.data.experimental.assert_cardinality(steps))
+    return keeping(batches.apply(tf.data.experimental.assert_cardinality(steps)), viewer)
+
+
+@dataclass
+class _Viewer:
+    """What makes the batches of `view_batches` one by one, on any thread."""
+
+    cache: Sequence[Picture]
+    views_of_each: Sequence[View]
+    size: int
+
+    def views(self, indices: np.ndarray) -> np.ndarray:
+        """All views of the first picture, then of the second, …"""
+        size = self.size
+        pictures = np.empty((len(indices), len(self.views_of_each), size, size, 3), np.uint8)
+        for place, index in enumerate(indices):
+            picture = self.cache[int(index)]
+            for number, view in enumerate(self.views_of_each):
+                pictures[place, number] = _square(view(picture, size), size)
+        return pictures.reshape(-1, size, size, 3)
 
 
 def _threads() -> int:

@@ -1,10 +1,12 @@
 """What the machine computes with: the distribution strategy and the precision for it."""
 
+import gc
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 
 import keras
 import tensorflow as tf
+from tensorflow.python.eager import context
 from threadpoolctl import threadpool_limits
 
 
@@ -55,3 +57,13 @@ class Devices:
         if self.gpus:
             return f"{len(self.gpus)} GPU" + ("s" if len(self.gpus) > 1 else "")
         return "CPU"
+
+
+def forget_steps() -> None:
+    """Free what the steps of past stages were made into.
+
+    TensorFlow keeps a few megabytes of each stage's as long as the process lives. The public way
+    to free them, `keras.utils.clear_session`, would also forget the precision to compute in.
+    """
+    gc.collect()  # the steps themselves, with their batches, are in circles
+    context.context().clear_kernel_cache()

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from podium.images.augmenting import seeded_augmenter, seeded_box_augmenter
 from podium.images.batches import Picture, View, view_batches
+from podium.images.called import keeping, weakly
 from podium.images.epochs import steps_per_epoch
 from podium.images.outlines import ELLIPSE
 from podium.images.reading import resize
@@ -234,30 +235,51 @@ def feature_batches(
     Args:
         labels: float32 (pictures, classes).
     """
-    views, pictures, channels = features.train.shape
-    batch_size = min(batch_size, pictures)
-    steps = steps_per_epoch(pictures, batch_size)
+    channels = features.train.shape[-1]
+    maker = _FeatureMaker(features, labels, batch_size, seed, first_epoch, epochs)
 
-    def generate():
-        for epoch in range(first_epoch, epochs):
-            random = np.random.default_rng((seed, epoch))
+    def of(shape: tuple[int, ...]) -> tf.TensorSpec:
+        return tf.TensorSpec((maker.batch_size, *shape), tf.float32)
+
+    signature = of((channels,)), of(labels.shape[1:])
+    if features.boxes is not None:
+        maps = [of(one.shape[2:]) for one in features.maps]
+        signature = (signature[0], *maps), (signature[1], of((4,)))
+    batches = tf.data.Dataset.from_generator(weakly(maker.batches), output_signature=signature)
+    count = maker.steps * (epochs - first_epoch)
+    return keeping(batches.apply(tf.data.experimental.assert_cardinality(count)), maker)
+
+
+class _FeatureMaker:
+    """What makes the batches of `feature_batches` one by one."""
+
+    def __init__(
+        self,
+        features: Features,
+        labels: np.ndarray,
+        batch_size: int,
+        seed: int,
+        first_epoch: int,
+        epochs: int,
+    ) -> None:
+        self._features, self._labels, self._seed = features, labels, seed
+        self._epochs = range(first_epoch, epochs)
+        pictures = features.train.shape[1]
+        self.batch_size = min(batch_size, pictures)
+        self.steps = steps_per_epoch(pictures, self.batch_size)
+
+    def batches(self) -> Iterator[tuple]:
+        features, labels = self._features, self._labels
+        views, pictures, _ = features.train.shape
+        for epoch in self._epochs:
+            random = np.random.default_rng((self._seed, epoch))
             order = random.permutation(pictures)
             view = random.integers(views, size=pictures)
-            for step in range(steps):
-                chosen = order[step * batch_size : (step + 1) * batch_size]
+            for step in range(self.steps):
+                chosen = order[step * self.batch_size : (step + 1) * self.batch_size]
                 which = view[chosen], chosen
                 if features.boxes is None:
                     yield features.train[which], labels[chosen]
                 else:
                     maps = (one[which].astype(np.float32) for one in features.maps)
                     yield (features.train[which], *maps), (labels[chosen], features.boxes[which])
-
-    def of(shape: tuple[int, ...]) -> tf.TensorSpec:
-        return tf.TensorSpec((batch_size, *shape), tf.float32)
-
-    signature = of((channels,)), of(labels.shape[1:])
-    if features.boxes is not None:
-        maps = [of(one.shape[2:]) for one in features.maps]
-        signature = (signature[0], *maps), (signature[1], of((4,)))
-    batches = tf.data.Dataset.from_generator(generate, output_signature=signature)
-    return batches.apply(tf.data.experimental.assert_cardinality(steps * (epochs - first_epoch)))

@@ -23,7 +23,7 @@ from podium.training.batches import (
 )
 from podium.training.box_loss import BoxLoss, MeanIoU
 from podium.training.callbacks import KeepState, OneCycleSchedule, TimeBudget
-from podium.training.devices import Devices
+from podium.training.devices import Devices, forget_steps
 from podium.training.features import Features, cache_features
 from podium.training.kernel import Kernel, fit_kernel, predict_logits, score_logits
 from podium.training.logistic import Logistic, fit_logistic
@@ -81,6 +81,7 @@ class FoldTraining:
                 on_its_pictures._train_stage(state, stage)
             else:
                 on_its_pictures._solve_head(state, stage)
+            forget_steps()
         self.folder.read_weights(self.network.model)
 
     def _is_over(self, state: TrainingState) -> bool:
@@ -244,6 +245,8 @@ class FoldTraining:
                 jit_compile=self.devices.jit_compile,
             )
             model.optimizer.build(model.trainable_variables)
+            if self.devices.strategy is None:
+                _build_metrics(model)
             if state.epoch > 0:
                 state.restore(self.folder, self.network.model, model.optimizer)
 
@@ -308,3 +311,13 @@ class FoldTraining:
         )
         rate = f"learning rate {stage.learning_rate:g}"
         return f"{title}{what}, {stage.epochs} epochs, {rate}, {size} px{also}"
+
+
+def _build_metrics(model: keras.Model) -> None:
+    """Make the metrics' variables, which Keras would make while it traces its first step.
+
+    TensorFlow traces a function again that has made variables, and never frees the first trace.
+    """
+    nothing = [keras.ops.zeros((1, *output.shape[1:])) for output in model.outputs]
+    model.compute_metrics(None, nothing, nothing)
+    model.reset_metrics()
