@@ -17,7 +17,17 @@ from podium.whole_files import write_json
 from torture.figures import ROOT, Figure, say, table
 
 # A module of this folder each, in this order; whoever adds one gives it a `campaign`.
-PARTS = ("pictures", "tables", "leaks", "strangers", "limits", "kills", "same_bytes", "fuzz")
+PARTS = (
+    "pictures",
+    "tables",
+    "leaks",
+    "strangers",
+    "limits",
+    "kills",
+    "same_bytes",
+    "long_runs",
+    "fuzz",
+)
 LIMIT = 4 * 3600  # seconds for one part
 
 
