@@ -1,5 +1,6 @@
 """A fold's training: the cached head stage, going on after a stop, options, devices."""
 
+import gc
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,7 @@ from small_training import (
 from podium.models.network import build_network
 from podium.training import features
 from podium.training.batches import FoldPictures, stage_seed
+from podium.training.devices import forget_steps
 from podium.training.features import Features, feature_batches
 from podium.training.fold import FoldTraining
 from podium.training.optimizers import SharedLossScale
@@ -371,21 +373,23 @@ def test_the_weights_file_holds_no_optimiser(tmp_path: Path, pictures: FoldPictu
     assert names and not [name for name in names if "optimizer" in name]
 
 
-def test_each_step_is_traced_once(
+def test_a_stage_leaves_nothing_behind(
     tmp_path: Path, pictures: FoldPictures, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """TensorFlow keeps for ever what it has traced in vain."""
-    traced: list[str] = []
-    for name in ("train_step", "test_step"):
-        step = getattr(keras.Model, name)
+    """TensorFlow would keep graphs traced in vain, and the features that a dataset is made of."""
+    graphs, cached = [], []
 
-        def counted(self, data, name=name, step=step):
-            traced.append(name)
-            return step(self, data)
+    def look() -> None:
+        forget_steps()
+        kinds = [type(one).__name__ for one in gc.get_objects()]
+        graphs.append(kinds.count("FuncGraph"))
+        cached.append(kinds.count("Features"))
 
-        monkeypatch.setattr(keras.Model, name, counted)
-    make_training(recipe(), pictures, tmp_path).run()
-    assert sorted(traced) == ["test_step", "train_step"]
+    monkeypatch.setattr("podium.training.fold.forget_steps", look)
+    stages = [stage("head", epochs=1), stage(2, epochs=1)] * 3
+    make_training(recipe(stages=stages), pictures, tmp_path).run()
+    assert graphs[2:4] == graphs[4:] and graphs[-1] > 0
+    assert set(cached) == {0}
 
 
 def test_label_smoothing_is_in_the_loss(tmp_path: Path, pictures: FoldPictures) -> None:
