@@ -392,6 +392,23 @@ def test_a_stage_leaves_nothing_behind(
     assert set(cached) == {0}
 
 
+def test_each_step_is_traced_once(
+    tmp_path: Path, pictures: FoldPictures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a large network it takes a minute."""
+    traced: list[str] = []
+    for name in ("train_step", "test_step"):
+        step = getattr(keras.Model, name)
+
+        def counted(self, data, name=name, step=step):
+            traced.append(name)
+            return step(self, data)
+
+        monkeypatch.setattr(keras.Model, name, counted)
+    make_training(recipe(), pictures, tmp_path).run()
+    assert sorted(traced) == ["test_step", "train_step"]
+
+
 def test_label_smoothing_is_in_the_loss(tmp_path: Path, pictures: FoldPictures) -> None:
     """At a learning rate of next to nothing, the losses are those of the network at its start."""
     stages = [stage("head", epochs=1, learning_rate=1e-9)]

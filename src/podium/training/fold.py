@@ -316,7 +316,7 @@ class FoldTraining:
 def _build_metrics(model: keras.Model) -> None:
     """Make the metrics' variables, which Keras would make while it traces its first step.
 
-    TensorFlow traces a function again that has made variables, and never frees the first trace.
+    TensorFlow traces a function again that has made variables, which takes as long once more.
     """
     nothing = [keras.ops.zeros((1, *output.shape[1:])) for output in model.outputs]
     model.compute_metrics(None, nothing, nothing)
