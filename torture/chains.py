@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -104,19 +104,28 @@ class Chain:
     words: list[str]  # of the command
     begin: Callable[[dict[str, Any]], Any] = fresh
     starts: list[Start] = field(default_factory=list)
+    heard: dict[str, float] = field(default_factory=dict)  # when the log first had a match of each
 
     @property
     def moments(self) -> list[Moment]:
         """All that happened to files so far."""
         return [moment for _, moment in self._told()]
 
+    def moments_before(self, when: float) -> int:
+        """How many of them there were at that time."""
+        return sum(one < when for one, _ in self._told())
+
     def _told(self) -> list[tuple[float, Moment]]:
         path = self.project / "told.jsonl"
         lines = path.read_text().splitlines() if path.is_file() else []
         return [(when, Moment(**one)) for when, one in map(json.loads, lines)]
 
-    def start(self, blow: Blow | None = None) -> Start:
-        """Start the command; it is struck if it comes to that moment."""
+    def start(self, blow: Blow | None = None, listen: Iterable[str] = ()) -> Start:
+        """Start the command; it is struck if it comes to that moment.
+
+        Args:
+            listen: regexes that go to `heard` once the log matches them.
+        """
         log, earlier = self.project / "log.txt", len(self._told())
         before = log.stat().st_size if log.is_file() else 0
         inside = blow if blow and blow.at.kind not in ("half", "said") else None
@@ -131,8 +140,11 @@ class Chain:
                 "number": int(inside.number) if inside else 0,
             }
         )
-        until, hit = time.time() + PATIENCE, 0.0
+        until, hit, awaited = time.time() + PATIENCE, 0.0, set(listen)
         while process.poll() is None:
+            for text in [one for one in awaited if self._said(one, log, before)]:
+                awaited.remove(text)
+                self.heard[text] = time.time()
             if blow and not inside and not hit and self._reached(blow.at, log, before):
                 time.sleep(blow.delay)
                 hit = time.time()
@@ -151,10 +163,14 @@ class Chain:
 
     def _reached(self, at: Moment, log: Path, before: int) -> bool:
         if at.kind == "said":
-            said = log.read_bytes()[before:] if log.is_file() else b""
-            return re.search(at.name, said.decode(errors="replace")) is not None
+            return self._said(at.name, log, before)
         place = self.project / at.name
         return any(place.parent.glob(f".part-*-{place.name}")) and self._rows() >= at.rows
+
+    @staticmethod
+    def _said(text: str, log: Path, before: int) -> bool:
+        said = log.read_bytes()[before:] if log.is_file() else b""
+        return re.search(text, said.decode(errors="replace")) is not None
 
     def _rows(self) -> int:
         return rows_of(self.project, self._histories)

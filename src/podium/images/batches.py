@@ -1,6 +1,5 @@
 """Pictures to tf.data batches that are the same on any number of threads and after a restart."""
 
-import os
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ import tensorflow as tf
 
 from podium.boxes import NO_BOX
 from podium.images.augmenting import seeded_box_augmenter
-from podium.images.called import keeping, weakly
+from podium.images.datasets import PREFETCHED, keeping, threads, untuned, weakly
 from podium.images.epochs import steps_per_epoch
 from podium.images.outlines import ELLIPSE
 from podium.images.reading import read_picture, resize
@@ -20,8 +19,6 @@ from podium.recipe_tables import Augmentation
 
 Picture = np.ndarray  # uint8 (height, width, 3)
 View = Callable[[Picture, int], Picture]
-
-PREFETCHED = 2  # batches, beside those that are being made
 
 
 class PictureCache(Sequence[Picture]):
@@ -133,11 +130,12 @@ def training_batches(
     batches = (
         tf.data.Dataset.range(first_epoch, epochs)
         .flat_map(epoch_positions)
-        .map(load, num_parallel_calls=_threads(), deterministic=True)
+        .map(load, num_parallel_calls=threads(), deterministic=True)
         .prefetch(PREFETCHED)
     )
     count = (epochs - first_epoch) * steps
-    return keeping(batches.apply(tf.data.experimental.assert_cardinality(count)), maker)
+    batches = batches.apply(tf.data.experimental.assert_cardinality(count))
+    return keeping(untuned(batches), maker)
 
 
 class _Maker:
@@ -205,12 +203,13 @@ def view_batches(
     batches = (
         tf.data.Dataset.from_tensor_slices(indices)
         .batch(at_once)
-        .map(load, num_parallel_calls=_threads(), deterministic=True)
+        .map(load, num_parallel_calls=threads(), deterministic=True)
         .rebatch(batch_size)
         .prefetch(PREFETCHED)
     )
     steps = -(-len(indices) * len(views) // batch_size)
-    return keeping(batches.apply(tf.data.experimental.assert_cardinality(steps)), viewer)
+    batches = batches.apply(tf.data.experimental.assert_cardinality(steps))
+    return keeping(untuned(batches), viewer)
 
 
 @dataclass
@@ -230,15 +229,6 @@ class _Viewer:
             for number, view in enumerate(self.views_of_each):
                 pictures[place, number] = _square(view(picture, size), size)
         return pictures.reshape(-1, size, size, 3)
-
-
-def _threads() -> int:
-    """How many batches are made at once: one per core, and each on one thread.
-
-    A batch is one call into Python: calls for single pictures, and TensorFlow's copies of them,
-    take as long as augmenting them.
-    """
-    return os.cpu_count() or 1
 
 
 def _square(picture: Picture, size: int) -> Picture:

@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
+from podium.images.datasets import PREFETCHED, threads
 from podium.recipe_tables import Augmentation
 
 
@@ -28,8 +29,8 @@ def mix_batches(
         )
         return tf.ensure_shape(pictures, batch[0].shape), tf.ensure_shape(labels, batch[1].shape)
 
-    mixed = batches.enumerate().map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    return mixed.prefetch(tf.data.AUTOTUNE)
+    mixed = batches.enumerate().map(load, num_parallel_calls=threads(), deterministic=True)
+    return mixed.prefetch(PREFETCHED)
 
 
 def _mix(

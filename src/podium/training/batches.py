@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from podium.boxes import NO_BOX
 from podium.images.batches import PictureCache, training_batches, view_batches
+from podium.images.datasets import untuned
 from podium.images.epochs import steps_per_epoch
 from podium.images.mixing import mix_batches
 from podium.images.reading import resize
@@ -133,7 +134,7 @@ def of_features(
     )
     seen = (features.validation, *features.validation_maps)
     validation = (seen if len(seen) > 1 else seen[0], pictures.validation_targets)
-    return train, tf.data.Dataset.from_tensor_slices(validation).batch(batch_size)
+    return train, untuned(tf.data.Dataset.from_tensor_slices(validation).batch(batch_size))
 
 
 def stage_size(recipe: Recipe, stage: Stage) -> int:

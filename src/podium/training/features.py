@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from podium.images.augmenting import seeded_augmenter, seeded_box_augmenter
 from podium.images.batches import Picture, View, view_batches
-from podium.images.called import keeping, weakly
+from podium.images.datasets import keeping, untuned, weakly
 from podium.images.epochs import steps_per_epoch
 from podium.images.outlines import ELLIPSE
 from podium.images.reading import resize
@@ -247,7 +247,8 @@ def feature_batches(
         signature = (signature[0], *maps), (signature[1], of((4,)))
     batches = tf.data.Dataset.from_generator(weakly(maker.batches), output_signature=signature)
     count = maker.steps * (epochs - first_epoch)
-    return keeping(batches.apply(tf.data.experimental.assert_cardinality(count)), maker)
+    batches = batches.apply(tf.data.experimental.assert_cardinality(count))
+    return keeping(untuned(batches), maker)
 
 
 class _FeatureMaker:

@@ -1,4 +1,4 @@
-"""What a dataset calls is there as long as the dataset, or what is made of it, and no longer."""
+"""What a dataset calls is there as long as what is made of it, and its end waits for nothing."""
 
 import gc
 import weakref
@@ -6,7 +6,7 @@ import weakref
 import numpy as np
 import tensorflow as tf
 
-from podium.images.called import keeping, weakly
+from podium.images.datasets import keeping, untuned, weakly
 
 
 class Doubling:
@@ -43,3 +43,10 @@ def test_it_is_kept_by_what_is_made_of_the_dataset_and_goes_with_it() -> None:
         del iterator
         gc.collect()
         assert left() is None, f"TensorFlow keeps what is {make.__name__}"
+
+
+def test_nothing_that_is_made_of_it_is_tuned() -> None:
+    one = untuned(tf.data.Dataset.range(3))
+    other = tf.data.Dataset.range(3).map(lambda number: 2 * number)
+    made = tf.data.Dataset.zip((one.map(lambda number: -number).prefetch(1), other)).batch(2)
+    assert made.options().autotune.enabled is False
