@@ -230,8 +230,8 @@ def strike(undisturbed: Chain, blows: list[Blow], folder: Path) -> Iterator[Chai
             chains.append(replace(undisturbed, project=project, starts=[], heard={}))
         shares = [blows[number::count] for number in range(count)]
         with ThreadPoolExecutor(os.cpu_count()) as pool:  # most of a start uses one core
-            missed = pool.map(_strike, chains, shares)
-            blows = [blow for of_chain in missed for blow in of_chain]
+            missed = {blow for of_chain in pool.map(_strike, chains, shares) for blow in of_chain}
+        blows = [blow for blow in blows if blow in missed]  # in their order
         yield from chains
 
 

@@ -8,6 +8,7 @@ arguments of `run`.
 import json
 import os
 import re
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -54,6 +55,7 @@ def run(
         told: a file that gets a line for each moment: the time, and what it is.
         at: the moment to send itself the signal of this number.
     """
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # shells ignore it in the background
     os.chdir(project)
     said = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for stream in (1, 2):

@@ -109,9 +109,10 @@ def training_batches(
     _check(indices, labels, first_epoch, epochs)
     batch_size = min(batch_size, len(indices))
     steps = steps_per_epoch(len(indices), batch_size)
-    none = np.tile(NO_BOX, (len(indices), 1))
-    found = none if boxes is None else boxes
-    maker = _Maker(cache, indices, labels, found, augmentation, size, batch_size, seed)
+    found = np.tile(NO_BOX, (len(indices), 1)) if boxes is None else boxes
+    augment = seeded_box_augmenter(augmentation, size, ELLIPSE)
+    given = labels.astype(np.float32)
+    maker = _Maker(cache, indices, given, found, size, batch_size, seed, augment)
 
     def epoch_positions(epoch: tf.Tensor) -> tf.data.Dataset:
         order = tf.numpy_function(weakly(maker.order), [epoch], tf.int64, stateful=False)
@@ -138,43 +139,37 @@ def training_batches(
     return keeping(untuned(batches), maker)
 
 
+@dataclass(frozen=True)
 class _Maker:
     """What makes the batches of `training_batches` one by one, on any thread."""
 
-    def __init__(
-        self,
-        cache: Sequence[Picture],
-        indices: np.ndarray,
-        labels: np.ndarray,
-        boxes: np.ndarray,
-        augmentation: Augmentation,
-        size: int,
-        batch_size: int,
-        seed: int,
-    ) -> None:
-        self._cache, self._indices, self._seed = cache, indices, seed
-        self._labels, self._boxes = labels.astype(np.float32), boxes
-        self._size, self._batch_size = size, batch_size
-        self._augment = seeded_box_augmenter(augmentation, size, ELLIPSE)
+    cache: Sequence[Picture]
+    indices: np.ndarray
+    labels: np.ndarray
+    boxes: np.ndarray
+    size: int
+    batch_size: int
+    seed: int
+    augment: Callable[[Picture, np.ndarray, int], tuple[Picture, np.ndarray]]
 
     def order(self, epoch: np.int64) -> np.ndarray:
         """Positions in `indices`, int64 (steps, batch)."""
-        count = len(self._indices)
-        steps = steps_per_epoch(count, self._batch_size)
-        order = np.random.default_rng((self._seed, int(epoch))).permutation(count)
-        return order[: steps * self._batch_size].reshape(steps, self._batch_size)
+        count = len(self.indices)
+        steps = steps_per_epoch(count, self.batch_size)
+        order = np.random.default_rng((self.seed, int(epoch))).permutation(count)
+        return order[: steps * self.batch_size].reshape(steps, self.batch_size)
 
     def batch(self, epoch: np.int64, positions: np.ndarray) -> tuple[np.ndarray, ...]:
         """Pictures, labels and boxes, looked up by one position: they cannot part."""
-        pictures = np.empty((len(positions), self._size, self._size, 3), np.uint8)
+        pictures = np.empty((len(positions), self.size, self.size, 3), np.uint8)
         boxes = np.empty((len(positions), 4), np.float32)
         for place, position in enumerate(positions):
-            index = int(self._indices[position])
-            entropy = np.random.SeedSequence((self._seed, int(epoch), index))
+            index = int(self.indices[position])
+            entropy = np.random.SeedSequence((self.seed, int(epoch), index))
             seed = int(entropy.generate_state(1, np.uint64)[0])
-            box = self._boxes[position]
-            pictures[place], boxes[place] = self._augment(self._cache[index], box, seed)
-        return pictures, self._labels[positions], boxes
+            box = self.boxes[position]
+            pictures[place], boxes[place] = self.augment(self.cache[index], box, seed)
+        return pictures, self.labels[positions], boxes
 
 
 def view_batches(

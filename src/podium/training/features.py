@@ -235,45 +235,42 @@ def feature_batches(
     Args:
         labels: float32 (pictures, classes).
     """
-    channels = features.train.shape[-1]
-    maker = _FeatureMaker(features, labels, batch_size, seed, first_epoch, epochs)
+    batch_size = min(batch_size, len(labels))
+    maker = _FeatureMaker(features, labels, batch_size, seed, range(first_epoch, epochs))
 
     def of(shape: tuple[int, ...]) -> tf.TensorSpec:
-        return tf.TensorSpec((maker.batch_size, *shape), tf.float32)
+        return tf.TensorSpec((batch_size, *shape), tf.float32)
 
-    signature = of((channels,)), of(labels.shape[1:])
+    signature = of(features.train.shape[2:]), of(labels.shape[1:])
     if features.boxes is not None:
         maps = [of(one.shape[2:]) for one in features.maps]
         signature = (signature[0], *maps), (signature[1], of((4,)))
     batches = tf.data.Dataset.from_generator(weakly(maker.batches), output_signature=signature)
-    count = maker.steps * (epochs - first_epoch)
+    count = maker.steps * len(maker.epochs)
     batches = batches.apply(tf.data.experimental.assert_cardinality(count))
     return keeping(untuned(batches), maker)
 
 
+@dataclass(frozen=True)
 class _FeatureMaker:
     """What makes the batches of `feature_batches` one by one."""
 
-    def __init__(
-        self,
-        features: Features,
-        labels: np.ndarray,
-        batch_size: int,
-        seed: int,
-        first_epoch: int,
-        epochs: int,
-    ) -> None:
-        self._features, self._labels, self._seed = features, labels, seed
-        self._epochs = range(first_epoch, epochs)
-        pictures = features.train.shape[1]
-        self.batch_size = min(batch_size, pictures)
-        self.steps = steps_per_epoch(pictures, self.batch_size)
+    features: Features
+    labels: np.ndarray
+    batch_size: int
+    seed: int
+    epochs: range
+
+    @property
+    def steps(self) -> int:
+        """Of each epoch."""
+        return steps_per_epoch(len(self.labels), self.batch_size)
 
     def batches(self) -> Iterator[tuple]:
-        features, labels = self._features, self._labels
+        features, labels = self.features, self.labels
         views, pictures, _ = features.train.shape
-        for epoch in self._epochs:
-            random = np.random.default_rng((self._seed, epoch))
+        for epoch in self.epochs:
+            random = np.random.default_rng((self.seed, epoch))
             order = random.permutation(pictures)
             view = random.integers(views, size=pictures)
             for step in range(self.steps):
