@@ -111,8 +111,8 @@ def training_batches(
     steps = steps_per_epoch(len(indices), batch_size)
     found = np.tile(NO_BOX, (len(indices), 1)) if boxes is None else boxes
     augment = seeded_box_augmenter(augmentation, size, ELLIPSE)
-    given = labels.astype(np.float32)
-    maker = _Maker(cache, indices, given, found, size, batch_size, seed, augment)
+    labels = labels.astype(np.float32)
+    maker = _Maker(cache, indices, labels, found, size, batch_size, seed, augment)
 
     def epoch_positions(epoch: tf.Tensor) -> tf.data.Dataset:
         order = tf.numpy_function(weakly(maker.order), [epoch], tf.int64, stateful=False)
@@ -192,7 +192,7 @@ def view_batches(
     viewer = _Viewer(cache, views, size)
 
     def load(some: tf.Tensor) -> tf.Tensor:
-        pictures = tf.numpy_function(weakly(viewer.views), [some], tf.uint8, stateful=False)
+        pictures = tf.numpy_function(weakly(viewer.batch), [some], tf.uint8, stateful=False)
         return tf.ensure_shape(pictures, (None, size, size, 3))
 
     batches = (
@@ -207,21 +207,21 @@ def view_batches(
     return keeping(untuned(batches), viewer)
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Viewer:
     """What makes the batches of `view_batches` one by one, on any thread."""
 
     cache: Sequence[Picture]
-    views_of_each: Sequence[View]
+    views: Sequence[View]
     size: int
 
-    def views(self, indices: np.ndarray) -> np.ndarray:
+    def batch(self, indices: np.ndarray) -> np.ndarray:
         """All views of the first picture, then of the second, …"""
         size = self.size
-        pictures = np.empty((len(indices), len(self.views_of_each), size, size, 3), np.uint8)
+        pictures = np.empty((len(indices), len(self.views), size, size, 3), np.uint8)
         for place, index in enumerate(indices):
             picture = self.cache[int(index)]
-            for number, view in enumerate(self.views_of_each):
+            for number, view in enumerate(self.views):
                 pictures[place, number] = _square(view(picture, size), size)
         return pictures.reshape(-1, size, size, 3)
 

@@ -245,7 +245,7 @@ class FoldTraining:
                 jit_compile=self.devices.jit_compile,
             )
             model.optimizer.build(model.trainable_variables)
-            if self.devices.strategy is None:
+            if self.devices.strategy is None:  # those of several devices take in no value here
                 _build_metrics(model)
             if state.epoch > 0:
                 state.restore(self.folder, self.network.model, model.optimizer)
