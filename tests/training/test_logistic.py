@@ -82,3 +82,9 @@ def test_pictures_that_a_network_labelled_do_not_choose_the_penalty() -> None:
     chosen = [fit_logistic(*both, labelled).strength for labelled in (900, None)]
     assert chosen[0] < chosen[1]
     assert fit_logistic(*both, 900).rows == 1800, "but they are fitted on"
+
+
+def test_where_time_is_short_it_takes_fewer_views() -> None:
+    features, labels = problem(3, views=4)
+    assert fit_logistic(features, labels, seconds=0.0).rows == 90, "one view of each"
+    assert fit_logistic(features, labels, seconds=1e6).rows == 360

@@ -181,9 +181,13 @@ class TimeBudget(keras.callbacks.Callback):
 
     def over(self, also: float = 0.0) -> bool:
         """Whether only what is reserved is left, and so many seconds besides."""
+        return self.left() < also
+
+    def left(self) -> float:
+        """Seconds until only what is reserved is left; infinite without a limit."""
         if self.deadline is None:
-            return False
-        return time.monotonic() + self.reserve() + also > self.deadline
+            return np.inf
+        return self.deadline - time.monotonic() - self.reserve()
 
     @property
     def tracing(self) -> float:
@@ -196,10 +200,7 @@ class TimeBudget(keras.callbacks.Callback):
         Args:
             seconds: that one takes.
         """
-        if self.deadline is None:
-            return np.inf
-        left = self.deadline - time.monotonic() - self.reserve() - also * seconds
-        return max(left, 0.0) / max(pictures * seconds, 1e-9)
+        return max(self.left() - also * seconds, 0.0) / max(pictures * seconds, 1e-9)
 
     def measure(self, seconds: float, pictures: int, size: int) -> None:
         """Take note of how long it took to predict so many pictures of this side."""

@@ -289,7 +289,8 @@ class FoldTraining:
     def _features(self, stage: Stage) -> tuple[Features, Logistic]:
         """The features that the head learns from, and logistic regression on them: the floor."""
         features, pictures = self._cached(stage), self.pictures
-        logistic = fit_logistic(features.train, pictures.train_labels, pictures.labelled)
+        half = self.budget.left() / 2  # the head is to be trained as well
+        logistic = fit_logistic(features.train, pictures.train_labels, pictures.labelled, half)
         floor = logistic.score(features.validation, pictures.validation_labels)
         print(
             f"logistic regression on them: validation accuracy {floor['accuracy']:.4f}, log loss "

@@ -15,6 +15,7 @@ STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1)  # C: inverse of the penalty, on sta
 JUDGED = 5  # each so many-th picture is held back to choose among them
 LARGEST = 50_000_000  # values that are fitted: half a minute of two cores in all
 ITERATIONS = 200
+LONGER = 2.0  # times that a fit may take as long as the first one, of the strongest penalty
 ABSENT = -20.0  # bias of a class that no training picture shows
 
 
@@ -40,7 +41,12 @@ class Logistic:
         }
 
 
-def fit_logistic(features: np.ndarray, labels: np.ndarray, labelled: int | None = None) -> Logistic:
+def fit_logistic(
+    features: np.ndarray,
+    labels: np.ndarray,
+    labelled: int | None = None,
+    seconds: float = np.inf,
+) -> Logistic:
     """Fit on the training features; their penalty is chosen on a fifth of them.
 
     Args:
@@ -49,6 +55,7 @@ def fit_logistic(features: np.ndarray, labels: np.ndarray, labelled: int | None 
         labels: one-hot (pictures, classes).
         labelled: how many of the pictures, the first ones, have labels of their own and so judge
             the penalty; all unless given.
+        seconds: that it should take at the most; where they are short, there are fewer views.
     """
     began = time.monotonic()
     views, pictures, channels = features.shape
@@ -57,20 +64,25 @@ def fit_logistic(features: np.ndarray, labels: np.ndarray, labelled: int | None 
     views = max(1, min(views, rows // len(chosen)))
     classes = labels[chosen].argmax(axis=1)
 
-    def fit(of: np.ndarray, strength: float) -> Logistic:
+    def fit(of: np.ndarray, strength: float, views: int) -> Logistic:
         x = np.concatenate([features[view, chosen[of]] for view in range(views)])
         return _fit(x, np.tile(classes[of], views), labels.shape[1], strength)
 
+    every = np.ones(len(chosen), bool)
+    if seconds < np.inf:
+        fit(every, STRENGTHS[0], 1)
+        each = LONGER * (len(STRENGTHS) + 1) * (time.monotonic() - began)
+        views = max(1, min(views, int(seconds / each)))
     held_back = np.random.default_rng(0).permutation(len(chosen)) % JUDGED == 0
     held_back &= chosen < (pictures if labelled is None else labelled)
     strength = STRENGTHS[0]
     if len(np.unique(classes[~held_back])) > 1:
         judged = features[0, chosen[held_back]], labels[chosen[held_back]]
-        losses = [fit(~held_back, c).score(*judged)["log_loss"] for c in STRENGTHS]
+        losses = [fit(~held_back, c, views).score(*judged)["log_loss"] for c in STRENGTHS]
         strength = STRENGTHS[int(np.argmin(losses))]
-    final = fit(np.ones(len(chosen), bool), strength)
-    seconds = round(time.monotonic() - began, 1)
-    return Logistic(final.weights, final.bias, strength, len(chosen) * views, seconds)
+    final = fit(every, strength, views)
+    took = round(time.monotonic() - began, 1)
+    return Logistic(final.weights, final.bias, strength, len(chosen) * views, took)
 
 
 def _fit(x: np.ndarray, classes: np.ndarray, of_classes: int, strength: float) -> Logistic:
