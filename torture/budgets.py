@@ -1,11 +1,14 @@
-"""Time budgets: whole commands must end within theirs, with a submission."""
+"""Time budgets: whole commands must end within theirs, with a submission.
+
+They are the last part of `python -m torture limits`; `python -m torture.budgets` tries them alone.
+"""
 
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-from torture.figures import Figure, say
+from torture.figures import Figure, main, say
 from torture.small_run import COMMAND, RECIPE, make_project
 
 BUDGETS = (1.5, 3.0)  # times the least
@@ -57,3 +60,7 @@ def budgets(scratch: Path) -> list[Figure]:
             figures.append(Figure(what, needed(name, minutes), f"≤ {minutes:.4f}"))
     note = "; ".join(failed)
     return [*figures, Figure("budgets without a submission", len(failed), "= 0", note=note)]
+
+
+if __name__ == "__main__":
+    main(lambda quick, scratch: budgets(scratch))
