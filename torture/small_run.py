@@ -70,9 +70,6 @@ def _read(path: Path) -> None:
     """Raises something unless it is a whole file of its kind."""
     if path.suffix == ".json":
         json.loads(path.read_text())
-    elif path.suffix == ".txt":
-        if not path.read_text().strip():
-            raise ValueError("is empty")
     elif path.suffix == ".csv":
         pd.read_csv(path)
         if not path.read_bytes().endswith(b"\n"):

@@ -29,6 +29,7 @@ from podium.training.devices import forget_steps
 from podium.training.features import Features, feature_batches
 from podium.training.fold import FoldTraining
 from podium.training.optimizers import SharedLossScale
+from podium.training.state import TrainingState
 
 
 @pytest.fixture(scope="module")
@@ -390,6 +391,15 @@ def test_a_stage_leaves_nothing_behind(
     make_training(recipe(stages=stages), pictures, tmp_path).run()
     assert graphs[2:4] == graphs[4:] and graphs[-1] > 0
     assert set(cached) == {0}
+
+
+def test_no_stage_waits_for_tuning_at_its_end(tmp_path: Path, pictures: FoldPictures) -> None:
+    stages = [stage("head", epochs=1), stage(2, epochs=1)]
+    two = recipe(stages=stages, augmentation={"mixup": 0.2})
+    training = make_training(two, pictures, tmp_path)
+    for number, one in enumerate(two.stages):
+        _, datasets = training._prepare(TrainingState(stage=number), one)
+        assert [dataset.options().autotune.enabled for dataset in datasets] == [False, False]
 
 
 def test_each_step_is_traced_once(
