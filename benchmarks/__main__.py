@@ -15,8 +15,8 @@ from pathlib import Path
 from slugify import slugify
 
 from benchmarks.measuring import ROOT, Row, say, table
-from podium.machine import about_this_run
-from podium.whole_files import whole
+from podium.files.atomic_write import whole
+from podium.system import about_this_run
 
 # A script of this folder each, in this order; whoever adds one gives it a `measure`.
 SCRIPTS = (

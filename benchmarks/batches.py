@@ -16,10 +16,10 @@ import tensorflow as tf
 
 from benchmarks.drawing import draw, one_hot
 from benchmarks.measuring import Row, in_turns, main
-from podium.fold_run import CACHED_DETAIL
-from podium.images.augmenting import seeded_augmenter
-from podium.images.batches import PictureCache, training_batches
-from podium.recipe_tables import Augmentation
+from podium.data.augmentation import seeded_augmenter
+from podium.data.batches import PictureCache, training_batches
+from podium.recipes.tables import Augmentation
+from podium.training.fold_runner import CACHED_DETAIL
 
 BATCH = 32
 # What all of them do: mirror, crop and zoom, rotation, brightness and contrast.

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.measuring import Row, in_child, in_turns, main, seconds
-from podium.machine import peak_memory
+from podium.system import peak_memory
 
 RUNS, PICTURES, TEST = 10, 25_000, 12_500
 COMPETITION = "cars"  # ten classes, accuracy
@@ -43,7 +43,7 @@ def child(folder: str) -> dict[str, float]:
     """Blend the runs of a project, in this process."""
 
     def work() -> None:
-        from podium.blending.blend import blend
+        from podium.predictions.blend import blend
 
         blend([f"run-{number}" for number in range(RUNS)])
 
@@ -57,10 +57,10 @@ def child(folder: str) -> dict[str, float]:
 def make_runs(project: Path, pictures: int, test: int) -> None:
     """Finished runs as trainings leave them, of made-up networks that partly err together."""
     from podium.competitions import get_competition
+    from podium.data.table import stored_table
     from podium.predictions.combine import combine
-    from podium.recipe_file import parse_recipe
-    from podium.run_folder import RunFolder
-    from podium.table import stored_table
+    from podium.recipes.recipe_file import parse_recipe
+    from podium.runs.run_folder import RunFolder
 
     (project / "kernels").mkdir()
     competition = get_competition(COMPETITION)

@@ -19,7 +19,7 @@ from benchmarks.small_runs import (
     make_recipe,
     make_training,
 )
-from podium.recipe import Recipe
+from podium.recipes.recipe import Recipe
 from podium.training.callbacks import TimeBudget
 from podium.training.devices import Devices
 from podium.training.optimizers import make_optimizer

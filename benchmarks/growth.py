@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measuring import Row, in_child, in_turns, main
-from podium.machine import peak_memory
+from podium.system import peak_memory
 
 PHOTO = (160, 120)
 SIZE = 64  # px that the network sees
@@ -71,10 +71,10 @@ def child(folder: str, count: int, kept: float) -> dict[str, float]:
     import numpy as np
 
     from benchmarks.drawing import CLASSES
-    from podium.fold_run import CACHED_DETAIL
-    from podium.images.batches import PictureCache, training_batches
-    from podium.machine import free_memory
-    from podium.recipe_tables import Augmentation
+    from podium.data.batches import PictureCache, training_batches
+    from podium.recipes.tables import Augmentation
+    from podium.system import free_memory
+    from podium.training.fold_runner import CACHED_DETAIL
 
     paths = [Path(folder, f"{number}.jpg") for number in range(count)]
     cache = PictureCache(paths, round(SIZE * CACHED_DETAIL), min(1.0, kept / free_memory()))

@@ -10,7 +10,7 @@ import keras
 from benchmarks.drawing import draw, one_hot
 from benchmarks.measuring import Row, in_turns, main, seconds
 from benchmarks.small_runs import make_fold, make_recipe, make_training
-from podium.images.batches import PictureCache
+from podium.data.batches import PictureCache
 
 EPOCHS = 30
 VIEWS = 2  # cached ones, as the entries for a CPU have it

@@ -15,10 +15,10 @@ import benchmarks.quiet  # noqa: F401
 # isort: split
 from benchmarks.measuring import ROOT, Row, in_turns, main
 from podium.competitions import get_competition
-from podium.fold_run import FoldRun
-from podium.recipe_file import parse_recipe, read_toml
-from podium.run_folder import RunFolder
-from podium.table import prepare_table
+from podium.data.table import prepare_table
+from podium.recipes.recipe_file import parse_recipe, read_toml
+from podium.runs.run_folder import RunFolder
+from podium.training.fold_runner import FoldRun
 
 FOLD = 0
 PEER = {  # [2, 2, 2] blocks of 16, 32 and 64 channels

@@ -22,15 +22,15 @@ import pandas as pd
 from benchmarks.drawing import draw
 from benchmarks.measuring import Row, in_turns, main, say, seconds
 from benchmarks.small_runs import make_network, make_recipe
-from podium.any_picture.unlikeness import fit_distance
 from podium.competitions.sample_drawing import VEHICLES
-from podium.fold_run import CACHED_DETAIL
-from podium.images.batches import PictureCache
+from podium.data.batches import PictureCache
 from podium.models.network import Network
+from podium.predictions.ood import fit_distance
 from podium.predictions.predict import predict_views
-from podium.predictions.views import VIEWS
-from podium.recipe import Recipe
-from podium.run_folder import RunFolder
+from podium.predictions.tta import VIEWS
+from podium.recipes.recipe import Recipe
+from podium.runs.run_folder import RunFolder
+from podium.training.fold_runner import CACHED_DETAIL
 
 CLIENTS = 16
 BATCH = 32

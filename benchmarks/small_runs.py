@@ -10,15 +10,15 @@ import keras
 import numpy as np
 
 from benchmarks.drawing import CLASSES
-from podium.fold_folder import FoldFolder
-from podium.images.batches import Picture
+from podium.data.batches import Picture
 from podium.models.network import Network, build_network
 from podium.models.weights_files import find_weights, weights_file
-from podium.recipe import Recipe
-from podium.recipe_file import parse_recipe
+from podium.recipes.recipe import Recipe
+from podium.recipes.recipe_file import parse_recipe
+from podium.runs.fold_folder import FoldFolder
 from podium.training.callbacks import TimeBudget
 from podium.training.devices import Devices
-from podium.training.fold import FoldPictures, FoldTraining
+from podium.training.trainer import FoldPictures, FoldTraining
 
 NO_AUGMENTATION = {"mirror": False, "crop": 1.0, "rotate": 0.0, "light": 0.0, "colour": 0.0}
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from unittest import mock
 
 from benchmarks.measuring import Row, in_child, in_turns, main, say
-from podium.machine import peak_memory
+from podium.system import peak_memory
 
 PODIUM = "podium"
 PEERS = {

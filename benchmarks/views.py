@@ -12,10 +12,10 @@ import pandas as pd
 from benchmarks.drawing import CLASSES, draw
 from benchmarks.measuring import Row, in_turns, main, say, seconds
 from benchmarks.small_runs import make_network, make_recipe
-from podium.fold_run import CACHED_DETAIL
-from podium.images.batches import Picture, PictureCache
+from podium.data.batches import Picture, PictureCache
 from podium.predictions.predict import predict_views
-from podium.predictions.views import VIEWS
+from podium.predictions.tta import VIEWS
+from podium.training.fold_runner import CACHED_DETAIL
 
 VIEW_COUNT = 4  # as recipes have it unless they say otherwise
 BATCH = 16

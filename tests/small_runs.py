@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from podium.competitions import get_competition
-from podium.recipe_file import parse_recipe
-from podium.run_folder import RunFolder
+from podium.recipes.recipe_file import parse_recipe
+from podium.runs.run_folder import RunFolder
 
 CLASSES = list(get_competition("clocks-or-crocs").classes)
 TRAIN = [f"{CLASSES[number % 2]}/{number}" for number in range(16)]

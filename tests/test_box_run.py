@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from podium.blending.blend import blend
-from podium.boxes import BOX_COLUMNS, PIXEL_COLUMNS, iou
-from podium.laboratory.compare import compare
-from podium.merge import CannotMerge, merge_run
+from podium.competitions.boxes import BOX_COLUMNS, PIXEL_COLUMNS, iou
+from podium.experiments.compare import compare
+from podium.predictions.blend import blend
 from podium.predictions.combine import assemble
-from podium.run import Outcome, predict, train
-from podium.run_folder import RunFolder
-from podium.soups.soup import soup
+from podium.runs.merge import CannotMerge, merge_run
+from podium.runs.run_folder import RunFolder
+from podium.training.soup import soup
+from podium.training.train import Outcome, predict, train
 from small_competitions import BOX_RECIPE, break_picture, make_project
 
 

@@ -12,13 +12,13 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from podium.boxes import PIXEL_COLUMNS, to_pixels
-from podium.classify import answer
+from podium.competitions.boxes import PIXEL_COLUMNS, to_pixels
 from podium.models.box_head import SideCells
 from podium.models.network import build_network
+from podium.predictions.classify import answer
 from podium.predictions.probabilities import average_boxes
-from podium.run import train
-from podium.run_folder import RunFolder
+from podium.runs.run_folder import RunFolder
+from podium.training.train import train
 from small_competitions import RECIPE, break_picture, enter_copy, make_project
 
 BOX = '\nbox = {{ width = 8, taps = ["block2a", "block3a"] }}\n'

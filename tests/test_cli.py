@@ -81,7 +81,8 @@ import podium.cli
 assert not {"numpy", "pandas", "keras", "tensorflow"} & set(sys.modules), "--help is slow"
 assert CliRunner().invoke(podium.cli.app, ["--help"]).exit_code == 0
 assert not {"numpy", "pandas", "keras", "tensorflow"} & set(sys.modules), "--help is slow"
-import podium.check, podium.entries, podium.run, podium.predictions.combine
+import podium.data.check_competition, podium.recipes.entries
+import podium.training.train, podium.predictions.combine
 import podium.competitions.sample
 assert not {"keras", "tensorflow"} & set(sys.modules), "a command imports TensorFlow early"
 """

@@ -12,8 +12,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from podium.machine import about_this_run
-from podium.whole_files import write_json
+from podium.files.atomic_write import write_json
+from podium.system import about_this_run
 from torture.figures import ROOT, Figure, say, table
 
 # A module of this folder each, in this order; whoever adds one gives it a `campaign`.

@@ -77,7 +77,7 @@ class Forked:
 
     def __init__(self, words: dict[str, Any]) -> None:
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["podium.fold_run", "podium.reports.report"])
+        context.set_forkserver_preload(["podium.training.fold_runner", "podium.reports.report"])
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         self._process = context.Process(target=struck.run, kwargs=words)
         self._process.start()

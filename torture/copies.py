@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from podium.images.reading import resize
+from podium.files.images import resize
 
 Picture = np.ndarray  # uint8 (height, width, 3) RGB
 Change = Callable[[Picture, np.random.Generator], Picture]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from podium.competitions import get_competition
-from podium.run_folder import RunFolder
+from podium.runs.run_folder import RunFolder
 from torture.damage import Damaged, drawn
 from torture.figures import Figure, say
 

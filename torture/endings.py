@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from podium.run_folder import RunFolder
+from podium.runs.run_folder import RunFolder
 
 SAME_BYTES = ("best.weights.h5", "out_of_fold.csv", "test.csv", "validation.csv", "pictures.csv")
 

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from podium.texts import columns
+from podium.text import columns
 
 ROOT = Path(__file__).parents[1]
 HEADINGS = ("what", "came out", "limit", "held")

@@ -49,7 +49,7 @@ def corpus(name: str) -> list[bytes]:
 
 
 def _reader(scratch: Path) -> Target:
-    from podium.images.reading import (
+    from podium.files.images import (
         MAX_PIXELS,
         UnreadablePicture,
         decode_picture,
@@ -82,8 +82,8 @@ def _reader(scratch: Path) -> Target:
 
 
 def _recipe(scratch: Path) -> Target:
-    from podium.ensemble import EnsembleRecipe, load_ensemble
-    from podium.recipe_file import RecipeError, load_recipe, parse_recipe
+    from podium.recipes.ensemble import EnsembleRecipe, load_ensemble
+    from podium.recipes.recipe_file import RecipeError, load_recipe, parse_recipe
 
     path = scratch / "recipe.toml"
 
@@ -107,9 +107,9 @@ def _submission(scratch: Path) -> Target:
     import pandas as pd
 
     from podium.competitions import MissingData, WrongSubmission, get_competition
-    from podium.competitions.competition import read_csv
+    from podium.competitions.base import read_csv
     from podium.competitions.pet_boxes import begins_as_list, read_list, read_voc
-    from podium.competitions.submission_file import check_submission_file
+    from podium.competitions.submission import check_submission_file
     from podium.predictions.score import score_files
 
     path, voc = scratch / "fuzzed.csv", scratch / "fuzzed.xml"

@@ -15,13 +15,13 @@ import numpy as np
 import pandas as pd
 
 from podium.competitions import get_competition
-from podium.fold_folder import RunError
-from podium.images.reading import read_picture
-from podium.images.splitting import LeakingSplit
-from podium.recipe import Recipe
-from podium.recipe_file import parse_recipe
-from podium.run_folder import RunFolder
-from podium.table import prepare_table
+from podium.data.splits import LeakingSplit
+from podium.data.table import prepare_table
+from podium.files.images import read_picture
+from podium.recipes.recipe import Recipe
+from podium.recipes.recipe_file import parse_recipe
+from podium.runs.fold_folder import RunError
+from podium.runs.run_folder import RunFolder
 from torture.copies import write_copy, write_made_up
 from torture.figures import Figure, main
 from torture.planted import planted_figures

@@ -117,9 +117,9 @@ def _is_unnoticed(file: Damaged, found: Readings) -> bool:
 
 def _to_the_web(files: list[Damaged]) -> list[Figure]:
     """The same bytes as uploads: answered, or refused with a status of the sender's mistakes."""
-    from podium.web.decoding import decode_upload
-    from podium.web.limits import Limits, Refused
-    from podium.web.uploads import Upload
+    from podium.serving.decoding import decode_upload
+    from podium.serving.limits import Limits, Refused
+    from podium.serving.uploads import Upload
 
     bad, sent = [], 0
     for file in files:

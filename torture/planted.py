@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 
 from podium.competitions import COMPETITIONS, MissingData, get_competition
-from podium.images.checking import check_pictures
-from podium.images.duplicates import SMALL_SIDE, near_duplicate_groups
-from podium.images.reading import read_picture
-from podium.images.splitting import LeakingSplit, check_split, split_folds, split_shares
+from podium.data.check import check_pictures
+from podium.data.near_duplicates import SMALL_SIDE, near_duplicate_groups
+from podium.data.splits import LeakingSplit, check_split, split_folds, split_shares
+from podium.files.images import read_picture
 from torture.copies import KINDS, write_copy, write_made_up
 from torture.figures import ROOT, Figure, say
 

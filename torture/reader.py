@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from podium.images.duplicates import fingerprint
-from podium.images.reading import UnreadablePicture, decode_sized, read_bytes, read_picture
-from podium.machine import peak_memory
+from podium.data.near_duplicates import fingerprint
+from podium.files.images import UnreadablePicture, decode_sized, read_bytes, read_picture
+from podium.system import peak_memory
 
 LARGE = 100_000_000  # values; beyond it only whether it is read counts
 SMALL = 16  # pixels, of the shorter side of a picture that is decoded smaller

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from podium.images.checking import check_pictures
-from podium.images.duplicates import MIN_COSINE, TRIMS, _low_frequencies, near_duplicate_groups
-from podium.images.neighbours import SLACK, Cells
-from podium.images.reading import read_picture, resize
-from podium.machine import peak_memory
+from podium.data.check import check_pictures
+from podium.data.near_duplicates import MIN_COSINE, TRIMS, _low_frequencies, near_duplicate_groups
+from podium.data.neighbors import SLACK, Cells
+from podium.files.images import read_picture, resize
+from podium.system import peak_memory
 from torture.copies import KINDS, write_copy, write_made_up
 from torture.figures import Figure, say
 

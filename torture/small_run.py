@@ -10,7 +10,7 @@ import pandas as pd
 from PIL import Image
 
 from podium.competitions.sample_drawing import draw_sample
-from podium.foreign_files import check_weights, opened_arrays
+from podium.files.untrusted import check_weights, opened_arrays
 
 COMMAND = ["train", "tiny"]
 RECIPE = """

@@ -83,10 +83,10 @@ def starter() -> Iterator[Starter]:
 
 
 def _serve() -> None:
-    import podium.fold_run
     import podium.reports.report
-    import podium.run
-    import podium.training.fold  # noqa: F401
+    import podium.training.fold_runner
+    import podium.training.train
+    import podium.training.trainer  # noqa: F401
 
     for line in sys.stdin:
         print(json.dumps(_start(json.loads(line))), flush=True)

@@ -15,14 +15,14 @@ import h5py
 import numpy as np
 
 import podium
-from podium.archives import Limits, unpack
-from podium.fold_folder import FoldFolder
+from podium.files.archives import Limits, unpack
 from podium.kaggle.private import PrivateContent, check_nothing_private
-from podium.merge import merge_run
-from podium.preflight import check_recipe
-from podium.recipe_file import parse_recipe
-from podium.run_folder import RunFolder, check_name
-from podium.runs import find_run
+from podium.recipes.recipe_file import parse_recipe
+from podium.runs.find_run import find_run
+from podium.runs.fold_folder import FoldFolder
+from podium.runs.merge import merge_run
+from podium.runs.run_folder import RunFolder, check_name
+from podium.training.preflight import check_recipe
 from torture import hostile, no_code
 from torture.figures import Figure, main, say
 
@@ -179,7 +179,7 @@ def of_names(tally: Tally, scratch: Path) -> None:
 
 
 def _start(data: dict[str, object]) -> None:
-    from podium.started_from import resolve
+    from podium.training.warm_start import resolve
 
     resolve(parse_recipe(data, "here"))
 
@@ -234,8 +234,8 @@ def private_content() -> list[Figure]:
 
 def built_kernels(scratch: Path) -> list[Figure]:
     """All entries are built, each packed file having been looked through."""
-    from podium.entries import all_entries
     from podium.kaggle.build import build
+    from podium.recipes.entries import all_entries
 
     (scratch / "project").mkdir()
     (scratch / "project" / "kernels").symlink_to(Path(__file__).parents[1] / "kernels")

@@ -7,10 +7,10 @@ from pathlib import Path
 import pandas as pd
 
 from podium.competitions import Competition, get_competition
-from podium.competitions.competition import best_class, class_folders, pictures_in, test_table
+from podium.competitions.base import best_class, class_folders, pictures_in, test_table
 from podium.competitions.metrics import Accuracy
-from podium.competitions.submission_file import check_submission_file
-from podium.whole_files import write_csv
+from podium.competitions.submission import check_submission_file
+from podium.files.atomic_write import write_csv
 from torture.wrong_tables import SOUND, Trial
 
 TRIED = "torture"

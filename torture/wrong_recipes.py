@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from podium.ensemble import EnsembleRecipe, load_ensemble
-from podium.entries import Entry
-from podium.laboratory.combinations import write_toml
-from podium.recipe import Recipe
-from podium.recipe_file import RecipeError, load_recipe
-from podium.recipe_tables import StrictTable
+from podium.experiments.grid import write_toml
+from podium.recipes.ensemble import EnsembleRecipe, load_ensemble
+from podium.recipes.entries import Entry
+from podium.recipes.recipe import Recipe
+from podium.recipes.recipe_file import RecipeError, load_recipe
+from podium.recipes.tables import StrictTable
 
 LONGEST = 1000  # characters of a message
 # Whatever a recipe.toml may hold, by the type that it has in a JSON schema.

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from podium.competitions import get_competition
-from podium.competitions.submission_file import check_submission_file
+from podium.competitions.submission import check_submission_file
 from podium.predictions.score import score_files
 
 NAMES = ["907.jpg", "13.jpg", "my café 1.jpg", *(f"{number}.jpg" for number in range(40, 47))]

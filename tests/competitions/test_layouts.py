@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from podium.check import check_competition
 from podium.competitions import (
     COMPETITIONS,
     Competition,
@@ -20,7 +19,8 @@ from podium.competitions import (
     WrongSubmission,
     get_competition,
 )
-from podium.competitions.competition import class_folders
+from podium.competitions.base import class_folders
+from podium.data.check_competition import check_competition
 
 WritePicture = Callable[..., Path]
 

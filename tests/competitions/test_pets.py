@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from podium.boxes import BOX_COLUMNS, box_table, to_pixels
 from podium.competitions import MissingData, WrongSubmission, get_competition
-from podium.competitions.submission_file import check_submission_file
-from podium.images.reading import read_picture
-from podium.whole_files import write_csv
+from podium.competitions.boxes import BOX_COLUMNS, box_table, to_pixels
+from podium.competitions.submission import check_submission_file
+from podium.files.atomic_write import write_csv
+from podium.files.images import read_picture
 
 PETS = get_competition("pets")
 WIDTH, HEIGHT = 40, 20

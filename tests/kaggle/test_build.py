@@ -12,12 +12,12 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from podium.entries import get_entry
 from podium.kaggle import build as building
 from podium.kaggle.build import LIMIT, Built, build
 from podium.kaggle.metadata import MetadataError
 from podium.kaggle.payload import BuildError, pack
-from podium.recipe_file import RecipeError
+from podium.recipes.entries import get_entry
+from podium.recipes.recipe_file import RecipeError
 from small_competitions import RECIPE, make_project, write_entry
 
 

@@ -14,13 +14,13 @@ from trained_run import REF, forget, leave, results
 
 from kaggle_stand_in import StandIn
 from podium.cli import main
-from podium.fold_folder import RunError
 from podium.kaggle.build import build
 from podium.kaggle.client import KaggleError, NoCredentials, connect
 from podium.kaggle.kernels import KernelFailed, collect_entry, push_entry
 from podium.kaggle.metadata import MetadataError
 from podium.kaggle.output import fetch_output
 from podium.kaggle.push import PushRefused
+from podium.runs.fold_folder import RunError
 
 POLL = 0.1
 FOLDS = [f"{REF}-fold-{fold}" for fold in (0, 1)]

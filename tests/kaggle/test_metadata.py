@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from podium.entries import Entry, all_entries
 from podium.kaggle.metadata import (
     KernelMetadata,
     MetadataError,
@@ -17,6 +16,7 @@ from podium.kaggle.metadata import (
     read_metadata,
     slug_of,
 )
+from podium.recipes.entries import Entry, all_entries
 from small_competitions import write_entry
 
 REPOSITORY = Path(__file__).parents[2]

@@ -15,13 +15,13 @@ import pytest
 
 from kaggle_stand_in import StandIn
 from kaggle_stand_in.competitions import Competition as StandInCompetition
-from podium import places
+from podium import paths
 from podium.competitions import Competition, WrongSubmission, get_competition
+from podium.files.atomic_write import write_json
 from podium.kaggle import submit as submitting
 from podium.kaggle.client import ENDPOINT, KaggleError, NoCredentials
 from podium.kaggle.submit import Submitted, submit
-from podium.run_folder import RunFolder
-from podium.whole_files import write_json
+from podium.runs.run_folder import RunFolder
 from small_competitions import DRAW
 
 SLUG = "sf-dl-car-classification"
@@ -163,7 +163,7 @@ def test_without_the_data_the_ids_of_the_run_count(
 ) -> None:
     """A run that was collected from Kaggle is here without its pictures."""
     ids = cars.here.read_test().index
-    run = RunFolder(places.runs() / cars.csv.stem)
+    run = RunFolder(paths.runs() / cars.csv.stem)
     write_json(run.path / "run.json", {})
     run.write_pictures(pd.concat({"test": pd.DataFrame(index=ids)}, names=["part", "id"]))
     monkeypatch.setenv("PODIUM_INPUT", str(cars.csv.parent / "elsewhere"))

@@ -12,11 +12,11 @@ import pytest
 from trained_run import CARS, REF, leave, results
 
 from kaggle_stand_in import StandIn
-from podium.blending.blend import blend
 from podium.cli import main
 from podium.kaggle.kernels import KernelFailed, push_entry
+from podium.predictions.blend import blend
 from podium.predictions.score import score_files
-from podium.run_folder import RunFolder
+from podium.runs.run_folder import RunFolder
 from small_competitions import RECIPE, break_picture, write_entry
 
 POLL = 0.5

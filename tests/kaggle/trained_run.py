@@ -9,7 +9,7 @@ from pathlib import Path
 
 from kaggle_stand_in import StandIn
 from podium.competitions import get_competition
-from podium.run import train
+from podium.training.train import train
 from small_competitions import RECIPE, make_project, write_entry
 
 CARS = get_competition("cars").slug

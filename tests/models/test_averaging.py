@@ -11,7 +11,7 @@ import pytest
 
 from podium.models.averaging import Averager
 from podium.models.network import Network, build_network
-from podium.recipe_file import parse_recipe
+from podium.recipes.recipe_file import parse_recipe
 
 RANDOM = np.random.default_rng(0)
 BATCHES = [RANDOM.integers(0, 256, (16, 16, 16, 3), np.uint8) for _ in range(3)]

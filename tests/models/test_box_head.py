@@ -5,8 +5,8 @@ import pytest
 
 from podium.models.box_head import SideCells, build_box_head
 from podium.models.network import build_network
-from podium.recipe_file import parse_recipe
-from podium.recipe_tables import BoxHead
+from podium.recipes.recipe_file import parse_recipe
+from podium.recipes.tables import BoxHead
 
 
 def cells(height: int, width: int, **sides: tuple[int, int, float]) -> np.ndarray:

@@ -6,7 +6,7 @@ import pytest
 
 from podium.models.grad_cam import GradCam, NoHeatMap
 from podium.models.network import Network, build_network
-from podium.recipe_file import parse_recipe
+from podium.recipes.recipe_file import parse_recipe
 
 
 def network(**changes: object) -> Network:

@@ -10,8 +10,8 @@ import pytest
 from podium.models.backbones import BACKBONES, get_backbone
 from podium.models.network import Network, build_network
 from podium.models.preprocessing import Preprocessing
-from podium.recipe import Recipe
-from podium.recipe_file import parse_recipe
+from podium.recipes.recipe import Recipe
+from podium.recipes.recipe_file import parse_recipe
 
 CLASSES = 3
 

@@ -8,7 +8,7 @@ import pytest
 
 from podium.models.network import build_network
 from podium.models.patches import CONTRAST, FILTERS, PATCH, POWER, PooledPatches, _shares, patches
-from podium.recipe_file import parse_recipe
+from podium.recipes.recipe_file import parse_recipe
 
 DATA = {
     "competition": "sample",

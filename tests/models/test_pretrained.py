@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from keras.src.legacy.saving import legacy_h5_format
 
-from podium.foreign_files import ForeignFile
+from podium.files.untrusted import ForeignFile
 from podium.models.backbones import get_backbone
 from podium.models.pretrained import MissingWeights, build_pretrained
 from podium.models.weights_files import WEIGHTS_FILES, find_weights, weights_file

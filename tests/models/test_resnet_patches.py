@@ -14,7 +14,7 @@ from podium.models.resnet_patches import (
     WhitenedPatches,
     resnet_patches,
 )
-from podium.recipe_file import parse_recipe
+from podium.recipes.recipe_file import parse_recipe
 
 CLASSES = 3
 

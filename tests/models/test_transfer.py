@@ -8,7 +8,7 @@ import pytest
 
 from podium.models.network import Network, build_network
 from podium.models.transfer import backbone_weights, give_backbone
-from podium.recipe_file import parse_recipe
+from podium.recipes.recipe_file import parse_recipe
 
 TAPS = ["block1b", "block3b"]
 

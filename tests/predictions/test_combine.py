@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 
 from podium.competitions import get_competition
-from podium.fold_folder import RunError
-from podium.images.splitting import HELD_OUT, TRAIN_ONLY
+from podium.data.splits import HELD_OUT, TRAIN_ONLY
+from podium.data.table import Table
 from podium.predictions.combine import combine, read_validation, score_folds, write_test
-from podium.run_folder import RunFolder
-from podium.table import Table
+from podium.runs.fold_folder import RunError
+from podium.runs.run_folder import RunFolder
 
 DOGS_OR_CATS = get_competition("dogs-vs-cats-original")  # scored by accuracy
 CLASSES = list(DOGS_OR_CATS.classes)

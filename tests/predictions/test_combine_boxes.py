@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from podium.boxes import BOX_COLUMNS, NO_BOX, has_box, iou
-from podium.images.splitting import HELD_OUT
+from podium.competitions.boxes import BOX_COLUMNS, NO_BOX, has_box, iou
+from podium.data.splits import HELD_OUT
+from podium.data.table import Table
 from podium.predictions.combine_boxes import combine_boxes, combine_test_boxes
-from podium.run_folder import RunFolder
-from podium.table import Table
+from podium.runs.run_folder import RunFolder
 
 COLUMNS = list(BOX_COLUMNS)
 IDS = [f"pet_{number}" for number in range(20)]

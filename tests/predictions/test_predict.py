@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from podium.boxes import BOX_COLUMNS
-from podium.images.reading import read_picture
+from podium.competitions.boxes import BOX_COLUMNS
+from podium.files.images import read_picture
 from podium.predictions.predict import predict_views
-from podium.predictions.views import VIEWS
+from podium.predictions.tta import VIEWS
 
 SIZE = 16
 CLASSES = ["left", "middle", "right"]

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import accuracy_score, log_loss
 
-from podium.boxes import NO_BOX, box_table, iou
+from podium.competitions.boxes import NO_BOX, box_table, iou
 from podium.competitions.metrics import Accuracy, LogLoss
 from podium.predictions.score import Score, better, score, score_boxes, score_files
 

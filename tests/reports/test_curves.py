@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from podium.recipe import Recipe
-from podium.recipe_file import parse_recipe
+from podium.recipes.recipe import Recipe
+from podium.recipes.recipe_file import parse_recipe
 from podium.reports.curves import learning_curve, rates_by_step
 from podium.reports.figures import PALETTE, plain
 from podium.training.one_cycle import one_cycle

@@ -13,16 +13,16 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 
-from podium.boxes import BOX_COLUMNS, box_table
 from podium.competitions import MissingData, get_competition
-from podium.fold_folder import RunError
-from podium.images.reading import UnreadablePicture
-from podium.recipe_file import parse_recipe
+from podium.competitions.boxes import BOX_COLUMNS, box_table
+from podium.data.table import prepare_table
+from podium.files.atomic_write import write_json
+from podium.files.images import UnreadablePicture
+from podium.recipes.recipe_file import parse_recipe
 from podium.reports.gallery import BLUE, GREEN, RED, draw_gallery, gallery
 from podium.reports.gallery_choice import choose_rows, read_judged
-from podium.run_folder import RunFolder
-from podium.table import prepare_table
-from podium.whole_files import write_json
+from podium.runs.fold_folder import RunError
+from podium.runs.run_folder import RunFolder
 from small_competitions import DRAW
 
 PETS = get_competition("pets")

@@ -10,14 +10,14 @@ import pytest
 from PIL import Image
 from test_report_page import Read
 
-from podium.blending.blend import blend
 from podium.competitions import get_competition
-from podium.fold_folder import RunError
+from podium.files.atomic_write import write_json
+from podium.predictions.blend import blend
 from podium.predictions.combine import assemble
 from podium.reports import report as module
 from podium.reports.report import figures_of, report, report_after_training
-from podium.run_folder import RunFolder
-from podium.whole_files import write_json
+from podium.runs.fold_folder import RunError
+from podium.runs.run_folder import RunFolder
 from small_runs import TRAIN, files, write_run
 
 HISTORY = [

@@ -13,8 +13,8 @@ from test_report_page import Read
 
 from podium.reports.report import figures_of, report
 from podium.reports.thumbnails import with_heat
-from podium.run import Outcome, train
-from podium.run_folder import RunFolder
+from podium.runs.run_folder import RunFolder
+from podium.training.train import Outcome, train
 from small_competitions import BOX_RECIPE, break_picture, make_project
 
 

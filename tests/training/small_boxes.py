@@ -7,10 +7,10 @@ import numpy as np
 from PIL import Image
 from small_training import CLASSES, recipe
 
-from podium.boxes import NO_BOX
-from podium.images.batches import PictureCache
-from podium.recipe import Recipe
-from podium.training.batches import FoldPictures
+from podium.competitions.boxes import NO_BOX
+from podium.data.batches import PictureCache
+from podium.recipes.recipe import Recipe
+from podium.training.datasets import FoldPictures
 
 SIDE = 24  # pixels
 TRAIN, VALIDATION = 48, 16

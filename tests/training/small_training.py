@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from podium.fold_folder import FoldFolder
-from podium.images.batches import PictureCache
+from podium.data.batches import PictureCache
 from podium.models.network import Network, build_network
-from podium.recipe import Recipe
-from podium.recipe_file import parse_recipe
-from podium.training import fold
-from podium.training.batches import FoldPictures
+from podium.recipes.recipe import Recipe
+from podium.recipes.recipe_file import parse_recipe
+from podium.runs.fold_folder import FoldFolder
+from podium.training import trainer
 from podium.training.callbacks import TimeBudget
+from podium.training.datasets import FoldPictures
 from podium.training.devices import Devices
-from podium.training.fold import FoldTraining
-from podium.training.state import TrainingState
+from podium.training.resume import TrainingState
+from podium.training.trainer import FoldTraining
 
 CLASSES = 2
 TRAIN, VALIDATION = 24, 8
@@ -82,7 +82,7 @@ def weights(model: keras.Model) -> list[np.ndarray]:
 
 def raw_validation(pictures: FoldPictures, size: int = 16) -> np.ndarray:
     """The validation pictures as the network sees them, uint8 (pictures, size, size, 3)."""
-    from podium.images.reading import resize
+    from podium.files.images import resize
 
     return np.stack([resize(pictures.cache[i], size, size) for i in pictures.validation])
 
@@ -100,7 +100,7 @@ def stopped_after(training: FoldTraining, epochs: int, monkeypatch: pytest.Monke
             raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(fold, "CACHED_PAUSE", 0.0)  # each epoch of a head is written
+        patch.setattr(trainer, "CACHED_PAUSE", 0.0)  # each epoch of a head is written
         patch.setattr(TrainingState, "write", and_stop)
         with pytest.raises(Killed):
             training.run()

@@ -15,11 +15,11 @@ from small_training import (
     weights,
 )
 
-from podium.boxes import has_box, iou
-from podium.images.batches import view_batches
-from podium.images.reading import resize
-from podium.training.batches import FoldPictures, of_pictures
-from podium.training.features import cache_features
+from podium.competitions.boxes import has_box, iou
+from podium.data.batches import view_batches
+from podium.files.images import resize
+from podium.training.cached_features import cache_features
+from podium.training.datasets import FoldPictures, of_pictures
 
 TWO_STAGES = box_recipe(stages=[stage("head", 2, 0.01), stage("all", 1, 0.003)], cached_views=2)
 

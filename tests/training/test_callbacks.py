@@ -16,15 +16,15 @@ from small_training import (
     stage,
 )
 
-from podium.fold_folder import FoldFolder
-from podium.foreign_files import ForeignFile
+from podium.files.untrusted import ForeignFile
 from podium.models.network import build_network
+from podium.runs.fold_folder import FoldFolder
 from podium.training import callbacks
-from podium.training.batches import FoldPictures
 from podium.training.callbacks import KeepState, TimeBudget
-from podium.training.fold import TrainingDiverged
+from podium.training.datasets import FoldPictures
 from podium.training.optimizers import make_optimizer
-from podium.training.state import TrainingState
+from podium.training.resume import TrainingState
+from podium.training.trainer import TrainingDiverged
 
 
 @pytest.fixture(scope="module")

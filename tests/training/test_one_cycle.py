@@ -6,9 +6,9 @@ import keras
 import numpy as np
 import pytest
 
-from podium.recipe import Recipe
-from podium.recipe_file import parse_recipe
-from podium.recipe_tables import OneCycle
+from podium.recipes.recipe import Recipe
+from podium.recipes.recipe_file import parse_recipe
+from podium.recipes.tables import OneCycle
 from podium.training.callbacks import OneCycleSchedule
 from podium.training.one_cycle import one_cycle
 from podium.training.optimizers import make_optimizer

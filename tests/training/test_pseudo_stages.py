@@ -16,10 +16,10 @@ from small_training import (
     weights,
 )
 
-from podium.images.reading import resize
-from podium.recipe_tables import Stage
-from podium.training.batches import FoldPictures, of_pictures
-from podium.training.fold import FoldTraining
+from podium.files.images import resize
+from podium.recipes.tables import Stage
+from podium.training.datasets import FoldPictures, of_pictures
+from podium.training.trainer import FoldTraining
 
 JOINING = np.arange(16, 24)
 # Each shows what it is, so that pictures in a batch can be told: nothing is done to them.

@@ -5,14 +5,14 @@ import sys
 
 import typer
 
-from podium.cli import ensembles, kaggle, laboratory, looking, training
-from podium.stopping import INTERRUPTED, Stopping
+from podium.cli import ensembles, experiments, inspect, kaggle, train
+from podium.cli.signals import INTERRUPTED, Stopping
 
 PANELS = {  # of the help
-    "From pictures to a submission": training.COMMANDS,
-    "Looking at runs": looking.COMMANDS,
+    "From pictures to a submission": train.COMMANDS,
+    "Looking at runs": inspect.COMMANDS,
     "Several runs in one": ensembles.COMMANDS,
-    "Trying recipes": laboratory.COMMANDS,
+    "Trying recipes": experiments.COMMANDS,
     "Kaggle": kaggle.COMMANDS,
 }
 
@@ -40,7 +40,7 @@ def main() -> None:
         except (ValueError, OSError) as error:
             _tell(error)
         except Exception as error:
-            from podium.machine import MORE_MEMORY, out_of_memory
+            from podium.system import MORE_MEMORY, out_of_memory
 
             if not isinstance(error, out_of_memory()):
                 raise

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from podium.cli.words import Fresh
+from podium.cli.options import Fresh
 
 
 def blend(
@@ -18,7 +18,7 @@ def blend(
     ] = False,
 ) -> None:
     """Blend runs in the way that is best out of fold; says what it gains, and how sure that is."""
-    from podium.blending.blend import blend
+    from podium.predictions.blend import blend
 
     print(blend(runs, to, common))
 
@@ -31,7 +31,7 @@ def soup(
     fresh: Fresh = False,
 ) -> None:
     """Average checkpoints of runs to one network, as far as that is no worse out of fold."""
-    from podium.soups.soup import soup
+    from podium.training.soup import soup
 
     print(f"\n{soup(runs, run, fresh)}")
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from podium.cli.words import Entry, Folds, Fresh, Overrides, Poll, Wait
+from podium.cli.options import Entry, Folds, Fresh, Overrides, Poll, Wait
 
 
 def build(

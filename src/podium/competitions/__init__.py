@@ -1,8 +1,8 @@
 """A file per dataset: the only place that knows a dataset's name."""
 
+from podium.competitions.base import Competition, MissingData, WrongSubmission
 from podium.competitions.cars import Cars
 from podium.competitions.clocks_or_crocs import ClocksOrCrocs
-from podium.competitions.competition import Competition, MissingData, WrongSubmission
 from podium.competitions.dogs_vs_cats import DogsVsCats, DogsVsCatsOriginal
 from podium.competitions.intel import Intel
 from podium.competitions.pets import Pets

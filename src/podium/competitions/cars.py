@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from podium.competitions.competition import (
+from podium.competitions.base import (
     Competition,
     MissingData,
     best_class,
@@ -16,7 +16,7 @@ from podium.competitions.competition import (
     test_table,
 )
 from podium.competitions.metrics import Accuracy
-from podium.texts import some
+from podium.text import some
 
 
 class Cars(Competition):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from podium.competitions.competition import (
+from podium.competitions.base import (
     Competition,
     MissingData,
     best_class,

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from podium.boxes import BOX_COLUMNS, NO_BOX, from_pixels, has_box
+from podium.competitions.boxes import BOX_COLUMNS, NO_BOX, from_pixels, has_box
+from podium.competitions.csv_files import other_separator, read_rows, shown
 from podium.competitions.errors import MissingData, WrongTable
-from podium.competitions.text_table import other_separator, read_rows, shown
-from podium.images.reading import Size, UnreadablePicture, read_size
+from podium.files.images import Size, UnreadablePicture, read_size
 
 LIST_COLUMNS = ("file", "x1", "y1", "x2", "y2", "class")
 CORNERS = ("xmin", "ymin", "xmax", "ymax")

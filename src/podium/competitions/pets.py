@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from podium.competitions.competition import (
+from podium.competitions.base import (
     Competition,
     MissingData,
     best_class,
@@ -19,13 +19,7 @@ from podium.competitions.competition import (
     test_table,
 )
 from podium.competitions.metrics import Accuracy
-from podium.competitions.pet_boxes import (
-    Annotated,
-    begins_as_list,
-    boxes_of,
-    read_list,
-    read_voc,
-)
+from podium.competitions.pet_boxes import Annotated, begins_as_list, boxes_of, read_list, read_voc
 
 SPECIES = {"1": "cat", "2": "dog"}  # as trainval.txt counts them
 

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from podium import places
+from podium import paths
+from podium.competitions.base import MissingData
 from podium.competitions.cars import Cars
-from podium.competitions.competition import MissingData
 from podium.competitions.sample_drawing import VEHICLES, draw_sample
 
 
@@ -21,9 +21,9 @@ class Sample(Cars):
         try:
             return super().folder()
         except MissingData:
-            if places.kaggle() is None:
+            if paths.kaggle() is None:
                 raise
-            drawn = places.scratch() / self.slug
+            drawn = paths.scratch() / self.slug
             if not drawn.is_dir():
                 draw_sample(drawn)
             return drawn
@@ -31,7 +31,7 @@ class Sample(Cars):
 
 def draw_sample_competition(overwrite: bool = False, seed: int = 0) -> tuple[Path, bool]:
     """Draw the sample into the project's input/; returns its folder and whether it was drawn."""
-    folder = places.project() / "input" / Sample.slug
+    folder = paths.project() / "input" / Sample.slug
     if folder.is_dir() and not overwrite:
         return folder, False
     draw_sample(folder, seed=seed, overwrite=overwrite)

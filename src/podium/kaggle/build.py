@@ -11,9 +11,8 @@ from pathlib import Path
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from podium import places
-from podium.ensemble import load_ensemble
-from podium.entries import Entry, all_entries, get_entry
+from podium import paths
+from podium.files.atomic_write import whole
 from podium.kaggle.client import KaggleError, connect, user_name
 from podium.kaggle.metadata import (
     OWNER,
@@ -25,8 +24,9 @@ from podium.kaggle.metadata import (
 )
 from podium.kaggle.payload import BuildError, Payload, pack
 from podium.kaggle.private import check_nothing_private
-from podium.run_folder import run_name
-from podium.whole_files import whole
+from podium.recipes.ensemble import load_ensemble
+from podium.recipes.entries import Entry, all_entries, get_entry
+from podium.runs.run_folder import run_name
 
 LIMIT = 1_000_000  # bytes of a kernel's code; Kaggle takes no more
 BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
@@ -36,7 +36,7 @@ from IPython.display import Image, display
 
 from podium.reports.figures import png
 from podium.reports.report import figures_of
-from podium.run import find_run
+from podium.training.train import find_run
 
 for figure in figures_of(find_run("{run}")):
     display(Image(png(figure)))
@@ -106,7 +106,7 @@ def build(
             f"{entry.name}: the kernel would have {len(code.encode()):,} bytes, Kaggle takes "
             f"{LIMIT:,}: is there more in {entry.path} or the package than code?"
         )
-    folder = _write(places.project() / "build" / name, metadata, code)
+    folder = _write(paths.project() / "build" / name, metadata, code)
     return Built(folder, run, fold, metadata, payload)
 
 

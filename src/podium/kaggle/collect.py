@@ -5,17 +5,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from podium import places
-from podium.blending.blend import adopt_blend
-from podium.blending.members import read_member
+from podium import paths
 from podium.kaggle.client import KaggleError
 from podium.kaggle.follow import Kernel
 from podium.kaggle.output import fetch_output
-from podium.merge import merge_run
+from podium.predictions.blend import adopt_blend
+from podium.predictions.blend_members import read_member
 from podium.predictions.combine import Outcome, assemble, write_submission
 from podium.predictions.score import Score
 from podium.reports.report import report_after_training
-from podium.run_folder import RunFolder
+from podium.runs.merge import merge_run
+from podium.runs.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from kaggle.api.kaggle_api_extended import KaggleApi
@@ -67,7 +67,7 @@ def collect(
             f"the output of {kernel.ref} was made from the sources {str(came)[:12]}, pushed were "
             f"{sources[:12]}: it is an earlier version's. Wait, then `podium collect`"
         )
-    into = RunFolder(places.runs() / run)
+    into = RunFolder(paths.runs() / run)
     if part.read_blended():
         adopt_blend(part, into, fresh)
     else:

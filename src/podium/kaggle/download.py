@@ -9,17 +9,10 @@ from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from podium import places
-from podium.archives import BadArchive, DamagedArchive, unpack_into, whole_folder
+from podium import paths
 from podium.competitions import Competition, MissingData
-from podium.kaggle.client import (
-    SILENCE,
-    KaggleError,
-    connect,
-    explained,
-    hang_up_after,
-    is_passing,
-)
+from podium.files.archives import BadArchive, DamagedArchive, unpack_into, whole_folder
+from podium.kaggle.client import SILENCE, KaggleError, connect, explained, hang_up_after, is_passing
 
 if TYPE_CHECKING:
     from kaggle.api.kaggle_api_extended import KaggleApi
@@ -54,7 +47,7 @@ def download(
     if there:
         print(f"{there} is there already: {_counted_there(competition, there)}")
         return there
-    target = (places.inputs()[0] / competition.slug).resolve()  # may be a link to another disk
+    target = (paths.inputs()[0] / competition.slug).resolve()  # may be a link to another disk
     archive = target.parent / ".downloads" / f"{competition.slug}.zip"
     with _alone(archive):
         _Download(connect(), competition, archive, silence).fetch(pauses)

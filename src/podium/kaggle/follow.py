@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from podium.files.atomic_write import whole
 from podium.kaggle.client import explained, is_passing
-from podium.whole_files import whole
 
 if TYPE_CHECKING:
     from kaggle.api.kaggle_api_extended import KaggleApi

@@ -4,9 +4,7 @@ import shlex
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from podium import places
-from podium.entries import get_entry
-from podium.fold_folder import RunError
+from podium import paths
 from podium.kaggle.build import Built, build, check
 from podium.kaggle.client import KaggleError, connect, explained, user_name
 from podium.kaggle.collect import CollectedBlend, collect, write_collected
@@ -14,7 +12,9 @@ from podium.kaggle.follow import POLL_SECONDS, Ended, Kernel, follow, status_of
 from podium.kaggle.metadata import check_owner, kernel_name
 from podium.kaggle.push import push, run_kernels
 from podium.predictions.combine import Outcome
-from podium.run_folder import RunFolder, run_name
+from podium.recipes.entries import get_entry
+from podium.runs.fold_folder import RunError
+from podium.runs.run_folder import RunFolder, run_name
 
 if TYPE_CHECKING:
     from kaggle.api.kaggle_api_extended import KaggleApi
@@ -49,7 +49,7 @@ def push_entry(
         KaggleError: Kaggle refuses, or cannot be reached.
     """
     overrides = list(overrides)
-    run = RunFolder(places.runs() / run_name(entry, overrides))
+    run = RunFolder(paths.runs() / run_name(entry, overrides))
     to_push = _to_push(entry, overrides, list(folds), each_fold, run, fresh)
     if not to_push:
         print(f"all folds are in {run.path} already; --fresh pushes them again")
@@ -104,7 +104,7 @@ def collect_entry(
         name = kernel_name(run, fold)
         kernel = Kernel(
             metadata.of(user_name(api), name).id,
-            places.project() / "build" / name,
+            paths.project() / "build" / name,
             f"[{name}] " if len(chosen) > 1 else "",
         )
         ended.append(follow(api, kernel, poll_seconds) if wait else _ask(api, kernel))
@@ -113,7 +113,7 @@ def collect_entry(
     if failed:
         log = "" if wait else ". --wait shows the log of what has ended"
         raise KernelFailed("; ".join(failed) + log)
-    return write_collected(RunFolder(places.runs() / run))
+    return write_collected(RunFolder(paths.runs() / run))
 
 
 def _collect_all(

@@ -10,10 +10,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from podium.competitions import get_competition
-from podium.entries import Entry
 from podium.models.weights_files import weights_file
-from podium.recipe import RUN, Recipe
-from podium.recipe_tables import RUN_NAME
+from podium.recipes.entries import Entry
+from podium.recipes.recipe import RUN, Recipe
+from podium.recipes.tables import RUN_NAME
 
 OWNER = "OWNER"  # stands in the repository for the user name of whoever pushes
 SHORTEST, LONGEST = 5, 50  # characters of a kernel's title

@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 from tqdm import tqdm
 
+from podium.files.atomic_write import whole
 from podium.kaggle.client import KaggleError, explained, is_passing
-from podium.whole_files import whole
 
 if TYPE_CHECKING:
     from kaggle.api.kaggle_api_extended import KaggleApi

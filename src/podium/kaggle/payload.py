@@ -11,8 +11,8 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import podium
-from podium.entries import Entry
 from podium.kaggle.private import check_nothing_private
+from podium.recipes.entries import Entry
 
 CARRIED = ("efficientnet", "Keras-Applications")  # pure Python, and not in Kaggle's image
 LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the same sources must give the same bytes on any day

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from podium import places
+from podium import paths
 
 CREDENTIALS = ("kaggle.json", "credentials.json", "access_token", "access_token.txt")
 VARIABLES = ("KAGGLE_KEY", "KAGGLE_API_TOKEN")
@@ -105,7 +105,7 @@ def _paths() -> Iterator[tuple[str, str]]:
     if len(Path.home().parts) > 1:
         yield str(Path.home()), "the path of the home folder"
     checkout = Path(__file__).parents[3]
-    for path in {places.project(), checkout, Path.cwd()}:
+    for path in {paths.project(), checkout, Path.cwd()}:
         if len(path.parts) > 2:
             yield str(path), f"the path {path}"
 

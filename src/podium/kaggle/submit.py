@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from tqdm import tqdm
 
-from podium import places
+from podium import paths
 from podium.competitions import Competition, MissingData, WrongSubmission
-from podium.competitions.submission_file import check_submission_file
+from podium.competitions.submission import check_submission_file
 from podium.kaggle.client import KaggleError, connect, explained, is_passing
-from podium.run_folder import RunFolder
+from podium.runs.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from kaggle.api.kaggle_api_extended import ApiSubmission, KaggleApi
@@ -91,7 +91,7 @@ def _test_ids(competition: Competition, run: str) -> pd.Index | None:
     try:
         return competition.read_test().index
     except MissingData:
-        folder = RunFolder(places.runs() / run)  # of one from Kaggle only the table is here
+        folder = RunFolder(paths.runs() / run)  # of one from Kaggle only the table is here
         pictures = folder.read_pictures() if folder.exists else None
         return None if pictures is None else pictures.index[pictures["part"] == "test"]
 

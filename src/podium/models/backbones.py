@@ -93,7 +93,7 @@ def _keras_application(
 
 def _resnet_small(name: str, blocks: tuple[int, ...]) -> Backbone:
     def build(weights: str | None) -> keras.Model:
-        from podium.models.resnet_small import resnet_small
+        from podium.models.small_resnets import resnet_small
 
         return resnet_small(blocks)
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import keras
 from keras import layers, ops
 
-from podium.recipe_tables import BoxHead
+from podium.recipes.tables import BoxHead
 
 
 class SideCells(layers.Layer):

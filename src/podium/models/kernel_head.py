@@ -1,6 +1,6 @@
 """The head of kernel regression: how alike a picture's features are to those of training pictures.
 
-Its weights are solved (training/kernel.py) and not trained.
+Its weights are solved (training/kernel_solver.py) and not trained.
 """
 
 from collections.abc import Sequence

@@ -12,8 +12,8 @@ from podium.models.box_head import build_box_head
 from podium.models.kernel_head import KernelRegression
 from podium.models.preprocessing import Preprocessing
 from podium.models.pretrained import build_pretrained
-from podium.recipe import Recipe
-from podium.recipe_tables import Head
+from podium.recipes.recipe import Recipe
+from podium.recipes.tables import Head
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import keras
 
-from podium import places
-from podium.foreign_files import check_weights
+from podium import paths
+from podium.files.untrusted import check_weights
 from podium.models.backbones import Backbone
 from podium.models.weights_files import WEIGHTS_FILES, find_weights
 
@@ -51,7 +51,7 @@ def _download(backbone: Backbone, weights: str, file_name: str) -> keras.Model:
     try:
         return backbone.build(weights)
     except Exception as error:  # get_file raises a bare Exception when it cannot connect
-        where = ", ".join(str(place) for place in places.pretrained())
+        where = ", ".join(str(place) for place in paths.pretrained())
         raise MissingWeights(
             f"{file_name} is in none of {where}, and downloading it failed ({error}). Either run "
             f"the same command once with the internet on, or copy the file into "

@@ -12,7 +12,7 @@ import numpy as np
 from keras import layers, ops
 
 from podium.models.patches import random_patches
-from podium.models.resnet_small import convolution, residual_block
+from podium.models.small_resnets import convolution, residual_block
 
 PATCH = 4  # pixels, side
 SAMPLED = 40_000  # patches that the filters are computed from

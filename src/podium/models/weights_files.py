@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from podium import places
+from podium import paths
 
 _KERAS = "{}_weights_tf_dim_ordering_tf_kernels_notop.h5"
 _EFFICIENTNETS = [f"efficientnet-b{number}" for number in range(8)]
@@ -34,6 +34,6 @@ def weights_file(backbone: str, weights: str) -> str | None:
 
 def find_weights(file_name: str) -> Path | None:
     """The first file of that name in the places for pretrained weights, or attached on Kaggle."""
-    own = [place / file_name for place in places.pretrained()]
-    candidates = [*own, *places.find_in_kaggle_input(file_name)]
+    own = [place / file_name for place in paths.pretrained()]
+    candidates = [*own, *paths.find_in_kaggle_input(file_name)]
     return next((path for path in candidates if path.is_file()), None)

@@ -6,20 +6,20 @@ from typing import Any
 
 import pandas as pd
 
-from podium import places
-from podium.boxes import to_pixels
+from podium import paths
 from podium.competitions import Competition, get_competition
-from podium.fold_folder import RunError
-from podium.images.splitting import HELD_OUT
+from podium.competitions.boxes import to_pixels
+from podium.data.splits import HELD_OUT
+from podium.data.table import SIDES, Table, stored_table
+from podium.files.atomic_write import remove_leftovers, write_csv
 from podium.predictions.combine_boxes import CombinedBoxes, combine_boxes, combine_test_boxes
 from podium.predictions.probabilities import average_views, class_prior
 from podium.predictions.score import Score, score
 from podium.predictions.speed import speeds
-from podium.predictions.view_choice import choose_views
-from podium.predictions.views import VIEWS
-from podium.run_folder import RunFolder
-from podium.table import SIDES, Table, stored_table
-from podium.whole_files import remove_leftovers, write_csv
+from podium.predictions.tta import VIEWS
+from podium.predictions.tta_selection import choose_views
+from podium.runs.fold_folder import RunError
+from podium.runs.run_folder import RunFolder
 
 
 @dataclass(frozen=True)
@@ -227,7 +227,7 @@ def write_submission(
     Raises:
         WrongSubmission: the probabilities are not of these pictures, or are none.
     """
-    path = path or places.submission(folder.name)
+    path = path or paths.submission(folder.name)
     remove_leftovers(path.parent, path.name)
     boxes, pixels = folder.read_boxes("test"), None
     if boxes is not None:

@@ -5,14 +5,14 @@ from typing import Any
 
 import pandas as pd
 
-from podium.boxes import BOX_COLUMNS, BOX_METRICS, has_box
-from podium.images.splitting import HELD_OUT
+from podium.competitions.boxes import BOX_COLUMNS, BOX_METRICS, has_box
+from podium.data.splits import HELD_OUT
+from podium.data.table import Table
 from podium.predictions.probabilities import average_boxes
 from podium.predictions.score import Score, score_boxes
-from podium.predictions.view_choice import choose_views
-from podium.predictions.views import VIEWS
-from podium.run_folder import RunFolder
-from podium.table import Table
+from podium.predictions.tta import VIEWS
+from podium.predictions.tta_selection import choose_views
+from podium.runs.run_folder import RunFolder
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ import keras
 import numpy as np
 import pandas as pd
 
-from podium.boxes import BOX_COLUMNS, tidy
-from podium.images.batches import view_batches
-from podium.predictions.views import View
+from podium.competitions.boxes import BOX_COLUMNS, tidy
+from podium.data.batches import view_batches
+from podium.predictions.tta import View
 from podium.training.progress import verbosity
 
 

@@ -8,17 +8,17 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binomtest, bootstrap
 
-from podium.boxes import BOX_COLUMNS, BOX_METRICS, IoUOver, has_box
-from podium.competitions.errors import WrongTable
-from podium.competitions.metrics import Accuracy, LogLoss, Metric
-from podium.competitions.text_table import (
+from podium.competitions.boxes import BOX_COLUMNS, BOX_METRICS, IoUOver, has_box
+from podium.competitions.csv_files import (
     likely_mistake,
     other_separator,
     read_csv,
     read_rows,
     shown,
 )
-from podium.texts import some
+from podium.competitions.errors import WrongTable
+from podium.competitions.metrics import Accuracy, LogLoss, Metric
+from podium.text import some
 
 RESAMPLES = 2000
 # Of the log loss that is taken from an accuracy: decides only between equal ones.

@@ -5,8 +5,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from podium.images.epochs import steps_per_epoch
-from podium.recipe import Recipe
+from podium.data.epochs import steps_per_epoch
+from podium.recipes.recipe import Recipe
 from podium.reports.figures import GREY, HEIGHT, PALETTE, WIDTH, canvas, plain, styles, tidy
 from podium.training.one_cycle import one_cycle
 

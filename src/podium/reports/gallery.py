@@ -13,8 +13,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
-from podium.boxes import BOX_COLUMNS
-from podium.images.reading import read_picture
+from podium.competitions.boxes import BOX_COLUMNS
+from podium.files.atomic_write import whole
+from podium.files.images import read_picture
 from podium.reports.gallery_choice import (
     COLUMNS,
     FOUND_COLUMNS,
@@ -23,10 +24,9 @@ from podium.reports.gallery_choice import (
     choose_rows,
     read_judged,
 )
-from podium.run_folder import RunFolder
-from podium.texts import columns as in_columns
-from podium.texts import some
-from podium.whole_files import whole
+from podium.runs.run_folder import RunFolder
+from podium.text import columns as in_columns
+from podium.text import some
 
 # The colours are told apart by more than their hue: boxes by dashes, labels by a mark and words.
 GREEN, RED, BLUE = "#0b8a3a", "#c81e1e", "#1d4ed8"

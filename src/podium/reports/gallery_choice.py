@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from podium.boxes import BOX_COLUMNS, iou
 from podium.competitions import Competition, get_competition
-from podium.fold_folder import RunError
-from podium.images.splitting import HELD_OUT
-from podium.run_folder import RunFolder
-from podium.table import read_table
+from podium.competitions.boxes import BOX_COLUMNS, iou
+from podium.data.splits import HELD_OUT
+from podium.data.table import read_table
+from podium.runs.fold_folder import RunError
+from podium.runs.run_folder import RunFolder
 
 FOUND_COLUMNS = tuple(f"found_{name}" for name in BOX_COLUMNS)
 COLUMNS = 6

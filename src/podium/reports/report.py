@@ -11,27 +11,27 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from podium.competitions import MissingData
-from podium.fold_folder import RunError
-from podium.images.reading import UnreadablePicture
+from podium.files.atomic_write import remove_leftovers, whole
+from podium.files.images import UnreadablePicture
 from podium.reports import page
 from podium.reports.blocks import Page, Section, Words
 from podium.reports.figures import png
 from podium.reports.gallery import draw_gallery
 from podium.reports.gallery_choice import choose_rows, read_judged
-from podium.reports.reported import Reported, read_reported
-from podium.reports.sections import side_by_side, the_run
-from podium.reports.sections.averaging import blend_section, soup_section, views_section
+from podium.reports.run_data import Reported, read_reported
+from podium.reports.sections import comparison, overview
 from podium.reports.sections.classes import calibration_section, classes_section
 from podium.reports.sections.cost import cost_section
-from podium.reports.sections.learning import learning_section
-from podium.reports.sections.seen import seen_sections
-from podium.reports.sections.shown import pictures_section
-from podium.run_folder import RunFolder
-from podium.runs import find_run
-from podium.whole_files import remove_leftovers, whole
+from podium.reports.sections.curves import learning_section
+from podium.reports.sections.ensembling import blend_section, soup_section, views_section
+from podium.reports.sections.grad_cam import seen_sections
+from podium.reports.sections.mistakes import pictures_section
+from podium.runs.find_run import find_run
+from podium.runs.fold_folder import RunError
+from podium.runs.run_folder import RunFolder
 
 if TYPE_CHECKING:  # takes seconds
-    from podium.fold_run import FoldRun
+    from podium.training.fold_runner import FoldRun
 
 NAME = "report.html"  # in the folder of the run
 DPI = 150
@@ -74,7 +74,7 @@ def report(runs: Sequence[str], to: Path | None = None) -> Report:
         one = read_reported(folders[0])
         return _write(_page(one, seen_sections(one)), to or folders[0].path / NAME)
     several = [read_reported(folder) for folder in folders]
-    side_by_side.check_comparable(several)
+    comparison.check_comparable(several)
     others = "-".join(folder.name for folder in folders[1:])
     return _write(_page_of(several), to or folders[0].path / f"report-with-{others}.html")
 
@@ -138,8 +138,8 @@ def _page(one: Reported, seen: list[Section]) -> Page:
     """
     if one.recipe is None:
         sections = [
-            the_run.score_section(one),
-            the_run.data_section(one),
+            overview.score_section(one),
+            overview.data_section(one),
             cost_section(one),
             blend_section(one),
             classes_section(one),
@@ -149,9 +149,9 @@ def _page(one: Reported, seen: list[Section]) -> Page:
         ]
     else:
         sections = [
-            the_run.score_section(one),
-            the_run.recipe_section(one),
-            the_run.data_section(one),
+            overview.score_section(one),
+            overview.recipe_section(one),
+            overview.data_section(one),
             cost_section(one),
             *([soup_section(one)] if one.folder.read_souped() else []),
             learning_section(one),
@@ -161,7 +161,7 @@ def _page(one: Reported, seen: list[Section]) -> Page:
             *seen,
             views_section(one),
         ]
-    return Page(f"Report of {one.name}", the_run.headline(one), the_run.about(one), sections)
+    return Page(f"Report of {one.name}", overview.headline(one), overview.about(one), sections)
 
 
 def _page_of(several: Sequence[Reported]) -> Page:
@@ -169,14 +169,14 @@ def _page_of(several: Sequence[Reported]) -> Page:
     first = several[0]
     return Page(
         f"{names}, side by side",
-        f"{first.score.metric}: {side_by_side.headline(several)}",
+        f"{first.score.metric}: {comparison.headline(several)}",
         f"Runs of {first.competition.name}; what is better is judged picture by picture.",
         [
-            side_by_side.scores_section(several),
-            side_by_side.recipes_section(several),
-            side_by_side.curves_section(several),
-            side_by_side.classes_section(several),
-            side_by_side.pictures_section(several),
+            comparison.scores_section(several),
+            comparison.recipes_section(several),
+            comparison.curves_section(several),
+            comparison.classes_section(several),
+            comparison.pictures_section(several),
         ],
     )
 

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from podium.boxes import BOX_COLUMNS
-from podium.images.reading import UnreadablePicture, read_picture, resize
+from podium.competitions.boxes import BOX_COLUMNS
+from podium.files.images import UnreadablePicture, read_picture, resize
 from podium.reports.blocks import Box, Picture
 from podium.reports.gallery_choice import FOUND_COLUMNS
 from podium.reports.page import data_uri

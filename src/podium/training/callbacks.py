@@ -7,11 +7,11 @@ from contextlib import contextmanager
 import keras
 import numpy as np
 
-from podium.fold_folder import FoldFolder, Row
-from podium.machine import busyness, peak_memory_gb
-from podium.recipe_tables import OneCycle
+from podium.recipes.tables import OneCycle
+from podium.runs.fold_folder import FoldFolder, Row
+from podium.system import busyness, peak_memory_gb
 from podium.training.one_cycle import one_cycle
-from podium.training.state import TrainingState
+from podium.training.resume import TrainingState
 
 
 class KeepState(keras.callbacks.Callback):

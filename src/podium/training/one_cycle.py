@@ -2,7 +2,7 @@
 
 import math
 
-from podium.recipe_tables import OneCycle
+from podium.recipes.tables import OneCycle
 
 
 def one_cycle(step: int, steps: int, peak: float, cycle: OneCycle) -> tuple[float, float | None]:

@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from podium.recipe import Recipe
+from podium.recipes.recipe import Recipe
 
 SGD_MOMENTUM = 0.9
 NOT_DECAYED = ("bias", "beta", "gamma")  # biases and norms: decay would pull them to 0 for nothing

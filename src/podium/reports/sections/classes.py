@@ -6,7 +6,7 @@ from podium.reports.blocks import Block, Chart, Charts, Section, Table, Words
 from podium.reports.confusion import by_class, confusion_figure, most_confused
 from podium.reports.numbers import share
 from podium.reports.reliability import calibration_bins, calibration_error, draw_calibration
-from podium.reports.reported import Reported
+from podium.reports.run_data import Reported
 
 PAIRS = 12
 FOLDED = 30  # classes from which the table is folded, the weakest stand before it

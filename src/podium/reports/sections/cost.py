@@ -5,11 +5,11 @@ from typing import Any
 
 import pandas as pd
 
-from podium.recipe import Recipe
+from podium.recipes.recipe import Recipe
 from podium.reports.blocks import Block, Facts, Section, Table, Words
 from podium.reports.numbers import duration
-from podium.reports.reported import Reported
-from podium.reports.sections.the_run import learns
+from podium.reports.run_data import Reported
+from podium.reports.sections.overview import learns
 
 
 def cost_section(one: Reported) -> Section:

@@ -1,1 +1,0 @@
-"""Several runs put together, by what their out-of-fold predictions say."""

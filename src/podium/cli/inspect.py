@@ -1,0 +1,106 @@
+"""Commands that show what a run sees, and what it is worth."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from podium.cli.options import Run
+
+
+def classify(
+    run: Run,
+    pictures: Annotated[
+        list[str], typer.Argument(help="Files, folders and http(s) addresses, of any format.")
+    ],
+    csv: Annotated[Path | None, typer.Option(help="Write a CSV there; - prints it.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Write JSON there; - prints it.")] = None,
+) -> None:
+    """Say what is on pictures from anywhere, and which are unlike anything in training.
+
+    Exit code 1 if a picture could not be read; the others are answered for all the same.
+    """
+    from podium.predictions.answers import check_outputs
+    from podium.system import import_tensorflow_quietly
+
+    check_outputs(csv, json)
+    import_tensorflow_quietly()
+    from podium.predictions.classify import answer
+    from podium.training.train import find_run
+
+    answers = answer(find_run(run), pictures)
+    answers.write(csv, json)
+    for problem in answers.problems:
+        print(f"podium: {problem}", file=sys.stderr)
+    if answers.problems:
+        raise typer.Exit(1)
+
+
+def serve(
+    run: Annotated[
+        str | None, typer.Argument(help="Name or path of a run folder of weights/.")
+    ] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8000,
+    host: Annotated[
+        str, typer.Option(help="Address to listen at; 0.0.0.0 lets other machines in.")
+    ] = "127.0.0.1",
+    folds: Annotated[
+        int, typer.Option(min=1, help="Networks to average; two take twice as long as one.")
+    ] = 1,
+    examples: Annotated[int, typer.Option(min=0, help="Pictures on the page to try.")] = 8,
+    megabytes: Annotated[float, typer.Option(min=0.001, help="Of a picture, at the most.")] = 20,
+    megapixels: Annotated[float, typer.Option(min=0.001, help="Of a picture, at the most.")] = 60,
+    seconds: Annotated[float, typer.Option(min=0.1, help="To send, and to answer.")] = 20,
+    waiting: Annotated[int, typer.Option(min=1, help="Requests at a time, at the most.")] = 64,
+    browser: Annotated[bool, typer.Option("--open", help="Open the page.")] = False,
+) -> None:
+    """Serve a run: a page for one's own pictures, and the same as an HTTP API (/docs)."""
+    from podium.serving.packages import require_web_packages
+
+    require_web_packages()
+    from podium.serving.limits import Limits
+    from podium.serving.serve import serve
+
+    limits = Limits(megabytes, round(megapixels * 1e6), seconds=seconds, waiting=waiting)
+    serve(run, host, port, folds, examples, limits, browser)
+
+
+def gallery(
+    run: Run,
+    to: Annotated[
+        Path | None, typer.Option(help="PNG; weights/RUN/gallery.png if not given.")
+    ] = None,
+    columns: Annotated[int, typer.Option(min=1, max=20, help="Pictures in a row.")] = 6,
+) -> None:
+    """Draw the best, middling, worst and misclassified pictures of a run, with their boxes."""
+    from podium.reports.gallery import gallery
+    from podium.runs.find_run import find_run
+
+    print(gallery(find_run(run), to, columns))
+
+
+def report(
+    runs: Annotated[
+        list[str], typer.Argument(help="A run or a blend; several are set side by side.")
+    ],
+    to: Annotated[
+        Path | None, typer.Option(help="HTML; weights/RUN/report.html if not given.")
+    ] = None,
+) -> None:
+    """Write all that is known of a run into one page: scores, curves, mistakes, Grad-CAM."""
+    from podium.reports.report import report
+
+    print(f"\n{report(runs, to)}")
+
+
+def runs(
+    competition: Annotated[str | None, typer.Argument(help="Only its runs.")] = None,
+) -> None:
+    """List the runs of weights/: folds, score, minutes, and the blends that use them."""
+    from podium.reports.listing import describe_runs
+
+    print(describe_runs(competition))
+
+
+COMMANDS = (classify, serve, gallery, report, runs)

@@ -1,0 +1,81 @@
+"""Commands on the way from pictures to a submission."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from podium.cli.options import Entry, Folds, Overrides, Run
+
+
+def train(
+    entry: Entry,
+    fold: Folds = None,
+    override: Overrides = None,
+    limit: Annotated[int | None, typer.Option(help="Training pictures at the most.")] = None,
+    run: Annotated[str | None, typer.Option(help="Name of the run folder.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Begin again, if there is a run.")] = False,
+) -> None:
+    """Train an entry to its submission; the same command goes on with a killed run."""
+    from podium.training.train import train
+
+    overrides = [*(override or []), *([f"limit={limit}"] if limit is not None else [])]
+    print(f"\n{train(entry, overrides, fold or [], run, fresh)}")
+
+
+def predict(
+    run: Run,
+    views: Annotated[
+        int | None, typer.Option(min=1, max=10, help="Views of each picture to average.")
+    ] = None,
+) -> None:
+    """Predict the test pictures of a run again, and write its submission."""
+    from podium.training.train import predict
+
+    folder, submission = predict(run, views)
+    print(f"\nrun         {folder.path}")
+    print(f"submission  {submission}")
+
+
+def sample(
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Draw it again.")] = False,
+    seed: Annotated[int, typer.Option(help="Other pictures with another seed.")] = 0,
+) -> None:
+    """Draw the sample competition into input/."""
+    from podium.competitions.sample import Sample, draw_sample_competition
+
+    folder, drawn = draw_sample_competition(overwrite, seed)
+    print(f"{folder} {'drawn' if drawn else 'is there already'}: podium train {Sample.name}-b0")
+
+
+def check(
+    competition: Annotated[str, typer.Argument(help="Its name, e.g. cars.")],
+) -> None:
+    """Read every picture; say what is broken, missing or doubled. Exit code 1 if some are."""
+    from podium.competitions import get_competition
+    from podium.data.check_competition import check_competition
+
+    report = check_competition(get_competition(competition))
+    print(report)
+    if not report.clean:
+        raise typer.Exit(1)
+
+
+def entries() -> None:
+    """List the entries of kernels/: competition, backbone, machine, and what is missing here."""
+    from podium.recipes.entries import describe_entries
+
+    print(describe_entries())
+
+
+def score(
+    submission: Annotated[Path, typer.Argument(help="A submission's CSV.")],
+    truth: Annotated[Path, typer.Argument(help="A CSV of the same form with the true answers.")],
+) -> None:
+    """Score a submission of classes against the truth, where one has it."""
+    from podium.predictions.score import score_files
+
+    print(f"score       {score_files(submission, truth)}")
+
+
+COMMANDS = (train, predict, sample, check, entries, score)

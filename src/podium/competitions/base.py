@@ -1,0 +1,248 @@
+"""What every competition says of itself, and what follows from it for all of them."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pandas as pd
+
+from podium import paths
+from podium.competitions.csv_files import likely_mistake, read_csv, same_form
+from podium.competitions.errors import MissingData, WrongSubmission
+from podium.competitions.metrics import Metric
+from podium.files.archives import unpacked_view
+from podium.text import some
+
+PICTURE_ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".tif", ".tiff", ".bmp"}
+
+
+class Competition(ABC):
+    """Where a dataset's pictures are, what its labels mean, its metric, its CSV.
+
+    A subclass sets the class variables and writes the three methods; see the README.
+    """
+
+    name: ClassVar[str]
+    slug: ClassVar[str]  # Kaggle's name, and the folder that the data unpacks to
+    classes: ClassVar[Sequence[str]]  # by class number
+    metric: ClassVar[Metric]
+    # Where Kaggle has the data: competitions/<slug> where a subclass does not set another,
+    # datasets/<owner>/<slug>, or None.
+    kaggle_source: ClassVar[str | None]
+    get_it: ClassVar[str]  # the command or page that brings the data
+    sample_submission: ClassVar[str | None] = None  # file name, where the competition has one
+    draws_itself: ClassVar[bool] = False  # a kernel needs no pictures attached
+    # Another one whose training pictures, by the same ids, are these.
+    same_pictures_as: ClassVar[str | None] = None
+    has_boxes: ClassVar[bool] = False  # its training table has the columns `boxes.BOX_COLUMNS`
+
+    def __init_subclass__(cls) -> None:
+        # Not inherited: a competition that is made from another one has a page of its own.
+        if "kaggle_source" not in vars(cls) and hasattr(cls, "slug"):
+            cls.kaggle_source = f"competitions/{cls.slug}"
+
+    @abstractmethod
+    def training_pictures(self, folder: Path) -> pd.DataFrame:
+        """Columns `path` and `label` (class number), indexed by id; boxes where it has them."""
+
+    @abstractmethod
+    def test_pictures(self, folder: Path) -> pd.DataFrame:
+        """Column `path`, indexed by the id that the submission uses."""
+
+    @abstractmethod
+    def submission(self, probabilities: pd.DataFrame) -> pd.DataFrame:
+        """The submission's columns, a row per row of `probabilities` (a column per class)."""
+
+    def folder(self) -> Path:
+        """The folder of the data.
+
+        Raises:
+            MissingData: it is in none of the places that are looked at.
+        """
+        looked_at = [place / self.slug for place in paths.inputs()]
+        for folder in looked_at:
+            if folder.is_dir():
+                return folder
+        for folder in paths.find_in_kaggle_input(self.slug):
+            if folder.is_dir():
+                # Kaggle mounts some competitions with the archives within them still packed.
+                return unpacked_view(folder, paths.scratch())
+        attached = paths.kaggle_input()
+        where = ", ".join(str(place) for place in [*looked_at, *([attached] if attached else [])])
+        raise MissingData(f"no data of {self.name}: looked for {where}. To get it: {self.get_it}")
+
+    def read_training(self, folder: Path | None = None) -> pd.DataFrame:
+        """The training part of the table: `path` and `label` by id, in the order of the ids.
+
+        Args:
+            folder: where the data is, if not in its place.
+
+        Raises:
+            MissingData: no pictures, doubled ids, or a class without pictures.
+        """
+        folder = folder or self.folder()
+        table = self.training_pictures(folder).sort_index()
+        _check_ids(table, f"training pictures of {self.name} in {folder}")
+        counts = table["label"].value_counts()
+        empty = [name for number, name in enumerate(self.classes) if number not in counts.index]
+        if empty:
+            raise MissingData(
+                f"{folder}: no training pictures of {len(empty)} of {len(self.classes)} classes: "
+                f"{some(empty)}. To get them: {self.get_it}"
+            )
+        return table
+
+    def read_test(self, folder: Path | None = None) -> pd.DataFrame:
+        """The test part of the table: `path` by id, in the order of the sample submission.
+
+        Args:
+            folder: where the data is, if not in its place.
+
+        Raises:
+            MissingData: no pictures, or ids that differ from the sample submission's.
+        """
+        folder = folder or self.folder()
+        table = self.test_pictures(folder)
+        _check_ids(table, f"test pictures of {self.name} in {folder}")
+        if self.sample_submission is None:
+            return table
+        ids = self._read_sample(folder)
+        # As the table spells them: the files' accents may be in another form.
+        spelt = {same_form(name): name for name in ids}
+        table.index = table.index.map(lambda name: spelt.get(same_form(name), name))
+        absent, extra = ids.difference(table.index), table.index.difference(ids)
+        if len(absent) or len(extra):
+            raise MissingData(
+                f"{folder / self.sample_submission}: {len(absent)} ids have no picture "
+                f"({some(absent)}) and {len(extra)} pictures are not in it ({some(extra)}); "
+                f"{likely_mistake(extra, absent) or 'unpack the download again'}"
+            )
+        return table.loc[ids]
+
+    def _read_sample(self, folder: Path) -> pd.Index:
+        path = folder / str(self.sample_submission)
+        sample = read_csv(path, columns=list(self.submission(self._no_probabilities()).columns))
+        return pd.Index(sample.iloc[:, 0])
+
+    def _no_probabilities(self) -> pd.DataFrame:
+        return pd.DataFrame(
+            np.empty((0, len(self.classes)), np.float32),
+            columns=list(self.classes),
+            index=pd.Index([], dtype=str),
+        )
+
+    def validated_submission(
+        self,
+        probabilities: pd.DataFrame,
+        test_ids: pd.Index,
+        pixels: pd.DataFrame | None = None,
+    ) -> pd.DataFrame:
+        """The submission in the order of `test_ids`, checked as Kaggle would check it.
+
+        Args:
+            pixels: boxes by id, see `boxes.to_pixels`; their columns follow the submission's own.
+
+        Raises:
+            WrongSubmission: ids missing or doubled, or values that are no probabilities.
+        """
+        if probabilities.index.has_duplicates:
+            doubled = probabilities.index[probabilities.index.duplicated()]
+            raise WrongSubmission(f"{len(doubled)} ids are predicted twice: {some(doubled)}")
+        absent = test_ids.difference(probabilities.index)
+        extra = probabilities.index.difference(test_ids)
+        if len(absent) or len(extra):
+            raise WrongSubmission(
+                f"{len(absent)} test ids have no prediction ({some(absent)}), "
+                f"{len(extra)} predictions no test id ({some(extra)})"
+            )
+        values = probabilities.to_numpy()
+        # NaN is not at least 0 either.
+        if not (values >= 0).all() or not np.allclose(values.sum(axis=1), 1, atol=1e-3):
+            raise WrongSubmission("probabilities must be 0 to 1 and sum to 1 in each row")
+        submission = self.submission(probabilities.loc[test_ids])
+        if pixels is None:
+            return submission
+        without = test_ids.difference(pixels.index)
+        if len(without):
+            raise WrongSubmission(f"{len(without)} test ids have no box: {some(without)}")
+        return submission.assign(**{name: pixels.loc[test_ids, name].to_numpy() for name in pixels})
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """The picture files of a folder, sorted by name; numbers in names count as numbers."""
+    files = [
+        path
+        for path in folder.iterdir()
+        # macOS leaves a hidden ._x.jpg beside x.jpg in the archives it makes.
+        if path.suffix.lower() in PICTURE_ENDINGS and not path.name.startswith(".")
+    ]
+    return sorted(files, key=lambda path: (len(path.stem), path.stem, path.suffix))
+
+
+def subfolder(folder: Path, *names: str) -> Path:
+    """The first of these subfolders that is there: Kaggle nests some downloads twice.
+
+    Raises:
+        MissingData: none of them is.
+    """
+    for name in names:
+        if (folder / name).is_dir():
+            return folder / name
+    raise MissingData(
+        f"{folder}: expected a folder {' or '.join(names)}; unpack the download again"
+    )
+
+
+def class_folders(folder: Path, classes: Sequence[str], prefix: str = "") -> pd.DataFrame:
+    """The training table of a layout with a folder per class; ids are `<prefix><class>/<file>`."""
+    places = {same_form(path.name): path for path in folder.iterdir() if path.is_dir()}
+    rows = [
+        (f"{prefix}{name}/{path.name}", path, number)
+        for number, name in enumerate(classes)
+        if same_form(name) in places
+        for path in pictures_in(places[same_form(name)])
+    ]
+    return table_of(rows)
+
+
+def found(path: Path) -> Path:
+    """The path, with its name as the folder spells it: its accents may be in another form."""
+    if path.name.isascii() or path.exists() or not path.parent.is_dir():
+        return path
+    form = same_form(path.name)
+    return next((one for one in path.parent.iterdir() if same_form(one.name) == form), path)
+
+
+def table_of(rows: Sequence[tuple[str, Path, int]]) -> pd.DataFrame:
+    """The training table of rows (id, path, class number)."""
+    ids, paths, labels = zip(*rows, strict=True) if rows else ((), (), ())
+    return pd.DataFrame(
+        {"path": pd.Series(paths, dtype=object).to_numpy(), "label": np.array(labels, np.int64)},
+        index=pd.Index(ids, dtype=str, name="id"),
+    )
+
+
+def test_table(ids: Sequence[str], paths: Sequence[Path]) -> pd.DataFrame:
+    """The test table: a path per id."""
+    return pd.DataFrame(
+        {"path": pd.Series(list(paths), dtype=object).to_numpy()},
+        index=pd.Index(list(ids), dtype=str, name="id"),
+    )
+
+
+def best_class(probabilities: pd.DataFrame) -> np.ndarray:
+    """The number of the likeliest class of each row."""
+    return probabilities.to_numpy().argmax(axis=1).astype(np.int64)
+
+
+def _check_ids(table: pd.DataFrame, what: str) -> None:
+    if table.empty:
+        raise MissingData(f"there are no {what}; unpack the download again")
+    if table.index.has_duplicates:
+        doubled = table.index[table.index.duplicated()]
+        raise MissingData(
+            f"{what}: {len(doubled)} ids are there twice ({some(doubled)}); "
+            "rename or delete all but one of each"
+        )

@@ -1,0 +1,150 @@
+"""Random changes to training pictures, the same again for the same seed."""
+
+import random
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+import albumentations as A  # noqa: N812
+import numpy as np
+
+from podium.competitions.boxes import NO_BOX, has_box
+from podium.data.outlines import outline_of, visible_box
+from podium.data.transforms import Framing, Shift
+from podium.recipes.tables import Augmentation
+
+LEAST_VISIBLE = 0.5  # of what a box is around; with less of it in the picture the box is dropped
+ERASED_SHARE = (0.05, 0.2)  # of the area
+BLUR_SIGMA = (0.5, 1.5)  # pixels of the square picture
+NOISE_STD = (0.02, 0.08)  # relative to the range of values
+
+
+def build_augmenter(augmentation: Augmentation, size: int) -> A.Compose:
+    """A pipeline from uint8 (height, width, 3) of any size to uint8 (size, size, 3).
+
+    What the recipe sets to 0 is left out, and costs nothing.
+    """
+    steps = _geometry(augmentation, size) + _light_and_noise(augmentation)
+    # Points that leave the picture are kept: boxes are cut by their outlines.
+    points = A.KeypointParams("xy", remove_invisible=False)
+    # strict: a wrong argument raises and not only warns
+    return A.Compose(steps, keypoint_params=points, strict=True)
+
+
+def augment(augmenter: A.Compose, picture: np.ndarray, seed: int) -> np.ndarray:
+    """Augment a picture; the same seed and picture give the same result in any order of calls.
+
+    One augmenter must not be used by two threads at once: see `seeded_augmenter`.
+    """
+    _begin(augmenter, seed)
+    return augmenter(image=picture)["image"]
+
+
+def augment_with_box(
+    augmenter: A.Compose, picture: np.ndarray, box: np.ndarray, seed: int, outline: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Augment a picture, which is the same as without a box, and take a box along.
+
+    Args:
+        box: float32 (4,), in shares of the picture; NaN where it has none.
+        outline: what in the box it is drawn around, `outlines.RECTANGLE` or `outlines.ELLIPSE`:
+            after a turn the box is drawn around that again.
+
+    Returns:
+        uint8 (size, size, 3), and float32 (4,) in shares of the square: the part that is in it,
+        NaN where there was no box or less than `LEAST_VISIBLE` of its outline's area is in it.
+    """
+    _begin(augmenter, seed)
+    if not has_box(box):
+        return augmenter(image=picture)["image"], NO_BOX.copy()
+    height, width = picture.shape[:2]
+    # albumentations puts (0, 0) in the middle of the first pixel, a box at its corner.
+    points = outline_of(box.astype(np.float64), outline) * (width, height) - 0.5
+    changed = augmenter(image=picture, keypoints=points)
+    side = changed["image"].shape[0]
+    return changed["image"], visible_box((changed["keypoints"] + 0.5) / side, LEAST_VISIBLE)
+
+
+def seeded_augmenter(
+    augmentation: Augmentation, size: int
+) -> Callable[[np.ndarray, int], np.ndarray]:
+    """A function (picture, seed) → uint8 (size, size, 3) that any number of threads may call."""
+    lent = _lender(augmentation, size)
+
+    def augment_picture(picture: np.ndarray, seed: int) -> np.ndarray:
+        with lent() as augmenter:
+            return augment(augmenter, picture, seed)
+
+    return augment_picture
+
+
+def seeded_box_augmenter(
+    augmentation: Augmentation, size: int, outline: np.ndarray
+) -> Callable[[np.ndarray, np.ndarray, int], tuple[np.ndarray, np.ndarray]]:
+    """A function (picture, box, seed) → (picture, box) for any number of threads.
+
+    See `augment_with_box`.
+    """
+    lent = _lender(augmentation, size)
+
+    def augment_both(
+        picture: np.ndarray, box: np.ndarray, seed: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        with lent() as augmenter:
+            return augment_with_box(augmenter, picture, box, seed, outline)
+
+    return augment_both
+
+
+def _begin(augmenter: A.Compose, seed: int) -> None:
+    # Compose.set_random_seed would start every step from the same seed: their draws would be
+    # equal, and mirrored pictures always the darker ones. Here all draw from one stream.
+    augmenter.set_random_state(np.random.default_rng(seed), random.Random(seed))
+
+
+def _lender(
+    augmentation: Augmentation, size: int
+) -> Callable[[], AbstractContextManager[A.Compose]]:
+    """What lends an augmenter to one thread at a time."""
+    # Not threading.local: TensorFlow's threads lose it between calls. deque is thread-safe.
+    idle: deque[A.Compose] = deque()
+
+    @contextmanager
+    def lent() -> Iterator[A.Compose]:
+        try:
+            augmenter = idle.pop()
+        except IndexError:
+            augmenter = build_augmenter(augmentation, size)
+        yield augmenter
+        idle.append(augmenter)
+
+    return lent
+
+
+def _geometry(augmentation: Augmentation, size: int) -> list[A.BasicTransform]:
+    """Steps that move pixels; the first makes the picture square."""
+    steps: list[A.BasicTransform] = [
+        Framing(size, augmentation.crop, augmentation.mirror, augmentation.rotate)
+    ]
+    if augmentation.shift > 0:
+        steps.append(Shift(augmentation.shift))
+    return steps
+
+
+def _light_and_noise(augmentation: Augmentation) -> list[A.BasicTransform]:
+    """Steps that change values and leave them where they are."""
+    steps: list[A.BasicTransform] = []
+    if augmentation.light > 0:
+        limit = (-augmentation.light, augmentation.light)
+        steps.append(A.RandomBrightnessContrast(limit, limit, brightness_by_max=False, p=1.0))
+    if augmentation.colour > 0:
+        hue = 90 * augmentation.colour  # OpenCV's circle of hues has 180 steps, so 1 is all
+        value = 255 * augmentation.colour
+        steps.append(A.HueSaturationValue((-hue, hue), (-value, value), (-value, value), p=1.0))
+    if augmentation.blur > 0:
+        steps.append(A.GaussianBlur(sigma_limit=BLUR_SIGMA, p=augmentation.blur))
+    if augmentation.noise > 0:
+        steps.append(A.GaussNoise(std_range=NOISE_STD, p=augmentation.noise))
+    if augmentation.erase > 0:
+        steps.append(A.Erasing(scale=ERASED_SHARE, fill="random", p=augmentation.erase))
+    return steps

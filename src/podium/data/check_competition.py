@@ -1,0 +1,83 @@
+"""`podium check`: every picture of a competition is read; what is broken or doubled is named."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from podium.competitions import Competition
+from podium.data.check import check_pictures
+from podium.data.near_duplicates import near_duplicate_groups
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a look at every picture found."""
+
+    train: int  # pictures
+    test: int
+    classes: dict[str, int]  # training pictures by class
+    sizes: dict[str, int]  # pictures by "width×height", the commonest first
+    broken: list[str]  # a line each, the file's path in it
+    doubled: list[list[str]]  # groups of near-identical training pictures, "id (class)"
+    contradictions: list[list[str]]  # those of several classes: one label must be wrong
+    leaked: int  # test pictures that are near-copies of a training picture
+
+    @property
+    def clean(self) -> bool:
+        return not (self.broken or self.doubled)
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.train} training and {self.test} test pictures; "
+            + _few([f"{count} of {size}" for size, count in self.sizes.items()]),
+            "classes: " + ", ".join(f"{name} {count}" for name, count in self.classes.items()),
+            f"broken or missing: {len(self.broken) or 'none'}",
+            *(f"  {problem}" for problem in self.broken),
+            f"groups of near-identical training pictures: {len(self.doubled) or 'none'}",
+            *(f"  {' = '.join(names)}" for names in self.doubled),
+            f"of these with several labels: {len(self.contradictions) or 'none'}",
+            *(f"  {' = '.join(names)}" for names in self.contradictions),
+            f"test pictures that are near-copies of training pictures: {self.leaked or 'none'}",
+        ]
+        return "\n".join(lines)
+
+
+def check_competition(competition: Competition) -> Report:
+    """Read every picture of a competition.
+
+    Raises:
+        MissingData: the data is not there, or not in its layout.
+    """
+    train, test = competition.read_training(), competition.read_test()
+    table = pd.concat({"train": train, "test": test}, names=["part", "id"])
+    checked = check_pictures(table["path"])
+    readable = checked["problem"] == ""
+    table = table[readable].reset_index()
+    table["group"] = near_duplicate_groups(checked[readable])
+    table["name"] = table["id"] + " (" + table["label"].map(_namer(competition)) + ")"
+    labelled = table[table["part"] == "train"]
+    groups = [group for _, group in labelled.groupby("group") if len(group) > 1]
+    in_train = set(labelled["group"])
+    sizes = checked.loc[readable, "width"].astype(str) + "×" + checked["height"].astype(str)
+    return Report(
+        train=len(train),
+        test=len(test),
+        classes={
+            name: int((train["label"] == number).sum())
+            for number, name in enumerate(competition.classes)
+        },
+        sizes=sizes.value_counts().to_dict(),
+        broken=checked.loc[~readable, "problem"].tolist(),
+        doubled=[group["name"].tolist() for group in groups],
+        contradictions=[g["name"].tolist() for g in groups if g["label"].nunique() > 1],
+        leaked=int(table.loc[table["part"] == "test", "group"].isin(in_train).sum()),
+    )
+
+
+def _namer(competition: Competition):
+    return lambda label: "test" if pd.isna(label) else competition.classes[int(label)]
+
+
+def _few(parts: list[str], most: int = 3) -> str:
+    rest = len(parts) - most
+    return ", ".join(parts[:most]) + (f" and {rest} more sizes" if rest > 0 else "")

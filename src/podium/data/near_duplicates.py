@@ -1,0 +1,259 @@
+"""Near-identical pictures, which must not be on both sides of a split.
+
+An index of low frequencies names the pairs that may be copies, also slightly cropped or mirrored
+ones. Of these, the fine details are compared after the two pictures have been laid over each other
+(Evangelidis and Psarakis, 2008, "Parametric Image Alignment Using Enhanced Correlation Coefficient
+Maximization"). Without the latter, cars photographed in one studio pass for copies.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from itertools import chain
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import pandas as pd
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
+from threadpoolctl import threadpool_limits
+from tqdm import tqdm
+
+from podium.data.neighbors import Cells
+from podium.files.images import resize
+
+THUMBNAIL_SIDE = 64  # pixels
+
+# Set by looking at what is flagged in five data sets, and by planted copies; docs/design.md.
+TRIMS = (1, 3)  # pixels of the thumbnail off each side: a cropped copy is like one of these
+MIN_COSINE = 0.92  # of the low frequencies
+MIN_OVERLAP = 0.7  # share of the picture that the other one covers when aligned
+MIN_BLURRED_CORRELATION = 0.96
+MIN_FINE_CORRELATION = 0.9
+
+# A small picture has no fine details left when it was resized or compressed: it may instead differ
+# by so little when blurred. Larger ones may not: studio photographs do.
+SMALL_SIDE = 48  # pixels
+SMALL_FINE_CORRELATION = 0.92
+MAX_DIFFERENCE = 7  # grey levels, root mean square
+
+RADIUS = 6  # waves in a picture: the highest frequency that is indexed
+PICTURE_BLOCK = 4096  # looked up at once, in three trims and mirrored: 100 MB
+PAIR_BLOCK = 4096  # from the index at once
+ALIGNMENT = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 40, 1e-4)  # steps, precision
+
+
+class Fingerprint(NamedTuple):
+    """What is kept of a picture to find its near-copies."""
+
+    thumbnail: np.ndarray  # uint8 (THUMBNAIL_SIDE, THUMBNAIL_SIDE), grey
+    small: bool  # whether a side is below SMALL_SIDE
+
+
+def fingerprint(picture: np.ndarray) -> Fingerprint:
+    """The fingerprint of uint8 (height, width, 3), stretched to a square."""
+    small = resize(picture, THUMBNAIL_SIDE, THUMBNAIL_SIDE)
+    thumbnail = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
+    return Fingerprint(thumbnail, min(picture.shape[:2]) < SMALL_SIDE)
+
+
+def near_duplicate_groups(fingerprints: pd.DataFrame) -> np.ndarray:
+    """Number the groups of near-identical pictures: copies, mirrored, resized, slightly cropped.
+
+    A copy of a copy is in the same group, though it may not resemble the first any more. The order
+    of the rows does not matter.
+
+    Args:
+        fingerprints: as `check_pictures` returns them: columns thumbnail and small. An unreadable
+            picture, whose thumbnail is None, is a group of its own.
+
+    Returns:
+        int64 (pictures,), 0 for the group of the first row and so on; most pictures are alone.
+    """
+    thumbnails = fingerprints["thumbnail"].tolist()
+    # Exact copies are settled here: thousands of them would make millions of pairs below.
+    keys = [b"" if one is None else one.tobytes() for one in thumbnails]
+    kinds = np.unique(np.array(keys, dtype=object), return_inverse=True)[1]
+    unreadable = np.array([not key for key in keys], dtype=bool)
+    kinds[unreadable] = len(keys) + np.arange(unreadable.sum())
+    names, firsts, kinds = np.unique(kinds, return_index=True, return_inverse=True)
+    rows = firsts[~unreadable[firsts]]  # the readable come first
+    groups = np.arange(len(names))
+    if len(rows):
+        small = fingerprints["small"].to_numpy(dtype=bool)[rows]
+        groups[: len(rows)] = _groups(np.stack([thumbnails[row] for row in rows]), small)
+    return pd.factorize(groups[kinds])[0].astype(np.int64)
+
+
+def near_copies(
+    cache: Sequence[np.ndarray], candidates: np.ndarray, others: np.ndarray
+) -> np.ndarray:
+    """Which of the candidates are near-copies of one of the others, or of a copy of one.
+
+    Args:
+        cache: uint8 (height, width, 3) each.
+        candidates, others: int (n,), positions in the cache.
+
+    Returns:
+        bool (candidates,).
+    """
+    positions = np.concatenate([candidates, others])
+    with ThreadPoolExecutor() as pool:
+        prints = pool.map(lambda position: fingerprint(cache[int(position)]), positions)
+        rows = list(tqdm(prints, "looking for copies", len(positions), delay=2, leave=False))
+    groups = near_duplicate_groups(pd.DataFrame(rows, columns=Fingerprint._fields))
+    return np.isin(groups[: len(candidates)], groups[len(candidates) :])
+
+
+def _groups(thumbnails: np.ndarray, small: np.ndarray) -> np.ndarray:
+    """Group number of each thumbnail, int (pictures,), below the number of pictures."""
+    groups, copies = np.arange(len(thumbnails)), np.zeros((0, 2), dtype=np.int64)
+    # The index makes many small products, for which threads cost more than they save.
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor() as pool:  # OpenCV releases the lock
+        for mirrored in (False, True):
+            others = np.ascontiguousarray(thumbnails[:, :, ::-1]) if mirrored else thumbnails
+            for pairs in _likely(thumbnails, others, groups):
+                same = _same_when_aligned(thumbnails, others, small, pairs, pool)
+                if same.any():
+                    copies = np.concatenate([copies, pairs[same]])
+                    graph = coo_matrix((np.ones(len(copies)), copies.T), (len(groups),) * 2)
+                    groups[:] = connected_components(graph, directed=False)[1]
+    return groups
+
+
+def _likely(thumbnails: np.ndarray, others: np.ndarray, groups: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield pairs i < j as int (≤ PAIR_BLOCK, 2) that the index finds, each once.
+
+    Args:
+        groups: changed by the caller as pairs turn out to be copies. Those of one group are left
+            out: thousands of copies of one picture need not all be compared with each other.
+    """
+    tried: set[int] = set()
+    waiting: list[np.ndarray] = []
+    for found in chain(_indexed(thumbnails, others), [None]):
+        if found is not None and len(found := _untried(found, groups, tried)):
+            waiting.append(found)
+        if found is None or sum(map(len, waiting)) >= PAIR_BLOCK:
+            pairs, waiting = np.concatenate([np.zeros((0, 2), dtype=np.int64), *waiting]), []
+            while len(pairs):
+                chosen = _forest(pairs, groups)
+                yield pairs[chosen]
+                pairs = np.delete(pairs, chosen, axis=0)
+                pairs = pairs[groups[pairs[:, 0]] != groups[pairs[:, 1]]]
+
+
+def _forest(pairs: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Which pairs, int (n,), would join as much as all of them if they were copies."""
+    kinds, firsts = np.unique(np.sort(groups[pairs], axis=1), axis=0, return_index=True)
+    graph = coo_matrix((firsts + 1, kinds.T), (len(groups),) * 2)  # 0 would be no pair
+    return minimum_spanning_tree(graph).data.astype(np.int64) - 1
+
+
+def _untried(pairs: np.ndarray, groups: np.ndarray, tried: set[int]) -> np.ndarray:
+    pairs = np.sort(pairs[groups[pairs[:, 0]] != groups[pairs[:, 1]]], axis=1)
+    keys = np.unique(pairs[:, 0] * len(groups) + pairs[:, 1])
+    fresh = [key for key in keys.tolist() if key not in tried]
+    tried.update(fresh)
+    return np.stack(np.divmod(np.array(fresh, dtype=np.int64), len(groups)), axis=1)
+
+
+def _indexed(thumbnails: np.ndarray, others: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield pairs of like low frequencies, int (≤ PAIR_BLOCK, 2) in any order, some repeatedly."""
+    lowest = _low_frequencies(thumbnails, trim=0)
+    rows = np.flatnonzero(lowest.any(axis=1))  # a flat picture has none
+    if not len(rows):
+        return
+    cells = Cells(lowest[rows])
+    starts = range(0, len(rows), PICTURE_BLOCK)
+    for start in tqdm(starts, "looking for near-copies", delay=2, leave=False):
+        block = rows[start : start + PICTURE_BLOCK]
+        for trim in (0, *TRIMS):
+            for pairs in cells.near(_low_frequencies(others[block], trim), MIN_COSINE):
+                for first in range(0, len(pairs), PAIR_BLOCK):
+                    found = pairs[first : first + PAIR_BLOCK]
+                    yield np.stack([block[found[:, 0]], rows[found[:, 1]]], axis=1)
+
+
+def _low_frequencies(thumbnails: np.ndarray, trim: int) -> np.ndarray:
+    """DCT of the thumbnails without their rims: float32 (pictures, 34), rows of length 1.
+
+    Each frequency is weighed by itself, since natural pictures have the less of it the higher it
+    is. A flat picture's row is 0.
+    """
+    side = THUMBNAIL_SIDE - 2 * trim
+    waves = np.zeros((RADIUS + 1, THUMBNAIL_SIDE), dtype=np.float32)
+    places = (np.arange(side) + 0.5) / side
+    waves[:, trim : trim + side] = np.cos(np.pi * np.outer(np.arange(RADIUS + 1), places))
+    waves *= (2 / side) ** 0.5
+    waves[0] *= 0.5**0.5
+    heights = np.hypot(*np.indices((RADIUS + 1, RADIUS + 1)))
+    kept = (heights > 0) & (heights <= RADIUS)
+    values = np.empty((len(thumbnails), kept.sum()), dtype=np.float32)
+    for start in range(0, len(thumbnails), PICTURE_BLOCK):
+        block = thumbnails[start : start + PICTURE_BLOCK].astype(np.float32)
+        values[start : start + PICTURE_BLOCK] = (waves @ block @ waves.T)[:, kept]
+    flat = np.linalg.norm(values, axis=1) < 0.1 * side  # grey levels: less is rounding
+    values *= heights[kept]
+    values /= np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-9)
+    values[flat] = 0
+    return values
+
+
+def _same_when_aligned(
+    thumbnails: np.ndarray,
+    others: np.ndarray,
+    small: np.ndarray,
+    pairs: np.ndarray,
+    pool: Executor,
+) -> np.ndarray:
+    """For each of the pairs, whether it is a picture and its copy: bool (pairs,)."""
+
+    def same(pair: np.ndarray) -> bool:
+        return _are_copies(thumbnails[pair[0]], others[pair[1]], small[pair].any())
+
+    answers: Iterable[bool] = pool.map(same, pairs, chunksize=16)
+    return np.fromiter(answers, dtype=bool, count=len(pairs))
+
+
+def _are_copies(left: np.ndarray, right: np.ndarray, small: bool) -> bool:
+    """Whether two thumbnails agree once `right` lies over `left`."""
+    warp = np.eye(2, 3, dtype=np.float32)
+    try:
+        _, warp = cv2.findTransformECC(left, right, warp, cv2.MOTION_AFFINE, ALIGNMENT, None, 5)
+    except cv2.error:  # no overlap found; a copy that needs no alignment is still one
+        warp = np.eye(2, 3, dtype=np.float32)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    moved = cv2.warpAffine(right, warp, right.shape, flags=flags, borderMode=cv2.BORDER_REFLECT_101)
+    covered = cv2.warpAffine(np.ones_like(right), warp, right.shape, flags=flags) > 0
+    if covered.mean() < MIN_OVERLAP:
+        return False
+    blurred = [_blurred(thumbnail, 2)[covered] for thumbnail in (left, moved)]
+    if _correlation(*blurred) < MIN_BLURRED_CORRELATION:
+        return False
+    if small and np.sqrt(np.mean((blurred[0] - blurred[1]) ** 2)) <= MAX_DIFFERENCE:
+        return True
+    fine = [_details(thumbnail)[covered] for thumbnail in (left, moved)]
+    return _correlation(*fine) >= (SMALL_FINE_CORRELATION if small else MIN_FINE_CORRELATION)
+
+
+def _details(thumbnail: np.ndarray) -> np.ndarray:
+    """What lies between noise and light, float32, same shape: strong edges count little more.
+
+    Else two cars of one model would agree by their outlines alone.
+    """
+    smooth = _blurred(thumbnail, 0.8)
+    details = smooth - _blurred(smooth, 2)
+    return details / (np.sqrt(_blurred(details**2, 4)) + 4)  # 4 grey levels: noise stays small
+
+
+def _blurred(thumbnail: np.ndarray, sigma: float) -> np.ndarray:
+    return cv2.GaussianBlur(thumbnail.astype(np.float32), (0, 0), sigma)
+
+
+def _correlation(left: np.ndarray, right: np.ndarray) -> float:
+    """Correlation of two lists of values; 0 where one is flat."""
+    left, right = left - left.mean(), right - right.mean()
+    lengths = np.linalg.norm(left), np.linalg.norm(right)
+    if min(lengths) < 0.03 * len(left) ** 0.5:  # less is rounding
+        return 0.0
+    return float(left @ right / (lengths[0] * lengths[1]))

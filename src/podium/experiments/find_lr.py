@@ -1,0 +1,103 @@
+"""`podium find-lr`: the range test of learning rates for one stage of an entry."""
+
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from podium import paths
+from podium.competitions import get_competition
+from podium.data.table import prepare_table
+from podium.files.atomic_write import whole, write_json
+from podium.recipes.entries import get_entry
+from podium.recipes.recipe import Recipe
+from podium.reports.figures import png
+from podium.reports.lr_curve import rate_figure
+from podium.runs.run_folder import RunFolder, run_name
+from podium.system import import_tensorflow_quietly
+from podium.training.preflight import check_recipe
+from podium.training.warm_start import resolve
+
+if TYPE_CHECKING:
+    from podium.training.lr_curve import RateCurve
+
+LOW, HIGH = 1e-7, 1.0  # between which rates are tried
+STEPS = 100
+
+
+@dataclass(frozen=True)
+class FoundRate:
+    """What the test found, and what the recipe has."""
+
+    stage: int  # counted from 0
+    curve: "RateCurve"
+    recipe_rate: float
+    figure: Path
+
+    def __str__(self) -> str:
+        return (
+            f"suggested   stages.{self.stage}.learning_rate={self.curve.suggested:.1e}, a tenth of "
+            f"the rate of the lowest loss; the recipe has {self.recipe_rate:g}\n"
+            f"steepest    {self.curve.steepest:.1e}\n"
+            f"lowest loss {self.curve.lowest:.1e}\n"
+            f"figure      {self.figure}"
+        )
+
+
+def find_rate(
+    entry: str,
+    overrides: Iterable[str] = (),
+    fold: int = 0,
+    stage: int | None = None,
+    steps: int = STEPS,
+) -> FoundRate:
+    """Train the stages before one, then raise the learning rate in it step by step.
+
+    Args:
+        stage: counted from 1 as in a training's output; by default the last one.
+
+    Raises:
+        ValueError: no such stage or fold, or a stage that has no learning rate.
+    """
+    overrides = list(overrides)
+    recipe = resolve(get_entry(entry).recipe(overrides))
+    check_recipe(recipe)
+    recipe.check_fold(fold)
+    number = _stage_number(recipe, stage)
+    competition = get_competition(recipe.competition)
+    figure = paths.runs() / "find-lr" / f"{run_name(entry, overrides)}-stage-{number + 1}.png"
+    figure.parent.mkdir(parents=True, exist_ok=True)
+    # The stages before leave the files of a run, which nobody needs afterwards.
+    with tempfile.TemporaryDirectory(dir=figure.parent, prefix=".part-") as place:
+        folder = RunFolder(Path(place))
+        folder.begin(recipe, {"entry": entry}, fresh=False)
+        table = prepare_table(competition, recipe, folder)
+        import_tensorflow_quietly(recipe.threads)
+        from podium.training.fold_runner import FoldRun
+
+        fold_run = FoldRun(competition, recipe, folder, table)
+        curve = fold_run.sweep(fold, number, LOW, HIGH, steps)
+    rate = recipe.stages[number].learning_rate
+    with whole(figure) as part:
+        title = f"{entry}, fold {fold}, stage {number + 1}"
+        part.write_bytes(png(rate_figure(curve, rate, title)))
+    about = {"entry": entry, "recipe": recipe.model_dump(), "fold": fold, "stage": number}
+    points = {"rates": curve.rates.tolist(), "losses": curve.losses.tolist()}
+    write_json(figure.with_suffix(".json"), {**about, **points})  # for the report of a run
+    return FoundRate(number, curve, rate, figure)
+
+
+def _stage_number(recipe: Recipe, stage: int | None) -> int:
+    """The stage counted from 0, once it is known to have a learning rate."""
+    count = len(recipe.stages)
+    number = count - 1 if stage is None else stage - 1
+    if not 0 <= number < count:
+        raise ValueError(f"stage {stage}: this recipe has the stages 1 to {count}")
+    solver = recipe.stages[number].solver
+    if solver != "gradient":
+        raise ValueError(
+            f"stage {number + 1} is solved by {solver} regression and has no learning rate: "
+            "choose another with --stage"
+        )
+    return number

@@ -1,0 +1,1 @@
+"""Files: decoded, unpacked, written whole or not at all, and not trusted."""

@@ -1,0 +1,1 @@
+"""What a run is to do: its recipe, and the entries of kernels/."""

@@ -1,0 +1,216 @@
+"""`Recipe`: every choice of a run, typed and bounded. A run is its recipe and its seed."""
+
+import re
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from podium.recipes.tables import (
+    MAX_IMAGE_SIZE,
+    MIN_IMAGE_SIZE,
+    Augmentation,
+    BoxHead,
+    Head,
+    ImageSize,
+    OneCycle,
+    Share,
+    Stage,
+    StrictTable,
+)
+
+DEFAULT_IMAGE_SIZE = 224
+RUN = "run:"  # before the name of a run that the training starts from
+LARGER = 1.25  # the last default stage trains on pictures this much larger
+
+
+class Recipe(StrictTable):
+    """All choices of a run. What a recipe.toml leaves out has the value given here."""
+
+    competition: str
+    backbone: str  # a network by its name, or "run:NAME": that of a run, as it was trained there
+    # "imagenet", "noisy-student", "none", the path of an .h5 file, or "run:NAME": the weights of
+    # that run's backbone. They say nothing where `backbone` names a run.
+    weights: str = "imagenet"
+    image_size: ImageSize = DEFAULT_IMAGE_SIZE
+    batch_size: Annotated[int, Field(ge=1, le=4096)] = 32
+    seed: Annotated[int, Field(ge=0)] = 0
+
+    folds: Annotated[int, Field(ge=2, le=50)] = 5
+    # Training, validation and, if wanted, held-out share; used in place of folds.
+    shares: Annotated[list[Share], Field(default_factory=list, max_length=3)]
+    limit: Annotated[int, Field(ge=1)] | None = None  # training pictures at the most
+    broken_pictures: Literal["stop", "skip"] = "stop"
+    memory_share: Share = 0.3  # of the free memory, for decoded pictures
+
+    head: Head = Head()
+    box: BoxHead | None = None  # a second head, where the competition has boxes
+    augmentation: Augmentation = Augmentation()
+    stages: Annotated[list[Stage], Field(min_length=1)]
+    cached_views: Annotated[int, Field(ge=0, le=64)] = 4  # training/cached_features.py; 0: none
+    cached_gb: Annotated[float, Field(ge=0)] = 1.0  # of features in memory; more go to disk
+
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.0  # not of biases and norms
+    # Learning rate of each block, relative to the one above it (arXiv:2106.08254, appendix).
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    # Momentum of a moving average of the weights, which validates and predicts in their place.
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
+    clip_norm: Annotated[float, Field(gt=0)] | None = None
+    clip_value: Annotated[float, Field(gt=0)] | None = None
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    one_cycle: OneCycle = OneCycle()
+    # Epochs of a stage without a better validation loss before the stage ends.
+    patience: Annotated[int, Field(ge=1)] | None = None
+    keep: Literal["best", "last"] = "best"  # which epoch's weights predict
+    # So many last epochs of the last stage leave their weights for `podium soup`.
+    checkpoints: Annotated[int, Field(ge=0, le=100)] = 0
+    train_batchnorm: bool = False  # the backbone's; its statistics suffer from small batches
+    batchnorm_momentum: Annotated[float, Field(ge=0, lt=1)] | None = None
+    # Share of residual branches that are dropped in training, the last block's; EfficientNet only.
+    drop_connect: Annotated[float, Field(ge=0, lt=1)] | None = None
+    mixed_precision: bool = True  # where the device computes faster with it
+    # That share an operation on the CPU. They also say into how many parts a sum is cut, and so
+    # its last bits: the number of cores does not.
+    threads: Annotated[int, Field(ge=1, le=256)] = 4
+    # Only kernels of the GPU that give the same bits each time, which are slower. On a CPU all do.
+    deterministic: bool = False
+    tensorboard: bool = False
+
+    views: Annotated[int, Field(ge=1, le=10)] = 4  # of each picture when predicting
+    time_budget: Annotated[float, Field(gt=0)] | None = None  # minutes, prediction included
+
+    @model_validator(mode="before")
+    @classmethod
+    def _stages_unless_given(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "stages" not in data:
+            data = {**data, "stages": default_stages(data.get("image_size", DEFAULT_IMAGE_SIZE))}
+        return data
+
+    @field_validator("backbone", "weights")
+    @classmethod
+    def _run_by_its_name(cls, text: str) -> str:
+        """run:weights/NAME is run:NAME: the same text, wherever the folds are trained."""
+        if text == RUN:
+            raise ValueError(f"needs the name of a run: {RUN}NAME")
+        return re.sub(rf"^{RUN}(?:\./)?weights/([^/]+)/?$", rf"{RUN}\1", text)
+
+    @model_validator(mode="after")
+    def _starts_from_one_run(self) -> Self:
+        both = self.backbone, self.weights
+        if all(text.startswith(RUN) for text in both) and len(set(both)) > 1:
+            raise ValueError(
+                f"backbone and weights name two runs, {self.backbone!r} and {self.weights!r}: "
+                "leave weights out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _shares_are_a_whole(self) -> Self:
+        if self.shares and (len(self.shares) < 2 or abs(sum(self.shares) - 1) > 1e-6):
+            raise ValueError(
+                f"shares must be two or three numbers that sum to 1, came {self.shares}"
+            )
+        if self.shares and min(self.shares) == 0:
+            raise ValueError(f"shares must be above 0, came {self.shares}")
+        return self
+
+    @model_validator(mode="after")
+    def _clips_one_way(self) -> Self:
+        if self.clip_norm is not None and self.clip_value is not None:
+            raise ValueError("clip_norm and clip_value exclude each other: leave one out")
+        return self
+
+    @model_validator(mode="after")
+    def _logistic_is_possible(self) -> Self:
+        logistic = any(stage.solver == "logistic" for stage in self.stages)
+        if logistic and (self.head.width or not self.cached_views):
+            raise ValueError(
+                'solver = "logistic" needs head.width = 0 and cached_views of 1 or more, came '
+                f"{self.head.width} and {self.cached_views}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _kernel_is_possible(self) -> Self:
+        solvers = {stage.solver for stage in self.stages}
+        if not self.head.centres and "kernel" not in solvers:
+            return self
+        if not self.head.centres or solvers != {"kernel"}:
+            raise ValueError(
+                'head.centres above 0 and solver = "kernel" go together, in all stages; came '
+                f"head.centres = {self.head.centres} and solver = {', '.join(sorted(solvers))}"
+            )
+        if self.head.width or self.cached_views != 1:
+            raise ValueError(
+                'solver = "kernel" needs head.width = 0 and cached_views = 1, came '
+                f"{self.head.width} and {self.cached_views}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _box_is_possible(self) -> Self:
+        if self.box is None:
+            return self
+        if self.augmentation.mixup or self.augmentation.cutmix:
+            raise ValueError(
+                "beside a box head there is no mixup and no cutmix: a mixed picture has two boxes"
+            )
+        solved = [stage.solver for stage in self.stages if stage.solver != "gradient"]
+        if solved and self.keep == "best":
+            raise ValueError(
+                f'beside a box head solver = "{solved[0]}" needs keep = "last": the validation '
+                "loss of that stage lacks the boxes, and would always be the best"
+            )
+        if len(solved) == len(self.stages):
+            raise ValueError(
+                "a box head is trained by gradient: add a stage without solver, such as "
+                '{ unfreeze = "head", epochs = 60, learning_rate = 3e-3 }'
+            )
+        return self
+
+    @property
+    def fold_numbers(self) -> list[int]:
+        """The folds that can be trained; fixed shares count as one."""
+        return [0] if self.shares else list(range(self.folds))
+
+    def check_fold(self, fold: int) -> None:
+        """Raises ValueError where there is no such fold."""
+        if fold not in self.fold_numbers:
+            last = self.fold_numbers[-1]
+            raise ValueError(f"fold {fold}: this recipe has the folds 0 to {last}")
+
+    @property
+    def pseudo_runs(self) -> list[str]:
+        """The runs that pseudo-labels come from, each once."""
+        return list(dict.fromkeys(stage.pseudo.run for stage in self.stages if stage.pseudo))
+
+    @property
+    def started_from(self) -> str | None:
+        """The run whose backbone the training starts from, if there is one."""
+        named = (text for text in (self.backbone, self.weights) if text.startswith(RUN))
+        return next((text.removeprefix(RUN) for text in named), None)
+
+    @property
+    def needed_runs(self) -> list[str]:
+        """All runs that the training reads, each once."""
+        start = [self.started_from] if self.started_from else []
+        return list(dict.fromkeys([*start, *self.pseudo_runs]))
+
+    @property
+    def final_image_size(self) -> int:
+        """The size that the last stage trains on, and so the one to predict on."""
+        return self.stages[-1].image_size or self.image_size
+
+
+def default_stages(image_size: Any) -> list[dict[str, Any]]:
+    """The four stages of the car solution: head, upper half, all, all on larger pictures."""
+    larger = None
+    if isinstance(image_size, int):
+        allowed = min(max(image_size, MIN_IMAGE_SIZE), MAX_IMAGE_SIZE)  # whatever comes: see Recipe
+        larger = min(round(allowed * LARGER), MAX_IMAGE_SIZE)
+    return [
+        {"unfreeze": "head", "epochs": 5, "learning_rate": 1e-3},
+        {"unfreeze": "half", "epochs": 5, "learning_rate": 1e-4},
+        {"unfreeze": "all", "epochs": 5, "learning_rate": 1e-5},
+        {"unfreeze": "all", "epochs": 3, "learning_rate": 1e-5, "image_size": larger},
+    ]

@@ -1,0 +1,129 @@
+"""The tables of a recipe.toml, typed and bounded: heads, augmentation, one-cycle, stages."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
+
+MIN_IMAGE_SIZE, MAX_IMAGE_SIZE = 16, 1024
+# Side of the square picture, pixels.
+ImageSize = Annotated[int, Field(ge=MIN_IMAGE_SIZE, le=MAX_IMAGE_SIZE)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+RUN_NAME = r"^\w[\w.-]*$"  # no path: on Kaggle a run is found by its name
+
+
+class StrictTable(BaseModel):
+    """A table of a recipe.toml: unknown keys and wrong types are refused, nothing is converted."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Head(StrictTable):
+    """What stands on the backbone: pooling → [Dense relu → BatchNorm → Dropout]… → softmax."""
+
+    taps: list[str] = []  # blocks whose ends are pooled side by side; none: the backbone's end
+    pooling: Literal["average", "max", "both"] = "average"
+    width: Annotated[int, Field(ge=0, le=8192)] = 256  # of each Dense layer; 0: there is none
+    depth: Annotated[int, Field(ge=1, le=8)] = 1  # Dense layers before the softmax
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.25
+    # Training pictures that kernel regression compares a picture with, at the most; 0: no kernels.
+    centres: Annotated[int, Field(ge=0, le=20_000)] = 0
+
+
+class BoxHead(StrictTable):
+    """What finds the box beside the class head, from maps of features; see models/box_head.py."""
+
+    taps: list[str] = []  # blocks whose maps it sees, the finest first; none: the backbone's end
+    width: Annotated[int, Field(ge=8, le=1024)] = 128  # channels
+    depth: Annotated[int, Field(ge=0, le=8)] = 2  # 3×3 convolutions
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0  # of whole channels of the maps
+    loss_weight: Annotated[float, Field(gt=0, le=100)] = 1.0  # beside the loss of the classes
+
+
+class Augmentation(StrictTable):
+    """What is done at random to training pictures, and to no other."""
+
+    mirror: bool = True
+    crop: Annotated[float, Field(gt=0, le=1)] = 0.8  # smallest share of the area that is kept
+    rotate: Annotated[float, Field(ge=0, le=180)] = 10.0  # degrees, either way
+    light: Share = 0.2  # brightness and contrast, relative
+    colour: Share = 0.1  # hue, saturation and value, relative
+    blur: Share = 0.0  # probability
+    noise: Share = 0.0  # probability
+    erase: Share = 0.0  # probability of a rectangle painted over (arXiv:1708.04896)
+    shift: Annotated[int, Field(ge=0, le=64)] = 0  # pixels, over a reflected border
+    # Alpha of the Beta distribution that pictures and labels are mixed by, 0: not at all. Where
+    # both are on, a mixed batch gets one of them. A head on cached features gets neither.
+    mixup: Annotated[float, Field(ge=0, le=8)] = 0.0  # arXiv:1710.09412
+    cutmix: Annotated[float, Field(ge=0, le=8)] = 0.0  # arXiv:1905.04899
+    mixed: Share = 1.0  # of the batches, where one of the two is on
+
+    def calm(self) -> Self:
+        """Half as strong in the crop, and without what no real picture looks like."""
+        strong = {"blur": 0.0, "noise": 0.0, "erase": 0.0, "mixup": 0.0, "cutmix": 0.0}
+        return self.model_copy(update={**strong, "crop": (1 + self.crop) / 2})
+
+
+class OneCycle(StrictTable):
+    """Learning rate and momentum over the steps of a stage (arXiv:1708.07120)."""
+
+    warmup: Share = 0.3  # share of the steps in which the learning rate rises
+    start_divisor: Annotated[float, Field(ge=1)] = 25.0  # first rate = peak / this
+    final_divisor: Annotated[float, Field(ge=1)] = 1e4  # last rate = peak / this
+    shape: Literal["cosine", "linear"] = "cosine"
+    momentum: Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(max_length=2)] = [
+        0.95,
+        0.85,
+    ]  # at the ends and at the peak; an empty list leaves the optimiser's own
+
+    @field_validator("momentum")
+    @classmethod
+    def _two_momenta_or_none(cls, momentum: list[float]) -> list[float]:
+        if len(momentum) == 1:
+            raise ValueError("needs two values (at the ends, at the peak), or none: []")
+        return momentum
+
+
+class Pseudo(StrictTable):
+    """Test pictures that another run is sure of, with its labels; see training/pseudo_labels.py."""
+
+    run: Annotated[str, Field(alias="from", pattern=RUN_NAME)]  # a training run, or a blend
+    # Least probability of the most likely class, at which the picture joins.
+    above: Annotated[float, Field(gt=0.5, le=1)] = 0.98
+
+    @model_serializer(mode="wrap")
+    def _as_in_toml(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """With "from" for `run`, which Python has another use for: a dump is read again."""
+        return {"from" if key == "run" else key: value for key, value in dump(self).items()}
+
+
+class Stage(StrictTable):
+    """A part of the training: what learns, for how long, how fast, on what size of picture."""
+
+    unfreeze: Literal["head", "half", "all"] | Annotated[int, Field(ge=1)] = "all"  # n: last blocks
+    # "logistic" gives a head without Dense layers the weights of logistic regression on cached
+    # features, and "kernel" solves one of kernels; "gradient" trains epoch by epoch.
+    solver: Literal["gradient", "logistic", "kernel"] = "gradient"
+    epochs: Annotated[int, Field(ge=1, le=1000)]
+    calm_epochs: Annotated[int, Field(ge=0)] = 0  # the last ones, with `Augmentation.calm`
+    learning_rate: Annotated[float, Field(gt=0, le=10)]  # at the peak of the cycle
+    image_size: ImageSize | None = None  # the recipe's, unless given
+    batch_size: Annotated[int, Field(ge=1, le=4096)] | None = None  # the recipe's, unless given
+    pseudo: Pseudo | None = None  # what else the stage trains on
+
+    @model_validator(mode="before")
+    @classmethod
+    def _solved_has_no_epochs(cls, data: Any) -> Any:
+        if isinstance(data, dict) and data.get("solver") in ("logistic", "kernel"):
+            data = {"unfreeze": "head", "epochs": 1, "learning_rate": 1.0, **data}
+            if data["unfreeze"] != "head" or data["epochs"] != 1:
+                raise ValueError(f'solver = "{data["solver"]}" is for a head, and takes no epochs')
+        return data

@@ -1,0 +1,125 @@
+"""All runs of weights/: what each scores, what it took, and which blends use it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from podium import paths
+from podium.competitions import get_competition
+from podium.data.table import stored_table
+from podium.predictions.combine import read_validation, score_folds
+from podium.predictions.score import Score
+from podium.runs.run_folder import RunFolder
+from podium.text import columns
+
+TITLES = ("run", "entry", "folds", "score", "95 % interval", "pictures", "minutes", "blended in")
+
+
+@dataclass(frozen=True)
+class Line:
+    """A run, as the overview lists it."""
+
+    name: str
+    competition: str
+    entry: str
+    folds: str  # trained, and how many there are
+    score: Score | None  # None before the first fold is trained
+    minutes: float | None  # of training and scoring; a blend has none
+    weights: dict[str, float]  # of the runs that it blends
+    too_good: bool = False  # its pseudo-labels know what it scores
+
+    def cells(self, blended_in: str) -> tuple[str, ...]:
+        one = self.score
+        scores = ("", "", "")
+        if one:
+            interval = f"{one.low:.4f} to {one.high:.4f}"
+            too_good = " (too good)" if self.too_good else ""
+            scores = f"{one.metric} {one.value:.4f}{too_good}", interval, str(one.pictures)
+        minutes = "" if self.minutes is None else f"{self.minutes:.1f}"
+        return (self.name, self.entry, self.folds, *scores, minutes, blended_in)
+
+
+def describe_runs(competition: str | None = None) -> str:
+    """A table of the runs for each competition, the best score first.
+
+    Args:
+        competition: only its runs.
+
+    Raises:
+        ValueError: there is no competition of that name.
+    """
+    wanted = competition and get_competition(competition).name
+    folders = [RunFolder(path.parent) for path in sorted(paths.runs().glob("*/run.json"))]
+    lines, broken = [], []
+    for folder in folders:
+        try:
+            lines.append(_read(folder))
+        except (ValueError, KeyError, OSError) as error:  # one that cannot be read hides no other
+            broken.append(f"{folder.name} cannot be read: {error}")
+    tables = []
+    for name in sorted({line.competition for line in lines}):
+        if wanted in (None, name):
+            tables.append(
+                "\n".join(_table(name, [one for one in lines if one.competition == name]))
+            )
+    if not tables:
+        tables = [f"no runs{f' of {wanted}' if wanted else ''} in {paths.runs()}"]
+    return "\n\n".join([*tables, *(["\n".join(broken)] if broken else [])])
+
+
+def _table(competition: str, lines: list[Line]) -> list[str]:
+    sign = -1 if get_competition(competition).metric.higher_is_better else 1
+
+    def place(line: Line) -> tuple[bool, float]:
+        return line.score is None, sign * line.score.value if line.score else 0.0
+
+    rows = [TITLES]
+    for line in sorted(lines, key=place):
+        using = (other.name for other in lines if other.weights.get(line.name))
+        rows.append(line.cells(", ".join(using)))
+    return [competition, *(f"  {line}" for line in columns(rows))]
+
+
+def _read(folder: RunFolder) -> Line:
+    about = folder.read_run()
+    if folder.read_blended():
+        return _read_blend(folder, about)
+    recipe = folder.read_recipe()
+    folds = folder.scored_folds()
+    seconds = [folder.fold(number).read_cost().get("seconds") for number in folds]
+    return Line(
+        folder.name,
+        recipe.competition,
+        about.get("entry", ""),
+        f"{', '.join(map(str, folds)) or 'none'} of {len(recipe.fold_numbers)}",
+        _score(folder, folds),
+        sum(seconds) / 60 if folds and None not in seconds else None,  # an older Podium's has none
+        {},
+        bool(folder.doubtful_folds()),
+    )
+
+
+def _read_blend(folder: RunFolder, about: dict[str, Any]) -> Line:
+    score = folder.read_score()
+    weights = {row["run"]: row["weight"] for row in score["runs"]}
+    return Line(
+        folder.name,
+        about["competition"],
+        about.get("entry", "a blend"),
+        "",
+        Score(**score["score"]),
+        None,
+        weights,
+    )
+
+
+def _score(folder: RunFolder, folds: list[int]) -> Score | None:
+    """The run's score, of all folds that are scored by now."""
+    if not folds:
+        return None
+    if (folder.path / "score.json").is_file():
+        written = folder.read_score()
+        if written["folds"] == folds:
+            return Score(**written["score"])
+    competition = get_competition(folder.read_recipe().competition)
+    validation = read_validation(folder, folds)
+    return score_folds(validation, folds, competition, stored_table(folder)).score

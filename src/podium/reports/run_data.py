@@ -1,0 +1,172 @@
+"""What a report tells of a run or a blend, read from its folder; the pictures need not be here."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from podium.competitions import Competition, MissingData, get_competition
+from podium.competitions.boxes import BOX_COLUMNS, iou
+from podium.data.splits import HELD_OUT
+from podium.data.table import stored_table
+from podium.predictions.combine import join_folds, summary
+from podium.predictions.score import Score, score
+from podium.recipes.recipe import Recipe
+from podium.reports.gallery_choice import FOUND_COLUMNS
+from podium.runs.fold_folder import RunError
+from podium.runs.run_folder import RunFolder
+
+
+@dataclass(frozen=True)
+class Reported:
+    """A run, or a blend, which has no recipe and no folds.
+
+    Args:
+        about: what run.json says.
+        results: what score.json says.
+        stored: pictures.csv: part, label and so on by id.
+        probabilities: of pictures by networks that have not seen them, by id.
+        boxes: the same of boxes, or None without a box head.
+        paths: where the training pictures are, by id.
+        missing: why none of them is here; "" where they are.
+    """
+
+    folder: RunFolder
+    competition: Competition
+    about: dict[str, Any]
+    results: dict[str, Any]
+    recipe: Recipe | None
+    folds: list[int]
+    stored: pd.DataFrame
+    probabilities: pd.DataFrame
+    boxes: pd.DataFrame | None
+    paths: pd.Series
+    missing: str
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
+    def score(self) -> Score:
+        return Score(**self.results["score"])
+
+    @property
+    def classes(self) -> list[str]:
+        return list(self.competition.classes)
+
+    @cached_property
+    def train(self) -> pd.DataFrame:
+        """The training pictures of the table."""
+        train = self.stored[self.stored["part"] == "train"]
+        numbers = [name for name in ("label", "group", "fold") if name in train]
+        return train.astype(dict.fromkeys(numbers, "int64"))
+
+    @cached_property
+    def judged(self) -> pd.DataFrame:
+        """The pictures that the score is of, by id.
+
+        Columns: label and said, class numbers that are true and predicted; truth and answer, the
+        names of these; sure and of_true, the probabilities of said and label; fold, where there
+        are folds; with boxes also `BOX_COLUMNS`, `FOUND_COLUMNS` and iou (NaN where no box is
+        annotated).
+        """
+        train = self.train.loc[self.probabilities.index]
+        if "fold" in train and (train["fold"] == HELD_OUT).any():
+            train = train[train["fold"] == HELD_OUT]
+        values = self.probabilities.loc[train.index].to_numpy()
+        labels = train["label"].to_numpy()
+        kept = [name for name in ("label", "fold", "group") if name in train]
+        judged = train[kept].assign(
+            said=values.argmax(axis=1),
+            truth=[self.classes[number] for number in labels],
+            answer=[self.classes[number] for number in values.argmax(axis=1)],
+            sure=values.max(axis=1),
+            of_true=values[np.arange(len(labels)), labels],
+        )
+        if self.boxes is None or not set(BOX_COLUMNS) <= set(train):
+            return judged
+        found = self.boxes.loc[train.index].to_numpy()
+        truth = train[list(BOX_COLUMNS)]
+        judged[list(BOX_COLUMNS)] = truth
+        judged[list(FOUND_COLUMNS)] = found
+        return judged.assign(iou=iou(truth.to_numpy(np.float64), found))
+
+    @property
+    def judged_probabilities(self) -> np.ndarray:
+        """float32 (pictures, classes), in the order of `judged`."""
+        return self.probabilities.loc[self.judged.index].to_numpy()
+
+    @cached_property
+    def histories(self) -> dict[int, pd.DataFrame]:
+        """The epochs of each fold; none of a soup, whose ingredients have them."""
+        folders = {fold: self.folder.fold(fold) for fold in self.folds}
+        return {
+            fold: folder.read_history()
+            for fold, folder in folders.items()
+            if (folder.path / "history.csv").is_file()
+        }
+
+    def score_of(self, ids: pd.Index) -> Score:
+        """The score of some of the pictures alone."""
+        return score(self.competition.metric, self.train["label"], self.probabilities.loc[ids])
+
+
+def read_reported(folder: RunFolder) -> Reported:
+    """Read a run or a blend as it is now; folds that are not joined yet are, in memory alone.
+
+    Raises:
+        RunError: no fold of it is scored yet, or a file is missing or damaged.
+    """
+    about = folder.read_run()
+    if folder.read_blended():
+        recipe, folds = None, []
+        competition = get_competition(about["competition"])
+        results, stored = folder.read_score(), folder.read_pictures()
+        if stored is None:
+            raise RunError(f"{folder.path} has no table of pictures: blend its runs again")
+        predicted = (folder.read_probabilities(OUT_OF_FOLD), folder.read_boxes(OUT_OF_FOLD))
+    else:
+        recipe, folds = folder.read_recipe(), folder.scored_folds()
+        competition = get_competition(recipe.competition)
+        if not folds:
+            raise RunError(f"{folder.path} has no trained fold yet: train it to its end first")
+        stored_table(folder)  # refuses what is damaged, or leaks
+        stored = folder.read_pictures()
+        results, *predicted = _joined(folder, folds, competition)
+    paths, missing = _paths(competition)
+    return Reported(
+        folder, competition, about, results, recipe, folds, stored, *predicted, paths, missing
+    )
+
+
+OUT_OF_FOLD = "out_of_fold"
+
+
+def _joined(
+    folder: RunFolder, folds: list[int], competition: Competition
+) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame | None]:
+    """Results, probabilities and boxes: as written, where that is of these folds."""
+    if (folder.path / "score.json").is_file():
+        written = folder.read_score()
+        # An older Podium listed no views that were tried.
+        if written.get("folds") == folds and "tried_views" in written:
+            return (
+                written,
+                folder.read_probabilities(OUT_OF_FOLD),
+                folder.read_boxes(OUT_OF_FOLD),
+            )
+    combined = join_folds(folder, folds, competition, stored_table(folder))
+    boxes = combined.boxes and combined.boxes.out_of_fold
+    return summary(folder, combined), combined.out_of_fold, boxes
+
+
+def _paths(competition: Competition) -> tuple[pd.Series, str]:
+    """Where the training pictures are, or why they are nowhere."""
+    try:
+        return competition.read_training()["path"], ""
+    except MissingData:  # whose message names folders of this machine: the page may be sent round
+        none = pd.Series([], pd.Index([], dtype=str), dtype=object, name="path")
+        return none, f"the pictures of {competition.name} are not on the machine that made this"

@@ -1,0 +1,204 @@
+"""What was run and what came of it: the score, the recipe, the data."""
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from podium.competitions.metrics import Accuracy
+from podium.data.splits import HELD_OUT
+from podium.data.table import DROPPED
+from podium.predictions.score import Score, score
+from podium.recipes.recipe import Recipe
+from podium.recipes.tables import Stage
+from podium.reports.blocks import Block, Facts, Section, Table, Verbatim, Words
+from podium.reports.numbers import duration, interval, scored, share
+from podium.reports.run_data import Reported
+
+NAMED = 20  # pictures in a table, classes before a table is folded
+
+
+def headline(one: Reported) -> str:
+    found = one.score
+    return f"{found.metric} {found.value:.4f} (95 % interval {interval(found.low, found.high)})"
+
+
+def about(one: Reported) -> str:
+    """What the score is of, in a sentence."""
+    kind = one.results.get("scored", "out-of-fold")
+    what = f"{one.score.pictures:,} {kind} pictures of {one.competition.name}"
+    if one.recipe is None:
+        return f"A blend of {', '.join(one.about['runs'])}, judged on {what}."
+    folds = f"{len(one.folds)} of {len(one.recipe.fold_numbers)} folds"
+    by = f"{one.recipe.backbone} at {one.recipe.final_image_size} px"
+    return f"Of {what}, each judged by networks that have not seen it; {by}, {folds}."
+
+
+def score_section(one: Reported) -> Section:
+    rows = [(kind, *scored(found)) for kind, found in _scores(one)]
+    blocks: list[Block] = [Table("Scores", ["", "value", "95 % interval", "pictures"], rows)]
+    for fold, why in one.results.get("too_good", {}).items():
+        blocks.append(Words(f"✗ The score of fold {fold} is too good: {why}."))
+    if len(one.folds) > 1 and "fold" in one.judged:
+        blocks.append(_by_fold(one))
+    if speed := one.results.get("speed"):
+        rows = [(kind, f"{row['value']:.1f}", interval(row["low"], row["high"], 1)) for kind, row
+                in speed.items()]  # fmt: skip
+        blocks.append(
+            Table(
+                "Milliseconds a picture", ["one by one, or in batches", "ms", "95 % interval"], rows
+            )
+        )
+    return Section("Score", blocks)
+
+
+def _scores(one: Reported) -> Iterator[tuple[str, Score]]:
+    kind = one.results.get("scored", "out-of-fold")
+    yield f"{one.score.metric}, {kind}", one.score
+    accuracy = Accuracy()
+    if one.score.metric != accuracy.name:
+        yield (
+            accuracy.name,
+            score(accuracy, one.train["label"], one.probabilities.loc[one.judged.index]),
+        )
+    if "plain" in one.results:
+        yield f"{one.score.metric}, plain view alone", Score(**one.results["plain"])
+    for row in (one.results.get("boxes") or {}).get("scores", []):
+        found = Score(**row)
+        yield f"boxes: {found.metric}", found
+
+
+def _by_fold(one: Reported) -> Table:
+    rows = []
+    for fold in one.folds:
+        ids = one.judged.index[one.judged["fold"] == fold]
+        cost = one.folder.fold(fold).read_cost()
+        seconds = cost.get("seconds")
+        rows.append(
+            (
+                str(fold),
+                *(scored(one.score_of(ids)) if len(ids) else ("", "", "0")),
+                "" if seconds is None else duration(seconds),
+                f"{cost['peak_memory_gb']:.2f} GB" if "peak_memory_gb" in cost else "",
+            )
+        )
+    titles = ["fold", one.score.metric, "95 % interval", "pictures", "trained in", "peak memory"]
+    return Table("By fold", titles, rows)
+
+
+def recipe_section(one: Reported) -> Section:
+    recipe = one.recipe
+    assert recipe is not None, "a blend has none"
+    facts = [
+        ("backbone", recipe.backbone),
+        ("weights", recipe.weights),
+        ("picture size", f"{recipe.final_image_size} px"),
+        ("batch size", str(recipe.batch_size)),
+        ("optimiser", f"{recipe.optimizer}, weight decay {recipe.weight_decay:g}"),
+        ("head", _head(recipe)),
+        ("augmentation", _augmentation(recipe)),
+        ("keeps", f"the {recipe.keep} epoch"),
+        ("views", str(recipe.views)),
+        ("seed", str(recipe.seed)),
+    ]
+    rows = [
+        (str(number), *_stage(recipe, stage)) for number, stage in enumerate(recipe.stages, start=1)
+    ]
+    titles = ["stage", "learns", "epochs", "learning rate", "px", "batch"]
+    return Section(
+        "Recipe",
+        [
+            Facts(facts),
+            Table("Stages", titles, rows),
+            Verbatim("The whole recipe", recipe.model_dump_json(indent=2)),
+        ],
+    )
+
+
+def _head(recipe: Recipe) -> str:
+    head = recipe.head
+    if head.centres:
+        return f"kernel regression on {head.centres} pictures"
+    dense = f"{head.depth} × {head.width}, " if head.width else ""
+    box = ", and one for the box" * (recipe.box is not None)
+    return f"{dense}{head.pooling} pooling, dropout {head.dropout:g}{box}"
+
+
+def _augmentation(recipe: Recipe) -> str:
+    chosen = recipe.augmentation.model_dump()
+    if not (chosen["mixup"] or chosen["cutmix"]):
+        chosen.pop("mixed")
+    return ", ".join(
+        name if value is True else f"{name} {value:g}"
+        for name, value in chosen.items()
+        if value and not (name == "crop" and value == 1)
+    ) or "none"  # fmt: skip
+
+
+def learns(stage: Stage) -> str:
+    """What a stage trains, in words."""
+    what = {"head": "the head", "half": "the upper half", "all": "all layers"}
+    named = what.get(str(stage.unfreeze), f"the last {stage.unfreeze} blocks")
+    return named if stage.solver == "gradient" else f"{named}, by {stage.solver} regression"
+
+
+def _stage(recipe: Recipe, stage: Stage) -> tuple[str, ...]:
+    pseudo = f"; pseudo-labels of {stage.pseudo.run}" if stage.pseudo else ""
+    trained = stage.solver == "gradient"
+    return (
+        learns(stage) + pseudo,
+        str(stage.epochs) if trained else "",
+        f"{stage.learning_rate:g}" if trained else "",
+        str(stage.image_size or recipe.image_size),
+        str(stage.batch_size or recipe.batch_size),
+    )
+
+
+def data_section(one: Reported) -> Section:
+    train, test = one.train, one.stored[one.stored["part"] == "test"]
+    facts = [
+        ("competition", one.competition.name),
+        ("training", f"{len(train):,} pictures"),
+        ("classes", str(len(one.classes))),
+        ("test", f"{len(test):,} pictures"),
+    ]
+    if one.recipe and one.recipe.limit:
+        facts.append(("limit", f"{one.recipe.limit:,} of the training pictures were drawn"))
+    if "group" in train:
+        copies = len(train) - train["group"].nunique()
+        facts.append(("near-copies", f"{copies:,} of another, each kept in one fold with it"))
+    if "fold" in train and (train["fold"] == HELD_OUT).any():
+        facts.append(("held out", f"{(train['fold'] == HELD_OUT).sum():,} pictures"))
+    dropped = _dropped(one.stored)
+    if one.recipe:
+        facts.append(("left out", f"{len(dropped):,} files" if dropped else "nothing"))
+    counts = train["label"].value_counts().reindex(range(len(one.classes)), fill_value=0)
+    rows = [
+        (name, f"{count:,}", share(count, len(train)))
+        for name, count in zip(one.classes, counts, strict=True)
+    ]
+    blocks: list[Block] = [Facts(facts)]
+    if dropped:
+        more = f", the first {NAMED} of {len(dropped):,}" * (len(dropped) > NAMED)
+        titles = ["file", "part", "why", "so that"]
+        blocks.append(Table(f"Files left out{more}", titles, dropped[:NAMED]))
+    titles = ["class", "pictures", "share"]
+    blocks.append(Table("Training pictures by class", titles, rows, folded=len(rows) > NAMED))
+    return Section("Data", blocks)
+
+
+def _dropped(stored: pd.DataFrame) -> list[tuple[str, str, str, str]]:
+    """What could not be read, why, and what became of it."""
+    if "problem" not in stored:  # of a blend
+        return []
+    broken = stored[stored["problem"].fillna("") != ""]
+    so_that = {DROPPED: "not trained on", "test": "gets the class prior"}
+    # The reason names the path on the machine that has read it.
+    return [
+        (
+            str(name),
+            "training" if row["part"] == DROPPED else row["part"],
+            row["problem"].partition(": ")[2] or row["problem"],
+            so_that.get(row["part"], ""),
+        )
+        for name, row in broken.iterrows()
+    ]

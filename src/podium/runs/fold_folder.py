@@ -1,0 +1,267 @@
+"""The files of one fold of a run: weights, resumable state, history, predictions."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from podium.competitions.boxes import BOX_COLUMNS
+from podium.files.atomic_write import require_space, whole, write_csv, write_json
+from podium.files.untrusted import check_weights, opened_arrays
+
+Row = dict[str, Any]  # of a history: stage, epoch, losses, …; or of what a network stems from
+ORIGIN = ("run", "fold", "competition", "weights")  # the keys of the latter
+AGAIN = "delete it, and the same command trains the fold again from its start"
+
+
+class RunError(ValueError):
+    """A run folder that is not what the command needs."""
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Raises RunError where there is no such file or it is no JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise RunError(f"{path} is missing: is {path.parent} the folder of a run?") from error
+    except ValueError as error:
+        raise RunError(f"{path} is not valid JSON: {error}") from error
+
+
+@dataclass(frozen=True)
+class FoldFolder:
+    """The files of one fold: best weights, checkpoints, state, history, predictions."""
+
+    path: Path
+
+    @property
+    def weights(self) -> Path:
+        return self.path / "best.weights.h5"
+
+    @property
+    def scored(self) -> bool:
+        """Whether it is trained, and the cost is there, which is written after the predictions."""
+        return self._cost.is_file()
+
+    @property
+    def finished(self) -> bool:
+        """Whether the test predictions, which are written last, are there."""
+        return (self.path / "test.csv").is_file()
+
+    @property
+    def can_predict(self) -> bool:
+        """Whether it is trained, and its weights were kept."""
+        return self.scored and self.weights.is_file()
+
+    @property
+    def _cost(self) -> Path:
+        return self.path / "cost.json"
+
+    @property
+    def _pseudo(self) -> Path:
+        return self.path / "pseudo.json"
+
+    def write_weights(self, model: Any) -> None:
+        """Write the weights of a Keras model as the fold's best."""
+        _save_weights(model, self.weights)
+
+    def read_weights(self, model: Any) -> None:
+        """Give a Keras model the fold's best weights.
+
+        Raises:
+            RunError: they were deleted.
+            ForeignFile: the file is damaged, or more than weights.
+        """
+        if not self.weights.is_file():
+            raise RunError(
+                f"{self.weights} is missing (podium tune keeps only the weights of its best "
+                "trial): train the run again, with the same command"
+            )
+        _load_weights(model, self.weights)
+
+    def delete_weights(self) -> None:
+        """Make room: the fold can predict no more pictures then."""
+        self.weights.unlink(missing_ok=True)
+
+    def checkpoint(self, epoch: int) -> Path:
+        """The weights after an epoch of the last stage; epochs are counted from 1."""
+        return self.path / "checkpoints" / f"{epoch}.weights.h5"
+
+    def checkpoints(self) -> list[int]:
+        """The epochs whose weights were kept."""
+        names = (path.name.split(".")[0] for path in self.checkpoint(0).parent.glob("*.weights.h5"))
+        return sorted(int(name) for name in names if name.isdecimal())
+
+    def write_checkpoint(self, model: Any, epoch: int) -> None:
+        _save_weights(model, self.checkpoint(epoch))
+
+    def read_checkpoint(self, model: Any, epoch: int) -> None:
+        """Give a Keras model the weights after that epoch."""
+        _load_weights(model, self.checkpoint(epoch))
+
+    def delete_checkpoints(self, but_last: int = 0) -> None:
+        """Delete all checkpoints, or all but the last ones."""
+        epochs = self.checkpoints()
+        for epoch in epochs[: max(len(epochs) - but_last, 0)]:
+            self.checkpoint(epoch).unlink(missing_ok=True)
+        folder = self.checkpoint(0).parent
+        if not but_last and folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+
+    def write_state(self, progress: dict[str, Any], arrays: list[np.ndarray]) -> None:
+        """Write what a killed training needs to go on: one file, so that it is never half new."""
+        require_space(self.path, sum(array.nbytes for array in arrays))
+        with whole(self.path / "state.npz") as part:
+            named = {f"array_{number}": array for number, array in enumerate(arrays)}
+            np.savez(part, progress=np.array(json.dumps(progress)), **named)
+
+    def read_progress(self) -> dict[str, Any] | None:
+        """How far the training came, or None before its first epoch."""
+        path = self.path / "state.npz"
+        if not path.is_file():
+            return None
+        with opened_arrays(path, AGAIN) as state:
+            return dict(json.loads(str(state["progress"])))
+
+    def read_arrays(self) -> list[np.ndarray]:
+        """The values of the variables that were written with the progress."""
+        with opened_arrays(self.path / "state.npz", AGAIN) as state:
+            return [state[f"array_{number}"] for number in range(len(state.files) - 1)]
+
+    def delete_state(self) -> None:
+        """Forget the resumable state, by far the largest file, once nothing will resume."""
+        (self.path / "state.npz").unlink(missing_ok=True)
+
+    def write_floor(self, floor: dict[str, Any]) -> None:
+        """Write the score of logistic regression on the features of the head stage."""
+        write_json(self.path / "floor.json", floor)
+
+    def write_pseudo(self, pseudo: dict[str, Any]) -> None:
+        """Write which test pictures join the training, with which labels."""
+        write_json(self._pseudo, pseudo)
+
+    def read_pseudo(self) -> dict[str, Any] | None:
+        """What joins the training, or None where it is not chosen yet, or nothing does."""
+        return read_json(self._pseudo) if self._pseudo.is_file() else None
+
+    @property
+    def _start(self) -> Path:
+        return self.path / "started_from.json"
+
+    @property
+    def _unlikeness(self) -> Path:
+        return self.path / "unlikeness.npz"
+
+    @property
+    def pseudo_knows(self) -> str:
+        """Why the pseudo-labels know labels of what the fold scores; "" if none or they do not."""
+        kept = self.read_pseudo()
+        rows = [] if kept is None else kept["stages"]
+        return "; ".join({row["knows_the_fold"]: None for row in rows if row["knows_the_fold"]})
+
+    def write_start(self, runs: list[Row]) -> None:
+        """Write the runs that the network stems from: its own source, then that one's, …"""
+        write_json(self._start, {"runs": runs})
+
+    def read_start(self) -> list[Row]:
+        """The same; none where it stems from no run."""
+        if not self._start.is_file():
+            return []
+        try:
+            return [{key: row[key] for key in ORIGIN} for row in read_json(self._start)["runs"]]
+        except (KeyError, TypeError) as error:
+            raise RunError(f"{self._start} is not as Podium writes it") from error
+
+    def write_unlikeness(self, arrays: dict[str, np.ndarray]) -> None:
+        """Write what the fold's network, as it is now, finds unlike; see any_picture/."""
+        with whole(self._unlikeness) as part:
+            np.savez(part, weights=np.array(self.digest()), **arrays)
+
+    def read_unlikeness(self) -> dict[str, np.ndarray] | None:
+        """The same arrays, or None where there are none, or the weights have changed since.
+
+        Raises:
+            ForeignFile: the file is damaged.
+        """
+        if not self._unlikeness.is_file():
+            return None
+        with opened_arrays(self._unlikeness, "delete it, and it is made again") as kept:
+            arrays = {name: kept[name] for name in kept.files}
+            of_these = str(arrays.pop("weights")) == self.digest()
+        return arrays if of_these else None
+
+    def digest(self) -> str:
+        """Tells these weights from any others."""
+        with self.weights.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    def write_history(self, rows: list[Row]) -> None:
+        write_csv(self.path / "history.csv", pd.DataFrame(rows), index=False)
+
+    def read_history(self) -> pd.DataFrame:
+        return pd.read_csv(self.path / "history.csv")
+
+    def write_cost(self, cost: dict[str, Any]) -> None:
+        """Write seconds and peak memory of training and scoring the fold."""
+        write_json(self._cost, cost)
+
+    def read_cost(self) -> dict[str, Any]:
+        return read_json(self._cost)
+
+    def forget_cost(self) -> None:
+        """Make it a fold that is not scored, before its weights become others."""
+        self._cost.unlink(missing_ok=True)
+
+    def write_predictions(self, name: str, predictions: pd.DataFrame) -> None:
+        """Write `name` (validation or test): by id and view, a column per class, and boxes."""
+        write_csv(self.path / f"{name}.csv", predictions)
+
+    def read_predictions(self, name: str) -> pd.DataFrame:
+        """The probabilities, float32 by id and view, a column per class."""
+        return without_boxes(self._read_predictions(name))
+
+    def read_boxes(self, name: str) -> pd.DataFrame | None:
+        """The boxes, `BOX_COLUMNS` by id and view, in shares; None: no box head."""
+        return boxes_alone(self._read_predictions(name))
+
+    def _read_predictions(self, name: str) -> pd.DataFrame:
+        path = self.path / f"{name}.csv"
+        table = pd.read_csv(path, dtype={"id": str, "view": str}, keep_default_na=False)
+        return table.set_index(["id", "view"]).astype(np.float32)
+
+
+def without_boxes(predictions: pd.DataFrame) -> pd.DataFrame:
+    """The columns of the classes."""
+    return predictions.drop(columns=list(BOX_COLUMNS), errors="ignore")
+
+
+def boxes_alone(predictions: pd.DataFrame) -> pd.DataFrame | None:
+    """The columns of the boxes, or None where there are none."""
+    columns = list(BOX_COLUMNS)
+    return predictions[columns] if set(columns) <= set(predictions.columns) else None
+
+
+def _bytes(variable: Any) -> int:
+    """Size of a Keras variable's values."""
+    return int(np.prod(variable.shape)) * np.dtype(variable.dtype).itemsize
+
+
+def _save_weights(model: Any, path: Path) -> None:
+    require_space(path.parent, sum(_bytes(value) for value in model.weights))
+    with whole(path) as part:
+        _uncompiled(model).save_weights(part)
+
+
+def _load_weights(model: Any, path: Path) -> None:
+    check_weights(path)
+    _uncompiled(model).load_weights(path)
+
+
+def _uncompiled(model: Any) -> Any:
+    """The same layers without the optimiser, whose variables would make the file three times."""
+    # Else Keras would number it, and the number would be in the file.
+    return type(model)(model.inputs, model.outputs, name=model.name)

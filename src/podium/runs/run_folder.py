@@ -1,0 +1,215 @@
+"""A run's files: the one place that knows their names and formats, and writes them whole."""
+
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from podium.competitions.boxes import BOX_COLUMNS
+from podium.files.atomic_write import remove_leftovers, write_csv, write_json
+from podium.recipes.recipe import Recipe
+from podium.recipes.recipe_file import RecipeError, parse_recipe
+from podium.runs.fold_folder import (
+    FoldFolder,
+    RunError,
+    boxes_alone,
+    read_json,
+    without_boxes,
+)
+
+MAX_NAME = 100  # characters of a run's name
+
+
+def run_name(entry: str, overrides: Iterable[str]) -> str:
+    """The name of a run: that of the entry and what was changed in its recipe."""
+    changes = [re.sub(r"[^\w.]+", "-", override).strip("-") for override in overrides]
+    name = "-".join([entry, *changes])
+    if len(name) <= MAX_NAME:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return f"{name[:MAX_NAME]}-{digest}"
+
+
+def check_name(run: str) -> str:
+    """The name of a run as it was given, or as a file from elsewhere has it, seen to be no path.
+
+    Raises:
+        RunError: it is a path.
+    """
+    if not run.strip() or "\0" in run or run in (".", "..") or Path(run).name != run:
+        raise RunError(f"run {run!r}: expected the name of a folder of weights/, not a path")
+    return run
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """weights/<run>/: the recipe as run, the split, a folder per fold, the score."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def exists(self) -> bool:
+        return (self.path / "run.json").is_file()
+
+    def fold(self, number: int) -> FoldFolder:
+        return FoldFolder(self.path / f"fold-{number}")
+
+    def finished_folds(self) -> list[int]:
+        """The folds that are scored, and whose networks predicted the test pictures."""
+        return [number for number in self._folds() if self.fold(number).finished]
+
+    def scored_folds(self) -> list[int]:
+        return [number for number in self._folds() if self.fold(number).scored]
+
+    def _folds(self) -> list[int]:
+        names = (place.name.removeprefix("fold-") for place in self.path.glob("fold-*"))
+        return sorted(int(name) for name in names if name.isdecimal())
+
+    def doubtful_folds(self) -> dict[int, str]:
+        """The folds whose score is too good, because their pseudo-labels know it, and why."""
+        known = {number: self.fold(number).pseudo_knows for number in self._folds()}
+        return {number: why for number, why in known.items() if why}
+
+    def begin(self, recipe: Recipe, about: dict[str, Any], fresh: bool) -> None:
+        """Make the folder of a new run, or make sure that this recipe may go on with the old one.
+
+        Args:
+            about: what else tells the run: entry, versions, commit, machine.
+            fresh: begin again where there is a run.
+
+        Raises:
+            RunError: the folder's run has another recipe, or is a soup. Nothing is overwritten.
+        """
+        if self.exists and fresh:
+            shutil.rmtree(self.path)
+        self._tidy()
+        if not self.exists:
+            self.write_run({"recipe": recipe.model_dump(), **about})
+            return
+        if souped := self.read_souped():
+            raise RunError(
+                f"{self.path} is a soup of {', '.join(souped)}, which nothing is trained into: "
+                "train under another name with --run NAME"
+            )
+        before, now = self.read_recipe().model_dump(), recipe.model_dump()
+        changed = [key for key in now if before[key] != now[key]]
+        if changed:
+            key = changed[0]
+            raise RunError(
+                f"{self.path} is a run of another recipe: {key} was {before[key]!r}, is now "
+                f"{now[key]!r}"
+                + (f" (and {len(changed) - 1} more keys)" * (len(changed) > 1))
+                + "; train under another name with --run NAME, or begin again with --fresh"
+            )
+
+    def _tidy(self) -> None:
+        """Remove what a kill left behind that nothing will read again."""
+        remove_leftovers(self.path)
+        for fold in self.scored_folds():
+            self.fold(fold).delete_state()
+
+    def read_run(self) -> dict[str, Any]:
+        return read_json(self.path / "run.json")
+
+    def write_run(self, run: dict[str, Any]) -> None:
+        write_json(self.path / "run.json", run)
+
+    def read_recipe(self) -> Recipe:
+        """The recipe as run.
+
+        Raises:
+            RunError: it is missing, of an older Podium whose keys no longer exist, or a blend's.
+        """
+        run = self.read_run()
+        if blended := self.read_blended():
+            raise RunError(
+                f"{self.path} is a blend of {', '.join(blended)}, not a training run: name one of "
+                "these"
+            )
+        try:
+            return parse_recipe(run.get("recipe", {}), source=str(self.path / "run.json"))
+        except RecipeError as error:
+            version = run.get("versions", {}).get("podium", "another version")
+            raise RunError(
+                f"{error}. This run was written by Podium {version}, nothing of it was changed; "
+                "use that version, or train again under another name with --run NAME"
+            ) from error
+
+    def read_blended(self) -> list[str]:
+        """The runs that a blend averages; none where networks were trained."""
+        return self.read_run().get("runs", [])
+
+    def read_souped(self) -> list[str]:
+        """The runs whose weights a soup is made of; none where networks were trained."""
+        return [each["run"] for each in self.read_run().get("soup", {}).get("runs", [])]
+
+    def write_pictures(self, table: pd.DataFrame) -> None:
+        """Write the table of training and test pictures with labels, folds and problems."""
+        write_csv(self.path / "pictures.csv", table)
+
+    def read_pictures(self) -> pd.DataFrame | None:
+        path = self.path / "pictures.csv"
+        if not path.is_file():
+            return None
+        text = {"id": str, "path": str, "problem": str, "part": str}
+        empty = {key: [""] for key in ("label", *BOX_COLUMNS)}
+        table = pd.read_csv(path, dtype=text, keep_default_na=False, na_values=empty)
+        return table.set_index("id")
+
+    def digest_of_pictures(self, paths: Iterable[Path]) -> str:
+        """What tells the stored table and the files of its pictures from any other ones."""
+        sizes = [path.stat().st_size for path in tqdm(paths, "files", delay=2, leave=False)]
+        table = (self.path / "pictures.csv").read_bytes()
+        return hashlib.sha256(table + json.dumps(sizes).encode()).hexdigest()
+
+    def write_checked(self, digest: str) -> None:
+        """Remember that no near-copies are on both sides of the split, as far as these files go."""
+        write_json(self.path / "checked.json", {"sha256": digest})
+
+    def read_checked(self) -> str:
+        path = self.path / "checked.json"
+        return str(read_json(path).get("sha256", "")) if path.is_file() else ""
+
+    def write_probabilities(
+        self, name: str, probabilities: pd.DataFrame, boxes: pd.DataFrame | None = None
+    ) -> None:
+        """Write `name` (out_of_fold or test): float32 by id, a column per class.
+
+        Args:
+            boxes: `BOX_COLUMNS` by id, beside the classes where the run finds them.
+        """
+        table = probabilities if boxes is None else probabilities.join(boxes)
+        write_csv(self.path / f"{name}.csv", table)
+
+    def read_probabilities(self, name: str) -> pd.DataFrame:
+        return without_boxes(self._read_predictions(name))
+
+    def read_boxes(self, name: str) -> pd.DataFrame | None:
+        """The boxes beside the probabilities, `BOX_COLUMNS` by id, in shares; None: no box head."""
+        return boxes_alone(self._read_predictions(name))
+
+    def _read_predictions(self, name: str) -> pd.DataFrame:
+        path = self.path / f"{name}.csv"
+        if not path.is_file():
+            raise RunError(f"{path} is missing: train the run to its end first")
+        empty = {column: [""] for column in BOX_COLUMNS}  # a picture that nobody could read
+        table = pd.read_csv(path, dtype={"id": str}, keep_default_na=False, na_values=empty)
+        return table.set_index("id").astype(np.float32)
+
+    def write_score(self, score: dict[str, Any]) -> None:
+        write_json(self.path / "score.json", score)
+
+    def read_score(self) -> dict[str, Any]:
+        return read_json(self.path / "score.json")

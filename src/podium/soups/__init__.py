@@ -1,1 +1,0 @@
-"""Soups: one network from the weights of several (arXiv:2203.05482)."""

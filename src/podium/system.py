@@ -1,0 +1,215 @@
+"""What a run is told of the machine it runs on, and how loud TensorFlow is there."""
+
+import os
+import platform
+import resource
+import subprocess
+import sys
+import tempfile
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
+from pathlib import Path
+from typing import Any
+
+from podium import paths
+
+OLDEST_TENSORFLOW = (2, 18)
+KERNEL_MINUTES = 690.0  # Kaggle ends a kernel after 720, whatever it has written by then
+PACKAGES = ("podium", "tensorflow", "keras", "efficientnet", "albumentations", "numpy", "pandas")
+
+CGROUP_FILES = (  # limit and use of a container's memory, version 2 and version 1
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+    ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+)
+# Bytes that a small run maps, of which it uses a quarter: measured with TensorFlow 2.21.
+TENSORFLOW_SPACE, WORKING_SPACE, CORE_SPACE = 1_700_000_000, 2_000_000_000, 100_000_000
+MORE_MEMORY = (
+    "not enough memory. With more of it the same command goes on; a smaller batch_size or "
+    "image_size needs less"
+)
+
+
+def about_this_run() -> dict[str, Any]:
+    """Versions, commit, machine and date, for the run's folder."""
+    return {
+        "versions": {"python": platform.python_version(), **{p: _version(p) for p in PACKAGES}},
+        "commit": _commit(),
+        **_kernel(),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}",
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def peak_memory_gb() -> float:
+    """The most memory that this process has had so far, in GB."""
+    return round(peak_memory() / 1e9, 2)
+
+
+def peak_memory() -> int:
+    """The same in bytes. Linux' `ru_maxrss` also counts the process that started this one."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        peak = next(line for line in lines if line.startswith("VmHWM:"))
+        return int(peak.split()[1]) * 1024
+    except (OSError, StopIteration):  # not Linux
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak * (1 if sys.platform == "darwin" else 1024)
+
+
+def free_memory() -> int:
+    """Bytes that this process may still use: what there is, or what it is allowed."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        available = next(line for line in lines if line.startswith("MemAvailable:"))
+        free = int(available.split()[1]) * 1024
+    except (OSError, StopIteration):  # not Linux: half of all is a careful guess
+        free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    for limit, used in CGROUP_FILES:
+        try:
+            free = min(free, int(Path(limit).read_text()) - int(Path(used).read_text()))
+        except (OSError, ValueError):  # no such cgroup, or its limit is the word "max"
+            continue
+    return max(min(free, _address_space()), 0)
+
+
+def _address_space() -> int:
+    """Bytes that may still be added to what this process has mapped (`ulimit -v`)."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit == resource.RLIM_INFINITY:
+        return sys.maxsize
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+    except OSError:  # not Linux
+        return limit // 2
+    return limit - pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def out_of_memory() -> tuple[type[Exception], ...]:
+    """How memory that is not there shows, of the machine or of a GPU."""
+    tensorflow = sys.modules.get("tensorflow")
+    if tensorflow is None:
+        return (MemoryError,)
+    return MemoryError, tensorflow.errors.ResourceExhaustedError
+
+
+def busyness() -> float:
+    """How many processes want each core: so much longer takes what needs one core; at least 1."""
+    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+
+
+def is_another_process(pid: int) -> bool:
+    """Whether a process of this number runs that is not this one."""
+    try:
+        os.kill(pid, 0)  # sends nothing, only asks
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return pid != os.getpid()
+
+
+def import_tensorflow_quietly(threads: int | None = None) -> None:
+    """Import TensorFlow without its page of notes on how it was compiled and on absent drivers.
+
+    It writes them to the process's error stream before any setting of its own counts. They are
+    shown all the same if the import fails.
+
+    Args:
+        threads: that share an operation, as the recipe says; one per core if not given. It counts
+            only where TensorFlow has computed nothing yet.
+
+    Raises:
+        ValueError: the process may not have the memory for it.
+    """
+    check_address_space()
+    if threads is not None:
+        os.environ["TF_NUM_INTRAOP_THREADS"] = str(threads)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    if os.environ.get("PODIUM_DEBUG"):
+        return
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as notes:
+        os.dup2(notes.fileno(), 2)
+        try:
+            import tensorflow
+
+            tensorflow.config.list_logical_devices()
+        except Exception:
+            notes.seek(0)
+            os.write(stderr, notes.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
+def check_address_space() -> None:
+    """Refuse a limit (`ulimit -v`) under which TensorFlow aborts wherever it happens to reach it.
+
+    Raises:
+        ValueError: it is lower than what a small run takes.
+    """
+    imported = "tensorflow" in sys.modules
+    needed = WORKING_SPACE + CORE_SPACE * (os.cpu_count() or 1) + TENSORFLOW_SPACE * (not imported)
+    left = _address_space()
+    if left < needed:
+        raise ValueError(
+            f"this process may add only {left / 1e9:.1f} GB to its memory (ulimit -v), TensorFlow "
+            f"and a small run need {needed / 1e9:.1f} GB. With a higher limit the same command "
+            "goes on"
+        )
+
+
+def check_tensorflow() -> None:
+    """Refuse a TensorFlow that Podium was never run with, before anything takes time.
+
+    Raises:
+        ValueError: it is older than the first one that was tried.
+    """
+    installed = _version("tensorflow")
+    if installed and tuple(int(part) for part in installed.split(".")[:2]) < OLDEST_TENSORFLOW:
+        oldest = ".".join(str(part) for part in OLDEST_TENSORFLOW)
+        raise ValueError(
+            f"TensorFlow {installed} is installed, Podium needs {oldest} or newer. In a Kaggle "
+            "kernel, choose the latest environment: docker_image_pinning_type = latest in its "
+            "kernel-metadata.json, without a docker_image"
+        )
+
+
+def training_minutes(budget: float | None) -> float | None:
+    """How long a run may take here: its recipe's budget, and in a kernel what Kaggle leaves it."""
+    if paths.kaggle() is None:
+        return budget
+    return min(budget or KERNEL_MINUTES, KERNEL_MINUTES)
+
+
+def _version(package: str) -> str | None:
+    """The version by the name that is imported: TensorFlow's package has several names."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        packages = packages_distributions().get(package)
+        return version(packages[0]) if packages else None
+
+
+def _kernel() -> dict[str, Any]:
+    """In a kernel: which sources it was built from (see kaggle/bootstrap.py)."""
+    sources = os.environ.get("PODIUM_SOURCES")
+    return {"sources": sources} if sources else {}
+
+
+def _commit() -> str | None:
+    if "PODIUM_COMMIT" in os.environ:
+        return os.environ["PODIUM_COMMIT"]  # of a built kernel, which has no repository
+    here = Path(__file__).parent
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(here), "rev-parse", "HEAD"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None  # installed from a wheel: there is no repository
+    return done.stdout.strip()

@@ -1,0 +1,151 @@
+"""What a stage trains and validates on: batches of pictures, or of their cached features."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import reduce
+
+import numpy as np
+import tensorflow as tf
+
+from podium.competitions.boxes import NO_BOX
+from podium.data.batches import PictureCache, training_batches, view_batches
+from podium.data.datasets import untuned
+from podium.data.epochs import steps_per_epoch
+from podium.data.mixup import mix_batches
+from podium.files.images import resize
+from podium.recipes.recipe import Recipe
+from podium.recipes.tables import Stage
+from podium.training.cached_features import Features, feature_batches
+
+Batches = tuple[tf.data.Dataset, tf.data.Dataset]  # to train on, to validate with
+
+
+@dataclass(frozen=True)
+class FoldPictures:
+    """What a fold trains and validates on: indices into the cache, and one-hot labels.
+
+    Args:
+        pseudo: by stage, the pictures that join the training of that stage alone, with labels
+            that a network gave them.
+        pseudo_labelled: how many of the training pictures, the last ones, are of these.
+        train_boxes, validation_boxes: where the network has a head for them; float32
+            (pictures, 4) in shares, NaN where a picture has none.
+    """
+
+    cache: PictureCache
+    train: np.ndarray  # int (pictures,)
+    train_labels: np.ndarray  # float32 (pictures, classes)
+    validation: np.ndarray
+    validation_labels: np.ndarray
+    pseudo: Mapping[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    pseudo_labelled: int = 0
+    train_boxes: np.ndarray | None = None
+    validation_boxes: np.ndarray | None = None
+
+    def of_stage(self, stage: int) -> "FoldPictures":
+        """These, with those that join the stage of this number."""
+        if stage not in self.pseudo:
+            return self
+        joining, labels = self.pseudo[stage]
+        return replace(
+            self,
+            train=np.concatenate([self.train, joining]),
+            train_labels=np.concatenate([self.train_labels, labels]),
+            pseudo={},
+            pseudo_labelled=len(joining),
+            train_boxes=self._boxes_with(len(joining)),
+        )
+
+    def _boxes_with(self, joining: int) -> np.ndarray | None:
+        """The training boxes, and none for so many pictures more: a class says not where it is."""
+        if self.train_boxes is None:
+            return None
+        return np.concatenate([self.train_boxes, np.tile(NO_BOX, (joining, 1))])
+
+    @property
+    def validation_targets(self) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+        """The labels, and the boxes where the network has a head for them."""
+        if self.validation_boxes is None:
+            return self.validation_labels
+        return self.validation_labels, self.validation_boxes
+
+    @property
+    def labelled(self) -> int:
+        """How many of the training pictures, the first ones, have labels of their own."""
+        return len(self.train) - self.pseudo_labelled
+
+
+def of_pictures(
+    pictures: FoldPictures, recipe: Recipe, stage: Stage, seed: int, first_epoch: int
+) -> Batches:
+    """Augmented batches of the stage's remaining epochs, the last `calm_epochs` of them calm."""
+    size, batch_size = stage_size(recipe, stage), stage_batch_size(recipe, stage)
+    steps = steps_per_epoch(len(pictures.train), batch_size)
+    calm = max(stage.epochs - stage.calm_epochs, 0)
+    parts = [
+        (recipe.augmentation, first_epoch, calm),
+        (recipe.augmentation.calm(), max(first_epoch, calm), stage.epochs),
+    ]
+    datasets = [
+        mix_batches(
+            training_batches(
+                pictures.cache,
+                pictures.train,
+                pictures.train_labels,
+                pictures.train_boxes,
+                size=size,
+                batch_size=batch_size,
+                augmentation=augmentation,
+                seed=seed,
+                first_epoch=first,
+                epochs=end,
+            ),
+            augmentation,
+            seed,
+            first_step=first * steps,
+        )
+        for augmentation, first, end in parts
+        if first < end
+    ]
+    plain = view_batches(
+        pictures.cache,
+        pictures.validation,
+        size=size,
+        batch_size=batch_size,
+        view=lambda picture, size: resize(picture, size, size),
+    )
+    targets = tf.data.Dataset.from_tensor_slices(pictures.validation_targets).batch(batch_size)
+    train = reduce(lambda one, other: one.concatenate(other), datasets)
+    return train, tf.data.Dataset.zip((plain, targets))
+
+
+def of_features(
+    features: Features,
+    pictures: FoldPictures,
+    recipe: Recipe,
+    stage: Stage,
+    seed: int,
+    first_epoch: int,
+) -> Batches:
+    """Batches of cached features in place of pictures."""
+    batch_size = stage_batch_size(recipe, stage)
+    train = feature_batches(
+        features, pictures.train_labels, batch_size, seed, first_epoch, stage.epochs
+    )
+    seen = (features.validation, *features.validation_maps)
+    validation = (seen if len(seen) > 1 else seen[0], pictures.validation_targets)
+    return train, untuned(tf.data.Dataset.from_tensor_slices(validation).batch(batch_size))
+
+
+def stage_size(recipe: Recipe, stage: Stage) -> int:
+    """Side of the stage's pictures, pixels."""
+    return stage.image_size or recipe.image_size
+
+
+def stage_batch_size(recipe: Recipe, stage: Stage) -> int:
+    return stage.batch_size or recipe.batch_size
+
+
+def stage_seed(recipe: Recipe, stage: int) -> int:
+    """A seed for the pictures of a stage, so that no two stages see the same order."""
+    return int(np.random.SeedSequence((recipe.seed, stage)).generate_state(1)[0])

@@ -1,0 +1,47 @@
+"""The range test of learning rates: which are too low to learn, and which break the network."""
+
+import math
+
+import keras
+import numpy as np
+
+from podium.training.lr_curve import RateCurve
+
+SMOOTHING = 0.9  # momentum of the running mean of the loss
+BROKEN = 4.0  # times the lowest loss: higher rates need not be tried
+
+
+class RateSweep(keras.callbacks.Callback):
+    """Raises the learning rate from step to step (Smith 2015, arXiv:1506.01186, 3.3).
+
+    Args:
+        low, high: rates of the first and last step; each is the same multiple of the one before.
+        steps: how many; fewer are done if the loss gets out of hand.
+    """
+
+    def __init__(self, low: float, high: float, steps: int):
+        super().__init__()
+        self.rates = np.geomspace(low, high, steps)
+        self.losses: list[float] = []  # smoothed, one for each rate that was tried
+        self._mean = self._previous_sum = 0.0
+
+    def on_train_batch_begin(self, batch, logs=None):
+        optimizer = getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)
+        optimizer.learning_rate = float(self.rates[batch])
+
+    def on_train_batch_end(self, batch, logs=None):
+        # Keras tells the mean of the epoch's batches so far.
+        total = logs["loss"] * (batch + 1)
+        loss, self._previous_sum = total - self._previous_sum, total
+        self._mean = SMOOTHING * self._mean + (1 - SMOOTHING) * loss
+        smoothed = self._mean / (1 - SMOOTHING ** (batch + 1))
+        if not math.isfinite(smoothed):
+            self.model.stop_training = True
+            return
+        self.losses.append(smoothed)
+        if smoothed > BROKEN * min(self.losses):
+            self.model.stop_training = True
+
+    @property
+    def curve(self) -> RateCurve:
+        return RateCurve(self.rates[: len(self.losses)], np.array(self.losses))

@@ -1,0 +1,324 @@
+"""Training one fold: its stages one after another, going on where a killed run stopped."""
+
+import time
+from dataclasses import dataclass, replace
+from typing import Any
+
+import keras
+
+from podium.data.epochs import steps_per_epoch
+from podium.models.network import Network
+from podium.recipes.recipe import Recipe
+from podium.recipes.tables import Stage
+from podium.runs.fold_folder import FoldFolder, Row
+from podium.system import peak_memory_gb
+from podium.training.cached_features import Features, cache_features
+from podium.training.callbacks import KeepState, OneCycleSchedule, TimeBudget
+from podium.training.datasets import (
+    Batches,
+    FoldPictures,
+    of_features,
+    of_pictures,
+    stage_batch_size,
+    stage_seed,
+    stage_size,
+)
+from podium.training.devices import Devices, forget_steps
+from podium.training.kernel_solver import Kernel, fit_kernel, predict_logits, score_logits
+from podium.training.logistic_solver import Logistic, fit_logistic
+from podium.training.losses import BoxLoss, MeanIoU
+from podium.training.lr_curve import RateCurve
+from podium.training.lr_finder import RateSweep
+from podium.training.optimizers import make_optimizer
+from podium.training.progress import verbosity
+from podium.training.resume import TrainingState
+
+Score = dict[str, float]  # accuracy and log_loss
+
+CACHED_PAUSE = 10.0  # seconds that a kill may cost a head, whose epochs take less than one
+
+
+USED_UP = "the time budget is used up: training ends here, to still predict in time"
+
+
+class TrainingDiverged(ValueError):
+    """The loss became infinite or no number."""
+
+
+@dataclass(frozen=True)
+class FoldTraining:
+    """The training of one fold; `run` goes through the stages."""
+
+    network: Network
+    pictures: FoldPictures
+    recipe: Recipe
+    devices: Devices
+    folder: FoldFolder
+    budget: TimeBudget
+
+    def run(self) -> None:
+        """Train what is not trained yet; the weights to predict with are in the folder then.
+
+        Raises:
+            TrainingDiverged: the loss is no number.
+        """
+        state = TrainingState.read(self.folder)
+        if state.history:
+            print(f"going on after {len(state.history)} finished epochs")
+            state.restore(self.folder, self.network.model, optimizer=None)
+        else:
+            self.folder.delete_checkpoints()  # of an earlier training of this fold
+        first = state.stage + (1 if state.stage_finished else 0)
+        for number in range(first, len(self.recipe.stages)):
+            if state.out_of_time or (state.history and self._is_over(state)):
+                break
+            if number != state.stage:
+                state.begin_stage(number)
+            stage = self.recipe.stages[number]
+            on_its_pictures = self._on_pictures_of(number)
+            print(on_its_pictures._title(state, stage), flush=True)
+            if stage.solver == "gradient":
+                on_its_pictures._train_stage(state, stage)
+            else:
+                on_its_pictures._solve_head(state, stage)
+            forget_steps()
+        self.folder.read_weights(self.network.model)
+
+    def _is_over(self, state: TrainingState) -> bool:
+        """Whether no further stage is to begin, which is written down then."""
+        if not self.budget.over(also=self.budget.tracing):
+            return False
+        print(USED_UP)
+        state.stage_finished = state.out_of_time = True
+        state.write(self.folder, self.network.model, None)
+        return True
+
+    def sweep(self, number: int, low: float, high: float, steps: int) -> RateCurve:
+        """Train the stages before one, then try learning rates in it; the network is spent then."""
+        if number > 0:
+            changes = {"stages": self.recipe.stages[:number], "checkpoints": 0}
+            replace(self, recipe=self.recipe.model_copy(update=changes)).run()
+        state = TrainingState(stage=number)
+        stage, on_its_pictures = self.recipe.stages[number], self._on_pictures_of(number)
+        batch_size = stage_batch_size(self.recipe, stage)
+        epochs = -(-steps // steps_per_epoch(len(on_its_pictures.pictures.train), batch_size))
+        stage = stage.model_copy(update={"epochs": epochs, "calm_epochs": 0})
+        model, (batches, _) = on_its_pictures._prepare(state, stage)
+        sweep = RateSweep(low, high, steps)
+        print(f"{steps} steps, learning rate {low:g} to {high:g}:", flush=True)
+        model.fit(
+            batches, steps_per_epoch=steps, shuffle=False, callbacks=[sweep], verbose=verbosity()
+        )
+        return sweep.curve
+
+    def _on_pictures_of(self, stage: int) -> "FoldTraining":
+        """The same training on the pictures of this stage."""
+        return replace(self, pictures=self.pictures.of_stage(stage))
+
+    def _train_stage(self, state: TrainingState, stage: Stage) -> None:
+        model, (batches, validation) = self._prepare(state, stage)
+        batch_size = stage_batch_size(self.recipe, stage)
+        steps = steps_per_epoch(len(self.pictures.train), batch_size)
+        size = stage_size(self.recipe, stage)
+        self.budget.watch(size, batch_size, len(self.pictures.validation))
+        averages = keras.callbacks.SwapEMAWeights() if self.recipe.ema else None
+        is_last = state.stage == len(self.recipe.stages) - 1
+        keeper = KeepState(
+            state,
+            self.network.model,
+            self.folder,
+            self.recipe.keep,
+            self.recipe.patience,
+            pause=0.0 if model is self.network.model else CACHED_PAUSE,
+            averages=averages,
+            checkpoints=self.recipe.checkpoints if is_last else 0,
+        )
+        model.fit(
+            batches,
+            validation_data=validation,
+            steps_per_epoch=steps,
+            epochs=stage.epochs,
+            initial_epoch=state.epoch,
+            shuffle=False,  # the batches come in the order of their epoch
+            callbacks=[
+                OneCycleSchedule(stage.learning_rate, steps * stage.epochs, self.recipe.one_cycle),
+                keras.callbacks.TerminateOnNaN(),
+                *([averages] if averages else []),
+                keeper,
+                self.budget,
+                *self._tensorboard(state),
+            ],
+            verbose=verbosity(),
+        )
+        if keeper.diverged:
+            raise TrainingDiverged(
+                f"the loss is no longer a number in stage {state.stage + 1}, epoch "
+                f"{state.epoch + 1}: lower its learning_rate ({stage.learning_rate:g}) or set "
+                "clip_norm = 1.0"
+            )
+        if self.budget.exhausted:
+            print(USED_UP)
+            state.stage_finished = state.out_of_time = True
+            state.write(self.folder, self.network.model, model.optimizer)
+
+    def _solve_head(self, state: TrainingState, stage: Stage) -> None:
+        """Give the head the weights of a regression in place of training it."""
+        began = time.monotonic()
+        self.network.unfreeze("head", train_batchnorm=False)
+        solve = {"logistic": self._solve_logistic, "kernel": self._solve_kernel}[stage.solver]
+        row: Row = {"stage": state.stage, "epoch": 0}
+        for prefix, score in zip(("", "val_"), solve(stage), strict=True):
+            row |= {f"{prefix}accuracy": score["accuracy"], f"{prefix}loss": score["log_loss"]}
+        row |= {"learning_rate": 0.0, "seconds": round(time.monotonic() - began, 3)}
+        state.add({**row, "peak_memory_gb": peak_memory_gb()})
+        if self.recipe.keep == "last" or state.best is state.history[-1]:
+            self.folder.write_weights(self.network.model)
+        self.folder.write_history(state.history)
+        state.stage_finished = True
+        state.write(self.folder, self.network.model, None)  # no optimiser
+
+    def _solve_logistic(self, stage: Stage) -> tuple[Score, Score]:
+        features, logistic = self._features(stage)
+        self.network.head.get_layer("logits").set_weights([logistic.weights, logistic.bias])
+        return (
+            logistic.score(features.train[0], self.pictures.train_labels),
+            logistic.score(features.validation, self.pictures.validation_labels),
+        )
+
+    def _solve_kernel(self, stage: Stage) -> tuple[Score, Score]:
+        """The training pictures are scored by what is solved without each of them."""
+        features, layer = self._cached(stage), self.network.head.get_layer("logits")
+        labels, labelled = self.pictures.train_labels, self.pictures.labelled
+        kernel = fit_kernel(features.train[0], labels, layer.channels, layer.count, labelled)
+        layer.set(kernel.mean, kernel.scale, kernel.centres, kernel.dual)
+        own = kernel.rows < labelled
+        train = score_logits(kernel.left_out[own], labels[kernel.rows[own]])
+        validation = score_logits(
+            predict_logits(layer, features.validation), self.pictures.validation_labels
+        )
+        print(
+            f"kernel regression on {self._centres(kernel)}: validation accuracy "
+            f"{validation['accuracy']:.4f}, log loss {validation['log_loss']:.4f} (left out of "
+            f"the training pictures: {train['accuracy']:.4f}, {train['log_loss']:.4f})",
+            flush=True,
+        )
+        return train, validation
+
+    def _centres(self, kernel: Kernel) -> str:
+        """How many pictures the kernels are around, and what has found no place."""
+        joining = self.pictures.pseudo_labelled
+        if not joining:
+            return f"{len(kernel.rows)} pictures"
+        joined = int((kernel.rows >= self.pictures.labelled).sum())
+        left = f" ({joining - joined} more with a larger head.centres)" * (joined < joining)
+        return f"{len(kernel.rows)} pictures, {joined} of them pseudo-labelled{left}"
+
+    def _prepare(self, state: TrainingState, stage: Stage) -> tuple[keras.Model, Batches]:
+        """What the stage trains, compiled, and on what: a head alone learns from features."""
+        self.network.unfreeze(stage.unfreeze, self.recipe.train_batchnorm)
+        cached = stage.unfreeze == "head" and self.recipe.cached_views > 0
+        model = self._heads_alone() if cached else self.network.model
+        batches = self._batches(state, stage, cached)
+        self._compile(model, state, stage)
+        return model, batches
+
+    def _heads_alone(self) -> keras.Model:
+        """The same layers once more: Keras saves with a network the optimisers of its parts."""
+        heads = self.network.heads
+        with self.devices.scope():
+            return keras.Model(heads.input, heads.output)
+
+    def _compile(self, model: keras.Model, state: TrainingState, stage: Stage) -> None:
+        """Make the stage's optimiser, in the state where a killed stage left it."""
+        loss = keras.losses.CategoricalCrossentropy(label_smoothing=self.recipe.label_smoothing)
+        aims: dict[str, Any] = {"loss": loss, "metrics": ["accuracy"]}
+        with self.devices.scope():
+            if len(model.outputs) > 1:  # the box head's besides
+                aims = {
+                    "loss": [loss, BoxLoss()],
+                    "loss_weights": [1.0, self.recipe.box.loss_weight],
+                    "metrics": [["accuracy"], [MeanIoU()]],
+                }
+            model.compile(
+                make_optimizer(self.recipe, stage.learning_rate, self._rate_scales(model)),
+                **aims,
+                jit_compile=self.devices.jit_compile,
+            )
+            model.optimizer.build(model.trainable_variables)
+            if self.devices.strategy is None:  # those of several devices take in no value here
+                _build_metrics(model)
+            if state.epoch > 0:
+                state.restore(self.folder, self.network.model, model.optimizer)
+
+    def _rate_scales(self, model: keras.Model) -> list[float]:
+        if model is not self.network.model:
+            return []  # a head alone: one rate
+        return self.network.rate_scales(self.recipe.layer_decay)
+
+    def _tensorboard(self, state: TrainingState) -> list[keras.callbacks.Callback]:
+        if not self.recipe.tensorboard:
+            return []
+        logs = self.folder.path / "tensorboard" / f"stage-{state.stage + 1}"
+        return [keras.callbacks.TensorBoard(str(logs))]
+
+    def _batches(self, state: TrainingState, stage: Stage, cached: bool) -> Batches:
+        seed = stage_seed(self.recipe, state.stage)
+        if not cached:
+            return of_pictures(self.pictures, self.recipe, stage, seed, state.epoch)
+        features, _ = self._features(stage)
+        return of_features(features, self.pictures, self.recipe, stage, seed, state.epoch)
+
+    def _cached(self, stage: Stage) -> Features:
+        """The features that the head learns from."""
+        pictures, size = self.pictures, stage_size(self.recipe, stage)
+        features = cache_features(
+            self.network.trunk,
+            pictures.cache,
+            pictures.train,
+            pictures.validation,
+            self.recipe,
+            size,
+            stage_batch_size(self.recipe, stage),
+            self.folder.path,
+            pictures.train_boxes,
+            self.budget,
+        )
+        self.budget.measure(features.seconds_per_picture, 1, size)
+        return features
+
+    def _features(self, stage: Stage) -> tuple[Features, Logistic]:
+        """The features that the head learns from, and logistic regression on them: the floor."""
+        features, pictures = self._cached(stage), self.pictures
+        half = self.budget.left() / 2  # the head is to be trained as well
+        logistic = fit_logistic(features.train, pictures.train_labels, pictures.labelled, half)
+        floor = logistic.score(features.validation, pictures.validation_labels)
+        print(
+            f"logistic regression on them: validation accuracy {floor['accuracy']:.4f}, log loss "
+            f"{floor['log_loss']:.4f} (C = {logistic.strength}, {logistic.seconds:.0f} s)",
+            flush=True,
+        )
+        self.folder.write_floor({**floor, "strength": logistic.strength, "rows": logistic.rows})
+        return features, logistic
+
+    def _title(self, state: TrainingState, stage: Stage) -> str:
+        size = stage_size(self.recipe, stage)
+        title = f"stage {state.stage + 1} of {len(self.recipe.stages)}: "
+        joining = self.pictures.pseudo_labelled
+        also = f", {joining} test pictures join" if joining else ""
+        if stage.solver != "gradient":
+            return f"{title}the head by {stage.solver} regression, {size} px{also}"
+        what = {"head": "the head", "half": "the upper half", "all": "all layers"}.get(
+            str(stage.unfreeze), f"the last {stage.unfreeze} blocks"
+        )
+        rate = f"learning rate {stage.learning_rate:g}"
+        return f"{title}{what}, {stage.epochs} epochs, {rate}, {size} px{also}"
+
+
+def _build_metrics(model: keras.Model) -> None:
+    """Make the metrics' variables, which Keras would make while it traces its first step.
+
+    TensorFlow traces a function again that has made variables, which takes as long once more.
+    """
+    nothing = [keras.ops.zeros((1, *output.shape[1:])) for output in model.outputs]
+    model.compute_metrics(None, nothing, nothing)
+    model.reset_metrics()

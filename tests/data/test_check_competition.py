@@ -1,0 +1,112 @@
+"""A look at all pictures: each broken, missing or doubled one is named, and no sound one."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from podium.competitions import get_competition
+from podium.data.check_competition import check_competition
+
+CLOCKS = get_competition("clocks-or-crocs")
+
+
+@dataclass
+class Pictures:
+    """Three clocks, three crocodiles and two test pictures."""
+
+    folder: Path
+    paths: list[Path] = field(default_factory=list)
+
+    @property
+    def clock(self) -> Path:
+        return self.folder / "train" / "clock" / "0.jpg"
+
+
+@pytest.fixture
+def pictures(data: Path, write_picture: Callable[..., Path]) -> Pictures:
+    pictures = Pictures(data / CLOCKS.slug)
+    for kind in CLOCKS.classes:
+        for number in range(3):
+            pictures.paths.append(write_picture(pictures.folder / f"train/{kind}/{number}.jpg"))
+    for number in range(2):
+        path = write_picture(pictures.folder / f"test/{number}.png", height=32, width=32)
+        pictures.paths.append(path)
+    return pictures
+
+
+def test_sound_pictures_make_a_clean_report(pictures: Pictures) -> None:
+    report = check_competition(CLOCKS)
+    assert report.clean
+    assert (report.train, report.test) == (6, 2)
+    assert report.classes == {"clock": 3, "crocodile": 3}
+    assert report.sizes == {"64×48": 6, "32×32": 2}
+    assert report.broken == report.doubled == report.contradictions == []
+    assert report.leaked == 0
+    lines = str(report).splitlines()
+    assert lines[0] == "6 training and 2 test pictures; 6 of 64×48, 2 of 32×32"
+    assert "classes: clock 3, crocodile 3" in lines
+    assert "broken or missing: none" in lines
+
+
+def test_each_broken_picture_is_named_with_what_is_wrong(pictures: Pictures) -> None:
+    truncated, empty, text, test = pictures.paths[0], *pictures.paths[3:5], pictures.paths[6]
+    truncated.write_bytes(truncated.read_bytes()[:-400])
+    empty.write_bytes(b"")
+    text.write_text("<html>404</html>")
+    test.write_bytes(b"")
+    report = check_competition(CLOCKS)
+    assert not report.clean
+    assert len(report.broken) == 4
+    for path, problem in (
+        (truncated, "truncated"),
+        (empty, "the file is empty"),
+        (text, "not a picture in a known format"),
+        (test, "the file is empty"),
+    ):
+        assert any(line.startswith(f"{path}: {problem}") for line in report.broken), path
+    assert str(report).count("\n  /") == 4
+    assert (report.train, report.test) == (6, 2)
+    assert sum(report.sizes.values()) == 4
+
+
+def test_doubled_pictures_are_named_with_their_classes(pictures: Pictures) -> None:
+    shutil.copy(pictures.clock, pictures.clock.with_name("again.jpg"))
+    report = check_competition(CLOCKS)
+    assert not report.clean
+    assert [sorted(group) for group in report.doubled] == [
+        ["clock/0.jpg (clock)", "clock/again.jpg (clock)"]
+    ]
+    assert report.contradictions == []
+    assert "clock/0.jpg (clock) = clock/again.jpg (clock)" in str(report)
+
+
+def test_copies_of_several_classes_contradict_each_other(pictures: Pictures) -> None:
+    with Image.open(pictures.clock) as picture:
+        mirrored = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        mirrored.save(pictures.folder / "train/crocodile/mirrored.png")
+    report = check_competition(CLOCKS)
+    assert [sorted(group) for group in report.contradictions] == [
+        ["clock/0.jpg (clock)", "crocodile/mirrored.png (crocodile)"]
+    ]
+    assert "of these with several labels: 1" in str(report)
+
+
+def test_copies_of_training_pictures_in_the_test_are_counted(pictures: Pictures) -> None:
+    shutil.copy(pictures.clock, pictures.folder / "test" / "7.jpg")
+    report = check_competition(CLOCKS)
+    assert report.leaked == 1
+    assert report.clean  # Kaggle's own leak is nothing to mend
+    assert str(report).endswith("near-copies of training pictures: 1")
+
+
+def test_where_no_picture_can_be_read_all_are_named(pictures: Pictures) -> None:
+    for path in pictures.paths:
+        path.write_bytes(b"")
+    report = check_competition(CLOCKS)
+    assert len(report.broken) == 8
+    assert report.sizes == {}
+    assert str(report).startswith("6 training and 2 test pictures")

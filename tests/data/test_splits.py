@@ -1,0 +1,181 @@
+"""Splitting: stratified, repeatable, and never a near-copy on both sides."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from podium.data.splits import (
+    HELD_OUT,
+    TRAIN_ONLY,
+    LeakingSplit,
+    check_split,
+    limit_pictures,
+    split_folds,
+    split_halves,
+    split_shares,
+)
+
+
+@pytest.fixture
+def table() -> pd.DataFrame:
+    """1,000 pictures of 10 uneven classes; one in five has a near-copy or several."""
+    rng = np.random.default_rng(0)
+    share = np.arange(1, 11) / 55
+    groups = np.arange(1000)
+    copies = rng.choice(np.arange(1, 1000), 200, replace=False)
+    labels = rng.choice(10, 1000, p=share)
+    for copy in np.sort(copies):
+        groups[copy], labels[copy] = groups[copy - 1], labels[copy - 1]
+    index = pd.Index([f"{number:04}.jpg" for number in rng.permutation(1000)], name="id")
+    return pd.DataFrame({"label": labels, "group": groups}, index=index)
+
+
+def assert_groups_are_whole(table: pd.DataFrame, fold: pd.Series) -> None:
+    assert (table.assign(fold=fold).groupby("group")["fold"].nunique() == 1).all()
+    check_split(table.assign(fold=fold))
+
+
+def test_folds_are_even_stratified_and_whole(table: pd.DataFrame) -> None:
+    fold = split_folds(table["label"], table["group"], folds=5, seed=0)
+    assert fold.index.equals(table.index)
+    assert sorted(fold.unique()) == [0, 1, 2, 3, 4]
+    assert fold.value_counts().between(190, 210).all()
+    per_class = pd.crosstab(table["label"], fold)
+    spread = per_class.max(axis=1) - per_class.min(axis=1)
+    assert (spread <= 0.2 * per_class.sum(axis=1) / 5 + 4).all()
+    assert_groups_are_whole(table, fold)
+
+
+def test_shares_are_kept_stratified_and_whole(table: pd.DataFrame) -> None:
+    fold = split_shares(table["label"], table["group"], [0.7, 0.2, 0.1], seed=0)
+    assert fold.index.equals(table.index)
+    sizes = fold.value_counts(normalize=True)
+    assert sizes[TRAIN_ONLY] == pytest.approx(0.7, abs=0.01)
+    assert sizes[0] == pytest.approx(0.2, abs=0.01)
+    assert sizes[HELD_OUT] == pytest.approx(0.1, abs=0.01)
+    per_class = pd.crosstab(table["label"], fold)
+    expected = np.outer(per_class.sum(axis=1), [0.1, 0.7, 0.2])  # columns -2, -1, 0
+    assert (np.abs(per_class - expected) <= 3).all(axis=None)
+    assert_groups_are_whole(table, fold)
+
+
+def test_two_shares_hold_nothing_out(table: pd.DataFrame) -> None:
+    fold = split_shares(table["label"], table["group"], [0.8, 0.2], seed=0)
+    assert set(fold) == {TRAIN_ONLY, 0}
+
+
+def test_small_classes_train_in_any_case() -> None:
+    labels = pd.Series(np.repeat(np.arange(50), 4), index=[f"{i:03}" for i in range(200)])
+    fold = split_shares(labels, np.arange(200), [0.8, 0.1, 0.1], seed=0)
+    assert (pd.crosstab(labels, fold)[TRAIN_ONLY] >= 2).all()
+    assert fold.value_counts(normalize=True)[TRAIN_ONLY] == pytest.approx(0.8, abs=0.03)
+
+
+@pytest.mark.parametrize("how", ["folds", "shares"])
+def test_order_of_rows_and_names_of_groups_do_not_matter(table: pd.DataFrame, how: str) -> None:
+    def split(rows: pd.DataFrame, seed: int = 0) -> pd.Series:
+        if how == "folds":
+            return split_folds(rows["label"], rows["group"].to_numpy(), 5, seed)
+        return split_shares(rows["label"], rows["group"].to_numpy(), [0.8, 0.2], seed)
+
+    first = split(table)
+    shuffled = table.sample(frac=1, random_state=1).assign(group=lambda rows: 7777 - rows["group"])
+    pd.testing.assert_series_equal(split(shuffled).loc[table.index], first)
+    assert not split(table, seed=1).equals(first)
+
+
+def test_groups_are_joined_by_id(table: pd.DataFrame) -> None:
+    backwards = table["group"].iloc[::-1]
+    pd.testing.assert_series_equal(
+        split_folds(table["label"], backwards, 5, 0),
+        split_folds(table["label"], table["group"], 5, 0),
+    )
+    with pytest.raises(ValueError, match="without a group"):
+        split_folds(table["label"], backwards.iloc[3:], 5, 0)
+    with pytest.raises(ValueError, match=r"1000, came 999"):
+        split_folds(table["label"], np.arange(999), 5, 0)
+
+
+def test_a_class_with_too_few_pictures_is_named() -> None:
+    labels = pd.Series([0] * 10 + [7] * 3, index=list("abcdefghijklm"))
+    with pytest.raises(ValueError, match=r"class 7: 3.*fewer folds"):
+        split_folds(labels, np.arange(13), folds=5, seed=0)
+    with pytest.raises(ValueError, match=r"class 7: 2"):
+        split_shares(labels.iloc[:-1], np.arange(12), [0.8, 0.1, 0.1], seed=0)
+
+
+def test_a_class_of_copies_is_named() -> None:
+    labels = pd.Series([0] * 10 + [7] * 5, index=list("abcdefghijklmno"))
+    groups = np.array([*range(10), *[99] * 5])
+    with pytest.raises(ValueError, match="class 7 are near-copies"):
+        split_folds(labels, groups, folds=5, seed=0)
+
+
+def test_bad_input_is_refused(table: pd.DataFrame) -> None:
+    for shares in ([0.8, 0.3], [1.0], [0.5, 0.5, 0.0], [0.25] * 4):
+        with pytest.raises(ValueError, match="shares"):
+            split_shares(table["label"], table["group"], shares, 0)
+    with pytest.raises(ValueError, match="without a label"):
+        split_folds(table["label"].where(table["label"] > 0), table["group"], 5, 0)
+    twice = table.rename(index={table.index[0]: table.index[1]})
+    with pytest.raises(ValueError, match="unique"):
+        split_folds(twice["label"], twice["group"].to_numpy(), 5, 0)
+
+
+def test_halves_are_alike_and_keep_copies_together(table: pd.DataFrame) -> None:
+    half = split_halves(table["label"], table["group"], seed=0)
+    assert half.index.equals(table.index)
+    counts = pd.crosstab(table["label"], half)
+    assert (np.abs(counts[0] - counts[1]) <= 3).all()
+    assert abs(int((half == 0).sum()) - 500) <= 3
+    assert (half.groupby(table["group"]).nunique() == 1).all()
+    shuffled = table.sample(frac=1, random_state=5)
+    again = split_halves(shuffled["label"], shuffled["group"], seed=0)
+    assert again.loc[half.index].equals(half)
+
+
+def test_halves_of_few_pictures_are_two_all_the_same() -> None:
+    labels = pd.Series([0, 0, 1], ["a", "b", "c"])
+    assert sorted(split_halves(labels, np.array([0, 1, 2]), seed=0)) in ([0, 0, 1], [0, 1, 1])
+    with pytest.raises(ValueError, match="3 pictures that are all near-copies"):
+        split_halves(labels, np.zeros(3, int), seed=0)
+
+
+def test_leak_is_found_and_told(table: pd.DataFrame) -> None:
+    fold = split_folds(table["label"], table["group"], 5, 0)
+    sizes = table["group"].value_counts()
+    members = table.index[table["group"] == sizes.index[0]]
+    leaking = table.assign(fold=fold)
+    leaking.loc[members[0], "fold"] = HELD_OUT  # a held-out picture with a copy in training
+    with pytest.raises(LeakingSplit, match="1 groups") as caught:
+        check_split(leaking)
+    assert members[0] in str(caught.value)
+
+
+def test_missing_fold_and_column_are_told(table: pd.DataFrame) -> None:
+    folded = table.assign(fold=split_folds(table["label"], table["group"], 5, 0).astype(float))
+    folded.iloc[3, folded.columns.get_loc("fold")] = np.nan
+    with pytest.raises(ValueError, match=f"1 of 1000.*{folded.index[3]}"):
+        check_split(folded)
+    with pytest.raises(ValueError, match="group"):
+        check_split(folded.drop(columns="group"))
+
+
+def test_limit_is_stratified_and_repeatable(table: pd.DataFrame) -> None:
+    labels = table["label"]
+    chosen = limit_pictures(labels, 100, seed=0)
+    assert len(chosen) == 100
+    assert chosen.is_unique
+    counts = labels[chosen].value_counts().reindex(range(10), fill_value=0)
+    expected = labels.value_counts().sort_index() / 10
+    assert (np.abs(counts - expected) <= 2).all()
+    again = limit_pictures(labels.sample(frac=1, random_state=3), 100, seed=0)
+    assert set(again) == set(chosen)
+    assert set(limit_pictures(labels, 100, seed=1)) != set(chosen)
+
+
+def test_limit_keeps_each_class_and_all_of_few(table: pd.DataFrame) -> None:
+    assert table["label"][limit_pictures(table["label"], 10, seed=0)].nunique() == 10
+    assert limit_pictures(table["label"], 5000, seed=0).equals(table.index)
+    with pytest.raises(ValueError, match="at least 1"):
+        limit_pictures(table["label"], 0, seed=0)

@@ -1,0 +1,180 @@
+"""One combination is one run, however it was asked for; what cannot run is refused at once."""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from podium.experiments.grid import (
+    all_combinations,
+    get_combination,
+    parse_try,
+    sample,
+    split_values,
+    write_toml,
+    write_value,
+)
+from small_competitions import RECIPE, write_entry
+
+
+@pytest.fixture(autouse=True)
+def entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A project with an entry and without data."""
+    write_entry(tmp_path, "tiny", RECIPE.format(competition="sample"))
+    monkeypatch.chdir(tmp_path)
+    return "tiny"
+
+
+def overrides(tries: list[str], base: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    return [one.overrides for one in all_combinations("tiny", tries, base)]
+
+
+# --- Reading --try
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("0,256,512", ["0", "256", "512"]),
+        ("[],[256],[256, 128]", ["[]", "[256]", "[256, 128]"]),
+        ("{ a = 1, b = [2, 3] },{}", ["{ a = 1, b = [2, 3] }", "{}"]),
+        ("vgg16, resnet50", ["vgg16", "resnet50"]),
+        ('"a,b",c', ['"a,b"', "c"]),
+        ("[[1, 2], ['x]', \"y,\"]],3", ["[[1, 2], ['x]', \"y,\"]]", "3"]),
+        ("one", ["one"]),
+    ],
+)
+def test_values_are_split_at_commas_that_are_in_nothing(text: str, values: list[str]) -> None:
+    assert split_values(text) == values
+
+
+def test_a_try_is_a_key_and_its_values() -> None:
+    assert parse_try("head.dropout=0,0.5") == ("head.dropout", ["0", "0.5"])
+    assert parse_try("weights=a=b.h5,none") == ("weights", ["a=b.h5", "none"])
+
+
+@pytest.mark.parametrize("text", ["head.dropout", "head.dropout=", "=1,2", "image_size=16,,32"])
+def test_a_try_without_key_or_value_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"--try .*: expected a key and its values, for example"):
+        parse_try(text)
+
+
+def test_a_key_is_tried_once_and_not_set_as_well() -> None:
+    with pytest.raises(ValueError, match="--try image_size came twice: give all its values in one"):
+        overrides(["image_size=16,32", "image_size=48"])
+    with pytest.raises(ValueError, match="image_size came with --try and with --set"):
+        overrides(["image_size=16,32"], ("image_size=24",))
+
+
+@pytest.mark.parametrize(
+    ("tries", "message"),
+    [
+        (["imagesize=16,32"], "imagesize: unknown key; did you mean image_size"),
+        (["image_size=16,4"], "image_size: came 4, should be greater than or equal to 16"),
+        (["backbone=resnet-small,vgg61"], "backbone: came 'vgg61', should be one of "),
+        (["weights=none,imagenet"], "weights: came .imagenet., should be one of none, or the path"),
+        (["competition=sample,cats"], "cats"),
+    ],
+)
+def test_what_cannot_run_is_refused_before_anything_does(tries: list[str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        overrides(tries)
+
+
+# --- One spelling
+
+
+def test_the_product_in_the_order_asked() -> None:
+    assert overrides(["head.dropout=0,0.5", "head.width=4,16"]) == [
+        ("head.dropout=0.0", "head.width=4"),
+        ("head.dropout=0.0", "head.width=16"),
+        ("head.dropout=0.5", "head.width=4"),
+        ("head.dropout=0.5", "head.width=16"),
+    ]
+
+
+def test_what_changes_nothing_is_left_out() -> None:
+    assert overrides(["head.width=8,4", "head.dropout=0.25"]) == [(), ("head.width=4",)]
+    assert get_combination("tiny", ["image_size=16"]).change == "as it is"
+
+
+def test_each_recipe_is_there_once() -> None:
+    tries = ["head.dropout=0.5,0.50,5e-1", "stages.0.learning_rate=0.001,1e-3"]
+    assert overrides(tries) == [("head.dropout=0.5",)]
+
+
+def test_the_same_combination_is_spelt_the_same_way() -> None:
+    one = get_combination("tiny", ["label_smoothing=0.10", "head.dropout=0.5"])
+    words = ["head.dropout=5e-1", "seed=3", "seed=0", "backbone=resnet-8"]
+    other = get_combination("tiny", [*words, "label_smoothing=1e-1"])
+    assert one.overrides == other.overrides == ("head.dropout=0.5", "label_smoothing=0.1")
+    assert one == other
+
+
+def test_a_table_and_a_key_in_it_are_kept_apart() -> None:
+    found = get_combination("tiny", ["head={ width = 4, dropout = 0.1 }", "head.dropout=0.3"])
+    assert found.recipe.head.width == 4 and found.recipe.head.dropout == 0.3
+    assert get_combination("tiny", found.overrides).recipe == found.recipe
+
+
+def test_changes_that_need_each_other_are_both_kept() -> None:
+    """Without the first one there is no second stage whose epochs could be set."""
+    stage = '{unfreeze = "all", epochs = 1, learning_rate = 0.001}'
+    found = get_combination("tiny", [f"stages=[{stage}, {stage}]", "stages.1.epochs=3"])
+    assert [one.partition("=")[0] for one in found.overrides] == ["stages", "stages.1.epochs"]
+    assert [stage.epochs for stage in found.recipe.stages] == [1, 3]
+    assert get_combination("tiny", found.overrides).recipe == found.recipe
+
+
+def test_a_table_is_spelt_without_what_it_has_by_default() -> None:
+    words = ["head={ width = 8, dropout = 0.25, taps = ['a'] }", "augmentation={}"]
+    found = get_combination("tiny", [*words, "one_cycle.momentum=[0.95, 0.85]"])
+    assert found.overrides == ('head={ taps = ["a"], width = 8 }',)
+    assert found.values(["one_cycle", "one_cycle.momentum", "head.dropout"]) == (
+        "one_cycle={}, one_cycle.momentum=[0.95, 0.85], head.dropout=0.25"
+    )
+
+
+def test_set_is_part_of_every_combination() -> None:
+    assert overrides(["head.width=4,16"], ("limit=10",)) == [
+        ("head.width=4", "limit=10"),
+        ("head.width=16", "limit=10"),
+    ]
+    assert overrides([], ("limit=10",)) == [("limit=10",)]
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["vgg16", "none", "true", "12", "a b", "", " x", 'with "quotes"', "a/path.h5", "é", "inf"],
+)
+def test_words_are_read_again_as_they_were(value: str) -> None:
+    spelt = write_value(value)
+    try:
+        again: Any = tomllib.loads(f"value = {spelt}")["value"]
+    except tomllib.TOMLDecodeError:
+        again = spelt
+    assert again == value
+
+
+def test_any_value_of_a_recipe_is_read_again_as_it_was() -> None:
+    recipe = get_combination("tiny", ["stages.0.image_size=32", "optimizer=adamw"]).recipe
+    data = recipe.model_dump(exclude_none=True)
+    lines = "\n".join(f"{key} = {write_toml(value)}" for key, value in data.items())
+    assert tomllib.loads(lines) == data
+    assert write_toml(1e-05) == "1e-05" and write_toml(True) == "true" and write_toml({}) == "{}"
+
+
+# --- A sample
+
+
+def test_a_sample_is_the_same_each_time_and_grows() -> None:
+    tries = ["head.dropout=0,0.1,0.2,0.3", "head.width=2,4,6"]
+    every = all_combinations("tiny", tries)
+    three, five = sample(every, 3), sample(every, 5)
+    assert len(three) == 3 and len(five) == 5
+    assert all(one in five for one in three)
+    assert three != every[:3]
+    other_order = all_combinations("tiny", tries[::-1])
+    assert {one.overrides for one in sample(other_order, 3)} == {one.overrides for one in three}
+    assert sample(every, 12) == sample(every, None) == sample(every, 99) == every

@@ -1,0 +1,400 @@
+"""Reading: every way of storing a picture comes out as uint8 RGB, and no half picture does."""
+
+import io
+import os
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from podium.files import images
+from podium.files.images import UnreadablePicture, read_picture, read_size, resize
+
+RED = (200, 30, 40)
+
+
+def save(path: Path, image: Image.Image, **options: object) -> Path:
+    image.save(path, **options)
+    return path
+
+
+@pytest.fixture
+def two_colours() -> Image.Image:
+    """Left half red, right half blue, 40 wide and 20 high."""
+    picture = np.zeros((20, 40, 3), dtype=np.uint8)
+    picture[:, :20] = RED
+    picture[:, 20:] = (10, 20, 220)
+    return Image.fromarray(picture)
+
+
+def assert_picture(picture: np.ndarray, height: int, width: int) -> None:
+    assert picture.dtype == np.uint8
+    assert picture.shape == (height, width, 3)
+
+
+@pytest.mark.parametrize("suffix", ["png", "webp", "bmp", "tiff", "gif"])
+def test_colours_keep_their_place_and_order(
+    tmp_path: Path, two_colours: Image.Image, suffix: str
+) -> None:
+    options = {"lossless": True} if suffix == "webp" else {}
+    picture = read_picture(save(tmp_path / f"a.{suffix}", two_colours, **options))
+    assert_picture(picture, 20, 40)
+    np.testing.assert_array_equal(picture[10, 5], RED)
+    np.testing.assert_array_equal(picture[10, 35], (10, 20, 220))
+
+
+def test_jpeg_is_close(tmp_path: Path, two_colours: Image.Image) -> None:
+    picture = read_picture(save(tmp_path / "a.jpg", two_colours, quality=95))
+    assert_picture(picture, 20, 40)
+    np.testing.assert_allclose(picture[10, 5], RED, atol=6)
+
+
+def test_cmyk_jpeg_is_not_inverted(tmp_path: Path, two_colours: Image.Image) -> None:
+    picture = read_picture(save(tmp_path / "a.jpg", two_colours.convert("CMYK"), quality=95))
+    np.testing.assert_allclose(picture[10, 5], RED, atol=12)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_turns_the_picture_upright(
+    tmp_path: Path, two_colours: Image.Image, orientation: int
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    picture = read_picture(save(tmp_path / "a.png", two_colours, exif=exif))
+    red_at = {
+        1: (10, 5), 4: (10, 5),
+        2: (10, 35), 3: (10, 35),
+        5: (5, 10), 6: (5, 10),
+        7: (35, 10), 8: (35, 10),
+    }[orientation]  # fmt: skip
+    assert_picture(picture, *((20, 40) if orientation < 5 else (40, 20)))
+    np.testing.assert_array_equal(picture[red_at], RED)
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+def test_exif_turns_jpegs_too(tmp_path: Path, two_colours: Image.Image, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    picture = read_picture(save(tmp_path / "a.jpg", two_colours, exif=exif, quality=95))
+    assert_picture(picture, *((40, 20) if orientation == 6 else (20, 40)))
+    red_at = {1: (10, 5), 3: (10, 35), 6: (5, 10)}[orientation]
+    np.testing.assert_allclose(picture[red_at], RED, atol=6)
+
+
+@pytest.mark.parametrize("orientation", range(10))  # 0 and 9 mean nothing, and are in use
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tiff"])
+def test_the_size_is_that_of_the_picture_that_is_read(
+    tmp_path: Path, two_colours: Image.Image, suffix: str, orientation: int
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = save(tmp_path / f"a.{suffix}", two_colours, exif=exif)
+    size = read_size(path)
+    assert (size.height, size.width) == read_picture(path).shape[:2]
+    assert size.stored == (40, 20)
+    assert size.orientation == (orientation if 1 <= orientation <= 8 else 1)
+
+
+def test_the_size_is_told_by_content_and_not_by_name(
+    tmp_path: Path, two_colours: Image.Image
+) -> None:
+    for kind in ("PNG", "GIF", "BMP"):
+        path = save(tmp_path / f"{kind}.jpg", two_colours, format=kind)
+        assert read_size(path).stored == (40, 20)
+        assert_picture(read_picture(path), 20, 40)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no picture"])
+def test_what_is_no_picture_has_no_size(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "a.jpg"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UnreadablePicture) as caught:
+        read_size(path)
+    why = "there is no such file" if content is None else "has no size"
+    assert str(caught.value).startswith(f"{path}: {why}")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"progressive": True}, {"subsampling": 0}, {"restart_marker_blocks": 2}, {"quality": 20}],
+    ids=str,
+)
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_jpegs_have_the_pixels_that_pillow_gives_them(
+    tmp_path: Path, mode: str, options: dict[str, object]
+) -> None:
+    path = save(tmp_path / "a.jpg", blurred(75, 101).convert(mode), **options)
+    with Image.open(path) as image:
+        expected = np.array(image.convert("RGB"))
+    np.testing.assert_array_equal(read_picture(path), expected)
+    path.write_bytes(path.read_bytes() + b"and more")  # after the end of the picture
+    np.testing.assert_array_equal(read_picture(path), expected)
+
+
+@pytest.mark.parametrize("kind", ["jpg", "progressive jpg", "png"])
+@pytest.mark.parametrize(
+    ("enough", "side"), [(301, 300), (300, 300), (151, 300), (150, 150), (70, 75), (1, 38)]
+)
+def test_a_large_jpeg_is_decoded_small_but_never_too_small(
+    tmp_path: Path, kind: str, enough: int, side: int
+) -> None:
+    image = blurred(400, 300)
+    options = {"progressive": True} if kind.startswith("progressive") else {}
+    picture = read_picture(save(tmp_path / f"a.{kind[-3:]}", image, **options), enough)
+    width, height = (400, 300) if kind == "png" else (-(-400 * side // 300), side)
+    assert abs(picture.shape[1] - width) <= 1
+    assert picture.shape[0] == height
+    small = np.array(image.resize(picture.shape[1::-1], Image.Resampling.BOX)).astype(int)
+    assert np.abs(picture - small).mean() < 3
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
+def test_broken_exif_does_not_matter(tmp_path: Path, two_colours: Image.Image) -> None:
+    path = save(tmp_path / "a.jpg", two_colours, exif=b"Exif\0\0II*\0\xff\xff\xff\x7f", quality=95)
+    assert_picture(read_picture(path), 20, 40)
+
+
+@pytest.mark.parametrize("mode", ["L", "1"])
+def test_grey_and_one_bit(tmp_path: Path, mode: str) -> None:
+    values = np.zeros((6, 8), dtype=np.uint8)
+    values[:, 4:] = 255
+    picture = read_picture(save(tmp_path / "a.png", Image.fromarray(values).convert(mode)))
+    np.testing.assert_array_equal(picture, np.repeat(values[..., None], 3, axis=2))
+
+
+@pytest.mark.parametrize("suffix", ["png", "tiff"])
+def test_sixteen_bits_are_scaled_and_not_clipped(tmp_path: Path, suffix: str) -> None:
+    values = np.linspace(0, 65535, 256).astype(np.uint16).reshape(16, 16)
+    picture = read_picture(save(tmp_path / f"a.{suffix}", Image.fromarray(values)))
+    assert_picture(picture, 16, 16)
+    np.testing.assert_array_equal(picture[..., 0].ravel(), np.arange(256))
+
+
+def test_dark_sixteen_bits_stay_dark(tmp_path: Path) -> None:
+    values = np.full((4, 4), 257 * 3, dtype=np.uint16)
+    picture = read_picture(save(tmp_path / "a.png", Image.fromarray(values)))
+    np.testing.assert_array_equal(picture, np.full((4, 4, 3), 3))
+
+
+def test_real_numbers_are_scaled(tmp_path: Path) -> None:
+    values = np.array([[0.0, 1.0]], dtype=np.float32)
+    picture = read_picture(save(tmp_path / "a.tiff", Image.fromarray(values)))
+    np.testing.assert_array_equal(picture[0, :, 0], [0, 255])
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_transparency_lies_over_white(tmp_path: Path, mode: str) -> None:
+    values = np.zeros((4, 8, 4), dtype=np.uint8)
+    values[:, 4:, 3] = 255  # left transparent black, right opaque black
+    image = Image.fromarray(values)
+    path = tmp_path / "a.png"
+    if mode == "P":
+        palette = Image.fromarray((values[..., 3] // 255).astype(np.uint8), mode="P")
+        palette.putpalette([90, 90, 90, 0, 0, 0])
+        save(path, palette, transparency=0)
+    else:
+        save(path, image.convert(mode))
+    picture = read_picture(path)
+    np.testing.assert_array_equal(picture[0, 0], (255, 255, 255))
+    np.testing.assert_array_equal(picture[0, 7], (0, 0, 0))
+
+
+def test_first_frame_of_an_animation(tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (8, 6), colour) for colour in (RED, (0, 255, 0))]
+    path = save(tmp_path / "a.gif", frames[0], save_all=True, append_images=frames[1:])
+    np.testing.assert_array_equal(read_picture(path)[0, 0], RED)
+
+
+def test_pictures_can_be_written_to(tmp_path: Path, two_colours: Image.Image) -> None:
+    assert read_picture(save(tmp_path / "a.png", two_colours)).flags.writeable
+
+
+def blurred(width: int, height: int) -> Image.Image:
+    """Soft colours all over, which JPEG keeps nearly as they are."""
+    few = np.random.default_rng(0).integers(0, 256, (4, 5, 3), dtype=np.uint8)
+    return Image.fromarray(few).resize((width, height), Image.Resampling.BICUBIC)
+
+
+def noisy_bytes(kind: str) -> bytes:
+    values = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(values).save(buffer, kind)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF"])
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_half_a_file_is_refused(tmp_path: Path, kind: str, share: float) -> None:
+    whole = noisy_bytes(kind)
+    path = tmp_path / "half"
+    path.write_bytes(whole[: int(share * len(whole))])
+    with pytest.raises(UnreadablePicture, match="half"):
+        read_picture(path)
+
+
+def test_truncated_jpeg_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "cut.jpg"
+    path.write_bytes(noisy_bytes("JPEG")[:-800])
+    with pytest.raises(UnreadablePicture, match=r"cut\.jpg: truncated"):
+        read_picture(path)
+
+
+@pytest.mark.parametrize("at", [20, 0.4, 0.9], ids=["header", "pixels", "late"])
+def test_a_png_with_altered_bytes_is_refused(tmp_path: Path, at: float) -> None:
+    data = bytearray(noisy_bytes("PNG"))
+    place = int(at if at > 1 else at * len(data))
+    data[place : place + 3] = bytes(one ^ 0x55 for one in data[place : place + 3])
+    path = tmp_path / "altered.png"
+    path.write_bytes(data)
+    with pytest.raises(UnreadablePicture, match=r"altered\.png: "):
+        read_picture(path)
+
+
+def test_a_png_that_was_stored_with_another_length_in_front_is_refused(tmp_path: Path) -> None:
+    image = blurred(60, 44)
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    data = buffer.getvalue()
+    # Doubled bytes within the pixels: the decoder has all of its rows before it sees the end.
+    path = tmp_path / "doubled.png"
+    path.write_bytes(data[:-60] + data[-90:])
+    with pytest.raises(UnreadablePicture, match=r"broken .the checksum of its IDAT at byte 33"):
+        read_picture(path)
+
+
+@pytest.mark.parametrize("garbage", [b"\xff\xc8", b"\xff\xd8\xff"])
+def test_foreign_bytes_within_a_jpeg_are_refused(tmp_path: Path, garbage: bytes) -> None:
+    whole = noisy_bytes("JPEG")
+    middle = len(whole) // 2
+    path = tmp_path / "mixed.jpg"
+    path.write_bytes(whole[:middle] + garbage * 50 + whole[middle:])
+    with Image.open(path) as image, pytest.raises(OSError):
+        image.load()  # else this test would show nothing
+    with pytest.raises(UnreadablePicture, match=r"mixed\.jpg: broken"):
+        read_picture(path)
+
+
+def test_each_problem_is_named(tmp_path: Path) -> None:
+    (tmp_path / "empty.jpg").touch()
+    (tmp_path / "page.jpg").write_text("<html>404 Not Found</html>")
+    for name, why in {
+        "missing.jpg": "no such file",
+        "empty.jpg": "empty",
+        "page.jpg": "not a picture",
+        ".": "no such file",
+        "empty.jpg/a.jpg": "no such file",
+        300 * "n": "cannot be read",
+    }.items():
+        with pytest.raises(UnreadablePicture, match=why) as caught:
+            read_picture(tmp_path / name)
+        assert str(tmp_path / name) in str(caught.value)
+
+
+def test_what_is_no_file_is_named_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "folder.jpg").mkdir()
+    (tmp_path / "zeros.jpg").symlink_to("/dev/zero")
+    (tmp_path / "round.jpg").symlink_to("round.jpg")
+    (tmp_path / "nowhere.jpg").symlink_to("gone.jpg")
+    with (tmp_path / "sparse.jpg").open("wb") as file:
+        file.truncate(10**10)
+    for name, why in {
+        "pipe.jpg": "is a pipe or a device, and no file",
+        "folder.jpg": "is a folder",
+        "zeros.jpg": "is a pipe or a device, and no file",
+        "round.jpg": "cannot be read",
+        "nowhere.jpg": "there is no such file",
+        "sparse.jpg": "too large, at most 537 MB are read, came 10000 MB",
+    }.items():
+        for read in (read_picture, read_size):
+            with pytest.raises(UnreadablePicture, match=why) as caught:
+                read(tmp_path / name)
+            assert str(caught.value).startswith(f"{tmp_path / name}: ")
+
+
+def test_a_program_that_draws_is_not_run(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.jpg", blurred(8, 8), format="EPS")
+    with pytest.raises(UnreadablePicture, match="not a picture in a known format"):
+        read_picture(path)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "P", "CMYK", "1", "I;16", "I", "F"])
+def test_a_large_picture_is_converted_band_by_band(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    image = blurred(20, 30)
+    if mode in ("I;16", "I", "F"):
+        grey = np.array(image.convert("L"))
+        types = {"I;16": np.uint16, "I": np.int32, "F": np.float32}
+        image = Image.fromarray(grey.astype(types[mode]) * 200)
+    else:
+        image = image.convert(mode)
+    if mode in ("RGBA", "LA"):
+        image.putalpha(100)
+    path = save(tmp_path / "a.tif", image)
+    whole = read_picture(path)
+    monkeypatch.setattr(images, "BAND", 70)  # three rows
+    np.testing.assert_array_equal(read_picture(path), whole)
+
+
+@pytest.mark.filterwarnings("error")
+def test_real_numbers_that_are_none_are_dark_or_white(tmp_path: Path) -> None:
+    values = np.array([[0.5, np.nan], [np.inf, -np.inf]], np.float32)
+    picture = read_picture(save(tmp_path / "a.tif", Image.fromarray(values)))
+    np.testing.assert_array_equal(picture[..., 0], [[128, 0], [255, 0]])
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize("side", [10_000, 60_000])
+def test_decompression_bomb_is_refused_before_it_is_decoded(tmp_path: Path, side: int) -> None:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        checksum = struct.pack(">I", zlib.crc32(kind + data))
+        return struct.pack(">I", len(data)) + kind + data + checksum
+
+    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    data = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+    path = tmp_path / "bomb.png"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + data)
+    with pytest.raises(UnreadablePicture, match="too large"):
+        read_picture(path)
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_a_jpeg_above_the_limit_is_refused(tmp_path: Path) -> None:
+    path = save(tmp_path / "large.jpg", Image.new("L", (9_500, 9_500)))
+    with pytest.raises(UnreadablePicture, match="too large"):
+        read_picture(path)
+    with pytest.raises(UnreadablePicture, match="too large"):
+        read_picture(path, shorter_side=100)
+
+
+def test_shrinking_averages_and_does_not_alias() -> None:
+    stripes = np.zeros((64, 64, 3), dtype=np.uint8)
+    stripes[:, ::4] = 200
+    np.testing.assert_allclose(resize(stripes, 8, 8), 50, atol=1)
+
+
+def test_shrinking_a_little_is_near_a_careful_one() -> None:
+    image = blurred(90, 120)
+    careful = np.array(image.resize((72, 80), Image.Resampling.LANCZOS)).astype(int)
+    assert np.abs(resize(np.array(image), 80, 72) - careful).mean() < 1
+
+
+def test_enlarging_is_smooth() -> None:
+    edge = np.zeros((2, 2, 3), dtype=np.uint8)
+    edge[:, 1] = 200
+    row = resize(edge, 16, 16)[0, :, 0].astype(int)
+    assert len(set(row)) > 4
+    assert (np.diff(row) >= 0).all()
+
+
+def test_resize_can_shrink_one_side_and_enlarge_the_other() -> None:
+    stripes = np.zeros((64, 4, 3), dtype=np.uint8)
+    stripes[::4] = 200
+    resized = resize(stripes, 8, 16)
+    assert resized.shape == (8, 16, 3)
+    np.testing.assert_allclose(resized, 50, atol=1)

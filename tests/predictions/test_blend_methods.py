@@ -1,0 +1,186 @@
+"""Ways to blend: what each is on a line, and what a bad run does to it."""
+
+import numpy as np
+import pytest
+
+from podium.competitions.metrics import Accuracy, LogLoss, Metric
+from podium.predictions.blend_methods import METHODS, Rule
+from podium.predictions.blend_selection import choose, nested
+from podium.predictions.cross_fitting import PARTS, parts
+
+PICTURES, CLASSES = 600, 4
+LABELS = np.random.default_rng(9).integers(CLASSES, size=PICTURES)
+
+
+def made_up(seed: int, skill: float = 2.0, share: float = 0.0) -> np.ndarray:
+    """A run's probabilities (pictures, classes); `share` of its errors is common to all runs."""
+    common = np.random.default_rng(0).normal(size=(PICTURES, CLASSES))
+    own = np.random.default_rng(seed).normal(size=(PICTURES, CLASSES))
+    logits = share * common + (1 - share) * own
+    logits[np.arange(PICTURES), LABELS] += skill
+    powers = np.exp(logits)
+    return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def pool(*runs: np.ndarray) -> np.ndarray:
+    return np.stack(runs)
+
+
+def fitted(name: str, runs: np.ndarray, labels: np.ndarray, metric: Metric) -> Rule:
+    method = METHODS[name]
+    return method.fit(method.into(runs), labels, metric)
+
+
+def blended(name: str, runs: np.ndarray, metric: Metric) -> np.ndarray:
+    """By a method that was fitted on the same pictures."""
+    return fitted(name, runs, LABELS, metric)(METHODS[name].into(runs))
+
+
+def value(metric: Metric, probabilities: np.ndarray) -> float:
+    """Higher is better."""
+    return metric.per_picture(LABELS, probabilities).mean() * (1 if metric.higher_is_better else -1)
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("metric", [Accuracy(), LogLoss()], ids=lambda metric: metric.name)
+def test_what_comes_out_are_probabilities_that_need_no_labels(name: str, metric: Metric) -> None:
+    runs = pool(made_up(1), made_up(2), made_up(3, skill=1))
+    rule = fitted(name, runs[:, :400], LABELS[:400], metric)
+    found = rule(METHODS[name].into(runs[:, 400:]))
+    assert found.shape == (200, CLASSES)
+    assert (found >= 0).all()
+    np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
+    assert rule.weights.sum() == pytest.approx(1)
+    assert (rule.weights >= 0).all()
+
+
+def test_the_means_on_one_picture() -> None:
+    runs = np.array([[[0.9, 0.1]], [[0.5, 0.5]]])
+    half = np.array([0.5, 0.5])
+    np.testing.assert_allclose(Rule(half)(runs), [[0.7, 0.3]])
+    odds = np.sqrt(9.0)  # the geometric mean of 9:1 and 1:1
+    geometric = Rule(half, np.exp)(METHODS["geometric mean"].into(runs))
+    np.testing.assert_allclose(geometric, [[odds / (1 + odds), 1 / (1 + odds)]], rtol=1e-6)
+    np.testing.assert_allclose(Rule(np.array([0.75, 0.25]))(runs), [[0.8, 0.2]])
+
+
+def test_ranks_ignore_how_sure_a_run_is() -> None:
+    one = np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]])
+    surer = np.array([[0.999, 0.001], [0.99, 0.01], [0.9, 0.1]])  # in the same order
+    into = METHODS["rank mean"].into
+    np.testing.assert_allclose(into(pool(one, surer)), into(pool(one, one)))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_runs_of_different_errors_are_better_together(name: str) -> None:
+    metric = Accuracy()
+    runs = pool(*(made_up(seed) for seed in range(1, 5)))
+    assert (
+        value(metric, blended(name, runs, metric)) > max(value(metric, run) for run in runs) + 0.03
+    )
+
+
+@pytest.mark.parametrize("name", ["selected mean", "geometric mean", "rank mean", "greedy weights"])
+@pytest.mark.parametrize("metric", [Accuracy(), LogLoss()], ids=lambda metric: metric.name)
+def test_a_bad_run_is_left_out(name: str, metric: Metric) -> None:
+    bad = made_up(9, skill=-2.0)  # sure, and wrong
+    rule = fitted(name, pool(made_up(1), bad, made_up(2)), LABELS, metric)
+    assert rule.weights[1] == 0
+    assert name == "greedy weights" or list(rule.weights) in ([0.5, 0, 0.5], [1, 0, 0], [0, 0, 1])
+
+
+def test_convex_weights_are_of_the_lowest_log_loss() -> None:
+    runs = pool(made_up(1, skill=3), made_up(2, skill=1))
+    metric = LogLoss(clip=1e-9)
+    rule = fitted("convex weights", runs, LABELS, metric)
+    assert rule.weights[0] > rule.weights[1]
+    losses = {
+        first: -value(metric, Rule(np.array([first, 1 - first]))(runs))
+        for first in np.linspace(0, 1, 101)
+    }
+    assert rule.weights[0] == pytest.approx(min(losses, key=losses.__getitem__), abs=0.011)
+
+
+def test_a_product_is_of_runs_that_err_apart_and_no_run_that_guesses() -> None:
+    guesses = np.full((PICTURES, CLASSES), 1 / CLASSES, np.float32)
+    runs, metric = pool(made_up(1), made_up(2), guesses), LogLoss(clip=1e-9)
+    rule = fitted("product", runs, LABELS, metric)
+    assert rule.weights[2] == 0 and rule.weights[:2].min() > 0.4
+    found = value(metric, blended("product", runs, metric))
+    # Two runs of independent errors are surer together, which no mean of theirs is.
+    assert found > value(metric, blended("geometric mean", runs, metric)) + 0.01
+    only_guesses = fitted("product", pool(guesses, guesses), LABELS, metric)
+    np.testing.assert_array_equal(only_guesses.weights, [0.5, 0.5])
+
+
+def test_a_stack_learns_which_run_knows_which_class() -> None:
+    """Which no weight of a whole run can tell."""
+    metric, knows = Accuracy(), []
+    for seed, mine in ((1, (0, 1)), (2, (2, 3))):
+        run = made_up(seed, skill=5)
+        other = np.setdiff1d(np.arange(CLASSES), mine)
+        both = run[:, other].sum(axis=1, keepdims=True)
+        run[:, other] = both * np.random.default_rng(seed).dirichlet([0.1, 0.1], PICTURES)
+        knows.append(run)
+    runs = pool(*knows)
+    values = {name: value(metric, blended(name, runs, metric)) for name in METHODS}
+    assert values.pop("stack") > max(values.values()) + 0.05
+
+
+def test_a_stack_of_pictures_that_lack_a_class_still_knows_it() -> None:
+    few = LABELS < 3
+    runs = pool(made_up(1), made_up(2))
+    rule = fitted("stack", runs[:, few], LABELS[few], Accuracy())
+    assert rule(METHODS["stack"].into(runs)).shape == (PICTURES, CLASSES)
+
+
+# --- The choice among them
+
+
+@pytest.mark.parametrize("metric", [Accuracy(), LogLoss()], ids=lambda metric: metric.name)
+def test_the_simplest_is_taken_where_none_is_better(metric: Metric) -> None:
+    """Equally good runs: no weights are worth fitting, though some always fit better."""
+    runs = pool(*(made_up(seed) for seed in range(1, 4)))
+    choice = choose(runs, LABELS, metric)
+    assert choice.method in ("mean", "selected mean", "geometric mean")
+    best = max(value(metric, tried.best) for tried in choice.tried.values())
+    taken = value(metric, choice.tried[choice.method].best)
+    assert best - taken < 0.02
+
+
+@pytest.mark.parametrize("metric", [Accuracy(), LogLoss()], ids=lambda metric: metric.name)
+def test_a_bad_run_does_not_lower_the_blend(metric: Metric) -> None:
+    good = [made_up(seed) for seed in range(1, 4)]
+    bad = np.random.default_rng(5).dirichlet(np.full(CLASSES, 0.05), PICTURES).astype(np.float32)
+    without, with_it = (
+        value(metric, nested(pool(*runs), LABELS, metric)) for runs in (good, [bad, *good])
+    )
+    assert with_it >= without - 0.003
+
+
+def test_what_is_fitted_to_noise_gains_nothing_where_it_is_judged() -> None:
+    """Runs that guess: fitted on the same pictures a stack seems to know, nested it does not."""
+    runs = np.random.default_rng(3).dirichlet(np.ones(CLASSES), (8, PICTURES)).astype(np.float32)
+    metric = Accuracy()
+    fitted_to_it = value(metric, blended("stack", runs, metric))
+    assert fitted_to_it > 0.27
+    assert value(metric, nested(runs, LABELS, metric)) < fitted_to_it - 0.015
+
+
+def test_the_same_again_gives_the_same() -> None:
+    runs = pool(made_up(1), made_up(2), made_up(3, skill=1))
+    one, other = (nested(runs, LABELS, LogLoss()) for _ in range(2))
+    np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("metric", [Accuracy(), LogLoss()], ids=lambda metric: metric.name)
+def test_each_picture_is_judged_by_a_choice_without_it(metric: Metric) -> None:
+    runs = pool(made_up(1), made_up(2, skill=1), made_up(3, skill=0))
+    found, part = nested(runs, LABELS, metric), parts(LABELS, seed=1)
+    differ = 0
+    for number in range(PARTS):
+        mine = part == number
+        others = choose(runs[:, ~mine], LABELS[~mine], metric)
+        np.testing.assert_array_equal(found[mine], others(runs[:, mine]))
+        differ += not np.allclose(found[mine], choose(runs, LABELS, metric)(runs)[mine])
+    assert differ, "with its own pictures it would have been another choice"

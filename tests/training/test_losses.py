@@ -1,0 +1,63 @@
+"""The loss of boxes: its value, and that what has no box counts nothing."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from podium.competitions.boxes import iou
+from podium.training.losses import BoxLoss, MeanIoU, overlap
+
+TRUTH = np.array([[0.2, 0.2, 0.6, 0.6], [0.1, 0.3, 0.5, 0.9]], np.float32)
+
+
+def random_boxes(count: int, seed: int) -> np.ndarray:
+    corners = np.sort(np.random.default_rng(seed).random((count, 2, 2)), axis=1)
+    return corners.reshape(count, 4).astype(np.float32)
+
+
+def test_overlap_is_that_of_the_metrics() -> None:
+    one, other = random_boxes(200, 0), random_boxes(200, 1)
+    found, generalised = (part.numpy() for part in overlap(one, other))
+    np.testing.assert_allclose(found, iou(one, other), atol=1e-5)
+    assert (generalised <= found + 1e-6).all() and (generalised > -1).all()
+
+
+def test_giou_of_boxes_that_do_not_meet() -> None:
+    """Two unit boxes two apart: a hull of 4 by 1, of which half is covered."""
+    _, generalised = overlap(np.array([[0.0, 0, 1, 1]]), np.array([[3.0, 0, 4, 1]]))
+    np.testing.assert_allclose(generalised, [-0.5], atol=1e-6)
+
+
+def test_a_right_box_has_no_loss_and_a_wrong_one_its_sum() -> None:
+    assert float(BoxLoss()(TRUTH, TRUTH)) == pytest.approx(0, abs=1e-6)
+    moved = TRUTH[:1] + np.float32([0.1, 0, 0.1, 0])
+    # 0.3·0.4 shared of 2·0.16 − 0.12, which is the hull; and two errors of 0.1.
+    giou, smooth = 0.12 / 0.20, 2 * (0.1 - 0.025)
+    assert float(BoxLoss()(TRUTH[:1], moved)) == pytest.approx(1 - giou + smooth, abs=1e-5)
+
+
+def test_pictures_without_a_box_have_no_loss_and_no_slope() -> None:
+    truth = np.concatenate([TRUTH, np.full((2, 4), np.nan, np.float32)])
+    guess = tf.Variable(random_boxes(4, 2))
+    with tf.GradientTape() as tape:
+        loss = BoxLoss(reduction="none")(truth, guess)
+    slope = tape.gradient(loss, guess).numpy()
+    assert np.isfinite(slope).all(), "NaN times 0 is NaN"
+    assert (slope[:2] != 0).any(axis=1).all() and (slope[2:] == 0).all()
+    assert (loss.numpy()[2:] == 0).all()
+
+    metric = MeanIoU()
+    metric.update_state(truth, guess)
+    assert float(metric.result()) == pytest.approx(iou(TRUTH, guess.numpy()[:2]).mean(), abs=1e-5)
+
+
+def test_boxes_are_learnt_from_afar() -> None:
+    """From boxes that do not meet the right ones, down the slope."""
+    guess = tf.Variable(np.float32([[0.8, 0.8, 0.9, 0.9], [0.6, 0.0, 0.9, 0.1]]))
+    optimizer = keras.optimizers.Adam(0.02)
+    for _ in range(150):
+        with tf.GradientTape() as tape:
+            loss = BoxLoss()(TRUTH, guess)
+        optimizer.apply([tape.gradient(loss, guess)], [guess])
+    assert (iou(TRUTH, guess.numpy()) > 0.9).all()
