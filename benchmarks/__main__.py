@@ -15,7 +15,7 @@ from pathlib import Path
 from slugify import slugify
 
 from benchmarks.measuring import ROOT, Row, say, table
-from podium.files.atomic_write import whole
+from podium.files.atomic_write import atomic_write
 from podium.system import about_this_run
 
 # A script of this folder each, in this order; whoever adds one gives it a `measure`.
@@ -55,7 +55,7 @@ def main() -> int:
     about = {**about_this_run(), "machine": machine, "load": load, "quick": words.quick}
     path = words.results / f"{slugify(machine)}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    with whole(path) as unfinished:
+    with atomic_write(path) as unfinished:
         results = {**about, "failed": failed, "rows": [row.as_json() for row in rows]}
         unfinished.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
     print(f"\n{machine}, load {load[0]:.1f} at the start; written to {path}")

@@ -17,13 +17,13 @@ import tensorflow as tf
 from benchmarks.drawing import draw, one_hot
 from benchmarks.measuring import Row, in_turns, main
 from podium.data.augmentation import seeded_augmenter
-from podium.data.batches import PictureCache, training_batches
+from podium.data.batches import ImageCache, training_batches
 from podium.recipes.tables import Augmentation
 from podium.training.fold_runner import CACHED_DETAIL
 
 BATCH = 32
 # What all of them do: mirror, crop and zoom, rotation, brightness and contrast.
-AUGMENTATION = Augmentation(mirror=True, crop=0.8, rotate=10.0, light=0.2, colour=0.0)
+AUGMENTATION = Augmentation(mirror=True, crop=0.8, rotate=10.0, light=0.2, color=0.0)
 ZOOM = 1 - AUGMENTATION.crop**0.5  # of a side, where the crop is of the area
 
 
@@ -63,7 +63,7 @@ def compare(
             "image_dataset_from_directory",
             "image_dataset_from_directory + Keras' augmentation layers",
             "≥ 2",
-            "every pipeline decodes every picture in every epoch",
+            "every pipeline decodes every image in every epoch",
         ),
         row(
             "ImageDataGenerator",
@@ -78,7 +78,7 @@ def compare(
             "the same reading and augmenting on a pool of threads: no order, no batches",
         ),
         Row(
-            what + ", pictures in memory",
+            what + ", images in memory",
             "image_dataset_from_directory + Keras' augmentation layers",
             "batches/s",
             measured["podium, cached"],
@@ -100,10 +100,10 @@ def speed(batches: Iterable, skip: int, take: int) -> float:
 
 
 def podium(paths: list[Path], size: int, memory_share: float) -> Callable[[], Iterable]:
-    cache = PictureCache(paths, round(size * CACHED_DETAIL), memory_share)
+    cache = ImageCache(paths, round(size * CACHED_DETAIL), memory_share)
     if memory_share:
-        for picture in range(len(paths)):
-            cache[picture]
+        for image in range(len(paths)):
+            cache[image]
     batches = training_batches(
         cache, np.arange(len(paths)), one_hot(paths), size=size, batch_size=BATCH,
         augmentation=AUGMENTATION, seed=0, first_epoch=0, epochs=100,
@@ -128,7 +128,7 @@ def keras_dataset(folder: Path, size: int) -> Callable[[], Iterable]:
         verbose=False,
     ).repeat()  # fmt: skip
     batches = batches.map(
-        lambda pictures, labels: (augment(pictures, training=True), labels),
+        lambda images, labels: (augment(images, training=True), labels),
         num_parallel_calls=tf.data.AUTOTUNE,
     ).prefetch(tf.data.AUTOTUNE)
     return lambda: batches
@@ -150,8 +150,8 @@ def image_data_generator(folder: Path, size: int) -> Callable[[], Iterable]:
 
 
 def alone(paths: list[Path], size: int) -> Callable[[], Iterable]:
-    """Decoding and augmenting on as many threads as there are cores, `BATCH` pictures in a go."""
-    cache = PictureCache(paths, round(size * CACHED_DETAIL), memory_share=0.0)
+    """Decoding and augmenting on as many threads as there are cores, `BATCH` images in a go."""
+    cache = ImageCache(paths, round(size * CACHED_DETAIL), memory_share=0.0)
     augment = seeded_augmenter(AUGMENTATION, size)
 
     def work(first: int) -> None:

@@ -1,4 +1,4 @@
-"""`podium blend` over ten runs of 25,000 pictures and ten classes: seconds, and peak memory."""
+"""`podium blend` over ten runs of 25,000 images and ten classes: seconds, and peak memory."""
 
 import os
 import subprocess
@@ -12,14 +12,14 @@ import pandas as pd
 from benchmarks.measuring import Row, in_child, in_turns, main, seconds
 from podium.system import peak_memory
 
-RUNS, PICTURES, TEST = 10, 25_000, 12_500
+RUNS, IMAGES, TEST = 10, 25_000, 12_500
 COMPETITION = "cars"  # ten classes, accuracy
 FOLDS = 5
 
 
 def measure(quick: bool, scratch: Path) -> list[Row]:
-    pictures, test = (500, 250) if quick else (PICTURES, TEST)
-    make_runs(scratch, pictures, test)
+    images, test = (500, 250) if quick else (IMAGES, TEST)
+    make_runs(scratch, images, test)
     seen: list[dict[str, Any]] = []
 
     def blend() -> float:
@@ -31,7 +31,7 @@ def measure(quick: bool, scratch: Path) -> list[Row]:
 
     turns = 1 if quick else 3
     measured = in_turns({"blend": blend, "pass": nothing}, turns, warm_up=False)
-    what = f"podium blend, {RUNS} runs of {pictures:,} pictures"
+    what = f"podium blend, {RUNS} runs of {images:,} images"
     time = Row(what, "python -c pass", "s", measured["blend"], measured["pass"])
     time.gain, time.to_reach = "ours - theirs", "≤ 60"
     memory = Row(f"peak memory of {what}", "1 GB", "GB", [one["gigabytes"] for one in seen])
@@ -54,27 +54,27 @@ def child(folder: str) -> dict[str, float]:
     return {"seconds": took, "gigabytes": peak_memory() / 1e9}
 
 
-def make_runs(project: Path, pictures: int, test: int) -> None:
+def make_runs(project: Path, images: int, test: int) -> None:
     """Finished runs as trainings leave them, of made-up networks that partly err together."""
     from podium.competitions import get_competition
-    from podium.data.table import stored_table
     from podium.predictions.combine import combine
     from podium.recipes.recipe_file import parse_recipe
     from podium.runs.run_folder import RunFolder
+    from podium.runs.table import stored_table
 
     (project / "kernels").mkdir()
     competition = get_competition(COMPETITION)
     random = np.random.default_rng(0)
-    labels = random.integers(len(competition.classes), size=pictures)
-    common = random.normal(size=(pictures + test, len(competition.classes)))
-    common[np.arange(pictures), labels] += 2
+    labels = random.integers(len(competition.classes), size=images)
+    common = random.normal(size=(images + test, len(competition.classes)))
+    common[np.arange(images), labels] += 2
     train_ids, test_ids = (
         pd.Index([f"{kind}{number}.jpg" for number in range(count)], name="id")
-        for kind, count in (("train", pictures), ("test", test))
+        for kind, count in (("train", images), ("test", test))
     )
-    fold = np.arange(pictures) % FOLDS
+    fold = np.arange(images) % FOLDS
     train = pd.DataFrame(
-        {"label": labels, "group": range(pictures), "fold": fold, "problem": ""}, train_ids
+        {"label": labels, "group": range(images), "fold": fold, "problem": ""}, train_ids
     )
     parts = {"train": train, "test": pd.DataFrame({"problem": ""}, test_ids)}
     for number in range(RUNS):
@@ -94,11 +94,11 @@ def make_runs(project: Path, pictures: int, test: int) -> None:
             "views": 1,
         }
         folder.begin(parse_recipe(recipe, "here"), {}, fresh=False)
-        folder.write_pictures(pd.concat(parts, names=["part", "id"]))
+        folder.write_images(pd.concat(parts, names=["part", "id"]))
         for k in range(FOLDS):
-            folder.fold(k).write_predictions("validation", table[:pictures][fold == k])
+            folder.fold(k).write_predictions("validation", table[:images][fold == k])
             folder.fold(k).write_cost({"seconds": 1})
-            folder.fold(k).write_predictions("test", table[pictures:])
+            folder.fold(k).write_predictions("test", table[images:])
         combine(folder, competition, stored_table(folder))
 
 

@@ -99,12 +99,12 @@ def child(
     model = make_network(make_recipe(backbone, size, batch, {"epochs": 1})).model
     model.compile("adam", "categorical_crossentropy", jit_compile=jit)
     random = np.random.default_rng(0)
-    pictures = tf.constant(random.integers(0, 256, (batch, size, size, 3), np.uint8))
+    images = tf.constant(random.integers(0, 256, (batch, size, size, 3), np.uint8))
     labels = tf.constant(np.eye(6, dtype=np.float32)[np.arange(batch) % 6])
     took = []
     for _ in range(steps + 1):
         began = time.perf_counter()
-        model.train_on_batch(pictures, labels)
+        model.train_on_batch(images, labels)
         took.append(time.perf_counter() - began)
     one_dnn = os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1") != "0"  # on is TensorFlow's default
     return {

@@ -36,12 +36,12 @@ def compare(backbone: str, size: int, batch: int, steps: int, turns: int, scratc
     say(f"{backbone}, {size} px")
     stage = {"unfreeze": "all", "epochs": turns + 1}
     recipe = make_recipe(backbone, size, batch, stage, augmentation=NO_AUGMENTATION)
-    # Ready pictures of the network's size, so that a batch is no more than copied together.
+    # Ready images of the network's size, so that a batch is no more than copied together.
     random = np.random.default_rng(0)
-    pictures = random.integers(0, 256, ((steps + 1) * batch, size, size, 3), np.uint8)
-    labels = np.eye(CLASSES, dtype=np.float32)[random.integers(0, CLASSES, len(pictures))]
-    turns_of = Turns(Peer(recipe, pictures, labels), size)
-    make_training(recipe, make_fold(pictures, labels, batch), scratch / backbone, turns_of)()
+    images = random.integers(0, 256, ((steps + 1) * batch, size, size, 3), np.uint8)
+    labels = np.eye(CLASSES, dtype=np.float32)[random.integers(0, CLASSES, len(images))]
+    turns_of = Turns(Peer(recipe, images, labels), size)
+    make_training(recipe, make_fold(images, labels, batch), scratch / backbone, turns_of)()
     return Row(
         f"an epoch of fit: {backbone}, {steps} batches of {batch} at {size} px",
         "as many train_on_batch on ready tensors",
@@ -57,7 +57,7 @@ def compare(backbone: str, size: int, batch: int, steps: int, turns: int, scratc
 class Peer:
     """Another network of the recipe, trained by a bare loop over tensors."""
 
-    def __init__(self, recipe: Recipe, pictures: np.ndarray, labels: np.ndarray):
+    def __init__(self, recipe: Recipe, images: np.ndarray, labels: np.ndarray):
         network = make_network(recipe)
         network.unfreeze("all", recipe.train_batchnorm)
         self.model = network.model
@@ -69,15 +69,15 @@ class Peer:
         )
         batch = recipe.batch_size
         self.batches = [
-            (tf.constant(pictures[start : start + batch]), tf.constant(labels[start:][:batch]))
-            for start in range(0, len(pictures), batch)
+            (tf.constant(images[start : start + batch]), tf.constant(labels[start:][:batch]))
+            for start in range(0, len(images), batch)
         ]
 
     def epoch(self) -> None:
         self.model.reset_metrics()
         *train, validation = self.batches
-        for pictures, labels in train:
-            self.model.train_on_batch(pictures, labels)
+        for images, labels in train:
+            self.model.train_on_batch(images, labels)
         self.model.test_on_batch(*validation)
 
 
@@ -88,7 +88,7 @@ class Turns(TimeBudget):
     """
 
     def __init__(self, peer: Peer, size: int):
-        super().__init__(deadline=None, pictures=1, size=size)
+        super().__init__(deadline=None, images=1, size=size)
         self.peer = peer
         self.ours: list[float] = []
         self.theirs: list[float] = []

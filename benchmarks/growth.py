@@ -1,4 +1,4 @@
-"""Time and peak memory of an epoch as the number of pictures grows."""
+"""Time and peak memory of an epoch as the number of images grows."""
 
 import os
 import time
@@ -10,7 +10,7 @@ from podium.system import peak_memory
 
 PHOTO = (160, 120)
 SIZE = 64  # px that the network sees
-KEPT = 40e6  # bytes of decoded pictures: of fewer than 2,000
+KEPT = 40e6  # bytes of decoded images: of fewer than 2,000
 COUNTS = (1000, 4000, 16000)
 
 
@@ -36,16 +36,16 @@ def measure(quick: bool, scratch: Path) -> list[Row]:
     few, more, most = counts
     rows = []
     for count, against in ((more, few), (most, more)):
-        row = Row(f"an epoch of {count:,} pictures, each", f"of {against:,}", "ms")
+        row = Row(f"an epoch of {count:,} images, each", f"of {against:,}", "ms")
         row.ours, row.theirs = values(count, "milliseconds"), values(against, "milliseconds")
         row.to_reach = "≤ 1.1"
         row.note = "batches and a tiny network, each in a process of its own"
         rows.append(row)
     for count, against, to_reach in ((more, few, ""), (most, more, "≤ 1.05")):
-        row = Row(f"peak memory with {count:,} pictures", f"with {against:,}", "MB")
+        row = Row(f"peak memory with {count:,} images", f"with {against:,}", "MB")
         row.ours, row.theirs = values(count, "megabytes"), values(against, "megabytes")
         row.to_reach = to_reach
-        row.note = f"the cache may keep {KEPT / 1e6:.0f} MB, which {more:,} pictures fill"
+        row.note = f"the cache may keep {KEPT / 1e6:.0f} MB, which {more:,} images fill"
         rows.append(row)
     return rows
 
@@ -63,7 +63,7 @@ def link(scratch: Path, drawn: int, count: int) -> Path:
 
 
 def child(folder: str, count: int, kept: float) -> dict[str, float]:
-    """One epoch, after the network was traced on the first few pictures."""
+    """One epoch, after the network was traced on the first few images."""
     import benchmarks.quiet  # noqa: F401
 
     # isort: split
@@ -71,18 +71,18 @@ def child(folder: str, count: int, kept: float) -> dict[str, float]:
     import numpy as np
 
     from benchmarks.drawing import CLASSES
-    from podium.data.batches import PictureCache, training_batches
+    from podium.data.batches import ImageCache, training_batches
     from podium.recipes.tables import Augmentation
     from podium.system import free_memory
     from podium.training.fold_runner import CACHED_DETAIL
 
     paths = [Path(folder, f"{number}.jpg") for number in range(count)]
-    cache = PictureCache(paths, round(SIZE * CACHED_DETAIL), min(1.0, kept / free_memory()))
+    cache = ImageCache(paths, round(SIZE * CACHED_DETAIL), min(1.0, kept / free_memory()))
     labels = np.eye(CLASSES, dtype=np.float32)[np.arange(count) % CLASSES]
 
-    def batches(pictures: int):
+    def batches(images: int):
         return training_batches(
-            cache, np.arange(pictures), labels[:pictures], size=SIZE, batch_size=32,
+            cache, np.arange(images), labels[:images], size=SIZE, batch_size=32,
             augmentation=Augmentation(), seed=0, first_epoch=0, epochs=1,
         )  # fmt: skip
 

@@ -1,5 +1,5 @@
 """TensorFlow, imported without its notes: whoever needs it imports this first."""
 
-from podium.system import import_tensorflow_quietly
+from podium.system import import_tensorflow
 
-import_tensorflow_quietly()
+import_tensorflow()

@@ -1,7 +1,7 @@
-"""32×32 pictures from scratch: how long until the accuracy that the small ResNet ends at.
+"""32×32 images from scratch: how long until the accuracy that the small ResNet ends at.
 
 The peer is trained as its author did; ours is the recipe of the entry `intel-patches`. Both predict
-one fold of the real intel pictures (`PODIUM_INPUT`), and are left out where these are not.
+one fold of the real intel images (`PODIUM_INPUT`), and are left out where these are not.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from podium.competitions import get_competition
 from podium.data.table import prepare_table
 from podium.recipes.recipe_file import parse_recipe, read_toml
 from podium.runs.run_folder import RunFolder
-from podium.training.fold_runner import FoldRun
+from podium.training.fold_runner import FoldRunner
 
 FOLD = 0
 PEER = {  # [2, 2, 2] blocks of 16, 32 and 64 channels
@@ -41,7 +41,7 @@ PEER = {  # [2, 2, 2] blocks of 16, 32 and 64 channels
         "crop": 1.0,
         "rotate": 0.0,
         "light": 0.0,
-        "colour": 0.0,
+        "color": 0.0,
     },
 }
 
@@ -51,7 +51,7 @@ def measure(quick: bool, scratch: Path) -> list[Row]:
     try:
         get_competition("intel").folder()
     except ValueError:
-        return [Row.left_out(what, against, "PODIUM_INPUT has no intel pictures")]
+        return [Row.left_out(what, against, "PODIUM_INPUT has no intel images")]
     own = read_toml(ROOT / "kernels" / "intel-patches" / "recipe.toml") | {"views": 1}
     small = {"limit": 120} if quick else {}
     stages = [{**PEER["stages"][0], "epochs": 1}] if quick else PEER["stages"]
@@ -80,7 +80,7 @@ def measure(quick: bool, scratch: Path) -> list[Row]:
             measured["peer"],
             gain="theirs / ours",
             to_reach="≥ 10",
-            note="from building the network to predicted validation pictures, tracing included; "
+            note="from building the network to predicted validation images, tracing included; "
             f"accuracy of the plain view: ours {means['ours']:.4f}, peer {means['peer']:.4f}",
         )
     ]
@@ -93,7 +93,7 @@ def train(data: dict[str, Any], folder: RunFolder) -> tuple[float, float]:
     with contextlib.redirect_stdout(io.StringIO()):
         folder.begin(recipe, {}, fresh=False)
         table = prepare_table(competition, recipe, folder)
-        fold_run = FoldRun(competition, recipe, folder, table)
+        fold_run = FoldRunner(competition, recipe, folder, table)
         began = time.perf_counter()
         fold_run.train(FOLD, None)
         fold_run.score(FOLD, 1)

@@ -1,4 +1,4 @@
-"""`podium serve` under load: one picture at a time, and 16 clients against batched prediction."""
+"""`podium serve` under load: one image at a time, and 16 clients against batched prediction."""
 
 import http.client
 import os
@@ -23,9 +23,9 @@ from benchmarks.drawing import draw
 from benchmarks.measuring import Row, in_turns, main, say, seconds
 from benchmarks.small_runs import make_network, make_recipe
 from podium.competitions.sample_drawing import VEHICLES
-from podium.data.batches import PictureCache
+from podium.data.batches import ImageCache
 from podium.models.network import Network
-from podium.predictions.ood import fit_distance
+from podium.predictions.ood import fit_mahalanobis
 from podium.predictions.predict import predict_views
 from podium.predictions.tta import VIEWS
 from podium.recipes.recipe import Recipe
@@ -34,9 +34,9 @@ from podium.training.fold_runner import CACHED_DETAIL
 
 CLIENTS = 16
 BATCH = 32
-MEDIAN = 150.0  # milliseconds that one picture may take
+MEDIAN = 150.0  # milliseconds that one image may take
 SERVE = [sys.executable, "-c", "from podium.cli import main; main()", "serve"]
-HEAD = b'--x\r\nContent-Disposition: form-data; name="pictures"; filename="a.jpg"\r\n\r\n'
+HEAD = b'--x\r\nContent-Disposition: form-data; name="images"; filename="a.jpg"\r\n\r\n'
 TAIL = b"\r\n--x--\r\n"
 KIND = {"Content-Type": "multipart/form-data; boundary=x"}
 
@@ -47,14 +47,14 @@ def measure(quick: bool, scratch: Path) -> list[Row]:
     recipe = make_recipe(backbone, size, BATCH, {"epochs": 1})
     network = make_network(recipe)
     folder = write_run(scratch / "run", recipe, network)
-    paths = draw(scratch / "pictures", count, (64, 48) if quick else (500, 375))
+    paths = draw(scratch / "images", count, (64, 48) if quick else (500, 375))
     bodies = [HEAD + path.read_bytes() + TAIL for path in paths]
     side = round(size * CACHED_DETAIL)
-    kept, read = (PictureCache(paths, side, memory_share=share) for share in (0.5, 0.0))
+    kept, read = (ImageCache(paths, side, memory_share=share) for share in (0.5, 0.0))
     indices, ids = np.arange(count), pd.Index([path.stem for path in paths])
     classes = [f"class {number}" for number in range(len(VEHICLES))]
 
-    def predict(cache: PictureCache) -> float:
+    def predict(cache: ImageCache) -> float:
         words = cache, indices, ids, classes, VIEWS[:1], size, BATCH
         return count / seconds(lambda: predict_views(network.model, *words))
 
@@ -73,7 +73,7 @@ def measure(quick: bool, scratch: Path) -> list[Row]:
     kind = f"{backbone} at {size} px"
     rows = [
         Row(
-            f"median time of one picture over HTTP, {kind}",
+            f"median time of one image over HTTP, {kind}",
             f"{MEDIAN:g} ms",
             "ms",
             alone["served"],
@@ -84,9 +84,9 @@ def measure(quick: bool, scratch: Path) -> list[Row]:
     ]
     for name, against in (
         ("read", "batched predict of the same files"),
-        ("kept", "batched predict of pictures in memory"),
+        ("kept", "batched predict of images in memory"),
     ):
-        what = f"pictures a second for {CLIENTS} clients, {kind}"
+        what = f"images a second for {CLIENTS} clients, {kind}"
         row = Row(what, against, "/s", measured["served"], measured[name], to_reach="≥ 0.8")
         row.note = "the clients share the machine's cores with the server"
         rows.append(row)
@@ -98,15 +98,15 @@ def write_run(path: Path, recipe: Recipe, network: Network) -> RunFolder:
     folder = RunFolder(path)
     folder.begin(recipe, {}, fresh=True)
     table = pd.DataFrame({"part": ["train"], "label": 0, "group": 0, "fold": 0, "problem": ""})
-    folder.write_pictures(table.rename_axis("id"))
+    folder.write_images(table.rename_axis("id"))
     place = folder.fold(0)
     place.path.mkdir()
     place.write_weights(network.model)
     place.write_cost({"seconds": 0})
     random = np.random.default_rng(0)
     features = random.random((600, network.features.output.shape[-1]))
-    distance = fit_distance(features, np.arange(600) % len(VEHICLES))
-    place.write_unlikeness({"known": distance(features[:300]), **asdict(distance)})
+    distance = fit_mahalanobis(features, np.arange(600) % len(VEHICLES))
+    place.write_ood({"known": distance(features[:300]), **asdict(distance)})
     return folder
 
 

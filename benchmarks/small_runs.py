@@ -1,4 +1,4 @@
-"""Trainings for the benchmarks: a fold of drawn pictures, and the network of a recipe."""
+"""Trainings for the benchmarks: a fold of drawn images, and the network of a recipe."""
 
 import contextlib
 import io
@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from benchmarks.drawing import CLASSES
-from podium.data.batches import Picture
+from podium.data.batches import ImageArray
 from podium.models.network import Network, build_network
 from podium.models.weights_files import find_weights, weights_file
 from podium.recipes.recipe import Recipe
@@ -18,9 +18,9 @@ from podium.recipes.recipe_file import parse_recipe
 from podium.runs.fold_folder import FoldFolder
 from podium.training.callbacks import TimeBudget
 from podium.training.devices import Devices
-from podium.training.trainer import FoldPictures, FoldTraining
+from podium.training.trainer import FoldImages, Trainer
 
-NO_AUGMENTATION = {"mirror": False, "crop": 1.0, "rotate": 0.0, "light": 0.0, "colour": 0.0}
+NO_AUGMENTATION = {"mirror": False, "crop": 1.0, "rotate": 0.0, "light": 0.0, "color": 0.0}
 
 
 def make_recipe(backbone: str, size: int, batch: int, stage: dict[str, Any], **keys: Any) -> Recipe:
@@ -47,22 +47,20 @@ def make_network(recipe: Recipe) -> Network:
     return build_network(recipe, CLASSES)
 
 
-def make_fold(cache: Sequence[Picture], labels: np.ndarray, validation: int) -> FoldPictures:
-    """The last `validation` pictures validate, the others train."""
+def make_fold(cache: Sequence[ImageArray], labels: np.ndarray, validation: int) -> FoldImages:
+    """The last `validation` images validate, the others train."""
     split = len(cache) - validation
     train, rest = np.split(np.arange(len(cache)), [split])
-    return FoldPictures(cache, train, labels[:split], rest, labels[split:])
+    return FoldImages(cache, train, labels[:split], rest, labels[split:])
 
 
 def make_training(
-    recipe: Recipe, pictures: FoldPictures, folder: Path, budget: TimeBudget | None = None
+    recipe: Recipe, images: FoldImages, folder: Path, budget: TimeBudget | None = None
 ) -> Callable[[], None]:
     """A fold with a new network, to be trained when it is called; without a word of Keras'."""
-    budget = budget or TimeBudget(None, len(pictures.validation), recipe.image_size)
+    budget = budget or TimeBudget(None, len(images.validation), recipe.image_size)
     folder.mkdir(parents=True)
-    fold = FoldTraining(
-        make_network(recipe), pictures, recipe, Devices(), FoldFolder(folder), budget
-    )
+    fold = Trainer(make_network(recipe), images, recipe, Devices(), FoldFolder(folder), budget)
 
     def train() -> None:
         with contextlib.redirect_stdout(io.StringIO()):

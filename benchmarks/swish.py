@@ -88,20 +88,20 @@ class Steps:
 
         from podium.models.preprocessing import Preprocessing
 
-        pictures = keras.Input((size, size, 3), dtype="uint8")
-        maps = build(name, letter)(Preprocessing("torch")(pictures))
+        images = keras.Input((size, size, 3), dtype="uint8")
+        maps = build(name, letter)(Preprocessing("torch")(images))
         pooled = keras.layers.GlobalAveragePooling2D()(maps)
-        self.model = keras.Model(pictures, keras.layers.Dense(6, "softmax")(pooled))
+        self.model = keras.Model(images, keras.layers.Dense(6, "softmax")(pooled))
         self.model.compile("adam", "categorical_crossentropy", jit_compile=False)
         random = np.random.default_rng(0)
-        self.pictures = tf.constant(random.integers(0, 256, (batch, size, size, 3), np.uint8))
+        self.images = tf.constant(random.integers(0, 256, (batch, size, size, 3), np.uint8))
         self.labels = tf.constant(np.eye(6, dtype=np.float32)[np.arange(batch) % 6])
 
     def predict(self) -> float:
-        return self._each(lambda: self.model.predict_on_batch(self.pictures))
+        return self._each(lambda: self.model.predict_on_batch(self.images))
 
     def train(self) -> float:
-        return self._each(lambda: self.model.train_on_batch(self.pictures, self.labels))
+        return self._each(lambda: self.model.train_on_batch(self.images, self.labels))
 
     def _each(self, step: Callable) -> float:
         began = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Predicting k views of each picture against k times one view."""
+"""Predicting k views of each image against k times one view."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ import pandas as pd
 from benchmarks.drawing import CLASSES, draw
 from benchmarks.measuring import Row, in_turns, main, say, seconds
 from benchmarks.small_runs import make_network, make_recipe
-from podium.data.batches import Picture, PictureCache
+from podium.data.batches import ImageArray, ImageCache
 from podium.predictions.predict import predict_views
 from podium.predictions.tta import VIEWS
 from podium.training.fold_runner import CACHED_DETAIL
@@ -21,38 +21,38 @@ VIEW_COUNT = 4  # as recipes have it unless they say otherwise
 BATCH = 16
 
 
-class Counting(Sequence[Picture]):
-    """Pictures of a cache that keeps none: each time one is taken, it is decoded."""
+class Counting(Sequence[ImageArray]):
+    """Images of a cache that keeps none: each time one is taken, it is decoded."""
 
     def __init__(self, paths: list[Path], side: int):
-        self._cache = PictureCache(paths, side, memory_share=0.0)
+        self._cache = ImageCache(paths, side, memory_share=0.0)
         self.decoded = 0
 
     def __len__(self) -> int:
         return len(self._cache)
 
-    def __getitem__(self, index: int) -> Picture:  # type: ignore[override]
+    def __getitem__(self, index: int) -> ImageArray:  # type: ignore[override]
         self.decoded += 1
         return self._cache[index]
 
 
 def measure(quick: bool, scratch: Path) -> list[Row]:
     backbone, size = ("resnet-8", 16) if quick else ("efficientnet-b0", 96)
-    paths = draw(scratch / "pictures", 24 if quick else 160, (64, 48) if quick else (320, 240))
+    paths = draw(scratch / "images", 24 if quick else 160, (64, 48) if quick else (320, 240))
     model = make_network(make_recipe(backbone, size, BATCH, {"epochs": 1})).model
     side = round(size * CACHED_DETAIL)
-    kept, counted = PictureCache(paths, side, memory_share=0.5), Counting(paths, side)
+    kept, counted = ImageCache(paths, side, memory_share=0.5), Counting(paths, side)
     indices, ids = np.arange(len(paths)), pd.Index([path.stem for path in paths])
     classes = [f"class {number}" for number in range(CLASSES)]
 
-    def predict(cache: Sequence[Picture], views: int) -> float:
+    def predict(cache: Sequence[ImageArray], views: int) -> float:
         return seconds(
             lambda: predict_views(model, cache, indices, ids, classes, VIEWS[:views], size, BATCH)
         )
 
-    what = f"{VIEW_COUNT} views of {len(paths)} pictures, {backbone} at {size} px"
+    what = f"{VIEW_COUNT} views of {len(paths)} images, {backbone} at {size} px"
     rows = []
-    for cache, where in ((kept, "pictures in memory"), (counted, "pictures decoded")):
+    for cache, where in ((kept, "images in memory"), (counted, "images decoded")):
         say(where)
         measured = in_turns(
             {
@@ -67,7 +67,7 @@ def measure(quick: bool, scratch: Path) -> list[Row]:
     counted.decoded = 0
     predict(counted, VIEW_COUNT)
     decodes = [counted.decoded / len(paths)]
-    rows.append(Row(f"decodes of each picture for {VIEW_COUNT} views", "once", "", decodes, [1.0]))
+    rows.append(Row(f"decodes of each image for {VIEW_COUNT} views", "once", "", decodes, [1.0]))
     rows[-1].to_reach = "≤ 1"
     return rows
 

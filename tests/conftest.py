@@ -1,4 +1,4 @@
-"""What several tests need: pictures that are no near-copies, a place for data, the command line."""
+"""What several tests need: images that are no near-copies, a place for data, the command line."""
 
 import re
 import sys
@@ -10,27 +10,27 @@ import numpy as np
 import pytest
 from PIL import Image
 
-WritePicture = Callable[..., Path]
+WriteImage = Callable[..., Path]
 Command = Callable[..., tuple[int, str, str]]
 
 
 def scene(seed: int, height: int = 48, width: int = 64) -> np.ndarray:
     """A made-up photograph, uint8 (height, width, 3): noise at all scales, as nature has it.
 
-    Plain noise would not do: scaled down it is grey, and all of it looks alike.
+    Plain noise would not do: scaled down it is gray, and all of it looks alike.
     """
     rng = np.random.default_rng(seed)
-    picture = np.zeros((height, width, 3))
+    image = np.zeros((height, width, 3))
     for cells in (3, 6, 12, 24):
         noise = rng.normal(size=(cells, cells, 3)) / cells**0.7
-        picture += cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
-    picture = (picture - picture.min()) / np.ptp(picture) * 255
-    return picture.astype(np.uint8)
+        image += cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
+    image = (image - image.min()) / np.ptp(image) * 255
+    return image.astype(np.uint8)
 
 
 @pytest.fixture
-def write_picture() -> WritePicture:
-    """Write a picture, each time another one: `write_picture(path, height=48, width=64)`."""
+def write_image() -> WriteImage:
+    """Write an image, each time another one: `write_image(path, height=48, width=64)`."""
     seeds = iter(range(1_000_000))
 
     def write(path: Path, height: int = 48, width: int = 64) -> Path:

@@ -1,4 +1,4 @@
-"""Projects small enough for a test: an entry, and a competition of a few drawn pictures."""
+"""Projects small enough for a test: an entry, and a competition of a few drawn images."""
 
 import json
 import shutil
@@ -27,11 +27,11 @@ head = {{ width = 8 }}
 stages = [{{ unfreeze = "all", epochs = 1, learning_rate = 0.001 }}]
 """
 
-# The same with a box head, for a competition with boxes; pictures may be broken.
+# The same with a box head, for a competition with boxes; images may be broken.
 BOX_RECIPE = (
     RECIPE
     + """
-broken_pictures = "skip"
+broken_images = "skip"
 [box]
 width = 8
 [augmentation]
@@ -89,17 +89,17 @@ def write_entry(
     return entry
 
 
-def draw_picture(path: Path, label: int) -> None:
-    """Noise around a colour of the class; the name decides what it is."""
+def draw_image(path: Path, label: int) -> None:
+    """Noise around a color of the class; the name decides what it is."""
     random = np.random.default_rng(zlib.crc32(path.name.encode()))
-    colour = np.random.default_rng(label).integers(40, 216, 3)
-    # Coarse noise, so that no two pictures pass for near-copies of each other.
+    color = np.random.default_rng(label).integers(40, 216, 3)
+    # Coarse noise, so that no two images pass for near-copies of each other.
     noise = cv2.resize(random.normal(0, 60, (6, 7, 3)), (28, 24), interpolation=cv2.INTER_CUBIC)
     path.parent.mkdir(parents=True, exist_ok=True)
-    assert cv2.imwrite(str(path), (colour + noise).clip(0, 255).astype(np.uint8))
+    assert cv2.imwrite(str(path), (color + noise).clip(0, 255).astype(np.uint8))
 
 
-def break_picture(path: Path) -> None:
+def break_image(path: Path) -> None:
     """Cut the file off in its middle."""
     path.write_bytes(path.read_bytes()[:200])
 
@@ -111,10 +111,10 @@ def _sample(folder: Path) -> None:
 def _cars(folder: Path) -> None:
     names = {f"{label}{number}.jpg": label for label in range(10) for number in range(4)}
     for name, label in names.items():
-        draw_picture(folder / "train" / "train" / str(label) / name, label)
+        draw_image(folder / "train" / "train" / str(label) / name, label)
     tests = [f"{number}.jpg" for number in (907, 13, 250, 8, 77)]
     for name in tests:
-        draw_picture(folder / "test" / "test_upload" / name, int(name[0]))
+        draw_image(folder / "test" / "test_upload" / name, int(name[0]))
     pd.DataFrame({"Id": names.keys(), "Category": names.values()}).to_csv(
         folder / "train.csv", index=False
     )
@@ -125,9 +125,9 @@ def _dogs_vs_cats(test: str, sample: str) -> Any:
     def draw(folder: Path) -> None:
         for number in range(12):
             for label, kind in enumerate(("cat", "dog")):
-                draw_picture(folder / "train" / f"{kind}.{number}.jpg", label)
+                draw_image(folder / "train" / f"{kind}.{number}.jpg", label)
         for number in range(1, 12):
-            draw_picture(folder / test / f"{number}.jpg", number % 2)
+            draw_image(folder / test / f"{number}.jpg", number % 2)
         rows = pd.DataFrame({"id": range(1, 12), "label": 0.5})
         rows.to_csv(folder / sample, index=False)
 
@@ -137,18 +137,18 @@ def _dogs_vs_cats(test: str, sample: str) -> Any:
 def _intel(folder: Path) -> None:
     for label, name in enumerate(get_competition("intel").classes):
         for number in range(4):
-            draw_picture(folder / "seg_train" / "seg_train" / name / f"{name}{number}.jpg", label)
-        draw_picture(folder / "seg_test" / "seg_test" / name / f"{name}9.jpg", label)
+            draw_image(folder / "seg_train" / "seg_train" / name / f"{name}{number}.jpg", label)
+        draw_image(folder / "seg_test" / "seg_test" / name / f"{name}9.jpg", label)
     for number in (3, 10, 24):
-        draw_picture(folder / "seg_pred" / "seg_pred" / f"{number}.jpg", number % 6)
+        draw_image(folder / "seg_pred" / "seg_pred" / f"{number}.jpg", number % 6)
 
 
 def _clocks_or_crocs(folder: Path) -> None:
     for label, name in enumerate(("clock", "crocodile")):
         for number in range(10):
-            draw_picture(folder / "train" / name / f"{name}-{number}.png", label)
+            draw_image(folder / "train" / name / f"{name}-{number}.png", label)
     for number in range(6):
-        draw_picture(folder / "test" / f"test-{number}.png", number % 2)
+        draw_image(folder / "test" / f"test-{number}.png", number % 2)
 
 
 def _pets(folder: Path) -> None:
@@ -159,7 +159,7 @@ def _pets(folder: Path) -> None:
     for label, breed in enumerate(("Bengal", "pug")):
         for number in range(12):
             name = f"{breed}_{number}"
-            draw_picture(folder / "images" / f"{name}.jpg", label)
+            draw_image(folder / "images" / f"{name}.jpg", label)
             (trained if number < 10 else tested).append(f"{name} {label + 5} {label + 1} 1")
             if 0 < number < 10:
                 (annotations / "xmls" / f"{name}.xml").write_text(voc(name, number, label))
@@ -168,7 +168,7 @@ def _pets(folder: Path) -> None:
 
 
 def voc(name: str, number: int, label: int) -> str:
-    """A head's box in Pascal VOC, of a picture by `draw_picture`."""
+    """A head's box in Pascal VOC, of an image by `draw_image`."""
     return (
         f"<annotation><filename>{name}.jpg</filename><size><width>28</width><height>24</height>"
         f"</size><object><name>{('cat', 'dog')[label]}</name><bndbox><xmin>{number}</xmin>"

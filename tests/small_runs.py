@@ -30,7 +30,7 @@ def write_run(
 
     Args:
         seed: other predictions, and another split, with another seed.
-        labels: of training pictures, where they are not those of the name.
+        labels: of training images, where they are not those of the name.
         changes: keys of the recipe.
     """
     folder = RunFolder(path)
@@ -56,7 +56,7 @@ def write_run(
     )
     train["label"] = pd.Series(labels or {}).reindex(train.index).fillna(train["label"]).astype(int)
     tests = pd.DataFrame({"problem": ""}, pd.Index(test, name="id"))
-    folder.write_pictures(pd.concat({"train": train, "test": tests}, names=["part", "id"]))
+    folder.write_images(pd.concat({"train": train, "test": tests}, names=["part", "id"]))
     for fold in folds:
         write_fold(folder, fold, train.index[train["fold"] == fold], test, seed)
     return folder

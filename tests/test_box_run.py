@@ -16,15 +16,15 @@ from podium.runs.merge import CannotMerge, merge_run
 from podium.runs.run_folder import RunFolder
 from podium.training.soup import soup
 from podium.training.train import Outcome, predict, train
-from small_competitions import BOX_RECIPE, break_picture, make_project
+from small_competitions import BOX_RECIPE, break_image, make_project
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of the pictures, one to be tested cannot be read."""
+    """Of the images, one to be tested cannot be read."""
     folder = tmp_path_factory.mktemp("project")
     data = make_project(folder, "pets", BOX_RECIPE)
-    break_picture(data / "images" / "pug_11.jpg")
+    break_image(data / "images" / "pug_11.jpg")
     return folder
 
 
@@ -48,27 +48,27 @@ def test_a_submission_has_classes_and_boxes_in_pixels(outcome: Outcome) -> None:
     assert set(table["id"]) == {f"{breed}_{n}" for breed in ("Bengal", "pug") for n in (10, 11)}
     read = table[table["id"] != "pug_11"]
     assert table.set_index("id").loc["pug_11", list(PIXEL_COLUMNS)].isna().all()
-    assert (read["xmin"] >= 1).all() and (read["xmax"] <= 28).all(), "of pictures 28 by 24"
+    assert (read["xmin"] >= 1).all() and (read["xmax"] <= 28).all(), "of images 28 by 24"
     assert (read["ymin"] >= 1).all() and (read["ymax"] <= 24).all()
     assert (read["xmin"] <= read["xmax"]).all() and (read["ymin"] <= read["ymax"]).all()
 
 
 def test_boxes_are_scored_out_of_fold_and_timed(outcome: Outcome) -> None:
     folder = outcome.folder
-    found, pictures = folder.read_boxes("out_of_fold"), folder.read_pictures()
-    trained = pictures[pictures["part"] == "train"]
+    found, images = folder.read_boxes("out_of_fold"), folder.read_images()
+    trained = images[images["part"] == "train"]
     assert sorted(found.index) == sorted(trained.index)
     truth = trained.loc[found.index, list(BOX_COLUMNS)].to_numpy(np.float64)
     overlap = iou(truth, found.to_numpy())
     score = json.loads((folder.path / "score.json").read_text())
     of_boxes = score["boxes"]["scores"]
     assert of_boxes[0]["value"] == pytest.approx(np.nanmean(overlap), abs=1e-6)
-    assert of_boxes[0]["pictures"] == 18, "two of the twenty have no box"
+    assert of_boxes[0]["images"] == 18, "two of the twenty have no box"
     assert [one["metric"] for one in of_boxes[1:]] == ["IoU over 0.5", "IoU over 0.75"]
     assert score["speed"].keys() == {"single", "batch"} and score["speed"]["single"]["value"] > 0
     said = str(outcome)
     assert f"boxes       mean IoU {of_boxes[0]['value']:.4f}" in said
-    assert "ms a picture (single; 95 % interval" in said
+    assert "ms an image (single; 95 % interval" in said
 
 
 def test_what_is_predicted_again_is_the_same(outcome: Outcome) -> None:

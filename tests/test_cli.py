@@ -147,22 +147,22 @@ def test_a_word_too_few_is_a_matter_of_usage(podium: Podium) -> None:
 
 
 def test_check_names_what_is_wrong_and_fails(
-    podium: Podium, data: Path, write_picture: Callable[..., Path]
+    podium: Podium, data: Path, write_image: Callable[..., Path]
 ) -> None:
     folder = data / "sf-dl-car-classification"
     rows = ["Id,Category"]
     paths = []
     for number in range(20):
         name = f"{number}.jpg"
-        paths.append(write_picture(folder / "train" / str(number % 10) / name))
+        paths.append(write_image(folder / "train" / str(number % 10) / name))
         rows.append(f"{name},{number % 10}")
     (folder / "train.csv").write_text("\n".join(rows) + "\n")
-    write_picture(folder / "test_upload" / "100.jpg")
+    write_image(folder / "test_upload" / "100.jpg")
     (folder / "sample-submission.csv").write_text("Id,Category\n100.jpg,0\n")
 
     clean = podium("check", "cars")
     assert clean.returncode == 0, clean.stdout + clean.stderr
-    assert "20 training and 1 test pictures" in clean.stdout
+    assert "20 training and 1 test images" in clean.stdout
     assert "broken or missing: none" in clean.stdout
 
     truncated, empty, text, missing, copy = paths[:5]
@@ -177,7 +177,7 @@ def test_check_names_what_is_wrong_and_fails(
     for path, problem in (
         (truncated, "truncated"),
         (empty, "the file is empty"),
-        (text, "not a picture in a known format"),
+        (text, "not an image in a known format"),
         (missing, "there is no such file"),
     ):
         assert f"{path}: {problem}" in done.stdout

@@ -37,7 +37,7 @@ def test_free_memory_heeds_a_limit_of_the_process() -> None:
 def test_a_limit_under_which_tensorflow_aborts_is_refused() -> None:
     code = (
         "import resource; resource.setrlimit(resource.RLIMIT_AS, (2 * 10**9, 2 * 10**9)); "
-        "from podium.system import import_tensorflow_quietly as begin; begin()"
+        "from podium.system import import_tensorflow as begin; begin()"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     last = ended.stderr.splitlines()[-1]

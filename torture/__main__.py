@@ -18,7 +18,7 @@ from torture.figures import ROOT, Figure, say, table
 
 # A module of this folder each, in this order; whoever adds one gives it a `campaign`.
 PARTS = (
-    "pictures",
+    "images",
     "tables",
     "leaks",
     "strangers",

@@ -1,4 +1,4 @@
-"""Near-copies of pictures, made as careless collectors make them, and pictures like no other."""
+"""Near-copies of images, made as careless collectors make them, and images like no other."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -10,14 +10,14 @@ from tqdm import tqdm
 
 from podium.files.images import resize
 
-Picture = np.ndarray  # uint8 (height, width, 3) RGB
-Change = Callable[[Picture, np.random.Generator], Picture]
+Image = np.ndarray  # uint8 (height, width, 3) RGB
+Change = Callable[[Image, np.random.Generator], Image]
 
 
 def scaled(by: float) -> Change:
-    def change(picture: Picture, rng: np.random.Generator) -> Picture:
-        height, width = (max(1, round(side * by)) for side in picture.shape[:2])
-        return resize(picture, height, width)
+    def change(image: Image, rng: np.random.Generator) -> Image:
+        height, width = (max(1, round(side * by)) for side in image.shape[:2])
+        return resize(image, height, width)
 
     return change
 
@@ -25,28 +25,28 @@ def scaled(by: float) -> Change:
 def cropped(least: float, most: float) -> Change:
     """So much off each side, each time something between."""
 
-    def change(picture: Picture, rng: np.random.Generator) -> Picture:
-        height, width = picture.shape[:2]
+    def change(image: Image, rng: np.random.Generator) -> Image:
+        height, width = image.shape[:2]
         above, below = np.rint(rng.uniform(least, most, 2) * height).astype(int)
         left, right = np.rint(rng.uniform(least, most, 2) * width).astype(int)
-        return picture[above : height - below, left : width - right]
+        return image[above : height - below, left : width - right]
 
     return change
 
 
 def compressed(least: int, most: int) -> Change:
-    def change(picture: Picture, rng: np.random.Generator) -> Picture:
-        data = np.frombuffer(jpeg(picture, int(rng.integers(least, most + 1))), np.uint8)
+    def change(image: Image, rng: np.random.Generator) -> Image:
+        data = np.frombuffer(jpeg(image, int(rng.integers(least, most + 1))), np.uint8)
         return cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1]
 
     return change
 
 
-def mirrored(picture: Picture, rng: np.random.Generator) -> Picture:
-    return picture[:, ::-1]
+def mirrored(image: Image, rng: np.random.Generator) -> Image:
+    return image[:, ::-1]
 
 
-# What is done to a picture, one after the other.
+# What is done to an image, one after the other.
 KINDS: dict[str, tuple[Change, ...]] = {
     "half size": (scaled(0.5),),
     "80 % size": (scaled(0.8),),
@@ -68,25 +68,25 @@ KINDS: dict[str, tuple[Change, ...]] = {
 }
 
 
-def write_copy(picture: Picture, kind: str, path: Path, rng: np.random.Generator) -> None:
+def write_copy(image: Image, kind: str, path: Path, rng: np.random.Generator) -> None:
     for change in KINDS[kind]:
-        picture = change(picture, rng)
-    path.write_bytes(jpeg(picture, 95))
+        image = change(image, rng)
+    path.write_bytes(jpeg(image, 95))
 
 
-def jpeg(picture: Picture, quality: int) -> bytes:
-    bgr = np.ascontiguousarray(picture[..., ::-1])
+def jpeg(image: Image, quality: int) -> bytes:
+    bgr = np.ascontiguousarray(image[..., ::-1])
     return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
 
 
-def made_up(number: int, width: int, height: int) -> Picture:
-    """A picture like no other: noise at all scales, as nature has it."""
+def made_up(number: int, width: int, height: int) -> Image:
+    """An image like no other: noise at all scales, as nature has it."""
     rng = np.random.default_rng([8, number])
-    picture = np.zeros((height, width, 3), dtype=np.float32)
+    image = np.zeros((height, width, 3), dtype=np.float32)
     for cells in (3, 6, 12, 24, 48, 96):
         noise = rng.normal(size=(cells, cells, 3)).astype(np.float32) / cells**0.7
-        picture += cv2.resize(noise, (width, height), interpolation=cv2.INTER_LINEAR)
-    return ((picture - picture.min()) / np.ptp(picture) * 255).astype(np.uint8)
+        image += cv2.resize(noise, (width, height), interpolation=cv2.INTER_LINEAR)
+    return ((image - image.min()) / np.ptp(image) * 255).astype(np.uint8)
 
 
 def write_made_up(folder: Path, count: int, width: int, height: int) -> list[Path]:

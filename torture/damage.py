@@ -1,4 +1,4 @@
-"""Picture files that are damaged, odd, or no pictures at all, with what is to become of each."""
+"""Image files that are damaged, odd, or no images at all, with what is to become of each."""
 
 import os
 import random
@@ -18,7 +18,7 @@ LOSSY = 6.0  # mean difference to the truth, of 255
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF")
 ENDINGS = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp", "GIF": "gif", "TIFF": "tif"}
 ORIENTATION = 0x0112
-# How a picture is to be stored so that its EXIF turns it back, by the EXIF's number.
+# How an image is to be stored so that its EXIF turns it back, by the EXIF's number.
 STORED = {
     1: None,
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -48,78 +48,82 @@ class Damaged:
 
 
 def drawn(seed: int) -> Image.Image:
-    """Soft colours that every format keeps nearly as they are."""
+    """Soft colors that every format keeps nearly as they are."""
     few = np.random.default_rng(seed).integers(0, 256, (3, 4, 3), dtype=np.uint8)
     return Image.fromarray(few).resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC)
 
 
-def saved(image: Image.Image, kind: str, **options: object) -> bytes:
+def saved(pil_image: Image.Image, kind: str, **options: object) -> bytes:
     buffer = BytesIO()
-    image.save(buffer, kind, **options)
+    pil_image.save(buffer, kind, **options)
     return buffer.getvalue()
 
 
 def write_damaged(folder: Path, count: int, seed: int = 0) -> list[Damaged]:
-    """So many files: each odd one and each that is no picture once, the rest mutated by a dice."""
+    """So many files: each odd one and each that is no image once, the rest mutated by a dice."""
     folder.mkdir(parents=True)
-    image = drawn(seed)
-    truth = np.array(image)
+    pil_image = drawn(seed)
+    truth = np.array(pil_image)
     files = [
-        *_written(folder, "be read", truth, odd(image)),
-        *_written(folder, "be named", None, no_pictures(image)),
-        *_unusual(folder, saved(image, "JPEG"), truth),
+        *_written(folder, "be read", truth, odd(pil_image)),
+        *_written(folder, "be named", None, no_images(pil_image)),
+        *_unusual(folder, saved(pil_image, "JPEG"), truth),
     ]
     dice = random.Random(seed)
     for number in range(count - len(files)):
-        picture = drawn(number + 1)
+        image = drawn(number + 1)
         kind = FORMATS[number % len(FORMATS)]
-        what, must, data = _mutated(kind, saved(picture, kind), dice)
+        what, must, data = _mutated(kind, saved(image, kind), dice)
         path = folder / f"mutated-{number}.{ENDINGS[kind]}"
         path.write_bytes(data)
-        files.append(Damaged(path, f"{kind}, {what}, number {number}", must, np.array(picture)))
+        files.append(Damaged(path, f"{kind}, {what}, number {number}", must, np.array(image)))
     return files
 
 
-def odd(image: Image.Image) -> Iterator[tuple[str, str, bytes]]:
-    """(file, what, bytes) of sound pictures as nobody expects them."""
+def odd(pil_image: Image.Image) -> Iterator[tuple[str, str, bytes]]:
+    """(file, what, bytes) of sound images as nobody expects them."""
     for kind in FORMATS:
         for other in FORMATS:
-            yield f"{kind}.{ENDINGS[other]}", f"{kind} called {other}", saved(image, kind)
-        yield f"{kind}-tail.jpg", f"{kind} with a tail", saved(image, kind) + bytes(500)
+            yield f"{kind}.{ENDINGS[other]}", f"{kind} called {other}", saved(pil_image, kind)
+        yield f"{kind}-tail.jpg", f"{kind} with a tail", saved(pil_image, kind) + bytes(500)
     for kind in ("JPEG", "PNG", "WEBP", "TIFF"):
         for number, stored in STORED.items():
             exif = Image.Exif()
             exif[ORIENTATION] = number
-            turned = image.transpose(stored) if stored is not None else image
+            turned = pil_image.transpose(stored) if stored is not None else pil_image
             yield f"turned-{kind}-{number}.jpg", f"EXIF {number}", saved(turned, kind, exif=exif)
     broken = b"Exif\0\0II*\0" + b"\xff" * 60
     for kind in ("JPEG", "PNG", "WEBP"):
-        yield f"exif-{kind}.jpg", f"{kind} with broken EXIF", saved(image, kind, exif=broken)
+        yield f"exif-{kind}.jpg", f"{kind} with broken EXIF", saved(pil_image, kind, exif=broken)
     options = ({"progressive": True}, {"subsampling": 0}, {"restart_marker_blocks": 1})
     for number, option in enumerate(options):
-        yield f"jpeg-{number}.jpg", f"JPEG, {option}", saved(image, "JPEG", quality=92, **option)
-    yield "cmyk.jpg", "CMYK JPEG, inverted as Adobe does", saved(image.convert("CMYK"), "JPEG")
-    yield "cmyk.tif", "CMYK TIFF", saved(image.convert("CMYK"), "TIFF")
-    yield "ycc.tif", "TIFF of JPEG", saved(image, "TIFF", compression="jpeg", quality=95)
+        yield (
+            f"jpeg-{number}.jpg",
+            f"JPEG, {option}",
+            saved(pil_image, "JPEG", quality=92, **option),
+        )
+    yield "cmyk.jpg", "CMYK JPEG, inverted as Adobe does", saved(pil_image.convert("CMYK"), "JPEG")
+    yield "cmyk.tif", "CMYK TIFF", saved(pil_image.convert("CMYK"), "TIFF")
+    yield "ycc.tif", "TIFF of JPEG", saved(pil_image, "TIFF", compression="jpeg", quality=95)
     for compression in ("tiff_lzw", "tiff_deflate", "packbits"):
-        yield f"{compression}.tif", compression, saved(image, "TIFF", compression=compression)
-    deep = np.array(image).astype(np.uint16) * 257
+        yield f"{compression}.tif", compression, saved(pil_image, "TIFF", compression=compression)
+    deep = np.array(pil_image).astype(np.uint16) * 257
     for kind in ("png", "tif"):
         data = cv2.imencode(f".{kind}", cv2.cvtColor(deep, cv2.COLOR_RGB2BGR))[1].tobytes()
         yield f"deep.{kind}", f"16 bits a channel, {kind}", data
     rest = {"save_all": True, "append_images": [drawn(number) for number in (90, 91, 92)]}
     for kind in ("GIF", "WEBP", "PNG", "TIFF"):
-        yield f"moving.{ENDINGS[kind]}", f"{kind} of four", saved(image, kind, **rest)
-    opaque = image.convert("RGBA")
+        yield f"moving.{ENDINGS[kind]}", f"{kind} of four", saved(pil_image, kind, **rest)
+    opaque = pil_image.convert("RGBA")
     for kind in ("PNG", "WEBP", "TIFF"):
         yield f"opaque-{kind}.png", f"opaque RGBA {kind}", saved(opaque, kind)
-    few = image.quantize(256)
+    few = pil_image.quantize(256)
     yield "palette.png", "a palette", saved(few, "PNG")
-    yield "bitmap.bmp", "BMP", saved(image, "BMP")
+    yield "bitmap.bmp", "BMP", saved(pil_image, "BMP")
 
 
-def no_pictures(image: Image.Image) -> Iterator[tuple[str, str, bytes]]:
-    """(file, what, bytes) of what is no picture, or claims to be one that nobody can decode."""
+def no_images(pil_image: Image.Image) -> Iterator[tuple[str, str, bytes]]:
+    """(file, what, bytes) of what is no image, or claims to be one that nobody can decode."""
     for kind in ENDINGS.values():
         yield f"empty.{kind}", "an empty file", b""
         yield f"zeros.{kind}", "zeros", bytes(5000)
@@ -127,15 +131,15 @@ def no_pictures(image: Image.Image) -> Iterator[tuple[str, str, bytes]]:
         yield f"noise.{kind}", "noise", random.Random(kind).randbytes(3000)
     yield "archive.jpg", "an archive", b"PK\3\4" + bytes(100)
     yield "drawing.jpg", "an SVG", b'<svg xmlns="http://www.w3.org/2000/svg"/>'
-    yield "program.jpg", "PostScript", saved(image, "EPS")
+    yield "program.jpg", "PostScript", saved(pil_image, "EPS")
     for side in (10_000, 60_000):
         yield f"claims-{side}.png", "a PNG's claim", _claiming_png(side)
-        yield f"claims-{side}.gif", "a GIF's claim", _claiming_gif(image, side)
-        yield f"claims-{side}.jpg", "a JPEG's claim", _claiming_jpeg(image, side)
-    yield "claims.webp", "a WebP's claim", _claiming_webp(image)
-    yield "claims.tif", "a TIFF's claim", _claiming_tiff(image)
+        yield f"claims-{side}.gif", "a GIF's claim", _claiming_gif(pil_image, side)
+        yield f"claims-{side}.jpg", "a JPEG's claim", _claiming_jpeg(pil_image, side)
+    yield "claims.webp", "a WebP's claim", _claiming_webp(pil_image)
+    yield "claims.tif", "a TIFF's claim", _claiming_tiff(pil_image)
     for kind in FORMATS:
-        data = saved(image, kind)
+        data = saved(pil_image, kind)
         for share in (0.02, 0.3, 0.6):
             part = data[: int(share * len(data))]
             yield f"part-{kind}-{share}.jpg", f"{share:.0%} of a {kind}", part
@@ -151,7 +155,7 @@ def _written(
 
 
 def _unusual(folder: Path, data: bytes, truth: np.ndarray) -> Iterator[Damaged]:
-    """What a folder may hold beside files, and pictures whose truth is another."""
+    """What a folder may hold beside files, and images whose truth is another."""
     outside = folder.parent / "outside.bin"
     outside.write_bytes(data)
     makers: dict[str, tuple[str, Callable[[Path], object]]] = {
@@ -169,31 +173,31 @@ def _unusual(folder: Path, data: bytes, truth: np.ndarray) -> Iterator[Damaged]:
     for name, (must, make) in makers.items():
         make(folder / name)
         yield Damaged(folder / name, name, must, truth)
-    image = Image.fromarray(truth)
-    grey = np.array(image.convert("L"))
-    greys = np.repeat(grey[..., np.newaxis], 3, axis=2)
-    deep = Image.fromarray(grey.astype(np.uint16) * 257)
+    pil_image = Image.fromarray(truth)
+    gray = np.array(pil_image.convert("L"))
+    grays = np.repeat(gray[..., np.newaxis], 3, axis=2)
+    deep = Image.fromarray(gray.astype(np.uint16) * 257)
     over_white = ((truth.astype(int) + 255) // 2).astype(np.uint8)
-    half = image.convert("RGBA")
+    half = pil_image.convert("RGBA")
     half.putalpha(128)
-    for name, picture, kind, known in (
-        ("grey.jpg", image.convert("L"), "JPEG", greys),
-        ("deep-grey.png", deep, "PNG", greys),
-        ("deep-grey.tif", deep, "TIFF", greys),
-        ("real.tif", Image.fromarray(grey.astype(np.float32) / 255), "TIFF", greys),
+    for name, image, kind, known in (
+        ("gray.jpg", pil_image.convert("L"), "JPEG", grays),
+        ("deep-gray.png", deep, "PNG", grays),
+        ("deep-gray.tif", deep, "TIFF", grays),
+        ("real.tif", Image.fromarray(gray.astype(np.float32) / 255), "TIFF", grays),
         ("half.png", half, "PNG", over_white),
         ("half.webp", half, "WEBP", over_white),
         ("half.tif", half, "TIFF", over_white),
-        ("half-grey.png", half.convert("LA"), "PNG", ((greys.astype(int) + 255) // 2)),
+        ("half-gray.png", half.convert("LA"), "PNG", ((grays.astype(int) + 255) // 2)),
     ):
-        (folder / name).write_bytes(saved(picture, kind))
+        (folder / name).write_bytes(saved(image, kind))
         yield Damaged(folder / name, name, "be read", np.asarray(known, np.uint8))
-    few = image.quantize(8)
+    few = pil_image.quantize(8)
     clear = np.where((np.array(few) == 0)[..., np.newaxis], 255, np.array(few.convert("RGB")))
     for kind in ("PNG", "GIF"):
         path = folder / f"clear-palette.{ENDINGS[kind]}"
         path.write_bytes(saved(few, kind, transparency=0))
-        yield Damaged(path, f"a palette with a clear colour, {kind}", "be read", clear)
+        yield Damaged(path, f"a palette with a clear color, {kind}", "be read", clear)
 
 
 def _sparse(path: Path, data: bytes) -> None:
@@ -236,25 +240,25 @@ def _claiming_png(side: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + header + rest
 
 
-def _claiming_gif(image: Image.Image, side: int) -> bytes:
-    data = saved(image, "GIF")
+def _claiming_gif(pil_image: Image.Image, side: int) -> bytes:
+    data = saved(pil_image, "GIF")
     return data[:6] + struct.pack("<HH", side, side) + data[10:]
 
 
-def _claiming_jpeg(image: Image.Image, side: int) -> bytes:
-    data = saved(image, "JPEG")
+def _claiming_jpeg(pil_image: Image.Image, side: int) -> bytes:
+    data = saved(pil_image, "JPEG")
     at = data.index(b"\xff\xc0") + 5
     return data[:at] + struct.pack(">HH", side, side) + data[at + 4 :]
 
 
-def _claiming_webp(image: Image.Image) -> bytes:
-    data = saved(image.convert("RGBA"), "WEBP", save_all=True, append_images=[drawn(1)])
+def _claiming_webp(pil_image: Image.Image) -> bytes:
+    data = saved(pil_image.convert("RGBA"), "WEBP", save_all=True, append_images=[drawn(1)])
     at = data.index(b"VP8X") + 12  # 24 bits a side, less one
     return data[:at] + b"\xfe\x3f\x00" * 2 + data[at + 6 :]
 
 
-def _claiming_tiff(image: Image.Image) -> bytes:
-    data = bytearray(saved(image, "TIFF"))
+def _claiming_tiff(pil_image: Image.Image) -> bytes:
+    data = bytearray(saved(pil_image, "TIFF"))
     for tag, value in ((0x0100, WIDTH), (0x0101, HEIGHT)):
         for size, kind in (("<HHIHH", 3), ("<HHII", 4)):
             field = struct.pack(size, tag, kind, 1, value, *([0] if kind == 3 else []))

@@ -1,4 +1,4 @@
-"""A run on a competition whose test pictures are damaged: each row is submitted, each named."""
+"""A run on a competition whose test images are damaged: each row is submitted, each named."""
 
 import csv
 import os
@@ -21,18 +21,18 @@ image_size = 32
 folds = 2
 views = 1
 cached_views = 1
-broken_pictures = "skip"
+broken_images = "skip"
 stages = [{ unfreeze = "head", solver = "kernel" }]
-head = { width = 0, dropout = 0.0, centres = 20 }
-augmentation = { mirror = false, crop = 1.0, rotate = 0.0, light = 0.0, colour = 0.0 }
+head = { width = 0, dropout = 0.0, centers = 20 }
+augmentation = { mirror = false, crop = 1.0, rotate = 0.0, light = 0.0, color = 0.0 }
 """
-TRAINED = 40  # sound training pictures, of two kinds
+TRAINED = 40  # sound training images, of two kinds
 EVERY = 5  # damaged files, of which the sample tests one; training gets one of ten
 LIMIT = 1800  # seconds
 
 
 def damaged_run(files: list[Damaged], scratch: Path, quick: bool) -> list[Figure]:
-    """Train a competition that has damaged pictures in training and test, and classify them."""
+    """Train a competition that has damaged images in training and test, and classify them."""
     competition = get_competition("clocks-or-crocs")
     data = scratch / "input" / competition.slug
     tests = {f"test-{n}": file for n, file in enumerate(files[:: EVERY if quick else 1])}
@@ -45,12 +45,12 @@ def damaged_run(files: list[Damaged], scratch: Path, quick: bool) -> list[Figure
     entry = scratch / "kernels" / "hurt"
     entry.mkdir(parents=True)
     (entry / "recipe.toml").write_text(RECIPE)
-    say("training with damaged pictures")
+    say("training with damaged images")
     trained = _podium(scratch, "train", "hurt")
     if trained.returncode:
-        return [Figure("runs on damaged pictures that fail", 1, "= 0", trained.stderr[-1500:])]
+        return [Figure("runs on damaged images that fail", 1, "= 0", trained.stderr[-1500:])]
     submitted = pd.read_csv(scratch / "submissions" / "hurt.csv", dtype=str)
-    table = RunFolder(scratch / "weights" / "hurt").read_pictures()
+    table = RunFolder(scratch / "weights" / "hurt").read_images()
     problems = table[table["part"] == "test"]["problem"]
     lost = set(tests) ^ set(submitted["id"])
     wrong = [
@@ -62,8 +62,8 @@ def damaged_run(files: list[Damaged], scratch: Path, quick: bool) -> list[Figure
     figures = [
         Figure("test rows lost or invented", len(lost), "= 0", f"of {len(tests)}"),
         Figure("test rows without a class", len(answers), "= 0"),
-        Figure("test pictures wrongly named", len(wrong), "= 0", "; ".join(wrong[:3])),
-        Figure("test pictures that got the class prior", int((problems != "").sum())),
+        Figure("test images wrongly named", len(wrong), "= 0", "; ".join(wrong[:3])),
+        Figure("test images that got the class prior", int((problems != "").sum())),
     ]
     return figures if quick else [*figures, _classified(scratch, data / "test", problems)]
 
@@ -86,7 +86,7 @@ def _classified(scratch: Path, folder: Path, problems: pd.Series) -> Figure:
     done = _podium(scratch, "classify", "hurt", str(folder), "--csv", "answers.csv")
     with (scratch / "answers.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    asked = sum(path.is_file() for path in folder.iterdir())  # a folder's pipes are no pictures
+    asked = sum(path.is_file() for path in folder.iterdir())  # a folder's pipes are no images
     silent = sum(not any(row.values()) for row in rows)
     bad = abs(asked - len(rows)) + silent + (done.returncode != 1)
     return Figure(

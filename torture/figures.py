@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from podium.text import columns
+from podium.text import format_table
 
 ROOT = Path(__file__).parents[1]
 HEADINGS = ("what", "came out", "limit", "held")
@@ -63,7 +63,7 @@ def table(figures: list[Figure]) -> str:
     held = {None: "", True: "yes", False: "NO"}
     rows = [(f.what, f"{f.value:.6g}", f.limit, held[f.held]) for f in figures]
     notes = [f"{f.what}: {f.note}" for f in figures if f.note]
-    return "\n".join([*columns([HEADINGS, *rows]), *([""] if notes else []), *notes])
+    return "\n".join([*format_table([HEADINGS, *rows]), *([""] if notes else []), *notes])
 
 
 def say(text: str) -> None:

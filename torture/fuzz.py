@@ -1,4 +1,4 @@
-"""Fuzzing: bytes that nobody wrote, to the readers of pictures, recipes and submissions.
+"""Fuzzing: bytes that nobody wrote, to the readers of images, recipes and submissions.
 
 `python -m torture.fuzz` runs atheris over all three for twenty minutes; `--quick` mutates by a
 seeded dice instead, without atheris. `python -m torture.fuzz reader --seconds 60` fuzzes one of
@@ -26,7 +26,7 @@ SECONDS = 20 * 60  # for each target
 QUICK = 300  # executions of each target
 LONGEST = 10  # seconds of a core for one execution: a machine that others use may take more
 ENDLESS = 300  # seconds, by the clock
-MEGABYTES = 1800  # of the whole process: pictures.LARGE_MEGABYTES, and atheris
+MEGABYTES = 1800  # of the whole process: images.LARGE_MEGABYTES, and atheris
 LONGEST_INPUT = 1 << 14  # bytes
 SEED = 8
 EXECUTED, PEAK = "number_of_executed_units", "peak_rss_mb"  # as libFuzzer calls them
@@ -95,7 +95,7 @@ def _fuzzed(name: str, seconds: int, scratch: Path) -> list[Figure]:
     log, found = scratch / f"{name}.log", ROOT / "build" / "fuzz"
     command = [sys.executable, "-m", "torture.fuzz", name, "--seconds", str(seconds)]
     with log.open("wb") as file:
-        # The readers' C libraries write a line for each broken picture.
+        # The readers' C libraries write a line for each broken image.
         done = subprocess.Popen(
             [*command, "--found", str(found)], cwd=ROOT, stdout=file, stderr=file
         )

@@ -1,7 +1,7 @@
-"""What the fuzzing feeds bytes to: Podium's readers of pictures, recipes and tables.
+"""What the fuzzing feeds bytes to: Podium's readers of images, recipes and tables.
 
 Each target raises whatever is a finding: an exception that its reader does not announce, a message
-that does not name the file, a picture of another shape than its size says.
+that does not name the file, an image of another shape than its size says.
 """
 
 from collections.abc import Callable, Iterator
@@ -45,23 +45,23 @@ def target(name: str, scratch: Path) -> Target:
 
 def corpus(name: str) -> list[bytes]:
     """Sound inputs of a target, to be mutated."""
-    return {"reader": _pictures, "recipe": _recipes, "submission": _tables}[name]()
+    return {"reader": _images, "recipe": _recipes, "submission": _tables}[name]()
 
 
 def _reader(scratch: Path) -> Target:
     from podium.files.images import (
         MAX_PIXELS,
-        UnreadablePicture,
-        decode_picture,
+        UnreadableImage,
+        decode_image,
         decode_sized,
-        read_picture,
+        read_image,
         read_size,
     )
 
     path = scratch / "fuzzed.jpg"
 
     def read(data: bytes) -> None:
-        with announced(UnreadablePicture, "here:"):
+        with announced(UnreadableImage, "here:"):
             found = decode_sized(data, "here")
             height, width, channels = found.pixels.shape
             size = found.size
@@ -69,14 +69,14 @@ def _reader(scratch: Path) -> Target:
                 raise Finding(f"{size}, pixels {found.pixels.shape}")
             if found.pixels.dtype != np.uint8 or not 0 < width * height <= MAX_PIXELS:
                 raise Finding(f"{found.pixels.dtype}, {width} × {height}")
-            smaller = decode_picture(data, "here", shorter_side=8)
+            smaller = decode_image(data, "here", shorter_side=8)
             if min(smaller.shape[:2]) < min(8, width, height):
                 raise Finding(f"{smaller.shape} of {found.pixels.shape}")
         path.write_bytes(data)
-        with announced(UnreadablePicture, f"{path}:"):
+        with announced(UnreadableImage, f"{path}:"):
             read_size(path)
-        with announced(UnreadablePicture, f"{path}:"):
-            read_picture(path, shorter_side=16)
+        with announced(UnreadableImage, f"{path}:"):
+            read_image(path, shorter_side=16)
 
     return read
 
@@ -137,8 +137,8 @@ def _submission(scratch: Path) -> Target:
     return read
 
 
-def _pictures() -> list[bytes]:
-    """Small pictures of each format and mode."""
+def _images() -> list[bytes]:
+    """Small images of each format and mode."""
     from PIL import Image
 
     few = np.random.default_rng(0).integers(0, 256, (3, 4, 3), dtype=np.uint8)

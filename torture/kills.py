@@ -2,7 +2,7 @@
 
     python -m torture.kills [--quick]
 
-Three recipes of it, on small drawn pictures, which between them write every file that a training
+Three recipes of it, on small drawn images, which between them write every file that a training
 writes: a head on cached features, checkpoints and averaged weights; two folds with a solved head
 and pseudo-labels, both on the smallest backbone; all layers of the B0 in two stages. Each is
 trained once undisturbed, while every change of a file is noted. Then runs are killed at moments of
@@ -64,8 +64,8 @@ LAYERS = Variant(
         ("Epoch 1/3", 2.0),  # the first step is traced
         ("Epoch 1/3", 12.0),
         ("stage 2 of 2", 8.0),
-        ("predicting", 1.0),  # the validation pictures
-        ("predicting 9 ", 1.0),  # the test pictures
+        ("predicting", 1.0),  # the validation images
+        ("predicting 9 ", 1.0),  # the test images
     ),
 )
 HEAD = Variant(
@@ -156,7 +156,7 @@ def command(variant: Variant) -> list[str]:
 
 
 def draw_project(folder: Path, train: int, test: int, size: tuple[int, int]) -> None:
-    """A project with the entry `sample-b0`, and so many small pictures of its competition."""
+    """A project with the entry `sample-b0`, and so many small images of its competition."""
     shutil.copytree(ROOT / "kernels" / "sample-b0", folder / "kernels" / "sample-b0")
     recipe = folder / "kernels" / "sample-b0" / "recipe.toml"
     # Of EfficientNet alone; so it is the package's, and chance has a part in each step.

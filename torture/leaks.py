@@ -1,6 +1,6 @@
-"""Leaks: planted near-copies, stored splits that leak, and 25,000 pictures checked by an index.
+"""Leaks: planted near-copies, stored splits that leak, and 25,000 images checked by an index.
 
-`python -m torture leaks`; with PODIUM_INPUT, copies are planted among the pictures of each
+`python -m torture leaks`; with PODIUM_INPUT, copies are planted among the images of each
 competition that has some there. `python -m torture.leaks --quick` takes seconds.
 """
 
@@ -15,13 +15,13 @@ import numpy as np
 import pandas as pd
 
 from podium.competitions import get_competition
-from podium.data.splits import LeakingSplit
 from podium.data.table import prepare_table
-from podium.files.images import read_picture
+from podium.files.images import read_image
 from podium.recipes.recipe import Recipe
 from podium.recipes.recipe_file import parse_recipe
 from podium.runs.fold_folder import RunError
 from podium.runs.run_folder import RunFolder
+from podium.runs.table import LeakingSplit
 from torture.copies import write_copy, write_made_up
 from torture.figures import Figure, main
 from torture.planted import planted_figures
@@ -47,7 +47,7 @@ def campaign(quick: bool, scratch: Path) -> list[Figure]:
 
 
 def stored_figures(scratch: Path) -> list[Figure]:
-    """A training is begun with stored splits in which a picture's copy is in another fold."""
+    """A training is begun with stored splits in which an image's copy is in another fold."""
     before = {name: os.environ.get(name) for name in ("PODIUM_INPUT",)}
     os.environ["PODIUM_INPUT"] = str(draw(scratch / "input"))
     try:
@@ -69,7 +69,7 @@ def stored_figures(scratch: Path) -> list[Figure]:
 
 
 def draw(inputs: Path) -> Path:
-    """A competition of 24 made-up pictures, and a copy of one of them."""
+    """A competition of 24 made-up images, and a copy of one of them."""
     folder = inputs / get_competition("clocks-or-crocs").slug
     paths = write_made_up(inputs / "made-up", 26, 96, 72)
     for number, path in enumerate(paths):
@@ -77,7 +77,7 @@ def draw(inputs: Path) -> Path:
         (folder / part).mkdir(parents=True, exist_ok=True)
         shutil.move(path, folder / part / path.name)
     original, copy = folder / "train" / ORIGINAL, folder / "train" / COPY
-    write_copy(read_picture(original), "cropped, mirrored", copy, np.random.default_rng(0))
+    write_copy(read_image(original), "cropped, mirrored", copy, np.random.default_rng(0))
     return inputs
 
 
@@ -126,9 +126,9 @@ def from_elsewhere(folder: RunFolder) -> None:
 
 
 def elsewhere_without_copies(folder: RunFolder) -> None:
-    """The split of the same names, made where the copy was another picture."""
+    """The split of the same names, made where the copy was another image."""
     edit(folder, lambda stored: each_alone(moved(stored)))
-    folder.write_checked(folder.digest_of_pictures([folder.path / "pictures.csv"] * 25))
+    folder.write_checked(folder.digest_of_images([folder.path / "pictures.csv"] * 25))
 
 
 LEAKS: dict[str, Callable[[RunFolder], None]] = {
@@ -136,7 +136,7 @@ LEAKS: dict[str, Callable[[RunFolder], None]] = {
     "moved and its group denied": lambda folder: edit(folder, lambda t: each_alone(moved(t))),
     "moved, the groups left out": lambda f: edit(f, lambda t: moved(t).drop(columns="group")),
     "from elsewhere": from_elsewhere,
-    "from where the pictures are others": elsewhere_without_copies,
+    "from where the images are others": elsewhere_without_copies,
 }
 
 

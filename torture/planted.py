@@ -1,4 +1,4 @@
-"""Near-copies of training pictures planted among the validation pictures: which are found."""
+"""Near-copies of training images planted among the validation images: which are found."""
 
 import json
 from collections.abc import Iterator
@@ -9,23 +9,24 @@ import numpy as np
 import pandas as pd
 
 from podium.competitions import COMPETITIONS, MissingData, get_competition
-from podium.data.check import check_pictures
+from podium.data.check import check_images
 from podium.data.near_duplicates import SMALL_SIDE, near_duplicate_groups
-from podium.data.splits import LeakingSplit, check_split, split_folds, split_shares
-from podium.files.images import read_picture
+from podium.data.splits import split_folds, split_shares
+from podium.files.images import read_image
+from podium.runs.table import LeakingSplit, check_split
 from torture.copies import KINDS, write_copy, write_made_up
 from torture.figures import ROOT, Figure, say
 
-# Groups that are flagged among the real pictures, by what they turned out to be when looked at.
+# Groups that are flagged among the real images, by what they turned out to be when looked at.
 LOOKED_AT = ROOT / "torture" / "looked_at.json"
 SHARES = [0.8, 0.2]
-EACH = 5  # copies of each kind and seed, or 1 % of the validation pictures if that is more
+EACH = 5  # copies of each kind and seed, or 1 % of the validation images if that is more
 SEEDS = 10  # each with other copies
 SPLITS = 20  # of each table, with its copies
 
 
 @dataclass(frozen=True)
-class Pictures:
+class Images:
     """What copies are planted in: path and label by id."""
 
     name: str
@@ -38,10 +39,10 @@ class Planted:
     """What came of it in one set."""
 
     name: str
-    small: bool  # the pictures
-    pictures: int  # that were there without planting
+    small: bool  # the images
+    images: int  # that were there without planting
     found: pd.DataFrame  # kind and found, a row a copy
-    drawn_in: int  # pictures joined with others by nothing but planted copies, all seeds
+    drawn_in: int  # images joined with others by nothing but planted copies, all seeds
     seeds: int
     refused: int  # leaking splits
     parted: int  # groups in several parts of a split, of all splits
@@ -51,43 +52,41 @@ class Planted:
 
 
 def planted_figures(quick: bool, scratch: Path) -> list[Figure]:
-    sets = [made_up_pictures(scratch)] if quick else [*real_pictures()]
+    sets = [made_up_images(scratch)] if quick else [*real_images()]
     if not sets:
-        say("PODIUM_INPUT has no pictures of a competition: made-up ones are planted in")
-        sets = [made_up_pictures(scratch)]
+        say("PODIUM_INPUT has no images of a competition: made-up ones are planted in")
+        sets = [made_up_images(scratch)]
     results = []
-    for pictures in sets:
-        say(f"planting copies in {pictures.name}")
-        results.append(
-            plant(pictures, 1 if quick else 5, 2 if quick else SPLITS, scratch / "copies")
-        )
+    for images in sets:
+        say(f"planting copies in {images.name}")
+        results.append(plant(images, 1 if quick else 5, 2 if quick else SPLITS, scratch / "copies"))
     return [figure for result in results for figure in of_set(result)] + of_all(results)
 
 
-def real_pictures() -> Iterator[Pictures]:
+def real_images() -> Iterator[Images]:
     for name in COMPETITIONS:
         competition = get_competition(name)
         try:
-            yield Pictures(name, competition.read_training(), competition.read_test())
+            yield Images(name, competition.read_training(), competition.read_test())
         except MissingData:
             continue
 
 
-def made_up_pictures(scratch: Path) -> Pictures:
+def made_up_images(scratch: Path) -> Images:
     paths = write_made_up(scratch / "made-up", 150, 200, 150)
     ids = [f"{number}.jpg" for number in range(len(paths))]
     train = pd.DataFrame({"path": paths, "label": np.arange(len(paths)) % 3}, ids)
-    return Pictures("made-up pictures", train, train.iloc[:0])
+    return Images("made-up images", train, train.iloc[:0])
 
 
-def plant(pictures: Pictures, seeds: int, splits: int, scratch: Path) -> Planted:
-    train = pictures.train
-    every = pd.concat([train, pictures.test]).set_axis([*train.index, *pictures.test.index])
-    checked = check_pictures(every["path"])
+def plant(images: Images, seeds: int, splits: int, scratch: Path) -> Planted:
+    train = images.train
+    every = pd.concat([train, images.test]).set_axis([*train.index, *images.test.index])
+    checked = check_images(every["path"])
     flagged = pd.Series(near_duplicate_groups(checked), every.index)
-    copies, alarms = judge(pictures.name, flagged)
+    copies, alarms = judge(images.name, flagged)
     result = Planted(
-        pictures.name,
+        images.name,
         bool(checked["small"].mean() > 0.5),
         len(every),
         pd.DataFrame(),
@@ -100,7 +99,7 @@ def plant(pictures: Pictures, seeds: int, splits: int, scratch: Path) -> Planted
         copies=copies,
     )
     for seed in range(seeds):
-        place = scratch / pictures.name / str(seed)
+        place = scratch / images.name / str(seed)
         table = plant_once(train, flagged.iloc[: len(train)], seed, place, result)
         for number in range(splits):
             split_again(table, number, result)
@@ -110,13 +109,13 @@ def plant(pictures: Pictures, seeds: int, splits: int, scratch: Path) -> Planted
 def plant_once(
     train: pd.DataFrame, before: pd.Series, seed: int, folder: Path, result: Planted
 ) -> pd.DataFrame:
-    """Add copies of training pictures to the validation pictures of a split, and check it.
+    """Add copies of training images to the validation images of a split, and check it.
 
     Args:
-        before: groups of the training pictures.
+        before: groups of the training images.
 
     Returns:
-        path, label, fold and group of all pictures.
+        path, label, fold and group of all images.
     """
     rng = np.random.default_rng(seed)
     fold = split_shares(train["label"], before, SHARES, seed)
@@ -127,12 +126,12 @@ def plant_once(
     folder.mkdir(parents=True)
     paths = [folder / f"{number}.jpg" for number in range(len(kinds))]
     for kind, source, path in zip(kinds, sources["path"], paths, strict=True):
-        write_copy(read_picture(source), kind, path, rng)
+        write_copy(read_image(source), kind, path, rng)
     planted = pd.DataFrame({"path": paths, "label": sources["label"].to_numpy()}, map(str, paths))
     table = pd.concat([train[["path", "label"]], planted])
     table["fold"] = [*fold, *[0] * len(planted)]
 
-    table["group"] = near_duplicate_groups(check_pictures(table["path"]))
+    table["group"] = near_duplicate_groups(check_images(table["path"]))
     found = table.loc[planted.index, "group"].to_numpy() == table.loc[sources.index, "group"]
     rows = pd.DataFrame({"kind": kinds, "found": found.to_numpy()})
     result.found = pd.concat([result.found, rows], ignore_index=True)
@@ -185,7 +184,7 @@ def of_set(result: Planted) -> list[Figure]:
             note,
         ),
         Figure(
-            f"{result.name}: pictures flagged that are no copies, of {result.pictures}",
+            f"{result.name}: images flagged that are no copies, of {result.images}",
             alarmed,
             note=flagged,
         ),
@@ -194,18 +193,18 @@ def of_set(result: Planted) -> list[Figure]:
 
 def of_all(results: list[Planted]) -> list[Figure]:
     found = pd.concat([result.found for result in results])["found"]
-    pictures = sum(result.pictures for result in results)
+    images = sum(result.images for result in results)
     alarmed = sum(len(group) for result in results for group in result.alarms)
     seeds = sum(result.seeds for result in results)
     drawn_in = sum(result.drawn_in for result in results)
     return [
         Figure("planted copies found, share", float(found.mean()), "≥ 0.95", f"of {len(found)}"),
-        Figure("false alarms, share of pictures", alarmed / pictures, "< 0.001", f"of {pictures}"),
+        Figure("false alarms, share of images", alarmed / images, "< 0.001", f"of {images}"),
         Figure(
-            "pictures joined with others by planted copies alone, share",
-            drawn_in / sum(result.pictures * result.seeds for result in results),
+            "images joined with others by planted copies alone, share",
+            drawn_in / sum(result.images * result.seeds for result in results),
             "< 0.001",
-            f"{drawn_in} pictures in {seeds} tables",
+            f"{drawn_in} images in {seeds} tables",
         ),
         Figure(
             "splits with planted copies that are refused, share",

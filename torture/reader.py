@@ -1,4 +1,4 @@
-"""Every picture of a folder read in a process of its own, whose memory is measured.
+"""Every image of a folder read in a process of its own, whose memory is measured.
 
 `python -m torture.reader FOLDER RESULTS` writes RESULTS/<file>.npy, or why a file gives none.
 """
@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from podium.data.near_duplicates import fingerprint
-from podium.files.images import UnreadablePicture, decode_sized, read_bytes, read_picture
+from podium.files.images import UnreadableImage, decode_sized, read_bytes, read_image
 from podium.system import peak_memory
 
 LARGE = 100_000_000  # values; beyond it only whether it is read counts
-SMALL = 16  # pixels, of the shorter side of a picture that is decoded smaller
+SMALL = 16  # pixels, of the shorter side of an image that is decoded smaller
 
 
 def main() -> None:
@@ -22,19 +22,19 @@ def main() -> None:
     problems = {}
     for path in sorted(folder.iterdir()):
         try:
-            picture = read_picture(path)
-            fingerprint(picture)
-            sides = picture.shape[:2]
-            if picture.size < LARGE:
-                np.save(results / f"{path.name}.npy", picture)
-            del picture
-            read_picture(path, SMALL)
+            image = read_image(path)
+            fingerprint(image)
+            sides = image.shape[:2]
+            if image.size < LARGE:
+                np.save(results / f"{path.name}.npy", image)
+            del image
+            read_image(path, SMALL)
             sized = decode_sized(read_bytes(path), str(path), SMALL)
-        except UnreadablePicture as error:
+        except UnreadableImage as error:
             problems[path.name] = str(error)
             continue
         except Exception as error:  # whatever else it is, it is a finding
-            problems[path.name] = f"{type(error).__name__} instead of UnreadablePicture: {error}"
+            problems[path.name] = f"{type(error).__name__} instead of UnreadableImage: {error}"
             continue
         if (sized.size.height, sized.size.width) != sides:
             problems[path.name] = f"of another size than it says: {sized.size}, {sides}"

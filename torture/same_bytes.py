@@ -3,7 +3,7 @@
     python -m torture.same_bytes [--quick]
 
 A small run of `sample-b0` is trained in one fresh process, and again in others: as it was, on one
-core, with the features on the disk, with the pictures' files written in the opposite order.
+core, with the features on the disk, with the images' files written in the opposite order.
 Weights, tables and submission are compared byte by byte. Another seed must change them.
 """
 
@@ -32,7 +32,7 @@ class Other:
     what: str
     changes: tuple[str, ...] = ()  # for --set
     cores: int | None = None
-    reverse: bool = False  # the pictures' files are written last first
+    reverse: bool = False  # the images' files are written last first
 
 
 OTHERS = (

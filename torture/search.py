@@ -1,4 +1,4 @@
-"""How long the check of many pictures takes, and what its index leaves out of all pairs."""
+"""How long the check of many images takes, and what its index leaves out of all pairs."""
 
 import os
 import time
@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from podium.data.check import check_pictures
+from podium.data.check import check_images
 from podium.data.near_duplicates import MIN_COSINE, TRIMS, _low_frequencies, near_duplicate_groups
 from podium.data.neighbors import SLACK, Cells
-from podium.files.images import read_picture, resize
+from podium.files.images import read_image, resize
 from podium.system import peak_memory
 from torture.copies import KINDS, write_copy, write_made_up
 from torture.figures import Figure, say
@@ -29,11 +29,11 @@ def search_figures(quick: bool, scratch: Path) -> list[Figure]:
     copies = [scratch / f"copy-{number}.jpg" for number in range(len(sources))]
     for number, (source, path) in enumerate(zip(sources, copies, strict=True)):
         kind = list(KINDS)[number % len(KINDS)]
-        write_copy(read_picture(paths[source]), kind, path, rng)
+        write_copy(read_image(paths[source]), kind, path, rng)
     paths = pd.concat([paths, pd.Series(copies)], ignore_index=True)
 
     load, clock, work = os.getloadavg()[0], time.perf_counter(), time.process_time()
-    checked = check_pictures(paths)
+    checked = check_images(paths)
     read, read_work = time.perf_counter() - clock, time.process_time() - work
     groups = near_duplicate_groups(checked)
     seconds, work = time.perf_counter() - clock, time.process_time() - work
@@ -45,24 +45,24 @@ def search_figures(quick: bool, scratch: Path) -> list[Figure]:
         f"core seconds); load {load:.1f} on {os.cpu_count()} cores before it began"
     )
     return [
-        Figure(f"{len(paths):,} pictures checked, s", seconds, "" if quick else "< 180", note),
+        Figure(f"{len(paths):,} images checked, s", seconds, "" if quick else "< 180", note),
         # The sample runs in the process of the tests, which has held more.
         Figure("the same: peak memory of the process, GB", memory, "" if quick else "< 2"),
         Figure("the same: planted copies found, share", float(found.mean()), "≥ 0.95"),
-        Figure("the same: other pictures flagged, share", flagged / count, "< 0.001"),
+        Figure("the same: other images flagged, share", flagged / count, "< 0.001"),
         *index_figures(checked, [count] if quick else [count // 4, count, 4 * count]),
     ]
 
 
 def index_figures(checked: pd.DataFrame, counts: list[int]) -> list[Figure]:
-    """All pairs and the index, one after the other: a copy of each picture is looked for."""
+    """All pairs and the index, one after the other: a copy of each image is looked for."""
     rng = np.random.default_rng(1)
     thumbnails = np.stack(checked["thumbnail"].tolist())
     figures = []
     for count in counts:
-        say(f"comparing the index with all pairs, {count:,} pictures")
+        say(f"comparing the index with all pairs, {count:,} images")
         some = thumbnails[:count]
-        if count > len(some):  # parts of pictures, which are others at other places
+        if count > len(some):  # parts of images, which are others at other places
             parts = [stretched(thumbnails, *place) for place in ((0, 0), (0, 1), (1, 0), (1, 1))]
             some = np.concatenate(parts)[:count]
         points = _low_frequencies(some, 0)
@@ -77,13 +77,13 @@ def index_figures(checked: pd.DataFrame, counts: list[int]) -> list[Figure]:
             end = time.process_time()
         figures += [
             Figure(
-                f"{count:,} pictures: pairs that the index finds, share of all",
+                f"{count:,} images: pairs that the index finds, share of all",
                 len(found & all_pairs) / max(1, len(all_pairs)),
                 "≥ 0.995",
                 f"of {len(all_pairs)} with a cosine of {MIN_COSINE} or more, slack {SLACK}",
             ),
             Figure(
-                f"{count:,} pictures: core seconds of all pairs / of the index",
+                f"{count:,} images: core seconds of all pairs / of the index",
                 (middle - clock) / (end - middle),
                 note=f"{middle - clock:.1f} s / {end - middle:.1f} s; without decoding",
             ),

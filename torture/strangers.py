@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 
 import podium
-from podium.files.archives import Limits, unpack
+from podium.files.archives import ArchiveLimits, unpack
 from podium.kaggle.private import PrivateContent, check_nothing_private
 from podium.recipes.recipe_file import parse_recipe
 from podium.runs.find_run import find_run
@@ -26,7 +26,7 @@ from podium.training.preflight import check_recipe
 from torture import hostile, no_code
 from torture.figures import Figure, main, say
 
-LIMITS = Limits(small=10**7)  # as the real ones, but for smaller bombs
+LIMITS = ArchiveLimits(small=10**7)  # as the real ones, but for smaller bombs
 EVIL_NAMES = ("../evil", "..", ".", "/tmp/evil", "a/b", "a/../../b", "", " ", "a\0b", "./a")
 FILES = ("run.json", "pictures.csv", "fold-0/best.weights.h5", "fold-0/history.csv",
          "fold-0/validation.csv", "fold-0/cost.json", "fold-0/test.csv", "fold-0")  # fmt: skip
@@ -126,7 +126,7 @@ def of_arrays(tally: Tally, scratch: Path) -> None:
         for path, read in (
             (fold.path / "state.npz", fold.read_progress),
             (fold.path / "state.npz", fold.read_arrays),
-            (fold.path / "unlikeness.npz", fold.read_unlikeness),
+            (fold.path / "unlikeness.npz", fold.read_ood),
         ):
             make(path)
             if what == "other names" and read == fold.read_arrays:
@@ -179,9 +179,9 @@ def of_names(tally: Tally, scratch: Path) -> None:
 
 
 def _start(data: dict[str, object]) -> None:
-    from podium.training.warm_start import resolve
+    from podium.training.warm_start import resolve_backbone
 
-    resolve(parse_recipe(data, "here"))
+    resolve_backbone(parse_recipe(data, "here"))
 
 
 def of_pretrained(tally: Tally, scratch: Path) -> None:

@@ -1,7 +1,7 @@
 """Tables and recipes that are not as they should be: each works, or says what to do about it.
 
 `python -m torture.tables`: training tables, sample submissions, submissions and truths in every
-form that spreadsheets and hands give them, classes without pictures, names in Unicode's two forms;
+form that spreadsheets and hands give them, classes without images, names in Unicode's two forms;
 then a recipe with every key wrong in turn. An error is right if it is a ValueError of one line that
 names the file, shows what came, and has a verb that says what to do.
 """

@@ -1,4 +1,4 @@
-"""Folders of pictures that are not as they should be, and names in Unicode's two forms."""
+"""Folders of images that are not as they should be, and names in Unicode's two forms."""
 
 import unicodedata
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from podium.competitions import Competition, get_competition
-from podium.competitions.base import best_class, class_folders, pictures_in, test_table
+from podium.competitions.base import argmax_labels, class_folders, images_in, test_table
 from podium.competitions.metrics import Accuracy
 from podium.competitions.submission import check_submission_file
 from podium.files.atomic_write import write_csv
@@ -25,15 +25,15 @@ class Letters(Competition):
     kaggle_source = None
     get_it = "nowhere"
 
-    def training_pictures(self, folder: Path) -> pd.DataFrame:
+    def training_images(self, folder: Path) -> pd.DataFrame:
         return class_folders(folder / "train", self.classes)
 
-    def test_pictures(self, folder: Path) -> pd.DataFrame:
-        pictures = pictures_in(folder / "test")
-        return test_table([path.stem for path in pictures], pictures)
+    def test_images(self, folder: Path) -> pd.DataFrame:
+        images = images_in(folder / "test")
+        return test_table([path.stem for path in images], images)
 
     def submission(self, probabilities: pd.DataFrame) -> pd.DataFrame:
-        names = [self.classes[number] for number in best_class(probabilities)]
+        names = [self.classes[number] for number in argmax_labels(probabilities)]
         return pd.DataFrame({"id": probabilities.index, "label": pd.Series(names, dtype=str)})
 
 
@@ -68,7 +68,7 @@ def _classes(folder: Path) -> Iterator[Trial]:
     test = lambda: clocks.read_test(folder).index.tolist()  # noqa: E731
     yield Trial("no folder test", test, path=folder, shown="test")
     (folder / "test").mkdir()
-    yield Trial("an empty folder test", test, path=folder, shown="no test pictures")
+    yield Trial("an empty folder test", test, path=folder, shown="no test images")
     _touch(folder / "test" / " 1 2 .png", folder / "test" / 'x,y\n".png')
     yield Trial("test ids of odd signs", lambda: len(test()), 2)
     _touch(folder / "test" / "1.png", folder / "test" / "1.jpg")
@@ -149,7 +149,7 @@ def _letters(folder: Path, form: str) -> Iterator[Trial]:
 
 
 def _accents(folder: Path, form: str) -> Iterator[Trial]:
-    """Tables in one of Unicode's forms, pictures in the other."""
+    """Tables in one of Unicode's forms, images in the other."""
     cars = get_competition("cars")
     other = {"NFC": "NFD", "NFD": "NFC"}[form]
     table, rows = unicodedata.normalize(form, SOUND), SOUND.splitlines()[1:]
@@ -160,8 +160,8 @@ def _accents(folder: Path, form: str) -> Iterator[Trial]:
         (folder / name).write_text(table, encoding="utf-8")
     asked = [row.split(",")[0] for row in table.splitlines()[1:]]
     found = lambda: all(path.is_file() for path in cars.read_training(folder)["path"])  # noqa: E731
-    yield Trial(f"train.csv in {form}, pictures in {other}", found, True)
+    yield Trial(f"train.csv in {form}, images in {other}", found, True)
     ids = lambda: cars.read_test(folder).index.tolist()  # noqa: E731
-    yield Trial(f"sample submission in {form}, pictures in {other}", ids, asked)
+    yield Trial(f"sample submission in {form}, images in {other}", ids, asked)
     (folder / "train.csv").write_text("\n".join(table.splitlines()[:-1]), encoding="utf-8")
     yield Trial(f"a class without rows, {form}", found, path=folder, shown="Lada 21099")

@@ -1,7 +1,7 @@
 """A recipe with every key wrong in turn, from the keys' own types and bounds: new keys are in it.
 
 For each key of each table: every wrong type, what is beyond each bound, another word, and its name
-misspelt. An error is right if it is one line that begins with the file and the key and names what
+misspelled. An error is right if it is one line that begins with the file and the key and names what
 is allowed: the bound, each word, the type, or the key that was meant.
 """
 
@@ -123,9 +123,9 @@ def _wrong_tables(
         for value, says in _wrong_values(whole, kinds):
             data = _with(sound, whole, place, {name: value})
             yield Wrong(kind, data, key, f"{key} = {value!r}", says)
-        for misspelt in _misspelt(name, table["properties"]):
-            there = ".".join(map(str, (*place, misspelt)))
-            data = _with(sound, whole, place, {misspelt: _first(whole, kinds)})
+        for misspelled in _misspelled(name, table["properties"]):
+            there = ".".join(map(str, (*place, misspelled)))
+            data = _with(sound, whole, place, {misspelled: _first(whole, kinds)})
             yield Wrong(kind, data, there, f"{there} for {key}", (f"did you mean {key}?",))
         if name in table.get("required", ()) and name != "stages":  # it has default ones
             data = _with(sound, whole, place, {}, without=name)
@@ -181,7 +181,7 @@ def _allowed(kind: Any) -> str:
     return SAID[kind["type"]]
 
 
-def _misspelt(name: str, known: Any) -> list[str]:
+def _misspelled(name: str, known: Any) -> list[str]:
     """The name with its middle left out, two letters swapped, one doubled, and a plural."""
     at = len(name) // 2
     changed = [

@@ -129,7 +129,7 @@ def _nowhere() -> Iterator[tuple[str, bytes, str]]:
     yield "a zip", b"PK\x03\x04" + bytes(range(256)), "an archive or a spreadsheet"
     yield "a gzip", b"\x1f\x8b\x08" + bytes(range(256)), "an archive"
     yield "an old spreadsheet", b"\xd0\xcf\x11\xe0" + bytes(100), "a spreadsheet"
-    yield "a picture", b"\x89PNG\r\n\x1a\n" + bytes(100), "a picture"
+    yield "an image", b"\x89PNG\r\n\x1a\n" + bytes(100), "an image"
     yield "noise", bytes(range(255, 0, -1)), "not a CSV in UTF-8"
     yield "zeros", bytes(1000), "a binary file"
     yield "a zero within", text.replace(b"13", b"1\x003"), "a binary file"
@@ -153,7 +153,7 @@ def _odd_cells() -> Iterator[Form]:
     yield Form("a column more", more.encode(), submission="came 'Id,Category,x'")
     yield Form("spaces after commas", change(",", ", "), submission="came 'Id, Category'")
     yield Form("a space before an id", change("13.jpg", " 13.jpg"), submission="spaces around")
-    # Of the picture it is known how the folder spells it, of a submission what Kaggle asks for.
+    # Of the image it is known how the folder spells it, of a submission what Kaggle asks for.
     other = unicodedata.normalize("NFD", SOUND).encode()
     yield Form(
         "accents in the other form", other, ELSEWHERE, ELSEWHERE, "the form of their accents"

@@ -92,7 +92,7 @@ def out_of_memory() -> tuple[type[Exception], ...]:
     return MemoryError, tensorflow.errors.ResourceExhaustedError
 
 
-def busyness() -> float:
+def cpu_load() -> float:
     """How many processes want each core: so much longer takes what needs one core; at least 1."""
     return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
@@ -108,7 +108,7 @@ def is_another_process(pid: int) -> bool:
     return pid != os.getpid()
 
 
-def import_tensorflow_quietly(threads: int | None = None) -> None:
+def import_tensorflow(threads: int | None = None) -> None:
     """Import TensorFlow without its page of notes on how it was compiled and on absent drivers.
 
     It writes them to the process's error stream before any setting of its own counts. They are

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 
-def columns(rows: Sequence[Sequence[str]]) -> list[str]:
+def format_table(rows: Sequence[Sequence[str]]) -> list[str]:
     """Rows of the same length as lines of text, their cells under each other."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
@@ -12,14 +12,14 @@ def columns(rows: Sequence[Sequence[str]]) -> list[str]:
     ]
 
 
-def some(names: Sequence[object], most: int = 3) -> str:
+def summarize(names: Sequence[object], most: int = 3) -> str:
     """The first few names, for an error message."""
-    listed = ", ".join(one_line(str(name)) for name in list(names)[:most])
+    listed = ", ".join(single_line(str(name)) for name in list(names)[:most])
     return (listed + ", …" * (len(names) > most)) or "none"
 
 
-def one_line(text: str) -> str:
-    """A text from elsewhere, for an error message: what would break the line is spelt out."""
+def single_line(text: str) -> str:
+    """A text from elsewhere, for an error message: what would break the line is spelled out."""
     return "".join(
         sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text
     )

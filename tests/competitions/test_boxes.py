@@ -73,20 +73,20 @@ def test_iou_with_no_box_is_unknown() -> None:
     assert np.isnan(iou(NO_BOX, np.array([0, 0, 1, 1])))
 
 
-def test_the_metrics_are_values_per_picture() -> None:
+def test_the_metrics_are_values_per_image() -> None:
     truth = np.tile([0.0, 0.0, 1.0, 1.0], (4, 1))
     predicted = np.array([[0, 0, 1, 1], [0, 0, 1, 0.6], [0, 0, 1, 0.5], [0, 0, 0.2, 0.2]])
-    values = {metric.name: metric.per_picture(truth, predicted) for metric in BOX_METRICS}
+    values = {metric.name: metric.per_image(truth, predicted) for metric in BOX_METRICS}
     np.testing.assert_allclose(values["mean IoU"], [1, 0.6, 0.5, 0.04])
     np.testing.assert_array_equal(values["IoU over 0.5"], [1, 1, 0, 0])
     np.testing.assert_array_equal(values["IoU over 0.75"], [1, 0, 0, 0])
-    assert all(metric.higher_is_better for metric in BOX_METRICS)
+    assert all(metric.per_image_score for metric in BOX_METRICS)
 
 
 # --- What a network gives
 
 
-def test_tidy_boxes_are_boxes_of_the_picture() -> None:
+def test_tidy_boxes_are_boxes_of_the_image() -> None:
     boxes = np.random.default_rng(0).normal(0.5, 0.6, (200, 4))
     tidied = tidy(boxes)
     assert tidied.dtype == np.float32
@@ -127,7 +127,7 @@ def test_annotated_boxes_end_at_the_border() -> None:
 
 
 @pytest.mark.parametrize("corners", [[50, 1, 60, 9], [-9, 1, 0, 9], [1, 21, 9, 30]])
-def test_a_box_beside_the_picture_is_none(corners: list[int]) -> None:
+def test_a_box_beside_the_image_is_none(corners: list[int]) -> None:
     assert np.isnan(from_pixels(np.array(corners), 40, 20)).all()
 
 
@@ -158,13 +158,13 @@ def test_pixels_are_joined_by_id() -> None:
 @pytest.mark.parametrize(
     "box", [[0.5, 0.5, 0.5, 0.5], [0.9, 0.8, 0.3, 0.2], [-3, -3, 9, 9], [1, 1, 1, 1]]
 )
-def test_any_box_is_one_of_the_picture_in_pixels(box: list[float]) -> None:
+def test_any_box_is_one_of_the_image_in_pixels(box: list[float]) -> None:
     pixels = to_pixels(box_table(["a"], np.array([box])), sizes(a=(33, 21))).loc["a"]
     assert 1 <= pixels["xmin"] <= pixels["xmax"] <= 33
     assert 1 <= pixels["ymin"] <= pixels["ymax"] <= 21
 
 
-def test_a_picture_that_cannot_be_read_has_no_pixels() -> None:
+def test_an_image_that_cannot_be_read_has_no_pixels() -> None:
     boxes = box_table(["a", "b"], np.array([NO_BOX, [0, 0, 1, 1]]))
     pixels = to_pixels(boxes, sizes(a=(0, 0), b=(30, 20)))
     assert pixels.loc["a"].isna().all()
@@ -173,7 +173,7 @@ def test_a_picture_that_cannot_be_read_has_no_pixels() -> None:
 
 def test_what_cannot_be_told_in_pixels_is_named() -> None:
     boxes = box_table(["a", "b"], np.array([NO_BOX, [0, 0, 1, 1]]))
-    with pytest.raises(ValueError, match=r"^1 pictures have no predicted box, such as a$"):
+    with pytest.raises(ValueError, match=r"^1 images have no predicted box, such as a$"):
         to_pixels(boxes, sizes(a=(30, 20), b=(30, 20)))
-    with pytest.raises(ValueError, match=r"^1 boxes are of pictures .* not known, such as b$"):
+    with pytest.raises(ValueError, match=r"^1 boxes are of images .* not known, such as b$"):
         to_pixels(boxes, sizes(a=(30, 20)))

@@ -1,6 +1,6 @@
 """The layouts: ids, labels, order and CSV of each competition, and what is wrong said with counts.
 
-Each competition gets a few real pictures in the folders that Kaggle's download unpacks to.
+Each competition gets a few real images in the folders that Kaggle's download unpacks to.
 """
 
 import shutil
@@ -22,7 +22,7 @@ from podium.competitions import (
 from podium.competitions.base import class_folders
 from podium.data.check_competition import check_competition
 
-WritePicture = Callable[..., Path]
+WriteImage = Callable[..., Path]
 
 
 def write_csv(path: Path, header: str, rows: Iterable[str]) -> None:
@@ -30,9 +30,9 @@ def write_csv(path: Path, header: str, rows: Iterable[str]) -> None:
 
 
 class Layout:
-    """The folder of a competition with pictures in it, and what should be read from it."""
+    """The folder of a competition with images in it, and what should be read from it."""
 
-    def __init__(self, competition: Competition, data: Path, write: WritePicture, nested: bool):
+    def __init__(self, competition: Competition, data: Path, write: WriteImage, nested: bool):
         self.competition = competition
         self.folder = data / competition.slug
         self.write = write
@@ -106,7 +106,7 @@ class Layout:
             self.write(self.test_folder / name)
 
     def probabilities(self) -> pd.DataFrame:
-        """In another order than the test pictures, and each picture another likeliest class."""
+        """In another order than the test images, and each image another likeliest class."""
         classes = len(self.competition.classes)
         rows = np.full((len(self.test), classes), 0.4 / (classes - 1), np.float32)
         rows[np.arange(len(rows)), np.arange(len(rows)) % classes] = 0.6
@@ -118,11 +118,11 @@ Lay = Callable[..., Layout]
 
 
 @pytest.fixture
-def lay(data: Path, write_picture: WritePicture) -> Lay:
-    """Write the pictures of a competition: `lay("cars", nested=True)`."""
+def lay(data: Path, write_image: WriteImage) -> Lay:
+    """Write the images of a competition: `lay("cars", nested=True)`."""
 
     def lay(name: str, nested: bool = False) -> Layout:
-        return Layout(get_competition(name), data, write_picture, nested)
+        return Layout(get_competition(name), data, write_image, nested)
 
     return lay
 
@@ -143,7 +143,7 @@ NESTED = [
 
 
 @pytest.mark.parametrize(("name", "nested"), NESTED)
-def test_training_pictures_have_their_ids_and_labels(lay: Lay, name: str, nested: bool) -> None:
+def test_training_images_have_their_ids_and_labels(lay: Lay, name: str, nested: bool) -> None:
     layout = lay(name, nested)
     table = layout.competition.read_training()
     assert table["label"].to_dict() == layout.labels
@@ -155,9 +155,7 @@ def test_training_pictures_have_their_ids_and_labels(lay: Lay, name: str, nested
 
 
 @pytest.mark.parametrize(("name", "nested"), NESTED)
-def test_test_pictures_are_in_the_order_of_the_submission(
-    lay: Lay, name: str, nested: bool
-) -> None:
+def test_test_images_are_in_the_order_of_the_submission(lay: Lay, name: str, nested: bool) -> None:
     layout = lay(name, nested)
     table = layout.competition.read_test()
     assert table.index.tolist() == layout.test
@@ -168,7 +166,7 @@ def test_test_pictures_are_in_the_order_of_the_submission(
 
 
 @pytest.mark.parametrize("name", COMPETITIONS)
-def test_every_picture_of_a_layout_is_sound(lay: Lay, name: str) -> None:
+def test_every_image_of_a_layout_is_sound(lay: Lay, name: str) -> None:
     layout = lay(name)
     report = check_competition(layout.competition)
     assert report.clean, str(report)
@@ -179,7 +177,7 @@ def test_every_picture_of_a_layout_is_sound(lay: Lay, name: str) -> None:
     }
 
 
-def test_files_that_are_no_pictures_are_passed_over(lay: Lay) -> None:
+def test_files_that_are_no_images_are_passed_over(lay: Lay) -> None:
     layout = lay("dogs-vs-cats")
     (layout.test_folder / "Thumbs.db").write_bytes(b"\0")
     (layout.folder / "train" / ".DS_Store").write_bytes(b"\0")
@@ -216,12 +214,12 @@ def test_columns_may_come_in_any_order_and_with_others(lay: Lay) -> None:
 def test_names_are_found_in_either_form_of_their_accents(lay: Lay, tmp_path: Path) -> None:
     nfc, nfd = (unicodedata.normalize(form, "café.jpg") for form in ("NFC", "NFD"))
     layout = lay("cars")
-    picture = layout.write(layout.folder / "train" / "0" / nfd)
+    image = layout.write(layout.folder / "train" / "0" / nfd)
     layout.write(layout.test_folder / nfd)
     train = layout.folder / "train.csv"
     train.write_text(train.read_text() + f"{nfc},0\n", encoding="utf-8")
     layout.sample.write_text(layout.sample.read_text() + f"{nfc},0\n", encoding="utf-8")
-    assert layout.competition.read_training().loc[nfc, "path"] == picture
+    assert layout.competition.read_training().loc[nfc, "path"] == image
     assert layout.competition.read_test().index[-1] == nfc
     folder = layout.write(tmp_path / nfd / "1.png").parent
     assert class_folders(folder.parent, [nfc]).index.tolist() == [f"{nfc}/1.png"]
@@ -267,16 +265,16 @@ def test_an_empty_folder_is_not_taken_for_the_data(data: Path, name: str) -> Non
 
 
 @pytest.mark.parametrize("name", COMPETITIONS)
-def test_a_test_folder_without_pictures_is_said(lay: Lay, name: str) -> None:
+def test_a_test_folder_without_images_is_said(lay: Lay, name: str) -> None:
     layout = lay(name)
     for path in layout.test_folder.iterdir():
         path.unlink()
     message = complaint(layout.competition.read_test)
-    assert message.startswith(f"there are no test pictures of {name} in {layout.folder}")
+    assert message.startswith(f"there are no test images of {name} in {layout.folder}")
 
 
 @pytest.mark.parametrize("name", ["clocks-or-crocs", "intel", "dogs-vs-cats"])
-def test_classes_without_pictures_are_counted_and_named(lay: Lay, name: str) -> None:
+def test_classes_without_images_are_counted_and_named(lay: Lay, name: str) -> None:
     layout = lay(name)
     kind = layout.competition.classes[1]
     for path in layout.competition.read_training()["path"]:
@@ -284,7 +282,7 @@ def test_classes_without_pictures_are_counted_and_named(lay: Lay, name: str) -> 
             path.unlink()
     of = len(layout.competition.classes)
     message = complaint(layout.competition.read_training)
-    assert f"no training pictures of 1 of {of} classes: {kind}" in message
+    assert f"no training images of 1 of {of} classes: {kind}" in message
 
 
 def test_a_class_missing_from_the_csv_is_named(lay: Lay) -> None:
@@ -292,7 +290,7 @@ def test_a_class_missing_from_the_csv_is_named(lay: Lay) -> None:
     rows = [f"{one},{label}" for one, label in layout.labels.items() if label not in (3, 4)]
     write_csv(layout.folder / "train.csv", "Id,Category", rows)
     message = complaint(layout.competition.read_training)
-    assert "no training pictures of 2 of 10 classes: Lada 2110, Lada 2107" in message
+    assert "no training images of 2 of 10 classes: Lada 2110, Lada 2107" in message
 
 
 def test_a_training_id_without_a_file_is_found_by_check(lay: Lay) -> None:
@@ -326,16 +324,16 @@ def test_a_sample_submission_of_other_ids_is_told_both_ways(lay: Lay, name: str)
     header = layout.sample.read_text().splitlines()[0]
     write_csv(layout.sample, header, [f"{one},0" for one in ["x", "y", *layout.test[1:]]])
     message = complaint(layout.competition.read_test)
-    assert message.startswith(f"{layout.sample}: 2 ids have no picture (x, y)")
-    assert f"1 pictures are not in it ({layout.test[0]})" in message
+    assert message.startswith(f"{layout.sample}: 2 ids have no image (x, y)")
+    assert f"1 images are not in it ({layout.test[0]})" in message
 
 
-def test_a_sample_submission_without_some_pictures_is_told(lay: Lay) -> None:
+def test_a_sample_submission_without_some_images_is_told(lay: Lay) -> None:
     layout = lay("cars")
     write_csv(layout.sample, "Id,Category", [f"{layout.test[0]},0"])
     message = complaint(layout.competition.read_test)
-    assert "0 ids have no picture (none)" in message
-    assert "2 pictures are not in it (100.jpg, 20.jpg)" in message
+    assert "0 ids have no image (none)" in message
+    assert "2 images are not in it (100.jpg, 20.jpg)" in message
 
 
 def test_doubled_ids_are_counted(lay: Lay) -> None:
@@ -440,7 +438,7 @@ def test_the_redux_submits_the_probability_of_a_dog_and_never_certainty() -> Non
 
 @pytest.fixture
 def two() -> pd.DataFrame:
-    """Valid probabilities of two pictures, cat and dog."""
+    """Valid probabilities of two images, cat and dog."""
     ids = pd.Index(["1", "2"], name="id")
     return pd.DataFrame([[0.9, 0.1], [0.3, 0.7]], ids, ["cat", "dog"], dtype=np.float32)
 
@@ -498,7 +496,7 @@ def test_a_competition_that_says_nothing_is_the_kaggle_competition_of_its_slug()
 
 
 @pytest.mark.parametrize("name", COMPETITIONS)
-def test_pictures_are_read_from_another_folder_too(lay: Lay, tmp_path: Path, name: str) -> None:
+def test_images_are_read_from_another_folder_too(lay: Lay, tmp_path: Path, name: str) -> None:
     layout = lay(name)
     elsewhere = layout.folder.rename(tmp_path / "elsewhere")
     train = layout.competition.read_training(elsewhere)
@@ -515,9 +513,9 @@ def test_archives_that_kaggle_mounts_packed_are_read(
     attached = tmp_path / "kaggle" / "input" / "competitions" / layout.competition.slug
     attached.parent.mkdir(parents=True)
     layout.folder.rename(attached)
-    for pictures in (attached / "train", attached / layout.test_folder.name):
-        shutil.make_archive(str(pictures), "zip", attached, pictures.name)
-        shutil.rmtree(pictures)
+    for images in (attached / "train", attached / layout.test_folder.name):
+        shutil.make_archive(str(images), "zip", attached, images.name)
+        shutil.rmtree(images)
     (tmp_path / "kaggle" / "working").mkdir()
     monkeypatch.setenv("PODIUM_KAGGLE_ROOT", str(tmp_path / "kaggle"))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "scratch"))

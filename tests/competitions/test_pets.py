@@ -12,7 +12,7 @@ from podium.competitions import MissingData, WrongSubmission, get_competition
 from podium.competitions.boxes import BOX_COLUMNS, box_table, to_pixels
 from podium.competitions.submission import check_submission_file
 from podium.files.atomic_write import write_csv
-from podium.files.images import read_picture
+from podium.files.images import read_image
 
 PETS = get_competition("pets")
 WIDTH, HEIGHT = 40, 20
@@ -25,17 +25,17 @@ ROW = "A_1.jpg,11,6,20,10,cat"
 
 def with_head() -> Image.Image:
     """Black, the head red."""
-    picture = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    image = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     x, y, other_x, other_y = HEAD
-    picture[y - 1 : other_y, x - 1 : other_x] = RED
-    return Image.fromarray(picture)
+    image[y - 1 : other_y, x - 1 : other_x] = RED
+    return Image.fromarray(image)
 
 
 def red_box(path: Path) -> np.ndarray:
-    """Where the head is in the picture as a network gets it, in shares."""
-    picture = read_picture(path)
-    y, x = np.nonzero((picture == RED).all(axis=2))
-    height, width = picture.shape[:2]
+    """Where the head is in the image as a network gets it, in shares."""
+    image = read_image(path)
+    y, x = np.nonzero((image == RED).all(axis=2))
+    height, width = image.shape[:2]
     edges = np.array([x.min(), y.min(), x.max() + 1, y.max() + 1])
     return edges / (width, height, width, height)
 
@@ -108,14 +108,14 @@ def test_a_box_is_where_the_head_is(pets: Data) -> None:
     assert PETS.read_test().columns.tolist() == ["path"]
 
 
-def test_a_picture_without_a_box_has_its_class(pets: Data) -> None:
+def test_an_image_without_a_box_has_its_class(pets: Data) -> None:
     pets.voc("b_1", xml())
     boxes = pets.boxes()
     assert boxes.loc[["A_2", "b_1"]].isna().all(axis=None)
     assert boxes.index.tolist() == ["A_1", "A_2", "b_1"]
 
 
-def test_boxes_of_test_pictures_are_left_alone(pets: Data) -> None:
+def test_boxes_of_test_images_are_left_alone(pets: Data) -> None:
     pets.voc("A_9", "broken")
     assert "A_9" not in pets.boxes().index
     assert PETS.read_test().index.tolist() == ["A_9"]
@@ -126,16 +126,16 @@ def test_boxes_of_test_pictures_are_left_alone(pets: Data) -> None:
     [(kind, mode) for kind in ("PNG", "GIF", "BMP") for mode in ("RGB", "L", "P", "RGBA")]
     + [("JPEG", "RGB"), ("JPEG", "L"), ("JPEG", "CMYK")],
 )
-def test_pictures_are_what_they_contain(pets: Data, kind: str, mode: str) -> None:
+def test_images_are_what_they_contain(pets: Data, kind: str, mode: str) -> None:
     path = pets.images / "A_1.jpg"
     with_head().convert(mode).save(path, format=kind)
     np.testing.assert_array_equal(pets.box(), SHARES)
-    assert read_picture(path).shape == (HEIGHT, WIDTH, 3)
+    assert read_image(path).shape == (HEIGHT, WIDTH, 3)
 
 
-def test_what_lies_among_the_pictures_and_is_none_is_passed_over(pets: Data) -> None:
+def test_what_lies_among_the_images_and_is_none_is_passed_over(pets: Data) -> None:
     for name in ("A_1.mat", "A_2.mat", "._A_1.jpg", ".DS_Store"):
-        (pets.images / name).write_bytes(b"no picture")
+        (pets.images / name).write_bytes(b"no image")
     (pets.xmls / "._A_2.xml").write_bytes(b"no xml")
     (pets.annotations / "list.txt").write_text("#Image CLASS-ID\nA_1 1 1 1\n")
     pets.split("trainval", "#Image CLASS-ID SPECIES BREED", "", "A_1 1 1 1", "b_1 2 2 1")
@@ -143,7 +143,7 @@ def test_what_lies_among_the_pictures_and_is_none_is_passed_over(pets: Data) -> 
     assert table["path"].map(lambda path: path.name).tolist() == ["A_1.jpg", "b_1.jpg"]
 
 
-def test_a_picture_with_another_ending_is_found(pets: Data) -> None:
+def test_an_image_with_another_ending_is_found(pets: Data) -> None:
     (pets.images / "A_1.jpg").rename(pets.images / "A_1.png")
     np.testing.assert_array_equal(pets.box(), SHARES)
     with_head().save(pets.images / "A_1.JPG")
@@ -165,7 +165,7 @@ def test_the_files_name_counts_and_not_the_one_within(pets: Data) -> None:
     np.testing.assert_array_equal(pets.box(), SHARES)
 
 
-def test_the_picture_measures_and_not_what_is_said_of_it(pets: Data) -> None:
+def test_the_image_measures_and_not_what_is_said_of_it(pets: Data) -> None:
     for size in ((0, 0), (400, 200), (7, 9), None):
         pets.voc("A_1", xml(head(), size=size))
         np.testing.assert_array_equal(pets.box(), SHARES)
@@ -187,44 +187,44 @@ def test_corners_as_they_come(pets: Data, corners: tuple, shares: tuple) -> None
     np.testing.assert_array_equal(pets.box(), np.float32(shares))
 
 
-def test_a_box_beside_the_picture_is_none_and_said(
+def test_a_box_beside_the_image_is_none_and_said(
     pets: Data, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pets.voc("A_1", xml(head((50, 1, 60, 9))))
     assert np.isnan(pets.box()).all()
-    assert "warning: 1 boxes lie outside of their pictures" in capsys.readouterr().out
+    assert "warning: 1 boxes lie outside of their images" in capsys.readouterr().out
 
 
-def test_a_broken_picture_has_no_box_and_stops_nothing_here(pets: Data) -> None:
+def test_a_broken_image_has_no_box_and_stops_nothing_here(pets: Data) -> None:
     pets.voc("A_2", xml(head()))
     (pets.images / "A_1.jpg").write_bytes(b"")
     (pets.images / "A_2.jpg").unlink()
     assert pets.boxes().loc[["A_1", "A_2"]].isna().all(axis=None)
 
 
-def test_the_largest_head_of_the_pictures_kind_is_taken(pets: Data) -> None:
+def test_the_largest_head_of_the_images_kind_is_taken(pets: Data) -> None:
     large, small = (1, 1, 30, 18), (1, 1, 3, 3)
     pets.voc("A_1", xml(head(large, "dog"), head(small), head()))
     np.testing.assert_array_equal(pets.box(), SHARES)
-    pets.voc("A_1", xml(head(small, "dog"), head(HEAD, "Dog")))  # mislabelled, as the list says
+    pets.voc("A_1", xml(head(small, "dog"), head(HEAD, "Dog")))  # mislabeled, as the list says
     np.testing.assert_array_equal(pets.box(), SHARES)
     assert PETS.read_training().loc["A_1", "label"] == 0
 
 
 @pytest.mark.parametrize(
     ("orientation", "seen"),
-    # Of a picture that only stands on its head the sides do not tell.
+    # Of an image that only stands on its head the sides do not tell.
     [(way, "upright") for way in range(1, 9)] + [(way, "stored") for way in (1, 5, 6, 7, 8)],
 )
-def test_a_turned_picture_has_its_box_where_the_head_is(
+def test_a_turned_image_has_its_box_where_the_head_is(
     pets: Data, orientation: int, seen: str
 ) -> None:
-    """Drawn on the picture as it is stored, or as it is shown: the sides tell which."""
+    """Drawn on the image as it is stored, or as it is shown: the sides tell which."""
     path, exif = pets.images / "A_1.jpg", Image.Exif()
     exif[0x0112] = orientation
     with_head().save(path, format="PNG", exif=exif)
     shown = red_box(path)
-    height, width = read_picture(path).shape[:2]
+    height, width = read_image(path).shape[:2]
     if seen == "stored":
         pets.voc("A_1", xml(head()))
     else:
@@ -249,7 +249,7 @@ def test_a_broken_annotation_is_named(pets: Data, content: str, expected: str) -
     message = complaint(PETS.read_training)
     assert message.startswith(f"{pets.xmls / 'A_1.xml'} is not in Pascal VOC: ")
     assert expected in message
-    assert "delete it to train on the picture's class alone" in message
+    assert "delete it to train on the image's class alone" in message
 
 
 def test_a_split_of_another_encoding_is_named(pets: Data) -> None:
@@ -269,13 +269,13 @@ def test_a_line_without_a_species_is_named(pets: Data, line: str) -> None:
 def test_a_name_that_leads_elsewhere_is_refused(pets: Data) -> None:
     pets.split("trainval", "A_1 1 1 1", "../../../elsewhere 1 1 1")
     message = complaint(PETS.read_training)
-    assert message.endswith("is a path, expected the name of a picture; mend the line")
+    assert message.endswith("is a path, expected the name of an image; mend the line")
     assert "'../../../elsewhere'" in message
 
 
-def test_a_picture_of_both_parts_is_refused(pets: Data) -> None:
+def test_an_image_of_both_parts_is_refused(pets: Data) -> None:
     pets.split("test", "A_9 1 1 1", "A_2 1 1 1")
-    expected = f"1 training pictures are in {pets.annotations / 'test.txt'} too, such as A_2"
+    expected = f"1 training images are in {pets.annotations / 'test.txt'} too, such as A_2"
     assert complaint(PETS.read_training).startswith(expected)
     pets.list(ROW, "A_2.jpg,,,,,cat", "b_1.jpg,,,,,dog")
     assert complaint(PETS.read_training).startswith(expected)
@@ -304,7 +304,7 @@ def test_a_list_is_read(pets: Data, header: list[str], where: str) -> None:
     assert PETS.read_test().index.tolist() == ["A_9"], "of test.txt"
 
 
-def test_without_test_txt_the_pictures_that_are_not_in_the_list_are_tested(pets: Data) -> None:
+def test_without_test_txt_the_images_that_are_not_in_the_list_are_tested(pets: Data) -> None:
     for path in [*pets.annotations.rglob("*.*")]:
         path.unlink()
     pets.list(HEADER, ROW, "b_1.jpg,1,1,40,20,dog", "A_2.jpg,,,,,")
@@ -350,7 +350,7 @@ def test_other_csvs_beside_the_unpacked_set_are_passed_over(pets: Data) -> None:
     pets.list("\0", name="annotations/notes.csv")
     np.testing.assert_array_equal(pets.box(), SHARES)
     (pets.annotations / "trainval.txt").unlink()  # now it must be one of them
-    assert "expected one list of pictures and boxes, came 2" in complaint(PETS.read_training)
+    assert "expected one list of images and boxes, came 2" in complaint(PETS.read_training)
     (pets.annotations / "notes.csv").unlink()
     message = complaint(PETS.read_training)
     assert "submission.csv, line 1: the class must be cat or dog, came 'ymax'" in message
@@ -374,7 +374,7 @@ def pixels() -> pd.DataFrame:
     return to_pixels(boxes, sizes)
 
 
-def test_the_csv_has_class_and_box_of_each_test_picture(tmp_path: Path) -> None:
+def test_the_csv_has_class_and_box_of_each_test_image(tmp_path: Path) -> None:
     path = tmp_path / "heads.csv"
     submission = PETS.validated_submission(CERTAIN, CERTAIN.index, pixels())
     write_csv(path, submission, index=False)
@@ -384,7 +384,7 @@ def test_the_csv_has_class_and_box_of_each_test_picture(tmp_path: Path) -> None:
     assert check_submission_file(PETS, path, CERTAIN.index) == 2
 
 
-def test_a_picture_that_cannot_be_read_has_empty_cells(tmp_path: Path) -> None:
+def test_an_image_that_cannot_be_read_has_empty_cells(tmp_path: Path) -> None:
     path = tmp_path / "heads.csv"
     some = pixels()
     some.loc["A_9"] = np.nan
@@ -393,7 +393,7 @@ def test_a_picture_that_cannot_be_read_has_empty_cells(tmp_path: Path) -> None:
     assert check_submission_file(PETS, path, CERTAIN.index) == 2
 
 
-def test_a_picture_without_a_box_is_not_submitted() -> None:
+def test_an_image_without_a_box_is_not_submitted() -> None:
     submit = PETS.validated_submission
     message = complaint(lambda: submit(CERTAIN, CERTAIN.index, pixels()[:1]), WrongSubmission)
     assert message == "1 test ids have no box: A_9"

@@ -12,7 +12,7 @@ from sklearn.linear_model import RidgeClassifier
 from sklearn.model_selection import cross_val_score
 
 from podium.competitions import sample_drawing
-from podium.competitions.sample_drawing import VEHICLES, draw_picture, draw_sample
+from podium.competitions.sample_drawing import VEHICLES, draw_image, draw_sample
 
 KINDS = len(VEHICLES)
 TRAIN, TEST = 2 * KINDS, 5
@@ -40,7 +40,7 @@ def test_layout_is_that_of_the_real_competition(sample: Path) -> None:
         assert (sample / name).read_text().splitlines()[0] == "Id,Category"
 
 
-def test_train_csv_names_every_picture_in_the_folder_of_its_class(sample: Path) -> None:
+def test_train_csv_names_every_image_in_the_folder_of_its_class(sample: Path) -> None:
     table = pd.read_csv(sample / "train.csv")
     listed = {f"{row.Category}/{row.Id}" for row in table.itertuples()}
     on_disk = {path.relative_to(sample / "train").as_posix() for path in sample.glob("train/*/*")}
@@ -48,17 +48,17 @@ def test_train_csv_names_every_picture_in_the_folder_of_its_class(sample: Path) 
     assert len(table) == len(listed) == TRAIN
 
 
-def test_submission_and_truth_name_every_test_picture_once(sample: Path) -> None:
+def test_submission_and_truth_name_every_test_image_once(sample: Path) -> None:
     submission = pd.read_csv(sample / "sample-submission.csv")
     truth = pd.read_csv(sample / "truth.csv")
     on_disk = sorted(path.name for path in (sample / "test_upload").iterdir())
     assert submission.Id.tolist() == truth.Id.tolist() == on_disk
     assert len(on_disk) == TEST
-    assert truth.Category.nunique() == TEST, "five pictures in a row are of five kinds"
+    assert truth.Category.nunique() == TEST, "five images in a row are of five kinds"
     assert submission.Category.eq(0).all(), "the sample submission must not give the truth away"
 
 
-def test_no_picture_is_in_both_train_and_test(sample: Path) -> None:
+def test_no_image_is_in_both_train_and_test(sample: Path) -> None:
     train, test = pd.read_csv(sample / "train.csv"), pd.read_csv(sample / "truth.csv")
     assert not set(train.Id) & set(test.Id)
 
@@ -68,7 +68,7 @@ def test_classes_are_balanced(sample: Path) -> None:
     assert counts.to_dict() == dict.fromkeys(range(KINDS), TRAIN // KINDS)
 
 
-def test_pictures_are_rgb_jpegs_of_the_asked_size(tmp_path: Path) -> None:
+def test_images_are_rgb_jpegs_of_the_asked_size(tmp_path: Path) -> None:
     draw_sample(tmp_path / "small", KINDS, 1, size=(80, 60))
     for path in (tmp_path / "small").rglob("*.jpg"):
         assert path.read_bytes().startswith(b"\xff\xd8\xff")
@@ -80,43 +80,43 @@ def test_same_seed_same_bytes(sample: Path, tmp_path: Path) -> None:
     assert _bytes_by_path(tmp_path / "again") == _bytes_by_path(sample)
 
 
-def test_another_seed_draws_other_names_and_pictures(sample: Path, tmp_path: Path) -> None:
+def test_another_seed_draws_other_names_and_images(sample: Path, tmp_path: Path) -> None:
     draw_sample(tmp_path / "other", TRAIN, TEST, seed=1)
     first, other = _bytes_by_path(sample), _bytes_by_path(tmp_path / "other")
     assert not {path for path in first if path.endswith("jpg")} & set(other)
-    assert not np.array_equal(draw_picture(0, 3), draw_picture(1, 3))
+    assert not np.array_equal(draw_image(0, 3), draw_image(1, 3))
 
 
-def test_a_picture_does_not_depend_on_those_drawn_before_it() -> None:
-    alone = draw_picture(0, 7)
-    draw_picture(0, 5)
-    assert np.array_equal(draw_picture(0, 7), alone)
-    assert not np.array_equal(draw_picture(0, 7 + KINDS), alone)
+def test_an_image_does_not_depend_on_those_drawn_before_it() -> None:
+    alone = draw_image(0, 7)
+    draw_image(0, 5)
+    assert np.array_equal(draw_image(0, 7), alone)
+    assert not np.array_equal(draw_image(0, 7 + KINDS), alone)
 
 
-def test_colour_does_not_tell_the_class_but_shape_does() -> None:
-    """A linear model on colours is near chance; on coarse edges it is far above."""
+def test_color_does_not_tell_the_class_but_shape_does() -> None:
+    """A linear model on colors is near chance; on coarse edges it is far above."""
     count = 30 * KINDS
-    pictures = [draw_picture(0, index) for index in range(count)]
+    images = [draw_image(0, index) for index in range(count)]
     labels = np.arange(count) % KINDS
-    colours = np.array([_colours(picture) for picture in pictures])
-    edges = np.array([_edges(picture) for picture in pictures])
+    colors = np.array([_colors(image) for image in images])
+    edges = np.array([_edges(image) for image in images])
     model = RidgeClassifier(alpha=1.0)
-    colour_accuracy = cross_val_score(model, colours, labels, cv=4).mean()
+    color_accuracy = cross_val_score(model, colors, labels, cv=4).mean()
     edge_accuracy = cross_val_score(model, edges, labels, cv=4).mean()
-    assert colour_accuracy < 1 / KINDS + 0.1
+    assert color_accuracy < 1 / KINDS + 0.1
     assert edge_accuracy > 1 / KINDS + 0.3
 
 
-def _colours(picture: np.ndarray) -> np.ndarray:
+def _colors(image: np.ndarray) -> np.ndarray:
     """Mean and spread of each channel, in about unit scale."""
-    return np.concatenate([picture.mean(axis=(0, 1)), picture.std(axis=(0, 1))]) / 50
+    return np.concatenate([image.mean(axis=(0, 1)), image.std(axis=(0, 1))]) / 50
 
 
-def _edges(picture: np.ndarray) -> np.ndarray:
+def _edges(image: np.ndarray) -> np.ndarray:
     """Sizes of the vertical and horizontal changes, on a coarse grid."""
-    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    maps = [np.abs(cv2.Sobel(grey, cv2.CV_32F, *direction)) for direction in [(1, 0), (0, 1)]]
+    gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    maps = [np.abs(cv2.Sobel(gray, cv2.CV_32F, *direction)) for direction in [(1, 0), (0, 1)]]
     coarse = [cv2.resize(edge, (16, 12), interpolation=cv2.INTER_AREA).ravel() for edge in maps]
     return np.concatenate(coarse) / 50
 
@@ -136,7 +136,7 @@ def test_refuses_to_overwrite_unless_asked(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("train", "test"), [(KINDS - 1, 1), (KINDS, 0)])
-def test_refuses_too_few_pictures(tmp_path: Path, train: int, test: int) -> None:
+def test_refuses_too_few_images(tmp_path: Path, train: int, test: int) -> None:
     with pytest.raises(ValueError, match=f"train={train} and test={test}"):
         draw_sample(tmp_path / "sample", train, test)
     assert not list(tmp_path.iterdir())
@@ -154,9 +154,9 @@ def test_a_killed_drawing_leaves_what_was_there(
     def interrupted(seed: int, index: int, size: tuple[int, int]) -> np.ndarray:
         if index == 4:
             raise KeyboardInterrupt
-        return draw_picture(seed, index, size)
+        return draw_image(seed, index, size)
 
-    monkeypatch.setattr(sample_drawing, "draw_picture", interrupted)
+    monkeypatch.setattr(sample_drawing, "draw_image", interrupted)
     with pytest.raises(KeyboardInterrupt):
         draw_sample(folder, KINDS, 1, seed=2, overwrite=overwrite)
     assert _bytes_by_path(tmp_path) == before

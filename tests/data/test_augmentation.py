@@ -1,4 +1,4 @@
-"""Augmenting: each setting does what it says, and a seed gives the same picture anywhere."""
+"""Augmenting: each setting does what it says, and a seed gives the same image anywhere."""
 
 import subprocess
 import sys
@@ -13,9 +13,9 @@ from podium.recipes.tables import Augmentation
 
 pytestmark = pytest.mark.filterwarnings("error")  # albumentations only warns of wrong arguments
 
-NOTHING = {"mirror": False, "crop": 1.0, "rotate": 0.0, "light": 0.0, "colour": 0.0}
+NOTHING = {"mirror": False, "crop": 1.0, "rotate": 0.0, "light": 0.0, "color": 0.0}
 ALL = {
-    "crop": 0.5, "rotate": 30.0, "light": 0.4, "colour": 0.3,
+    "crop": 0.5, "rotate": 30.0, "light": 0.4, "color": 0.3,
     "blur": 0.5, "noise": 0.5, "erase": 0.5, "shift": 8,
 }  # fmt: skip
 
@@ -24,33 +24,33 @@ def only(**settings: object) -> Augmentation:
     return Augmentation.model_validate({**NOTHING, **settings})
 
 
-def augmented(augmentation: Augmentation, picture: np.ndarray, count: int = 60) -> np.ndarray:
+def augmented(augmentation: Augmentation, image: np.ndarray, count: int = 60) -> np.ndarray:
     augmenter = build_augmenter(augmentation, 32)
-    return np.stack([augment(augmenter, picture, seed) for seed in range(count)])
+    return np.stack([augment(augmenter, image, seed) for seed in range(count)])
 
 
 @pytest.fixture
 def ramp() -> np.ndarray:
     """Red rises to the right, green downwards: shows where a pixel came from."""
-    picture = np.full((32, 32, 3), 100, dtype=np.uint8)
-    picture[..., 0] = np.arange(32) * 4
-    picture[..., 1] = np.arange(32)[:, None] * 4
-    return picture
+    image = np.full((32, 32, 3), 100, dtype=np.uint8)
+    image[..., 0] = np.arange(32) * 4
+    image[..., 1] = np.arange(32)[:, None] * 4
+    return image
 
 
 @pytest.mark.parametrize("shape", [(20, 90, 3), (200, 40, 3), (48, 48, 3), (1, 1, 3)])
 @pytest.mark.parametrize("size", [16, 48])
-def test_any_picture_becomes_a_square(shape: tuple[int, int, int], size: int) -> None:
-    picture = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+def test_any_image_becomes_a_square(shape: tuple[int, int, int], size: int) -> None:
+    image = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     augmenter = build_augmenter(Augmentation.model_validate(ALL), size)
     for seed in range(20):
-        result = augment(augmenter, picture, seed)
+        result = augment(augmenter, image, seed)
         assert result.shape == (size, size, 3)
         assert result.dtype == np.uint8
 
 
 def test_largest_settings_are_accepted(ramp: np.ndarray) -> None:
-    extreme = {"crop": 0.01, "rotate": 180.0, "light": 1.0, "colour": 1.0, "shift": 64}
+    extreme = {"crop": 0.01, "rotate": 180.0, "light": 1.0, "color": 1.0, "shift": 64}
     extreme |= {"blur": 1.0, "noise": 1.0, "erase": 1.0}
     results = augmented(Augmentation.model_validate(extreme), ramp, count=20)
     assert results.shape == (20, 32, 32, 3)
@@ -77,11 +77,11 @@ def test_steps_draw_independently(ramp: np.ndarray) -> None:
     assert table.min() > 40, table
 
 
-def test_crop_keeps_its_share_and_the_pictures_ratio() -> None:
-    picture = np.zeros((100, 300, 3), dtype=np.uint8)  # wide: a square crop would lose most
-    picture[..., 0] = np.linspace(0, 250, 300).astype(np.uint8)
-    picture[..., 1] = np.linspace(0, 250, 100).astype(np.uint8)[:, None]
-    results = augmented(only(crop=0.6), picture).astype(float)
+def test_crop_keeps_its_share_and_the_images_ratio() -> None:
+    image = np.zeros((100, 300, 3), dtype=np.uint8)  # wide: a square crop would lose most
+    image[..., 0] = np.linspace(0, 250, 300).astype(np.uint8)
+    image[..., 1] = np.linspace(0, 250, 100).astype(np.uint8)[:, None]
+    results = augmented(only(crop=0.6), image).astype(float)
     width = (results[:, 16, -1, 0] - results[:, 16, 0, 0]) / 250
     height = (results[:, -1, 16, 1] - results[:, 0, 16, 1]) / 250
     area, ratio = width * height, width / height
@@ -105,15 +105,15 @@ def test_rotation_turns_both_ways(ramp: np.ndarray) -> None:
 
 
 def test_a_turned_crop_is_the_crop_turned(ramp: np.ndarray) -> None:
-    """Red and green grow evenly: by them each pixel tells where in the picture it comes from."""
+    """Red and green grow evenly: by them each pixel tells where in the image it comes from."""
     large = resize(ramp, 256, 320)
     for mirror in (False, True):
         results = augmented(only(crop=0.5, rotate=30.0, mirror=mirror), large).astype(float)
-        x, y = results[..., 0] / 4 / 32, results[..., 1] / 4 / 32  # of the picture's sides
-        centre_x, centre_y = x[:, 12:20, 12:20].mean(axis=(1, 2)), y[:, 12:20, 12:20].mean((1, 2))
-        assert 0.25 < centre_x.min() < centre_x.max() < 0.75
-        assert 0.25 < centre_y.min() < centre_y.max() < 0.75
-        # Steps to the right and down, in shares of the picture, at the centre of each result.
+        x, y = results[..., 0] / 4 / 32, results[..., 1] / 4 / 32  # of the image's sides
+        center_x, center_y = x[:, 12:20, 12:20].mean(axis=(1, 2)), y[:, 12:20, 12:20].mean((1, 2))
+        assert 0.25 < center_x.min() < center_x.max() < 0.75
+        assert 0.25 < center_y.min() < center_y.max() < 0.75
+        # Steps to the right and down, in shares of the image, at the center of each result.
         right = np.stack([x[:, 16, 22] - x[:, 16, 10], y[:, 16, 22] - y[:, 16, 10]], axis=1)
         down = np.stack([x[:, 22, 16] - x[:, 10, 16], y[:, 22, 16] - y[:, 10, 16]], axis=1)
         mirrored = right[:, 0] < 0
@@ -146,20 +146,20 @@ def test_shift_moves_up_to_its_pixels(ramp: np.ndarray) -> None:
     assert moved.max() == 4
 
 
-def test_light_and_colour(ramp: np.ndarray) -> None:
-    grey = np.full((32, 32, 3), 120, dtype=np.uint8)
-    means = augmented(only(light=0.3), grey).mean(axis=(1, 2, 3))
+def test_light_and_color(ramp: np.ndarray) -> None:
+    gray = np.full((32, 32, 3), 120, dtype=np.uint8)
+    means = augmented(only(light=0.3), gray).mean(axis=(1, 2, 3))
     assert means.min() < 100
     assert means.max() > 140
     assert means.min() > 50
-    coloured = augmented(only(colour=0.2), ramp).astype(int)
-    assert np.abs(coloured - ramp).mean(axis=(1, 2, 3)).max() > 5
+    colored = augmented(only(color=0.2), ramp).astype(int)
+    assert np.abs(colored - ramp).mean(axis=(1, 2, 3)).max() > 5
 
 
 def test_blur_and_noise_change_detail() -> None:
     checks = np.indices((32, 32)).sum(axis=0) % 2 * 200
-    picture = np.repeat(checks[..., None], 3, axis=2).astype(np.uint8)
-    blurred = augmented(only(blur=1.0), picture)
+    image = np.repeat(checks[..., None], 3, axis=2).astype(np.uint8)
+    blurred = augmented(only(blur=1.0), image)
     assert (blurred.std(axis=(1, 2, 3)) < 90).all()  # 100 before
     flat = np.full((32, 32, 3), 128, dtype=np.uint8)
     noisy = augmented(only(noise=1.0), flat)
@@ -188,14 +188,14 @@ def test_seed_decides_whatever_came_before(ramp: np.ndarray) -> None:
 
 def test_seed_decides_on_any_number_of_threads(ramp: np.ndarray) -> None:
     augmentation = Augmentation.model_validate(ALL)
-    augment_picture = seeded_augmenter(augmentation, 32)
+    augment_image = seeded_augmenter(augmentation, 32)
     with ThreadPoolExecutor(8) as pool:
-        threaded = list(pool.map(lambda seed: augment_picture(ramp, seed), range(200)))
+        threaded = list(pool.map(lambda seed: augment_image(ramp, seed), range(200)))
     plain = build_augmenter(augmentation, 32)
     np.testing.assert_array_equal(threaded, [augment(plain, ramp, seed) for seed in range(200)])
 
 
-def test_the_picture_itself_is_not_changed(ramp: np.ndarray) -> None:
+def test_the_image_itself_is_not_changed(ramp: np.ndarray) -> None:
     ramp.flags.writeable = False  # as those of the cache
     before = ramp.copy()
     augmented(Augmentation.model_validate(ALL), ramp)

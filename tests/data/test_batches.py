@@ -1,4 +1,4 @@
-"""Batches: full, repeatable from any epoch, and a label never leaves its picture."""
+"""Batches: full, repeatable from any epoch, and a label never leaves its image."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -13,19 +13,19 @@ import tensorflow as tf
 from PIL import Image
 
 from podium.data import batches
-from podium.data.batches import PictureCache, training_batches, view_batches
+from podium.data.batches import ImageCache, training_batches, view_batches
 from podium.data.epochs import steps_per_epoch
-from podium.files.images import UnreadablePicture, resize
+from podium.files.images import UnreadableImage, resize
 from podium.recipes.tables import Augmentation
 
-PLAIN = Augmentation(mirror=False, crop=1.0, rotate=0.0, light=0.0, colour=0.0)
+PLAIN = Augmentation(mirror=False, crop=1.0, rotate=0.0, light=0.0, color=0.0)
 LIVELY = Augmentation(crop=0.5, rotate=20.0, noise=0.5, erase=0.5, shift=3)
 COUNT = 23
 
 
 @pytest.fixture
 def paths(tmp_path: Path) -> list[Path]:
-    """Picture number n has the grey level 10 n all over, and sizes differ."""
+    """Image number n has the gray level 10 n all over, and sizes differ."""
     made = []
     for number in range(COUNT):
         path = tmp_path / f"{number}.png"
@@ -35,16 +35,16 @@ def paths(tmp_path: Path) -> list[Path]:
 
 
 @pytest.fixture
-def cache(paths: list[Path]) -> PictureCache:
-    return PictureCache(paths, side=24, memory_share=0.1)
+def cache(paths: list[Path]) -> ImageCache:
+    return ImageCache(paths, side=24, memory_share=0.1)
 
 
-def numbers(pictures: Any) -> list[int]:
-    """Which pictures a batch holds, read off their grey."""
-    return (np.asarray(pictures)[:, 0, 0, 0] // 10).tolist()
+def numbers(images: Any) -> list[int]:
+    """Which images a batch holds, read off their gray."""
+    return (np.asarray(images)[:, 0, 0, 0] // 10).tolist()
 
 
-def training(cache: PictureCache, indices: np.ndarray | None = None, **changes: Any) -> list[Any]:
+def training(cache: ImageCache, indices: np.ndarray | None = None, **changes: Any) -> list[Any]:
     indices = np.arange(COUNT) if indices is None else indices
     settings = {
         "size": 16, "batch_size": 5, "augmentation": PLAIN,
@@ -54,7 +54,7 @@ def training(cache: PictureCache, indices: np.ndarray | None = None, **changes: 
     return [(x.numpy(), y.numpy()) for x, y in training_batches(cache, indices, labels, **settings)]
 
 
-def test_batches_are_full_and_typed(cache: PictureCache) -> None:
+def test_batches_are_full_and_typed(cache: ImageCache) -> None:
     labels = np.eye(COUNT, dtype=np.float64)
     dataset = training_batches(
         cache, np.arange(COUNT), labels, size=16, batch_size=5, augmentation=LIVELY,
@@ -68,19 +68,19 @@ def test_batches_are_full_and_typed(cache: PictureCache) -> None:
     assert len(list(dataset)) == 12
 
 
-def test_label_stays_with_its_picture(cache: PictureCache) -> None:
+def test_label_stays_with_its_image(cache: ImageCache) -> None:
     indices = np.array([20, 3, 7, 11, 2, 19, 5])
     seen = []
-    for pictures, labels in training(cache, indices, batch_size=3, epochs=6):
-        assert numbers(pictures) == labels.argmax(axis=1).tolist()
-        seen += numbers(pictures)
+    for images, labels in training(cache, indices, batch_size=3, epochs=6):
+        assert numbers(images) == labels.argmax(axis=1).tolist()
+        seen += numbers(images)
     assert set(seen) == set(indices.tolist())
 
 
-def test_an_epoch_has_each_picture_at_most_once(cache: PictureCache) -> None:
+def test_an_epoch_has_each_image_at_most_once(cache: ImageCache) -> None:
     taken = training(cache, epochs=3)
     epochs = [
-        list(chain(*(numbers(pictures) for pictures, _ in taken[start : start + 4])))
+        list(chain(*(numbers(images) for images, _ in taken[start : start + 4])))
         for start in (0, 4, 8)
     ]
     for epoch in epochs:
@@ -88,23 +88,23 @@ def test_an_epoch_has_each_picture_at_most_once(cache: PictureCache) -> None:
     assert epochs[0] != epochs[1] != epochs[2]
 
 
-def test_fewer_pictures_than_a_batch_are_one_batch(cache: PictureCache) -> None:
+def test_fewer_images_than_a_batch_are_one_batch(cache: ImageCache) -> None:
     taken = training(cache, np.array([4, 9, 1]), batch_size=8, epochs=2)
-    assert [sorted(numbers(pictures)) for pictures, _ in taken] == [[1, 4, 9]] * 2
+    assert [sorted(numbers(images)) for images, _ in taken] == [[1, 4, 9]] * 2
     assert steps_per_epoch(3, 8) == 1
 
 
-def test_a_later_start_continues_the_same_run(cache: PictureCache, paths: list[Path]) -> None:
+def test_a_later_start_continues_the_same_run(cache: ImageCache, paths: list[Path]) -> None:
     whole = training(cache, augmentation=LIVELY, epochs=5)
-    fresh = PictureCache(paths, side=24, memory_share=0.0)  # nor does the cache matter
+    fresh = ImageCache(paths, side=24, memory_share=0.0)  # nor does the cache matter
     rest = training(fresh, augmentation=LIVELY, epochs=5, first_epoch=3)
     assert len(rest) == 8
-    for (pictures, labels), (again, labels_again) in zip(whole[12:], rest, strict=True):
-        np.testing.assert_array_equal(pictures, again)
+    for (images, labels), (again, labels_again) in zip(whole[12:], rest, strict=True):
+        np.testing.assert_array_equal(images, again)
         np.testing.assert_array_equal(labels, labels_again)
 
 
-def test_threads_and_runs_do_not_matter_but_seeds_and_epochs_do(cache: PictureCache) -> None:
+def test_threads_and_runs_do_not_matter_but_seeds_and_epochs_do(cache: ImageCache) -> None:
     def pixels(threads: int, seed: int = 0) -> np.ndarray:
         indices, labels = np.arange(COUNT), np.eye(COUNT, dtype=np.float32)
         dataset = training_batches(
@@ -114,8 +114,8 @@ def test_threads_and_runs_do_not_matter_but_seeds_and_epochs_do(cache: PictureCa
         options = tf.data.Options()
         options.threading.private_threadpool_size = threads
         ordered = [
-            pictures.numpy()[label.numpy().argmax(axis=1).argsort()]
-            for pictures, label in dataset.with_options(options)
+            images.numpy()[label.numpy().argmax(axis=1).argsort()]
+            for images, label in dataset.with_options(options)
         ]
         return np.stack(ordered)
 
@@ -125,19 +125,19 @@ def test_threads_and_runs_do_not_matter_but_seeds_and_epochs_do(cache: PictureCa
     assert (one != pixels(8, seed=1)).any()
 
 
-def test_augmentation_of_a_picture_does_not_depend_on_the_others(cache: PictureCache) -> None:
-    def picture_seven(indices: np.ndarray) -> np.ndarray:
+def test_augmentation_of_an_image_does_not_depend_on_the_others(cache: ImageCache) -> None:
+    def image_seven(indices: np.ndarray) -> np.ndarray:
         size = len(indices)
-        [(pictures, labels)] = training(cache, indices, batch_size=size, augmentation=LIVELY)
-        return pictures[labels[:, 7] == 1]
+        [(images, labels)] = training(cache, indices, batch_size=size, augmentation=LIVELY)
+        return images[labels[:, 7] == 1]
 
-    alone = picture_seven(np.array([7]))
+    alone = image_seven(np.array([7]))
     for others in (1, 4, 9, 15):
-        np.testing.assert_array_equal(alone, picture_seven(np.r_[8 : 8 + others, 7]))
+        np.testing.assert_array_equal(alone, image_seven(np.r_[8 : 8 + others, 7]))
 
 
-def test_wrong_input_is_refused(cache: PictureCache) -> None:
-    with pytest.raises(ValueError, match="no pictures"):
+def test_wrong_input_is_refused(cache: ImageCache) -> None:
+    with pytest.raises(ValueError, match="no images"):
         training(cache, np.array([], dtype=int))
     with pytest.raises(ValueError, match="first_epoch"):
         training(cache, first_epoch=2, epochs=2)
@@ -147,49 +147,49 @@ def test_wrong_input_is_refused(cache: PictureCache) -> None:
             training_batches(cache, np.arange(COUNT), labels, first_epoch=0, epochs=1, **settings)
 
 
-def test_views_are_in_order_with_a_partial_last_batch(cache: PictureCache) -> None:
+def test_views_are_in_order_with_a_partial_last_batch(cache: ImageCache) -> None:
     indices = np.array([5, 0, 22, 22, 9, 13, 1])
     dataset = view_batches(
         cache,
         indices,
         size=16,
         batch_size=3,
-        view=lambda picture, size: resize(picture, size, size),
+        view=lambda image, size: resize(image, size, size),
     )
     assert dataset.element_spec == tf.TensorSpec((None, 16, 16, 3), tf.uint8)
     taken = list(dataset)
-    assert [len(pictures) for pictures in taken] == [3, 3, 1]
+    assert [len(images) for images in taken] == [3, 3, 1]
     assert list(chain(*map(numbers, taken))) == indices.tolist()
 
 
 class Counted(Sequence):
-    """Pictures that count how often each of them is taken."""
+    """Images that count how often each of them is taken."""
 
-    def __init__(self, pictures: Sequence) -> None:
-        self.pictures, self.taken = pictures, Counter[int]()
+    def __init__(self, images: Sequence) -> None:
+        self.images, self.taken = images, Counter[int]()
 
     def __len__(self) -> int:
-        return len(self.pictures)
+        return len(self.images)
 
     def __getitem__(self, index: int) -> Any:
         self.taken[index] += 1
-        return self.pictures[index]
+        return self.images[index]
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 7, 64])
-def test_views_of_a_picture_come_together_and_take_it_once(
-    cache: PictureCache, batch_size: int
+def test_views_of_an_image_come_together_and_take_it_once(
+    cache: ImageCache, batch_size: int
 ) -> None:
     def brighter(by: int) -> Any:
-        return lambda picture, size: resize(picture, size, size) // 10 * 10 + by
+        return lambda image, size: resize(image, size, size) // 10 * 10 + by
 
     counted = Counted(cache)
     indices = np.array([5, 0, 22, 9, 13])
     views = [brighter(0), brighter(1), brighter(2)]
     dataset = view_batches(counted, indices, size=16, batch_size=batch_size, view=views)
-    taken = [pictures.numpy() for pictures in dataset]
+    taken = [images.numpy() for images in dataset]
     assert len(taken) == dataset.cardinality() == -(-15 // batch_size)
-    assert all(len(pictures) == batch_size for pictures in taken[:-1])
+    assert all(len(images) == batch_size for images in taken[:-1])
     rows = np.concatenate(taken)[:, 0, 0, 0]
     assert rows.tolist() == [10 * index + view for index in indices for view in range(3)]
     assert counted.taken == dict.fromkeys(indices.tolist(), 1)
@@ -197,9 +197,9 @@ def test_views_of_a_picture_come_together_and_take_it_once(
 
 @pytest.mark.parametrize("wrong", [(16, 16, 1), (1, 1, 3), (16, 17, 3)])
 def test_a_view_of_the_wrong_size_is_an_error(
-    cache: PictureCache, wrong: tuple[int, int, int]
+    cache: ImageCache, wrong: tuple[int, int, int]
 ) -> None:
-    def view(picture: np.ndarray, size: int) -> np.ndarray:
+    def view(image: np.ndarray, size: int) -> np.ndarray:
         return np.zeros(wrong, np.uint8)
 
     dataset = view_batches(cache, np.arange(3), size=16, batch_size=3, view=view)
@@ -210,7 +210,7 @@ def test_a_view_of_the_wrong_size_is_an_error(
 def test_cache_shrinks_in_proportion_and_never_enlarges(tmp_path: Path) -> None:
     Image.new("RGB", (300, 100)).save(tmp_path / "large.png")
     Image.new("RGB", (30, 10)).save(tmp_path / "small.png")
-    cache = PictureCache([tmp_path / "large.png", tmp_path / "small.png"], 50, 0.1)
+    cache = ImageCache([tmp_path / "large.png", tmp_path / "small.png"], 50, 0.1)
     assert cache[0].shape == (50, 150, 3)
     assert cache[1].shape == (10, 30, 3)
     assert cache[-1].shape == (10, 30, 3)
@@ -221,10 +221,10 @@ def test_cache_shrinks_in_proportion_and_never_enlarges(tmp_path: Path) -> None:
 
 def test_cache_keeps_the_side_of_a_large_jpeg(tmp_path: Path) -> None:
     Image.new("RGB", (900, 700), (200, 30, 40)).save(tmp_path / "large.jpg")
-    assert PictureCache([tmp_path / "large.jpg"], 100, 0.1)[0].shape == (100, 129, 3)
+    assert ImageCache([tmp_path / "large.jpg"], 100, 0.1)[0].shape == (100, 129, 3)
 
 
-def test_cache_decodes_once(cache: PictureCache, paths: list[Path]) -> None:
+def test_cache_decodes_once(cache: ImageCache, paths: list[Path]) -> None:
     first = cache[3]
     paths[3].unlink()
     assert cache[3] is first
@@ -235,18 +235,18 @@ def test_cache_decodes_once(cache: PictureCache, paths: list[Path]) -> None:
 
 def test_cache_keeps_within_its_share(paths: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batches, "free_memory", lambda: 20_000)
-    cache = PictureCache(paths, side=24, memory_share=0.5)
+    cache = ImageCache(paths, side=24, memory_share=0.5)
     with ThreadPoolExecutor(8) as pool:
         for _ in range(3):
             taken = list(pool.map(cache.__getitem__, range(COUNT)))
-    assert numbers([picture[:8, :8] for picture in taken]) == list(range(COUNT))
+    assert numbers([image[:8, :8] for image in taken]) == list(range(COUNT))
     assert 0 < cache.nbytes <= 10_000
-    nothing = PictureCache(paths, side=24, memory_share=0.0)
+    nothing = ImageCache(paths, side=24, memory_share=0.0)
     assert nothing[2][0, 0, 0] == 20
     assert nothing.nbytes == 0
 
 
-def test_unreadable_picture_is_told(paths: list[Path]) -> None:
+def test_unreadable_image_is_told(paths: list[Path]) -> None:
     paths[1].unlink()
-    with pytest.raises(UnreadablePicture):
-        PictureCache(paths, 24, 0.1)[1]
+    with pytest.raises(UnreadableImage):
+        ImageCache(paths, 24, 0.1)[1]

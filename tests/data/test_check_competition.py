@@ -1,4 +1,4 @@
-"""A look at all pictures: each broken, missing or doubled one is named, and no sound one."""
+"""A look at all images: each broken, missing or doubled one is named, and no sound one."""
 
 import shutil
 from collections.abc import Callable
@@ -15,8 +15,8 @@ CLOCKS = get_competition("clocks-or-crocs")
 
 
 @dataclass
-class Pictures:
-    """Three clocks, three crocodiles and two test pictures."""
+class Images:
+    """Three clocks, three crocodiles and two test images."""
 
     folder: Path
     paths: list[Path] = field(default_factory=list)
@@ -27,18 +27,18 @@ class Pictures:
 
 
 @pytest.fixture
-def pictures(data: Path, write_picture: Callable[..., Path]) -> Pictures:
-    pictures = Pictures(data / CLOCKS.slug)
+def images(data: Path, write_image: Callable[..., Path]) -> Images:
+    images = Images(data / CLOCKS.slug)
     for kind in CLOCKS.classes:
         for number in range(3):
-            pictures.paths.append(write_picture(pictures.folder / f"train/{kind}/{number}.jpg"))
+            images.paths.append(write_image(images.folder / f"train/{kind}/{number}.jpg"))
     for number in range(2):
-        path = write_picture(pictures.folder / f"test/{number}.png", height=32, width=32)
-        pictures.paths.append(path)
-    return pictures
+        path = write_image(images.folder / f"test/{number}.png", height=32, width=32)
+        images.paths.append(path)
+    return images
 
 
-def test_sound_pictures_make_a_clean_report(pictures: Pictures) -> None:
+def test_sound_images_make_a_clean_report(images: Images) -> None:
     report = check_competition(CLOCKS)
     assert report.clean
     assert (report.train, report.test) == (6, 2)
@@ -47,13 +47,13 @@ def test_sound_pictures_make_a_clean_report(pictures: Pictures) -> None:
     assert report.broken == report.doubled == report.contradictions == []
     assert report.leaked == 0
     lines = str(report).splitlines()
-    assert lines[0] == "6 training and 2 test pictures; 6 of 64×48, 2 of 32×32"
+    assert lines[0] == "6 training and 2 test images; 6 of 64×48, 2 of 32×32"
     assert "classes: clock 3, crocodile 3" in lines
     assert "broken or missing: none" in lines
 
 
-def test_each_broken_picture_is_named_with_what_is_wrong(pictures: Pictures) -> None:
-    truncated, empty, text, test = pictures.paths[0], *pictures.paths[3:5], pictures.paths[6]
+def test_each_broken_image_is_named_with_what_is_wrong(images: Images) -> None:
+    truncated, empty, text, test = images.paths[0], *images.paths[3:5], images.paths[6]
     truncated.write_bytes(truncated.read_bytes()[:-400])
     empty.write_bytes(b"")
     text.write_text("<html>404</html>")
@@ -64,7 +64,7 @@ def test_each_broken_picture_is_named_with_what_is_wrong(pictures: Pictures) -> 
     for path, problem in (
         (truncated, "truncated"),
         (empty, "the file is empty"),
-        (text, "not a picture in a known format"),
+        (text, "not an image in a known format"),
         (test, "the file is empty"),
     ):
         assert any(line.startswith(f"{path}: {problem}") for line in report.broken), path
@@ -73,8 +73,8 @@ def test_each_broken_picture_is_named_with_what_is_wrong(pictures: Pictures) -> 
     assert sum(report.sizes.values()) == 4
 
 
-def test_doubled_pictures_are_named_with_their_classes(pictures: Pictures) -> None:
-    shutil.copy(pictures.clock, pictures.clock.with_name("again.jpg"))
+def test_doubled_images_are_named_with_their_classes(images: Images) -> None:
+    shutil.copy(images.clock, images.clock.with_name("again.jpg"))
     report = check_competition(CLOCKS)
     assert not report.clean
     assert [sorted(group) for group in report.doubled] == [
@@ -84,10 +84,10 @@ def test_doubled_pictures_are_named_with_their_classes(pictures: Pictures) -> No
     assert "clock/0.jpg (clock) = clock/again.jpg (clock)" in str(report)
 
 
-def test_copies_of_several_classes_contradict_each_other(pictures: Pictures) -> None:
-    with Image.open(pictures.clock) as picture:
-        mirrored = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        mirrored.save(pictures.folder / "train/crocodile/mirrored.png")
+def test_copies_of_several_classes_contradict_each_other(images: Images) -> None:
+    with Image.open(images.clock) as image:
+        mirrored = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        mirrored.save(images.folder / "train/crocodile/mirrored.png")
     report = check_competition(CLOCKS)
     assert [sorted(group) for group in report.contradictions] == [
         ["clock/0.jpg (clock)", "crocodile/mirrored.png (crocodile)"]
@@ -95,18 +95,18 @@ def test_copies_of_several_classes_contradict_each_other(pictures: Pictures) -> 
     assert "of these with several labels: 1" in str(report)
 
 
-def test_copies_of_training_pictures_in_the_test_are_counted(pictures: Pictures) -> None:
-    shutil.copy(pictures.clock, pictures.folder / "test" / "7.jpg")
+def test_copies_of_training_images_in_the_test_are_counted(images: Images) -> None:
+    shutil.copy(images.clock, images.folder / "test" / "7.jpg")
     report = check_competition(CLOCKS)
     assert report.leaked == 1
     assert report.clean  # Kaggle's own leak is nothing to mend
-    assert str(report).endswith("near-copies of training pictures: 1")
+    assert str(report).endswith("near-copies of training images: 1")
 
 
-def test_where_no_picture_can_be_read_all_are_named(pictures: Pictures) -> None:
-    for path in pictures.paths:
+def test_where_no_image_can_be_read_all_are_named(images: Images) -> None:
+    for path in images.paths:
         path.write_bytes(b"")
     report = check_competition(CLOCKS)
     assert len(report.broken) == 8
     assert report.sizes == {}
-    assert str(report).startswith("6 training and 2 test pictures")
+    assert str(report).startswith("6 training and 2 test images")

@@ -6,7 +6,7 @@ import weakref
 import numpy as np
 import tensorflow as tf
 
-from podium.data.datasets import keeping, untuned, weakly
+from podium.data.datasets import keep_alive, weak_callback, without_autotune
 
 
 class Doubling:
@@ -19,13 +19,15 @@ class Doubling:
 
 def mapped(doubling: Doubling) -> tf.data.Dataset:
     return tf.data.Dataset.range(3).map(
-        lambda number: tf.numpy_function(weakly(doubling.double), [number], tf.int64)
+        lambda number: tf.numpy_function(weak_callback(doubling.double), [number], tf.int64)
     )
 
 
 def generated(doubling: Doubling) -> tf.data.Dataset:
     signature = tf.TensorSpec((), tf.int64)
-    numbers = tf.data.Dataset.from_generator(weakly(doubling.numbers), output_signature=signature)
+    numbers = tf.data.Dataset.from_generator(
+        weak_callback(doubling.numbers), output_signature=signature
+    )
     return numbers.map(lambda number: 2 * number)
 
 
@@ -33,7 +35,7 @@ def test_it_is_kept_by_what_is_made_of_the_dataset_and_goes_with_it() -> None:
     for make in (mapped, generated):
         doubling = Doubling()
         left = weakref.ref(doubling)
-        batches = keeping(make(doubling), doubling).batch(2).prefetch(1)
+        batches = keep_alive(make(doubling), doubling).batch(2).prefetch(1)
         del doubling
         gc.collect()
         iterator = iter(batches)
@@ -46,7 +48,7 @@ def test_it_is_kept_by_what_is_made_of_the_dataset_and_goes_with_it() -> None:
 
 
 def test_nothing_that_is_made_of_it_is_tuned() -> None:
-    one = untuned(tf.data.Dataset.range(3))
+    one = without_autotune(tf.data.Dataset.range(3))
     other = tf.data.Dataset.range(3).map(lambda number: 2 * number)
     made = tf.data.Dataset.zip((one.map(lambda number: -number).prefetch(1), other)).batch(2)
     assert made.options().autotune.enabled is False

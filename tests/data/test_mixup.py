@@ -1,4 +1,4 @@
-"""Mixup and cutmix: pictures and labels in the same shares, the same again after a restart."""
+"""Mixup and cutmix: images and labels in the same shares, the same again after a restart."""
 
 import numpy as np
 import pytest
@@ -9,12 +9,12 @@ from podium.recipes.tables import Augmentation
 
 SIZE = 8
 LABELS = np.eye(4, dtype=np.float32)
-# Picture n is grey of 60 · n, so that what is whose can be told from any pixel.
-PICTURES = np.repeat(np.arange(4, dtype=np.uint8) * 60, SIZE * SIZE * 3).reshape(4, SIZE, SIZE, 3)
+# Image n is gray of 60 · n, so that what is whose can be told from any pixel.
+IMAGES = np.repeat(np.arange(4, dtype=np.uint8) * 60, SIZE * SIZE * 3).reshape(4, SIZE, SIZE, 3)
 
 
 def batches(count: int) -> tf.data.Dataset:
-    return tf.data.Dataset.from_tensors((PICTURES, LABELS)).repeat(count)
+    return tf.data.Dataset.from_tensors((IMAGES, LABELS)).repeat(count)
 
 
 def mixed(
@@ -23,10 +23,10 @@ def mixed(
     return list(mix_batches(batches(count), augmentation, seed, first).as_numpy_iterator())
 
 
-def test_mixup_is_the_weighted_mean_with_the_neighbour() -> None:
-    pictures, labels = mixup(PICTURES, LABELS, 0.75, np.random.default_rng(0))
-    assert pictures.dtype == np.uint8
-    assert pictures[1, 0, 0, 0] == 45 and pictures[0, 0, 0, 0] == 45  # of 0 and of 180
+def test_mixup_is_the_weighted_mean_with_the_neighbor() -> None:
+    images, labels = mixup(IMAGES, LABELS, 0.75, np.random.default_rng(0))
+    assert images.dtype == np.uint8
+    assert images[1, 0, 0, 0] == 45 and images[0, 0, 0, 0] == 45  # of 0 and of 180
     np.testing.assert_allclose(labels[1], [0.25, 0.75, 0, 0])
     np.testing.assert_allclose(labels[0], [0.75, 0, 0, 0.25])
 
@@ -34,14 +34,14 @@ def test_mixup_is_the_weighted_mean_with_the_neighbour() -> None:
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.6, 1.0])
 def test_cutmix_labels_are_the_shares_of_the_area(share: float) -> None:
     for seed in range(20):
-        pictures, labels = cutmix(PICTURES, LABELS, share, np.random.default_rng(seed))
+        images, labels = cutmix(IMAGES, LABELS, share, np.random.default_rng(seed))
         for number in range(4):
-            own = (pictures[number] == 60 * number).mean()
+            own = (images[number] == 60 * number).mean()
             assert labels[number, number] == pytest.approx(own, abs=1e-6)
             assert labels[number].sum() == pytest.approx(1)
             assert labels[number, number - 1] == pytest.approx(1 - own, abs=1e-6)
     if share == 1:
-        np.testing.assert_array_equal(pictures, PICTURES)
+        np.testing.assert_array_equal(images, IMAGES)
 
 
 def test_nothing_is_done_unless_asked_for() -> None:
@@ -51,8 +51,8 @@ def test_nothing_is_done_unless_asked_for() -> None:
 
 def test_each_batch_gets_one_of_both_methods() -> None:
     kinds = set()
-    for pictures, labels in mixed(20, Augmentation(mixup=1.0, cutmix=1.0)):
-        whole = set(np.unique(pictures)) <= {0, 60, 120, 180}
+    for images, labels in mixed(20, Augmentation(mixup=1.0, cutmix=1.0)):
+        whole = set(np.unique(images)) <= {0, 60, 120, 180}
         kinds.add("cut" if whole else "laid over")
         np.testing.assert_allclose(labels.sum(axis=1), 1, atol=1e-6)
     assert kinds == {"cut", "laid over"}
@@ -62,15 +62,15 @@ def test_a_share_of_the_batches_is_mixed() -> None:
     some = mixed(200, Augmentation(mixup=1.0, mixed=0.3))
     unmixed = [np.array_equal(labels, LABELS) for _, labels in some]
     assert 35 <= unmixed.count(False) <= 85
-    for (pictures, _), is_whole in zip(some, unmixed, strict=True):
-        assert not is_whole or np.array_equal(pictures, PICTURES)
+    for (images, _), is_whole in zip(some, unmixed, strict=True):
+        assert not is_whole or np.array_equal(images, IMAGES)
 
 
 def test_the_step_decides_alone() -> None:
     both = Augmentation(mixup=0.4, cutmix=1.0)
     whole, resumed, other = mixed(6, both), mixed(2, both, first=4), mixed(6, both, seed=4)
-    for (pictures, labels), (again, labels_again) in zip(whole[4:], resumed, strict=True):
-        np.testing.assert_array_equal(pictures, again)
+    for (images, labels), (again, labels_again) in zip(whole[4:], resumed, strict=True):
+        np.testing.assert_array_equal(images, again)
         np.testing.assert_array_equal(labels, labels_again)
     assert not np.array_equal(whole[0][1], whole[1][1])
     assert not np.array_equal(whole[0][1], other[0][1])
@@ -81,7 +81,7 @@ def test_shapes_are_known_to_what_comes_next() -> None:
     assert spec[0].shape == (4, SIZE, SIZE, 3) and spec[1].shape == (4, 4)
 
 
-def test_calm_augmentation_keeps_what_real_pictures_show() -> None:
+def test_calm_augmentation_keeps_what_real_images_show() -> None:
     strong = Augmentation(crop=0.5, rotate=20, erase=0.5, blur=0.2, mixup=1.0, cutmix=1.0, shift=3)
     calm = strong.calm()
     assert calm.crop == 0.75

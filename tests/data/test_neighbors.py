@@ -9,7 +9,7 @@ LEAST = 0.92
 
 
 def directions(count: int, seed: int = 0) -> np.ndarray:
-    """Unit vectors, crowded here and thin there as those of pictures are."""
+    """Unit vectors, crowded here and thin there as those of images are."""
     rng = np.random.default_rng(seed)
     crowds = rng.normal(size=(20, 34))
     values = crowds[rng.integers(0, 20, count)] + rng.normal(size=(count, 34)) * 0.8

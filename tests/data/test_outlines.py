@@ -1,4 +1,4 @@
-"""Outlines: what is left of them in the picture, against drawn and counted pixels."""
+"""Outlines: what is left of them in the image, against drawn and counted pixels."""
 
 import cv2
 import numpy as np
@@ -10,20 +10,20 @@ SIDE = 400
 
 
 def drawn(points: np.ndarray) -> np.ndarray:
-    """The pixels within an outline, and as much around the picture again."""
+    """The pixels within an outline, and as much around the image again."""
     mask = np.zeros((3 * SIDE, 3 * SIDE), np.uint8)
     cv2.fillPoly(mask, [np.rint((points + 1) * SIDE).astype(np.int32)], 1)
     return mask
 
 
 def random_outline(seed: int) -> np.ndarray:
-    """A rectangle or an ellipse, turned, somewhere in the picture or over its border."""
+    """A rectangle or an ellipse, turned, somewhere in the image or over its border."""
     random = np.random.default_rng(seed)
     x, y, width, height = random.uniform((-0.3, -0.3, 0.1, 0.1), (0.9, 0.9, 0.6, 0.6))
     outline = outline_of(np.array([x, y, x + width, y + height]), (RECTANGLE, ELLIPSE)[seed % 2])
-    angle, centre = random.uniform(-np.pi, np.pi), outline.mean(axis=0)
+    angle, center = random.uniform(-np.pi, np.pi), outline.mean(axis=0)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    return (outline - centre) @ turn + centre
+    return (outline - center) @ turn + center
 
 
 @pytest.mark.parametrize("clockwise", [True, False])
@@ -67,7 +67,7 @@ def test_a_round_thing_needs_no_larger_box_when_turned() -> None:
 
 
 @pytest.mark.parametrize("x", [-0.5, 1.0, 1.5])
-def test_what_lies_beside_the_picture_is_cut_away(x: float) -> None:
+def test_what_lies_beside_the_image_is_cut_away(x: float) -> None:
     for outline in (RECTANGLE, ELLIPSE):
         assert np.isnan(visible_box(outline_of(np.array([x, 0, x + 0.5, 1]), outline), 0.0)).all()
 

@@ -4,21 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from podium.data.splits import (
-    HELD_OUT,
-    TRAIN_ONLY,
-    LeakingSplit,
-    check_split,
-    limit_pictures,
-    split_folds,
-    split_halves,
-    split_shares,
-)
+from podium.data.splits import limit_images, split_folds, split_halves, split_shares
+from podium.runs.table import HELD_OUT, TRAIN_ONLY, LeakingSplit, check_split
 
 
 @pytest.fixture
 def table() -> pd.DataFrame:
-    """1,000 pictures of 10 uneven classes; one in five has a near-copy or several."""
+    """1,000 images of 10 uneven classes; one in five has a near-copy or several."""
     rng = np.random.default_rng(0)
     share = np.arange(1, 11) / 55
     groups = np.arange(1000)
@@ -96,7 +88,7 @@ def test_groups_are_joined_by_id(table: pd.DataFrame) -> None:
         split_folds(table["label"], np.arange(999), 5, 0)
 
 
-def test_a_class_with_too_few_pictures_is_named() -> None:
+def test_a_class_with_too_few_images_is_named() -> None:
     labels = pd.Series([0] * 10 + [7] * 3, index=list("abcdefghijklm"))
     with pytest.raises(ValueError, match=r"class 7: 3.*fewer folds"):
         split_folds(labels, np.arange(13), folds=5, seed=0)
@@ -134,10 +126,10 @@ def test_halves_are_alike_and_keep_copies_together(table: pd.DataFrame) -> None:
     assert again.loc[half.index].equals(half)
 
 
-def test_halves_of_few_pictures_are_two_all_the_same() -> None:
+def test_halves_of_few_images_are_two_all_the_same() -> None:
     labels = pd.Series([0, 0, 1], ["a", "b", "c"])
     assert sorted(split_halves(labels, np.array([0, 1, 2]), seed=0)) in ([0, 0, 1], [0, 1, 1])
-    with pytest.raises(ValueError, match="3 pictures that are all near-copies"):
+    with pytest.raises(ValueError, match="3 images that are all near-copies"):
         split_halves(labels, np.zeros(3, int), seed=0)
 
 
@@ -146,7 +138,7 @@ def test_leak_is_found_and_told(table: pd.DataFrame) -> None:
     sizes = table["group"].value_counts()
     members = table.index[table["group"] == sizes.index[0]]
     leaking = table.assign(fold=fold)
-    leaking.loc[members[0], "fold"] = HELD_OUT  # a held-out picture with a copy in training
+    leaking.loc[members[0], "fold"] = HELD_OUT  # a held-out image with a copy in training
     with pytest.raises(LeakingSplit, match="1 groups") as caught:
         check_split(leaking)
     assert members[0] in str(caught.value)
@@ -163,19 +155,19 @@ def test_missing_fold_and_column_are_told(table: pd.DataFrame) -> None:
 
 def test_limit_is_stratified_and_repeatable(table: pd.DataFrame) -> None:
     labels = table["label"]
-    chosen = limit_pictures(labels, 100, seed=0)
+    chosen = limit_images(labels, 100, seed=0)
     assert len(chosen) == 100
     assert chosen.is_unique
     counts = labels[chosen].value_counts().reindex(range(10), fill_value=0)
     expected = labels.value_counts().sort_index() / 10
     assert (np.abs(counts - expected) <= 2).all()
-    again = limit_pictures(labels.sample(frac=1, random_state=3), 100, seed=0)
+    again = limit_images(labels.sample(frac=1, random_state=3), 100, seed=0)
     assert set(again) == set(chosen)
-    assert set(limit_pictures(labels, 100, seed=1)) != set(chosen)
+    assert set(limit_images(labels, 100, seed=1)) != set(chosen)
 
 
 def test_limit_keeps_each_class_and_all_of_few(table: pd.DataFrame) -> None:
-    assert table["label"][limit_pictures(table["label"], 10, seed=0)].nunique() == 10
-    assert limit_pictures(table["label"], 5000, seed=0).equals(table.index)
+    assert table["label"][limit_images(table["label"], 10, seed=0)].nunique() == 10
+    assert limit_images(table["label"], 5000, seed=0).equals(table.index)
     with pytest.raises(ValueError, match="at least 1"):
-        limit_pictures(table["label"], 0, seed=0)
+        limit_images(table["label"], 0, seed=0)

@@ -10,17 +10,17 @@ import pytest
 
 from podium.competitions import get_competition
 from podium.competitions.boxes import BOX_COLUMNS
-from podium.data.splits import HELD_OUT, TRAIN_ONLY, LeakingSplit
-from podium.data.table import BrokenPictures, prepare_table, read_table, stored_table
+from podium.data.table import BrokenImages, prepare_table, read_table
 from podium.recipes.recipe import Recipe
 from podium.recipes.recipe_file import parse_recipe
 from podium.runs.fold_folder import RunError
 from podium.runs.run_folder import RunFolder
-from small_competitions import DRAW, break_picture
+from podium.runs.table import HELD_OUT, TRAIN_ONLY, LeakingSplit, stored_table
+from small_competitions import DRAW, break_image
 
 CLOCKS = get_competition("clocks-or-crocs")
 PETS = get_competition("pets")
-EACH = 6  # training pictures of each class
+EACH = 6  # training images of each class
 
 
 def recipe(**changes: object) -> Recipe:
@@ -29,14 +29,14 @@ def recipe(**changes: object) -> Recipe:
 
 
 @pytest.fixture
-def pictures(data: Path, write_picture: Callable[..., Path]) -> Path:
-    """The folder of a competition: clock/0.jpg … crocodile/5.jpg, and two test pictures."""
+def images(data: Path, write_image: Callable[..., Path]) -> Path:
+    """The folder of a competition: clock/0.jpg … crocodile/5.jpg, and two test images."""
     folder = data / CLOCKS.slug
     for kind in CLOCKS.classes:
         for number in range(EACH):
-            write_picture(folder / "train" / kind / f"{number}.jpg")
+            write_image(folder / "train" / kind / f"{number}.jpg")
     for name in ("007", "NA"):
-        write_picture(folder / "test" / f"{name}.jpg")
+        write_image(folder / "test" / f"{name}.jpg")
     return folder
 
 
@@ -45,9 +45,7 @@ def folder(data: Path) -> RunFolder:
     return RunFolder(data.parent / "weights" / "run")
 
 
-def test_every_picture_gets_a_fold_and_the_folds_are_alike(
-    pictures: Path, folder: RunFolder
-) -> None:
+def test_every_image_gets_a_fold_and_the_folds_are_alike(images: Path, folder: RunFolder) -> None:
     table = prepare_table(CLOCKS, recipe(), folder)
     assert len(table.train) == 2 * EACH
     assert pd.crosstab(table.train["label"], table.train["fold"]).to_numpy().tolist() == [
@@ -59,18 +57,18 @@ def test_every_picture_gets_a_fold_and_the_folds_are_alike(
     assert all(path.is_file() for path in [*table.train["path"], *table.test["path"]])
 
 
-def test_shares_leave_a_part_out(pictures: Path, folder: RunFolder) -> None:
+def test_shares_leave_a_part_out(images: Path, folder: RunFolder) -> None:
     table = prepare_table(CLOCKS, recipe(shares=[0.5, 0.25, 0.25]), folder)
     assert set(table.train["fold"]) == {TRAIN_ONLY, 0, HELD_OUT}
 
 
-def test_a_limit_takes_a_part_of_each_class(pictures: Path, folder: RunFolder) -> None:
+def test_a_limit_takes_a_part_of_each_class(images: Path, folder: RunFolder) -> None:
     table = prepare_table(CLOCKS, recipe(limit=6), folder)
     assert table.train["label"].value_counts().to_dict() == {0: 3, 1: 3}
     assert len(table.test) == 2
 
 
-def test_the_table_is_made_once(pictures: Path, folder: RunFolder) -> None:
+def test_the_table_is_made_once(images: Path, folder: RunFolder) -> None:
     first = prepare_table(CLOCKS, recipe(), folder)
     written = (folder.path / "pictures.csv").read_bytes()
     again = prepare_table(CLOCKS, recipe(seed=1), folder)  # which would split otherwise
@@ -82,11 +80,11 @@ def test_the_table_is_made_once(pictures: Path, folder: RunFolder) -> None:
 
 
 def test_paths_are_looked_up_where_the_data_is_now(
-    pictures: Path, folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+    images: Path, folder: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = prepare_table(CLOCKS, recipe(), folder)
-    moved = pictures.parent.with_name("another-machine")
-    pictures.parent.rename(moved)
+    moved = images.parent.with_name("another-machine")
+    images.parent.rename(moved)
     monkeypatch.setenv("PODIUM_INPUT", str(moved))
     table = read_table(CLOCKS, folder)
     assert all(path.is_relative_to(moved) for path in table.train["path"])
@@ -94,9 +92,9 @@ def test_paths_are_looked_up_where_the_data_is_now(
     pd.testing.assert_series_equal(table.train["fold"], first.train["fold"])
 
 
-def test_copies_stay_in_one_fold(pictures: Path, folder: RunFolder) -> None:
+def test_copies_stay_in_one_fold(images: Path, folder: RunFolder) -> None:
     for number in range(3):
-        source = pictures / "train" / "clock" / f"{number}.jpg"
+        source = images / "train" / "clock" / f"{number}.jpg"
         shutil.copy(source, source.with_name(f"copy-{number}.jpg"))
     train = prepare_table(CLOCKS, recipe(), folder).train
     for number in range(3):
@@ -104,8 +102,8 @@ def test_copies_stay_in_one_fold(pictures: Path, folder: RunFolder) -> None:
         assert copies["fold"].nunique() == copies["group"].nunique() == 1
 
 
-def test_a_stored_split_that_leaks_is_refused(pictures: Path, folder: RunFolder) -> None:
-    write_copy(pictures)
+def test_a_stored_split_that_leaks_is_refused(images: Path, folder: RunFolder) -> None:
+    write_copy(images)
     prepare_table(CLOCKS, recipe(), folder)
     edit(folder, part_copies)
     edit(folder, join_all)
@@ -127,22 +125,22 @@ def join_all(stored: pd.DataFrame) -> None:
 
 
 def part_copies(stored: pd.DataFrame) -> None:
-    """Put a picture and its copy into different folds, and deny that it is one."""
+    """Put an image and its copy into different folds, and deny that it is one."""
     stored.loc["clock/0.jpg", "fold"] = str((int(stored.loc["clock/copy.jpg", "fold"]) + 1) % 3)
     stored.loc["clock/0.jpg", "group"] = "777"
 
 
-def write_copy(pictures: Path) -> None:
+def write_copy(images: Path) -> None:
     """A near-copy of clock/0.jpg: mirrored, and compressed again."""
-    original = cv2.imread(str(pictures / "train" / "clock" / "0.jpg"))
-    copy = pictures / "train" / "clock" / "copy.jpg"
+    original = cv2.imread(str(images / "train" / "clock" / "0.jpg"))
+    copy = images / "train" / "clock" / "copy.jpg"
     assert cv2.imwrite(str(copy), original[:, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 60])
 
 
 def test_a_leak_is_found_whatever_groups_a_stored_split_names(
-    pictures: Path, folder: RunFolder
+    images: Path, folder: RunFolder
 ) -> None:
-    write_copy(pictures)
+    write_copy(images)
     prepare_table(CLOCKS, recipe(), folder)
     edit(folder, part_copies)
     stored_table(folder)  # by its own groups it is sound
@@ -151,9 +149,9 @@ def test_a_leak_is_found_whatever_groups_a_stored_split_names(
 
 
 def test_a_split_from_elsewhere_is_checked_once(
-    pictures: Path, folder: RunFolder, capsys: pytest.CaptureFixture[str]
+    images: Path, folder: RunFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write_copy(pictures)
+    write_copy(images)
     first = prepare_table(CLOCKS, recipe(), folder)
     prepare_table(CLOCKS, recipe(), folder)
     assert "not checked" not in capsys.readouterr().out
@@ -165,7 +163,7 @@ def test_a_split_from_elsewhere_is_checked_once(
     assert "not checked" not in capsys.readouterr().out
 
 
-def test_other_files_of_the_same_names_are_checked(pictures: Path, folder: RunFolder) -> None:
+def test_other_files_of_the_same_names_are_checked(images: Path, folder: RunFolder) -> None:
     train = prepare_table(CLOCKS, recipe(), folder).train
     clocks = train[train["label"] == 0].drop_duplicates("fold")
     shutil.copy(*clocks["path"].iloc[:2])
@@ -173,77 +171,75 @@ def test_other_files_of_the_same_names_are_checked(pictures: Path, folder: RunFo
         prepare_table(CLOCKS, recipe(), folder)
 
 
-def test_broken_pictures_stop_a_run_before_it_has_a_table(
-    pictures: Path, folder: RunFolder
-) -> None:
-    broken = [pictures / "train" / "clock" / "0.jpg", pictures / "test" / "NA.jpg"]
+def test_broken_images_stop_a_run_before_it_has_a_table(images: Path, folder: RunFolder) -> None:
+    broken = [images / "train" / "clock" / "0.jpg", images / "test" / "NA.jpg"]
     for path in broken:
         path.write_bytes(b"")
-    with pytest.raises(BrokenPictures) as caught:
+    with pytest.raises(BrokenImages) as caught:
         prepare_table(CLOCKS, recipe(), folder)
     message = str(caught.value)
-    assert f"2 of {2 * EACH + 2} pictures cannot be read" in message
+    assert f"2 of {2 * EACH + 2} images cannot be read" in message
     assert all(str(path) in message for path in broken)
-    assert "--set broken_pictures=skip" in message
-    assert folder.read_pictures() is None
+    assert "--set broken_images=skip" in message
+    assert folder.read_images() is None
 
 
-def test_broken_pictures_are_skipped_where_the_recipe_says_so(
-    pictures: Path, folder: RunFolder, capsys: pytest.CaptureFixture[str]
+def test_broken_images_are_skipped_where_the_recipe_says_so(
+    images: Path, folder: RunFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (pictures / "train" / "clock" / "0.jpg").write_bytes(b"")
-    (pictures / "test" / "NA.jpg").write_bytes(b"")
-    table = prepare_table(CLOCKS, recipe(broken_pictures="skip"), folder)
-    assert "warning: 2 of 14 pictures cannot be read" in capsys.readouterr().out
+    (images / "train" / "clock" / "0.jpg").write_bytes(b"")
+    (images / "test" / "NA.jpg").write_bytes(b"")
+    table = prepare_table(CLOCKS, recipe(broken_images="skip"), folder)
+    assert "warning: 2 of 14 images cannot be read" in capsys.readouterr().out
     assert "clock/0.jpg" not in table.train.index
     assert len(table.train) == 2 * EACH - 1
     assert table.test.index.tolist() == ["NA", "007"]
     assert table.readable_test.index.tolist() == ["007"]
-    kept = folder.read_pictures()
+    kept = folder.read_images()
     dropped = kept[kept["part"] == "dropped"]
     assert dropped.index.tolist() == ["clock/0.jpg"] and dropped["label"].tolist() == [0]
     assert "the file is empty" in dropped["problem"].iloc[0], "a report tells it"
 
 
-def test_a_class_that_nobody_can_read_is_not_left_out(pictures: Path, folder: RunFolder) -> None:
-    broken = list((pictures / "train" / "crocodile").iterdir())
+def test_a_class_that_nobody_can_read_is_not_left_out(images: Path, folder: RunFolder) -> None:
+    broken = list((images / "train" / "crocodile").iterdir())
     for path in broken:
         path.write_bytes(b"")
-    with pytest.raises(BrokenPictures, match="1 of 2 classes have no training picture") as caught:
-        prepare_table(CLOCKS, recipe(broken_pictures="skip"), folder)
+    with pytest.raises(BrokenImages, match="1 of 2 classes have no training image") as caught:
+        prepare_table(CLOCKS, recipe(broken_images="skip"), folder)
     assert f"crocodile ({broken[0].parent}" in str(caught.value)
 
 
-@pytest.mark.parametrize("change", ["gone", "other label", "new test picture"])
-def test_other_pictures_than_at_the_beginning_are_refused(
-    pictures: Path, folder: RunFolder, change: str, write_picture: Callable[..., Path]
+@pytest.mark.parametrize("change", ["gone", "other label", "new test image"])
+def test_other_images_than_at_the_beginning_are_refused(
+    images: Path, folder: RunFolder, change: str, write_image: Callable[..., Path]
 ) -> None:
     prepare_table(CLOCKS, recipe(), folder)
-    clock = pictures / "train" / "clock" / "0.jpg"
+    clock = images / "train" / "clock" / "0.jpg"
     if change == "gone":
         clock.unlink()
     elif change == "other label":
-        clock.rename(pictures / "train" / "crocodile" / "moved.jpg")
+        clock.rename(images / "train" / "crocodile" / "moved.jpg")
     else:
-        write_picture(pictures / "test" / "8.jpg")
+        write_image(images / "test" / "8.jpg")
     with pytest.raises(RunError) as caught:
         read_table(CLOCKS, folder)
     message = str(caught.value)
-    assert f"the pictures in {pictures} are not those that {folder.path} began with" in message
+    assert f"the images in {images} are not those that {folder.path} began with" in message
     assert "--run NAME" in message
     assert "--fresh" in message
 
 
-def test_a_run_without_a_table_is_to_be_trained_first(pictures: Path, folder: RunFolder) -> None:
+def test_a_run_without_a_table_is_to_be_trained_first(images: Path, folder: RunFolder) -> None:
     for read in (lambda: read_table(CLOCKS, folder), lambda: stored_table(folder)):
-        with pytest.raises(RunError, match="no table of pictures yet: train it first"):
+        with pytest.raises(RunError, match="no table of images yet: train it first"):
             read()
 
 
-def test_the_stored_table_needs_no_pictures(pictures: Path, folder: RunFolder) -> None:
-    (pictures / "test" / "NA.jpg").write_bytes(b"")
-    table = prepare_table(CLOCKS, recipe(broken_pictures="skip"), folder)
-    shutil.rmtree(pictures)
+def test_the_stored_table_needs_no_images(images: Path, folder: RunFolder) -> None:
+    (images / "test" / "NA.jpg").write_bytes(b"")
+    table = prepare_table(CLOCKS, recipe(broken_images="skip"), folder)
+    shutil.rmtree(images)
     stored = stored_table(folder)
     pd.testing.assert_frame_equal(stored.train, table.train.drop(columns="path"))
     pd.testing.assert_frame_equal(stored.test, table.test.drop(columns="path"))
@@ -302,8 +298,8 @@ def test_boxes_and_sizes_are_kept_to_the_last_bit(pets: Path, folder: RunFolder)
 
 
 def test_what_cannot_be_read_has_no_size(pets: Path, folder: RunFolder) -> None:
-    break_picture(pets / "images" / "pug_11.jpg")
-    table = prepare_table(PETS, of_pets(broken_pictures="skip"), folder)
+    break_image(pets / "images" / "pug_11.jpg")
+    table = prepare_table(PETS, of_pets(broken_images="skip"), folder)
     assert table.test.loc["pug_11", ["width", "height"]].tolist() == [0, 0]
     assert table.test.loc["pug_10", ["width", "height"]].tolist() == [28, 24]
 
@@ -319,7 +315,7 @@ def test_other_boxes_than_at_the_beginning_are_refused(
         read_table(PETS, folder)
 
 
-def test_a_competition_without_boxes_has_no_such_columns(pictures: Path, folder: RunFolder) -> None:
+def test_a_competition_without_boxes_has_no_such_columns(images: Path, folder: RunFolder) -> None:
     table = prepare_table(CLOCKS, recipe(), folder)
     assert table.train.columns.tolist() == ["path", "label", "group", "fold"]
     assert table.test.columns.tolist() == ["problem", "path"]

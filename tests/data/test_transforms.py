@@ -1,4 +1,4 @@
-"""Boxes follow the pixels: what is drawn is found in the changed picture where its box says."""
+"""Boxes follow the pixels: what is drawn is found in the changed image where its box says."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -23,7 +23,7 @@ from podium.recipes.tables import Augmentation
 pytestmark = pytest.mark.filterwarnings("error")
 
 SIZE = 64
-NOTHING = {"mirror": False, "crop": 1.0, "rotate": 0.0, "light": 0.0, "colour": 0.0}
+NOTHING = {"mirror": False, "crop": 1.0, "rotate": 0.0, "light": 0.0, "color": 0.0}
 SHAPES = [(64, 64), (200, 150), (90, 333), (40, 30), (301, 450)]
 # In the middle: its reflection in the border is never seen, however it is turned or moved.
 INNER = (0.25, 0.3, 0.7, 0.65)
@@ -41,23 +41,23 @@ def with_box(
     height, width = shape
     box = np.rint(np.array(shares) * (width, height, width, height)).astype(int)
     x, y, other_x, other_y = box
-    picture = np.zeros((height, width, 3), np.uint8)
+    image = np.zeros((height, width, 3), np.uint8)
     if outline is RECTANGLE:
-        picture[y:other_y, x:other_x] = 255
+        image[y:other_y, x:other_x] = 255
     else:
         large = np.zeros((8 * height, 8 * width), np.uint8)  # for OpenCV draws on whole pixels
-        centre, axes = (
+        center, axes = (
             (4 * (x + other_x), 4 * (y + other_y)),
             (4 * (other_x - x), 4 * (other_y - y)),
         )
-        cv2.ellipse(large, tuple(map(int, centre)), tuple(map(int, axes)), 0, 0, 360, 255, -1)
-        picture[:] = cv2.resize(large, (width, height), interpolation=cv2.INTER_AREA)[..., None]
-    return picture, np.float32(box / (width, height, width, height))
+        cv2.ellipse(large, tuple(map(int, center)), tuple(map(int, axes)), 0, 0, 360, 255, -1)
+        image[:] = cv2.resize(large, (width, height), interpolation=cv2.INTER_AREA)[..., None]
+    return image, np.float32(box / (width, height, width, height))
 
 
-def found(picture: np.ndarray) -> np.ndarray:
+def found(image: np.ndarray) -> np.ndarray:
     """Where the white is, in pixels' edges."""
-    y, x = np.nonzero(picture[..., 1] > 127)
+    y, x = np.nonzero(image[..., 1] > 127)
     return np.array([x.min(), y.min(), x.max() + 1, y.max() + 1], float)
 
 
@@ -78,17 +78,17 @@ SETTINGS = {
 def test_the_box_is_where_its_pixels_are(
     shape: tuple[int, int], name: str, outline: np.ndarray
 ) -> None:
-    picture, box = with_box(shape, INNER, outline)
+    image, box = with_box(shape, INNER, outline)
     augmenter = build_augmenter(only(**SETTINGS[name]), SIZE)
     off = []
     for seed in range(60):
-        changed, moved = augment_with_box(augmenter, picture, box, seed, outline)
+        changed, moved = augment_with_box(augmenter, image, box, seed, outline)
         if has_box(moved):
             off.append(np.abs(moved * SIZE - found(changed)).max())
         else:
             assert name in ("crop", "framed"), "nothing else cuts it away"
-    # Half a pixel is what a threshold on the blurred edge of an enlarged picture may be off, and
-    # half of one the rounding; of a small picture that grows a pixel is several.
+    # Half a pixel is what a threshold on the blurred edge of an enlarged image may be off, and
+    # half of one the rounding; of a small image that grows a pixel is several.
     grows = max(1, SIZE / min(shape))
     assert max(off) < 1 + (grows - 1) / 2, max(off)
     assert np.mean(off) < 0.75 * grows
@@ -100,25 +100,25 @@ def test_the_box_is_where_its_pixels_are(
 def test_a_box_at_the_border_is_cut_as_its_pixels_are(
     shares: tuple[float, ...], outline: np.ndarray
 ) -> None:
-    picture, box = with_box((120, 200), shares, outline)
+    image, box = with_box((120, 200), shares, outline)
     augmenter = build_augmenter(only(mirror=True, crop=0.4), SIZE)
     kept = 0
     for seed in range(80):
-        changed, moved = augment_with_box(augmenter, picture, box, seed, outline)
+        changed, moved = augment_with_box(augmenter, image, box, seed, outline)
         if has_box(moved):
             np.testing.assert_allclose(moved * SIZE, found(changed), atol=1.01, err_msg=str(seed))
             kept += 1
     assert kept > 20
 
 
-def test_less_than_the_share_in_the_picture_is_cut_away() -> None:
-    picture, box = with_box((120, 200), (0.0, 0.1, 0.4, 0.6), RECTANGLE)
-    picture[..., 0] = np.linspace(0, 250, 200).astype(np.uint8)  # by these the crop's sides
-    picture[..., 2] = np.linspace(0, 250, 120).astype(np.uint8)[:, None]
+def test_less_than_the_share_in_the_image_is_cut_away() -> None:
+    image, box = with_box((120, 200), (0.0, 0.1, 0.4, 0.6), RECTANGLE)
+    image[..., 0] = np.linspace(0, 250, 200).astype(np.uint8)  # by these the crop's sides
+    image[..., 2] = np.linspace(0, 250, 120).astype(np.uint8)[:, None]
     augmenter = build_augmenter(only(crop=0.3), SIZE)
     whole, dropped, cut = float(np.prod(box[2:] - box[:2])), 0, 0
     for seed in range(300):
-        changed, moved = augment_with_box(augmenter, picture, box, seed, RECTANGLE)
+        changed, moved = augment_with_box(augmenter, image, box, seed, RECTANGLE)
         values = changed.astype(float)
         across = (values[0, -1, 0] - values[0, 0, 0]) / 250 * SIZE / (SIZE - 1)
         down = (values[-1, 0, 2] - values[0, 0, 2]) / 250 * SIZE / (SIZE - 1)
@@ -133,22 +133,22 @@ def test_less_than_the_share_in_the_picture_is_cut_away() -> None:
 
 def test_shift_and_crop_cut_a_box_together() -> None:
     """Each of the two may leave more than the share, and both less."""
-    picture, box = with_box((SIZE, SIZE), (0.0, 0.0, 0.25, 1.0), RECTANGLE)
+    image, box = with_box((SIZE, SIZE), (0.0, 0.0, 0.25, 1.0), RECTANGLE)
     augmenter = build_augmenter(only(shift=16), SIZE)
-    kept = [has_box(augment_with_box(augmenter, picture, box, n, RECTANGLE)[1]) for n in range(100)]
+    kept = [has_box(augment_with_box(augmenter, image, box, n, RECTANGLE)[1]) for n in range(100)]
     assert 60 < sum(kept) < 95, "cut away where it moves by more than 8 of its 16 pixels"
 
 
 @pytest.mark.parametrize(
     "settings", [*SETTINGS.values(), {"crop": 0.2, "erase": 1.0, "light": 0.5}]
 )
-def test_the_picture_is_the_same_with_and_without_its_box(settings: dict[str, object]) -> None:
-    picture, box = with_box((90, 120), INNER, RECTANGLE)
+def test_the_image_is_the_same_with_and_without_its_box(settings: dict[str, object]) -> None:
+    image, box = with_box((90, 120), INNER, RECTANGLE)
     augmenter = build_augmenter(only(**settings), SIZE)
     for seed in range(20):
-        expected = augment(augmenter, picture, seed)
+        expected = augment(augmenter, image, seed)
         for some in (box, np.full(4, np.nan, np.float32)):
-            changed, moved = augment_with_box(augmenter, picture, some, seed, ELLIPSE)
+            changed, moved = augment_with_box(augmenter, image, some, seed, ELLIPSE)
             np.testing.assert_array_equal(changed, expected)
             assert moved.shape == (4,)
             assert moved.dtype == np.float32
@@ -156,23 +156,21 @@ def test_the_picture_is_the_same_with_and_without_its_box(settings: dict[str, ob
 
 
 def test_light_noise_and_erasing_leave_a_box_alone() -> None:
-    picture, box = with_box((80, 100), INNER, RECTANGLE)
-    augmentation = only(light=0.5, colour=0.5, blur=1.0, noise=1.0, erase=1.0)
+    image, box = with_box((80, 100), INNER, RECTANGLE)
+    augmentation = only(light=0.5, color=0.5, blur=1.0, noise=1.0, erase=1.0)
     augmenter = build_augmenter(augmentation, SIZE)
     for seed in range(20):
-        _, moved = augment_with_box(augmenter, picture, box, seed, RECTANGLE)
+        _, moved = augment_with_box(augmenter, image, box, seed, RECTANGLE)
         np.testing.assert_allclose(moved, box, atol=1e-6)
 
 
-def test_a_box_stays_in_the_picture_whatever_is_done() -> None:
+def test_a_box_stays_in_the_image_whatever_is_done() -> None:
     extreme = only(mirror=True, crop=0.01, rotate=180.0, shift=64)
     for size in (16, 48):
         augmenter = build_augmenter(extreme, size)
         for seed in range(100):
-            picture, box = with_box((37, 53), CORNERS[seed % 4], RECTANGLE)
-            _, moved = augment_with_box(
-                augmenter, picture, box, seed, (RECTANGLE, ELLIPSE)[seed % 2]
-            )
+            image, box = with_box((37, 53), CORNERS[seed % 4], RECTANGLE)
+            _, moved = augment_with_box(augmenter, image, box, seed, (RECTANGLE, ELLIPSE)[seed % 2])
             assert np.isnan(moved).all() or (
                 0 <= moved[0] < moved[2] <= 1 and 0 <= moved[1] < moved[3] <= 1
             )
@@ -180,23 +178,23 @@ def test_a_box_stays_in_the_picture_whatever_is_done() -> None:
 
 def test_the_seed_decides_on_any_number_of_threads() -> None:
     augmentation = only(mirror=True, crop=0.4, rotate=15.0, shift=5, light=0.3)
-    picture, box = with_box((80, 100), INNER, RECTANGLE)
+    image, box = with_box((80, 100), INNER, RECTANGLE)
     both = seeded_box_augmenter(augmentation, SIZE, ELLIPSE)
     with ThreadPoolExecutor(8) as pool:
-        threaded = list(pool.map(lambda seed: both(picture, box, seed), range(100)))
+        threaded = list(pool.map(lambda seed: both(image, box, seed), range(100)))
     plain, alone = build_augmenter(augmentation, SIZE), seeded_augmenter(augmentation, SIZE)
     for seed, (changed, moved) in enumerate(threaded):
-        expected = augment_with_box(plain, picture, box, seed, ELLIPSE)
+        expected = augment_with_box(plain, image, box, seed, ELLIPSE)
         np.testing.assert_array_equal(changed, expected[0])
         np.testing.assert_array_equal(moved, expected[1])
-        np.testing.assert_array_equal(changed, alone(picture, seed))
+        np.testing.assert_array_equal(changed, alone(image, seed))
 
 
-def test_the_shift_is_a_crop_of_the_reflected_picture() -> None:
-    picture = np.random.default_rng(0).integers(0, 256, (20, 20, 3), dtype=np.uint8)
-    padded = np.pad(picture, ((6, 6), (6, 6), (0, 0)), mode="reflect")
+def test_the_shift_is_a_crop_of_the_reflected_image() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (20, 20, 3), dtype=np.uint8)
+    padded = np.pad(image, ((6, 6), (6, 6), (0, 0)), mode="reflect")
     parts = {padded[y : y + 20, x : x + 20].tobytes() for x in range(13) for y in range(13)}
     shift = A.Compose([Shift(6)], strict=True)
-    seen = {np.ascontiguousarray(shift(image=picture)["image"]).tobytes() for _ in range(400)}
+    seen = {np.ascontiguousarray(shift(image=image)["image"]).tobytes() for _ in range(400)}
     assert seen <= parts
     assert len(seen) > 120

@@ -20,7 +20,7 @@ from podium.experiments.compare import Comparison, compare
 from podium.experiments.grid import get_combination
 from podium.experiments.record import figure_path
 from podium.experiments.trial import run_of
-from podium.predictions.combine import Combined
+from podium.predictions.combine import FoldScores
 from podium.runs.run_folder import RunFolder
 from small_competitions import make_project
 
@@ -71,7 +71,7 @@ def project(compared: Compared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 # --- What it does
 
 
-def test_each_recipe_was_trained_once_and_no_test_picture_predicted(compared: Compared) -> None:
+def test_each_recipe_was_trained_once_and_no_test_image_predicted(compared: Compared) -> None:
     changes = {one.combination.change for one in compared.comparison.measured}
     assert changes == {"as it is", "head.width=4"} and not compared.comparison.failed
     names = sorted(path.name for path in (compared.project / "weights").iterdir())
@@ -100,7 +100,7 @@ def test_what_was_measured_is_recorded(compared: Compared) -> None:
         score = one.combined.score
         measured = [score.value, score.low, score.high]
         assert row[["score", "low", "high"]].tolist() == pytest.approx(measured, abs=1e-5)
-        assert (row["pictures"], row["folds"], row["entry"]) == (24, 0, "tiny")
+        assert (row["images"], row["folds"], row["entry"]) == (24, 0, "tiny")
         cost = one.run.fold(0).read_cost()
         assert row["seconds"] == cost["seconds"] == one.seconds
         assert row["peak_memory_gb"] == cost["peak_memory_gb"]
@@ -108,7 +108,7 @@ def test_what_was_measured_is_recorded(compared: Compared) -> None:
     assert page.count("| `tiny` |") == 2 and "not by hand" in page
 
 
-def test_the_figure_is_a_picture_and_on_the_page(compared: Compared) -> None:
+def test_the_figure_is_an_image_and_on_the_page(compared: Compared) -> None:
     figure = compared.comparison.figure
     assert figure is not None and figure.name == "tiny--head.width-stages.0.learning_rate.png"
     assert Image.open(figure).size[0] > 500
@@ -128,7 +128,7 @@ def test_the_table_is_best_first_and_marks_the_trade_offs(compared: Compared) ->
 # --- Again
 
 
-def by_change(comparison: Comparison) -> dict[str, Combined]:
+def by_change(comparison: Comparison) -> dict[str, FoldScores]:
     return {one.combination.change: one.combined for one in comparison.measured}
 
 
@@ -137,7 +137,7 @@ def test_a_second_call_trains_nothing(
 ) -> None:
     monkeypatch.chdir(compared.project)
     before, rows = compared.times(), compared.rows()
-    # In another order, and spelt in another way.
+    # In another order, and spelled in another way.
     again = compare("tiny", ["head.width=4,8", "head.dropout=0.250"], folds=[0, 0])
     assert compared.times() == before
     assert by_change(again) == by_change(compared.comparison)

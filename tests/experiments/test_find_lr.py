@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from podium.experiments.find_lr import find_rate
+from podium.experiments.find_lr import find_lr
 from small_competitions import RECIPE, make_project
 
 STAGES = """
@@ -28,7 +28,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_rate_is_suggested_and_drawn(project: Path) -> None:
-    found = find_rate("tiny", steps=12)
+    found = find_lr("tiny", steps=12)
     assert found.stage == 1 and found.recipe_rate == 0.001
     assert found.curve.rates[0] == pytest.approx(1e-7)
     said = str(found)
@@ -50,5 +50,5 @@ def test_a_rate_is_suggested_and_drawn(project: Path) -> None:
 )
 def test_what_cannot_be_swept_is_said(project: Path, words: dict[str, int], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        find_rate("tiny", **words)
+        find_lr("tiny", **words)
     assert not (project / "weights").exists()

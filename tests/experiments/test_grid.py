@@ -104,7 +104,7 @@ def test_each_recipe_is_there_once() -> None:
     assert overrides(tries) == [("head.dropout=0.5",)]
 
 
-def test_the_same_combination_is_spelt_the_same_way() -> None:
+def test_the_same_combination_is_spelled_the_same_way() -> None:
     one = get_combination("tiny", ["label_smoothing=0.10", "head.dropout=0.5"])
     words = ["head.dropout=5e-1", "seed=3", "seed=0", "backbone=resnet-8"]
     other = get_combination("tiny", [*words, "label_smoothing=1e-1"])
@@ -127,7 +127,7 @@ def test_changes_that_need_each_other_are_both_kept() -> None:
     assert get_combination("tiny", found.overrides).recipe == found.recipe
 
 
-def test_a_table_is_spelt_without_what_it_has_by_default() -> None:
+def test_a_table_is_spelled_without_what_it_has_by_default() -> None:
     words = ["head={ width = 8, dropout = 0.25, taps = ['a'] }", "augmentation={}"]
     found = get_combination("tiny", [*words, "one_cycle.momentum=[0.95, 0.85]"])
     assert found.overrides == ('head={ taps = ["a"], width = 8 }',)
@@ -149,11 +149,11 @@ def test_set_is_part_of_every_combination() -> None:
     ["vgg16", "none", "true", "12", "a b", "", " x", 'with "quotes"', "a/path.h5", "é", "inf"],
 )
 def test_words_are_read_again_as_they_were(value: str) -> None:
-    spelt = write_value(value)
+    spelled = write_value(value)
     try:
-        again: Any = tomllib.loads(f"value = {spelt}")["value"]
+        again: Any = tomllib.loads(f"value = {spelled}")["value"]
     except tomllib.TOMLDecodeError:
-        again = spelt
+        again = spelled
     assert again == value
 
 

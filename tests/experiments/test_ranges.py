@@ -97,7 +97,7 @@ def test_rates_are_searched_around_what_they_are() -> None:
 
 
 def test_of_the_augmentation_only_what_is_used_is_searched() -> None:
-    used = {"crop": 0.5, "rotate": 8.0, "light": 0.6, "colour": 0.0, "shift": 40, "mixup": 0.2}
+    used = {"crop": 0.5, "rotate": 8.0, "light": 0.6, "color": 0.0, "shift": 40, "mixup": 0.2}
     found = ranges(augmentation=used)
     strengths = {key: one for key, one in found.items() if key.startswith("augmentation.")}
     ends = {key.split(".")[1]: (one.low, one.high) for key, one in strengths.items()}

@@ -9,7 +9,7 @@ import pytest
 
 from podium.experiments.grid import Combination
 from podium.experiments.record import COLUMNS, record
-from podium.experiments.trial import Measured, measure
+from podium.experiments.trial import TrialResult, measure
 from small_runs import write_run
 
 
@@ -22,7 +22,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def measured(
     entry: str = "clocks", *overrides: str, folds: tuple[int, ...] = (0, 1), seed: int = 0
-) -> Measured:
+) -> TrialResult:
     run = write_run(Path("weights") / f"{entry}-{'-'.join(overrides)}-{seed}", seed=seed)
     about = run.read_run()
     path = run.path / "run.json"
@@ -41,7 +41,7 @@ def test_a_measurement_is_of_its_folds_and_what_they_cost() -> None:
     both, one = measured(), measured(folds=(1,))
     assert (both.seconds, both.peak_memory_gb) == (121, 1.5)
     assert (one.seconds, one.peak_memory_gb) == (61, 0.5)
-    assert both.combined.score.pictures == 16 and one.combined.score.pictures == 8
+    assert both.combined.score.images == 16 and one.combined.score.images == 8
 
 
 def test_a_row_that_is_measured_again_is_replaced(project: Path) -> None:

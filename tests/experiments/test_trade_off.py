@@ -20,34 +20,34 @@ POINTS = [
 ]
 
 
-def front(points: list[Point], higher_is_better: bool) -> list[str]:
-    marks = pareto_front(points, higher_is_better)
+def front(points: list[Point], per_image_score: bool) -> list[str]:
+    marks = pareto_front(points, per_image_score)
     return [one.name for one, mark in zip(points, marks, strict=True) if mark]
 
 
 def test_the_front_is_what_nothing_beats_in_score_and_time() -> None:
-    assert front(POINTS, higher_is_better=True) == ["fast", "good", "slow"]
+    assert front(POINTS, per_image_score=True) == ["fast", "good", "slow"]
 
 
 def test_the_lower_log_loss_is_the_better_one() -> None:
-    assert front(POINTS, higher_is_better=False) == ["fast", "slower and worse"]
+    assert front(POINTS, per_image_score=False) == ["fast", "slower and worse"]
 
 
-@pytest.mark.parametrize("higher_is_better", [True, False])
-def test_points_that_are_the_same_stand_or_fall_together(higher_is_better: bool) -> None:
+@pytest.mark.parametrize("per_image_score", [True, False])
+def test_points_that_are_the_same_stand_or_fall_together(per_image_score: bool) -> None:
     twins = [point("one", 0.9, 10), point("other", 0.9, 10)]
-    assert front(twins, higher_is_better) == ["one", "other"]
-    better = point("better", 0.95 if higher_is_better else 0.85, 10)
-    assert front([*twins, better], higher_is_better) == ["better"]
+    assert front(twins, per_image_score) == ["one", "other"]
+    better = point("better", 0.95 if per_image_score else 0.85, 10)
+    assert front([*twins, better], per_image_score) == ["better"]
 
 
 def test_a_point_alone_is_the_front() -> None:
-    assert pareto_front([point("one", 0.5, 1)], higher_is_better=True) == [True]
-    assert pareto_front([], higher_is_better=True) == []
+    assert pareto_front([point("one", 0.5, 1)], per_image_score=True) == [True]
+    assert pareto_front([], per_image_score=True) == []
 
 
 def test_the_figure_names_the_front_and_no_other() -> None:
-    figure = trade_off(POINTS, higher_is_better=True, title="cars, fold 0")
+    figure = trade_off(POINTS, per_image_score=True, title="cars, fold 0")
     (axis,) = figure.axes
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.texts] == ["fast", "good", "slow"]
@@ -66,6 +66,6 @@ def test_the_figure_names_the_front_and_no_other() -> None:
 
 def test_better_is_higher_up_and_short_runs_are_in_seconds() -> None:
     points = [point("one", 0.3, 20, "log loss"), point("two", 0.2, 40, "log loss")]
-    (axis,) = trade_off(points, higher_is_better=False, title="dogs").axes
+    (axis,) = trade_off(points, per_image_score=False, title="dogs").axes
     assert axis.yaxis_inverted() and axis.get_ylabel() == "log loss"
     assert axis.get_xscale() == "linear" and axis.get_xlabel().startswith("seconds")

@@ -12,7 +12,7 @@ import pytest
 from podium.experiments.compare import compare
 from podium.experiments.grid import get_combination
 from podium.experiments.studies import ask, completed, open_study
-from podium.experiments.tune import STUDIES, Tuned, recipe_lines, tune
+from podium.experiments.tune import STUDIES, TuneResult, recipe_lines, tune
 from podium.predictions.score import Score
 from podium.runs.run_folder import RunFolder
 from small_competitions import RECIPE, make_project, write_entry
@@ -228,12 +228,12 @@ def test_the_best_is_written_as_the_recipe_has_it(project: Path) -> None:
 def test_the_end_says_what_to_do_with_the_best(project: Path) -> None:
     base, best = get_combination("tiny", []), get_combination("tiny", ["head.dropout=0.5"])
     score = Score("accuracy", 0.9, 0.8, 0.95, 24)
-    text = str(Tuned(base, [0], 40, best, score, replace(score, value=0.85)))
+    text = str(TuneResult(base, [0], 40, best, score, replace(score, value=0.85)))
     assert "best of 40: accuracy 0.9000 (95 % interval 0.8000 to 0.9500" in text
     assert "before      accuracy 0.8500 (" in text
     assert "podium train tiny --set head.dropout=0.5" in text
     assert "podium compare tiny --fold 1 --set head.dropout=0.5\n" in text
     assert text.endswith("podium compare tiny --fold 1")
-    all_folds = str(Tuned(base, [0, 1], 40, best, score, None))
+    all_folds = str(TuneResult(base, [0, 1], 40, best, score, None))
     assert "--fold 0 --fold 1 --set head.dropout=0.5 --set seed=1\n" in all_folds
-    assert "nothing is to be changed" in str(Tuned(base, [0], 40, base, score, score))
+    assert "nothing is to be changed" in str(TuneResult(base, [0], 40, base, score, score))

@@ -17,16 +17,16 @@ import pytest
 
 from podium.files.archives import (
     LIMITS,
+    ArchiveLimits,
     BadArchive,
     DamagedArchive,
-    Limits,
+    atomic_folder,
     unpack,
     unpacked_view,
-    whole_folder,
 )
 
 Files = dict[str, bytes]
-PICTURE = bytes(range(256)) * 20
+IMAGE = bytes(range(256)) * 20
 
 
 def zipped(files: Files, compression: int = zipfile.ZIP_DEFLATED) -> bytes:
@@ -74,7 +74,7 @@ def target(tmp_path: Path) -> Path:
 
 
 def refused(
-    archive: Path, target: Path, limits: Limits = LIMITS, kind: type[Exception] = BadArchive
+    archive: Path, target: Path, limits: ArchiveLimits = LIMITS, kind: type[Exception] = BadArchive
 ) -> str:
     """The message of a refusal that leaves nothing behind."""
     with pytest.raises(kind) as caught:
@@ -104,7 +104,7 @@ def refused(
 def test_every_file_comes_out_as_it_was(
     archive: Callable[..., Path], target: Path, name: str, pack: Callable[[Files], bytes]
 ) -> None:
-    files = {"train.csv": b"Id,Category\n", "train/0/1.jpg": PICTURE, "train/9/ü — 2.jpg": b""}
+    files = {"train.csv": b"Id,Category\n", "train/0/1.jpg": IMAGE, "train/9/ü — 2.jpg": b""}
     unpack(archive(pack(files), name), target)
     assert files_in(target) == files
     assert [path.name for path in target.parent.iterdir()] == ["cars"]
@@ -204,7 +204,7 @@ def test_a_hostile_inner_archive_refuses_the_whole(
 def test_a_broken_inner_archive_is_not_damage_on_the_way(
     archive: Callable[..., Path], target: Path
 ) -> None:
-    path = archive(zipped({"train.zip": zipped({"a.jpg": PICTURE})[:-30]}))
+    path = archive(zipped({"train.zip": zipped({"a.jpg": IMAGE})[:-30]}))
     assert "cars.zip/train.zip is damaged" in refused(path, target, kind=BadArchive)
 
 
@@ -310,7 +310,7 @@ def test_an_encrypted_member_is_named(archive: Callable[..., Path], target: Path
 def test_other_ways_of_packing_are_named(
     archive: Callable[..., Path], target: Path, method: int
 ) -> None:
-    message = refused(archive(zipped({"a.jpg": PICTURE}, method)), target)
+    message = refused(archive(zipped({"a.jpg": IMAGE}, method)), target)
     assert message == f"cars.zip: a.jpg is packed with method {method}; only deflate is read"
 
 
@@ -319,7 +319,7 @@ def test_other_ways_of_packing_are_named(
 
 def test_a_bomb_is_told_by_what_it_says(archive: Callable[..., Path], target: Path) -> None:
     path = archive(zipped({"a": bytes(5_000_000)}))
-    message = refused(path, target, Limits(small=1_000_000))
+    message = refused(path, target, ArchiveLimits(small=1_000_000))
     assert message.startswith("cars.zip unpacks to more than 1.0 MB, which is not believed")
 
 
@@ -328,7 +328,7 @@ def test_a_bomb_that_says_nothing_is_stopped_as_it_is_written(
 ) -> None:
     files = {f"{number}": bytes(500_000) for number in range(10)}
     path = archive(tarred(files, "w:gz"), "cars.tgz")
-    message = refused(path, target, Limits(small=1_000_000))
+    message = refused(path, target, ArchiveLimits(small=1_000_000))
     assert message.startswith("cars.tgz unpacks to more than 1.0 MB")
 
 
@@ -337,20 +337,20 @@ def test_the_archives_in_an_archive_have_one_allowance(
 ) -> None:
     inner = {f"{n}.zip": zipped({f"{n}/a": bytes(400_000)}) for n in range(4)}
     path = archive(zipped(inner))
-    message = refused(path, target, Limits(small=1_000_000))
+    message = refused(path, target, ArchiveLimits(small=1_000_000))
     assert message.startswith("cars.zip/2.zip unpacks to more than 1.0 MB")
-    unpack(path, target, Limits(small=2_000_000))
+    unpack(path, target, ArchiveLimits(small=2_000_000))
 
 
 def test_no_archive_is_believed_more_than_the_bound(
     archive: Callable[..., Path], target: Path
 ) -> None:
-    path = archive(zipped({"a": PICTURE}, zipfile.ZIP_STORED))
-    assert "believed" in refused(path, target, Limits(unpacked=5_000))
-    unpack(path, target, Limits(unpacked=5_120))
+    path = archive(zipped({"a": IMAGE}, zipfile.ZIP_STORED))
+    assert "believed" in refused(path, target, ArchiveLimits(unpacked=5_000))
+    unpack(path, target, ArchiveLimits(unpacked=5_120))
 
 
-def test_a_table_may_be_packed_tightly_and_pictures_may_be_many(
+def test_a_table_may_be_packed_tightly_and_images_may_be_many(
     archive: Callable[..., Path], target: Path
 ) -> None:
     """What the default limits must not refuse: a CSV at 60 to 1, whatever its size."""
@@ -358,14 +358,14 @@ def test_a_table_may_be_packed_tightly_and_pictures_may_be_many(
     table = b"".join(b"id_%06d.jpg,0.5,0.5\n" % rows.randrange(10**6) for _ in range(20_000))
     path = archive(zipped({"sample_submission.csv": table, "zeros.csv": b"0,0,0,0\n" * 400_000}))
     assert (len(table) + 3_200_000) / path.stat().st_size > 20
-    unpack(path, target, Limits(small=0))
+    unpack(path, target, ArchiveLimits(small=0))
 
 
 def test_too_many_members_are_refused(archive: Callable[..., Path], target: Path) -> None:
     path = archive(zipped({f"{number}": b"" for number in range(101)}))
-    message = refused(path, target, Limits(members=100))
+    message = refused(path, target, ArchiveLimits(members=100))
     assert message == "cars.zip has more than 100 files and folders"
-    unpack(path, target, Limits(members=101))
+    unpack(path, target, ArchiveLimits(members=101))
 
 
 def test_a_size_that_is_a_lie_is_found(archive: Callable[..., Path], target: Path) -> None:
@@ -396,7 +396,7 @@ def test_a_disk_that_is_too_small_is_told_before_anything_is_written(
     entries = b"".join(entry + b"%04d" % number for number in range(2000))
     tail = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 2000, 2000, len(entries), at, 0)
     path = archive(data[:at] + entries + tail)
-    everything = Limits(unpacked=10**14, small=10**14)
+    everything = ArchiveLimits(unpacked=10**14, small=10**14)
     with pytest.raises(OSError, match=r"no space left to unpack cars.zip: it needs 8,000,000 MB"):
         unpack(path, target, everything)
     assert not list(target.parent.iterdir())
@@ -476,7 +476,7 @@ unpack(Path(sys.argv[1]), Path(sys.argv[2]))
 def test_a_killed_unpacking_leaves_no_half_folder(
     archive: Callable[..., Path], target: Path
 ) -> None:
-    files = {f"train/{number}.jpg": PICTURE for number in range(4000)}
+    files = {f"train/{number}.jpg": IMAGE for number in range(4000)}
     path = archive(zipped(files, zipfile.ZIP_STORED))
     process = subprocess.Popen([sys.executable, "-c", UNPACK, str(path), str(target)])
     until = time.monotonic() + 60
@@ -498,7 +498,7 @@ def test_the_work_of_a_living_process_is_left_alone(tmp_path: Path) -> None:
     others = [f".part-{living.pid}-cars", ".part-x-cars", ".part-1-cars-b6"]
     for name in [*others, f".part-{os.getpid()}-cars", ".part-99999999-cars"]:
         (tmp_path / name / "train").mkdir(parents=True)
-    with whole_folder(target):
+    with atomic_folder(target):
         pass
     living.communicate(b"\n")
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*others, "cars"])
@@ -508,11 +508,11 @@ def test_a_folder_is_replaced_only_by_a_whole_one(tmp_path: Path) -> None:
     target = tmp_path / "cars"
     target.mkdir()
     (target / "old").write_bytes(b"old")
-    with pytest.raises(RuntimeError), whole_folder(target, replace=True) as part:
+    with pytest.raises(RuntimeError), atomic_folder(target, replace=True) as part:
         (part / "new").write_bytes(b"new")
         raise RuntimeError
     assert files_in(tmp_path) == {"cars/old": b"old"}
-    with whole_folder(target, replace=True) as part:
+    with atomic_folder(target, replace=True) as part:
         (part / "new").write_bytes(b"new")
         assert files_in(target) == {"old": b"old"}
     assert files_in(tmp_path) == {"cars/new": b"new"}
@@ -522,7 +522,7 @@ def test_a_folder_that_was_being_replaced_at_a_kill_is_put_back(tmp_path: Path) 
     """Between the two renames the old folder has another name, and the new one none yet."""
     (tmp_path / ".old-cars").mkdir()
     (tmp_path / ".old-cars" / "old").write_bytes(b"old")
-    with pytest.raises(RuntimeError), whole_folder(tmp_path / "cars", replace=True):
+    with pytest.raises(RuntimeError), atomic_folder(tmp_path / "cars", replace=True):
         raise RuntimeError
     assert files_in(tmp_path) == {"cars/old": b"old"}
 
@@ -594,7 +594,7 @@ def test_a_view_of_a_broken_archive_is_none(attached: Path, tmp_path: Path) -> N
 
 
 def test_a_view_that_several_processes_make_at_once_is_one(attached: Path, tmp_path: Path) -> None:
-    train = {f"train/cat.{number}.jpg": PICTURE for number in range(1500)}
+    train = {f"train/cat.{number}.jpg": IMAGE for number in range(1500)}
     (attached / "train.zip").write_bytes(zipped(train))
     make = "from pathlib import Path; from podium.files.archives import unpacked_view; "
     make += f"print(unpacked_view(Path({str(attached)!r}), Path({str(tmp_path / 'scratch')!r})))"

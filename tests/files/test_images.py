@@ -1,4 +1,4 @@
-"""Reading: every way of storing a picture comes out as uint8 RGB, and no half picture does."""
+"""Reading: every way of storing an image comes out as uint8 RGB, and no half image does."""
 
 import io
 import os
@@ -11,108 +11,108 @@ import pytest
 from PIL import Image
 
 from podium.files import images
-from podium.files.images import UnreadablePicture, read_picture, read_size, resize
+from podium.files.images import UnreadableImage, read_image, read_size, resize
 
 RED = (200, 30, 40)
 
 
-def save(path: Path, image: Image.Image, **options: object) -> Path:
-    image.save(path, **options)
+def save(path: Path, pil_image: Image.Image, **options: object) -> Path:
+    pil_image.save(path, **options)
     return path
 
 
 @pytest.fixture
-def two_colours() -> Image.Image:
+def two_colors() -> Image.Image:
     """Left half red, right half blue, 40 wide and 20 high."""
-    picture = np.zeros((20, 40, 3), dtype=np.uint8)
-    picture[:, :20] = RED
-    picture[:, 20:] = (10, 20, 220)
-    return Image.fromarray(picture)
+    image = np.zeros((20, 40, 3), dtype=np.uint8)
+    image[:, :20] = RED
+    image[:, 20:] = (10, 20, 220)
+    return Image.fromarray(image)
 
 
-def assert_picture(picture: np.ndarray, height: int, width: int) -> None:
-    assert picture.dtype == np.uint8
-    assert picture.shape == (height, width, 3)
+def assert_image(image: np.ndarray, height: int, width: int) -> None:
+    assert image.dtype == np.uint8
+    assert image.shape == (height, width, 3)
 
 
 @pytest.mark.parametrize("suffix", ["png", "webp", "bmp", "tiff", "gif"])
-def test_colours_keep_their_place_and_order(
-    tmp_path: Path, two_colours: Image.Image, suffix: str
+def test_colors_keep_their_place_and_order(
+    tmp_path: Path, two_colors: Image.Image, suffix: str
 ) -> None:
     options = {"lossless": True} if suffix == "webp" else {}
-    picture = read_picture(save(tmp_path / f"a.{suffix}", two_colours, **options))
-    assert_picture(picture, 20, 40)
-    np.testing.assert_array_equal(picture[10, 5], RED)
-    np.testing.assert_array_equal(picture[10, 35], (10, 20, 220))
+    image = read_image(save(tmp_path / f"a.{suffix}", two_colors, **options))
+    assert_image(image, 20, 40)
+    np.testing.assert_array_equal(image[10, 5], RED)
+    np.testing.assert_array_equal(image[10, 35], (10, 20, 220))
 
 
-def test_jpeg_is_close(tmp_path: Path, two_colours: Image.Image) -> None:
-    picture = read_picture(save(tmp_path / "a.jpg", two_colours, quality=95))
-    assert_picture(picture, 20, 40)
-    np.testing.assert_allclose(picture[10, 5], RED, atol=6)
+def test_jpeg_is_close(tmp_path: Path, two_colors: Image.Image) -> None:
+    image = read_image(save(tmp_path / "a.jpg", two_colors, quality=95))
+    assert_image(image, 20, 40)
+    np.testing.assert_allclose(image[10, 5], RED, atol=6)
 
 
-def test_cmyk_jpeg_is_not_inverted(tmp_path: Path, two_colours: Image.Image) -> None:
-    picture = read_picture(save(tmp_path / "a.jpg", two_colours.convert("CMYK"), quality=95))
-    np.testing.assert_allclose(picture[10, 5], RED, atol=12)
+def test_cmyk_jpeg_is_not_inverted(tmp_path: Path, two_colors: Image.Image) -> None:
+    image = read_image(save(tmp_path / "a.jpg", two_colors.convert("CMYK"), quality=95))
+    np.testing.assert_allclose(image[10, 5], RED, atol=12)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_turns_the_picture_upright(
-    tmp_path: Path, two_colours: Image.Image, orientation: int
+def test_exif_turns_the_image_upright(
+    tmp_path: Path, two_colors: Image.Image, orientation: int
 ) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
-    picture = read_picture(save(tmp_path / "a.png", two_colours, exif=exif))
+    image = read_image(save(tmp_path / "a.png", two_colors, exif=exif))
     red_at = {
         1: (10, 5), 4: (10, 5),
         2: (10, 35), 3: (10, 35),
         5: (5, 10), 6: (5, 10),
         7: (35, 10), 8: (35, 10),
     }[orientation]  # fmt: skip
-    assert_picture(picture, *((20, 40) if orientation < 5 else (40, 20)))
-    np.testing.assert_array_equal(picture[red_at], RED)
+    assert_image(image, *((20, 40) if orientation < 5 else (40, 20)))
+    np.testing.assert_array_equal(image[red_at], RED)
 
 
 @pytest.mark.parametrize("orientation", [1, 3, 6])
-def test_exif_turns_jpegs_too(tmp_path: Path, two_colours: Image.Image, orientation: int) -> None:
+def test_exif_turns_jpegs_too(tmp_path: Path, two_colors: Image.Image, orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
-    picture = read_picture(save(tmp_path / "a.jpg", two_colours, exif=exif, quality=95))
-    assert_picture(picture, *((40, 20) if orientation == 6 else (20, 40)))
+    image = read_image(save(tmp_path / "a.jpg", two_colors, exif=exif, quality=95))
+    assert_image(image, *((40, 20) if orientation == 6 else (20, 40)))
     red_at = {1: (10, 5), 3: (10, 35), 6: (5, 10)}[orientation]
-    np.testing.assert_allclose(picture[red_at], RED, atol=6)
+    np.testing.assert_allclose(image[red_at], RED, atol=6)
 
 
 @pytest.mark.parametrize("orientation", range(10))  # 0 and 9 mean nothing, and are in use
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tiff"])
-def test_the_size_is_that_of_the_picture_that_is_read(
-    tmp_path: Path, two_colours: Image.Image, suffix: str, orientation: int
+def test_the_size_is_that_of_the_image_that_is_read(
+    tmp_path: Path, two_colors: Image.Image, suffix: str, orientation: int
 ) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
-    path = save(tmp_path / f"a.{suffix}", two_colours, exif=exif)
+    path = save(tmp_path / f"a.{suffix}", two_colors, exif=exif)
     size = read_size(path)
-    assert (size.height, size.width) == read_picture(path).shape[:2]
+    assert (size.height, size.width) == read_image(path).shape[:2]
     assert size.stored == (40, 20)
     assert size.orientation == (orientation if 1 <= orientation <= 8 else 1)
 
 
 def test_the_size_is_told_by_content_and_not_by_name(
-    tmp_path: Path, two_colours: Image.Image
+    tmp_path: Path, two_colors: Image.Image
 ) -> None:
     for kind in ("PNG", "GIF", "BMP"):
-        path = save(tmp_path / f"{kind}.jpg", two_colours, format=kind)
+        path = save(tmp_path / f"{kind}.jpg", two_colors, format=kind)
         assert read_size(path).stored == (40, 20)
-        assert_picture(read_picture(path), 20, 40)
+        assert_image(read_image(path), 20, 40)
 
 
-@pytest.mark.parametrize("content", [None, b"", b"no picture"])
-def test_what_is_no_picture_has_no_size(tmp_path: Path, content: bytes | None) -> None:
+@pytest.mark.parametrize("content", [None, b"", b"no image"])
+def test_what_is_no_image_has_no_size(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "a.jpg"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(UnreadablePicture) as caught:
+    with pytest.raises(UnreadableImage) as caught:
         read_size(path)
     why = "there is no such file" if content is None else "has no size"
     assert str(caught.value).startswith(f"{path}: {why}")
@@ -128,11 +128,11 @@ def test_jpegs_have_the_pixels_that_pillow_gives_them(
     tmp_path: Path, mode: str, options: dict[str, object]
 ) -> None:
     path = save(tmp_path / "a.jpg", blurred(75, 101).convert(mode), **options)
-    with Image.open(path) as image:
-        expected = np.array(image.convert("RGB"))
-    np.testing.assert_array_equal(read_picture(path), expected)
-    path.write_bytes(path.read_bytes() + b"and more")  # after the end of the picture
-    np.testing.assert_array_equal(read_picture(path), expected)
+    with Image.open(path) as pil_image:
+        expected = np.array(pil_image.convert("RGB"))
+    np.testing.assert_array_equal(read_image(path), expected)
+    path.write_bytes(path.read_bytes() + b"and more")  # after the end of the image
+    np.testing.assert_array_equal(read_image(path), expected)
 
 
 @pytest.mark.parametrize("kind", ["jpg", "progressive jpg", "png"])
@@ -142,79 +142,79 @@ def test_jpegs_have_the_pixels_that_pillow_gives_them(
 def test_a_large_jpeg_is_decoded_small_but_never_too_small(
     tmp_path: Path, kind: str, enough: int, side: int
 ) -> None:
-    image = blurred(400, 300)
+    pil_image = blurred(400, 300)
     options = {"progressive": True} if kind.startswith("progressive") else {}
-    picture = read_picture(save(tmp_path / f"a.{kind[-3:]}", image, **options), enough)
+    image = read_image(save(tmp_path / f"a.{kind[-3:]}", pil_image, **options), enough)
     width, height = (400, 300) if kind == "png" else (-(-400 * side // 300), side)
-    assert abs(picture.shape[1] - width) <= 1
-    assert picture.shape[0] == height
-    small = np.array(image.resize(picture.shape[1::-1], Image.Resampling.BOX)).astype(int)
-    assert np.abs(picture - small).mean() < 3
+    assert abs(image.shape[1] - width) <= 1
+    assert image.shape[0] == height
+    small = np.array(pil_image.resize(image.shape[1::-1], Image.Resampling.BOX)).astype(int)
+    assert np.abs(image - small).mean() < 3
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")
-def test_broken_exif_does_not_matter(tmp_path: Path, two_colours: Image.Image) -> None:
-    path = save(tmp_path / "a.jpg", two_colours, exif=b"Exif\0\0II*\0\xff\xff\xff\x7f", quality=95)
-    assert_picture(read_picture(path), 20, 40)
+def test_broken_exif_does_not_matter(tmp_path: Path, two_colors: Image.Image) -> None:
+    path = save(tmp_path / "a.jpg", two_colors, exif=b"Exif\0\0II*\0\xff\xff\xff\x7f", quality=95)
+    assert_image(read_image(path), 20, 40)
 
 
 @pytest.mark.parametrize("mode", ["L", "1"])
-def test_grey_and_one_bit(tmp_path: Path, mode: str) -> None:
+def test_gray_and_one_bit(tmp_path: Path, mode: str) -> None:
     values = np.zeros((6, 8), dtype=np.uint8)
     values[:, 4:] = 255
-    picture = read_picture(save(tmp_path / "a.png", Image.fromarray(values).convert(mode)))
-    np.testing.assert_array_equal(picture, np.repeat(values[..., None], 3, axis=2))
+    image = read_image(save(tmp_path / "a.png", Image.fromarray(values).convert(mode)))
+    np.testing.assert_array_equal(image, np.repeat(values[..., None], 3, axis=2))
 
 
 @pytest.mark.parametrize("suffix", ["png", "tiff"])
 def test_sixteen_bits_are_scaled_and_not_clipped(tmp_path: Path, suffix: str) -> None:
     values = np.linspace(0, 65535, 256).astype(np.uint16).reshape(16, 16)
-    picture = read_picture(save(tmp_path / f"a.{suffix}", Image.fromarray(values)))
-    assert_picture(picture, 16, 16)
-    np.testing.assert_array_equal(picture[..., 0].ravel(), np.arange(256))
+    image = read_image(save(tmp_path / f"a.{suffix}", Image.fromarray(values)))
+    assert_image(image, 16, 16)
+    np.testing.assert_array_equal(image[..., 0].ravel(), np.arange(256))
 
 
 def test_dark_sixteen_bits_stay_dark(tmp_path: Path) -> None:
     values = np.full((4, 4), 257 * 3, dtype=np.uint16)
-    picture = read_picture(save(tmp_path / "a.png", Image.fromarray(values)))
-    np.testing.assert_array_equal(picture, np.full((4, 4, 3), 3))
+    image = read_image(save(tmp_path / "a.png", Image.fromarray(values)))
+    np.testing.assert_array_equal(image, np.full((4, 4, 3), 3))
 
 
 def test_real_numbers_are_scaled(tmp_path: Path) -> None:
     values = np.array([[0.0, 1.0]], dtype=np.float32)
-    picture = read_picture(save(tmp_path / "a.tiff", Image.fromarray(values)))
-    np.testing.assert_array_equal(picture[0, :, 0], [0, 255])
+    image = read_image(save(tmp_path / "a.tiff", Image.fromarray(values)))
+    np.testing.assert_array_equal(image[0, :, 0], [0, 255])
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
 def test_transparency_lies_over_white(tmp_path: Path, mode: str) -> None:
     values = np.zeros((4, 8, 4), dtype=np.uint8)
     values[:, 4:, 3] = 255  # left transparent black, right opaque black
-    image = Image.fromarray(values)
+    pil_image = Image.fromarray(values)
     path = tmp_path / "a.png"
     if mode == "P":
         palette = Image.fromarray((values[..., 3] // 255).astype(np.uint8), mode="P")
         palette.putpalette([90, 90, 90, 0, 0, 0])
         save(path, palette, transparency=0)
     else:
-        save(path, image.convert(mode))
-    picture = read_picture(path)
-    np.testing.assert_array_equal(picture[0, 0], (255, 255, 255))
-    np.testing.assert_array_equal(picture[0, 7], (0, 0, 0))
+        save(path, pil_image.convert(mode))
+    image = read_image(path)
+    np.testing.assert_array_equal(image[0, 0], (255, 255, 255))
+    np.testing.assert_array_equal(image[0, 7], (0, 0, 0))
 
 
 def test_first_frame_of_an_animation(tmp_path: Path) -> None:
-    frames = [Image.new("RGB", (8, 6), colour) for colour in (RED, (0, 255, 0))]
+    frames = [Image.new("RGB", (8, 6), color) for color in (RED, (0, 255, 0))]
     path = save(tmp_path / "a.gif", frames[0], save_all=True, append_images=frames[1:])
-    np.testing.assert_array_equal(read_picture(path)[0, 0], RED)
+    np.testing.assert_array_equal(read_image(path)[0, 0], RED)
 
 
-def test_pictures_can_be_written_to(tmp_path: Path, two_colours: Image.Image) -> None:
-    assert read_picture(save(tmp_path / "a.png", two_colours)).flags.writeable
+def test_images_can_be_written_to(tmp_path: Path, two_colors: Image.Image) -> None:
+    assert read_image(save(tmp_path / "a.png", two_colors)).flags.writeable
 
 
 def blurred(width: int, height: int) -> Image.Image:
-    """Soft colours all over, which JPEG keeps nearly as they are."""
+    """Soft colors all over, which JPEG keeps nearly as they are."""
     few = np.random.default_rng(0).integers(0, 256, (4, 5, 3), dtype=np.uint8)
     return Image.fromarray(few).resize((width, height), Image.Resampling.BICUBIC)
 
@@ -232,15 +232,15 @@ def test_half_a_file_is_refused(tmp_path: Path, kind: str, share: float) -> None
     whole = noisy_bytes(kind)
     path = tmp_path / "half"
     path.write_bytes(whole[: int(share * len(whole))])
-    with pytest.raises(UnreadablePicture, match="half"):
-        read_picture(path)
+    with pytest.raises(UnreadableImage, match="half"):
+        read_image(path)
 
 
 def test_truncated_jpeg_says_so(tmp_path: Path) -> None:
     path = tmp_path / "cut.jpg"
     path.write_bytes(noisy_bytes("JPEG")[:-800])
-    with pytest.raises(UnreadablePicture, match=r"cut\.jpg: truncated"):
-        read_picture(path)
+    with pytest.raises(UnreadableImage, match=r"cut\.jpg: truncated"):
+        read_image(path)
 
 
 @pytest.mark.parametrize("at", [20, 0.4, 0.9], ids=["header", "pixels", "late"])
@@ -250,20 +250,20 @@ def test_a_png_with_altered_bytes_is_refused(tmp_path: Path, at: float) -> None:
     data[place : place + 3] = bytes(one ^ 0x55 for one in data[place : place + 3])
     path = tmp_path / "altered.png"
     path.write_bytes(data)
-    with pytest.raises(UnreadablePicture, match=r"altered\.png: "):
-        read_picture(path)
+    with pytest.raises(UnreadableImage, match=r"altered\.png: "):
+        read_image(path)
 
 
 def test_a_png_that_was_stored_with_another_length_in_front_is_refused(tmp_path: Path) -> None:
-    image = blurred(60, 44)
+    pil_image = blurred(60, 44)
     buffer = io.BytesIO()
-    image.save(buffer, "PNG")
+    pil_image.save(buffer, "PNG")
     data = buffer.getvalue()
     # Doubled bytes within the pixels: the decoder has all of its rows before it sees the end.
     path = tmp_path / "doubled.png"
     path.write_bytes(data[:-60] + data[-90:])
-    with pytest.raises(UnreadablePicture, match=r"broken .the checksum of its IDAT at byte 33"):
-        read_picture(path)
+    with pytest.raises(UnreadableImage, match=r"broken .the checksum of its IDAT at byte 33"):
+        read_image(path)
 
 
 @pytest.mark.parametrize("garbage", [b"\xff\xc8", b"\xff\xd8\xff"])
@@ -272,10 +272,10 @@ def test_foreign_bytes_within_a_jpeg_are_refused(tmp_path: Path, garbage: bytes)
     middle = len(whole) // 2
     path = tmp_path / "mixed.jpg"
     path.write_bytes(whole[:middle] + garbage * 50 + whole[middle:])
-    with Image.open(path) as image, pytest.raises(OSError):
-        image.load()  # else this test would show nothing
-    with pytest.raises(UnreadablePicture, match=r"mixed\.jpg: broken"):
-        read_picture(path)
+    with Image.open(path) as pil_image, pytest.raises(OSError):
+        pil_image.load()  # else this test would show nothing
+    with pytest.raises(UnreadableImage, match=r"mixed\.jpg: broken"):
+        read_image(path)
 
 
 def test_each_problem_is_named(tmp_path: Path) -> None:
@@ -284,13 +284,13 @@ def test_each_problem_is_named(tmp_path: Path) -> None:
     for name, why in {
         "missing.jpg": "no such file",
         "empty.jpg": "empty",
-        "page.jpg": "not a picture",
+        "page.jpg": "not an image",
         ".": "no such file",
         "empty.jpg/a.jpg": "no such file",
         300 * "n": "cannot be read",
     }.items():
-        with pytest.raises(UnreadablePicture, match=why) as caught:
-            read_picture(tmp_path / name)
+        with pytest.raises(UnreadableImage, match=why) as caught:
+            read_image(tmp_path / name)
         assert str(tmp_path / name) in str(caught.value)
 
 
@@ -310,42 +310,42 @@ def test_what_is_no_file_is_named_and_not_waited_for(tmp_path: Path) -> None:
         "nowhere.jpg": "there is no such file",
         "sparse.jpg": "too large, at most 537 MB are read, came 10000 MB",
     }.items():
-        for read in (read_picture, read_size):
-            with pytest.raises(UnreadablePicture, match=why) as caught:
+        for read in (read_image, read_size):
+            with pytest.raises(UnreadableImage, match=why) as caught:
                 read(tmp_path / name)
             assert str(caught.value).startswith(f"{tmp_path / name}: ")
 
 
 def test_a_program_that_draws_is_not_run(tmp_path: Path) -> None:
     path = save(tmp_path / "a.jpg", blurred(8, 8), format="EPS")
-    with pytest.raises(UnreadablePicture, match="not a picture in a known format"):
-        read_picture(path)
+    with pytest.raises(UnreadableImage, match="not an image in a known format"):
+        read_image(path)
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "P", "CMYK", "1", "I;16", "I", "F"])
-def test_a_large_picture_is_converted_band_by_band(
+def test_a_large_image_is_converted_band_by_band(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:
-    image = blurred(20, 30)
+    pil_image = blurred(20, 30)
     if mode in ("I;16", "I", "F"):
-        grey = np.array(image.convert("L"))
+        gray = np.array(pil_image.convert("L"))
         types = {"I;16": np.uint16, "I": np.int32, "F": np.float32}
-        image = Image.fromarray(grey.astype(types[mode]) * 200)
+        pil_image = Image.fromarray(gray.astype(types[mode]) * 200)
     else:
-        image = image.convert(mode)
+        pil_image = pil_image.convert(mode)
     if mode in ("RGBA", "LA"):
-        image.putalpha(100)
-    path = save(tmp_path / "a.tif", image)
-    whole = read_picture(path)
+        pil_image.putalpha(100)
+    path = save(tmp_path / "a.tif", pil_image)
+    whole = read_image(path)
     monkeypatch.setattr(images, "BAND", 70)  # three rows
-    np.testing.assert_array_equal(read_picture(path), whole)
+    np.testing.assert_array_equal(read_image(path), whole)
 
 
 @pytest.mark.filterwarnings("error")
 def test_real_numbers_that_are_none_are_dark_or_white(tmp_path: Path) -> None:
     values = np.array([[0.5, np.nan], [np.inf, -np.inf]], np.float32)
-    picture = read_picture(save(tmp_path / "a.tif", Image.fromarray(values)))
-    np.testing.assert_array_equal(picture[..., 0], [[128, 0], [255, 0]])
+    image = read_image(save(tmp_path / "a.tif", Image.fromarray(values)))
+    np.testing.assert_array_equal(image[..., 0], [[128, 0], [255, 0]])
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
@@ -359,17 +359,17 @@ def test_decompression_bomb_is_refused_before_it_is_decoded(tmp_path: Path, side
     data = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
     path = tmp_path / "bomb.png"
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + data)
-    with pytest.raises(UnreadablePicture, match="too large"):
-        read_picture(path)
+    with pytest.raises(UnreadableImage, match="too large"):
+        read_image(path)
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 def test_a_jpeg_above_the_limit_is_refused(tmp_path: Path) -> None:
     path = save(tmp_path / "large.jpg", Image.new("L", (9_500, 9_500)))
-    with pytest.raises(UnreadablePicture, match="too large"):
-        read_picture(path)
-    with pytest.raises(UnreadablePicture, match="too large"):
-        read_picture(path, shorter_side=100)
+    with pytest.raises(UnreadableImage, match="too large"):
+        read_image(path)
+    with pytest.raises(UnreadableImage, match="too large"):
+        read_image(path, shorter_side=100)
 
 
 def test_shrinking_averages_and_does_not_alias() -> None:
@@ -379,9 +379,9 @@ def test_shrinking_averages_and_does_not_alias() -> None:
 
 
 def test_shrinking_a_little_is_near_a_careful_one() -> None:
-    image = blurred(90, 120)
-    careful = np.array(image.resize((72, 80), Image.Resampling.LANCZOS)).astype(int)
-    assert np.abs(resize(np.array(image), 80, 72) - careful).mean() < 1
+    pil_image = blurred(90, 120)
+    careful = np.array(pil_image.resize((72, 80), Image.Resampling.LANCZOS)).astype(int)
+    assert np.abs(resize(np.array(pil_image), 80, 72) - careful).mean() < 1
 
 
 def test_enlarging_is_smooth() -> None:

@@ -56,7 +56,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def kaggle(
     stand_in: StandIn, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> StandIn:
-    """A Kaggle with the pictures of `trained`; the working directory is a project without any."""
+    """A Kaggle with the images of `trained`; the working directory is a project without any."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PODIUM_INPUT", str(tmp_path / "nothing"))
     make_unlike(tmp_path, trained)

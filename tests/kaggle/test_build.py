@@ -13,7 +13,7 @@ import nbformat
 import pytest
 
 from podium.kaggle import build as building
-from podium.kaggle.build import LIMIT, Built, build
+from podium.kaggle.build import LIMIT, KernelBuild, build
 from podium.kaggle.metadata import MetadataError
 from podium.kaggle.payload import BuildError, pack
 from podium.recipes.entries import get_entry
@@ -30,7 +30,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def constant(built: Built, name: str) -> str:
+def constant(built: KernelBuild, name: str) -> str:
     """The value of a constant of a built script."""
     for node in ast.parse(built.code.read_text()).body:
         if isinstance(node, ast.Assign) and node.targets[0].id == name:
@@ -223,7 +223,7 @@ def test_the_commit_is_that_of_the_packed_sources(project: Path) -> None:
     assert pack(get_entry("tiny")).commit.removesuffix("+") == last
 
 
-def test_a_run_that_labels_test_pictures_must_be_attached(project: Path) -> None:
+def test_a_run_that_labels_test_images_must_be_attached(project: Path) -> None:
     stage = (
         '{{ unfreeze = "all", epochs = 1, learning_rate = 0.001, pseudo = {{ from = "tiny" }} }}'
     )

@@ -24,7 +24,7 @@ from small_competitions import DRAW
 
 CARS = get_competition("cars")
 ON_KAGGLE = [name for name, competition in COMPETITIONS.items() if competition.kaggle_source]
-PADDING = 1_200_000  # bytes in the archive of the cars besides its pictures
+PADDING = 1_200_000  # bytes in the archive of the cars besides its images
 PLACE = 700_000  # bytes, in the middle of it
 Files = dict[str, bytes]
 
@@ -87,9 +87,9 @@ def test_a_competition_arrives_as_podium_reads_it(
     DRAW[name](folder)
     expected = files_in(folder)
     if name.startswith("dogs-vs-cats"):  # comes as archives in an archive
-        for pictures in [path for path in folder.iterdir() if path.is_dir()]:
-            shutil.make_archive(str(pictures), "zip", folder, pictures.name)
-            shutil.rmtree(pictures)
+        for images in [path for path in folder.iterdir() if path.is_dir()]:
+            shutil.make_archive(str(images), "zip", folder, images.name)
+            shutil.rmtree(images)
     archive = packed(folder, tmp_path / "archive.zip")
     kind, _, ref = str(competition.kaggle_source).partition("/")
     if kind == "datasets":
@@ -101,7 +101,7 @@ def test_a_competition_arrives_as_podium_reads_it(
     assert files_in(data) == {f"{competition.slug}/{path}": b for path, b in expected.items()}
     train, test = competition.read_training(), competition.read_test()
     told = capsys.readouterr().out.splitlines()
-    assert told[-1].endswith(f": {len(train)} training and {len(test)} test pictures")
+    assert told[-1].endswith(f": {len(train)} training and {len(test)} test images")
     assert told[0].startswith(f"downloading {ref}: 0.0 MB of 0.")
     assert len(told) == 2, "nothing of what the client says"
 
@@ -374,16 +374,16 @@ def test_another_layout_is_told_and_not_fetched_twice(
     assert "downloading" not in capsys.readouterr().out
 
 
-def test_pictures_that_are_not_there_are_counted(
+def test_images_that_are_not_there_are_counted(
     stand_in: StandIn, cars: Files, target: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    pictures = sorted((tmp_path / "on-kaggle" / "train").rglob("*.jpg"))
-    pictures[0].unlink()
+    images = sorted((tmp_path / "on-kaggle" / "train").rglob("*.jpg"))
+    images[0].unlink()
     packed(tmp_path / "on-kaggle", tmp_path / "cars.zip")
     download(CARS)
-    counts = f"{target}: 40 training and 5 test pictures, 1 of them missing: podium check cars"
+    counts = f"{target}: 40 training and 5 test images, 1 of them missing: podium check cars"
     assert counts in capsys.readouterr().out
-    for path in pictures[1:]:
+    for path in images[1:]:
         path.unlink()
     (tmp_path / "on-kaggle" / "train" / "train" / "empty").write_bytes(b"")
     packed(tmp_path / "on-kaggle", tmp_path / "cars.zip")
@@ -402,7 +402,7 @@ def test_what_is_there_is_counted_and_not_fetched(
     assert download(CARS) == target
     assert len(stand_in.calls) == calls
     assert capsys.readouterr().out == (
-        f"{target} is there already: 40 training and 5 test pictures\n"
+        f"{target} is there already: 40 training and 5 test images\n"
     )
 
 

@@ -153,7 +153,7 @@ def check(made: Entry) -> None:
         ({"competition": "clocks-or-crocs"}, "a dataset of yours that holds the folder clocks"),
     ],
 )
-def test_missing_pictures_are_named(tmp_path: Path, made: dict[str, Any], part: str) -> None:
+def test_missing_images_are_named(tmp_path: Path, made: dict[str, Any], part: str) -> None:
     with pytest.raises(MetadataError, match=part):
         check(entry(tmp_path, **made))
 
@@ -163,11 +163,11 @@ def test_missing_pictures_are_named(tmp_path: Path, made: dict[str, Any], part: 
     [
         {"competition": "cars", "competition_sources": [CARS]},
         {"competition": "intel", "dataset_sources": ["puneet6060/intel-image-classification/2"]},
-        {"competition": "clocks-or-crocs", "dataset_sources": ["me/pictures"]},
+        {"competition": "clocks-or-crocs", "dataset_sources": ["me/images"]},
         {"competition": "sample"},
     ],
 )
-def test_attached_pictures_are_seen(tmp_path: Path, made: dict[str, Any]) -> None:
+def test_attached_images_are_seen(tmp_path: Path, made: dict[str, Any]) -> None:
     check(entry(tmp_path, **made))
 
 
@@ -184,7 +184,7 @@ def test_weights_may_be_attached_or_downloaded(tmp_path: Path, attached: dict[st
     check(entry(tmp_path, **B6, **attached))
 
 
-def test_pictures_are_no_weights(tmp_path: Path) -> None:
+def test_images_are_no_weights(tmp_path: Path) -> None:
     intel = {**B6, "competition": "intel"}
     with pytest.raises(MetadataError, match="the recipe's weights are missing"):
         check(entry(tmp_path, **intel, dataset_sources=["puneet6060/intel-image-classification"]))

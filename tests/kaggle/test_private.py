@@ -42,7 +42,7 @@ PLANTED = {
     "AKIA" + "A1B2" * 4: "an AWS key",
     "-----BEGIN " + "RSA PRIVATE KEY-----": "a private key",
     "{home}": "the path of the home folder",
-    "{home}/pictures": "the path of the home folder",
+    "{home}/images": "the path of the home folder",
     "{project}/input": "the path .*project",
     "/home/" + "somebody/x": "a path of somebody's home",
     "C:\\Users\\" + "Somebody": "a path of somebody's home",

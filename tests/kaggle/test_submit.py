@@ -20,7 +20,7 @@ from podium.competitions import Competition, WrongSubmission, get_competition
 from podium.files.atomic_write import write_json
 from podium.kaggle import submit as submitting
 from podium.kaggle.client import ENDPOINT, KaggleError, NoCredentials
-from podium.kaggle.submit import Submitted, submit
+from podium.kaggle.submit import SubmissionResult, submit
 from podium.runs.run_folder import RunFolder
 from small_competitions import DRAW
 
@@ -39,7 +39,7 @@ class Cars:
     here: Competition
     csv: Path
 
-    def submit(self, wait: bool = False) -> Submitted:
+    def submit(self, wait: bool = False) -> SubmissionResult:
         return submit(self.here, self.csv, "a try", wait, POLL)
 
     def refusal(self, wait: bool = False) -> str:
@@ -67,7 +67,7 @@ def test_a_submission_is_sent_once_and_followed_to_its_score(cars: Cars) -> None
     cars.there.listings_until_scored = 2
     submitted = cars.submit(wait=True)
     [kept] = cars.there.submissions
-    assert submitted == Submitted("cars-b6.csv", SLUG, kept.ref, "0.80000", None)
+    assert submitted == SubmissionResult("cars-b6.csv", SLUG, kept.ref, "0.80000", None)
     assert str(submitted) == f"submitted   cars-b6.csv to {SLUG}\npublic      0.80000"
     assert (kept.file_name, kept.description) == ("cars-b6.csv", "a try")
     assert kept.text == cars.csv.read_bytes()
@@ -81,8 +81,8 @@ def test_without_waiting_it_says_where_the_score_will_be(cars: Cars) -> None:
 
 
 def test_a_private_score_is_shown_where_there_is_one() -> None:
-    assert str(Submitted("a.csv", "x", 1, "0.9", "0.8")).endswith("0.9\nprivate     0.8")
-    assert "public      not shown by Kaggle" in str(Submitted("a.csv", "x", 1, ""))
+    assert str(SubmissionResult("a.csv", "x", 1, "0.9", "0.8")).endswith("0.9\nprivate     0.8")
+    assert "public      not shown by Kaggle" in str(SubmissionResult("a.csv", "x", 1, ""))
 
 
 def test_the_score_is_that_of_this_submission_not_of_one_like_it(cars: Cars) -> None:
@@ -161,11 +161,11 @@ def test_a_file_that_is_not_there_is_not_sent(cars: Cars) -> None:
 def test_without_the_data_the_ids_of_the_run_count(
     cars: Cars, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A run that was collected from Kaggle is here without its pictures."""
+    """A run that was collected from Kaggle is here without its images."""
     ids = cars.here.read_test().index
     run = RunFolder(paths.runs() / cars.csv.stem)
     write_json(run.path / "run.json", {})
-    run.write_pictures(pd.concat({"test": pd.DataFrame(index=ids)}, names=["part", "id"]))
+    run.write_images(pd.concat({"test": pd.DataFrame(index=ids)}, names=["part", "id"]))
     monkeypatch.setenv("PODIUM_INPUT", str(cars.csv.parent / "elsewhere"))
     cars.submit()
     assert "warning" not in capsys.readouterr().out

@@ -17,7 +17,7 @@ from podium.kaggle.kernels import KernelFailed, push_entry
 from podium.predictions.blend import blend
 from podium.predictions.score import score_files
 from podium.runs.run_folder import RunFolder
-from small_competitions import RECIPE, break_picture, write_entry
+from small_competitions import RECIPE, break_image, write_entry
 
 POLL = 0.5
 REPOSITORY = Path(__file__).parents[2]
@@ -34,7 +34,7 @@ def podium(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
 def test_a_script_does_on_kaggle_what_it_does_here(
     kaggle: StandIn, trained: Path, tmp_path: Path
 ) -> None:
-    """The same bytes, though the pictures lie elsewhere and nothing of Podium is installed."""
+    """The same bytes, though the images lie elsewhere and nothing of Podium is installed."""
     kaggle.nested_input = True
     push_entry("tiny", wait=True, poll_seconds=POLL)
     assert results(tmp_path) == results(trained)
@@ -85,13 +85,13 @@ def test_an_error_in_a_step_fails_the_kernel(
     with zipfile.ZipFile(tmp_path / "cars.zip") as packed:
         packed.extractall(tmp_path / "cars")
     broken = next((tmp_path / "cars").rglob("train/train/0/*.jpg"))
-    break_picture(broken)
+    break_image(broken)
     with zipfile.ZipFile(tmp_path / "cars.zip", "w") as packed:
         for path in sorted((tmp_path / "cars").rglob("*")):
             packed.write(path, path.relative_to(tmp_path / "cars"))
     with pytest.raises(KernelFailed, match=f"{REF} ended as ERROR"):
         push_entry("tiny", wait=True, poll_seconds=POLL)
-    assert "1 of 45 pictures cannot be read: " in capsys.readouterr().out
+    assert "1 of 45 images cannot be read: " in capsys.readouterr().out
     assert not (tmp_path / "weights").exists()
 
 

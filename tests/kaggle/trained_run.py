@@ -25,7 +25,7 @@ def train_once(folder: Path) -> Path:
 
 
 def make_unlike(folder: Path, trained: Path) -> None:
-    """A project with the same entry, and neither runs nor pictures."""
+    """A project with the same entry, and neither runs nor images."""
     write_entry(folder, "tiny", RECIPE.format(competition="cars"), competition_sources=[CARS])
     assert (trained / "kernels/tiny/recipe.toml").read_text() == (
         folder / "kernels/tiny/recipe.toml"
@@ -33,7 +33,7 @@ def make_unlike(folder: Path, trained: Path) -> None:
 
 
 def pack_cars(trained: Path, archive: Path) -> Path:
-    """The pictures of the trained project, as Kaggle offers them."""
+    """The images of the trained project, as Kaggle offers them."""
     data = trained / "input" / CARS
     with zipfile.ZipFile(archive, "w") as packed:
         for path in sorted(data.rglob("*")):

@@ -57,7 +57,7 @@ def is_statistic(network: Network) -> list[bool]:
 def scaled(network: Network, factor: float) -> list[np.ndarray]:
     """The same function by other weights: what goes into each BatchNorm is `factor` times as much.
 
-    It normalises that away; a convolution is followed by one, as is each dense layer's relu.
+    It normalizes that away; a convolution is followed by one, as is each dense layer's relu.
     """
     before = network.model.get_weights()
     for layer in [*network.backbone.layers, *network.head.layers]:
@@ -96,16 +96,16 @@ def test_the_mean_of_two_networks_of_one_function_is_that_function(network: Netw
     network.model.set_weights(scaled(network, 100.0))  # beside which BatchNorm's epsilon is nothing
     make.estimate(batchnorms(network))
     here, there = network.model.get_weights(), scaled(network, 10.0)
-    pictures = np.concatenate(BATCHES)
-    wanted = network.model.predict(pictures, verbose=0)
-    assert np.ptp(wanted, axis=0).max() > 0.1, "it tells pictures apart"
+    images = np.concatenate(BATCHES)
+    wanted = network.model.predict(images, verbose=0)
+    assert np.ptp(wanted, axis=0).max() > 0.1, "it tells images apart"
     network.model.set_weights(there)
-    np.testing.assert_allclose(network.model.predict(pictures, verbose=0), wanted, atol=0.02)
+    np.testing.assert_allclose(network.model.predict(images, verbose=0), wanted, atol=0.02)
 
     network.model.set_weights([(a + b) / 2 for a, b in zip(here, there, strict=True)])
-    without = np.abs(network.model.predict(pictures, verbose=0) - wanted).max()
+    without = np.abs(network.model.predict(images, verbose=0) - wanted).max()
     make.average([here, there])
-    again = np.abs(network.model.predict(pictures, verbose=0) - wanted).max()
+    again = np.abs(network.model.predict(images, verbose=0) - wanted).max()
     assert again < 0.02 < 0.1 < without
 
 

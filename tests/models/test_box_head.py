@@ -43,7 +43,7 @@ def test_an_untrained_head_looks_everywhere_and_says_the_middle() -> None:
 
 @pytest.mark.parametrize("size", [(8, 8), (10, 6)])
 def test_maps_of_different_sizes_are_joined(size: tuple[int, int]) -> None:
-    """A fine and a coarse map; no size of picture is built in."""
+    """A fine and a coarse map; no size of image is built in."""
     height, width = size
     head = build_box_head(BoxHead(width=8, depth=2), [3, 7])
     fine, coarse = np.ones((2, height, width, 3)), np.ones((2, height // 2, width // 2, 7))
@@ -60,10 +60,10 @@ def test_the_network_of_a_recipe_has_both_heads() -> None:
         "box": {"taps": ["block2b", "block3b"], "width": 8},
     }
     network = build_network(parse_recipe(data, "test"), classes=2)
-    pictures = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3)).astype(np.uint8)
-    probabilities, boxes = network.model.predict(pictures, verbose=0)
-    np.testing.assert_allclose(network.classifier.predict(pictures, verbose=0), probabilities)
-    seen = network.trunk.predict(pictures, verbose=0)
+    images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3)).astype(np.uint8)
+    probabilities, boxes = network.model.predict(images, verbose=0)
+    np.testing.assert_allclose(network.classifier.predict(images, verbose=0), probabilities)
+    seen = network.trunk.predict(images, verbose=0)
     assert [one.shape[1:3] for one in seen] == [(64,), (16, 16), (8, 8)], "pooled, fine, coarse"
     again = network.heads.predict(seen, verbose=0)
     np.testing.assert_allclose(again[0], probabilities, atol=1e-5)

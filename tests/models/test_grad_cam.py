@@ -16,12 +16,12 @@ def network(**changes: object) -> Network:
 
 
 def lit(*places: tuple[int, int]) -> np.ndarray:
-    """Pictures of 32 px without any signal, but for a bright spot with this top and left."""
-    pictures = np.empty((len(places), 32, 32, 3), np.uint8)
-    pictures[:] = (124, 116, 104)  # ImageNet's mean colour, which preprocessing makes nearly 0
-    for picture, (top, left) in zip(pictures, places, strict=True):
-        picture[top : top + 8, left : left + 8] = 255
-    return pictures
+    """Images of 32 px without any signal, but for a bright spot with this top and left."""
+    images = np.empty((len(places), 32, 32, 3), np.uint8)
+    images[:] = (124, 116, 104)  # ImageNet's mean color, which preprocessing makes nearly 0
+    for image, (top, left) in zip(images, places, strict=True):
+        image[top : top + 8, left : left + 8] = 255
+    return images
 
 
 def see_anything(of: Network) -> None:
@@ -33,7 +33,7 @@ def see_anything(of: Network) -> None:
 
 
 def middle(heat: np.ndarray) -> tuple[float, float]:
-    """The centre of a map (rows, columns), in shares of its sides from the top and the left."""
+    """The center of a map (rows, columns), in shares of its sides from the top and the left."""
     shares = [(np.arange(side) + 0.5) / side for side in heat.shape]
     total = heat.sum()
     return (heat.sum(axis=1) @ shares[0]) / total, (heat.sum(axis=0) @ shares[1]) / total
@@ -64,14 +64,14 @@ def test_it_is_the_paper_s_formula_for_one_map() -> None:
     """With mean pooling and a linear head: the map weighted by the class's own weights."""
     looks = network(head={"width": 0})
     cam = GradCam(looks)
-    pictures = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
-    maps = cam.maps.predict(pictures, verbose=0)
+    images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
+    maps = cam.maps.predict(images, verbose=0)
     maps = maps[0] if isinstance(maps, list) else maps
     logits = looks.head.get_layer("logits")
     logits.kernel.assign(weights := np.abs(logits.kernel.numpy()))
     expected = np.maximum(maps @ weights, 0)  # (2, 8, 8, 3)
     expected /= expected.max(axis=(1, 2), keepdims=True)
-    found = cam(pictures, np.array([[0, 2], [0, 2]]))
+    found = cam(images, np.array([[0, 2], [0, 2]]))
     np.testing.assert_allclose(found[:, 0], expected[..., 0], atol=1e-4)
     np.testing.assert_allclose(found[:, 1], expected[..., 2], atol=1e-4)
 
@@ -83,7 +83,7 @@ def test_what_nothing_speaks_for_is_dark() -> None:
     assert not heat.any()
 
 
-def test_many_pictures_come_in_their_order() -> None:
+def test_many_images_come_in_their_order() -> None:
     looks = network(head={"width": 0})
     see_anything(looks)
     corners = [(2, 2), (22, 22), (2, 22)] * 15
@@ -101,7 +101,7 @@ def test_kernels_have_none() -> None:
     kernels = network(
         backbone="patches",
         cached_views=1,
-        head={"width": 0, "centres": 20},
+        head={"width": 0, "centers": 20},
         stages=[{"solver": "kernel", "unfreeze": "head"}],
     )
     with pytest.raises(NoHeatMap, match="kernels"):

@@ -21,14 +21,14 @@ def recipe(**changes: object) -> Recipe:
     return parse_recipe({**data, **changes}, source="test")
 
 
-def pictures(count: int = 2, height: int = 32, width: int = 32) -> np.ndarray:
+def images(count: int = 2, height: int = 32, width: int = 32) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (count, height, width, 3), np.uint8)
 
 
 def step(network: Network) -> None:
     """One training step; not traced, because tracing costs more than the step."""
     network.model.compile(keras.optimizers.SGD(0.1), "categorical_crossentropy", run_eagerly=True)
-    network.model.train_on_batch(pictures(4), np.eye(CLASSES, dtype=np.float32)[[0, 1, 2, 0]])
+    network.model.train_on_batch(images(4), np.eye(CLASSES, dtype=np.float32)[[0, 1, 2, 0]])
 
 
 def values(layers: list[keras.layers.Layer]) -> dict[str, np.ndarray]:
@@ -54,7 +54,7 @@ def b0() -> Network:
     network = build_network(recipe(backbone="efficientnet-b0", batchnorm_momentum=0.0), CLASSES)
     # An untrained EfficientNet lets every signal fade away; statistics of real batches keep it.
     network.unfreeze("all", train_batchnorm=True)
-    network.model(pictures(8), training=True)
+    network.model(images(8), training=True)
     return network
 
 
@@ -64,18 +64,18 @@ def small() -> Network:
     return build_network(recipe(), CLASSES)
 
 
-def test_uint8_pictures_become_probabilities(b0: Network) -> None:
-    probabilities = b0.model.predict(pictures(5), verbose=0)
+def test_uint8_images_become_probabilities(b0: Network) -> None:
+    probabilities = b0.model.predict(images(5), verbose=0)
     assert b0.model.inputs[0].dtype == "uint8"
     assert probabilities.shape == (5, CLASSES)
     assert probabilities.dtype == np.float32
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
-    assert np.ptp(probabilities, axis=0).max() > 1e-4, "other pictures, other probabilities"
+    assert np.ptp(probabilities, axis=0).max() > 1e-4, "other images, other probabilities"
 
 
 def test_preprocessing_is_inside_and_done_once(b0: Network) -> None:
     """The backbone fed by hand with its own package's preprocessing gives what the model gives."""
-    raw = pictures()
+    raw = images()
     by_hand = efficientnet.tfkeras.preprocess_input(raw.astype(np.float32))
     pooled = b0.backbone(by_hand, training=False).numpy().mean(axis=(1, 2))
     np.testing.assert_allclose(b0.features(raw, training=False), pooled, rtol=1e-3, atol=1e-5)
@@ -94,14 +94,14 @@ def test_preprocessing_is_inside_and_done_once(b0: Network) -> None:
     ],
 )
 def test_preprocessing_is_that_of_the_package(mode: str, package: object) -> None:
-    expected = package.preprocess_input(pictures().astype(np.float32))
-    np.testing.assert_allclose(Preprocessing(mode)(pictures()), expected, rtol=1e-5, atol=1e-4)
+    expected = package.preprocess_input(images().astype(np.float32))
+    np.testing.assert_allclose(Preprocessing(mode)(images()), expected, rtol=1e-5, atol=1e-4)
 
 
 def test_preprocessing_of_efficientnet_is_the_imagenet_formula() -> None:
     mean, deviation = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
-    expected = (pictures() / 255 - mean) / deviation
-    np.testing.assert_allclose(Preprocessing("torch")(pictures()), expected, atol=1e-5)
+    expected = (images() / 255 - mean) / deviation
+    np.testing.assert_allclose(Preprocessing("torch")(images()), expected, atol=1e-5)
 
 
 def test_each_backbone_has_the_preprocessing_it_was_trained_with() -> None:
@@ -125,7 +125,7 @@ def test_preprocessing_survives_saving(small: Network) -> None:
     copy = keras.Model.from_config(small.model.get_config())
     copy.set_weights(small.model.get_weights())
     np.testing.assert_allclose(
-        copy(pictures(), training=False), small.model(pictures(), training=False), atol=1e-6
+        copy(images(), training=False), small.model(images(), training=False), atol=1e-6
     )
 
 
@@ -226,18 +226,18 @@ def test_heads_of_several_widths_and_poolings(
     assert kinds.count("Dropout") == max(len(hidden), 1)
     assert {x.rate for x in network.head.layers if isinstance(x, keras.layers.Dropout)} == {0.5}
 
-    maps = network.backbone(Preprocessing("torch")(pictures()), training=False).numpy()
+    maps = network.backbone(Preprocessing("torch")(images()), training=False).numpy()
     average, largest = maps.mean(axis=(1, 2)), maps.max(axis=(1, 2))
     both = np.concatenate([average, largest], axis=1)
     expected = {"average": average, "max": largest, "both": both}[pooling]
-    pooled = network.features(pictures(), training=False)
+    pooled = network.features(images(), training=False)
     assert pooled.shape == (2, channels)
     np.testing.assert_allclose(pooled, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_any_size_of_picture(small: Network) -> None:
+def test_any_size_of_image(small: Network) -> None:
     for height, width in ((16, 16), (33, 47), (64, 20)):
-        probabilities = small.model(pictures(1, height, width), training=False)
+        probabilities = small.model(images(1, height, width), training=False)
         np.testing.assert_allclose(np.sum(probabilities), 1, atol=1e-5)
 
 
@@ -261,7 +261,7 @@ def test_other_backbones_build_and_come_in_blocks(
     assert all(any(layer.weights for layer in part) for part in parts)
     assert first_layers <= {layer.name for layer in parts[0]}
     assert last_layers <= {layer.name for layer in parts[-1]}
-    assert built.output_shape[1:3] == (None, None), "any size of picture"
+    assert built.output_shape[1:3] == (None, None), "any size of image"
 
 
 def test_blocks_of_efficientnet_end_with_their_addition(b0: Network) -> None:
@@ -287,7 +287,7 @@ def test_half_precision_keeps_probabilities_in_float32(half_precision: None) -> 
     network = build_network(recipe(), CLASSES)
     assert network.features.outputs[0].dtype == "float16"
     assert network.head.get_layer("logits").compute_dtype == "float16"
-    probabilities = network.model.predict(pictures(), verbose=0)
+    probabilities = network.model.predict(images(), verbose=0)
     assert probabilities.dtype == np.float32
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
     assert {weight.dtype for weight in network.model.trainable_weights} == {"float32"}
@@ -314,11 +314,11 @@ def test_a_head_may_see_the_outputs_of_several_blocks(pooling: str, channels: in
     network = build_network(recipe(head={"taps": taps, "pooling": pooling}), CLASSES)
     ends = [network.backbone.get_layer(f"{name}_output").output for name in taps]
     maps = keras.Model(network.backbone.input, ends)(
-        Preprocessing("torch")(pictures()), training=False
+        Preprocessing("torch")(images()), training=False
     )
     pools = [np.mean, np.max] if pooling == "both" else [np.mean]
     expected = np.concatenate([pool(one, axis=(1, 2)) for one in maps for pool in pools], axis=1)
-    found = network.features(pictures(), training=False)
+    found = network.features(images(), training=False)
     assert found.shape == (2, channels)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
     network.unfreeze(1, train_batchnorm=False)

@@ -20,7 +20,7 @@ CLASSES = 3
 
 
 def textures(count: int = 40) -> np.ndarray:
-    """uint8 pictures whose neighbouring pixels are alike, as those of photographs are."""
+    """uint8 images whose neighboring pixels are alike, as those of photographs are."""
     random = np.random.default_rng(0)
     noise = random.normal(0, 60, (count, 16, 16, 3))
     smooth = sum(np.roll(noise, shift, (1, 2)) for shift in ((0, 0), (0, 1), (1, 0), (1, 1)))
@@ -38,10 +38,10 @@ def test_contrast_has_no_mean_and_a_deviation_of_one_nearby() -> None:
 
 def test_the_filters_whiten_patches() -> None:
     layer = WhitenedPatches()
-    pictures = textures().astype(np.float32) / 60
-    layer.build(pictures.shape)
-    layer.fit(pictures)
-    both = keras.ops.convert_to_numpy(layer(pictures))  # (40, 16, 16, 96)
+    images = textures().astype(np.float32) / 60
+    layer.build(images.shape)
+    layer.fit(images)
+    both = keras.ops.convert_to_numpy(layer(images))  # (40, 16, 16, 96)
     assert both.shape[-1] == 96 and both.min() == 0
     responses = (both[..., :48] - both[..., 48:])[:, 2:-2, 2:-2].reshape(-1, 48)
     covariance = np.cov(responses.T)
@@ -84,7 +84,7 @@ def test_the_first_layer_is_fitted_once_and_never_trained(tmp_path: Path) -> Non
     )
 
 
-def test_pictures_become_an_eighth_and_blocks_are_whole() -> None:
+def test_images_become_an_eighth_and_blocks_are_whole() -> None:
     network = resnet_patches()
     assert network(np.zeros((2, 32, 40, 3), np.float32)).shape == (2, 4, 5, 128)
     kinds = {type(layer).__name__ for layer in network.layers}

@@ -10,13 +10,13 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from podium.data.table import stored_table
 from podium.predictions.blend import adopt_blend, blend
 from podium.predictions.combine import assemble
 from podium.recipes.ensemble import load_ensemble
 from podium.recipes.recipe_file import RecipeError
 from podium.runs.fold_folder import RunError
 from podium.runs.run_folder import RunFolder
+from podium.runs.table import stored_table
 from podium.training.train import find_run, predict, train
 from small_competitions import make_project, write_entry
 from small_runs import CLASSES, TEST, TRAIN, files, write_run
@@ -94,12 +94,12 @@ def test_the_weights_that_are_told_make_the_test_predictions(project: Path) -> N
     np.testing.assert_allclose(found, np.tensordot(weights, tables, axes=1), atol=1e-4)
 
 
-def test_it_is_judged_on_the_same_pictures_as_each_run(project: Path) -> None:
+def test_it_is_judged_on_the_same_images_as_each_run(project: Path) -> None:
     judged = blend(["a", "b", "c"]).judged
     assert judged.score.value == accuracy(run("blend").read_probabilities("out_of_fold"))
     for name, score in zip("abc", judged.scores, strict=True):
         assert score.value == accuracy(run(name).read_probabilities("out_of_fold"))
-        assert score.pictures == len(TRAIN)
+        assert score.images == len(TRAIN)
     best = max(judged.scores, key=lambda score: score.value)
     assert judged.gain.value == pytest.approx(judged.score.value - best.value)
 
@@ -146,12 +146,12 @@ def test_a_log_loss_is_calibrated_and_drawn(project: Path) -> None:
     assert pd.read_csv(blended.submission)["id"].tolist() == [1, 2, 3]
 
 
-def test_runs_with_other_pictures_out_of_fold_are_judged_on_what_both_have(project: Path) -> None:
+def test_runs_with_other_images_out_of_fold_are_judged_on_what_both_have(project: Path) -> None:
     shutil.rmtree(run("b").path)
     assemble(write_run(run("b").path, folds=[1], seed=1))
     message = refuse(["a", "b"])
     assert message.startswith(
-        "a (folds 0, 1) and b (folds 1) have other pictures out of fold: 8 are only in a ("
+        "a (folds 0, 1) and b (folds 1) have other images out of fold: 8 are only in a ("
     )
     assert message.endswith(
         "), 0 only in b (none). Train the missing folds, or judge on what all have with --common"
@@ -159,7 +159,7 @@ def test_runs_with_other_pictures_out_of_fold_are_judged_on_what_both_have(proje
     blended = blend(["a", "b"], common=True)
     of_b = run("b").read_probabilities("out_of_fold").index
     assert sorted(blended.folder.read_probabilities("out_of_fold").index) == sorted(of_b)
-    assert blended.judged.score.pictures == blended.judged.scores[0].pictures == 8
+    assert blended.judged.score.images == blended.judged.scores[0].images == 8
 
 
 def test_a_fold_that_came_since_is_combined_first(project: Path) -> None:
@@ -170,7 +170,7 @@ def test_a_fold_that_came_since_is_combined_first(project: Path) -> None:
     shutil.copytree(whole.fold(0).path, run("b").fold(0).path)
     write_run(run("new").path, seed=5)
     blended = blend(["a", "b", "new"])
-    assert blended.judged.score.pictures == 16
+    assert blended.judged.score.images == 16
     assert [member.folds for member in blended.judged.pool.members] == [[0, 1]] * 3
 
 
@@ -192,7 +192,7 @@ def test_the_same_blend_again_gives_the_same(project: Path) -> None:
 def test_a_blend_is_blended_as_a_run(project: Path) -> None:
     ab = blend(["a", "b"], to=Path("submissions/ab.csv"))
     abc = blend(["ab", "c"])
-    # Its pictures out of fold were not part of the choice that predicts them.
+    # Its images out of fold were not part of the choice that predicts them.
     assert abc.judged.scores[0].value == ab.judged.score.value
     with pytest.raises(RunError, match=r"over its own run blend: name it otherwise, with --to"):
         blend(["blend", "c"])
@@ -256,11 +256,11 @@ def test_another_order_of_the_classes(project: Path) -> None:
     assert message.endswith("clocks-or-crocs has clock, crocodile, in this order")
 
 
-def test_other_test_pictures(project: Path) -> None:
+def test_other_test_images(project: Path) -> None:
     ids = {"NA": "7", "10": "8", "2": "9"}
     change("b", "test.csv", lambda table: table.assign(id=table["id"].replace(ids)))
     assert refuse(["a", "b"]) == (
-        "a and b predict other test pictures: 3 are only in a (10, 2, NA), 3 only in b (7, 8, 9)"
+        "a and b predict other test images: 3 are only in a (10, 2, NA), 3 only in b (7, 8, 9)"
     )
 
 
@@ -269,12 +269,12 @@ def test_labels_that_contradict(project: Path) -> None:
     labels = {"clock/0": 1, "clock/2": 1, "clock/4": 1, "clock/6": 1}
     assemble(write_run(run("b").path, seed=1, labels=labels))
     assert refuse(["a", "b"]) == (
-        "a and b have other labels for 4 pictures (clock/0, clock/2, clock/4, …): were they "
+        "a and b have other labels for 4 images (clock/0, clock/2, clock/4, …): were they "
         "trained on the same data?"
     )
 
 
-def test_a_picture_that_was_trained_on(project: Path) -> None:
+def test_an_image_that_was_trained_on(project: Path) -> None:
     """As if the split had been made anew after the predictions."""
     ids = run("b").read_probabilities("out_of_fold").index
     seen = [ids[3], ids[9]]
@@ -284,20 +284,20 @@ def test_a_picture_that_was_trained_on(project: Path) -> None:
         lambda table: table.assign(fold=table["fold"].where(~table["id"].isin(seen), "-1")),
     )
     message = refuse(["a", "b"])
-    assert message.startswith("b was trained on 2 of the pictures that its out_of_fold.csv holds")
+    assert message.startswith("b was trained on 2 of the images that its out_of_fold.csv holds")
     assert all(name in message for name in seen)
 
 
-def test_a_picture_that_is_missing(project: Path) -> None:
+def test_an_image_that_is_missing(project: Path) -> None:
     change("b", "out_of_fold.csv", lambda table: table.drop(index=[0, 5, 7]))
-    assert "lacks 3 pictures of the trained folds" in refuse(["a", "b"])
+    assert "lacks 3 images of the trained folds" in refuse(["a", "b"])
 
 
-def test_no_picture_that_all_predict(project: Path) -> None:
+def test_no_image_that_all_predict(project: Path) -> None:
     for name, fold in (("d", 0), ("e", 1)):
         assemble(write_run(run(name).path, folds=[fold]))
     message = refuse(["a", "d", "e"], common=True)
-    assert message.startswith("no picture is predicted out of fold by all of a, d, e")
+    assert message.startswith("no image is predicted out of fold by all of a, d, e")
 
 
 @pytest.mark.parametrize(
@@ -468,7 +468,7 @@ def test_in_a_kernel_runs_are_found_in_the_outputs_of_others(project: Path, kagg
     before = files(kaggle / "input")
     write_entry(kaggle / "working", "ab", ENSEMBLE, command="blend")
     blended = blend(["ab"])
-    assert blended.judged.score.pictures == 16
+    assert blended.judged.score.images == 16
     assert [member.folds for member in blended.judged.pool.members] == [[0, 1], [0, 1]]
     left = {path for path in files(kaggle / "working") if not path.startswith("kernels/")}
     assert left == {
@@ -499,9 +499,9 @@ def test_two_trained_runs_with_other_folds(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.delenv("PODIUM_INPUT", raising=False)
     data = make_project(tmp_path, "cars")
     runs = [train("tiny", overrides, folds=[0]) for overrides in ([], ["seed=1"])]
-    shutil.rmtree(data)  # it blends where there are no pictures
+    shutil.rmtree(data)  # it blends where there are no images
     write_entry(tmp_path, "cars-both", 'competition = "cars"\nruns = ["tiny", "tiny-seed-1"]')
-    assert "have other pictures out of fold: " in refuse(["cars-both"])
+    assert "have other images out of fold: " in refuse(["cars-both"])
     blended = blend(["cars-both"], common=True)
     mine, theirs = (each.folder.read_probabilities("out_of_fold").index for each in runs)
     common = blended.folder.read_probabilities("out_of_fold").index

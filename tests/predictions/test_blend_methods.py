@@ -6,18 +6,18 @@ import pytest
 from podium.competitions.metrics import Accuracy, LogLoss, Metric
 from podium.predictions.blend_methods import METHODS, Rule
 from podium.predictions.blend_selection import choose, nested
-from podium.predictions.cross_fitting import PARTS, parts
+from podium.predictions.cross_fitting import PARTS, k_fold_parts
 
-PICTURES, CLASSES = 600, 4
-LABELS = np.random.default_rng(9).integers(CLASSES, size=PICTURES)
+IMAGES, CLASSES = 600, 4
+LABELS = np.random.default_rng(9).integers(CLASSES, size=IMAGES)
 
 
 def made_up(seed: int, skill: float = 2.0, share: float = 0.0) -> np.ndarray:
-    """A run's probabilities (pictures, classes); `share` of its errors is common to all runs."""
-    common = np.random.default_rng(0).normal(size=(PICTURES, CLASSES))
-    own = np.random.default_rng(seed).normal(size=(PICTURES, CLASSES))
+    """A run's probabilities (images, classes); `share` of its errors is common to all runs."""
+    common = np.random.default_rng(0).normal(size=(IMAGES, CLASSES))
+    own = np.random.default_rng(seed).normal(size=(IMAGES, CLASSES))
     logits = share * common + (1 - share) * own
-    logits[np.arange(PICTURES), LABELS] += skill
+    logits[np.arange(IMAGES), LABELS] += skill
     powers = np.exp(logits)
     return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
 
@@ -32,13 +32,13 @@ def fitted(name: str, runs: np.ndarray, labels: np.ndarray, metric: Metric) -> R
 
 
 def blended(name: str, runs: np.ndarray, metric: Metric) -> np.ndarray:
-    """By a method that was fitted on the same pictures."""
+    """By a method that was fitted on the same images."""
     return fitted(name, runs, LABELS, metric)(METHODS[name].into(runs))
 
 
 def value(metric: Metric, probabilities: np.ndarray) -> float:
     """Higher is better."""
-    return metric.per_picture(LABELS, probabilities).mean() * (1 if metric.higher_is_better else -1)
+    return metric.per_image(LABELS, probabilities).mean() * (1 if metric.per_image_score else -1)
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -54,7 +54,7 @@ def test_what_comes_out_are_probabilities_that_need_no_labels(name: str, metric:
     assert (rule.weights >= 0).all()
 
 
-def test_the_means_on_one_picture() -> None:
+def test_the_means_on_one_image() -> None:
     runs = np.array([[[0.9, 0.1]], [[0.5, 0.5]]])
     half = np.array([0.5, 0.5])
     np.testing.assert_allclose(Rule(half)(runs), [[0.7, 0.3]])
@@ -102,7 +102,7 @@ def test_convex_weights_are_of_the_lowest_log_loss() -> None:
 
 
 def test_a_product_is_of_runs_that_err_apart_and_no_run_that_guesses() -> None:
-    guesses = np.full((PICTURES, CLASSES), 1 / CLASSES, np.float32)
+    guesses = np.full((IMAGES, CLASSES), 1 / CLASSES, np.float32)
     runs, metric = pool(made_up(1), made_up(2), guesses), LogLoss(clip=1e-9)
     rule = fitted("product", runs, LABELS, metric)
     assert rule.weights[2] == 0 and rule.weights[:2].min() > 0.4
@@ -120,18 +120,18 @@ def test_a_stack_learns_which_run_knows_which_class() -> None:
         run = made_up(seed, skill=5)
         other = np.setdiff1d(np.arange(CLASSES), mine)
         both = run[:, other].sum(axis=1, keepdims=True)
-        run[:, other] = both * np.random.default_rng(seed).dirichlet([0.1, 0.1], PICTURES)
+        run[:, other] = both * np.random.default_rng(seed).dirichlet([0.1, 0.1], IMAGES)
         knows.append(run)
     runs = pool(*knows)
     values = {name: value(metric, blended(name, runs, metric)) for name in METHODS}
     assert values.pop("stack") > max(values.values()) + 0.05
 
 
-def test_a_stack_of_pictures_that_lack_a_class_still_knows_it() -> None:
+def test_a_stack_of_images_that_lack_a_class_still_knows_it() -> None:
     few = LABELS < 3
     runs = pool(made_up(1), made_up(2))
     rule = fitted("stack", runs[:, few], LABELS[few], Accuracy())
-    assert rule(METHODS["stack"].into(runs)).shape == (PICTURES, CLASSES)
+    assert rule(METHODS["stack"].into(runs)).shape == (IMAGES, CLASSES)
 
 
 # --- The choice among them
@@ -151,7 +151,7 @@ def test_the_simplest_is_taken_where_none_is_better(metric: Metric) -> None:
 @pytest.mark.parametrize("metric", [Accuracy(), LogLoss()], ids=lambda metric: metric.name)
 def test_a_bad_run_does_not_lower_the_blend(metric: Metric) -> None:
     good = [made_up(seed) for seed in range(1, 4)]
-    bad = np.random.default_rng(5).dirichlet(np.full(CLASSES, 0.05), PICTURES).astype(np.float32)
+    bad = np.random.default_rng(5).dirichlet(np.full(CLASSES, 0.05), IMAGES).astype(np.float32)
     without, with_it = (
         value(metric, nested(pool(*runs), LABELS, metric)) for runs in (good, [bad, *good])
     )
@@ -159,8 +159,8 @@ def test_a_bad_run_does_not_lower_the_blend(metric: Metric) -> None:
 
 
 def test_what_is_fitted_to_noise_gains_nothing_where_it_is_judged() -> None:
-    """Runs that guess: fitted on the same pictures a stack seems to know, nested it does not."""
-    runs = np.random.default_rng(3).dirichlet(np.ones(CLASSES), (8, PICTURES)).astype(np.float32)
+    """Runs that guess: fitted on the same images a stack seems to know, nested it does not."""
+    runs = np.random.default_rng(3).dirichlet(np.ones(CLASSES), (8, IMAGES)).astype(np.float32)
     metric = Accuracy()
     fitted_to_it = value(metric, blended("stack", runs, metric))
     assert fitted_to_it > 0.27
@@ -174,13 +174,13 @@ def test_the_same_again_gives_the_same() -> None:
 
 
 @pytest.mark.parametrize("metric", [Accuracy(), LogLoss()], ids=lambda metric: metric.name)
-def test_each_picture_is_judged_by_a_choice_without_it(metric: Metric) -> None:
+def test_each_image_is_judged_by_a_choice_without_it(metric: Metric) -> None:
     runs = pool(made_up(1), made_up(2, skill=1), made_up(3, skill=0))
-    found, part = nested(runs, LABELS, metric), parts(LABELS, seed=1)
+    found, part = nested(runs, LABELS, metric), k_fold_parts(LABELS, seed=1)
     differ = 0
     for number in range(PARTS):
         mine = part == number
         others = choose(runs[:, ~mine], LABELS[~mine], metric)
         np.testing.assert_array_equal(found[mine], others(runs[:, mine]))
         differ += not np.allclose(found[mine], choose(runs, LABELS, metric)(runs)[mine])
-    assert differ, "with its own pictures it would have been another choice"
+    assert differ, "with its own images it would have been another choice"

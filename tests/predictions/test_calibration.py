@@ -1,4 +1,4 @@
-"""Temperature and floor: found again where they were put in, and judged on other pictures."""
+"""Temperature and floor: found again where they were put in, and judged on other images."""
 
 import numpy as np
 import pytest
@@ -6,23 +6,23 @@ import pytest
 from podium.competitions.metrics import Accuracy, LogLoss
 from podium.predictions.blend_selection import choose
 from podium.predictions.calibration import Calibration, cross_fitted, fit_calibration
-from podium.predictions.cross_fitting import PARTS, parts
+from podium.predictions.cross_fitting import PARTS, k_fold_parts
 from podium.reports.reliability import draw_reliability
 
-PICTURES = 2000
+IMAGES = 2000
 
 
 def said_and_true(sharpen: float) -> tuple[np.ndarray, np.ndarray]:
     """Probabilities that were right, made surer by a power; and labels drawn from the right."""
     random = np.random.default_rng(0)
-    right = random.dirichlet([0.6, 0.6, 0.6], PICTURES)
+    right = random.dirichlet([0.6, 0.6, 0.6], IMAGES)
     labels = np.array([random.choice(3, p=row) for row in right])
     powers = right**sharpen
     return powers / powers.sum(axis=1, keepdims=True), labels
 
 
 def loss(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    return LogLoss(clip=1e-9).per_picture(labels, probabilities).mean()
+    return LogLoss(clip=1e-9).per_image(labels, probabilities).mean()
 
 
 @pytest.mark.parametrize("temperature", [0.5, 3.0])
@@ -35,7 +35,7 @@ def test_the_temperature_is_found_again(temperature: float) -> None:
 
 
 def test_a_floor_where_sure_answers_are_wrong_at_times() -> None:
-    labels = np.random.default_rng(0).integers(2, size=PICTURES)
+    labels = np.random.default_rng(0).integers(2, size=IMAGES)
     said = np.eye(2)[labels] * 0.9998 + 0.0001
     said[:20] = said[:20, ::-1]  # one in a hundred, as sure as the others
     found = fit_calibration(said, labels)
@@ -53,9 +53,9 @@ def test_without_temperature_and_floor_nothing_changes() -> None:
     np.testing.assert_allclose(Calibration()(said), said.clip(1e-7), atol=1e-6)
 
 
-def test_what_is_right_already_gains_nothing_on_other_pictures() -> None:
+def test_what_is_right_already_gains_nothing_on_other_images() -> None:
     said, labels = said_and_true(1)
-    judged = cross_fitted(said, labels, parts(labels))
+    judged = cross_fitted(said, labels, k_fold_parts(labels))
     assert loss(judged, labels) == pytest.approx(loss(said, labels), abs=0.002)
 
 
@@ -69,14 +69,14 @@ def test_only_log_loss_is_calibrated_and_only_where_it_gains() -> None:
     assert loss(chosen(runs), labels) == pytest.approx(loss(right, labels), abs=0.02)
 
 
-@pytest.mark.parametrize("pictures", [3, 16, 601])
-def test_parts_are_of_all_classes_and_all_sizes_alike(pictures: int) -> None:
-    labels = np.random.default_rng(1).integers(4, size=pictures)
-    part = parts(labels)
+@pytest.mark.parametrize("images", [3, 16, 601])
+def test_parts_are_of_all_classes_and_all_sizes_alike(images: int) -> None:
+    labels = np.random.default_rng(1).integers(4, size=images)
+    part = k_fold_parts(labels)
     sizes = np.bincount(part, minlength=PARTS)
     assert sizes.max() - sizes.min() <= 1
-    np.testing.assert_array_equal(part, parts(labels))
-    assert pictures < 100 or (part != parts(labels, seed=1)).mean() > 0.5
+    np.testing.assert_array_equal(part, k_fold_parts(labels))
+    assert images < 100 or (part != k_fold_parts(labels, seed=1)).mean() > 0.5
     for label in range(4):
         of_it = np.bincount(part[labels == label], minlength=PARTS)
         assert of_it.max() - of_it.min() <= 1

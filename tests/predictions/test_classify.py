@@ -1,4 +1,4 @@
-"""`podium classify` on pictures from anywhere, with two networks that were really trained."""
+"""`podium classify` on images from anywhere, with two networks that were really trained."""
 
 import json
 import shutil
@@ -17,10 +17,10 @@ from podium.predictions.classify import answer, classify
 from podium.runs.fold_folder import RunError
 from podium.runs.run_folder import RunFolder
 from podium.training.train import train
-from small_competitions import break_picture, draw_picture, enter_copy, make_project
+from small_competitions import break_image, draw_image, enter_copy, make_project
 from small_runs import files
 
-MORE = 50  # training pictures of each class, beside those of the competition: a fold must hold 19
+MORE = 50  # training images of each class, beside those of the competition: a fold must hold 19
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         data = make_project(project, "clocks-or-crocs")
         for label, name in enumerate(("clock", "crocodile")):
             for number in range(100, 100 + MORE):
-                draw_picture(data / "train" / name / f"{name}-{number}.png", label)
+                draw_image(data / "train" / name / f"{name}-{number}.png", label)
         train("tiny", ["stages.0.epochs=3", "stages.0.learning_rate=0.003"], run="tiny")
         answer(RunFolder(project / "weights" / "tiny"), [data / "test" / "test-0.png"])
         yield project
@@ -51,7 +51,7 @@ def run(project: Path) -> RunFolder:
 
 @pytest.fixture
 def tests(project: Path) -> Path:
-    """The folder of the six test pictures."""
+    """The folder of the six test images."""
     return project / "input" / "clocks-or-crocs" / "test"
 
 
@@ -64,27 +64,27 @@ def podium(project: Path, command: Podium) -> Podium:
 
 
 def unlike_any(path: Path) -> Path:
-    """A picture such as none in training: hard stripes, where those are smooth and coloured."""
+    """An image such as none in training: hard stripes, where those are smooth and colored."""
     stripes = np.indices((20, 20))[1] // 2 % 2 * 255
     Image.fromarray(stripes.astype(np.uint8)).save(path)
     return path
 
 
-# --- Pictures of any kind
+# --- Images of any kind
 
 
 def test_any_size_mode_and_format(project: Path, podium: Podium, tests: Path) -> None:
     with Image.open(tests / "test-0.png") as known:
-        picture = known.convert("RGB")
+        image = known.convert("RGB")
     odd = project / "odd"
     odd.mkdir()
-    picture.convert("RGBA").save(odd / "clear.png")
-    picture.convert("CMYK").save(odd / "print.jpg")
-    picture.convert("P").save(odd / "few.gif")
-    picture.convert("1").save(odd / "ink.tif")
-    picture.convert("I;16").save(odd / "deep.png")
-    picture.resize((1, 1)).save(odd / "point.bmp")
-    picture.resize((3000, 7)).save(odd / "wide.webp")
+    image.convert("RGBA").save(odd / "clear.png")
+    image.convert("CMYK").save(odd / "print.jpg")
+    image.convert("P").save(odd / "few.gif")
+    image.convert("1").save(odd / "ink.tif")
+    image.convert("I;16").save(odd / "deep.png")
+    image.resize((1, 1)).save(odd / "point.bmp")
+    image.resize((3000, 7)).save(odd / "wide.webp")
     code, out, err = podium(odd)
     assert (code, err) == (0, "")
     named = [line.split(":")[0] for line in out.splitlines()]
@@ -96,33 +96,33 @@ def test_any_size_mode_and_format(project: Path, podium: Podium, tests: Path) ->
 def test_lines_tell_class_and_probability_as_classify_has_them(
     run: RunFolder, podium: Podium, tests: Path
 ) -> None:
-    picture = tests / "test-3.png"
-    code, out, _ = podium(picture)
-    (probabilities,) = classify(run, [picture]).to_dict("records")
+    image = tests / "test-3.png"
+    code, out, _ = podium(image)
+    (probabilities,) = classify(run, [image]).to_dict("records")
     first, second = sorted(probabilities.items(), key=lambda item: -item[1])
-    said = f"{picture}: {first[0]} {first[1]:.3f}, {second[0]} {second[1]:.3f}"
+    said = f"{image}: {first[0]} {first[1]:.3f}, {second[0]} {second[1]:.3f}"
     assert code == 0 and out.startswith(said)
 
 
-def test_many_pictures_are_answered_for_in_parts(
+def test_many_images_are_answered_for_in_parts(
     run: RunFolder, tests: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    break_picture(tests / "test-4.png")
+    break_image(tests / "test-4.png")
     words = [tests, "gone.png", tests / "test-1.png"]
-    at_once = answer(run, words).pictures
+    at_once = answer(run, words).images
     monkeypatch.setattr("podium.predictions.classify.AT_ONCE", 3)
-    in_parts = answer(run, words).pictures
+    in_parts = answer(run, words).images
     assert [one.file for one in in_parts] == [one.file for one in at_once] and len(in_parts) == 8
     assert [one.problem for one in in_parts] == [one.problem for one in at_once]
     for mine, other in zip(in_parts, at_once, strict=True):
         assert mine.probabilities == pytest.approx(other.probabilities, abs=1e-5)
 
 
-# --- Pictures that cannot be read
+# --- Images that cannot be read
 
 
-def test_an_unreadable_picture_is_named_and_hides_no_other(podium: Podium, tests: Path) -> None:
-    break_picture(tests / "test-2.png")
+def test_an_unreadable_image_is_named_and_hides_no_other(podium: Podium, tests: Path) -> None:
+    break_image(tests / "test-2.png")
     code, out, err = podium(tests, "gone.png", "file:///etc/hostname")
     assert code == 1
     read = [line for line in out.splitlines() if line.startswith(str(tests))]
@@ -134,7 +134,7 @@ def test_an_unreadable_picture_is_named_and_hides_no_other(podium: Podium, tests
     assert "file:///etc/hostname: only http:// and https://" in lines[2]
 
 
-def test_no_picture_at_all_says_why_and_nothing_else(podium: Podium) -> None:
+def test_no_image_at_all_says_why_and_nothing_else(podium: Podium) -> None:
     code, out, err = podium("gone.png")
     assert (code, out, err) == (1, "", "podium: gone.png: there is no such file\n")
 
@@ -177,9 +177,9 @@ def test_csv_and_json_hold_all(project: Path, podium: Podium, tests: Path, run: 
     assert table.loc["gone.png"].drop("problem").isna().all() and found["problem"].isna().all()
 
     written = json.loads(Path("c.json").read_text())
-    assert [one["file"] for one in written["pictures"]] == table.index.tolist()
+    assert [one["file"] for one in written["images"]] == table.index.tolist()
     assert written["run"] == "tiny" and written["folds"] == [0, 1]
-    last, gone = written["pictures"][-2:]
+    last, gone = written["images"][-2:]
     assert last["unlike"] is True and last["score"] > written["unlikeness"]["limit"]
     assert set(last["probabilities"]) == {"clock", "crocodile"}
     assert gone["class"] is gone["score"] is gone["unlike"] is gone["probabilities"] is None
@@ -210,23 +210,23 @@ def test_only_what_is_unlike_is_called_so(project: Path, podium: Podium, tests: 
     stripes, *known, how = out.splitlines()
     assert code == 0
     assert "; unlike anything in training (score " in stripes
-    assert "5 % of known pictures are beyond " in stripes
+    assert "5 % of known images are beyond " in stripes
     assert sum("; unlike" in line for line in known) <= 1
     assert how.startswith("unlikeness: distance, by the network of fold 0; beyond ")
     assert "from 60 that it has not seen)" in how
 
 
 def test_the_false_alarms_out_of_fold_are_as_stated(run: RunFolder, project: Path) -> None:
-    pictures = run.read_pictures().query("part == 'train'")
-    unseen = pictures.index[pictures["fold"].astype(int) == 0]
+    images = run.read_images().query("part == 'train'")
+    unseen = images.index[images["fold"].astype(int) == 0]
     paths = [project / "input" / "clocks-or-crocs" / "train" / name for name in unseen]
     assert all(path.is_file() for path in paths)
     answers = answer(run, paths)
-    called = sum(one.unlike for one in answers.pictures)
+    called = sum(one.unlike for one in answers.images)
     places = len(paths) + 1
-    assert called == int(0.05 * places) - 1 and answers.unlikeness.rate == (called + 1) / places
-    scores = sorted(one.score for one in answers.pictures)
-    np.testing.assert_allclose(scores, np.sort(answers.unlikeness.known), rtol=1e-3)
+    assert called == int(0.05 * places) - 1 and answers.ood_detector.rate == (called + 1) / places
+    scores = sorted(one.score for one in answers.images)
+    np.testing.assert_allclose(scores, np.sort(answers.ood_detector.known), rtol=1e-3)
 
 
 def test_it_is_fitted_once_and_needs_the_data_no_more(
@@ -258,20 +258,20 @@ def test_what_was_kept_of_other_weights_or_is_damaged_is_fitted_again(
     run: RunFolder, tests: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     place = run.fold(0).path / "unlikeness.npz"
-    limit = answer(run, [tests]).unlikeness.limit
+    limit = answer(run, [tests]).ood_detector.limit
     kept = place.read_bytes()
     place.write_bytes(kept[: len(kept) // 2])
-    assert answer(run, [tests]).unlikeness.limit == pytest.approx(limit)
+    assert answer(run, [tests]).ood_detector.limit == pytest.approx(limit)
     assert f"{place} is damaged" in capsys.readouterr().err
-    assert answer(run, [tests]).unlikeness.distance is not None
+    assert answer(run, [tests]).ood_detector.distance is not None
     assert "damaged" not in capsys.readouterr().err, "it was kept again"
 
     shutil.copy(run.fold(1).weights, run.fold(0).weights)
-    assert answer(run, [tests]).unlikeness.limit != pytest.approx(limit)
+    assert answer(run, [tests]).ood_detector.limit != pytest.approx(limit)
     assert place.read_bytes() != kept
 
 
-def test_too_few_pictures_out_of_fold_call_nothing_unlike(
+def test_too_few_images_out_of_fold_call_nothing_unlike(
     project: Path, run: RunFolder, podium: Podium
 ) -> None:
     (run.fold(0).path / "unlikeness.npz").unlink()
@@ -279,15 +279,15 @@ def test_too_few_pictures_out_of_fold_call_nothing_unlike(
     predicted = run.fold(0).read_predictions("validation")
     run.fold(0).write_predictions("validation", predicted.iloc[:10])
     code, out, _ = podium(unlike_any(project / "stripes.png"))
-    picture, how = out.splitlines()
-    assert code == 0 and "; unlike" not in picture
-    assert "10 known pictures are too few to call any unlike" in how
+    image, how = out.splitlines()
+    assert code == 0 and "; unlike" not in image
+    assert "10 known images are too few to call any unlike" in how
 
 
 # --- Runs
 
 
-def test_a_run_that_is_scored_and_has_predicted_no_test_pictures_will_do(
+def test_a_run_that_is_scored_and_has_predicted_no_test_images_will_do(
     run: RunFolder, tests: Path
 ) -> None:
     expected = classify(run, sorted(tests.iterdir()))
@@ -312,10 +312,10 @@ def test_a_blend_names_the_runs_to_take(project: Path, podium: Podium, tests: Pa
     assert err.count("\n") == 1 and "is a blend of one, other, not a training run" in err
 
 
-def test_features_that_were_not_learnt_are_judged_by_doubt(project: Path, tests: Path) -> None:
+def test_features_that_were_not_learned_are_judged_by_doubt(project: Path, tests: Path) -> None:
     stage = 'stages=[{unfreeze = "head", epochs = 1, learning_rate = 1.0, solver = "kernel"}]'
     augmentation = "augmentation={mirror = false, crop = 1.0, rotate = 0.0}"
-    head = "head={width = 0, dropout = 0.0, centres = 60}"
+    head = "head={width = 0, dropout = 0.0, centers = 60}"
     train(
         "tiny",
         ["backbone=patches", "cached_views=1", head, augmentation, stage],
@@ -323,6 +323,6 @@ def test_features_that_were_not_learnt_are_judged_by_doubt(project: Path, tests:
         folds=[0],
     )
     answers = answer(RunFolder(project / "weights" / "kernels"), [tests])
-    assert answers.unlikeness.kind == "doubt" and len(answers.unlikeness.known) == 60
-    assert "its features are not learnt" in str(answers.unlikeness)
+    assert answers.ood_detector.kind == "doubt" and len(answers.ood_detector.known) == 60
+    assert "its features are not learned" in str(answers.ood_detector)
     assert answers.folds == [0]

@@ -1,4 +1,4 @@
-"""From folds to a run: views are kept only where they gain, and every test picture gets its row."""
+"""From folds to a run: views are kept only where they gain, and every test image gets its row."""
 
 from pathlib import Path
 from typing import Any
@@ -8,11 +8,10 @@ import pandas as pd
 import pytest
 
 from podium.competitions import get_competition
-from podium.data.splits import HELD_OUT, TRAIN_ONLY
-from podium.data.table import Table
 from podium.predictions.combine import combine, read_validation, score_folds, write_test
 from podium.runs.fold_folder import RunError
 from podium.runs.run_folder import RunFolder
+from podium.runs.table import HELD_OUT, TRAIN_ONLY, Table
 
 DOGS_OR_CATS = get_competition("dogs-vs-cats-original")  # scored by accuracy
 CLASSES = list(DOGS_OR_CATS.classes)
@@ -20,7 +19,7 @@ TEST = ["NA", "10", "2"]  # in the order of the submission
 
 
 def predictions(view: str, dogs: dict[str, float]) -> pd.DataFrame:
-    """Probabilities of one view, from each picture's probability of a dog."""
+    """Probabilities of one view, from each image's probability of a dog."""
     index = pd.MultiIndex.from_product([dogs, [view]], names=["id", "view"])
     dog = np.array(list(dogs.values()), np.float32)
     return pd.DataFrame(np.stack([1 - dog, dog], axis=1), index, CLASSES)
@@ -57,12 +56,12 @@ def folder(tmp_path: Path) -> RunFolder:
     return RunFolder(tmp_path / "run")
 
 
-ALIKE = 5  # pictures of each kind, because a choice is judged on others than it is made on
+ALIKE = 5  # images of each kind, because a choice is judged on others than it is made on
 KINDS = {"a": 1, "b": 0, "c": 1, "d": 0}
 
 
 def each(values: dict[str, Any]) -> dict[str, Any]:
-    """The value of a kind for each of its pictures: a0, a1, …"""
+    """The value of a kind for each of its images: a0, a1, …"""
     return {f"{kind}{number}": value for kind, value in values.items() for number in range(ALIKE)}
 
 
@@ -70,7 +69,7 @@ TWO_FOLDS = table(each(KINDS), list(each({"a": 0, "b": 0, "c": 1, "d": 1}).value
 
 
 def write_two_folds(folder: RunFolder, mirrored: dict[str, float]) -> None:
-    """The plain view is right on a, b and c and wrong on d; test pictures differ by fold."""
+    """The plain view is right on a, b and c and wrong on d; test images differ by fold."""
     plain = {"a": 0.9, "b": 0.2, "c": 0.8, "d": 0.6}
     test = [{"2": 0.0, "10": 0.25, "NA": 1.0}, {"10": 0.75, "NA": 1.0, "2": 0.5}]
     for number, ids in enumerate(("ba", "dc")):
@@ -100,7 +99,7 @@ def test_views_that_gain_are_kept(folder: RunFolder) -> None:
     assert sorted(out_of_fold.index) == sorted(each(KINDS))
     weight = combined.views["plain"]
     assert out_of_fold.loc["d0", "dog"] == pytest.approx(0.6 * weight + 0.1 * (1 - weight))
-    # Test pictures have p and 1 - p: by id, averaged over the folds.
+    # Test images have p and 1 - p: by id, averaged over the folds.
     plain = np.array([1, 0.5, 0.25])
     test = folder.read_probabilities("test")
     np.testing.assert_allclose(test["dog"], weight * plain + (1 - weight) * (1 - plain), atol=1e-6)
@@ -165,7 +164,7 @@ def test_a_fold_without_test_predictions_is_scored_and_not_combined(folder: RunF
     (folder.fold(0).path / "test.csv").unlink()
     validation = read_validation(folder, [0])
     scored = score_folds(validation, [0], DOGS_OR_CATS, TWO_FOLDS)
-    assert (scored.plain.value, scored.averaged.value, scored.score.pictures) == (1.0, 1.0, 10)
+    assert (scored.plain.value, scored.averaged.value, scored.score.images) == (1.0, 1.0, 10)
     assert str(scored).endswith("; 1 of 2 folds are trained")
     assert set(folder.path.rglob("*")) < files, "a look at the score writes nothing"
     assert folder.scored_folds() == [0, 1]
@@ -179,7 +178,7 @@ def test_folds_that_are_not_trained_yet_are_said(folder: RunFolder) -> None:
     (folder.fold(0).path / "test.csv").unlink()
     combined = combine(folder, DOGS_OR_CATS, TWO_FOLDS)
     assert combined.folds == [1]
-    assert combined.score.pictures == 10
+    assert combined.score.images == 10
     assert str(combined).endswith("; 1 of 2 folds are trained")
     found = folder.read_probabilities("out_of_fold").index
     assert sorted(found) == sorted(each({"c": 1, "d": 0}))
@@ -210,13 +209,13 @@ def test_the_held_out_share_is_scored_and_chooses_nothing(
     assert combined.plain.value == 0.5  # of b and c
     assert max(combined.views, key=lambda name: combined.views[name]) == view
     assert combined.score.value == score  # of d and e
-    assert combined.score.pictures == 10
+    assert combined.score.images == 10
     assert combined.scored == folder.read_score()["scored"] == "held-out"
     assert str(combined) == f"held-out {combined.score}"  # one fold is all there is
     assert len(folder.read_probabilities("out_of_fold")) == 20
 
 
-def test_test_pictures_that_nobody_can_read_get_the_class_prior(folder: RunFolder) -> None:
+def test_test_images_that_nobody_can_read_get_the_class_prior(folder: RunFolder) -> None:
     labels = {"a": 1, "b": 0, "c": 1, "d": 1}
     unreadable = ("10", "NA")
     write_fold(
@@ -236,7 +235,7 @@ def test_test_pictures_that_nobody_can_read_get_the_class_prior(folder: RunFolde
     assert submission["label"].tolist() == [1, 1, 0]
 
 
-def test_the_test_pictures_are_written_again_from_the_chosen_folds(folder: RunFolder) -> None:
+def test_the_test_images_are_written_again_from_the_chosen_folds(folder: RunFolder) -> None:
     write_two_folds(folder, mirrored={"a": 0.9, "b": 0.2, "c": 0.8, "d": 0.1})
     write_test(folder, DOGS_OR_CATS, TWO_FOLDS, folds=[1], views={"plain": 1.0})
     np.testing.assert_allclose(folder.read_probabilities("test")["dog"], [1, 0.75, 0.5])

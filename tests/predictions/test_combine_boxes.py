@@ -7,10 +7,9 @@ import pandas as pd
 import pytest
 
 from podium.competitions.boxes import BOX_COLUMNS, NO_BOX, has_box, iou
-from podium.data.splits import HELD_OUT
-from podium.data.table import Table
 from podium.predictions.combine_boxes import combine_boxes, combine_test_boxes
 from podium.runs.run_folder import RunFolder
+from podium.runs.table import HELD_OUT, Table
 
 COLUMNS = list(BOX_COLUMNS)
 IDS = [f"pet_{number}" for number in range(20)]
@@ -48,12 +47,12 @@ FOLDS = [number % 2 for number in range(len(IDS))]
 
 
 def test_views_that_err_to_either_side_are_averaged(tmp_path: Path) -> None:
-    folder = run(tmp_path, {"plain": 0.04, "mirrored": -0.04, "centre": 0.3})
+    folder = run(tmp_path, {"plain": 0.04, "mirrored": -0.04, "center": 0.3})
     found = combine_boxes(folder, [0, 1], table(FOLDS))
     assert found.views == {"plain": 0.5, "mirrored": 0.5}
     assert [one.metric for one in found.scores] == ["mean IoU", "IoU over 0.5", "IoU over 0.75"]
     assert found.scores[0].value == pytest.approx(1, abs=1e-4) and found.plain < 0.9
-    assert found.scores[0].pictures == 19, "one has no box to judge by"
+    assert found.scores[0].images == 19, "one has no box to judge by"
     assert sorted(found.out_of_fold.index) == sorted(IDS), "and is predicted all the same"
 
 
@@ -62,8 +61,8 @@ def test_the_plain_view_stays_where_others_do_harm(tmp_path: Path) -> None:
     assert combine_boxes(folder, [0, 1], table(FOLDS)).views == {"plain": 1.0}
 
 
-def test_held_out_pictures_are_the_score(tmp_path: Path) -> None:
-    """They are predicted well here, the validation pictures are not."""
+def test_held_out_images_are_the_score(tmp_path: Path) -> None:
+    """They are predicted well here, the validation images are not."""
     held_out = IDS[::4]
     fold = [HELD_OUT if name in held_out else 0 for name in IDS]
     folder = RunFolder(tmp_path)
@@ -73,7 +72,7 @@ def test_held_out_pictures_are_the_score(tmp_path: Path) -> None:
     found = combine_boxes(folder, [0], table(fold))
     with_box = sum(has_box(right_boxes().loc[held_out]))
     assert found.scores[0].value == pytest.approx(1, abs=1e-4)
-    assert found.scores[0].pictures == with_box
+    assert found.scores[0].images == with_box
     assert found.plain < 0.8, "views are chosen on the others"
     truth = right_boxes().loc[held_out[:1]]
     assert iou(truth, found.out_of_fold.loc[held_out[:1]]) == pytest.approx(1, abs=1e-4)
@@ -82,7 +81,7 @@ def test_held_out_pictures_are_the_score(tmp_path: Path) -> None:
 def test_no_box_to_judge_by_is_said(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     folder.fold(0).write_predictions("validation", predicted(["pet_4"], {"plain": 0.0}))
-    with pytest.raises(ValueError, match="no picture that its folds score has a box"):
+    with pytest.raises(ValueError, match="no image that its folds score has a box"):
         combine_boxes(folder, [0], table([0] * len(IDS)))
 
 

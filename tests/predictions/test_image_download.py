@@ -1,4 +1,4 @@
-"""Pictures from a real server on 127.0.0.1, which also lies, stalls and leads astray."""
+"""Images from a real server on 127.0.0.1, which also lies, stalls and leads astray."""
 
 import gzip
 import socket
@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from podium.files.images import UnreadablePicture
-from podium.predictions.image_download import CannotFetch, fetch, fetch_picture
+from podium.files.images import UnreadableImage
+from podium.predictions.image_download import CannotFetch, fetch, fetch_image
 
 PIXELS = np.arange(12 * 10 * 3, dtype=np.uint8).reshape(12, 10, 3)
 Answer = Callable[[BaseHTTPRequestHandler], None]
@@ -84,14 +84,14 @@ def leads_to(place: str) -> Answer:
     return sends(b"", status=302, Location=place)
 
 
-def test_a_picture_comes_as_it_is(server: Server) -> None:
+def test_an_image_comes_as_it_is(server: Server) -> None:
     server.answers["/a.png?size=2"] = sends(png(), Content_Type="image/png")
-    np.testing.assert_array_equal(fetch_picture(server.url("/a.png?size=2")).pixels, PIXELS)
+    np.testing.assert_array_equal(fetch_image(server.url("/a.png?size=2")).pixels, PIXELS)
 
 
-def test_what_a_picture_is_called_does_not_matter(server: Server) -> None:
+def test_what_an_image_is_called_does_not_matter(server: Server) -> None:
     server.answers["/a"] = sends(png(), Content_Type="text/plain")
-    np.testing.assert_array_equal(fetch_picture(server.url("/a")).pixels, PIXELS)
+    np.testing.assert_array_equal(fetch_image(server.url("/a")).pixels, PIXELS)
 
 
 def test_redirects_are_followed_on_the_web_alone(server: Server, tmp_path: Path) -> None:
@@ -106,10 +106,10 @@ def test_redirects_are_followed_on_the_web_alone(server: Server, tmp_path: Path)
         "/data": leads_to("data:image/png;base64,AAAA"),
         "/round": leads_to("/round"),
     }
-    np.testing.assert_array_equal(fetch_picture(server.url("/a")).pixels, PIXELS)
+    np.testing.assert_array_equal(fetch_image(server.url("/a")).pixels, PIXELS)
     for path, place in (("/file", "file://"), ("/ftp", "ftp://127.0.0.1/x.png"), ("/data", "data")):
         with pytest.raises(CannotFetch, match=rf"{path}: leads to {place}.*only http:// and"):
-            fetch_picture(server.url(path))
+            fetch_image(server.url(path))
     with pytest.raises(CannotFetch, match="redirected more than 5 times"):
         fetch(server.url("/round"))
     assert server.asked.count("/round") == 6
@@ -161,15 +161,15 @@ def test_what_unpacks_beyond_the_limit_is_too_large(server: Server) -> None:
 def test_a_body_shorter_than_it_says_broke_off(server: Server) -> None:
     server.answers["/a"] = sends(png(), claimed=100_000)
     with pytest.raises(CannotFetch, match="/a: broke off") as raised:
-        fetch_picture(server.url("/a"))
+        fetch_image(server.url("/a"))
     assert "\n" not in str(raised.value)
 
 
 def test_a_body_longer_than_it_says_is_cut_off_there(server: Server) -> None:
     whole = png()
     server.answers["/a"] = sends(whole, claimed=len(whole) // 2)
-    with pytest.raises(UnreadablePicture, match=r"/a: (truncated|broken)"):
-        fetch_picture(server.url("/a"))
+    with pytest.raises(UnreadableImage, match=r"/a: (truncated|broken)"):
+        fetch_image(server.url("/a"))
 
 
 @pytest.mark.parametrize("drips", ["nothing", "headers", "body"])
@@ -189,7 +189,7 @@ def test_a_slow_server_is_left_in_time(server: Server, drips: str) -> None:
         fetch(server.url("/a"), seconds=0.5)
 
 
-def test_a_page_in_place_of_a_picture_is_called_so(server: Server) -> None:
+def test_a_page_in_place_of_an_image_is_called_so(server: Server) -> None:
     page = b"<!DOCTYPE html><html><body>a cat</body></html>"
     server.answers |= {
         "/typed": sends(page, Content_Type="text/html; charset=utf-8"),
@@ -197,22 +197,22 @@ def test_a_page_in_place_of_a_picture_is_called_so(server: Server) -> None:
         "/other": sends(b"\x00\x01\x02", Content_Type="application/octet-stream"),
         "/empty": sends(b"", Content_Type="image/png"),
     }
-    with pytest.raises(UnreadablePicture, match=r"/typed: a web page \(text/html\) came in place"):
-        fetch_picture(server.url("/typed"))
-    with pytest.raises(UnreadablePicture, match="/untyped: a web page"):
-        fetch_picture(server.url("/untyped"))
-    with pytest.raises(UnreadablePicture, match="/other: not a picture in a known format"):
-        fetch_picture(server.url("/other"))
-    with pytest.raises(UnreadablePicture, match="/empty: the file is empty"):
-        fetch_picture(server.url("/empty"))
+    with pytest.raises(UnreadableImage, match=r"/typed: a web page \(text/html\) came in place"):
+        fetch_image(server.url("/typed"))
+    with pytest.raises(UnreadableImage, match="/untyped: a web page"):
+        fetch_image(server.url("/untyped"))
+    with pytest.raises(UnreadableImage, match="/other: not an image in a known format"):
+        fetch_image(server.url("/other"))
+    with pytest.raises(UnreadableImage, match="/empty: the file is empty"):
+        fetch_image(server.url("/empty"))
 
 
 def test_a_refusal_is_told(server: Server) -> None:
     server.answers |= {"/gone": sends(png(), status=404), "/trouble": sends(b"", status=503)}
     with pytest.raises(CannotFetch, match="/gone: the server answers 404 Not Found"):
-        fetch_picture(server.url("/gone"))
+        fetch_image(server.url("/gone"))
     with pytest.raises(CannotFetch, match="/trouble: the server answers 503"):
-        fetch_picture(server.url("/trouble"))
+        fetch_image(server.url("/trouble"))
 
 
 def test_no_server_is_one_line() -> None:

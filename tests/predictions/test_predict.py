@@ -1,4 +1,4 @@
-"""Predicting in views: each picture is decoded once, and a row is that of its id and view."""
+"""Predicting in views: each image is decoded once, and a row is that of its id and view."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from podium.competitions.boxes import BOX_COLUMNS
-from podium.files.images import read_picture
+from podium.files.images import read_image
 from podium.predictions.predict import predict_views
 from podium.predictions.tta import VIEWS
 
@@ -20,7 +20,7 @@ CLASSES = ["left", "middle", "right"]
 
 
 class Decoding(Sequence):
-    """The pictures of files, decoded each time; counts how often."""
+    """The images of files, decoded each time; counts how often."""
 
     def __init__(self, paths: list[Path]) -> None:
         self.paths, self.decoded = paths, Counter[int]()
@@ -30,11 +30,11 @@ class Decoding(Sequence):
 
     def __getitem__(self, index: int) -> np.ndarray:
         self.decoded[index] += 1
-        return read_picture(self.paths[index])
+        return read_image(self.paths[index])
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> Decoding:
+def images(tmp_path: Path) -> Decoding:
     random = np.random.default_rng(0)
     paths = [tmp_path / f"{number}.png" for number in range(7)]
     for path in paths:
@@ -45,7 +45,7 @@ def pictures(tmp_path: Path) -> Decoding:
 
 @pytest.fixture(scope="module")
 def model() -> keras.Model:
-    """Tells where in the picture it is bright, so that each view gives another answer."""
+    """Tells where in the image it is bright, so that each view gives another answer."""
     keras.utils.set_random_seed(0)
     return keras.Sequential(
         [
@@ -61,31 +61,31 @@ def model() -> keras.Model:
 @pytest.mark.parametrize("batch_size", [2, 3, 5, 32])
 @pytest.mark.parametrize("count", [1, 4, 10])
 def test_rows_are_of_their_id_and_view(
-    model: keras.Model, pictures: Decoding, count: int, batch_size: int
+    model: keras.Model, images: Decoding, count: int, batch_size: int
 ) -> None:
     indices, ids = np.array([4, 0, 6, 2, 1]), pd.Index(["e", "a", "g", "c", "b"])
     views = VIEWS[:count]
-    table = predict_views(model, pictures, indices, ids, CLASSES, views, SIZE, batch_size)
-    assert pictures.decoded == dict.fromkeys(indices.tolist(), 1)
+    table = predict_views(model, images, indices, ids, CLASSES, views, SIZE, batch_size)
+    assert images.decoded == dict.fromkeys(indices.tolist(), 1)
     assert table.index.names == ["id", "view"]
     assert table.columns.tolist() == CLASSES
     assert (table.dtypes == np.float32).all()
     assert table.index.tolist() == [(name, view.name) for view in views for name in ids]
     for index, name in zip(indices, ids, strict=True):
-        seen = np.stack([view(read_picture(pictures.paths[index]), SIZE) for view in views])
+        seen = np.stack([view(read_image(images.paths[index]), SIZE) for view in views])
         np.testing.assert_allclose(table.loc[name], model.predict(seen, verbose=0), atol=1e-6)
     assert len(table.round(5).drop_duplicates()) == len(table)  # so that no mix-up goes unseen
 
 
-def test_no_pictures_are_an_empty_table(model: keras.Model, pictures: Decoding) -> None:
+def test_no_images_are_an_empty_table(model: keras.Model, images: Decoding) -> None:
     none = np.array([], dtype=int)
-    table = predict_views(model, pictures, none, pd.Index([]), CLASSES, VIEWS[:2], SIZE, 4)
+    table = predict_views(model, images, none, pd.Index([]), CLASSES, VIEWS[:2], SIZE, 4)
     assert table.empty
     assert table.columns.tolist() == CLASSES
     assert table.index.names == ["id", "view"]
 
 
-def test_boxes_are_of_the_picture_in_whatever_view(pictures: Decoding) -> None:
+def test_boxes_are_of_the_image_in_whatever_view(images: Decoding) -> None:
     """A network that always says the same box of what it sees."""
     inputs = keras.Input((SIZE, SIZE, 3), dtype="uint8")
     mean = keras.layers.GlobalAveragePooling2D()(keras.ops.cast(inputs, "float32"))
@@ -96,14 +96,14 @@ def test_boxes_are_of_the_picture_in_whatever_view(pictures: Decoding) -> None:
     ids = pd.Index(["c", "a"])
     sides = pd.DataFrame({"width": [32, 320], "height": [24, 240]}, ids)
     views = VIEWS[:3]
-    found = predict_views(model, pictures, np.array([2, 0]), ids, CLASSES, views, SIZE, 4, sides)
+    found = predict_views(model, images, np.array([2, 0]), ids, CLASSES, views, SIZE, 4, sides)
     assert found.columns.tolist() == [*CLASSES, *BOX_COLUMNS]
     boxes = found[list(BOX_COLUMNS)]
     for name in ids:
         np.testing.assert_allclose(boxes.loc[(name, "plain")], [0.1, 0.2, 0.4, 0.5], atol=1e-6)
         np.testing.assert_allclose(boxes.loc[(name, "mirrored")], [0.6, 0.2, 0.9, 0.5], atol=1e-6)
-        # The middle of the picture, 7/8 of its sides: 28 of 32 pixels and 21 of 24.
+        # The middle of the image, 7/8 of its sides: 28 of 32 pixels and 21 of 24.
         inner = np.array([0.1, 0.2, 0.4, 0.5]) * 0.875 + 0.0625
-        np.testing.assert_allclose(boxes.loc[(name, "centre")], inner, atol=0.05)
+        np.testing.assert_allclose(boxes.loc[(name, "center")], inner, atol=0.05)
     np.testing.assert_allclose(found[CLASSES].sum(axis=1), 1, atol=1e-6)
-    assert predict_views(model, pictures, np.array([], int), ids[:0], CLASSES, views, 16, 4).empty
+    assert predict_views(model, images, np.array([], int), ids[:0], CLASSES, views, 16, 4).empty

@@ -16,7 +16,7 @@ def predictions(view: str, rows: dict[str, list[float]]) -> pd.DataFrame:
 
 @pytest.fixture
 def two_views() -> pd.DataFrame:
-    """The second view has the pictures in another order."""
+    """The second view has the images in another order."""
     return pd.concat(
         [
             predictions("plain", {"a": [1, 0, 0], "b": [0, 1, 0], "c": [0.5, 0, 0.5]}),

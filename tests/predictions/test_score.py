@@ -9,15 +9,15 @@ from sklearn.metrics import accuracy_score, log_loss
 
 from podium.competitions.boxes import NO_BOX, box_table, iou
 from podium.competitions.metrics import Accuracy, LogLoss
-from podium.predictions.score import Score, better, score, score_boxes, score_files
+from podium.predictions.score import Score, is_better, score, score_boxes, score_files
 
 
-def drawn(pictures: int, classes: int = 3) -> tuple[pd.Series, pd.DataFrame]:
+def drawn(images: int, classes: int = 3) -> tuple[pd.Series, pd.DataFrame]:
     """Labels, and probabilities that are right more often than not, in another order."""
-    rng = np.random.default_rng(pictures)
-    ids = [f"{number}.jpg" for number in range(pictures)]
-    labels = pd.Series(rng.integers(classes, size=pictures), ids)
-    values = rng.dirichlet(np.ones(classes), pictures) + np.eye(classes)[labels] * 0.4
+    rng = np.random.default_rng(images)
+    ids = [f"{number}.jpg" for number in range(images)]
+    labels = pd.Series(rng.integers(classes, size=images), ids)
+    values = rng.dirichlet(np.ones(classes), images) + np.eye(classes)[labels] * 0.4
     values /= values.sum(axis=1, keepdims=True)
     return labels, pd.DataFrame(values.astype(np.float32), ids).sample(frac=1, random_state=0)
 
@@ -31,10 +31,10 @@ def test_scores_are_those_of_sklearn_joined_by_id() -> None:
     loss = score(LogLoss(clip=1e-7), labels, probabilities)
     assert loss.value == pytest.approx(log_loss(labels, in_order), rel=1e-5)
     assert (accuracy.metric, loss.metric) == ("accuracy", "log loss")
-    assert accuracy.pictures == loss.pictures == 300
+    assert accuracy.images == loss.images == 300
 
 
-def test_labels_of_pictures_without_a_prediction_do_not_count() -> None:
+def test_labels_of_images_without_a_prediction_do_not_count() -> None:
     labels, probabilities = drawn(100)
     half = probabilities[:50]
     assert score(Accuracy(), labels, half) == score(Accuracy(), labels.loc[half.index], half)
@@ -47,13 +47,13 @@ def test_a_prediction_without_a_label_is_refused() -> None:
 
 
 @pytest.mark.parametrize("metric", [Accuracy(), LogLoss()], ids=lambda metric: metric.name)
-def test_the_interval_holds_the_value_and_shrinks_as_pictures_grow(
+def test_the_interval_holds_the_value_and_shrinks_as_images_grow(
     metric: Accuracy | LogLoss,
 ) -> None:
-    scores = [score(metric, *drawn(pictures)) for pictures in (50, 200, 800)]
+    scores = [score(metric, *drawn(images)) for images in (50, 200, 800)]
     assert all(one.low < one.value < one.high for one in scores)
     widths = [one.high - one.low for one in scores]
-    # Four times the pictures: half the width, as the standard error has it.
+    # Four times the images: half the width, as the standard error has it.
     assert 0.3 < widths[1] / widths[0] < 0.75
     assert 0.3 < widths[2] / widths[1] < 0.75
 
@@ -70,13 +70,13 @@ def test_the_interval_is_the_same_each_time() -> None:
     assert score(Accuracy(), *drawn(100)) == score(Accuracy(), *drawn(100))
 
 
-@pytest.mark.parametrize(("pictures", "low"), [(1, 0.025), (20, 0.8316)])
-def test_where_all_pictures_are_right_some_doubt_remains(pictures: int, low: float) -> None:
+@pytest.mark.parametrize(("images", "low"), [(1, 0.025), (20, 0.8316)])
+def test_where_all_images_are_right_some_doubt_remains(images: int, low: float) -> None:
     """Of n hits in n the exact interval begins at the n-th root of 0.025."""
-    labels = pd.Series(0, [str(number) for number in range(pictures)])
+    labels = pd.Series(0, [str(number) for number in range(images)])
     probabilities = pd.DataFrame({"a": 0.75, "b": 0.25}, labels.index).astype(np.float32)
     right = score(Accuracy(), labels, probabilities)
-    assert (right.value, right.high, right.pictures) == (1, 1, pictures)
+    assert (right.value, right.high, right.images) == (1, 1, images)
     assert right.low == pytest.approx(low, abs=1e-4)
     wrong = score(Accuracy(), labels + 1, probabilities)
     assert (wrong.low, wrong.value) == (0, 0) and wrong.high == pytest.approx(1 - low, abs=1e-4)
@@ -86,16 +86,16 @@ def test_where_all_pictures_are_right_some_doubt_remains(pictures: int, low: flo
 
 def test_a_score_says_what_it_is() -> None:
     one = Score("accuracy", 0.98765, 0.98, 0.99333, 1200)
-    assert str(one) == "accuracy 0.9877 (95 % interval 0.9800 to 0.9933, 1200 pictures)"
-    assert one.as_dict()["pictures"] == 1200
+    assert str(one) == "accuracy 0.9877 (95 % interval 0.9800 to 0.9933, 1200 images)"
+    assert one.as_dict()["images"] == 1200
 
 
 @pytest.mark.parametrize(("metric", "good", "bad"), [(Accuracy(), 0.9, 0.8), (LogLoss(), 0.1, 0.2)])
 def test_better_is_strictly_better(metric: Accuracy | LogLoss, good: float, bad: float) -> None:
     first, second = (Score(metric.name, value, 0, 1, 10) for value in (good, bad))
-    assert better(metric, first, second)
-    assert not better(metric, second, first)
-    assert not better(metric, first, first)
+    assert is_better(metric, first, second)
+    assert not is_better(metric, second, first)
+    assert not is_better(metric, first, first)
 
 
 # --- score_files
@@ -114,7 +114,7 @@ def truth(tmp_path: Path) -> Path:
 def test_a_submission_is_scored_by_id(tmp_path: Path, truth: Path) -> None:
     mine = csv(tmp_path / "a.csv", "Id,Category\nNA,3\n3.jpg,2\n2.jpg,0\n1.jpg,0\n")
     scored = score_files(mine, truth)
-    assert (scored.metric, scored.value, scored.pictures) == ("accuracy", 0.75, 4)
+    assert (scored.metric, scored.value, scored.images) == ("accuracy", 0.75, 4)
     assert score_files(truth, truth).value == 1
 
 
@@ -154,14 +154,14 @@ def test_a_missing_file_is_named(tmp_path: Path, truth: Path) -> None:
 # --- Boxes
 
 
-def drawn_boxes(pictures: int = 200) -> tuple[pd.DataFrame, pd.DataFrame]:
+def drawn_boxes(images: int = 200) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Boxes, every fifth of them missing, and predictions near them in another order."""
     random = np.random.default_rng(0)
-    corners = random.uniform(0, 0.5, (pictures, 2))
+    corners = random.uniform(0, 0.5, (images, 2))
     truth = np.concatenate([corners, corners + 0.4], axis=1)
     predicted = truth + random.normal(0, 0.03, truth.shape)
     truth[::5] = NO_BOX
-    ids = [f"{number}.jpg" for number in range(pictures)]
+    ids = [f"{number}.jpg" for number in range(images)]
     return box_table(ids, truth), box_table(ids, predicted).sample(frac=1, random_state=0)
 
 
@@ -170,7 +170,7 @@ def test_boxes_are_scored_by_id_where_there_is_one() -> None:
     mean, half, three_quarters = score_boxes(truth, predicted)
     values = iou(truth.to_numpy(), predicted.loc[truth.index].to_numpy())
     values = values[~np.isnan(values)]
-    assert [each.pictures for each in (mean, half, three_quarters)] == [160] * 3
+    assert [each.images for each in (mean, half, three_quarters)] == [160] * 3
     assert mean.value == pytest.approx(values.mean())
     assert half.value == pytest.approx((values > 0.5).mean())
     assert three_quarters.value == pytest.approx((values > 0.75).mean())
@@ -182,7 +182,7 @@ def test_boxes_are_scored_by_id_where_there_is_one() -> None:
     assert three_quarters.metric == "IoU over 0.75"
 
 
-def test_only_predicted_pictures_are_scored() -> None:
+def test_only_predicted_images_are_scored() -> None:
     truth, predicted = drawn_boxes()
     part = predicted[:50]
     assert score_boxes(truth, part) == score_boxes(truth.loc[part.index], part)
@@ -192,8 +192,8 @@ def test_boxes_that_cannot_be_scored_are_named() -> None:
     truth, predicted = drawn_boxes()
     with pytest.raises(ValueError, match=r"^200 predicted boxes .* without a truth"):
         score_boxes(truth[:0], predicted)
-    with pytest.raises(ValueError, match="none of the 40 pictures has a box"):
+    with pytest.raises(ValueError, match="none of the 40 images has a box"):
         score_boxes(truth[::5], predicted.loc[truth.index[::5]])
     predicted.loc["1.jpg"] = NO_BOX
-    with pytest.raises(ValueError, match=r"^1 pictures have no predicted box, such as 1\.jpg$"):
+    with pytest.raises(ValueError, match=r"^1 images have no predicted box, such as 1\.jpg$"):
         score_boxes(truth, predicted)

@@ -1,4 +1,4 @@
-"""Views are chosen by what gains, and the choice is judged on other pictures."""
+"""Views are chosen by what gains, and the choice is judged on other images."""
 
 import numpy as np
 import pandas as pd
@@ -7,10 +7,10 @@ import pytest
 from podium.competitions.metrics import Accuracy, LogLoss, Metric
 from podium.predictions.tta_selection import _weightings, choose_views
 
-PICTURES = 400
+IMAGES = 400
 LABELS = pd.Series(
-    np.random.default_rng(0).integers(3, size=PICTURES),
-    [f"{number}.jpg" for number in range(PICTURES)],
+    np.random.default_rng(0).integers(3, size=IMAGES),
+    [f"{number}.jpg" for number in range(IMAGES)],
 )
 METRICS = pytest.mark.parametrize("metric", [Accuracy(), LogLoss()], ids=lambda metric: metric.name)
 
@@ -18,8 +18,8 @@ METRICS = pytest.mark.parametrize("metric", [Accuracy(), LogLoss()], ids=lambda 
 def view(name: str, seed: int, skill: float) -> pd.DataFrame:
     """Probabilities in one view, the rows in an order of their own."""
     random = np.random.default_rng(seed)
-    logits = random.normal(size=(PICTURES, 3))
-    logits[np.arange(PICTURES), LABELS] += skill
+    logits = random.normal(size=(IMAGES, 3))
+    logits[np.arange(IMAGES), LABELS] += skill
     powers = np.exp(2 * logits)
     index = pd.MultiIndex.from_product([LABELS.index, [name]], names=["id", "view"])
     table = pd.DataFrame(powers / powers.sum(axis=1, keepdims=True), index, list("abc"))
@@ -28,8 +28,8 @@ def view(name: str, seed: int, skill: float) -> pd.DataFrame:
 
 def value(metric: Metric, probabilities: pd.DataFrame) -> float:
     labels = LABELS.loc[probabilities.index].to_numpy()
-    sign = 1 if metric.higher_is_better else -1
-    return sign * metric.per_picture(labels, probabilities.to_numpy()).mean()
+    sign = 1 if metric.per_image_score else -1
+    return sign * metric.per_image(labels, probabilities.to_numpy()).mean()
 
 
 @METRICS
@@ -69,8 +69,8 @@ def test_among_many_views_that_guess_the_score_is_not_that_of_the_luckiest() -> 
 
 
 @METRICS
-def test_a_picture_has_no_part_in_its_own_choice(metric: Metric) -> None:
-    """Where two views are level, a picture that prefers one of them must not get it for that."""
+def test_an_image_has_no_part_in_its_own_choice(metric: Metric) -> None:
+    """Where two views are level, an image that prefers one of them must not get it for that."""
     tables = pd.concat([view("plain", 1, 1.0), view("other", 2, 1.0)])
     before = choose_views(tables, LABELS, metric).cross_fitted
     first = LABELS.index[LABELS == 0][0]
@@ -86,9 +86,9 @@ def test_a_picture_has_no_part_in_its_own_choice(metric: Metric) -> None:
     assert found == pytest.approx(share, abs=1e-3)
 
 
-def test_a_view_that_some_pictures_lack_is_passed_over() -> None:
+def test_a_view_that_some_images_lack_is_passed_over() -> None:
     """As in a fold of a run that was predicted with fewer views."""
-    tables = pd.concat([view("plain", 1, 1.0), view("half", 2, 5.0)[: PICTURES // 2]])
+    tables = pd.concat([view("plain", 1, 1.0), view("half", 2, 5.0)[: IMAGES // 2]])
     assert choose_views(tables, LABELS, Accuracy()).weights == {"plain": 1.0}
 
 

@@ -11,7 +11,7 @@ from podium.recipes.ensemble import load_ensemble
 from podium.recipes.entries import Entry, all_entries, describe_entries, get_entry
 from podium.recipes.recipe_file import RecipeError
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[2]
 ENTRIES = sorted((REPOSITORY / "kernels").glob("*/recipe.toml"))
 
 
@@ -131,7 +131,7 @@ def test_an_ensemble_is_listed_with_the_runs_that_are_missing(tmp_path: Path) ->
         get_entry("both").recipe()
 
 
-def test_a_run_that_labels_test_pictures_is_listed_while_it_is_missing(
+def test_a_run_that_labels_test_images_is_listed_while_it_is_missing(
     data: Path, tmp_path: Path
 ) -> None:
     folder = write_entry("taught")

@@ -39,7 +39,7 @@ def test_the_default_stages_are_those_of_the_car_solution() -> None:
 
 
 @pytest.mark.parametrize(("size", "last"), [(64, 80), (224, 280), (1000, 1024), (1024, 1024)])
-def test_the_last_default_stage_has_larger_pictures_within_the_bounds(size: int, last: int) -> None:
+def test_the_last_default_stage_has_larger_images_within_the_bounds(size: int, last: int) -> None:
     recipe = parse_recipe({**NEEDED, "image_size": size}, "here")
     assert recipe.final_image_size == last
 
@@ -291,7 +291,7 @@ def test_the_two_ways_to_clip_exclude_each_other() -> None:
 # --- Heads that are solved
 
 
-KERNEL = {"cached_views": 1, "head": {"width": 0, "centres": 9}, "stages": [{"solver": "kernel"}]}
+KERNEL = {"cached_views": 1, "head": {"width": 0, "centers": 9}, "stages": [{"solver": "kernel"}]}
 
 
 def test_a_kernel_stage_needs_nothing_but_its_name() -> None:
@@ -305,12 +305,12 @@ def test_a_kernel_stage_needs_nothing_but_its_name() -> None:
         ({"stages": [{"solver": "kernel", "epochs": 3}]}, 'solver = "kernel" is for a head, and'),
         ({"stages": [{"solver": "kernel", "unfreeze": "all"}]}, 'solver = "kernel" is for a head'),
         ({"stages": [{"solver": "logistic", "epochs": 3}]}, 'solver = "logistic" is for a head'),
-        ({"head": {"width": 0}}, "head.centres = 0 and solver = kernel"),
-        ({"stages": [{"solver": "logistic"}]}, "head.centres = 9 and solver = logistic"),
-        ({"stages": [{"solver": "kernel"}, STAGE]}, "in all stages; came head.centres = 9"),
-        ({"head": {"centres": 9, "width": 8}}, "needs head.width = 0 and cached_views = 1, came 8"),
+        ({"head": {"width": 0}}, "head.centers = 0 and solver = kernel"),
+        ({"stages": [{"solver": "logistic"}]}, "head.centers = 9 and solver = logistic"),
+        ({"stages": [{"solver": "kernel"}, STAGE]}, "in all stages; came head.centers = 9"),
+        ({"head": {"centers": 9, "width": 8}}, "needs head.width = 0 and cached_views = 1, came 8"),
         ({"cached_views": 4}, "needs head.width = 0 and cached_views = 1, came 0 and 4"),
-        ({"head": {"width": 0, "centres": -1}}, "head.centres: came -1, should be greater than"),
+        ({"head": {"width": 0, "centers": -1}}, "head.centers: came -1, should be greater than"),
     ],
 )
 def test_a_kernel_where_it_cannot_be_is_refused(changes: dict[str, Any], message: str) -> None:

@@ -7,7 +7,7 @@ from podium.reports.confusion import by_class, confusion_figure, most_confused
 
 LABELS = np.array([0, 0, 0, 0, 1, 1, 2, 2])
 SAID = np.array([0, 0, 1, 1, 1, 0, 2, 2])
-CLASSES = ["bus", "car", "tram", "van"]  # no picture is of a van
+CLASSES = ["bus", "car", "tram", "van"]  # no image is of a van
 
 
 def test_the_matrix_is_the_share_of_each_true_class() -> None:
@@ -31,7 +31,7 @@ def test_precision_recall_and_f1_by_class() -> None:
     assert table["support"].tolist() == [4, 2, 2, 0]
     assert table.loc["bus", ["precision", "recall"]].tolist() == pytest.approx([2 / 3, 0.5])
     assert table.loc["car", "f1"] == pytest.approx(2 * (1 / 3) * 0.5 / (1 / 3 + 0.5))
-    assert np.isnan(table.loc["van", "recall"]), "nothing is known of a class without pictures"
+    assert np.isnan(table.loc["van", "recall"]), "nothing is known of a class without images"
 
 
 def test_the_pairs_most_confused_first() -> None:

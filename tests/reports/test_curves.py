@@ -40,7 +40,7 @@ def test_curves_are_the_history_of_each_fold_with_the_stages_apart() -> None:
     assert named == ["fold 0", "fold 1", "validation", "training"]
 
 
-def test_folds_differ_in_colour_and_in_their_marks() -> None:
+def test_folds_differ_in_color_and_in_their_marks() -> None:
     (axis,) = learning_curve(dict.fromkeys("abc", HISTORY), "loss", "loss").axes
     drawn = [line for line in axis.lines if line.get_label() in "abc"]
     assert {line.get_color() for line in drawn} == set(PALETTE[:3])
@@ -48,7 +48,7 @@ def test_folds_differ_in_colour_and_in_their_marks() -> None:
 
 
 def test_rates_and_momentum_are_those_of_the_training() -> None:
-    """Of 20 pictures: 2 steps an epoch in the first stage, 5 in the second."""
+    """Of 20 images: 2 steps an epoch in the first stage, 5 in the second."""
     rates, momenta = rates_by_step(recipe(), HISTORY, [20, 20]).axes
     first, second, dots = rates.lines[:3]
     assert list(first.get_xdata()) == [0, 1, 2, 3]

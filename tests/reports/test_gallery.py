@@ -1,4 +1,4 @@
-"""The gallery shows the pictures that it should, with what the run says of them."""
+"""The gallery shows the images that it should, with what the run says of them."""
 
 import shutil
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from podium.competitions import MissingData, get_competition
 from podium.competitions.boxes import BOX_COLUMNS, box_table
 from podium.data.table import prepare_table
 from podium.files.atomic_write import write_json
-from podium.files.images import UnreadablePicture
+from podium.files.images import UnreadableImage
 from podium.recipes.recipe_file import parse_recipe
 from podium.reports.gallery import BLUE, GREEN, RED, draw_gallery, gallery
 from podium.reports.gallery_choice import choose_rows, read_judged
@@ -31,7 +31,7 @@ WRONG = {"Bengal_0": 0.7, "pug_5": 0.9, "pug_6": 0.8}  # and how sure; Bengal_0 
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project with pictures and without entries; the current folder."""
+    """A project with images and without entries; the current folder."""
     monkeypatch.delenv("PODIUM_INPUT", raising=False)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "kernels").mkdir()
@@ -39,14 +39,14 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def picture(place: Path, name: str) -> Path:
+def image(place: Path, name: str) -> Path:
     return place / "input" / PETS.slug / "images" / f"{name}.jpg"
 
 
 def write_run(place: Path, boxes: bool = True, **changes: object) -> RunFolder:
-    """A run that has judged all training pictures.
+    """A run that has judged all training images.
 
-    It is the surer the higher a picture's number, and the farther its boxes are off, a pixel or
+    It is the surer the higher an image's number, and the farther its boxes are off, a pixel or
     more; a dog's less than a cat's.
     """
     data = {"competition": "pets", "backbone": "resnet-small", "folds": 2, **changes}
@@ -70,22 +70,22 @@ def write_run(place: Path, boxes: bool = True, **changes: object) -> RunFolder:
 
 def chosen(folder: RunFolder, columns: int) -> dict[str, list[str]]:
     rows = choose_rows(read_judged(folder), columns)
-    return {row.name: row.pictures.index.tolist() for row in rows}
+    return {row.name: row.images.index.tolist() for row in rows}
 
 
 def drawn(folder: RunFolder, columns: int = 6) -> tuple[Figure, dict[str, Axes]]:
-    """The figure, and the axes of each row's first picture."""
+    """The figure, and the axes of each row's first image."""
     judged = read_judged(folder)
     rows = choose_rows(judged, columns)
     figure = draw_gallery(judged, rows)
-    starts = np.cumsum([0, *(len(row.pictures) for row in rows)])
+    starts = np.cumsum([0, *(len(row.images) for row in rows)])
     return figure, {row.name: figure.axes[start] for row, start in zip(rows, starts, strict=False)}
 
 
-# --- Which pictures
+# --- Which images
 
 
-def test_rows_go_by_the_iou_of_the_pictures_that_have_a_box(place: Path) -> None:
+def test_rows_go_by_the_iou_of_the_images_that_have_a_box(place: Path) -> None:
     assert chosen(write_run(place), 3) == {
         "best": ["pug_1", "Bengal_1", "pug_2"],
         "middling": ["Bengal_4", "pug_5", "Bengal_5"],
@@ -103,15 +103,15 @@ def test_without_boxes_they_go_by_the_true_class_of_those_that_are_right(place: 
     }
 
 
-def test_no_picture_is_in_two_rows_and_rows_are_short_where_there_are_few(place: Path) -> None:
+def test_no_image_is_in_two_rows_and_rows_are_short_where_there_are_few(place: Path) -> None:
     rows = chosen(write_run(place), 12)
     ranked = [name for row in ("best", "middling", "worst") for name in rows[row]]
     assert len(ranked) == len(set(ranked)) == 18 and len(rows["misclassified"]) == 3
 
 
-def test_a_row_without_pictures_is_left_out(place: Path) -> None:
+def test_a_row_without_images_is_left_out(place: Path) -> None:
     folder = write_run(place)
-    right = read_judged(folder).pictures.index.difference(WRONG)
+    right = read_judged(folder).images.index.difference(WRONG)
     probabilities, boxes = (
         folder.read_probabilities("out_of_fold"),
         folder.read_boxes("out_of_fold"),
@@ -122,20 +122,20 @@ def test_a_row_without_pictures_is_left_out(place: Path) -> None:
     assert "misclassified" not in [text.get_text() for text in figure.texts]
 
 
-def test_where_pictures_were_held_out_these_are_shown(place: Path) -> None:
+def test_where_images_were_held_out_these_are_shown(place: Path) -> None:
     folder = write_run(place, shares=[0.5, 0.25, 0.25])
     judged = read_judged(folder)
-    stored = folder.read_pictures().query("part == 'train'")
-    assert sorted(judged.pictures.index) == sorted(stored.index[stored["fold"].astype(int) == -2])
+    stored = folder.read_images().query("part == 'train'")
+    assert sorted(judged.images.index) == sorted(stored.index[stored["fold"].astype(int) == -2])
     title = draw_gallery(judged, choose_rows(judged)).texts[0].get_text()
-    assert "held-out pictures" in title
+    assert "held-out images" in title
 
 
-def test_a_blend_shows_its_pictures_too(place: Path) -> None:
+def test_a_blend_shows_its_images_too(place: Path) -> None:
     expected = chosen(write_run(place, boxes=False), 2)
     folder = RunFolder(place / "weights" / "a")
     write_json(folder.path / "run.json", {"runs": ["b", "c"], "competition": "pets"})
-    folder.write_pictures(folder.read_pictures().reset_index().set_index(["part", "id"])[["label"]])
+    folder.write_images(folder.read_images().reset_index().set_index(["part", "id"])[["label"]])
     assert chosen(folder, 2) == expected
 
 
@@ -150,7 +150,7 @@ def test_labels_are_green_or_red_and_say_so_in_words(place: Path) -> None:
 
 
 def label(axis: Axes) -> tuple[str, str, str]:
-    """Text, colour and weight of a picture's label."""
+    """Text, color and weight of an image's label."""
     wanted = axis.get_title("left")
     (text,) = (one for one in axis.findobj(Text) if one.get_text() == wanted)
     return wanted, text.get_color(), text.get_fontweight()
@@ -171,11 +171,11 @@ def test_boxes_and_their_iou(place: Path) -> None:
     assert corner.get_position() == (0.02, 0.98) and corner.get_verticalalignment() == "top"
 
 
-def rgba(colour: str) -> tuple[float, ...]:
-    return (*(int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)), 1.0)
+def rgba(color: str) -> tuple[float, ...]:
+    return (*(int(color[at : at + 2], 16) / 255 for at in (1, 3, 5)), 1.0)
 
 
-def test_a_picture_without_a_true_box_has_the_predicted_one(place: Path) -> None:
+def test_an_image_without_a_true_box_has_the_predicted_one(place: Path) -> None:
     figure, _ = drawn(write_run(place))
     last = figure.axes[-1]
     assert label(last)[0] == "✗ dog 0.70, is cat"
@@ -184,15 +184,15 @@ def test_a_picture_without_a_true_box_has_the_predicted_one(place: Path) -> None
     assert last.texts[0].get_text() == "no true box"
 
 
-def test_without_boxes_there_is_nothing_on_the_pictures(place: Path) -> None:
+def test_without_boxes_there_is_nothing_on_the_images(place: Path) -> None:
     figure, _ = drawn(write_run(place, boxes=False))
     assert all(not axis.patches and not axis.texts for axis in figure.axes)
     assert figure.legends == []
 
 
-def test_pictures_keep_their_shape_and_overlap_nothing(place: Path) -> None:
-    with Image.open(picture(place, "pug_1")) as small:
-        small.resize((28, 70)).save(picture(place, "pug_1"))
+def test_images_keep_their_shape_and_overlap_nothing(place: Path) -> None:
+    with Image.open(image(place, "pug_1")) as small:
+        small.resize((28, 70)).save(image(place, "pug_1"))
     folder = write_run(place)
     figure, first = drawn(folder, columns=4)
     width, height = figure.get_size_inches()
@@ -245,8 +245,8 @@ def test_a_run_that_cannot_be_shown_says_why(place: Path) -> None:
     with pytest.raises(RunError, match=r"out_of_fold.csv is missing: train the run to its end"):
         gallery(folder)
     (place / "kept.csv").rename(predicted)
-    picture(place, "Bengal_0").write_bytes(b"")
-    with pytest.raises(UnreadablePicture, match=r"Bengal_0.jpg: the file is empty"):
+    image(place, "Bengal_0").write_bytes(b"")
+    with pytest.raises(UnreadableImage, match=r"Bengal_0.jpg: the file is empty"):
         gallery(folder)
     shutil.rmtree(place / "input")
     with pytest.raises(MissingData, match="no data of pets: looked for"):

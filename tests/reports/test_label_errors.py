@@ -1,4 +1,4 @@
-"""Planted label errors are found; hard pictures are not taken for them."""
+"""Planted label errors are found; hard images are not taken for them."""
 
 import numpy as np
 
@@ -43,7 +43,7 @@ def test_doubt_without_confidence_in_another_class_is_no_error() -> None:
     }
 
 
-def test_a_class_that_nothing_is_labelled_takes_no_picture() -> None:
+def test_a_class_that_nothing_is_labeled_takes_no_image() -> None:
     probabilities = np.array([[0.1, 0.2, 0.7], [0.9, 0.05, 0.05], [0.1, 0.8, 0.1]])
     assert likely_label_errors(np.array([0, 0, 1]), probabilities).empty
 

@@ -15,7 +15,7 @@ def test_bins_and_error_by_hand() -> None:
     probabilities = predictions([0.9, 0.9, 0.9, 0.9, 0.6, 0.6])
     labels = np.array([0, 0, 0, 1, 0, 1])  # 3 of 4 right, 1 of 2
     bins = calibration_bins(labels, probabilities, bins=10)
-    assert bins["pictures"].tolist() == [2, 4]
+    assert bins["images"].tolist() == [2, 4]
     assert bins["sure"].tolist() == pytest.approx([0.6, 0.9])
     assert bins["right"].tolist() == pytest.approx([0.5, 0.75])
     assert calibration_error(bins) == pytest.approx((2 * 0.1 + 4 * 0.15) / 6)

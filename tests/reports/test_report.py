@@ -1,4 +1,4 @@
-"""`podium report` of runs whose pictures are elsewhere: what it says, leaves out and refuses."""
+"""`podium report` of runs whose images are elsewhere: what it says, leaves out and refuses."""
 
 import re
 from collections.abc import Callable
@@ -39,7 +39,7 @@ STAGES = [{"unfreeze": "all", "epochs": 3, "learning_rate": 1e-3}]
 
 @pytest.fixture(autouse=True)
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project without pictures; the current folder."""
+    """A project without images; the current folder."""
     for name in ("PODIUM_INPUT", "PODIUM_DEBUG"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
@@ -78,14 +78,14 @@ def test_the_report_says_what_the_run_is_and_did() -> None:
     said = words(page)
     assert headline in said and "Report of a" in said
     for part in (
-        *("16 out-of-fold pictures of clocks-or-crocs", "2 of 2 folds", "resnet-small"),
+        *("16 out-of-fold images of clocks-or-crocs", "2 of 2 folds", "resnet-small"),
         *("commit of we", "x86_64", "Precision, recall and F1", "Most confused"),
         *("Expected calibration error", "Most confident mistakes"),
     ):
         assert part in said, part
     titles = [
         *("Score", "Recipe", "Data", "Cost and origin", "Learning", "Classes", "Calibration"),
-        *("Pictures", "As the network sees them", "Grad-CAM", "Views"),
+        *("Images", "As the network sees them", "Grad-CAM", "Views"),
     ]
     anchors = [title.lower().replace(" ", "-") for title in titles]
     assert [one["id"] for one in page.all("h2")] == anchors
@@ -108,25 +108,25 @@ def test_the_figures_lie_beside_the_page_and_in_it() -> None:
     }
     for path in made.figures:
         assert path.parent == made.path.with_suffix("")
-        with Image.open(path) as picture:
-            assert picture.format == "PNG" and min(picture.size) > 300
+        with Image.open(path) as image:
+            assert image.format == "PNG" and min(image.size) > 300
     page = read(made.path)
-    assert len(page.all("img")) == len(made.figures), "there are no pictures here"
+    assert len(page.all("img")) == len(made.figures), "there are no images here"
     assert made.path.stat().st_size < 2e6
     assert len(str(made).splitlines()) == 2 + len(made.left_out)
 
 
 def test_what_is_not_here_is_said_in_a_line_and_names_no_folder(place: Path) -> None:
     made = report([a_run().name])
-    why = "the pictures of clocks-or-crocs are not on the machine that made this"
-    for title in ("Pictures", "As the network sees them", "Grad-CAM"):
+    why = "the images of clocks-or-crocs are not on the machine that made this"
+    for title in ("Images", "As the network sees them", "Grad-CAM"):
         assert any(one.startswith(title) and why in one for one in made.left_out), title
     assert str(place) not in made.path.read_text(encoding="utf-8")
     said = words(read(made.path))
-    assert any(name in said for name in TRAIN), "the names of the pictures are told"
+    assert any(name in said for name in TRAIN), "the names of the images are told"
 
 
-def test_names_of_pictures_are_escaped(place: Path) -> None:
+def test_names_of_images_are_escaped(place: Path) -> None:
     folder = a_run(joined=False)
     evil = "clock/<script>alert(1)</script><b onclick=x>$\\frac{"
     for path in folder.path.rglob("*.csv"):
@@ -139,10 +139,10 @@ def test_names_of_pictures_are_escaped(place: Path) -> None:
 
 def test_what_was_left_out_of_the_training_is_told_with_its_reason(place: Path) -> None:
     folder = a_run(joined=False)
-    pictures = folder.read_pictures()
+    images = folder.read_images()
     broken = {"part": "dropped", "label": 1, "problem": "/secret/x.png: broken (bad header)"}
-    table = pd.concat([pictures, pd.DataFrame([broken], ["crocodile/x"])]).rename_axis("id")
-    folder.write_pictures(table.reset_index().set_index(["part", "id"]))
+    table = pd.concat([images, pd.DataFrame([broken], ["crocodile/x"])]).rename_axis("id")
+    folder.write_images(table.reset_index().set_index(["part", "id"]))
     page = report(["a"]).path.read_text()
     assert "crocodile/x" in page and "broken (bad header)" in page and "/secret" not in page
 
@@ -156,7 +156,7 @@ def test_a_run_that_stopped_at_its_score_is_reported_and_not_changed() -> None:
     after = files(folder.path)
     assert {path: after[path] for path in before} == before
     assert all(path.startswith("report") for path in after.keys() - before.keys())
-    assert "16 out-of-fold pictures" in words(read(made.path))
+    assert "16 out-of-fold images" in words(read(made.path))
 
 
 def test_a_range_test_of_the_same_recipe_is_shown(place: Path) -> None:
@@ -256,7 +256,7 @@ def test_two_runs_stand_side_by_side() -> None:
         assert part in said, part
 
 
-def test_the_paired_difference_is_of_the_pictures_of_both() -> None:
+def test_the_paired_difference_is_of_the_images_of_both() -> None:
     first, second = (a_run(name, seed=seed) for name, seed in (("a", 0), ("b", 1)))
     right = []
     for run in (first, second):
@@ -317,19 +317,19 @@ def test_mistakes_are_one_line(podium: Podium, place: Path, runs: list[str], par
 
 
 def _write_blend(folder: RunFolder) -> None:
-    """One of cars, with a single picture."""
+    """One of cars, with a single image."""
     write_json(folder.path / "run.json", {"runs": ["x", "y"], "competition": "cars"})
     ids = pd.Index(["one"], name="id")
-    folder.write_pictures(pd.concat({"train": pd.DataFrame({"label": 0}, ids)}, names=["part"]))
+    folder.write_images(pd.concat({"train": pd.DataFrame({"label": 0}, ids)}, names=["part"]))
     classes = list(get_competition("cars").classes)
     folder.write_probabilities("out_of_fold", pd.DataFrame(0.1, ids, classes))
     folder.write_score({"score": {}})
 
 
-def test_runs_without_a_common_picture_cannot_be_compared() -> None:
+def test_runs_without_a_common_image_cannot_be_compared() -> None:
     a_run("a").fold(1).forget_cost()
     a_run("b").fold(0).forget_cost()
-    with pytest.raises(ValueError, match="a and b were judged on different pictures"):
+    with pytest.raises(ValueError, match="a and b were judged on different images"):
         report(["a", "b"])
 
 

@@ -1,4 +1,4 @@
-"""The report of a run that was trained here: made with it, with pictures, boxes and Grad-CAM."""
+"""The report of a run that was trained here: made with it, with images, boxes and Grad-CAM."""
 
 import base64
 import io
@@ -15,15 +15,15 @@ from podium.reports.report import figures_of, report
 from podium.reports.thumbnails import with_heat
 from podium.runs.run_folder import RunFolder
 from podium.training.train import Outcome, train
-from small_competitions import BOX_RECIPE, break_picture, make_project
+from small_competitions import BOX_RECIPE, break_image, make_project
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One training picture cannot be read; a cat is there a second time as a dog."""
+    """One training image cannot be read; a cat is there a second time as a dog."""
     folder = tmp_path_factory.mktemp("project")
     data = make_project(folder, "pets", BOX_RECIPE)
-    break_picture(data / "images" / "pug_9.jpg")
+    break_image(data / "images" / "pug_9.jpg")
     shutil.copy(data / "images" / "Bengal_2.jpg", data / "images" / "pug_2.jpg")
     return folder
 
@@ -56,13 +56,13 @@ def words(page: str) -> str:
 def section(page: str, title: str) -> str:
     """The HTML of a section."""
     (found,) = [
-        one for one in page.split("<section ")[1:] if one.startswith(f'aria-labelledby="{title}"')
+        one for one in page.split("<section ")[1:] if one.startswith(f'aria-labeledby="{title}"')
     ]
     return found
 
 
-def pictures(html: str) -> list[np.ndarray]:
-    """The pictures that a part of a page holds."""
+def images(html: str) -> list[np.ndarray]:
+    """The images that a part of a page holds."""
     found = re.findall(r'src="data:image/\w+;base64,([^"]+)"', html)
     return [np.asarray(Image.open(io.BytesIO(base64.b64decode(one)))) for one in found]
 
@@ -70,7 +70,7 @@ def pictures(html: str) -> list[np.ndarray]:
 def test_a_training_ends_with_its_report(outcome: Outcome, page: str, project: Path) -> None:
     assert outcome.report == outcome.folder.path / "report.html"
     assert f"report      {outcome.report}\n" in str(outcome)
-    assert "Left out" not in words(page), "the network was in memory, the pictures are here"
+    assert "Left out" not in words(page), "the network was in memory, the images are here"
     assert str(project) not in page, "no path of this machine"
     assert outcome.report.stat().st_size < 2e6
 
@@ -83,19 +83,19 @@ def test_the_memory_of_each_stage_is_recorded(outcome: Outcome, page: str) -> No
 
 def test_what_could_not_be_read_is_told(page: str) -> None:
     data = words(section(page, "data"))
-    assert "left out 1 files" in data and "training 19 pictures" in data
+    assert "left out 1 files" in data and "training 19 images" in data
     assert "pug_9 training truncated" in data and "not trained on" in data
 
 
 def test_near_copies_in_different_classes_are_shown(page: str) -> None:
-    shown = words(section(page, "pictures"))
+    shown = words(section(page, "images"))
     assert "Near-copies in different classes: 1 groups" in shown
     assert "group 1: cat Bengal_2" in shown and "group 1: dog pug_2" in shown
 
 
-def test_pictures_are_shown_with_both_boxes(page: str) -> None:
-    shown = section(page, "pictures")
-    assert len(pictures(shown)) >= 19 + 14 and "cannot be read" not in shown
+def test_images_are_shown_with_both_boxes(page: str) -> None:
+    shown = section(page, "images")
+    assert len(images(shown)) >= 19 + 14 and "cannot be read" not in shown
     poorest = shown[shown.index("Poorest boxes") :]
     assert poorest.count('class="true"') >= 14 and poorest.count('class="found"') >= 14
     assert "mean IoU" in words(section(page, "score"))
@@ -103,18 +103,18 @@ def test_pictures_are_shown_with_both_boxes(page: str) -> None:
 
 def test_a_batch_is_shown_as_the_network_saw_it(outcome: Outcome, page: str) -> None:
     shown = section(page, "as-the-network-sees-them")
-    assert "Fold 1, stage 1, 16 px: training pictures of the first batch" in words(shown)
-    found = pictures(shown)
-    # A batch has all 10 or 9 pictures of the other fold; 16 pixels are enlarged 12 times.
+    assert "Fold 1, stage 1, 16 px: training images of the first batch" in words(shown)
+    found = images(shown)
+    # A batch has all 10 or 9 images of the other fold; 16 pixels are enlarged 12 times.
     assert len(found) in (9, 10) and {one.shape for one in found} == {(192, 192, 3)}
     assert 'class="true"' in shown
 
 
-def test_grad_cam_looks_at_right_and_wrong_pictures(outcome: Outcome, page: str) -> None:
+def test_grad_cam_looks_at_right_and_wrong_images(outcome: Outcome, page: str) -> None:
     shown = section(page, "grad-cam")
     judged = outcome.folder.read_probabilities("out_of_fold")
-    assert "By the network of fold 1, on pictures that it was not trained on." in words(shown)
-    tiles = [one.shape[1] // one.shape[0] for one in pictures(shown)]
+    assert "By the network of fold 1, on images that it was not trained on." in words(shown)
+    tiles = [one.shape[1] // one.shape[0] for one in images(shown)]
     assert tiles and set(tiles) <= {2, 3} and len(judged) == 19
     assert tiles.count(2) == shown.count('class="right"')
     assert tiles.count(3) == shown.count('class="wrong"')
@@ -126,7 +126,7 @@ def test_the_command_makes_the_same_page_later(outcome: Outcome, page: str) -> N
     again = made.path.read_text(encoding="utf-8")
     titles = [one["id"] for one in Read(again).all("h2")]
     assert titles == [one["id"] for one in Read(page).all("h2")]
-    for part in ("score", "data", "pictures"):
+    for part in ("score", "data", "images"):
         assert section(again, part) == section(page, part)
 
 
@@ -143,10 +143,10 @@ def test_without_weights_the_rest_is_made(outcome: Outcome, tmp_path: Path) -> N
         copy.fold(fold).delete_weights()
     made = report([str(copy.path)])
     assert made.left_out == ["Grad-CAM: Left out: no weights were kept."]
-    assert len(pictures(section(made.path.read_text(), "as-the-network-sees-them"))) > 8
+    assert len(images(section(made.path.read_text(), "as-the-network-sees-them"))) > 8
 
 
-def test_of_other_pictures_no_network_part_is_made(
+def test_of_other_images_no_network_part_is_made(
     outcome: Outcome, project: Path, tmp_path: Path
 ) -> None:
     listed = next((project / "input").iterdir()) / "annotations" / "trainval.txt"
@@ -156,7 +156,7 @@ def test_of_other_pictures_no_network_part_is_made(
         made = report(["tiny"], tmp_path / "page.html")
     finally:
         listed.write_text(before)
-    why = "Left out: the pictures here are others than those that the run was trained with."
+    why = "Left out: the images here are others than those that the run was trained with."
     assert [one.partition(": ")[2] for one in made.left_out] == [why, why]
 
 
@@ -164,8 +164,8 @@ def test_broken_files_are_said_in_their_place(
     outcome: Outcome, project: Path, tmp_path: Path
 ) -> None:
     """All of the dogs, of which there are some in each batch and each sample; of size known."""
-    images = next((project / "input").iterdir()) / "images"
-    whole = {path: path.read_bytes() for path in images.glob("pug_*.jpg")}
+    pil_images = next((project / "input").iterdir()) / "images"
+    whole = {path: path.read_bytes() for path in pil_images.glob("pug_*.jpg")}
     try:
         for path, data in whole.items():
             path.write_bytes(data[: len(data) * 3 // 4])
@@ -173,10 +173,10 @@ def test_broken_files_are_said_in_their_place(
     finally:
         for path, data in whole.items():
             path.write_bytes(data)
-    assert "this picture&#39;s file cannot be read" in made.path.read_text()
+    assert "this image&#39;s file cannot be read" in made.path.read_text()
     batch, cam = made.left_out
     assert "a batch cannot be made any more" in batch
-    assert "Grad-CAM: Left out: a picture's file cannot be read" in cam
+    assert "Grad-CAM: Left out: an image's file cannot be read" in cam
 
 
 def test_a_notebook_gets_the_gallery_as_well(outcome: Outcome) -> None:

@@ -9,11 +9,11 @@ from podium.reports.blocks import (
     Chart,
     Charts,
     Facts,
+    ImageGrid,
+    ImageTile,
     Page,
-    Picture,
-    Pictures,
     Section,
-    Table,
+    TableBlock,
     Verbatim,
     Words,
 )
@@ -47,17 +47,19 @@ class Read(HTMLParser):
 def page() -> Read:
     """Each kind of block, and each word of it an attack."""
     figure, _ = canvas()
-    image = data_uri(b"not a picture", "jpeg")
+    image = data_uri(b"not an image", "jpeg")
     box = Box(0.1, 0.2, 0.3, 0.4, truth=True)
     sections = [
         Section(EVIL, [Words(EVIL), Words(EVIL, left_out=True), Facts([(EVIL, EVIL)])]),
-        Section("Tables", [Table(EVIL, [EVIL], [[EVIL]]), Table(EVIL, ["a"], [], folded=True)]),
+        Section(
+            "Tables", [TableBlock(EVIL, [EVIL], [[EVIL]]), TableBlock(EVIL, ["a"], [], folded=True)]
+        ),
         Section("Charts", [Charts([Chart("one", figure, EVIL, EVIL, wide=True)])]),
         Section(
-            "Pictures",
+            "Images",
             [
-                Pictures(EVIL, [Picture(image, EVIL, EVIL, EVIL, EVIL, EVIL, [box])]),
-                Pictures("strips", [Picture("", EVIL)], strips=True),
+                ImageGrid(EVIL, [ImageTile(image, EVIL, EVIL, EVIL, EVIL, EVIL, [box])]),
+                ImageGrid("strips", [ImageTile("", EVIL)], strips=True),
                 Verbatim(EVIL, EVIL),
             ],
         ),
@@ -99,5 +101,5 @@ def test_columns_of_numbers_stand_right() -> None:
         ["0.91", "0.89 to 0.93", "fold 0", "12 min", "9f3", "–"],
         ["1,204", "", "", "3 s", "", ""],
     ]
-    assert Table("", ["a"] * 6, rows).numeric == [True, True, False, True, False, True]
-    assert Table("", ["a"], []).numeric == [False]
+    assert TableBlock("", ["a"] * 6, rows).numeric == [True, True, False, True, False, True]
+    assert TableBlock("", ["a"], []).numeric == [False]

@@ -11,11 +11,11 @@ import pandas as pd
 import pytest
 
 from podium.competitions.boxes import BOX_COLUMNS
-from podium.data.table import stored_table
 from podium.predictions.combine import assemble
 from podium.runs.fold_folder import RunError
 from podium.runs.merge import FILES, CannotMerge, merge_run
 from podium.runs.run_folder import RunFolder
+from podium.runs.table import stored_table
 from podium.training.train import train
 from small_competitions import make_project
 from small_runs import files, write_run
@@ -54,7 +54,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def test_folds_of_two_machines_are_put_together_as_if_trained_on_one(
     trained: dict[str, Path], tmp_path: Path
 ) -> None:
-    (tmp_path / "kernels").mkdir()  # a project without pictures
+    (tmp_path / "kernels").mkdir()  # a project without images
     parts = [str(trained[name] / "weights" / "tiny") for name in ("second", "first")]
     done = subprocess.run(
         [sys.executable, "-c", ASSEMBLE, *parts],
@@ -284,7 +284,7 @@ def test_a_killed_merge_leaves_no_half_fold_and_is_completed(
 # --- What does not belong together
 
 
-def change_pictures(folder: RunFolder, change: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
+def change_images(folder: RunFolder, change: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
     path = folder.path / "pictures.csv"
     table = pd.read_csv(path, dtype=str, keep_default_na=False)
     change(table).to_csv(path, index=False)
@@ -318,13 +318,13 @@ def test_another_split_is_refused(tmp_path: Path, here: RunFolder) -> None:
         table.loc[table["fold"] != "", "fold"] = table["fold"].map({"0": "1", "1": "0"})
         return table
 
-    change_pictures(other, swap)
+    change_images(other, swap)
     scored = stored_table(other).train.query("fold == 1").index
     validation = write_run(tmp_path / "x" / "tiny", [0]).fold(0).read_predictions("validation")
     assert set(validation.index.unique("id")) == set(scored)
     other.fold(1).write_predictions("validation", validation)
     message = refuse(other, here)
-    assert "16 pictures have other folds: their out-of-fold scores would be false" in message
+    assert "16 images have other folds: their out-of-fold scores would be false" in message
 
 
 def test_groups_that_are_numbered_otherwise_do_not_matter(tmp_path: Path, here: RunFolder) -> None:
@@ -335,12 +335,12 @@ def test_groups_that_are_numbered_otherwise_do_not_matter(tmp_path: Path, here: 
     def renumber(table: pd.DataFrame) -> pd.DataFrame:
         return table.assign(group=[f"{int(n) + 5}" if n else "" for n in table["group"]])
 
-    change_pictures(other, renumber)
+    change_images(other, renumber)
     assert files(other.path)["pictures.csv"] != rows
     assert merge_run(other, here) == [1]
 
 
-def test_a_test_picture_that_only_one_machine_can_read_is_said(
+def test_a_test_image_that_only_one_machine_can_read_is_said(
     tmp_path: Path, here: RunFolder
 ) -> None:
     write_run(here.path, folds=[0])
@@ -349,10 +349,10 @@ def test_a_test_picture_that_only_one_machine_can_read_is_said(
     def break_one(table: pd.DataFrame) -> pd.DataFrame:
         return table.assign(problem=["cut off" if n == "10" else "" for n in table["id"]])
 
-    change_pictures(other, break_one)
+    change_images(other, break_one)
     readable = other.fold(1).read_predictions("test").drop(index="10", level="id")
     other.fold(1).write_predictions("test", readable)
-    assert "1 pictures can be read in only one of the two" in refuse(other, here)
+    assert "1 images can be read in only one of the two" in refuse(other, here)
 
 
 def test_other_boxes_are_refused(tmp_path: Path, here: RunFolder) -> None:
@@ -360,7 +360,7 @@ def test_other_boxes_are_refused(tmp_path: Path, here: RunFolder) -> None:
     other = part(tmp_path, 1)
 
     def boxed(x_max: str) -> Callable[[pd.DataFrame], pd.DataFrame]:
-        """Every training picture with a box but the first, the last of them up to x_max."""
+        """Every training image with a box but the first, the last of them up to x_max."""
 
         def change(table: pd.DataFrame) -> pd.DataFrame:
             train = table.index[table["part"] == "train"]
@@ -372,23 +372,23 @@ def test_other_boxes_are_refused(tmp_path: Path, here: RunFolder) -> None:
 
         return change
 
-    change_pictures(other, boxed("0.5"))
-    change_pictures(here, boxed("0.6"))
-    assert "1 pictures have other boxes" in refuse(other, here)
-    change_pictures(here, boxed("0.5"))
+    change_images(other, boxed("0.5"))
+    change_images(here, boxed("0.6"))
+    assert "1 images have other boxes" in refuse(other, here)
+    change_images(here, boxed("0.5"))
     assert merge_run(other, here) == [1]
 
 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"test": ["NA", "10"]}, "1 test pictures are only here, 0 only there"),
-        ({"test": ["NA", "2", "10"]}, "the test pictures are in another order"),
-        ({"labels": {"clock/0": 1}}, "1 pictures have other labels"),
+        ({"test": ["NA", "10"]}, "1 test images are only here, 0 only there"),
+        ({"test": ["NA", "2", "10"]}, "the test images are in another order"),
+        ({"labels": {"clock/0": 1}}, "1 images have other labels"),
     ],
     ids=["fewer", "order", "labels"],
 )
-def test_other_pictures_are_refused(
+def test_other_images_are_refused(
     tmp_path: Path, here: RunFolder, changes: dict[str, object], said: str
 ) -> None:
     write_run(here.path, folds=[0])
@@ -467,7 +467,7 @@ def leak(folder: RunFolder) -> None:
     def one_group(table: pd.DataFrame) -> pd.DataFrame:
         return table.assign(group=["0" if n else "" for n in table["group"]])
 
-    change_pictures(folder, one_group)
+    change_images(folder, one_group)
 
 
 def another_fold(folder: RunFolder) -> None:
@@ -485,7 +485,7 @@ def another_fold(folder: RunFolder) -> None:
         (write("run.json", "{"), "is not valid JSON"),
         (write("pictures.csv", ""), "is not the table of a run"),
         (write("pictures.csv", "part,id\ntrain,a\n"), "is not the table of a run"),
-        (leak, "near-identical pictures"),
+        (leak, "near-identical images"),
         (cut("fold-0/best.weights.h5"), "fold 0 of .* is damaged: .*truncated"),
         (write("fold-0/best.weights.h5", "<html>"), "is damaged: .*is no HDF5 file"),
         (cut("fold-0/validation.csv"), "is damaged"),
@@ -495,8 +495,8 @@ def another_fold(folder: RunFolder) -> None:
         (write("fold-0/cost.json", "{"), "is damaged"),
         (spoil(float("nan")), "is damaged"),
         (spoil(2.0), "validation.csv holds values that are no probabilities"),
-        (fewer_views, "validation.csv should have 8 pictures in each of 2 views, has 8 in 8 rows"),
-        (doubled, "test.csv should have 3 pictures in each of 2 views, has 3 in 6 rows"),
+        (fewer_views, "validation.csv should have 8 images in each of 2 views, has 8 in 8 rows"),
+        (doubled, "test.csv should have 3 images in each of 2 views, has 3 in 6 rows"),
         (other_classes, "test.csv has the classes"),
         (another_fold, "fold 7: this recipe has the folds 0 to 1"),
         (link("run.json"), "run.json is a link that leads out of the part"),

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from podium.files.atomic_write import remove_leftovers, whole, write_json
+from podium.files.atomic_write import atomic_write, remove_temp_files, write_json
 from podium.recipes.recipe import Recipe
 from podium.recipes.recipe_file import parse_recipe
 from podium.runs.fold_folder import FoldFolder, RunError, read_json
@@ -41,7 +41,7 @@ def any_floats(count: int) -> np.ndarray:
 
 def test_a_file_appears_once_it_is_complete(tmp_path: Path) -> None:
     path = tmp_path / "new" / "a.txt"
-    with whole(path) as part:
+    with atomic_write(path) as part:
         part.write_text("all of it")
         assert not path.exists()
         assert part.suffix == ".txt"  # by which Keras and pandas choose the format
@@ -55,7 +55,7 @@ def test_the_old_file_survives_a_writer_that_fails_halfway(
 ) -> None:
     path = tmp_path / "a.txt"
     path.write_text("old")
-    with pytest.raises(type(error)) as caught, whole(path) as part:
+    with pytest.raises(type(error)) as caught, atomic_write(path) as part:
         part.write_text("hal")
         raise error
     if isinstance(error, OSError):
@@ -71,7 +71,7 @@ def test_the_old_file_survives_a_writer_that_fails_halfway(
 def test_trouble_with_another_file_is_told_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "here").mkdir()
     error = PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "there" / "b.txt"))
-    with pytest.raises(PermissionError) as caught, whole(tmp_path / "here" / "a.txt"):
+    with pytest.raises(PermissionError) as caught, atomic_write(tmp_path / "here" / "a.txt"):
         raise error
     assert caught.value is error
 
@@ -80,7 +80,7 @@ def test_what_only_looks_like_a_leftover_is_left_alone(tmp_path: Path) -> None:
     for name in (".part-", ".part-x-a.txt", ".part-12"):
         (tmp_path / name).touch()
     (tmp_path / ".part-999999999-a.txt").touch()
-    remove_leftovers(tmp_path)
+    remove_temp_files(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {".part-", ".part-x-a.txt", ".part-12"}
 
 
@@ -104,7 +104,7 @@ else:
 
 
 def test_nothing_is_left_of_a_first_writing_that_fails(tmp_path: Path) -> None:
-    with pytest.raises(ZeroDivisionError), whole(tmp_path / "a.txt") as part:
+    with pytest.raises(ZeroDivisionError), atomic_write(tmp_path / "a.txt") as part:
         part.write_text("hal")
         raise ZeroDivisionError
     assert list(tmp_path.iterdir()) == []
@@ -112,7 +112,7 @@ def test_nothing_is_left_of_a_first_writing_that_fails(tmp_path: Path) -> None:
 
 def test_a_writer_that_writes_nothing_is_not_taken_for_a_file(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("old")
-    with pytest.raises(FileNotFoundError), whole(tmp_path / "a.txt"):
+    with pytest.raises(FileNotFoundError), atomic_write(tmp_path / "a.txt"):
         pass
     assert (tmp_path / "a.txt").read_text() == "old"
 
@@ -191,23 +191,23 @@ def test_ids_stay_the_strings_they_are(tmp_path: Path) -> None:
     assert read.index.get_level_values("id").tolist() == STRANGE_IDS
 
     part = pd.Series(["train"] * (count - 1) + ["test"], ids, name="part")
-    folder.write_pictures(part.to_frame().assign(label=0, group=0, fold=0, problem="NA"))
-    pictures = folder.read_pictures()
-    assert pictures is not None
-    assert pictures.index.tolist() == STRANGE_IDS
-    assert set(pictures["problem"]) == {"NA"}
+    folder.write_images(part.to_frame().assign(label=0, group=0, fold=0, problem="NA"))
+    images = folder.read_images()
+    assert images is not None
+    assert images.index.tolist() == STRANGE_IDS
+    assert set(images["problem"]) == {"NA"}
 
 
-def test_the_table_of_pictures_comes_back(tmp_path: Path) -> None:
+def test_the_table_of_images_comes_back(tmp_path: Path) -> None:
     train = pd.DataFrame(
         {"label": [1, 0], "group": [0, 1], "fold": [0, -2], "problem": ""},
         pd.Index(["007", "x"], name="id"),
     )
     test = pd.DataFrame({"problem": ["", "empty, or\nbroken"]}, pd.Index(["1", "2"], name="id"))
     folder = RunFolder(tmp_path)
-    assert folder.read_pictures() is None
-    folder.write_pictures(pd.concat({"train": train, "test": test}, names=["part", "id"]))
-    read = folder.read_pictures()
+    assert folder.read_images() is None
+    folder.write_images(pd.concat({"train": train, "test": test}, names=["part", "id"]))
+    read = folder.read_images()
     assert read is not None
     assert read["part"].tolist() == ["train", "train", "test", "test"]
     back = read[read["part"] == "train"].astype({"label": int, "group": int, "fold": int})

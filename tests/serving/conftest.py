@@ -1,4 +1,4 @@
-"""A run that was really trained, with classes and boxes, and pictures to ask it about."""
+"""A run that was really trained, with classes and boxes, and images to ask it about."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,17 +10,17 @@ from small_web import encoded
 from podium.runs.run_folder import RunFolder
 from podium.serving.decoding import decode_upload
 from podium.serving.engine import Engine
-from podium.serving.limits import Limits
+from podium.serving.limits import RequestLimits
 from podium.serving.uploads import Upload
 from podium.training.train import train
-from small_competitions import RECIPE, draw_picture, make_project, voc
+from small_competitions import RECIPE, draw_image, make_project, voc
 
 # Keras' momentum of 0.99 would lag behind the few steps of this training.
 BOX = """
 batchnorm_momentum = 0.8
 box = {{ width = 8, taps = ["block2a", "block3a"] }}
 """
-MORE = range(100, 150)  # training pictures of each class: a fold must hold 19 to call any unlike
+MORE = range(100, 150)  # training images of each class: a fold must hold 19 to call any unlike
 
 
 @pytest.fixture(scope="session")
@@ -36,7 +36,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         for label, breed in enumerate(("Bengal", "pug")):
             for number in MORE:
                 name = f"{breed}_{number}"
-                draw_picture(data / "images" / f"{name}.jpg", label)
+                draw_image(data / "images" / f"{name}.jpg", label)
                 (data / "annotations" / "xmls" / f"{name}.xml").write_text(
                     voc(name, number % 10, label)
                 )
@@ -74,24 +74,26 @@ def engine(run: RunFolder) -> Engine:
 
 @pytest.fixture(scope="session")
 def unseen(served: Path) -> list[Path]:
-    """Test pictures: two Bengals, two pugs."""
+    """Test images: two Bengals, two pugs."""
     images = served / "input" / "oxford-iiit-pet" / "images"
     return [images / f"{breed}_{number}.jpg" for breed in ("Bengal", "pug") for number in (10, 11)]
 
 
 @pytest.fixture(scope="session")
 def foreign(engine: Engine) -> bytes:
-    """A PNG such as none in training, where all are smooth and coloured: the strangest of some."""
+    """A PNG such as none in training, where all are smooth and colored: the strangest of some."""
     places = np.indices((36, 36))
     random = np.random.default_rng(0)
     candidates = [
         *(places[1] // width % 2 * 255 for width in (1, 2, 4, 8)),
         places.sum(axis=0) // 2 % 2 * 255,
         random.integers(0, 2, (36, 36, 3)) * 255,
-        *(np.full((36, 36, 3), colour) for colour in ((0, 255, 0), (255, 0, 255), (255, 255, 255))),
+        *(np.full((36, 36, 3), color) for color in ((0, 255, 0), (255, 0, 255), (255, 255, 255))),
     ]
     files = [encoded(one, "PNG") for one in candidates]
-    squares = [decode_upload(Upload("", one), Limits(), engine.side, engine.size) for one in files]
+    squares = [
+        decode_upload(Upload("", one), RequestLimits(), engine.side, engine.size) for one in files
+    ]
     scores = [one.score for one in engine.see(np.stack([one.pixels for one in squares]))]
-    assert max(scores) > 1.05 * engine.unlikeness.limit
+    assert max(scores) > 1.05 * engine.ood_detector.limit
     return files[int(np.argmax(scores))]

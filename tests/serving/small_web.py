@@ -1,4 +1,4 @@
-"""Pictures as bytes, and `podium serve` as a process."""
+"""Images as bytes, and `podium serve` as a process."""
 
 import io
 import os

@@ -126,13 +126,13 @@ def phone(address: str) -> Iterator[Page]:
     yield from open_page(address, PHONE)
 
 
-def test_a_dropped_picture_gets_its_class_and_a_bad_file_its_message(
+def test_a_dropped_image_gets_its_class_and_a_bad_file_its_message(
     page: Page, unseen: list[Path], foreign: bytes
 ) -> None:
     page.drop("cat.jpg", unseen[0].read_bytes(), "image/jpeg")
     page.answers(1)
     assert page.text(".verdict").startswith("cat, ")
-    assert "of pictures of the known kind" in page.text(".sure")
+    assert "of images of the known kind" in page.text(".sure")
     assert page.driver.execute_script(DRAWN, page.all("canvas.heat")[0])
     assert page.driver.execute_script(DRAWN, page.all("canvas.box")[0])
     page.drop("foreign.png", foreign)
@@ -141,7 +141,7 @@ def test_a_dropped_picture_gets_its_class_and_a_bad_file_its_message(
     page.drop("letter.png", b"Dear all,")
     page.answers(3)
     assert "No answer (415)" in page.text(".problem")
-    assert "letter.png: not a picture" in page.text(".problem")
+    assert "letter.png: not an image" in page.text(".problem")
     page.screenshot("wide")
     page.all("#clear")[0].click()
     assert not page.all(".card")

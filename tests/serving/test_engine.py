@@ -1,4 +1,4 @@
-"""The networks that serve say what `podium classify` says of the same pictures."""
+"""The networks that serve say what `podium classify` says of the same images."""
 
 import shutil
 from pathlib import Path
@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from podium.files.images import read_picture
+from podium.files.images import read_image
 from podium.models.network import build_network
 from podium.predictions.classify import answer, open_run
 from podium.predictions.tta import VIEWS
 from podium.runs.run_folder import RunFolder
 from podium.serving.decoding import decode_upload
 from podium.serving.engine import Engine
-from podium.serving.limits import Limits
+from podium.serving.limits import RequestLimits
 from podium.serving.uploads import Upload
 
 pytestmark = pytest.mark.usefixtures("in_the_project")
@@ -23,7 +23,7 @@ def squares(paths: list[Path], engine: Engine) -> np.ndarray:
     """As they come in."""
     uploads = [Upload(path.name, path.read_bytes()) for path in paths]
     return np.stack(
-        [decode_upload(one, Limits(), engine.side, engine.size).pixels for one in uploads]
+        [decode_upload(one, RequestLimits(), engine.side, engine.size).pixels for one in uploads]
     )
 
 
@@ -44,7 +44,7 @@ def test_the_mean_of_networks_is_what_classify_says(two: RunFolder, unseen: list
     both, first = Engine(two, networks=2), Engine(two)
     seen, by_first = (one.see(squares(unseen, one)) for one in (both, first))
     expected = answer(two, unseen, views=1)
-    for one, other, alone in zip(seen, expected.pictures, by_first, strict=True):
+    for one, other, alone in zip(seen, expected.images, by_first, strict=True):
         found = dict(zip(both.classes, one.probabilities, strict=True))
         assert found == pytest.approx(other.probabilities, abs=1e-4)
         in_pixels = one.box * [28, 24, 28, 24] + [1, 1, 0, 0]  # counted from 1, of 28 by 24
@@ -57,7 +57,7 @@ def test_the_mean_of_networks_is_what_classify_says(two: RunFolder, unseen: list
 def test_one_network_is_the_first_fold_s(run: RunFolder, engine: Engine, unseen: list[Path]):
     looker, folds = open_run(run)
     looker.open(folds[0])
-    expected = looker.look([looker.shrink(read_picture(path)) for path in unseen], VIEWS[:1])
+    expected = looker.predict([looker.shrink(read_image(path)) for path in unseen], VIEWS[:1])
     seen = engine.see(squares(unseen, engine))
     np.testing.assert_allclose(
         [one.probabilities for one in seen], expected.probabilities[:, 0], atol=1e-4
@@ -80,8 +80,8 @@ def test_each_of_the_likeliest_classes_has_its_heat(engine: Engine, unseen: list
         assert one.heat.max(axis=(1, 2)) == pytest.approx(1) or not one.heat.any(axis=(1, 2)).all()
 
 
-def test_how_unlike_is_a_share_of_known_pictures(engine: Engine, unseen: list[Path]) -> None:
-    known = engine.unlikeness.known
+def test_how_unlike_is_a_share_of_known_images(engine: Engine, unseen: list[Path]) -> None:
+    known = engine.ood_detector.known
     for one in engine.see(squares(unseen, engine)):
         expected = (np.sum(known >= one.score) + 1) / (len(known) + 1)
         assert one.beyond == pytest.approx(expected)

@@ -16,7 +16,7 @@ from podium.serving import packages
 from podium.serving.packages import require_web_packages
 from podium.serving.serve import listen
 
-HEAD = b'--x\r\nContent-Disposition: form-data; name="pictures"; filename="a.png"\r\n\r\n'
+HEAD = b'--x\r\nContent-Disposition: form-data; name="images"; filename="a.png"\r\n\r\n'
 TAIL = b"\r\n--x--\r\n"
 KIND = {"Content-Type": "multipart/form-data; boundary=x"}
 
@@ -49,7 +49,7 @@ def test_it_answers(connection: http.client.HTTPConnection, unseen: list[Path]) 
     connection.request("POST", "/api/classify", HEAD + unseen[0].read_bytes() + TAIL, KIND)
     status, found = answer(connection)
     assert status == 200
-    assert found["pictures"][0]["status"] == 200
+    assert found["images"][0]["status"] == 200
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="/proc tells peak memory")

@@ -1,4 +1,4 @@
-"""A training small enough for a test: dark and light pictures of 16 pixels, the small ResNet."""
+"""A training small enough for a test: dark and light images of 16 pixels, the small ResNet."""
 
 import subprocess
 import sys
@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from podium.data.batches import PictureCache
+from podium.data.batches import ImageCache
 from podium.models.network import Network, build_network
 from podium.recipes.recipe import Recipe
 from podium.recipes.recipe_file import parse_recipe
 from podium.runs.fold_folder import FoldFolder
 from podium.training import trainer
 from podium.training.callbacks import TimeBudget
-from podium.training.datasets import FoldPictures
+from podium.training.datasets import FoldDataset
 from podium.training.devices import Devices
-from podium.training.resume import TrainingState
-from podium.training.trainer import FoldTraining
+from podium.training.resume import ResumeState
+from podium.training.trainer import Trainer
 
 CLASSES = 2
 TRAIN, VALIDATION = 24, 8
@@ -44,70 +44,70 @@ def stage(unfreeze: str = "all", epochs: int = 2, learning_rate: float = 0.001) 
     return {"unfreeze": unfreeze, "epochs": epochs, "learning_rate": learning_rate}
 
 
-def draw(folder: Path, seed: int = 0) -> FoldPictures:
+def draw(folder: Path, seed: int = 0) -> FoldDataset:
     """Noise, darker for class 0 than for class 1, which overlap."""
     random = np.random.default_rng(seed)
     labels = np.arange(TRAIN + VALIDATION) % CLASSES
     paths = []
     for number, label in enumerate(labels):
-        grey = random.normal(110 + 40 * label, 60, (18, 20, 3)).clip(0, 255).astype(np.uint8)
+        gray = random.normal(110 + 40 * label, 60, (18, 20, 3)).clip(0, 255).astype(np.uint8)
         paths.append(folder / f"{number}.png")
-        Image.fromarray(grey).save(paths[-1])
+        Image.fromarray(gray).save(paths[-1])
     one_hot = np.eye(CLASSES, dtype=np.float32)[labels]
     train, validation = np.split(np.arange(len(paths)), [TRAIN])
-    cache = PictureCache(paths, 20, memory_share=0.1)
-    return FoldPictures(cache, train, one_hot[train], validation, one_hot[validation])
+    cache = ImageCache(paths, 20, memory_share=0.1)
+    return FoldDataset(cache, train, one_hot[train], validation, one_hot[validation])
 
 
 def make_training(
     recipe: Recipe,
-    pictures: FoldPictures,
+    images: FoldDataset,
     folder: Path,
     devices: Devices | None = None,
     deadline: float | None = None,
     seed: int = 0,
-) -> FoldTraining:
+) -> Trainer:
     """A fold's training with a new network; `run` it."""
     devices = devices or Devices()
     keras.utils.set_random_seed(seed)
     with devices.scope():
         network: Network = build_network(recipe, CLASSES)
     budget = TimeBudget(deadline, VALIDATION, recipe.final_image_size)
-    return FoldTraining(network, pictures, recipe, devices, FoldFolder(folder), budget)
+    return Trainer(network, images, recipe, devices, FoldFolder(folder), budget)
 
 
 def weights(model: keras.Model) -> list[np.ndarray]:
     return [weight.numpy() for weight in model.weights]
 
 
-def raw_validation(pictures: FoldPictures, size: int = 16) -> np.ndarray:
-    """The validation pictures as the network sees them, uint8 (pictures, size, size, 3)."""
+def raw_validation(images: FoldDataset, size: int = 16) -> np.ndarray:
+    """The validation images as the network sees them, uint8 (images, size, size, 3)."""
     from podium.files.images import resize
 
-    return np.stack([resize(pictures.cache[i], size, size) for i in pictures.validation])
+    return np.stack([resize(images.cache[i], size, size) for i in images.validation])
 
 
-def stopped_after(training: FoldTraining, epochs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def stopped_after(training: Trainer, epochs: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Run until so many epochs are written, then stop as a kill does: nothing else is written."""
-    write = TrainingState.write
+    write = ResumeState.write
 
     class Killed(BaseException):
         pass
 
-    def and_stop(self: TrainingState, *arguments: object) -> None:
+    def and_stop(self: ResumeState, *arguments: object) -> None:
         write(self, *arguments)
         if len(self.history) == epochs:
             raise Killed
 
     with monkeypatch.context() as patch:
         patch.setattr(trainer, "CACHED_PAUSE", 0.0)  # each epoch of a head is written
-        patch.setattr(TrainingState, "write", and_stop)
+        patch.setattr(ResumeState, "write", and_stop)
         with pytest.raises(Killed):
             training.run()
 
 
-def assert_ended_alike(one: FoldTraining, other: FoldTraining, expected: list[np.ndarray]) -> None:
-    """See that a training learnt as another did, and ended with these weights of it."""
+def assert_ended_alike(one: Trainer, other: Trainer, expected: list[np.ndarray]) -> None:
+    """See that a training learned as another did, and ended with these weights of it."""
     for column in ("loss", "val_loss", "learning_rate"):
         np.testing.assert_allclose(
             one.folder.read_history()[column], other.folder.read_history()[column], rtol=1e-4

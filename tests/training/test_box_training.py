@@ -1,4 +1,4 @@
-"""Both heads trained together: they learn, boxes follow their pictures, a kill costs nothing."""
+"""Both heads trained together: they learn, boxes follow their images, a kill costs nothing."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -19,27 +19,27 @@ from podium.competitions.boxes import has_box, iou
 from podium.data.batches import view_batches
 from podium.files.images import resize
 from podium.training.cached_features import cache_features
-from podium.training.datasets import FoldPictures, of_pictures
+from podium.training.datasets import FoldDataset, of_images
 
 TWO_STAGES = box_recipe(stages=[stage("head", 2, 0.01), stage("all", 1, 0.003)], cached_views=2)
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> FoldPictures:
-    return draw_boxed(tmp_path_factory.mktemp("pictures"), without=4)
+def images(tmp_path_factory: pytest.TempPathFactory) -> FoldDataset:
+    return draw_boxed(tmp_path_factory.mktemp("images"), without=4)
 
 
-def marked(picture: np.ndarray) -> np.ndarray:
-    """The box around the coloured square, as it is seen in the picture, in shares."""
-    lit = np.abs(picture[..., 0].astype(int) - picture[..., 2]) > 75
+def marked(image: np.ndarray) -> np.ndarray:
+    """The box around the colored square, as it is seen in the image, in shares."""
+    lit = np.abs(image[..., 0].astype(int) - image[..., 2]) > 75
     rows, columns = np.flatnonzero(lit.any(axis=1)), np.flatnonzero(lit.any(axis=0))
-    side = len(picture)
+    side = len(image)
     return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]) / side
 
 
-def test_both_heads_learn(tmp_path: Path, pictures: FoldPictures) -> None:
+def test_both_heads_learn(tmp_path: Path, images: FoldDataset) -> None:
     stages = [stage("all", 16, 0.01)]
-    training = make_training(box_recipe(stages=stages), pictures, tmp_path)
+    training = make_training(box_recipe(stages=stages), images, tmp_path)
     training.run()
     history = training.folder.read_history()
     assert history["val_accuracy"].max() == 1.0
@@ -48,47 +48,47 @@ def test_both_heads_learn(tmp_path: Path, pictures: FoldPictures) -> None:
     np.testing.assert_allclose(history["val_loss"], total, rtol=0.02, err_msg="weighted alike")
 
     batches = view_batches(
-        pictures.cache, pictures.validation, size=24, batch_size=8,
-        view=lambda picture, size: resize(picture, size, size),
+        images.cache, images.validation, size=24, batch_size=8,
+        view=lambda image, size: resize(image, size, size),
     )  # fmt: skip
     _, boxes = training.network.model.predict(batches, verbose=0)
-    found = iou(pictures.validation_boxes, boxes).mean()
+    found = iou(images.validation_boxes, boxes).mean()
     assert found == pytest.approx(history["val_box_mean_iou"].max(), abs=0.1)
 
 
-def test_the_weight_of_the_boxes_is_the_recipes(tmp_path: Path, pictures: FoldPictures) -> None:
+def test_the_weight_of_the_boxes_is_the_recipes(tmp_path: Path, images: FoldDataset) -> None:
     data = box_recipe().box.model_dump()
     recipe = box_recipe(box={**data, "loss_weight": 5.0}, stages=[stage("head", 1)])
-    training = make_training(recipe, pictures, tmp_path)
+    training = make_training(recipe, images, tmp_path)
     training.run()
     row = training.folder.read_history().iloc[0]
     assert row["loss"] == pytest.approx(row["head_loss"] + 5 * row["box_loss"], rel=1e-3)
 
 
 def test_a_stopped_training_ends_as_if_it_had_never_stopped(
-    tmp_path: Path, pictures: FoldPictures, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, images: FoldDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Stopped in the stage on cached maps, which are then computed again."""
-    undisturbed = make_training(TWO_STAGES, pictures, tmp_path / "undisturbed")
+    undisturbed = make_training(TWO_STAGES, images, tmp_path / "undisturbed")
     undisturbed.run()
     expected = weights(undisturbed.network.model)
-    stopped_after(make_training(TWO_STAGES, pictures, tmp_path / "other"), 1, monkeypatch)
-    resumed = make_training(TWO_STAGES, pictures, tmp_path / "other", seed=99)
+    stopped_after(make_training(TWO_STAGES, images, tmp_path / "other"), 1, monkeypatch)
+    resumed = make_training(TWO_STAGES, images, tmp_path / "other", seed=99)
     resumed.run()
     assert_ended_alike(resumed, undisturbed, expected)
 
 
-def test_boxes_of_a_stage_follow_their_pictures(pictures: FoldPictures) -> None:
+def test_boxes_of_a_stage_follow_their_images(images: FoldDataset) -> None:
     """Wherever crop and mirror put the square, its box is around it."""
     changed = box_recipe().augmentation.model_copy(update={"crop": 0.7})
     recipe = box_recipe().model_copy(update={"augmentation": changed})
-    train, validation = of_pictures(pictures, recipe, recipe.stages[0], seed=1, first_epoch=0)
+    train, validation = of_images(images, recipe, recipe.stages[0], seed=1, first_epoch=0)
     seen = 0
     for shown, (labels, boxes) in train.as_numpy_iterator():
         assert labels.shape == (8, 2)
-        for picture, box in zip(shown, boxes, strict=True):
+        for image, box in zip(shown, boxes, strict=True):
             if has_box(box):
-                assert iou(marked(picture), box) > 0.65
+                assert iou(marked(image), box) > 0.65
                 seen += 1
     steps = len(train)
     assert steps * 8 * 0.75 < seen < steps * 8, "some have none, or are cut away"
@@ -96,8 +96,8 @@ def test_boxes_of_a_stage_follow_their_pictures(pictures: FoldPictures) -> None:
         assert has_box(boxes).all()
 
 
-def test_cached_maps_have_the_boxes_of_their_views(tmp_path: Path, pictures: FoldPictures) -> None:
-    """The same views as the maps are of: a trunk that gives the pictures themselves shows them."""
+def test_cached_maps_have_the_boxes_of_their_views(tmp_path: Path, images: FoldDataset) -> None:
+    """The same views as the maps are of: a trunk that gives the images themselves shows them."""
     import keras
 
     recipe = box_recipe(cached_views=3)
@@ -105,8 +105,8 @@ def test_cached_maps_have_the_boxes_of_their_views(tmp_path: Path, pictures: Fol
     shown = keras.ops.cast(inputs, "float32")
     trunk = keras.Model(inputs, [keras.layers.GlobalAveragePooling2D()(shown), shown])
     features = cache_features(
-        trunk, pictures.cache, pictures.train, pictures.validation, recipe, 24, 8, tmp_path,
-        pictures.train_boxes,
+        trunk, images.cache, images.train, images.validation, recipe, 24, 8, tmp_path,
+        images.train_boxes,
     )  # fmt: skip
     (maps,), (plain,) = features.maps, features.validation_maps
     assert maps.shape == (3, TRAIN, 24, 24, 3) and plain.shape[1:] == (24, 24, 3)
@@ -116,16 +116,16 @@ def test_cached_maps_have_the_boxes_of_their_views(tmp_path: Path, pictures: Fol
     around = [iou(marked(m), b) for m, b in zip(maps[there], features.boxes[there], strict=True)]
     assert min(around) > 0.65
     means = maps.astype(np.float32).mean(axis=(2, 3))
-    np.testing.assert_allclose(means, features.train, rtol=1e-2, err_msg="of one picture")
+    np.testing.assert_allclose(means, features.train, rtol=1e-2, err_msg="of one image")
     assert len({tuple(box) for box in features.boxes[:, 10]}) == 3, "each view is another"
 
 
-def test_pseudo_labelled_pictures_have_a_class_and_no_box(pictures: FoldPictures) -> None:
-    joining = pictures.validation[:3], pictures.validation_labels[:3]
-    joined = replace(pictures, pseudo={1: joining}).of_stage(1)
+def test_pseudo_labeled_images_have_a_class_and_no_box(images: FoldDataset) -> None:
+    joining = images.validation[:3], images.validation_labels[:3]
+    joined = replace(images, pseudo={1: joining}).of_stage(1)
     assert len(joined.train_boxes) == len(joined.train) == TRAIN + 3
     assert not has_box(joined.train_boxes[-3:]).any()
-    np.testing.assert_array_equal(joined.train_boxes[:-3], pictures.train_boxes)
+    np.testing.assert_array_equal(joined.train_boxes[:-3], images.train_boxes)
 
 
 TRAINED_ON_TWO = """
@@ -139,13 +139,13 @@ from small_training import make_training, stage
 from podium.training.devices import Devices
 
 keras.mixed_precision.set_global_policy("mixed_float16")
-pictures = draw_boxed(Path(sys.argv[2]), without=2)
+images = draw_boxed(Path(sys.argv[2]), without=2)
 recipe = box_recipe(stages=[stage("head", 1, 0.01)], cached_views=1)
-training = make_training(recipe, pictures, Path(sys.argv[2], "run"), Devices(["CPU:0", "CPU:1"]))
+training = make_training(recipe, images, Path(sys.argv[2], "run"), Devices(["CPU:0", "CPU:1"]))
 training.run()
 history = training.folder.read_history()
 assert np.isfinite(history[["loss", "val_loss", "val_box_mean_iou"]].to_numpy()).all(), history
-plain = np.stack([pictures.cache[i] for i in pictures.validation])
+plain = np.stack([images.cache[i] for i in images.validation])
 probabilities, boxes = training.network.model.predict(plain, verbose=0)
 assert probabilities.dtype == boxes.dtype == np.float32
 assert boxes.shape == (16, 4) and np.isfinite(boxes).all()

@@ -20,16 +20,16 @@ from podium.files.untrusted import ForeignFile
 from podium.models.network import build_network
 from podium.runs.fold_folder import FoldFolder
 from podium.training import callbacks
-from podium.training.callbacks import KeepState, TimeBudget
-from podium.training.datasets import FoldPictures
+from podium.training.callbacks import CheckpointCallback, TimeBudget
+from podium.training.datasets import FoldDataset
 from podium.training.optimizers import make_optimizer
-from podium.training.resume import TrainingState
+from podium.training.resume import ResumeState
 from podium.training.trainer import TrainingDiverged
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> FoldPictures:
-    return draw(tmp_path_factory.mktemp("pictures"))
+def images(tmp_path_factory: pytest.TempPathFactory) -> FoldDataset:
+    return draw(tmp_path_factory.mktemp("images"))
 
 
 # --- KeepState, with a network of one weight, whose validation losses are told
@@ -42,13 +42,13 @@ def keeper(
     epochs: int = 10,
     pause: float = 0.0,
     checkpoints: int = 0,
-) -> KeepState:
+) -> CheckpointCallback:
     inputs = keras.Input((1,))
     model = keras.Model(inputs, keras.layers.Dense(1, use_bias=False)(inputs))
     model.compile(make_optimizer(recipe(), 0.1), "mse")
     model.optimizer.build(model.trainable_variables)
-    made = KeepState(
-        TrainingState(), model, FoldFolder(folder), keep, patience, pause, checkpoints=checkpoints
+    made = CheckpointCallback(
+        ResumeState(), model, FoldFolder(folder), keep, patience, pause, checkpoints=checkpoints
     )
     made.set_model(model)
     made.set_params({"epochs": epochs})
@@ -56,7 +56,7 @@ def keeper(
     return made
 
 
-def tell(keeper: KeepState, losses: list[float], loss: float = 0.5) -> int:
+def tell(keeper: CheckpointCallback, losses: list[float], loss: float = 0.5) -> int:
     """End an epoch with each of these; the weight is the number of the epoch. Returns how many."""
     for epoch, val_loss in enumerate(losses):
         keeper.model.set_weights([np.full((1, 1), epoch, np.float32)])
@@ -69,13 +69,13 @@ def tell(keeper: KeepState, losses: list[float], loss: float = 0.5) -> int:
     return epoch + 1
 
 
-def kept(keeper: KeepState) -> float:
+def kept(keeper: CheckpointCallback) -> float:
     """The weight in the file."""
     keeper.folder.read_weights(keeper.model)
     return float(keeper.model.get_weights()[0][0, 0])
 
 
-def checkpoints(keeper: KeepState) -> dict[int, float]:
+def checkpoints(keeper: CheckpointCallback) -> dict[int, float]:
     """The weight in each checkpoint, by its epoch."""
     found = {}
     for epoch in keeper.folder.checkpoints():
@@ -104,7 +104,7 @@ def test_the_last_weights_are_kept_where_the_recipe_says_so(tmp_path: Path) -> N
 def test_what_was_best_before_a_restart_stays_best(tmp_path: Path) -> None:
     tell(keeper(tmp_path), [3, 1])
     again = keeper(tmp_path)
-    again.state = TrainingState.read(again.folder)
+    again.state = ResumeState.read(again.folder)
     assert again.state.epoch == 2
     tell(again, [2, 1.5])
     assert kept(again) == 1
@@ -118,7 +118,7 @@ def test_what_was_best_before_a_restart_stays_best(tmp_path: Path) -> None:
 def test_patience_ends_the_stage(tmp_path: Path, losses: list[float], epochs: int) -> None:
     made = keeper(tmp_path, patience=2)
     assert tell(made, losses) == epochs
-    finished = TrainingState.read(made.folder).stage_finished
+    finished = ResumeState.read(made.folder).stage_finished
     assert finished == (epochs < len(losses)), (
         "written with the epoch, so that a kill loses nothing"
     )
@@ -167,7 +167,7 @@ def test_a_restart_goes_on_with_the_checkpoints(tmp_path: Path, killed_after: in
     losses = [4.0, 3.0, 2.0, 1.0]
     tell(keeper(tmp_path, epochs=4, checkpoints=2), losses[:killed_after])
     again = keeper(tmp_path, epochs=4, checkpoints=2)
-    again.state = TrainingState.read(again.folder)
+    again.state = ResumeState.read(again.folder)
     for epoch in range(killed_after, 4):
         again.model.set_weights([np.full((1, 1), epoch, np.float32)])
         again.on_epoch_begin(epoch)
@@ -193,11 +193,11 @@ def test_patience_counts_within_the_stage(tmp_path: Path) -> None:
 def test_the_last_epoch_finishes_the_stage(tmp_path: Path) -> None:
     made = keeper(tmp_path, epochs=2)
     tell(made, [2])
-    assert not TrainingState.read(made.folder).stage_finished
+    assert not ResumeState.read(made.folder).stage_finished
     made.on_epoch_begin(1)
     made.on_epoch_end(1, {"loss": 1.0, "val_loss": 1.0})
     made.on_train_end()
-    assert TrainingState.read(made.folder).stage_finished
+    assert ResumeState.read(made.folder).stage_finished
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
@@ -213,7 +213,7 @@ def test_a_loss_that_is_no_number_keeps_the_last_good_epoch(
     assert made.diverged and made.model.stop_training
     assert kept(made) == 1
     assert len(made.folder.read_history()) == 2
-    assert TrainingState.read(made.folder).epoch == 2
+    assert ResumeState.read(made.folder).epoch == 2
 
 
 def test_the_history_has_a_row_an_epoch(tmp_path: Path) -> None:
@@ -231,14 +231,14 @@ def test_the_history_has_a_row_an_epoch(tmp_path: Path) -> None:
 # --- In real trainings
 
 
-def test_the_best_weights_predict_after_a_training(tmp_path: Path, pictures: FoldPictures) -> None:
+def test_the_best_weights_predict_after_a_training(tmp_path: Path, images: FoldDataset) -> None:
     """The kept weights give again the lowest validation loss of the history."""
     # So fast that it goes up and down, and the last epoch is not the best.
     training = make_training(
         recipe(
             stages=[stage(epochs=4, learning_rate=0.03)], one_cycle={"warmup": 1.0}, optimizer="sgd"
         ),
-        pictures,
+        images,
         tmp_path,
     )
     training.run()
@@ -246,21 +246,21 @@ def test_the_best_weights_predict_after_a_training(tmp_path: Path, pictures: Fol
     fresh = build_network(training.recipe, CLASSES)
     fresh.model.load_weights(training.folder.weights)
     only_weights = sum(weight.numpy().nbytes for weight in fresh.model.weights)
-    assert training.folder.weights.stat().st_size < 2 * only_weights + 500_000, "no optimiser"
+    assert training.folder.weights.stat().st_size < 2 * only_weights + 500_000, "no optimizer"
     for model in (training.network.model, fresh.model):
-        predicted = model.predict(raw_validation(pictures), verbose=0)
-        loss = -np.log(predicted[pictures.validation_labels == 1]).mean()
+        predicted = model.predict(raw_validation(images), verbose=0)
+        loss = -np.log(predicted[images.validation_labels == 1]).mean()
         assert loss == pytest.approx(history["val_loss"].min(), rel=1e-3)
     assert len(history) == 4
     assert history["val_loss"].nunique() == 4
 
 
-def test_divergence_names_the_stage_and_what_to_do(tmp_path: Path, pictures: FoldPictures) -> None:
+def test_divergence_names_the_stage_and_what_to_do(tmp_path: Path, images: FoldDataset) -> None:
     two = recipe(stages=[stage("head", epochs=1), stage("all", epochs=3)], optimizer="sgd")
     # Far above what a recipe may say, to be sure that it is too much.
     wild = two.stages[1].model_copy(update={"learning_rate": 1e30})
     training = make_training(
-        two.model_copy(update={"stages": [two.stages[0], wild]}), pictures, tmp_path
+        two.model_copy(update={"stages": [two.stages[0], wild]}), images, tmp_path
     )
     with pytest.raises(TrainingDiverged) as error:
         training.run()
@@ -270,42 +270,40 @@ def test_divergence_names_the_stage_and_what_to_do(tmp_path: Path, pictures: Fol
     )
     assert training.folder.read_history()["stage"].tolist() == [0], "what was good is still there"
     training.folder.read_weights(training.network.model)
-    assert np.isfinite(training.network.model.predict(raw_validation(pictures), verbose=0)).all()
+    assert np.isfinite(training.network.model.predict(raw_validation(images), verbose=0)).all()
 
 
 # --- The time budget
 
 
 def test_the_budget_reserves_what_prediction_takes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(callbacks, "busyness", lambda: 1.0)
-    budget = TimeBudget(deadline=None, pictures=1000, size=100)
-    budget.watch(size=50, batch_size=8, validation_pictures=40)
+    monkeypatch.setattr(callbacks, "cpu_load", lambda: 1.0)
+    budget = TimeBudget(deadline=None, images=1000, size=100)
+    budget.watch(size=50, batch_size=8, validation_images=40)
     assert budget.reserve() == TimeBudget.WRITING, "nothing is measured yet"
-    budget.measure(seconds=2.0, pictures=100, size=50)  # 0.02 s a picture, 4 times that at 100 px
+    budget.measure(seconds=2.0, images=100, size=50)  # 0.02 s an image, 4 times that at 100 px
     expected = (1000 * 0.08 + 40 * 0.02) * TimeBudget.MARGIN + TimeBudget.WRITING
     assert budget.reserve() == pytest.approx(expected)
-    monkeypatch.setattr(callbacks, "busyness", lambda: 4.0)  # a machine with much to do
+    monkeypatch.setattr(callbacks, "cpu_load", lambda: 4.0)  # a machine with much to do
     more = 4 * TimeBudget.ENDING - TimeBudget.WRITING
     assert budget.reserve() == pytest.approx(expected + more)
 
 
-def test_a_budget_that_is_used_up_still_leaves_weights(
-    tmp_path: Path, pictures: FoldPictures
-) -> None:
+def test_a_budget_that_is_used_up_still_leaves_weights(tmp_path: Path, images: FoldDataset) -> None:
     many = recipe(stages=[stage("head", epochs=1000), stage("all", epochs=1000)])
-    training = make_training(many, pictures, tmp_path, deadline=time.monotonic() + 1)
+    training = make_training(many, images, tmp_path, deadline=time.monotonic() + 1)
     began = time.monotonic()
     training.run()
     assert time.monotonic() - began < 120
     assert training.budget.exhausted
     history = training.folder.read_history()
     assert len(history) == 1 and history["stage"].tolist() == [0], "no further stage is begun"
-    assert np.isfinite(training.network.model.predict(raw_validation(pictures), verbose=0)).all()
-    assert TrainingState.read(training.folder).out_of_time
+    assert np.isfinite(training.network.model.predict(raw_validation(images), verbose=0)).all()
+    assert ResumeState.read(training.folder).out_of_time
 
 
-def test_a_budget_that_lasts_changes_nothing(tmp_path: Path, pictures: FoldPictures) -> None:
-    training = make_training(recipe(), pictures, tmp_path, deadline=time.monotonic() + 3600)
+def test_a_budget_that_lasts_changes_nothing(tmp_path: Path, images: FoldDataset) -> None:
+    training = make_training(recipe(), images, tmp_path, deadline=time.monotonic() + 3600)
     training.run()
     assert not training.budget.exhausted
     assert len(training.folder.read_history()) == 2
@@ -313,34 +311,34 @@ def test_a_budget_that_lasts_changes_nothing(tmp_path: Path, pictures: FoldPictu
 
 
 def test_a_short_budget_leaves_fewer_views_of_cached_features(
-    tmp_path: Path, pictures: FoldPictures, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, images: FoldDataset, capsys: pytest.CaptureFixture[str]
 ) -> None:
     many = recipe(stages=[stage("head", epochs=1)], cached_views=8, batch_size=2)
-    training = make_training(many, pictures, tmp_path, deadline=time.monotonic() + 1)
+    training = make_training(many, images, tmp_path, deadline=time.monotonic() + 1)
     training.run()
     assert "the time budget leaves room for 1 of 8 views" in capsys.readouterr().out
     assert len(training.folder.read_history()) == 1
 
 
 def test_views_are_counted_by_the_time_that_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(callbacks, "busyness", lambda: 1.0)
-    budget = TimeBudget(time.monotonic() + 100 + TimeBudget.WRITING, pictures=0, size=10)
+    monkeypatch.setattr(callbacks, "cpu_load", lambda: 1.0)
+    budget = TimeBudget(time.monotonic() + 100 + TimeBudget.WRITING, images=0, size=10)
     assert budget.views_that_fit(20, also=100, seconds=0.5) == pytest.approx(5, abs=0.1)
     assert budget.views_that_fit(20, also=300, seconds=0.5) == 0
     assert TimeBudget(None, 0, 10).views_that_fit(10**9, also=0, seconds=1.0) == np.inf
 
 
-def test_no_stage_begins_once_the_budget_is_over(tmp_path: Path, pictures: FoldPictures) -> None:
+def test_no_stage_begins_once_the_budget_is_over(tmp_path: Path, images: FoldDataset) -> None:
     two = recipe(stages=[stage("all", epochs=1), stage("all", epochs=1)])
-    training = make_training(two, pictures, tmp_path)
-    state = TrainingState()
+    training = make_training(two, images, tmp_path)
+    state = ResumeState()
     state.add({"stage": 0, "epoch": 0, "val_loss": 1.0})
     state.stage_finished = True
     training.folder.write_weights(training.network.model)
     state.write(training.folder, training.network.model, None)
-    again = make_training(two, pictures, tmp_path, deadline=time.monotonic())
+    again = make_training(two, images, tmp_path, deadline=time.monotonic())
     again.run()
-    kept = TrainingState.read(again.folder)
+    kept = ResumeState.read(again.folder)
     assert kept.out_of_time and kept.stage == 0 and len(kept.history) == 1
 
 
@@ -348,4 +346,4 @@ def test_a_state_with_other_keys_is_told(tmp_path: Path) -> None:
     folder = FoldFolder(tmp_path)
     folder.write_state({"stage": 0, "evil": 1}, [])
     with pytest.raises(ForeignFile, match="has other keys: delete it, and the same command"):
-        TrainingState.read(folder)
+        ResumeState.read(folder)

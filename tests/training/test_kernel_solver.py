@@ -7,7 +7,6 @@ import keras
 import numpy as np
 import pytest
 from scipy.special import log_softmax
-from sklearn.kernel_ridge import KernelRidge
 from small_training import draw, make_training, raw_validation, recipe
 
 from podium.models.kernel_head import KernelRegression, split_channels
@@ -15,7 +14,7 @@ from podium.training.kernel_solver import (
     RIDGE,
     TEMPERATURES,
     WIDTH,
-    Kernel,
+    KernelFit,
     fit_kernel,
     predict_logits,
     score_logits,
@@ -24,25 +23,27 @@ from podium.training.kernel_solver import (
 CLASSES = 3
 
 
-def problem(pictures: int = 90, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Features (pictures, 12) that tell the class, of channels of unlike scale; one is constant."""
+def problem(images: int = 90, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Features (images, 12) that tell the class, of channels of unlike scale; one is constant."""
     random = np.random.default_rng(seed)
-    labels = np.arange(pictures) % CLASSES
-    centres = np.random.default_rng(7).normal(0, 1, (CLASSES, 12))
-    features = centres[labels] + random.normal(0, 1, (pictures, 12))
+    labels = np.arange(images) % CLASSES
+    centers = np.random.default_rng(7).normal(0, 1, (CLASSES, 12))
+    features = centers[labels] + random.normal(0, 1, (images, 12))
     features = features * np.geomspace(0.5, 5, 12) + np.arange(12)
     features[:, 5] = 3.0
     return features.astype(np.float32), np.eye(CLASSES, dtype=np.float32)[labels]
 
 
-def head_of(kernel: Kernel, parts: tuple[int, ...] = (1,), centres: int = 100) -> KernelRegression:
-    layer = KernelRegression(centres, CLASSES, parts)
-    layer.build((None, kernel.centres.shape[1]))
-    layer.set(kernel.mean, kernel.scale, kernel.centres, kernel.dual)
+def head_of(
+    kernel: KernelFit, parts: tuple[int, ...] = (1,), centers: int = 100
+) -> KernelRegression:
+    layer = KernelRegression(centers, CLASSES, parts)
+    layer.build((None, kernel.centers.shape[1]))
+    layer.set(kernel.mean, kernel.scale, kernel.centers, kernel.dual)
     return layer
 
 
-def standardised(features: np.ndarray, of: np.ndarray) -> np.ndarray:
+def standardized(features: np.ndarray, of: np.ndarray) -> np.ndarray:
     deviation = of.std(axis=0)
     return (features - of.mean(axis=0)) / np.where(deviation > 0, deviation, 1)
 
@@ -50,12 +51,12 @@ def standardised(features: np.ndarray, of: np.ndarray) -> np.ndarray:
 def test_one_part_is_scikit_learns_kernel_ridge() -> None:
     features, labels = problem()
     fitted = fit_kernel(features, labels, [12], most=1000)
-    x = standardised(features.astype(np.float64), features)
+    x = standardized(features.astype(np.float64), features)
     squares = ((x[::7, None] - x) ** 2).sum(axis=-1)
-    ridge = KernelRidge(alpha=RIDGE, kernel="rbf", gamma=WIDTH / np.median(squares))
+    ridge = KernelFit(alpha=RIDGE, kernel="rbf", gamma=WIDTH / np.median(squares))
     ridge.fit(x, 2 * labels - 1)
     others, _ = problem(seed=1)
-    expected = ridge.predict(standardised(others, features)) * fitted.temperature
+    expected = ridge.predict(standardized(others, features)) * fitted.temperature
     found = keras.ops.convert_to_numpy(head_of(fitted)(others))
     np.testing.assert_allclose(found, expected, atol=0.01)
     assert np.ptp(expected) > 1
@@ -64,9 +65,9 @@ def test_one_part_is_scikit_learns_kernel_ridge() -> None:
 def test_the_parts_kernels_are_summed() -> None:
     features, labels = problem()
     fitted = fit_kernel(features, labels, [4, 8], most=1000)
-    x, kernel = standardised(features.astype(np.float64), features), 0
+    x, kernel = standardized(features.astype(np.float64), features), 0
     others, _ = problem(seed=1)
-    y, between = standardised(others, features), 0
+    y, between = standardized(others, features), 0
     for part in (slice(0, 4), slice(4, 12)):
         squares = ((x[:, None, part] - x[:, part]) ** 2).sum(axis=-1)
         gamma = WIDTH / np.median(squares[::7])
@@ -78,20 +79,20 @@ def test_the_parts_kernels_are_summed() -> None:
 
 
 def test_left_out_is_really_left_out() -> None:
-    """Solve again without one picture, in the same standardisation."""
+    """Solve again without one image, in the same standardization."""
     features, labels = problem()
     fitted = fit_kernel(features, labels, [12], most=1000)
-    x = fitted.centres.astype(np.float64)
+    x = fitted.centers.astype(np.float64)
     kernel = np.exp(-((x[:, None] - x) ** 2).sum(axis=-1))
     for one in (0, 17, 89):
         rest = np.arange(90) != one
-        ridge = KernelRidge(alpha=RIDGE, kernel="precomputed")
+        ridge = KernelFit(alpha=RIDGE, kernel="precomputed")
         ridge.fit(kernel[np.ix_(rest, rest)], 2 * labels[rest] - 1)
         expected = ridge.predict(kernel[[one]][:, rest])[0] * fitted.temperature
         np.testing.assert_allclose(fitted.left_out[one], expected, atol=0.01)
     score = score_logits(fitted.left_out, labels)
     kept = score_logits(predict_logits(head_of(fitted), features), labels)
-    assert 0.5 < score["accuracy"] < kept["accuracy"], "the training pictures know themselves"
+    assert 0.5 < score["accuracy"] < kept["accuracy"], "the training images know themselves"
 
 
 def test_the_temperature_is_the_best_of_those_tried() -> None:
@@ -104,25 +105,25 @@ def test_the_temperature_is_the_best_of_those_tried() -> None:
     assert score_logits(fitted.left_out, labels)["log_loss"] == pytest.approx(min(losses), rel=1e-4)
 
 
-def test_no_more_centres_than_there_may_be_and_unused_ones_weigh_nothing() -> None:
+def test_no_more_centers_than_there_may_be_and_unused_ones_weigh_nothing() -> None:
     features, labels = problem()
     some = fit_kernel(features, labels, [12], most=30)
-    assert len(some.rows) == len(some.centres) == len(some.dual) == 30
+    assert len(some.rows) == len(some.centers) == len(some.dual) == 30
     assert len(np.unique(some.rows)) == 30
     assert (some.rows[0], some.rows[-1]) == (0, 89)
     exact = fit_kernel(features[some.rows], labels[some.rows], [12], most=30)
     np.testing.assert_allclose(exact.dual, some.dual, atol=1e-5)
     others, _ = problem(seed=1)
     np.testing.assert_allclose(
-        predict_logits(head_of(some, centres=30), others),
-        predict_logits(head_of(some, centres=47), others),
+        predict_logits(head_of(some, centers=30), others),
+        predict_logits(head_of(some, centers=47), others),
         atol=1e-5,
     )
 
 
-@pytest.mark.parametrize("pictures", [1, 2])
-def test_hardly_any_pictures_give_finite_numbers(pictures: int) -> None:
-    features, labels = problem(pictures)
+@pytest.mark.parametrize("images", [1, 2])
+def test_hardly_any_images_give_finite_numbers(images: int) -> None:
+    features, labels = problem(images)
     fitted = fit_kernel(features, labels, [4, 8], most=10)
     logits = predict_logits(head_of(fitted, (1, 2)), problem(seed=1)[0])
     assert np.isfinite(logits).all() and logits.shape == (90, CLASSES)
@@ -149,36 +150,36 @@ def test_a_fold_is_solved_kept_and_not_solved_again(
 ) -> None:
     kernels = recipe(
         backbone="resnet-small",
-        head={"width": 0, "centres": 40},
+        head={"width": 0, "centers": 40},
         cached_views=1,
-        augmentation={"mirror": False, "crop": 1.0, "rotate": 0.0, "light": 0.0, "colour": 0.0},
+        augmentation={"mirror": False, "crop": 1.0, "rotate": 0.0, "light": 0.0, "color": 0.0},
         stages=[{"solver": "kernel"}],
     )
-    pictures = draw(tmp_path)
-    training = make_training(kernels, pictures, tmp_path / "fold")
+    images = draw(tmp_path)
+    training = make_training(kernels, images, tmp_path / "fold")
     training.run()
     said = capsys.readouterr().out
     assert "stage 1 of 1: the head by kernel regression, 16 px" in said
-    assert "kernel regression on 24 pictures" in said
+    assert "kernel regression on 24 images" in said
     history = training.folder.read_history()
     assert len(history) == 1
-    probabilities = training.network.model.predict(raw_validation(pictures), verbose=0)
-    right = pictures.validation_labels.astype(bool)
+    probabilities = training.network.model.predict(raw_validation(images), verbose=0)
+    right = images.validation_labels.astype(bool)
     loss = -np.log(probabilities[right]).mean()
     assert loss == pytest.approx(history["val_loss"][0], rel=1e-3)
-    assert history["accuracy"][0] > 0.5, "of left-out training pictures"
+    assert history["accuracy"][0] > 0.5, "of left-out training images"
     assert not (tmp_path / "fold" / "floor.json").exists()
 
     # Another initial network: what predicts is what was kept.
-    again = make_training(kernels, pictures, tmp_path / "fold", seed=99)
+    again = make_training(kernels, images, tmp_path / "fold", seed=99)
     again.run()
     assert json.loads(history.to_json()) == json.loads(again.folder.read_history().to_json())
     np.testing.assert_allclose(
-        again.network.model.predict(raw_validation(pictures), verbose=0), probabilities, atol=1e-6
+        again.network.model.predict(raw_validation(images), verbose=0), probabilities, atol=1e-6
     )
 
 
-def test_pictures_that_a_network_labelled_join_but_do_not_judge() -> None:
+def test_images_that_a_network_labeled_join_but_do_not_judge() -> None:
     """They are easy: judged with them, the outputs would be made sharper."""
     features, labels = problem()
     means = np.stack([features[labels[:, label] == 1].mean(axis=0) for label in range(CLASSES)])
@@ -188,13 +189,13 @@ def test_pictures_that_a_network_labelled_join_but_do_not_judge() -> None:
         np.concatenate([features, easy.astype(np.float32)]),
         np.concatenate([labels, easy_labels]),
     )
-    joined = fit_kernel(*both, [12], most=1000, labelled=90)
+    joined = fit_kernel(*both, [12], most=1000, labeled=90)
     assert len(joined.rows) == 210
     raw = joined.left_out[:90] / joined.temperature
     losses = [-log_softmax(raw * t, axis=1)[labels.astype(bool)].mean() for t in TEMPERATURES]
     assert joined.temperature == TEMPERATURES[int(np.argmin(losses))]
     assert joined.temperature < fit_kernel(*both, [12], most=1000).temperature
 
-    assert fit_kernel(*both, [12], most=100, labelled=90).rows[:90].tolist() == list(range(90))
-    few = fit_kernel(*both, [12], most=60, labelled=90).rows
+    assert fit_kernel(*both, [12], most=100, labeled=90).rows[:90].tolist() == list(range(90))
+    few = fit_kernel(*both, [12], most=60, labeled=90).rows
     assert len(few) == 60 and few.max() == 89, "those with labels of their own come first"

@@ -9,18 +9,18 @@ from podium.training import logistic_solver
 from podium.training.logistic_solver import STRENGTHS, fit_logistic
 
 
-def problem(classes: int, views: int = 2, pictures: int = 90) -> tuple[np.ndarray, np.ndarray]:
-    """Features in views (views, pictures, 5) that tell the class, of channels of unlike scale."""
+def problem(classes: int, views: int = 2, images: int = 90) -> tuple[np.ndarray, np.ndarray]:
+    """Features in views (views, images, 5) that tell the class, of channels of unlike scale."""
     random = np.random.default_rng(classes)
-    labels = np.arange(pictures) % classes
-    centres = random.normal(0, 1, (classes, 5))
-    noise = random.normal(0, 1, (views, pictures, 5))
-    features = (centres[labels] + noise) * [1, 10, 0.1, 1000, 1] + [0, 5, 0, -3000, 0]
+    labels = np.arange(images) % classes
+    centers = random.normal(0, 1, (classes, 5))
+    noise = random.normal(0, 1, (views, images, 5))
+    features = (centers[labels] + noise) * [1, 10, 0.1, 1000, 1] + [0, 5, 0, -3000, 0]
     return features.astype(np.float32), np.eye(classes, dtype=np.float32)[labels]
 
 
 @pytest.mark.parametrize("classes", [2, 4])
-def test_it_is_scikit_learns_on_standardised_features(classes: int) -> None:
+def test_it_is_scikit_learns_on_standardized_features(classes: int) -> None:
     features, labels = problem(classes)
     fitted = fit_logistic(features, labels)
     x, y = features.reshape(-1, 5), np.tile(labels.argmax(axis=1), 2)
@@ -32,7 +32,7 @@ def test_it_is_scikit_learns_on_standardised_features(classes: int) -> None:
     assert fitted.rows == 180
 
 
-def test_the_score_is_of_the_pictures_given() -> None:
+def test_the_score_is_of_the_images_given() -> None:
     features, labels = problem(3)
     fitted = fit_logistic(features, labels)
     good = fitted.score(features[0], labels)
@@ -55,10 +55,10 @@ def test_large_features_are_thinned_out(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(logistic_solver, "LARGEST", 5 * 90)
     assert fit_logistic(features, labels).rows == 90, "one view of each"
     monkeypatch.setattr(logistic_solver, "LARGEST", 5 * 30)
-    assert fit_logistic(features, labels).rows == 30, "of some pictures"
+    assert fit_logistic(features, labels).rows == 30, "of some images"
 
 
-def test_classes_that_no_picture_shows_are_improbable() -> None:
+def test_classes_that_no_image_shows_are_improbable() -> None:
     features, labels = problem(2)
     three = np.pad(labels, [(0, 0), (0, 1)])
     fitted = fit_logistic(features, three)
@@ -73,13 +73,13 @@ def test_classes_that_no_picture_shows_are_improbable() -> None:
     }
 
 
-def test_pictures_that_a_network_labelled_do_not_choose_the_penalty() -> None:
+def test_images_that_a_network_labeled_do_not_choose_the_penalty() -> None:
     random = np.random.default_rng(0)
     noise = random.normal(0, 1, (1, 900, 50)).astype(np.float32)
     labels = np.eye(2, dtype=np.float32)[np.arange(900) % 2]
     clear = noise + 1e3 * (2 * labels[:, :1] - 1)
     both = np.concatenate([noise, clear], axis=1), np.concatenate([labels, labels])
-    chosen = [fit_logistic(*both, labelled).strength for labelled in (900, None)]
+    chosen = [fit_logistic(*both, labeled).strength for labeled in (900, None)]
     assert chosen[0] < chosen[1]
     assert fit_logistic(*both, 900).rows == 1800, "but they are fitted on"
 

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from podium.competitions.boxes import iou
-from podium.training.losses import BoxLoss, MeanIoU, overlap
+from podium.training.losses import BoxLoss, MeanIoUMetric, overlap
 
 TRUTH = np.array([[0.2, 0.2, 0.6, 0.6], [0.1, 0.3, 0.5, 0.9]], np.float32)
 
@@ -37,7 +37,7 @@ def test_a_right_box_has_no_loss_and_a_wrong_one_its_sum() -> None:
     assert float(BoxLoss()(TRUTH[:1], moved)) == pytest.approx(1 - giou + smooth, abs=1e-5)
 
 
-def test_pictures_without_a_box_have_no_loss_and_no_slope() -> None:
+def test_images_without_a_box_have_no_loss_and_no_slope() -> None:
     truth = np.concatenate([TRUTH, np.full((2, 4), np.nan, np.float32)])
     guess = tf.Variable(random_boxes(4, 2))
     with tf.GradientTape() as tape:
@@ -47,12 +47,12 @@ def test_pictures_without_a_box_have_no_loss_and_no_slope() -> None:
     assert (slope[:2] != 0).any(axis=1).all() and (slope[2:] == 0).all()
     assert (loss.numpy()[2:] == 0).all()
 
-    metric = MeanIoU()
+    metric = MeanIoUMetric()
     metric.update_state(truth, guess)
     assert float(metric.result()) == pytest.approx(iou(TRUTH, guess.numpy()[:2]).mean(), abs=1e-5)
 
 
-def test_boxes_are_learnt_from_afar() -> None:
+def test_boxes_are_learned_from_afar() -> None:
     """From boxes that do not meet the right ones, down the slope."""
     guess = tf.Variable(np.float32([[0.8, 0.8, 0.9, 0.9], [0.6, 0.0, 0.9, 0.1]]))
     optimizer = keras.optimizers.Adam(0.02)

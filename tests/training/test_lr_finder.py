@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from small_training import draw, make_training, recipe, stage
 
-from podium.training.datasets import FoldPictures
-from podium.training.lr_curve import RateCurve
+from podium.training.datasets import FoldDataset
+from podium.training.lr_curve import LRCurve
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> FoldPictures:
-    return draw(tmp_path_factory.mktemp("pictures"))
+def images(tmp_path_factory: pytest.TempPathFactory) -> FoldDataset:
+    return draw(tmp_path_factory.mktemp("images"))
 
 
 def test_the_curve_says_where_it_falls_and_where_it_ends() -> None:
@@ -20,21 +20,19 @@ def test_the_curve_says_where_it_falls_and_where_it_ends() -> None:
     rates = np.geomspace(1e-5, 1, 51)
     log = np.log10(rates)
     losses = np.where(log < -1, 2 - 1.9 / (1 + np.exp(-6 * (log + 2))), 0.1 + 5 * (log + 1))
-    curve = RateCurve(rates, losses)
+    curve = LRCurve(rates, losses)
     assert curve.lowest == pytest.approx(1e-1)
     assert curve.suggested == pytest.approx(1e-2)
     assert curve.steepest == pytest.approx(1e-2, rel=0.3)
 
 
 @pytest.mark.parametrize("which", [0, 1])
-def test_rates_rise_until_the_loss_breaks(
-    tmp_path: Path, pictures: FoldPictures, which: int
-) -> None:
+def test_rates_rise_until_the_loss_breaks(tmp_path: Path, images: FoldDataset, which: int) -> None:
     two = recipe(
         stages=[stage("head", 2), stage(2, 1)], head={"width": 0}, optimizer="sgd", layer_decay=0.5
     )
-    training = make_training(two, pictures, tmp_path)
-    curve = training.sweep(which, 1e-6, 1e6, steps=30)
+    training = make_training(two, images, tmp_path)
+    curve = training.lr_range_test(which, 1e-6, 1e6, steps=30)
     assert len(curve.rates) == len(curve.losses) < 30, "a rate of a million breaks any network"
     assert curve.rates[0] == pytest.approx(1e-6)
     np.testing.assert_allclose(np.diff(np.log(curve.rates)), np.log(1e12) / 29, rtol=1e-4)

@@ -1,4 +1,4 @@
-"""One-cycle: the function itself, and that optimisers really follow it."""
+"""One-cycle: the function itself, and that optimizers really follow it."""
 
 import itertools
 
@@ -115,7 +115,7 @@ class Watch(keras.callbacks.Callback):
 
 
 def fit(optimizer: keras.optimizers.Optimizer, cycle: OneCycle, epochs: int = 2) -> Watch:
-    """24 pictures in batches of 4: 6 steps an epoch."""
+    """24 images in batches of 4: 6 steps an epoch."""
     model, watch = line(), Watch()
     model.compile(optimizer, "mse")
     schedule = OneCycleSchedule(PEAK, 6 * epochs, cycle)
@@ -133,7 +133,7 @@ def test_each_step_has_its_rate_and_momentum(name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "momentum"), [("adam", 0.9), ("adamw", 0.9), ("sgd", 0.9)])
-def test_an_empty_momentum_leaves_the_optimisers_own(name: str, momentum: float) -> None:
+def test_an_empty_momentum_leaves_the_optimizers_own(name: str, momentum: float) -> None:
     watch = fit(make_optimizer(recipe(optimizer=name), PEAK), OneCycle(momentum=[]), epochs=1)
     np.testing.assert_allclose([seen for _, seen in watch.seen], momentum, rtol=1e-6)
 
@@ -142,16 +142,16 @@ def weights_after(optimizer: keras.optimizers.Optimizer, momenta: list[float]) -
     """A dense layer's weights after a step with each of these momenta, traced once."""
     model = line()
     model.compile(optimizer, "mse")
-    pictures, targets = data()
+    images, targets = data()
     for momentum in momenta:
         optimizer.cycled_momentum.assign(momentum)
-        model.train_on_batch(pictures, targets)
+        model.train_on_batch(images, targets)
     return model.get_weights()[0]
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.5, 0.9])
-def test_constant_momentum_is_what_keras_own_optimisers_do(momentum: float) -> None:
-    pictures, targets = data()
+def test_constant_momentum_is_what_keras_own_optimizers_do(momentum: float) -> None:
+    images, targets = data()
     for name, own in (
         ("sgd", keras.optimizers.SGD(PEAK, momentum=momentum)),
         ("adam", keras.optimizers.Adam(PEAK, beta_1=momentum)),
@@ -160,7 +160,7 @@ def test_constant_momentum_is_what_keras_own_optimisers_do(momentum: float) -> N
         model = line()
         model.compile(own, "mse")
         for _ in range(6):
-            model.train_on_batch(pictures, targets)
+            model.train_on_batch(images, targets)
         ours = make_optimizer(recipe(optimizer=name, weight_decay=0.1 * (name == "adamw")), PEAK)
         found = weights_after(ours, [momentum] * 6)
         np.testing.assert_allclose(found, model.get_weights()[0], rtol=1e-5, err_msg=name)
@@ -168,13 +168,13 @@ def test_constant_momentum_is_what_keras_own_optimisers_do(momentum: float) -> N
 
 def test_changing_momentum_acts_after_the_step_was_traced() -> None:
     """By hand: v ← m v - r g, w ← w + v, with the m of that very step."""
-    pictures, targets = data()
+    images, targets = data()
     momenta = [0.95, 0.0, 0.85, 0.95, 0.2]
     weights = np.ones((3, 1))
     bias, velocity, bias_velocity = 0.0, np.zeros((3, 1)), 0.0
     for momentum in momenta:
-        error = pictures @ weights + bias - targets
-        velocity = momentum * velocity - PEAK * 2 * pictures.T @ error / len(pictures)
+        error = images @ weights + bias - targets
+        velocity = momentum * velocity - PEAK * 2 * images.T @ error / len(images)
         bias_velocity = momentum * bias_velocity - PEAK * 2 * error.mean()
         weights, bias = weights + velocity, bias + bias_velocity
     found = weights_after(make_optimizer(recipe(optimizer="sgd"), PEAK), momenta)
@@ -191,8 +191,8 @@ def test_adam_follows_changing_momentum_too() -> None:
         np.testing.assert_allclose(results[1], results[2], rtol=1e-6)
 
 
-def test_the_schedule_goes_on_from_the_steps_of_the_optimiser() -> None:
-    """A resumed stage: the optimiser's own count is restored, Keras' batch number begins at 0."""
+def test_the_schedule_goes_on_from_the_steps_of_the_optimizer() -> None:
+    """A resumed stage: the optimizer's own count is restored, Keras' batch number begins at 0."""
     optimizer = make_optimizer(recipe(), PEAK)
     first = fit(optimizer, OneCycle(), epochs=1)
     model, watch = line(), Watch()

@@ -12,16 +12,17 @@ import pandas as pd
 import pytest
 
 from podium.competitions import get_competition
-from podium.data.table import Table, prepare_table, stored_table
+from podium.data.table import prepare_table
 from podium.predictions.blend import blend
 from podium.recipes.entries import get_entry
 from podium.recipes.recipe import Recipe
 from podium.recipes.recipe_file import parse_recipe
 from podium.runs.run_folder import RunFolder
-from podium.training.fold_runner import FoldRun
-from podium.training.pseudo_labels import check_pseudo, pseudo_labels, read_teacher
+from podium.runs.table import Table, stored_table
+from podium.training.fold_runner import FoldRunner
+from podium.training.pseudo_labels import check_pseudo, pseudo_labels, read_labeler
 from podium.training.train import train
-from small_competitions import RECIPE, draw_picture, enter_copy, make_project, write_entry
+from small_competitions import RECIPE, draw_image, enter_copy, make_project, write_entry
 from small_runs import CLASSES, TEST, VIEWS, write_run
 
 # --- Made-up runs: who gives the labels
@@ -31,20 +32,20 @@ COMPETITION = get_competition("clocks-or-crocs")
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty project with the names of the made-up runs' test pictures."""
+    """An empty project with the names of the made-up runs' test images."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "kernels").mkdir()
     monkeypatch.delenv("PODIUM_INPUT", raising=False)
     data = tmp_path / "input" / COMPETITION.slug
     for name in [f"test/{name}.png" for name in TEST] + ["train/clock/0.png"]:
-        draw_picture(data / name, 0)
+        draw_image(data / name, 0)
     return tmp_path
 
 
 def made_up(
     project: Path, name: str, crocodile: Iterable[Iterable[float]], seed: int = 0, **changes
 ) -> RunFolder:
-    """A run whose folds' networks say this of the test pictures, in both views on the average."""
+    """A run whose folds' networks say this of the test images, in both views on the average."""
     folder = write_run(project / "weights" / name, seed=seed, **changes)
     for fold, values in enumerate(crocodile):
         say(folder, fold, values)
@@ -67,10 +68,10 @@ def table_of(folder: RunFolder) -> Table:
 def teach(project: Path, name: str, fold: int, seed: int = 0) -> tuple[list[float], str]:
     """What a run says to a fold of a run with the split of this seed: crocodiles, and the leak."""
     mine = write_run(project / "mine", folds=[], seed=seed)
-    teacher = read_teacher(name, COMPETITION, table_of(mine), fold)
+    teacher = read_labeler(name, COMPETITION, table_of(mine), fold)
     assert teacher.probabilities.index.tolist() == TEST
     np.testing.assert_allclose(teacher.probabilities.sum(axis=1), 1, atol=1e-6)
-    return teacher.probabilities["crocodile"].round(4).tolist(), teacher.knows
+    return teacher.probabilities["crocodile"].round(4).tolist(), teacher.leak_reason
 
 
 def test_with_the_same_split_a_fold_hears_only_its_own_network(here: Path) -> None:
@@ -85,25 +86,25 @@ def test_with_another_split_it_hears_all_and_that_is_said(here: Path) -> None:
     assert crocodiles == pytest.approx([0.55, 0.45, 0.55])
     folds = [stored_table(RunFolder(here / name)).train["fold"] for name in ("mine", "weights/a")]
     seen = int(((folds[0] == 0) & (folds[1] != 0)).sum())
-    assert seen > 0 and f"a has another split: {seen} of the 8 pictures" in knows
+    assert seen > 0 and f"a has another split: {seen} of the 8 images" in knows
 
 
-def test_one_picture_that_was_trained_on_is_enough(here: Path) -> None:
+def test_one_image_that_was_trained_on_is_enough(here: Path) -> None:
     run = made_up(here, "a", [[0.9, 0.1, 0.5], [0.2, 0.8, 0.6]])
-    pictures = run.read_pictures()
-    scored = pictures.index[(pictures["part"] == "train") & (pictures["fold"] == "0")]
-    pictures.loc[scored[0], "fold"] = "1"
-    run.write_pictures(pictures.reset_index().set_index(["part", "id"]))
-    assert "a has another split: 1 of the 8 pictures" in teach(here, "a", 0)[1]
-    assert teach(here, "a", 1)[1] == "", "which scores fewer pictures, all of them there as well"
+    images = run.read_images()
+    scored = images.index[(images["part"] == "train") & (images["fold"] == "0")]
+    images.loc[scored[0], "fold"] = "1"
+    run.write_images(images.reset_index().set_index(["part", "id"]))
+    assert "a has another split: 1 of the 8 images" in teach(here, "a", 0)[1]
+    assert teach(here, "a", 1)[1] == "", "which scores fewer images, all of them there as well"
 
 
-def test_a_picture_that_the_run_lacks_may_have_been_seen_as_a_copy(here: Path) -> None:
+def test_an_image_that_the_run_lacks_may_have_been_seen_as_a_copy(here: Path) -> None:
     run = made_up(here, "a", [[0.9, 0.1, 0.5], [0.2, 0.8, 0.6]])
-    pictures = run.read_pictures()
-    scored = pictures.index[(pictures["part"] == "train") & (pictures["fold"] == "0")]
-    run.write_pictures(pictures.drop(scored[0]).reset_index().set_index(["part", "id"]))
-    assert "a has another split: 1 of the 8 pictures" in teach(here, "a", 0)[1]
+    images = run.read_images()
+    scored = images.index[(images["part"] == "train") & (images["fold"] == "0")]
+    run.write_images(images.drop(scored[0]).reset_index().set_index(["part", "id"]))
+    assert "a has another split: 1 of the 8 images" in teach(here, "a", 0)[1]
 
 
 def test_a_fold_that_is_not_trained_there_hears_the_others(here: Path) -> None:
@@ -225,11 +226,11 @@ def test_the_sure_ones_join_and_each_stage_has_its_own_bound(
     }
     said = capsys.readouterr().out.splitlines()
     assert said == [
-        "pseudo-labels of stage 2: 1 of 3 test pictures, of which a is sure (0.98 or more): "
+        "pseudo-labels of stage 2: 1 of 3 test images, of which a is sure (0.98 or more): "
         "crocodile 1",
-        "pseudo-labels of stage 3: 2 of 3 test pictures, of which a is sure (0.95 or more): "
+        "pseudo-labels of stage 3: 2 of 3 test images, of which a is sure (0.95 or more): "
         "crocodile 1, clock 1",
-        "pseudo-labels of stage 4: 3 of 3 test pictures, of which a is sure (0.55 or more): "
+        "pseudo-labels of stage 4: 3 of 3 test images, of which a is sure (0.55 or more): "
         "crocodile 2, clock 1",
     ]
 
@@ -244,7 +245,7 @@ def test_nobody_sure_is_said_and_nothing_joins(
 ) -> None:
     made_up(here, "a", [[0.9, 0.1, 0.6], [0.2, 0.8, 0.6]])
     assert labels_of(here, recipe({"from": "a"})) == {0: {}}
-    assert "0 of 3 test pictures" in (said := capsys.readouterr().out)
+    assert "0 of 3 test images" in (said := capsys.readouterr().out)
     assert "the surest has 0.900. The stage trains without" in said
 
 
@@ -262,7 +263,7 @@ def test_near_copies_of_what_the_fold_scores_are_left_out(
     assert asked["tests"] == ["NA", "10"], "only those that would join"
     folds = stored_table(RunFolder(here / "mine")).train["fold"]
     np.testing.assert_array_equal(asked["scored"], folds == 0)
-    assert "1 more are left out, near-copies of pictures" in capsys.readouterr().out
+    assert "1 more are left out, near-copies of images" in capsys.readouterr().out
 
 
 def test_what_was_chosen_is_kept_and_stays(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -273,7 +274,7 @@ def test_what_was_chosen_is_kept_and_stays(here: Path, capsys: pytest.CaptureFix
     assert (row["stage"], row["from"], row["above"], row["near_copies"]) == (0, "a", 0.56, 0)
     assert "another split" in row["knows_the_fold"]
     assert {name: CLASSES.index(label) for name, label in row["labels"].items()} == first[0]
-    assert RunFolder(here / "mine").doubtful_folds() == {1: row["knows_the_fold"]}
+    assert RunFolder(here / "mine").leaky_folds() == {1: row["knows_the_fold"]}
     said = capsys.readouterr().out.splitlines()
     (warning,) = [line for line in said if line.startswith("warning: ")]
     assert "from a know labels of fold 1 (a has another split: " in warning
@@ -285,7 +286,7 @@ def test_what_was_chosen_is_kept_and_stays(here: Path, capsys: pytest.CaptureFix
         labels_of(here, recipe({"from": "a"}), fold=0)
 
 
-def test_unreadable_test_pictures_do_not_join(here: Path) -> None:
+def test_unreadable_test_images_do_not_join(here: Path) -> None:
     made_up(here, "a", [[0.99, 0.01, 0.99], [0.2, 0.8, 0.6]])
     mine = write_run(here / "mine", folds=[])
     table = table_of(mine)
@@ -320,13 +321,13 @@ def test_a_missing_run_is_named(here: Path) -> None:
 
 def test_an_unfinished_run_is_refused(here: Path) -> None:
     made_up(here, "a", [], folds=[])
-    assert "no fold of it has predicted the test pictures" in refusal(recipe({"from": "a"}))
+    assert "no fold of it has predicted the test images" in refusal(recipe({"from": "a"}))
 
 
-def test_other_test_pictures_are_refused(here: Path) -> None:
+def test_other_test_images_are_refused(here: Path) -> None:
     made_up(here, "a", [], test=["NA", "10", "3", "4"])
     said = refusal(recipe({"from": "a"}))
-    assert "it has other test pictures, 2 only there and 1 only here" in said
+    assert "it has other test images, 2 only there and 1 only here" in said
 
 
 def test_another_competition_is_refused(here: Path) -> None:
@@ -364,7 +365,7 @@ def podium(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Dogs and cats, test picture 4 a copy of a training picture of fold 0; `tiny` is trained.
+    """Dogs and cats, test image 4 a copy of a training image of fold 0; `tiny` is trained.
 
     Its networks are sure of what `SURE` has, and they disagree.
     """
@@ -404,47 +405,47 @@ def test_a_second_run_learns_from_the_first_on_the_command_line(project: Path) -
     done = podium(project, "train", "learns")
     assert done.returncode == 0, done.stderr[-3000:]
     assert "warning" not in done.stdout, "the same split: nothing leaks"
-    # Test picture 4 is a copy of what fold 0 scores; in fold 1 that is trained on anyway.
-    assert "pseudo-labels of stage 2: 2 of 11 test pictures, of which tiny is sure (0.9 or" in (
+    # Test image 4 is a copy of what fold 0 scores; in fold 1 that is trained on anyway.
+    assert "pseudo-labels of stage 2: 2 of 11 test images, of which tiny is sure (0.9 or" in (
         done.stdout
     )
     assert "dog 2; 1 more are left out, near-copies" in done.stdout
-    assert "learning rate 0.001, 16 px, 2 test pictures join" in done.stdout
-    assert "learning rate 0.001, 16 px, 4 test pictures join" in done.stdout
-    assert done.stdout.count("test pictures join") == 2, "in stage 2 of each fold, and no other"
+    assert "learning rate 0.001, 16 px, 2 test images join" in done.stdout
+    assert "learning rate 0.001, 16 px, 4 test images join" in done.stdout
+    assert done.stdout.count("test images join") == 2, "in stage 2 of each fold, and no other"
     names = get_competition("dogs-vs-cats").classes
     for fold, sure in SURE.items():
         row = kept(project, "learns", fold)
         joined = {name: label for name, label in sure.items() if (fold, name) != (0, "4")}
         assert row["labels"] == {name: names[label] for name, label in joined.items()}
-        assert RunFolder(project / "weights" / "learns").doubtful_folds() == {}
+        assert RunFolder(project / "weights" / "learns").leaky_folds() == {}
         assert row["knows_the_fold"] == "" and row["near_copies"] == (1 if fold == 0 else 0)
     folder = RunFolder(project / "weights" / "learns")
-    training = folder.read_pictures().query("part == 'train'").index
+    training = folder.read_images().query("part == 'train'").index
     assert set(folder.read_probabilities("out_of_fold").index) == set(training), "and no test one"
     assert len(pd.read_csv(project / "submissions" / "learns.csv")) == 11
 
 
-def fold_run(entry: str, run: str, fold: int = 0, *overrides: str) -> FoldRun:
+def fold_run(entry: str, run: str, fold: int = 0, *overrides: str) -> FoldRunner:
     found = get_entry(entry).recipe(overrides)
     competition = get_competition(found.competition)
     folder = RunFolder(Path("weights", run).resolve())
     folder.begin(found, {"entry": entry}, fresh=False)
-    return FoldRun(competition, found, folder, prepare_table(competition, found, folder))
+    return FoldRunner(competition, found, folder, prepare_table(competition, found, folder))
 
 
-def test_the_positions_are_those_of_the_test_pictures(project: Path) -> None:
+def test_the_positions_are_those_of_the_test_images(project: Path) -> None:
     """Of each that joins, the very file is in the cache where the training looks for it."""
     run = fold_run("learns", "learns")
     for fold, sure in SURE.items():
-        pictures = run._pictures(fold)
-        positions, labels = pictures.pseudo[1]
+        images = run._images(fold)
+        positions, labels = images.pseudo[1]
         names = [run._paths.iloc[position].stem for position in positions]
         expected = {name: label for name, label in sure.items() if (fold, name) != (0, "4")}
         assert dict(zip(names, labels.argmax(axis=1).tolist(), strict=True)) == expected
         assert all(run._paths.iloc[position].parent.name == "test" for position in positions)
         assert positions.min() >= len(run.table.train)
-        assert not set(positions) & set(pictures.validation)
+        assert not set(positions) & set(images.validation)
         assert not set(positions) & set(run.scored(fold))
 
 
@@ -487,12 +488,12 @@ def test_a_run_that_goes_on_keeps_its_labels(project: Path) -> None:
     """It was stopped before it trained, and by then the first run says something else."""
     undisturbed = train("learns", folds=[0], run="undisturbed").folder.fold(0)
     run = fold_run("learns", "stopped")
-    labels = {stage: found[0] for stage, found in run._pictures(0).pseudo.items()}
+    labels = {stage: found[0] for stage, found in run._images(0).pseudo.items()}
     predicted = RunFolder(project / "weights" / "tiny").fold(0)
     table = predicted.read_predictions("test")
     table[:] = [0.0, 1.0]
     predicted.write_predictions("test", table)
-    again = fold_run("learns", "stopped")._pictures(0).pseudo
+    again = fold_run("learns", "stopped")._images(0).pseudo
     for stage, positions in labels.items():
         np.testing.assert_array_equal(again[stage][0], positions)
     shutil.rmtree(project / "weights" / "tiny")

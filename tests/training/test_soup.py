@@ -14,15 +14,15 @@ import pytest
 from podium.cli import app
 from podium.competitions import get_competition
 from podium.data.splits import split_halves
-from podium.data.table import stored_table
 from podium.models.network import build_network
 from podium.predictions.classify import classify
 from podium.reports.report import report
 from podium.runs.merge import merge_run
 from podium.runs.run_folder import RunFolder
+from podium.runs.table import stored_table
 from podium.training import fold_soup
-from podium.training.fold_runner import FoldRun
-from podium.training.soup import Souped, soup
+from podium.training.fold_runner import FoldRunner
+from podium.training.soup import SoupResult, soup
 from podium.training.soup_members import CannotSoup
 from podium.training.soup_selection import Trials
 from podium.training.train import predict, train
@@ -65,12 +65,14 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def souped(trained: Path) -> Souped:
+def souped(trained: Path) -> SoupResult:
     return soup(["tiny"])
 
 
 @pytest.fixture
-def project(trained: Path, souped: Souped, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def project(
+    trained: Path, souped: SoupResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
     """A copy with the soup, to do with as the test likes; the current folder."""
     shutil.copytree(trained, tmp_path / "project")
     monkeypatch.chdir(tmp_path / "project")
@@ -93,7 +95,7 @@ def one(table: Tried, beginning: str) -> tuple[float, float]:
 # --- What a soup leaves
 
 
-def test_the_soup_is_a_run_of_the_same_split(souped: Souped, trained: Path) -> None:
+def test_the_soup_is_a_run_of_the_same_split(souped: SoupResult, trained: Path) -> None:
     folder, first = souped.folder, RunFolder(trained / "weights" / "tiny")
     assert folder.path == trained / "weights" / "tiny-soup"
     assert folder.finished_folds() == [0, 1]
@@ -117,7 +119,7 @@ def test_the_soup_is_a_run_of_the_same_split(souped: Souped, trained: Path) -> N
     assert "tiny-soup" in said and "the soup gains" in said and "run         " in said
 
 
-def test_what_was_tried_is_in_the_table(souped: Souped) -> None:
+def test_what_was_tried_is_in_the_table(souped: SoupResult) -> None:
     for row in souped.folder.read_run()["soup"]["folds"]:
         names = [each["weights"] for each in row["tried"]]
         alone = [name for name in names if name.startswith(("best", "epoch"))]
@@ -135,14 +137,14 @@ def test_what_was_tried_is_in_the_table(souped: Souped) -> None:
 
 
 @pytest.mark.parametrize("fold", [0, 1])
-def test_it_is_no_worse_than_the_best_checkpoint(souped: Souped, fold: int) -> None:
+def test_it_is_no_worse_than_the_best_checkpoint(souped: SoupResult, fold: int) -> None:
     table = tried(souped.folder, fold)
     alone = [value for name, value in table.items() if name.startswith(("best", "epoch"))]
     assert one(table, "greedy") >= max(alone)
     assert one(table, "chosen") >= one(table, "greedy")
 
 
-def test_the_weights_predict_what_is_written(project: Path, souped: Souped) -> None:
+def test_the_weights_predict_what_is_written(project: Path, souped: SoupResult) -> None:
     """Test predictions are those of best.weights.h5, read anew."""
     predict("tiny-soup")
     for fold in (0, 1):
@@ -151,7 +153,7 @@ def test_the_weights_predict_what_is_written(project: Path, souped: Souped) -> N
         np.testing.assert_allclose(after.loc[before.index], before, atol=1e-5)
 
 
-def test_the_score_is_of_pictures_that_did_not_choose(souped: Souped, trained: Path) -> None:
+def test_the_score_is_of_images_that_did_not_choose(souped: SoupResult, trained: Path) -> None:
     """Each half of a fold as the table's cross-fitted row has it, in the plain view."""
     table = stored_table(souped.folder).train
     for fold in (0, 1):
@@ -171,8 +173,8 @@ def test_predictions_of_a_half_do_not_depend_on_its_own_labels(
 ) -> None:
     """With the labels of a half turned round, only what is predicted of the other one changes."""
     before = soup(["one"]).folder.fold(0).read_predictions("validation")
-    pictures = stored_table(RunFolder(project / "weights" / "one")).train.query("fold == 0")
-    half = split_halves(pictures["label"], pictures["group"], seed=0).to_numpy()
+    images = stored_table(RunFolder(project / "weights" / "one")).train.query("fold == 0")
+    half = split_halves(images["label"], images["group"], seed=0).to_numpy()
     known = Trials.__init__
 
     def turn(self: Trials, predict: Any, labels: np.ndarray, metric: Any) -> None:
@@ -181,7 +183,7 @@ def test_predictions_of_a_half_do_not_depend_on_its_own_labels(
     monkeypatch.setattr(Trials, "__init__", turn)
     after = soup(["one"], fresh=True).folder.fold(0).read_predictions("validation")
     same = np.isclose(after.loc[before.index], before, atol=1e-5).all(axis=1)
-    turned = before.index.get_level_values("id").isin(pictures.index[half == 0])
+    turned = before.index.get_level_values("id").isin(images.index[half == 0])
     assert same[turned].all() and not same[~turned].all()
 
 
@@ -240,13 +242,13 @@ def test_a_soup_over_runs(project: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert not any("slow" in name for name in tried(found.folder, 1))
     assert "slow has not trained fold 1" in capsys.readouterr().out
     assert set(found.scores) == {"tiny", "slow", "both"}
-    assert found.scores["both"].pictures == 10, "those of fold 0, which all of them predict"
+    assert found.scores["both"].images == 10, "those of fold 0, which all of them predict"
 
 
 # --- Again, killed, refused
 
 
-def test_the_same_command_again_changes_nothing(project: Path, souped: Souped) -> None:
+def test_the_same_command_again_changes_nothing(project: Path, souped: SoupResult) -> None:
     before = files(project)
     again = soup(["tiny"])
     assert files(project) == before
@@ -254,20 +256,20 @@ def test_the_same_command_again_changes_nothing(project: Path, souped: Souped) -
 
 
 def test_a_killed_soup_goes_on_fold_by_fold(
-    project: Path, souped: Souped, monkeypatch: pytest.MonkeyPatch
+    project: Path, souped: SoupResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Killed(BaseException):
         pass
 
-    known = FoldRun.predict_test
+    known = FoldRunner.predict_test
 
-    def killed(self: FoldRun, fold: int, views: int) -> None:
+    def killed(self: FoldRunner, fold: int, views: int) -> None:
         if fold == 1:
             raise Killed
         known(self, fold, views)
 
     with monkeypatch.context() as patch:
-        patch.setattr(FoldRun, "predict_test", killed)
+        patch.setattr(FoldRunner, "predict_test", killed)
         with pytest.raises(Killed):
             soup(["tiny"], name="killed")
     folder = RunFolder(project / "weights" / "killed")
@@ -303,11 +305,11 @@ def test_other_folders_are_not_overwritten(project: Path) -> None:
 
 
 def test_a_soup_is_classified_drawn_merged_and_blended(
-    project: Path, souped: Souped, monkeypatch: pytest.MonkeyPatch
+    project: Path, souped: SoupResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = RunFolder(project / "weights" / souped.folder.name)
-    pictures = sorted((project / "input" / "clocks-or-crocs" / "test").iterdir())
-    found = classify(folder, pictures)
+    images = sorted((project / "input" / "clocks-or-crocs" / "test").iterdir())
+    found = classify(folder, images)
     views = [folder.fold(fold).read_predictions("test") for fold in (0, 1)]
     np.testing.assert_allclose(found, pd.concat(views).groupby(level="id").mean(), atol=1e-5)
     page = report([str(folder.path)]).path.read_text()

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from podium.data.table import stored_table
 from podium.runs.fold_folder import RunError
 from podium.runs.run_folder import RunFolder
+from podium.runs.table import stored_table
 from podium.training.soup_members import CannotSoup, ingredients_of, read_runs
 from small_runs import TRAIN, write_run
 
@@ -71,7 +71,7 @@ def test_another_split_is_refused_by_name_with_counts(make: Make) -> None:
         read_runs(["a", "other"])
     assert (
         f"other has another split than a: its fold 0 was trained on {len(seen)} of the "
-        f"{len(scored)} pictures that fold 0 of a is scored on ({seen[0]}"
+        f"{len(scored)} images that fold 0 of a is scored on ({seen[0]}"
     ) in str(caught.value)
 
 
@@ -81,27 +81,27 @@ def test_only_folds_that_both_have_must_agree(make: Make) -> None:
     assert read_runs(["a", "other"])[0].folds == [0]
 
 
-def test_a_near_copy_of_a_scored_picture_counts_as_seen(make: Make) -> None:
+def test_a_near_copy_of_a_scored_image_counts_as_seen(make: Make) -> None:
     first, other = make("a", epochs=(1,)), make("b")
-    pictures, train = first.read_pictures(), stored_table(first).train
+    images, train = first.read_images(), stored_table(first).train
     scored = train.index[train["fold"] == 0]
-    # In the first run a picture has a copy in its fold; the other run trained on the copy alone.
+    # In the first run an image has a copy in its fold; the other run trained on the copy alone.
     copied, copy = scored[:2]
-    pictures.loc[copy, "group"] = pictures.loc[copied, "group"]
-    first.write_pictures(pictures.reset_index().set_index(["part", "id"]))
+    images.loc[copy, "group"] = images.loc[copied, "group"]
+    first.write_images(images.reset_index().set_index(["part", "id"]))
     read_runs(["a", "b"])
-    theirs = other.read_pictures().drop(index=copied)
+    theirs = other.read_images().drop(index=copied)
     theirs.loc[copy, "fold"] = "1"
-    other.write_pictures(theirs.reset_index().set_index(["part", "id"]))
-    with pytest.raises(CannotSoup, match=f"trained on 2 of the {len(scored)} pictures"):
+    other.write_images(theirs.reset_index().set_index(["part", "id"]))
+    with pytest.raises(CannotSoup, match=f"trained on 2 of the {len(scored)} images"):
         read_runs(["a", "b"])
 
 
-def test_pictures_that_only_one_run_has_do_not_matter(make: Make) -> None:
+def test_images_that_only_one_run_has_do_not_matter(make: Make) -> None:
     make("a")
     fewer = make("fewer")
-    pictures = fewer.read_pictures().drop(index=TRAIN[3:7])
-    fewer.write_pictures(pictures.reset_index().set_index(["part", "id"]))
+    images = fewer.read_images().drop(index=TRAIN[3:7])
+    fewer.write_images(images.reset_index().set_index(["part", "id"]))
     assert len(read_runs(["a", "fewer"])) == 2
     assert len(read_runs(["fewer", "a"])) == 2
 
@@ -149,7 +149,7 @@ def test_blends_soups_and_kernels_are_refused(make: Make, tmp_path: Path) -> Non
     make(
         "kernels",
         backbone="patches",
-        head={"width": 0, "centres": 8},
+        head={"width": 0, "centers": 8},
         cached_views=1,
         stages=[{"unfreeze": "head", "solver": "kernel"}],
     )

@@ -61,7 +61,7 @@ def test_a_mean_that_is_worse_than_its_best_part_is_not_taken() -> None:
 def test_the_log_loss_decides_where_the_metric_is_level() -> None:
     surer, doubtful = sure_of([0.9] * 8), sure_of([0.6] * 8)
     assert greedy(Networks(doubtful, surer).trials(), 2) == {1}
-    # Each is sure of other pictures: the mean is as accurate, and its log loss is lower.
+    # Each is sure of other images: the mean is as accurate, and its log loss is lower.
     left, right = sure_of([0.99, 0.55] * 4), sure_of([0.55, 0.99] * 4)
     assert greedy(Networks(left, right).trials(), 2) == {0, 1}
 
@@ -72,7 +72,7 @@ def test_a_metric_that_is_to_be_low() -> None:
 
 @pytest.mark.parametrize("metric", [Accuracy(), LogLoss()])
 @pytest.mark.parametrize("seed", range(5))
-def test_it_is_never_worse_than_the_best_on_the_pictures_that_choose(
+def test_it_is_never_worse_than_the_best_on_the_images_that_choose(
     metric: Metric, seed: int
 ) -> None:
     random = np.random.default_rng(seed)

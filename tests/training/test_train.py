@@ -12,17 +12,17 @@ import pandas as pd
 import pytest
 
 from podium.competitions import COMPETITIONS, get_competition
-from podium.data.table import BrokenPictures, prepare_table
-from podium.files.images import UnreadablePicture
+from podium.data.table import BrokenImages, prepare_table
+from podium.files.images import UnreadableImage
 from podium.predictions.classify import classify
 from podium.predictions.combine import assemble
 from podium.recipes.entries import get_entry
 from podium.runs.fold_folder import RunError
 from podium.runs.run_folder import RunFolder
 from podium.training.devices import Devices
-from podium.training.fold_runner import FoldRun
+from podium.training.fold_runner import FoldRunner
 from podium.training.train import Outcome, find_run, predict, train, train_to_score
-from small_competitions import break_picture, draw_picture, make_project
+from small_competitions import break_image, draw_image, make_project
 
 
 @pytest.fixture(autouse=True)
@@ -41,8 +41,8 @@ def out_of_fold(outcome: Outcome) -> pd.DataFrame:
 
 
 def folds(outcome: Outcome) -> pd.Series:
-    """The fold of each training picture, by id."""
-    return outcome.folder.read_pictures().query("part == 'train'")["fold"].astype(int)
+    """The fold of each training image, by id."""
+    return outcome.folder.read_images().query("part == 'train'")["fold"].astype(int)
 
 
 def one_class(values: pd.Series, competition: str) -> bool:
@@ -84,10 +84,10 @@ def test_from_files_to_a_submission(
         fold = folds(outcome)
         assert set(predicted.index) == set(fold.index[fold != -1]), "validation and held-out share"
         assert outcome.folder.read_score()["scored"].startswith("held-out")
-        assert outcome.combined.score.pictures == (fold == -2).sum() == 5
+        assert outcome.combined.score.images == (fold == -2).sum() == 5
     else:
-        assert set(predicted.index) == set(training.index), "each training picture, once"
-        assert outcome.combined.score.pictures == len(training)
+        assert set(predicted.index) == set(training.index), "each training image, once"
+        assert outcome.combined.score.images == len(training)
 
 
 # --- One run, looked at from all sides
@@ -151,21 +151,21 @@ def test_the_folder_tells_the_run(finished: Finished) -> None:
         assert not (fold.path / "state.npz").exists(), "the largest file, which nobody needs now"
 
 
-def test_each_picture_is_validated_by_the_network_that_has_not_seen_it(finished: Finished) -> None:
+def test_each_image_is_validated_by_the_network_that_has_not_seen_it(finished: Finished) -> None:
     fold = folds(finished.outcome)
     assert sorted(fold.unique()) == [0, 1, 2]
     for number in range(3):
         ids = finished.folder.fold(number).read_predictions("validation").index.unique("id")
         assert set(ids) == set(fold.index[fold == number])
         tested = finished.folder.fold(number).read_predictions("test")
-        assert len(tested) == 9 * 2, "each test picture in two views"
+        assert len(tested) == 9 * 2, "each test image in two views"
 
 
 def test_near_copies_stay_in_one_fold(finished: Finished) -> None:
-    pictures = finished.folder.read_pictures().query("part == 'train'")
-    of_copies = pictures.loc[sorted(finished.copies)]
+    images = finished.folder.read_images().query("part == 'train'")
+    of_copies = images.loc[sorted(finished.copies)]
     assert of_copies["group"].nunique() == 1 and of_copies["fold"].nunique() == 1
-    assert pictures["group"].nunique() == len(pictures) - 1
+    assert images["group"].nunique() == len(images) - 1
 
 
 def test_the_submission_is_the_mean_over_folds_and_views(finished: Finished) -> None:
@@ -196,12 +196,12 @@ def test_predict_with_other_views_writes_the_submission_again(run: Finished) -> 
     assert submission == run.outcome.submission and folder.path == run.folder.path
     assert pd.read_csv(submission)["Id"].tolist() == before.index.tolist()
     tables = [run.folder.fold(number).read_predictions("test") for number in range(3)]
-    assert set(tables[0].index.unique("view")) == {"plain", "mirrored", "centre"}
+    assert set(tables[0].index.unique("view")) == {"plain", "mirrored", "center"}
     after = run.folder.read_probabilities("test")
     np.testing.assert_allclose(
         after, pd.concat(tables).groupby("id").mean().loc[after.index], atol=1e-6
     )
-    # The views of before are predicted as they were: same weights, same pictures.
+    # The views of before are predicted as they were: same weights, same images.
     plain = [table.xs("plain", level="view") for table in tables]
     theirs = [run_before.xs("plain", level="view") for run_before in _tables(run)]
     for mine, other in zip(plain, theirs, strict=True):
@@ -220,14 +220,14 @@ def test_predict_gives_again_what_training_predicted(run: Finished) -> None:
 
 
 def test_classify_says_what_predict_says(run: Finished) -> None:
-    pictures = [run.data / "test_upload" / name for name in ("missing.jpg",)]
+    images = [run.data / "test_upload" / name for name in ("missing.jpg",)]
     known = sorted((run.data / "test_upload").iterdir())
     found = classify(run.folder, known, views=2)
     assert found.index.tolist() == [str(path) for path in known]
     expected = pd.concat(_tables(run)).groupby("id").mean()
     np.testing.assert_allclose(found, expected.loc[[path.name for path in known]], atol=1e-5)
-    with pytest.raises(UnreadablePicture):
-        classify(run.folder, pictures)
+    with pytest.raises(UnreadableImage):
+        classify(run.folder, images)
 
 
 def test_find_run_takes_a_name_or_a_path_and_says_what_there_is(run: Finished) -> None:
@@ -261,7 +261,7 @@ def test_leftovers_of_killed_writers_are_removed_at_the_next_start(run: Finished
 # --- Changed data
 
 
-def test_pictures_that_changed_since_the_start_are_refused(run: Finished) -> None:
+def test_images_that_changed_since_the_start_are_refused(run: Finished) -> None:
     csv = run.data / "train.csv"
     rows = csv.read_text().splitlines()
     name, label = rows[1].split(",")
@@ -279,7 +279,7 @@ def test_pictures_that_changed_since_the_start_are_refused(run: Finished) -> Non
     train("tiny", ["folds=3"])
 
     extra = run.data / "test_upload" / "999.jpg"
-    draw_picture(extra, 0)
+    draw_image(extra, 0)
     sample = run.data / "sample-submission.csv"
     sample.write_text(sample.read_text() + "999.jpg,0\n")
     with pytest.raises(RunError, match="are not those"):
@@ -341,8 +341,8 @@ def test_a_fold_that_is_not_there_is_refused(project: Path) -> None:
 
 def test_limit_trains_on_so_many_and_predicts_all(project: Path) -> None:
     outcome = train("tiny", ["limit=10"], folds=[0])
-    pictures = outcome.folder.read_pictures()
-    training = pictures.query("part == 'train'")
+    images = outcome.folder.read_images()
+    training = images.query("part == 'train'")
     assert len(training) == 10 and training["label"].value_counts().tolist() == [5, 5]
     assert len(pd.read_csv(outcome.submission)) == 11
 
@@ -360,7 +360,7 @@ def test_fresh_begins_again(project: Path) -> None:
 # --- Only as far as the score
 
 
-def test_a_scored_run_is_no_finished_one_until_its_test_pictures_are_predicted(
+def test_a_scored_run_is_no_finished_one_until_its_test_images_are_predicted(
     project: Path,
 ) -> None:
     train_to_score("tiny", [], [0], "tiny")
@@ -401,33 +401,33 @@ def test_a_scored_fold_whose_weights_were_deleted_is_trained_again(project: Path
     np.testing.assert_allclose(fold.read_predictions("validation"), scored, atol=1e-4)
 
 
-# --- Broken pictures
+# --- Broken images
 
 
-def test_broken_pictures_stop_a_run_before_it_trains(project: Path) -> None:
+def test_broken_images_stop_a_run_before_it_trains(project: Path) -> None:
     data = project / "input" / get_competition("dogs-vs-cats").slug
     broken = [data / "train" / "cat.3.jpg", data / "test" / "7.jpg"]
     for path in broken:
-        break_picture(path)
-    with pytest.raises(BrokenPictures) as error:
+        break_image(path)
+    with pytest.raises(BrokenImages) as error:
         train("tiny")
     for path in broken:
         assert str(path) in str(error.value)
-    assert str(error.value).startswith("2 of 35 pictures cannot be read")
-    assert "--set broken_pictures=skip" in str(error.value)
+    assert str(error.value).startswith("2 of 35 images cannot be read")
+    assert "--set broken_images=skip" in str(error.value)
     assert not list((project / "weights" / "tiny").glob("fold-*"))
     assert not list((project / "submissions").glob("*"))
 
     for path in broken:
-        draw_picture(path, 0)
+        draw_image(path, 0)
     assert len(train("tiny", folds=[0]).folder.finished_folds()) == 1, "mended, it goes on"
 
 
-def test_broken_pictures_are_skipped_where_the_recipe_says_so(project: Path) -> None:
+def test_broken_images_are_skipped_where_the_recipe_says_so(project: Path) -> None:
     data = project / "input" / get_competition("dogs-vs-cats").slug
     for path in (data / "train" / "cat.3.jpg", data / "train" / "cat.4.jpg", data / "test/7.jpg"):
-        break_picture(path)
-    outcome = train("tiny", ["broken_pictures=skip"])
+        break_image(path)
+    outcome = train("tiny", ["broken_images=skip"])
     assert len(out_of_fold(outcome)) == 22
     assert not {"cat.3", "cat.4"} & set(out_of_fold(outcome).index)
     submission = pd.read_csv(outcome.submission).set_index("id")["label"]
@@ -435,15 +435,15 @@ def test_broken_pictures_are_skipped_where_the_recipe_says_so(project: Path) -> 
     assert submission[7] == pytest.approx(12 / 22, abs=1e-6), "the share of dogs in training"
     assert (submission.drop(7) != submission[7]).all()
     before = submission.copy()
-    _, again = predict("tiny-broken_pictures-skip")
+    _, again = predict("tiny-broken_images-skip")
     np.testing.assert_allclose(pd.read_csv(again)["label"], before, atol=1e-4)
 
 
 def test_a_test_set_that_nobody_can_read_gets_the_prior(project: Path) -> None:
     data = project / "input" / get_competition("dogs-vs-cats").slug
     for path in (data / "test").iterdir():
-        break_picture(path)
-    outcome = train("tiny", ["broken_pictures=skip"])
+        break_image(path)
+    outcome = train("tiny", ["broken_images=skip"])
     labels = pd.read_csv(outcome.submission)["label"]
     assert len(labels) == 11
     np.testing.assert_allclose(labels, 0.5, atol=1e-6)
@@ -474,7 +474,7 @@ def test_the_precision_of_the_devices_reaches_each_network(project: Path) -> Non
     folder = RunFolder(project / "weights" / "tiny")
     table = prepare_table(competition, recipe, folder)
     try:
-        fold_run = FoldRun(competition, recipe, folder, table, TensorCores())
+        fold_run = FoldRunner(competition, recipe, folder, table, TensorCores())
         fold_run.train(1, deadline=None)
         fold_run.score(1, views=1)
         fold_run.predict_test(1, views=1)

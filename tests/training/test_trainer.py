@@ -25,27 +25,27 @@ from small_training import (
 from podium.models.network import build_network
 from podium.training import cached_features
 from podium.training.cached_features import Features, feature_batches
-from podium.training.datasets import FoldPictures, stage_seed
-from podium.training.devices import forget_steps
+from podium.training.datasets import FoldDataset, stage_seed
+from podium.training.devices import clear_kernel_cache
 from podium.training.optimizers import SharedLossScale
-from podium.training.resume import TrainingState
-from podium.training.trainer import FoldTraining
+from podium.training.resume import ResumeState
+from podium.training.trainer import Trainer
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> FoldPictures:
-    return draw(tmp_path_factory.mktemp("pictures"))
+def images(tmp_path_factory: pytest.TempPathFactory) -> FoldDataset:
+    return draw(tmp_path_factory.mktemp("images"))
 
 
 def features_of(
-    training: FoldTraining, views: int = 2, gigabytes: float = 1.0
+    training: Trainer, views: int = 2, gigabytes: float = 1.0
 ) -> tuple[np.ndarray, np.ndarray]:
-    pictures = training.pictures
+    images = training.images
     found = cached_features.cache_features(
         training.network.features,
-        pictures.cache,
-        pictures.train,
-        pictures.validation,
+        images.cache,
+        images.train,
+        images.validation,
         training.recipe.model_copy(update={"cached_views": views, "cached_gb": gigabytes}),
         size=16,
         batch_size=8,
@@ -57,43 +57,43 @@ def features_of(
 # --- The head stage on cached features
 
 
-def test_cached_features_of_plain_pictures_through_the_head_are_the_whole_network(
-    tmp_path: Path, pictures: FoldPictures
+def test_cached_features_of_plain_images_through_the_head_are_the_whole_network(
+    tmp_path: Path, images: FoldDataset
 ) -> None:
-    training = make_training(recipe(), pictures, tmp_path)
+    training = make_training(recipe(), images, tmp_path)
     train, validation = features_of(training)
     assert train.shape == (2, 24, 64) and validation.shape == (8, 64)
     through_head = training.network.head.predict(validation, verbose=0)
-    whole = training.network.model.predict(raw_validation(pictures), verbose=0)
+    whole = training.network.model.predict(raw_validation(images), verbose=0)
     np.testing.assert_allclose(through_head, whole, atol=1e-5)
-    assert np.ptp(whole, axis=0).max() > 1e-3, "other pictures, other predictions"
+    assert np.ptp(whole, axis=0).max() > 1e-3, "other images, other predictions"
 
 
 def test_cached_views_differ_and_are_the_same_after_a_restart(
-    tmp_path: Path, pictures: FoldPictures
+    tmp_path: Path, images: FoldDataset
 ) -> None:
-    training = make_training(recipe(augmentation={"crop": 0.5, "rotate": 20.0}), pictures, tmp_path)
+    training = make_training(recipe(augmentation={"crop": 0.5, "rotate": 20.0}), images, tmp_path)
     first, _ = features_of(training)
     again, _ = features_of(training)
     np.testing.assert_allclose(first, again, atol=1e-5)
-    assert np.abs(first[0] - first[1]).max(axis=1).min() > 1e-4, "each picture, two views"
+    assert np.abs(first[0] - first[1]).max(axis=1).min() > 1e-4, "each image, two views"
 
 
 def test_features_lie_on_the_disk_where_memory_is_short(
     tmp_path: Path,
-    pictures: FoldPictures,
+    images: FoldDataset,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(cached_features, "free_memory", lambda: 1000)
-    features_of(make_training(recipe(), pictures, tmp_path))
+    features_of(make_training(recipe(), images, tmp_path))
     assert "GB on the disk" in capsys.readouterr().out
 
 
 def test_features_beyond_the_limit_lie_on_the_disk_and_leave_nothing_there(
-    tmp_path: Path, pictures: FoldPictures, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, images: FoldDataset, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    training = make_training(recipe(), pictures, tmp_path)
+    training = make_training(recipe(), images, tmp_path)
     in_memory, _ = features_of(training, gigabytes=2 * 24 * 64 * 4 / 1e9)
     assert "GB in memory" in capsys.readouterr().out
     on_disk, _ = features_of(training, gigabytes=2 * 24 * 64 * 4 / 1e9 * 0.99)
@@ -104,20 +104,20 @@ def test_features_beyond_the_limit_lie_on_the_disk_and_leave_nothing_there(
 
 
 def test_features_are_the_same_in_parts(
-    tmp_path: Path, pictures: FoldPictures, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, images: FoldDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    training = make_training(recipe(), pictures, tmp_path)
+    training = make_training(recipe(), images, tmp_path)
     whole, plain = features_of(training)
-    monkeypatch.setattr(cached_features, "PART", 10)  # 24 pictures: the last part is smaller
+    monkeypatch.setattr(cached_features, "PART", 10)  # 24 images: the last part is smaller
     in_parts, plain_in_parts = features_of(training)
     np.testing.assert_allclose(in_parts, whole, atol=1e-5)
     np.testing.assert_allclose(plain_in_parts, plain, atol=1e-5)
 
 
 def test_the_floor_is_printed_and_kept(
-    tmp_path: Path, pictures: FoldPictures, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, images: FoldDataset, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    training = make_training(recipe(stages=[stage("head", epochs=1)]), pictures, tmp_path)
+    training = make_training(recipe(stages=[stage("head", epochs=1)]), images, tmp_path)
     training.run()
     floor = json.loads((tmp_path / "floor.json").read_text())
     assert floor["rows"] == 4 * 24
@@ -125,12 +125,12 @@ def test_the_floor_is_printed_and_kept(
     assert f"validation accuracy {floor['accuracy']:.4f}, log loss {floor['log_loss']:.4f}" in said
 
 
-def test_a_solved_head_is_the_logistic_regression(tmp_path: Path, pictures: FoldPictures) -> None:
+def test_a_solved_head_is_the_logistic_regression(tmp_path: Path, images: FoldDataset) -> None:
     solved = recipe(
         stages=[{"unfreeze": "head", "solver": "logistic"}, stage(1, epochs=1, learning_rate=1e-9)],
         head={"width": 0},
     )
-    training = make_training(solved, pictures, tmp_path)
+    training = make_training(solved, images, tmp_path)
     training.run()
     history = training.folder.read_history()
     assert history["stage"].tolist() == [0, 1]
@@ -138,29 +138,29 @@ def test_a_solved_head_is_the_logistic_regression(tmp_path: Path, pictures: Fold
     assert history["val_loss"][0] == pytest.approx(floor["log_loss"])
     # The next stage starts from there, and hardly moves.
     assert history["val_loss"][1] == pytest.approx(floor["log_loss"], abs=1e-3)
-    predicted = training.network.model.predict(raw_validation(pictures), verbose=0)
-    loss = -np.log(predicted[pictures.validation_labels == 1]).mean()
+    predicted = training.network.model.predict(raw_validation(images), verbose=0)
+    loss = -np.log(predicted[images.validation_labels == 1]).mean()
     assert loss == pytest.approx(floor["log_loss"], abs=1e-3)
 
 
 def test_a_solved_head_is_not_solved_again(
-    tmp_path: Path, pictures: FoldPictures, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, images: FoldDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     solved = recipe(
         stages=[{"unfreeze": "head", "solver": "logistic"}, stage(1, epochs=1)], head={"width": 0}
     )
-    stopped_after(make_training(solved, pictures, tmp_path), 1, monkeypatch)
+    stopped_after(make_training(solved, images, tmp_path), 1, monkeypatch)
     began = (tmp_path / "floor.json").stat().st_mtime_ns
-    again = make_training(solved, pictures, tmp_path, seed=99)
+    again = make_training(solved, images, tmp_path, seed=99)
     again.run()
     assert again.folder.read_history()["stage"].tolist() == [0, 1]
     assert (tmp_path / "floor.json").stat().st_mtime_ns == began
 
 
-def test_averaged_weights_validate_and_are_kept(tmp_path: Path, pictures: FoldPictures) -> None:
+def test_averaged_weights_validate_and_are_kept(tmp_path: Path, images: FoldDataset) -> None:
     """With a momentum near 1 the average stays where the first step went."""
 
-    def train(name: str, ema: float | None) -> FoldTraining:
+    def train(name: str, ema: float | None) -> Trainer:
         jumpy = recipe(
             stages=[stage("head", 3, 0.5)],
             head={"width": 0},
@@ -168,23 +168,23 @@ def test_averaged_weights_validate_and_are_kept(tmp_path: Path, pictures: FoldPi
             keep="last",
             ema=ema,
         )
-        training = make_training(jumpy, pictures, tmp_path / name)
+        training = make_training(jumpy, images, tmp_path / name)
         training.run()
         return training
 
     plain, averaged = train("plain", None), train("averaged", 0.9999)
     losses = averaged.folder.read_history()["val_loss"]
     assert np.ptp(losses) < 0.1 * np.ptp(plain.folder.read_history()["val_loss"])
-    predicted = averaged.network.model.predict(raw_validation(pictures), verbose=0)
-    loss = -np.log(predicted[pictures.validation_labels == 1]).mean()
+    predicted = averaged.network.model.predict(raw_validation(images), verbose=0)
+    loss = -np.log(predicted[images.validation_labels == 1]).mean()
     assert loss == pytest.approx(losses.iloc[-1], rel=1e-3), "what was validated is what predicts"
 
 
 def test_the_head_stage_changes_the_head_only_and_learns(
-    tmp_path: Path, pictures: FoldPictures
+    tmp_path: Path, images: FoldDataset
 ) -> None:
     many = recipe(stages=[stage("head", epochs=12, learning_rate=0.03)])
-    training = make_training(many, pictures, tmp_path)
+    training = make_training(many, images, tmp_path)
     backbone, head = weights(training.network.backbone), weights(training.network.head)
     training.run()
     for before, after in zip(backbone, weights(training.network.backbone), strict=True):
@@ -196,24 +196,24 @@ def test_the_head_stage_changes_the_head_only_and_learns(
     history = training.folder.read_history()
     assert len(history) == 12
     assert history["loss"].iloc[-1] < history["loss"].iloc[0]
-    predicted = training.network.model.predict(raw_validation(pictures), verbose=0)
-    loss = -np.log(predicted[pictures.validation_labels == 1]).mean()
+    predicted = training.network.model.predict(raw_validation(images), verbose=0)
+    loss = -np.log(predicted[images.validation_labels == 1]).mean()
     assert loss == pytest.approx(history["val_loss"].min(), rel=1e-3), "whole network, same weights"
 
 
 def test_without_a_cache_the_head_stage_also_changes_the_head_only(
-    tmp_path: Path, pictures: FoldPictures
+    tmp_path: Path, images: FoldDataset
 ) -> None:
     plain = recipe(stages=[stage("head", epochs=1)], cached_views=0)
-    training = make_training(plain, pictures, tmp_path)
+    training = make_training(plain, images, tmp_path)
     before = weights(training.network.backbone)
     training.run()
     for old, new in zip(before, weights(training.network.backbone), strict=True):
         np.testing.assert_array_equal(old, new)
 
 
-def test_feature_batches_keep_label_and_picture_together() -> None:
-    """The feature of picture n in view v is n + v / 10; its label is n, one-hot."""
+def test_feature_batches_keep_label_and_image_together() -> None:
+    """The feature of image n in view v is n + v / 10; its label is n, one-hot."""
     numbered = (np.arange(10)[None, :] + np.arange(3)[:, None] / 10)[..., None].astype(np.float32)
     numbered = Features(numbered, numbered[0], 0.0)
     labels = np.eye(10, dtype=np.float32)
@@ -225,13 +225,13 @@ def test_feature_batches_keep_label_and_picture_together() -> None:
     assert {round(float(value % 1), 1) for value in shown} == {0.0, 0.1, 0.2}, "all views"
     order = [x[:, 0].astype(int).tolist() for x, _ in seen]
     assert order[:2] != order[2:4], "each epoch in an order of its own"
-    assert len(set(order[0] + order[1])) == 8, "no picture twice in an epoch"
+    assert len(set(order[0] + order[1])) == 8, "no image twice in an epoch"
 
     resumed = [x.numpy() for x, _ in feature_batches(numbered, labels, 4, 0, 2, 3)]
     np.testing.assert_array_equal(resumed, [x for x, _ in seen[4:]])
 
 
-def test_fewer_pictures_than_a_batch_are_one_batch() -> None:
+def test_fewer_images_than_a_batch_are_one_batch() -> None:
     three = Features(np.zeros((1, 3, 5), np.float32), np.zeros((0, 5), np.float32), 0.0)
     batches = feature_batches(three, np.eye(3, dtype="f4"), 8, 0, 0, 2)
     assert [tuple(x.shape) for x, _ in batches] == [(3, 5)] * 2
@@ -249,15 +249,15 @@ def test_no_two_stages_see_the_same_order() -> None:
 @pytest.mark.parametrize("epochs", [1, 2, 3, 4])
 def test_a_stopped_training_ends_as_if_it_had_never_stopped(
     tmp_path: Path,
-    pictures: FoldPictures,
-    undisturbed: tuple[FoldTraining, list[np.ndarray]],
+    images: FoldDataset,
+    undisturbed: tuple[Trainer, list[np.ndarray]],
     epochs: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     training, expected = undisturbed
-    first = make_training(training.recipe, pictures, tmp_path)
+    first = make_training(training.recipe, images, tmp_path)
     stopped_after(first, epochs, monkeypatch)
-    second = make_training(training.recipe, pictures, tmp_path, seed=99)
+    second = make_training(training.recipe, images, tmp_path, seed=99)
     second.run()
     history = second.folder.read_history()
     assert history[["stage", "epoch"]].to_numpy().tolist() == [[0, 0], [0, 1], [1, 0], [1, 1]]
@@ -267,7 +267,7 @@ def test_a_stopped_training_ends_as_if_it_had_never_stopped(
             np.testing.assert_allclose(one, other, atol=1e-4)
 
 
-def checkpoints(training: FoldTraining) -> list[list[np.ndarray]]:
+def checkpoints(training: Trainer) -> list[list[np.ndarray]]:
     """The weights of each checkpoint, in the order of the epochs."""
     model = build_network(training.recipe, CLASSES).model
     found = []
@@ -278,7 +278,7 @@ def checkpoints(training: FoldTraining) -> list[list[np.ndarray]]:
 
 
 def test_checkpoints_are_the_averaged_weights_of_the_last_stage(
-    pictures: FoldPictures, undisturbed: tuple[FoldTraining, list[np.ndarray]]
+    images: FoldDataset, undisturbed: tuple[Trainer, list[np.ndarray]]
 ) -> None:
     """With an average of the weights, what validated is what is kept."""
     training, last = undisturbed
@@ -290,38 +290,38 @@ def test_checkpoints_are_the_averaged_weights_of_the_last_stage(
     model = build_network(training.recipe, CLASSES).model
     for epoch, loss in enumerate(losses, start=1):
         training.folder.read_checkpoint(model, epoch)
-        predicted = model.predict(raw_validation(pictures), verbose=0)
-        found = -np.log(predicted[pictures.validation_labels == 1]).mean()
+        predicted = model.predict(raw_validation(images), verbose=0)
+        found = -np.log(predicted[images.validation_labels == 1]).mean()
         assert found == pytest.approx(loss, rel=1e-3)
 
 
-def test_checkpoints_of_an_earlier_training_go(tmp_path: Path, pictures: FoldPictures) -> None:
+def test_checkpoints_of_an_earlier_training_go(tmp_path: Path, images: FoldDataset) -> None:
     long = recipe(stages=[stage("head", epochs=3)], checkpoints=3)
-    training = make_training(long, pictures, tmp_path)
+    training = make_training(long, images, tmp_path)
     training.run()
     assert training.folder.checkpoints() == [1, 2, 3]
     training.folder.delete_state()  # it is scored, and then trained again
     short = recipe(stages=[stage("head", epochs=1)], checkpoints=3)
-    make_training(short, pictures, tmp_path).run()
+    make_training(short, images, tmp_path).run()
     assert training.folder.checkpoints() == [1]
     training.folder.delete_state()
-    make_training(recipe(stages=[stage("head", epochs=1)]), pictures, tmp_path).run()
+    make_training(recipe(stages=[stage("head", epochs=1)]), images, tmp_path).run()
     assert not (tmp_path / "checkpoints").exists()
 
 
-def test_a_solved_head_leaves_no_checkpoints(tmp_path: Path, pictures: FoldPictures) -> None:
+def test_a_solved_head_leaves_no_checkpoints(tmp_path: Path, images: FoldDataset) -> None:
     solved = recipe(
         stages=[{"unfreeze": "head", "solver": "logistic"}], head={"width": 0}, checkpoints=2
     )
-    training = make_training(solved, pictures, tmp_path)
+    training = make_training(solved, images, tmp_path)
     training.run()
     assert training.folder.checkpoints() == []
 
 
 @pytest.fixture(scope="module")
 def undisturbed(
-    pictures: FoldPictures, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[FoldTraining, list[np.ndarray]]:
+    images: FoldDataset, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Trainer, list[np.ndarray]]:
     """A head stage on cached features, then one of the whole network, with all that is random."""
     two = recipe(
         stages=[stage("head", learning_rate=0.01), {**stage("all"), "calm_epochs": 1}],
@@ -333,18 +333,18 @@ def undisturbed(
         keep="last",
         checkpoints=2,
     )
-    training = make_training(two, pictures, tmp_path_factory.mktemp("undisturbed"))
+    training = make_training(two, images, tmp_path_factory.mktemp("undisturbed"))
     training.run()
     return training, weights(training.network.model)
 
 
 def test_a_finished_training_is_not_trained_again(
-    pictures: FoldPictures, undisturbed: tuple[FoldTraining, list[np.ndarray]]
+    images: FoldDataset, undisturbed: tuple[Trainer, list[np.ndarray]]
 ) -> None:
     training, expected = undisturbed
     state = training.folder.path / "state.npz"
     written = state.stat().st_mtime_ns
-    again = make_training(training.recipe, pictures, training.folder.path, seed=99)
+    again = make_training(training.recipe, images, training.folder.path, seed=99)
     again.run()
     for mine, theirs in zip(weights(again.network.model), expected, strict=True):
         np.testing.assert_array_equal(mine, theirs)
@@ -352,7 +352,7 @@ def test_a_finished_training_is_not_trained_again(
 
 
 def test_the_weights_file_loads_without_warnings(
-    undisturbed: tuple[FoldTraining, list[np.ndarray]], recwarn: pytest.WarningsRecorder
+    undisturbed: tuple[Trainer, list[np.ndarray]], recwarn: pytest.WarningsRecorder
 ) -> None:
     """The network was compiled for a later stage than the one whose weights are best."""
     training, _ = undisturbed
@@ -363,10 +363,10 @@ def test_the_weights_file_loads_without_warnings(
 # --- Options
 
 
-def test_the_weights_file_holds_no_optimiser(tmp_path: Path, pictures: FoldPictures) -> None:
+def test_the_weights_file_holds_no_optimizer(tmp_path: Path, images: FoldDataset) -> None:
     """A head that was trained on cached features had left its own there."""
     stages = [stage("head", epochs=1), stage("all", epochs=1)]
-    training = make_training(recipe(stages=stages, keep="last"), pictures, tmp_path)
+    training = make_training(recipe(stages=stages, keep="last"), images, tmp_path)
     training.run()
     names: list[str] = []
     with h5py.File(training.folder.weights) as file:
@@ -375,35 +375,35 @@ def test_the_weights_file_holds_no_optimiser(tmp_path: Path, pictures: FoldPictu
 
 
 def test_a_stage_leaves_nothing_behind(
-    tmp_path: Path, pictures: FoldPictures, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, images: FoldDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """TensorFlow would keep graphs traced in vain, and the features that a dataset is made of."""
     graphs, cached = [], []
 
-    def look() -> None:
-        forget_steps()
+    def predict() -> None:
+        clear_kernel_cache()
         kinds = [type(one).__name__ for one in gc.get_objects()]
         graphs.append(kinds.count("FuncGraph"))
         cached.append(kinds.count("Features"))
 
-    monkeypatch.setattr("podium.training.trainer.forget_steps", look)
+    monkeypatch.setattr("podium.training.trainer.clear_kernel_cache", predict)
     stages = [stage("head", epochs=1), stage(2, epochs=1)] * 3
-    make_training(recipe(stages=stages), pictures, tmp_path).run()
+    make_training(recipe(stages=stages), images, tmp_path).run()
     assert graphs[2:4] == graphs[4:] and graphs[-1] > 0
     assert set(cached) == {0}
 
 
-def test_no_stage_waits_for_tuning_at_its_end(tmp_path: Path, pictures: FoldPictures) -> None:
+def test_no_stage_waits_for_tuning_at_its_end(tmp_path: Path, images: FoldDataset) -> None:
     stages = [stage("head", epochs=1), stage(2, epochs=1)]
     two = recipe(stages=stages, augmentation={"mixup": 0.2})
-    training = make_training(two, pictures, tmp_path)
+    training = make_training(two, images, tmp_path)
     for number, one in enumerate(two.stages):
-        _, datasets = training._prepare(TrainingState(stage=number), one)
+        _, datasets = training._prepare(ResumeState(stage=number), one)
         assert [dataset.options().autotune.enabled for dataset in datasets] == [False, False]
 
 
 def test_each_step_is_traced_once(
-    tmp_path: Path, pictures: FoldPictures, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, images: FoldDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of a large network it takes a minute."""
     traced: list[str] = []
@@ -415,22 +415,22 @@ def test_each_step_is_traced_once(
             return step(self, data)
 
         monkeypatch.setattr(keras.Model, name, counted)
-    make_training(recipe(), pictures, tmp_path).run()
+    make_training(recipe(), images, tmp_path).run()
     assert sorted(traced) == ["test_step", "train_step"]
 
 
-def test_label_smoothing_is_in_the_loss(tmp_path: Path, pictures: FoldPictures) -> None:
+def test_label_smoothing_is_in_the_loss(tmp_path: Path, images: FoldDataset) -> None:
     """At a learning rate of next to nothing, the losses are those of the network at its start."""
     stages = [stage("head", epochs=1, learning_rate=1e-9)]
     smooth = recipe(stages=stages, label_smoothing=0.2, cached_views=0)
-    training = make_training(smooth, pictures, tmp_path)
+    training = make_training(smooth, images, tmp_path)
     # Confident logits, for which smoothing makes a difference.
     logits = training.network.head.get_layer("logits")
     logits.bias.assign([3.0, 0.0])
     logits.kernel.assign(np.zeros(logits.kernel.shape))
     training.run()
     log_p = np.log(np.exp([3.0, 0.0]) / np.exp([3.0, 0.0]).sum())
-    targets = np.array([[0.9, 0.1], [0.1, 0.9]])  # half of the pictures are of each class
+    targets = np.array([[0.9, 0.1], [0.1, 0.9]])  # half of the images are of each class
     expected = -(targets @ log_p).mean()
     plain = -log_p.mean()
     assert abs(expected - plain) < 1e-6, "with balanced classes the means agree"
@@ -443,10 +443,10 @@ def test_label_smoothing_is_in_the_loss(tmp_path: Path, pictures: FoldPictures) 
     assert training.folder.read_history()["val_loss"].iloc[0] == pytest.approx(expected, rel=1e-3)
 
 
-def test_clipped_gradients_hardly_move_sgd(tmp_path: Path, pictures: FoldPictures) -> None:
+def test_clipped_gradients_hardly_move_sgd(tmp_path: Path, images: FoldDataset) -> None:
     def distance(name: str, **changes: float) -> float:
         settings = recipe(stages=[stage("head", 1, 0.1)], optimizer="sgd", keep="last", **changes)
-        training = make_training(settings, pictures, tmp_path / name)
+        training = make_training(settings, images, tmp_path / name)
         kernel = training.network.head.get_layer("logits").kernel
         before = kernel.numpy()
         training.run()
@@ -457,15 +457,15 @@ def test_clipped_gradients_hardly_move_sgd(tmp_path: Path, pictures: FoldPicture
 
 
 def test_each_stage_trains_on_its_own_size_and_batch(
-    tmp_path: Path, pictures: FoldPictures, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, images: FoldDataset, capsys: pytest.CaptureFixture[str]
 ) -> None:
     later = {**stage(1, epochs=1), "image_size": 24, "batch_size": 12}
-    training = make_training(recipe(stages=[stage("head", epochs=1), later]), pictures, tmp_path)
+    training = make_training(recipe(stages=[stage("head", epochs=1), later]), images, tmp_path)
     training.run()
     said = capsys.readouterr().out
     assert "stage 1 of 2: the head, 1 epochs, learning rate 0.001, 16 px" in said
     assert "stage 2 of 2: the last 1 blocks, 1 epochs, learning rate 0.001, 24 px" in said
-    assert training.network.model.optimizer.iterations.numpy() == 2, "24 pictures in batches of 12"
+    assert training.network.model.optimizer.iterations.numpy() == 2, "24 images in batches of 12"
 
 
 # --- Precision and devices
@@ -481,19 +481,19 @@ def half_precision() -> Iterator[None]:
 
 def test_half_precision_trains_and_goes_on(
     tmp_path: Path,
-    pictures: FoldPictures,
+    images: FoldDataset,
     half_precision: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     two = recipe(stages=[stage("head", epochs=2), stage(2, epochs=2)], optimizer="sgd")
-    training = make_training(two, pictures, tmp_path)
+    training = make_training(two, images, tmp_path)
     stopped_after(training, 3, monkeypatch)
     assert isinstance(training.network.model.optimizer, SharedLossScale)
     inner = training.network.model.optimizer.inner_optimizer
     assert 0.85 <= float(inner.cycled_momentum) <= 0.95
     steps = inner.iterations.numpy()  # those that overflowed, and so lowered the scale, not counted
     scale = float(training.network.model.optimizer.dynamic_scale)
-    again = make_training(two, pictures, tmp_path, seed=99)
+    again = make_training(two, images, tmp_path, seed=99)
     again.run()
     history = again.folder.read_history()
     assert history["stage"].tolist() == [0, 0, 1, 1]
@@ -510,7 +510,7 @@ import numpy as np
 from small_training import draw, make_training, raw_validation, recipe, stage
 from podium.training.devices import Devices
 
-pictures = draw(Path(sys.argv[2]))
+images = draw(Path(sys.argv[2]))
 for optimizer in ("adam", "sgd"):
     folder = Path(sys.argv[2], optimizer)
     two = recipe(
@@ -520,13 +520,13 @@ for optimizer in ("adam", "sgd"):
         layer_decay=0.7,
         weight_decay=0.01,
     )
-    training = make_training(two, pictures, folder, Devices(["CPU:0", "CPU:1"]))
+    training = make_training(two, images, folder, Devices(["CPU:0", "CPU:1"]))
     assert training.devices.strategy.num_replicas_in_sync == 2
     training.run()
     history = training.folder.read_history()
     assert history["stage"].tolist() == [0, 1, 1], history
     assert np.isfinite(history[["loss", "val_loss"]].to_numpy()).all(), history
-    predicted = training.network.model.predict(raw_validation(pictures), verbose=0)
+    predicted = training.network.model.predict(raw_validation(images), verbose=0)
     np.save(folder / "predicted.npy", predicted)
 """
 

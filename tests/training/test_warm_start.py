@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from podium.competitions import get_competition
-from podium.data.table import prepare_table, stored_table
+from podium.data.table import prepare_table
 from podium.experiments.grid import get_combination
 from podium.experiments.trial import run_of
 from podium.models.network import build_network
@@ -22,12 +22,13 @@ from podium.recipes.recipe import Recipe
 from podium.recipes.recipe_file import parse_recipe
 from podium.runs.find_run import find_run
 from podium.runs.run_folder import RunFolder
-from podium.training.fold_runner import FoldRun
+from podium.runs.table import stored_table
+from podium.training.fold_runner import FoldRunner
 from podium.training.preflight import check_recipe
-from podium.training.resume import TrainingState
+from podium.training.resume import ResumeState
 from podium.training.soup import soup
 from podium.training.train import predict, train
-from podium.training.warm_start import Start, find_start, resolve
+from podium.training.warm_start import InitialWeights, find_initial_weights, resolve_backbone
 from small_competitions import DRAW, RECIPE, enter_copy, make_project, write_entry
 from small_runs import write_run
 
@@ -47,10 +48,10 @@ def recipe(**changes) -> Recipe:
     return parse_recipe({**about, **changes}, "here")
 
 
-def start_of(project: Path, fold: int = 0, seed: int = 0, **changes) -> Start | None:
+def start_of(project: Path, fold: int = 0, seed: int = 0, **changes) -> InitialWeights | None:
     """What a fold of a new run, with the split of this seed, starts from."""
     mine = write_run(project / "mine", folds=[], seed=seed, **changes)
-    return find_start(resolve(recipe(**changes)), mine, stored_table(mine), fold)
+    return find_initial_weights(resolve_backbone(recipe(**changes)), mine, stored_table(mine), fold)
 
 
 def refusal(project: Path, fold: int = 0, seed: int = 0, **changes) -> str:
@@ -60,16 +61,16 @@ def refusal(project: Path, fold: int = 0, seed: int = 0, **changes) -> str:
     return str(caught.value)
 
 
-def begin_from(run: RunFolder, *starts: Start) -> None:
+def begin_from(run: RunFolder, *starts: InitialWeights) -> None:
     """Keep in a made-up run what its folds 0, 1, … were started from."""
     for fold, start in enumerate(starts):
-        run.fold(fold).write_start(start.stems_from)
+        run.fold(fold).write_start(start.lineage)
 
 
 def test_with_the_same_split_a_fold_starts_from_its_own_network(here: Path) -> None:
     run = write_run(here / "weights" / "a")
     for fold in (0, 1):
-        assert start_of(here, fold) == Start("a", run, fold)
+        assert start_of(here, fold) == InitialWeights("a", run, fold)
 
 
 def test_another_split_is_refused_and_a_copy_of_the_run_is_not(here: Path) -> None:
@@ -83,28 +84,28 @@ def test_another_split_is_refused_and_a_copy_of_the_run_is_not(here: Path) -> No
 def test_a_fold_that_is_missing_there_has_no_other_to_start_from(here: Path) -> None:
     write_run(here / "weights" / "a", folds=[1])
     assert start_of(here, 1).fold == 1
-    assert "a has another split: 8 of the 8 pictures" in refusal(here, 0)
+    assert "a has another split: 8 of the 8 images" in refusal(here, 0)
 
 
-def test_one_picture_that_was_trained_on_is_enough(here: Path) -> None:
+def test_one_image_that_was_trained_on_is_enough(here: Path) -> None:
     run = write_run(here / "weights" / "a")
-    pictures = run.read_pictures()
-    scored = pictures.index[(pictures["part"] == "train") & (pictures["fold"] == "0")]
-    pictures.loc[scored[0], "fold"] = "1"
-    run.write_pictures(pictures.reset_index().set_index(["part", "id"]))
-    assert "a has another split: 1 of the 8 pictures" in refusal(here, 0)
+    images = run.read_images()
+    scored = images.index[(images["part"] == "train") & (images["fold"] == "0")]
+    images.loc[scored[0], "fold"] = "1"
+    run.write_images(images.reset_index().set_index(["part", "id"]))
+    assert "a has another split: 1 of the 8 images" in refusal(here, 0)
     assert start_of(here, 1).fold == 1
 
 
-def test_of_other_pictures_any_network_will_do(here: Path) -> None:
+def test_of_other_images_any_network_will_do(here: Path) -> None:
     run = write_run(here / "weights" / "a", folds=[1, 3], competition="intel", seed=1)
-    assert start_of(here, 0) == Start("a", run, 1)
+    assert start_of(here, 0) == InitialWeights("a", run, 1)
     run.fold(1).delete_weights()
-    assert start_of(here, 0) == Start("a", run, 3)
+    assert start_of(here, 0) == InitialWeights("a", run, 3)
     assert start_of(here / "other", 3).fold == 3
 
 
-def test_another_competition_may_have_the_same_pictures(here: Path) -> None:
+def test_another_competition_may_have_the_same_images(here: Path) -> None:
     write_run(here / "weights" / "a", competition="dogs-vs-cats", seed=1)
     original = {"competition": "dogs-vs-cats-original"}
     assert "a has another split" in refusal(here, **original)
@@ -124,16 +125,16 @@ def test_a_leak_through_a_run_of_another_competition_is_found(here: Path) -> Non
     """Crocs, then intel, then crocs again."""
     first = write_run(here / "weights" / "first")
     between = write_run(here / "weights" / "a", competition="intel", weights="run:first")
-    begin_from(between, *(Start("first", first, fold) for fold in (0, 1)))
-    assert start_of(here, 1) == Start("a", between, 1)
+    begin_from(between, *(InitialWeights("first", first, fold) for fold in (0, 1)))
+    assert start_of(here, 1) == InitialWeights("a", between, 1)
     said = refusal(here / "other", 0, seed=1)
     assert "a stems from first, and first has another split" in said
 
-    begin_from(between, Start("first", first, 1), Start("first", first, 0))
+    begin_from(between, InitialWeights("first", first, 1), InitialWeights("first", first, 0))
     assert start_of(here, 0).fold == 1, "the one that has not seen what fold 0 scores"
 
     first.fold(1).weights.write_bytes(b"trained again")
-    begin_from(between, between_start := Start("first", first, 0), between_start)
+    begin_from(between, between_start := InitialWeights("first", first, 0), between_start)
     assert start_of(here, 0).fold == 0
     first.fold(0).weights.write_bytes(b"trained again")
     assert "first, whose fold 0 is another one by now" in refusal(here, 0)
@@ -147,11 +148,11 @@ def test_a_fold_that_goes_on_needs_no_other_run(here: Path) -> None:
     write_run(here / "weights" / "a", seed=1)
     mine = write_run(here / "mine", folds=[])
     mine.fold(0).write_state({"history": [{"stage": 0, "epoch": 0}]}, [])
-    found = resolve(recipe())
+    found = resolve_backbone(recipe())
     shutil.rmtree(here / "weights" / "a")
-    assert find_start(found, mine, stored_table(mine), 0) is None
+    assert find_initial_weights(found, mine, stored_table(mine), 0) is None
     with pytest.raises(ValueError, match="no run 'a'"):
-        find_start(found, mine, stored_table(mine), 1)
+        find_initial_weights(found, mine, stored_table(mine), 1)
 
 
 def test_a_backbone_that_nothing_has_trained_is_told(here: Path) -> None:
@@ -162,21 +163,21 @@ def test_a_backbone_that_nothing_has_trained_is_told(here: Path) -> None:
     line = "the backbone starts as that of run a, fold 0"
     told = f"warning: {line}, which is just imagenet: no stage there has changed it"
 
-    def learnt(*losses: float) -> None:
+    def learned(*losses: float) -> None:
         rows = zip((0, 0, 1), losses, strict=True)
         run.fold(0).write_history([{"stage": stage, "val_loss": loss} for stage, loss in rows])
 
-    learnt(0.3, 0.2, 0.4)
-    assert str(Start("a", run, 0)) == told
-    learnt(0.3, 0.2, 0.1)
-    assert str(Start("a", run, 0)) == line
+    learned(0.3, 0.2, 0.4)
+    assert str(InitialWeights("a", run, 0)) == told
+    learned(0.3, 0.2, 0.1)
+    assert str(InitialWeights("a", run, 0)) == line
     (run.fold(0).path / "history.csv").unlink()
-    assert str(Start("a", run, 0)) == line
+    assert str(InitialWeights("a", run, 0)) == line
     last = write_run(here / "weights" / "b", weights="imagenet", keep="last", **stages)
     none = write_run(here / "weights" / "c", weights="none", stages=[head])
     for other in (last, none):
         other.fold(0).write_history([{"stage": n, "val_loss": 0.1 + n} for n in (0, 1)])
-        assert not str(Start("a", other, 0)).startswith("warning")
+        assert not str(InitialWeights("a", other, 0)).startswith("warning")
 
 
 # --- The recipe
@@ -185,22 +186,22 @@ def test_a_backbone_that_nothing_has_trained_is_told(here: Path) -> None:
 def test_a_recipe_gets_the_network_of_the_run(here: Path) -> None:
     write_run(here / "weights" / "a", backbone="efficientnet-b0")
     for name in ("a", "weights/a", "./weights/a/", str(here / "weights" / "a")):
-        found = resolve(recipe(backbone=f"run:{name}", weights="noisy-student"))
+        found = resolve_backbone(recipe(backbone=f"run:{name}", weights="noisy-student"))
         assert (found.backbone, found.weights) == ("efficientnet-b0", "run:a")
-    assert resolve(recipe(backbone="efficientnet-b0", weights="run:weights/a")) == found
+    assert resolve_backbone(recipe(backbone="efficientnet-b0", weights="run:weights/a")) == found
     plain = recipe(backbone="efficientnet-b0")
-    assert resolve(plain) is plain
+    assert resolve_backbone(plain) is plain
     elsewhere = write_run(here / "elsewhere" / "b").path
-    found = resolve(recipe(backbone=f"run:{elsewhere}"))
+    found = resolve_backbone(recipe(backbone=f"run:{elsewhere}"))
     assert (found.backbone, found.weights) == ("resnet-small", f"run:{elsewhere}")
 
 
 def test_a_run_that_goes_on_has_its_network_without_the_other(here: Path) -> None:
     into = write_run(here / "weights" / "mine", folds=[], weights="run:a")
-    assert resolve(recipe(), into).backbone == "resnet-small"
+    assert resolve_backbone(recipe(), into).backbone == "resnet-small"
     for fresh, of in ((True, into), (False, RunFolder(here / "weights" / "none"))):
         with pytest.raises(ValueError, match="no run 'a'"):
-            resolve(recipe(), of, fresh)
+            resolve_backbone(recipe(), of, fresh)
 
 
 def test_a_run_that_is_attached_to_a_kernel_is_found(
@@ -210,8 +211,8 @@ def test_a_run_that_is_attached_to_a_kernel_is_found(
     (root / "working").mkdir(parents=True)
     run = write_run(root / "input" / "podium-a" / "weights" / "a", competition="intel")
     monkeypatch.setenv("PODIUM_KAGGLE_ROOT", str(root))
-    assert resolve(recipe(backbone="run:weights/a")).backbone == "resnet-small"
-    assert start_of(here) == Start("a", run, 0)
+    assert resolve_backbone(recipe(backbone="run:weights/a")).backbone == "resnet-small"
+    assert start_of(here) == InitialWeights("a", run, 0)
 
 
 @pytest.mark.parametrize(
@@ -235,9 +236,9 @@ def test_what_cannot_start_a_run_is_refused_in_a_line(
     RunFolder(here / "weights" / "both").write_run({"runs": ["a", "other"]})
     into = RunFolder(here / "weights" / "mine")
     with pytest.raises(ValueError) as caught:
-        check_recipe(resolve(recipe(**changes), into, fresh=True), into, fresh=True)
+        check_recipe(resolve_backbone(recipe(**changes), into, fresh=True), into, fresh=True)
     assert expected in str(caught.value) and "\n" not in str(caught.value)
-    check_recipe(resolve(recipe(), into, fresh=True), into, fresh=True)
+    check_recipe(resolve_backbone(recipe(), into, fresh=True), into, fresh=True)
 
 
 def test_a_combination_names_the_run_and_not_its_network(here: Path) -> None:
@@ -247,7 +248,7 @@ def test_a_combination_names_the_run_and_not_its_network(here: Path) -> None:
     one = get_combination("tiny", ["backbone=run:weights/a"])
     assert one.overrides == ("backbone=run:a",)
     run = run_of(one)
-    run.begin(resolve(one.recipe), {}, fresh=False)
+    run.begin(resolve_backbone(one.recipe), {}, fresh=False)
     assert run_of(one).path == run.path, "is the same recipe"
 
 
@@ -294,10 +295,10 @@ def backbone_of(run: str, fold: int) -> LayerWeights:
 def begun(entry: str, fold: int, *overrides: str) -> LayerWeights:
     """What a fold's backbone has before its first step."""
     folder = RunFolder(Path("weights", "begun").resolve())
-    found = resolve(get_entry(entry).recipe(overrides))
+    found = resolve_backbone(get_entry(entry).recipe(overrides))
     competition = get_competition(found.competition)
     folder.begin(found, {"entry": entry}, fresh=True)
-    run = FoldRun(competition, found, folder, prepare_table(competition, found, folder))
+    run = FoldRunner(competition, found, folder, prepare_table(competition, found, folder))
     return backbone_weights(run._training(fold, None).network)
 
 
@@ -383,17 +384,17 @@ def test_a_killed_training_goes_on_without_the_other_run(
 ) -> None:
     overrides = ["stages.0.epochs=2"]
     whole = train("dogs", overrides, folds=[0], run="whole").folder.fold(0)
-    write = TrainingState.write
+    write = ResumeState.write
 
     class Killed(BaseException):
         pass
 
-    def and_stop(self: TrainingState, *arguments: object) -> None:
+    def and_stop(self: ResumeState, *arguments: object) -> None:
         write(self, *arguments)
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(TrainingState, "write", and_stop)
+        patch.setattr(ResumeState, "write", and_stop)
         with pytest.raises(Killed):
             train("dogs", overrides, folds=[0], run="killed")
     shutil.rmtree(project / "weights" / "tiny")

@@ -9,7 +9,7 @@ from podium.cli import ensembles, experiments, inspect, kaggle, train
 from podium.cli.signals import INTERRUPTED, Stopping
 
 PANELS = {  # of the help
-    "From pictures to a submission": train.COMMANDS,
+    "From images to a submission": train.COMMANDS,
     "Looking at runs": inspect.COMMANDS,
     "Several runs in one": ensembles.COMMANDS,
     "Trying recipes": experiments.COMMANDS,

@@ -33,7 +33,7 @@ def compare(
 
 def find_lr(
     entry: Entry,
-    fold: Annotated[int, typer.Option(help="Whose pictures train.")] = 0,
+    fold: Annotated[int, typer.Option(help="Whose images train.")] = 0,
     stage: Annotated[
         int | None, typer.Option(min=1, help="By default the last; those before are trained.")
     ] = None,
@@ -41,9 +41,9 @@ def find_lr(
     override: Overrides = None,
 ) -> None:
     """Try rising learning rates in a stage of an entry, and draw the loss by rate."""
-    from podium.experiments.find_lr import find_rate
+    from podium.experiments.find_lr import find_lr
 
-    print(f"\n{find_rate(entry, override or [], fold, stage, steps)}")
+    print(f"\n{find_lr(entry, override or [], fold, stage, steps)}")
 
 
 def tune(

@@ -11,25 +11,25 @@ from podium.cli.options import Run
 
 def classify(
     run: Run,
-    pictures: Annotated[
+    images: Annotated[
         list[str], typer.Argument(help="Files, folders and http(s) addresses, of any format.")
     ],
     csv: Annotated[Path | None, typer.Option(help="Write a CSV there; - prints it.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write JSON there; - prints it.")] = None,
 ) -> None:
-    """Say what is on pictures from anywhere, and which are unlike anything in training.
+    """Say what is on images from anywhere, and which are unlike anything in training.
 
-    Exit code 1 if a picture could not be read; the others are answered for all the same.
+    Exit code 1 if an image could not be read; the others are answered for all the same.
     """
     from podium.predictions.answers import check_outputs
-    from podium.system import import_tensorflow_quietly
+    from podium.system import import_tensorflow
 
     check_outputs(csv, json)
-    import_tensorflow_quietly()
+    import_tensorflow()
     from podium.predictions.classify import answer
     from podium.training.train import find_run
 
-    answers = answer(find_run(run), pictures)
+    answers = answer(find_run(run), images)
     answers.write(csv, json)
     for problem in answers.problems:
         print(f"podium: {problem}", file=sys.stderr)
@@ -48,21 +48,21 @@ def serve(
     folds: Annotated[
         int, typer.Option(min=1, help="Networks to average; two take twice as long as one.")
     ] = 1,
-    examples: Annotated[int, typer.Option(min=0, help="Pictures on the page to try.")] = 8,
-    megabytes: Annotated[float, typer.Option(min=0.001, help="Of a picture, at the most.")] = 20,
-    megapixels: Annotated[float, typer.Option(min=0.001, help="Of a picture, at the most.")] = 60,
+    examples: Annotated[int, typer.Option(min=0, help="Images on the page to try.")] = 8,
+    megabytes: Annotated[float, typer.Option(min=0.001, help="Of an image, at the most.")] = 20,
+    megapixels: Annotated[float, typer.Option(min=0.001, help="Of an image, at the most.")] = 60,
     seconds: Annotated[float, typer.Option(min=0.1, help="To send, and to answer.")] = 20,
     waiting: Annotated[int, typer.Option(min=1, help="Requests at a time, at the most.")] = 64,
     browser: Annotated[bool, typer.Option("--open", help="Open the page.")] = False,
 ) -> None:
-    """Serve a run: a page for one's own pictures, and the same as an HTTP API (/docs)."""
+    """Serve a run: a page for one's own images, and the same as an HTTP API (/docs)."""
     from podium.serving.packages import require_web_packages
 
     require_web_packages()
-    from podium.serving.limits import Limits
+    from podium.serving.limits import RequestLimits
     from podium.serving.serve import serve
 
-    limits = Limits(megabytes, round(megapixels * 1e6), seconds=seconds, waiting=waiting)
+    limits = RequestLimits(megabytes, round(megapixels * 1e6), seconds=seconds, waiting=waiting)
     serve(run, host, port, folds, examples, limits, browser)
 
 
@@ -71,9 +71,9 @@ def gallery(
     to: Annotated[
         Path | None, typer.Option(help="PNG; weights/RUN/gallery.png if not given.")
     ] = None,
-    columns: Annotated[int, typer.Option(min=1, max=20, help="Pictures in a row.")] = 6,
+    columns: Annotated[int, typer.Option(min=1, max=20, help="Images in a row.")] = 6,
 ) -> None:
-    """Draw the best, middling, worst and misclassified pictures of a run, with their boxes."""
+    """Draw the best, middling, worst and misclassified images of a run, with their boxes."""
     from podium.reports.gallery import gallery
     from podium.runs.find_run import find_run
 

@@ -1,4 +1,4 @@
-"""Commands on the way from pictures to a submission."""
+"""Commands on the way from images to a submission."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +12,7 @@ def train(
     entry: Entry,
     fold: Folds = None,
     override: Overrides = None,
-    limit: Annotated[int | None, typer.Option(help="Training pictures at the most.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Training images at the most.")] = None,
     run: Annotated[str | None, typer.Option(help="Name of the run folder.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Begin again, if there is a run.")] = False,
 ) -> None:
@@ -26,10 +26,10 @@ def train(
 def predict(
     run: Run,
     views: Annotated[
-        int | None, typer.Option(min=1, max=10, help="Views of each picture to average.")
+        int | None, typer.Option(min=1, max=10, help="Views of each image to average.")
     ] = None,
 ) -> None:
-    """Predict the test pictures of a run again, and write its submission."""
+    """Predict the test images of a run again, and write its submission."""
     from podium.training.train import predict
 
     folder, submission = predict(run, views)
@@ -39,7 +39,7 @@ def predict(
 
 def sample(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Draw it again.")] = False,
-    seed: Annotated[int, typer.Option(help="Other pictures with another seed.")] = 0,
+    seed: Annotated[int, typer.Option(help="Other images with another seed.")] = 0,
 ) -> None:
     """Draw the sample competition into input/."""
     from podium.competitions.sample import Sample, draw_sample_competition
@@ -51,7 +51,7 @@ def sample(
 def check(
     competition: Annotated[str, typer.Argument(help="Its name, e.g. cars.")],
 ) -> None:
-    """Read every picture; say what is broken, missing or doubled. Exit code 1 if some are."""
+    """Read every image; say what is broken, missing or doubled. Exit code 1 if some are."""
     from podium.competitions import get_competition
     from podium.data.check_competition import check_competition
 

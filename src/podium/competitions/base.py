@@ -13,13 +13,13 @@ from podium.competitions.csv_files import likely_mistake, read_csv, same_form
 from podium.competitions.errors import MissingData, WrongSubmission
 from podium.competitions.metrics import Metric
 from podium.files.archives import unpacked_view
-from podium.text import some
+from podium.text import summarize
 
-PICTURE_ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".tif", ".tiff", ".bmp"}
+IMAGE_ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".tif", ".tiff", ".bmp"}
 
 
 class Competition(ABC):
-    """Where a dataset's pictures are, what its labels mean, its metric, its CSV.
+    """Where a dataset's images are, what its labels mean, its metric, its CSV.
 
     A subclass sets the class variables and writes the three methods; see the README.
     """
@@ -33,9 +33,9 @@ class Competition(ABC):
     kaggle_source: ClassVar[str | None]
     get_it: ClassVar[str]  # the command or page that brings the data
     sample_submission: ClassVar[str | None] = None  # file name, where the competition has one
-    draws_itself: ClassVar[bool] = False  # a kernel needs no pictures attached
-    # Another one whose training pictures, by the same ids, are these.
-    same_pictures_as: ClassVar[str | None] = None
+    draws_itself: ClassVar[bool] = False  # a kernel needs no images attached
+    # Another one whose training images, by the same ids, are these.
+    same_images_as: ClassVar[str | None] = None
     has_boxes: ClassVar[bool] = False  # its training table has the columns `boxes.BOX_COLUMNS`
 
     def __init_subclass__(cls) -> None:
@@ -44,11 +44,11 @@ class Competition(ABC):
             cls.kaggle_source = f"competitions/{cls.slug}"
 
     @abstractmethod
-    def training_pictures(self, folder: Path) -> pd.DataFrame:
+    def training_images(self, folder: Path) -> pd.DataFrame:
         """Columns `path` and `label` (class number), indexed by id; boxes where it has them."""
 
     @abstractmethod
-    def test_pictures(self, folder: Path) -> pd.DataFrame:
+    def test_images(self, folder: Path) -> pd.DataFrame:
         """Column `path`, indexed by the id that the submission uses."""
 
     @abstractmethod
@@ -80,17 +80,17 @@ class Competition(ABC):
             folder: where the data is, if not in its place.
 
         Raises:
-            MissingData: no pictures, doubled ids, or a class without pictures.
+            MissingData: no images, doubled ids, or a class without images.
         """
         folder = folder or self.folder()
-        table = self.training_pictures(folder).sort_index()
-        _check_ids(table, f"training pictures of {self.name} in {folder}")
+        table = self.training_images(folder).sort_index()
+        _check_ids(table, f"training images of {self.name} in {folder}")
         counts = table["label"].value_counts()
         empty = [name for number, name in enumerate(self.classes) if number not in counts.index]
         if empty:
             raise MissingData(
-                f"{folder}: no training pictures of {len(empty)} of {len(self.classes)} classes: "
-                f"{some(empty)}. To get them: {self.get_it}"
+                f"{folder}: no training images of {len(empty)} of {len(self.classes)} classes: "
+                f"{summarize(empty)}. To get them: {self.get_it}"
             )
         return table
 
@@ -101,22 +101,22 @@ class Competition(ABC):
             folder: where the data is, if not in its place.
 
         Raises:
-            MissingData: no pictures, or ids that differ from the sample submission's.
+            MissingData: no images, or ids that differ from the sample submission's.
         """
         folder = folder or self.folder()
-        table = self.test_pictures(folder)
-        _check_ids(table, f"test pictures of {self.name} in {folder}")
+        table = self.test_images(folder)
+        _check_ids(table, f"test images of {self.name} in {folder}")
         if self.sample_submission is None:
             return table
         ids = self._read_sample(folder)
         # As the table spells them: the files' accents may be in another form.
-        spelt = {same_form(name): name for name in ids}
-        table.index = table.index.map(lambda name: spelt.get(same_form(name), name))
+        spelled = {same_form(name): name for name in ids}
+        table.index = table.index.map(lambda name: spelled.get(same_form(name), name))
         absent, extra = ids.difference(table.index), table.index.difference(ids)
         if len(absent) or len(extra):
             raise MissingData(
-                f"{folder / self.sample_submission}: {len(absent)} ids have no picture "
-                f"({some(absent)}) and {len(extra)} pictures are not in it ({some(extra)}); "
+                f"{folder / self.sample_submission}: {len(absent)} ids have no image "
+                f"({summarize(absent)}) and {len(extra)} images not in it ({summarize(extra)}); "
                 f"{likely_mistake(extra, absent) or 'unpack the download again'}"
             )
         return table.loc[ids]
@@ -149,13 +149,13 @@ class Competition(ABC):
         """
         if probabilities.index.has_duplicates:
             doubled = probabilities.index[probabilities.index.duplicated()]
-            raise WrongSubmission(f"{len(doubled)} ids are predicted twice: {some(doubled)}")
+            raise WrongSubmission(f"{len(doubled)} ids are predicted twice: {summarize(doubled)}")
         absent = test_ids.difference(probabilities.index)
         extra = probabilities.index.difference(test_ids)
         if len(absent) or len(extra):
             raise WrongSubmission(
-                f"{len(absent)} test ids have no prediction ({some(absent)}), "
-                f"{len(extra)} predictions no test id ({some(extra)})"
+                f"{len(absent)} test ids have no prediction ({summarize(absent)}), "
+                f"{len(extra)} predictions no test id ({summarize(extra)})"
             )
         values = probabilities.to_numpy()
         # NaN is not at least 0 either.
@@ -166,17 +166,17 @@ class Competition(ABC):
             return submission
         without = test_ids.difference(pixels.index)
         if len(without):
-            raise WrongSubmission(f"{len(without)} test ids have no box: {some(without)}")
+            raise WrongSubmission(f"{len(without)} test ids have no box: {summarize(without)}")
         return submission.assign(**{name: pixels.loc[test_ids, name].to_numpy() for name in pixels})
 
 
-def pictures_in(folder: Path) -> list[Path]:
-    """The picture files of a folder, sorted by name; numbers in names count as numbers."""
+def images_in(folder: Path) -> list[Path]:
+    """The image files of a folder, sorted by name; numbers in names count as numbers."""
     files = [
         path
         for path in folder.iterdir()
         # macOS leaves a hidden ._x.jpg beside x.jpg in the archives it makes.
-        if path.suffix.lower() in PICTURE_ENDINGS and not path.name.startswith(".")
+        if path.suffix.lower() in IMAGE_ENDINGS and not path.name.startswith(".")
     ]
     return sorted(files, key=lambda path: (len(path.stem), path.stem, path.suffix))
 
@@ -202,12 +202,12 @@ def class_folders(folder: Path, classes: Sequence[str], prefix: str = "") -> pd.
         (f"{prefix}{name}/{path.name}", path, number)
         for number, name in enumerate(classes)
         if same_form(name) in places
-        for path in pictures_in(places[same_form(name)])
+        for path in images_in(places[same_form(name)])
     ]
-    return table_of(rows)
+    return training_table(rows)
 
 
-def found(path: Path) -> Path:
+def resolve_unicode_path(path: Path) -> Path:
     """The path, with its name as the folder spells it: its accents may be in another form."""
     if path.name.isascii() or path.exists() or not path.parent.is_dir():
         return path
@@ -215,7 +215,7 @@ def found(path: Path) -> Path:
     return next((one for one in path.parent.iterdir() if same_form(one.name) == form), path)
 
 
-def table_of(rows: Sequence[tuple[str, Path, int]]) -> pd.DataFrame:
+def training_table(rows: Sequence[tuple[str, Path, int]]) -> pd.DataFrame:
     """The training table of rows (id, path, class number)."""
     ids, paths, labels = zip(*rows, strict=True) if rows else ((), (), ())
     return pd.DataFrame(
@@ -232,7 +232,7 @@ def test_table(ids: Sequence[str], paths: Sequence[Path]) -> pd.DataFrame:
     )
 
 
-def best_class(probabilities: pd.DataFrame) -> np.ndarray:
+def argmax_labels(probabilities: pd.DataFrame) -> np.ndarray:
     """The number of the likeliest class of each row."""
     return probabilities.to_numpy().argmax(axis=1).astype(np.int64)
 
@@ -243,6 +243,6 @@ def _check_ids(table: pd.DataFrame, what: str) -> None:
     if table.index.has_duplicates:
         doubled = table.index[table.index.duplicated()]
         raise MissingData(
-            f"{what}: {len(doubled)} ids are there twice ({some(doubled)}); "
+            f"{what}: {len(doubled)} ids are there twice ({summarize(doubled)}); "
             "rename or delete all but one of each"
         )

@@ -1,6 +1,6 @@
-"""Boxes around what a picture shows: their columns, overlap, metrics, and their place in pixels.
+"""Boxes around what an image shows: their columns, overlap, metrics, and their place in pixels.
 
-A box is (x_min, y_min, x_max, y_max) in shares of the picture's width and height, float32; NaN in
+A box is (x_min, y_min, x_max, y_max) in shares of the image's width and height, float32; NaN in
 all four where there is none.
 """
 
@@ -15,19 +15,19 @@ BOX_COLUMNS = ("x_min", "y_min", "x_max", "y_max")  # of a table, in shares
 PIXEL_COLUMNS = ("xmin", "ymin", "xmax", "ymax")  # of a CSV, in pixels
 NO_BOX = np.full(4, np.nan, np.float32)
 
-# Pascal VOC counts pixels from 1, and the last one belongs to the box: the whole of a picture
+# Pascal VOC counts pixels from 1, and the last one belongs to the box: the whole of an image
 # 500 wide is 1 to 500. So do the pets' files, in which a box has never a 0, and may end at 500.
 FIRST_PIXEL = 1
 
 
 class BoxMetric(Protocol):
-    """A metric of boxes that is the mean of a value per picture, as `competitions.metrics`."""
+    """A metric of boxes that is the mean of a value per image, as `competitions.metrics`."""
 
     name: str
-    higher_is_better: bool
+    per_image_score: bool
 
-    def per_picture(self, truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-        """A value for each picture, from two arrays of boxes (n, 4)."""
+    def per_image(self, truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+        """A value for each image, from two arrays of boxes (n, 4)."""
         ...
 
 
@@ -36,24 +36,24 @@ class MeanIoU:
     """Mean of the intersection over union."""
 
     name: str = "mean IoU"
-    higher_is_better: bool = True
+    per_image_score: bool = True
 
-    def per_picture(self, truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    def per_image(self, truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
         return iou(truth, predicted)
 
 
 @dataclass(frozen=True)
 class IoUOver:
-    """Share of pictures whose intersection over union is above a bound."""
+    """Share of images whose intersection over union is above a bound."""
 
     bound: float
-    higher_is_better: bool = True
+    per_image_score: bool = True
 
     @property
     def name(self) -> str:
         return f"IoU over {self.bound:g}"
 
-    def per_picture(self, truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    def per_image(self, truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
         return (iou(truth, predicted) > self.bound).astype(np.float64)
 
 
@@ -84,7 +84,7 @@ def area(boxes: np.ndarray) -> np.ndarray:
 
 
 def tidy(boxes: np.ndarray) -> np.ndarray:
-    """Boxes as a network gives them, made boxes of the picture: corners in order, within 0 to 1.
+    """Boxes as a network gives them, made boxes of the image: corners in order, within 0 to 1.
 
     Args:
         boxes: (..., 4), in shares.
@@ -109,7 +109,7 @@ def from_pixels(corners: np.ndarray, width: int, height: int) -> np.ndarray:
     What passes the border is cut off there; swapped corners are put in order.
 
     Returns:
-        float32 (4,), NaN where nothing of it is in the picture.
+        float32 (4,), NaN where nothing of it is in the image.
     """
     x, other_x = sorted((corners[0], corners[2]))
     y, other_y = sorted((corners[1], corners[3]))
@@ -119,31 +119,31 @@ def from_pixels(corners: np.ndarray, width: int, height: int) -> np.ndarray:
 
 
 def to_pixels(boxes: pd.DataFrame, sizes: pd.DataFrame) -> pd.DataFrame:
-    """Boxes in pixels of their pictures, counted as the annotations count them.
+    """Boxes in pixels of their images, counted as the annotations count them.
 
     Args:
         boxes: `BOX_COLUMNS` by id, in shares.
-        sizes: width and height in pixels, by id, 0 where a picture cannot be read; more ids do
+        sizes: width and height in pixels, by id, 0 where an image cannot be read; more ids do
             not harm.
 
     Returns:
         `PIXEL_COLUMNS` by id, float64 with one decimal, xmin ≤ xmax and ymin ≤ ymax; NaN where a
-        picture cannot be read.
+        image cannot be read.
 
     Raises:
-        ValueError: a picture without a size, or a readable one without a box.
+        ValueError: an image without a size, or a readable one without a box.
     """
     sides = sizes.reindex(boxes.index)[["width", "height"]].to_numpy(np.float64)
     unknown = boxes.index[np.isnan(sides).any(axis=1)]
     if len(unknown):
         raise ValueError(
-            f"{len(unknown)} boxes are of pictures whose size is not known, such as {unknown[0]}"
+            f"{len(unknown)} boxes are of images whose size is not known, such as {unknown[0]}"
         )
     readable = (sides > 0).all(axis=1)
     values = boxes[list(BOX_COLUMNS)].to_numpy(np.float64)
     missing = boxes.index[readable & ~np.isfinite(values).all(axis=1)]
     if len(missing):
-        raise ValueError(f"{len(missing)} pictures have no predicted box, such as {missing[0]}")
+        raise ValueError(f"{len(missing)} images have no predicted box, such as {missing[0]}")
     limits = np.tile(sides, 2)
     edges = tidy(values).astype(np.float64) * limits
     edges[:, :2] += FIRST_PIXEL

@@ -7,16 +7,16 @@ import pandas as pd
 from podium.competitions.base import (
     Competition,
     MissingData,
-    best_class,
-    found,
-    pictures_in,
+    argmax_labels,
+    images_in,
     read_csv,
+    resolve_unicode_path,
     subfolder,
-    table_of,
     test_table,
+    training_table,
 )
 from podium.competitions.metrics import Accuracy
-from podium.text import some
+from podium.text import summarize
 
 
 class Cars(Competition):
@@ -41,26 +41,26 @@ class Cars(Competition):
     )
     sample_submission = "sample-submission.csv"
 
-    def training_pictures(self, folder: Path) -> pd.DataFrame:
-        pictures = subfolder(folder, "train/train", "train")
+    def training_images(self, folder: Path) -> pd.DataFrame:
+        images = subfolder(folder, "train/train", "train")
         rows = read_csv(folder / "train.csv", columns=["Id", "Category"])
         known = {str(number) for number in range(len(self.classes))}
         strange = sorted(set(rows["Category"]) - known)
         if strange:
             raise MissingData(
                 f"{folder / 'train.csv'}: Category must be 0 to {len(self.classes) - 1}, "
-                f"came {some(strange)}; mend these lines, or unpack the download again"
+                f"came {summarize(strange)}; mend these lines, or unpack the download again"
             )
-        return table_of(
+        return training_table(
             [
-                (name, found(pictures / category / name), int(category))
+                (name, resolve_unicode_path(images / category / name), int(category))
                 for name, category in zip(rows["Id"], rows["Category"], strict=True)
             ]
         )
 
-    def test_pictures(self, folder: Path) -> pd.DataFrame:
-        pictures = pictures_in(subfolder(folder, "test/test_upload", "test_upload"))
-        return test_table([path.name for path in pictures], pictures)
+    def test_images(self, folder: Path) -> pd.DataFrame:
+        images = images_in(subfolder(folder, "test/test_upload", "test_upload"))
+        return test_table([path.name for path in images], images)
 
     def submission(self, probabilities: pd.DataFrame) -> pd.DataFrame:
-        return pd.DataFrame({"Id": probabilities.index, "Category": best_class(probabilities)})
+        return pd.DataFrame({"Id": probabilities.index, "Category": argmax_labels(probabilities)})

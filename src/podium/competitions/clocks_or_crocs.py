@@ -1,4 +1,4 @@
-"""Clocks or crocodiles: 32×32 pictures of the two."""
+"""Clocks or crocodiles: 32×32 images of the two."""
 
 from pathlib import Path
 
@@ -6,9 +6,9 @@ import pandas as pd
 
 from podium.competitions.base import (
     Competition,
-    best_class,
+    argmax_labels,
     class_folders,
-    pictures_in,
+    images_in,
     subfolder,
     test_table,
 )
@@ -21,15 +21,15 @@ class ClocksOrCrocs(Competition):
     classes = ("clock", "crocodile")
     metric = Accuracy()
     kaggle_source = None
-    get_it = "put the pictures into input/clocks-or-crocs/train/clock, …/train/crocodile and …/test"
+    get_it = "put the images into input/clocks-or-crocs/train/clock, …/train/crocodile and …/test"
 
-    def training_pictures(self, folder: Path) -> pd.DataFrame:
+    def training_images(self, folder: Path) -> pd.DataFrame:
         return class_folders(subfolder(folder, "train"), self.classes)
 
-    def test_pictures(self, folder: Path) -> pd.DataFrame:
-        pictures = pictures_in(subfolder(folder, "test"))
-        return test_table([path.stem for path in pictures], pictures)
+    def test_images(self, folder: Path) -> pd.DataFrame:
+        images = images_in(subfolder(folder, "test"))
+        return test_table([path.stem for path in images], images)
 
     def submission(self, probabilities: pd.DataFrame) -> pd.DataFrame:
-        names = [self.classes[number] for number in best_class(probabilities)]
+        names = [self.classes[number] for number in argmax_labels(probabilities)]
         return pd.DataFrame({"id": probabilities.index, "label": pd.Series(names, dtype=str)})

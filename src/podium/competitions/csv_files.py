@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from podium.competitions.errors import MissingData, WrongTable
-from podium.text import one_line, some
+from podium.text import single_line, summarize
 
 SAVE = "save it as CSV (UTF-8), its cells separated by commas"
 # How files begin that are often taken for a CSV.
@@ -24,8 +24,8 @@ FOREIGN = {
     b"\xff\xfe": "in UTF-16",
     b"\xfe\xff": "in UTF-16",
     b"%PDF": "a PDF",
-    b"\x89PNG": "a picture",
-    b"\xff\xd8\xff": "a picture",
+    b"\x89PNG": "an image",
+    b"\xff\xd8\xff": "an image",
 }
 SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
@@ -67,19 +67,19 @@ def _check_cells(path: Path, rows: Rows) -> None:
     empty = [line for line, row in rows if not all(cell.strip() for cell in row)]
     if empty:
         raise MissingData(
-            f"{path}: {len(empty)} rows have empty cells: lines {some(empty)}; fill them in, or "
-            "delete these lines"
+            f"{path}: {len(empty)} rows have empty cells: lines {summarize(empty)}; "
+            "fill them in, or delete these lines"
         )
     spaced = [f"line {line}: {row[0]!r}" for line, row in rows if row[0] != row[0].strip()]
     if spaced:
         raise MissingData(
-            f"{path}: {len(spaced)} ids have spaces around them ({some(spaced)}); take these out"
+            f"{path}: {len(spaced)} ids have spaces around them ({summarize(spaced)}); remove them"
         )
     counts = Counter(row[0] for _, row in rows)
     doubled = [name for name, count in counts.items() if count > 1]
     if doubled:
         raise MissingData(
-            f"{path}: {len(doubled)} ids are there twice ({some(doubled)}); keep one line of each"
+            f"{path}: {len(doubled)} ids are there twice ({summarize(doubled)}); keep one of each"
         )
 
 
@@ -114,7 +114,7 @@ def read_rows(path: Path, spaces: bool = False) -> Rows:
     except csv.Error as error:
         why = "a quote is opened and not closed" if "end of data" in str(error) else str(error)
         raise WrongTable(
-            f"{path} is not a CSV in UTF-8: line {reader.line_num}: {one_line(why)}; {SAVE}"
+            f"{path} is not a CSV in UTF-8: line {reader.line_num}: {single_line(why)}; {SAVE}"
         ) from error
 
 
@@ -140,7 +140,7 @@ def uneven(path: Path, rows: Rows) -> str:
         return ""
     have = "line has" if len(odd) == 1 else "lines have"
     return (
-        f"{path}: expected {cells} cells in each line, {len(odd)} {have} others ({some(odd)}): "
+        f"{path}: expected {cells} cells in each line, {len(odd)} {have} others: {summarize(odd)}; "
         "mend them, and put quotes around a cell with a comma in it"
     )
 
@@ -149,7 +149,7 @@ def likely_mistake(strange: Iterable[str], missing: Iterable[str]) -> str:
     """Why ids that nobody knows are probably others that are missed, and what to do; "" else."""
     strange, missing = list(strange), list(missing)
     for fold, why in (
-        (str.strip, "spaces around them: take these out"),
+        (str.strip, "spaces around them: remove them"),
         (same_form, "the form of their accents (NFC or NFD): write them as they are asked for"),
         (str.casefold, "capital letters: write them as they are asked for"),
         (lambda name: Path(name).stem, "the ending: write them as they are asked for"),

@@ -7,11 +7,11 @@ import pandas as pd
 from podium.competitions.base import (
     Competition,
     MissingData,
-    best_class,
-    pictures_in,
+    argmax_labels,
+    images_in,
     subfolder,
-    table_of,
     test_table,
+    training_table,
 )
 from podium.competitions.metrics import Accuracy, LogLoss
 
@@ -28,21 +28,21 @@ class DogsVsCats(Competition):
     sample_submission = "sample_submission.csv"
     test_folders = ("test/test", "test")
 
-    def training_pictures(self, folder: Path) -> pd.DataFrame:
-        pictures = pictures_in(subfolder(folder, "train/train", "train"))
+    def training_images(self, folder: Path) -> pd.DataFrame:
+        images = images_in(subfolder(folder, "train/train", "train"))
         rows = []
-        for path in pictures:  # cat.0.jpg, dog.12.jpg
+        for path in images:  # cat.0.jpg, dog.12.jpg
             kind = path.name.split(".")[0]
             if kind not in self.classes:
                 raise MissingData(
                     f"{path}: expected a name like cat.12.jpg or dog.12.jpg; rename it"
                 )
             rows.append((path.stem, path, self.classes.index(kind)))
-        return table_of(rows)
+        return training_table(rows)
 
-    def test_pictures(self, folder: Path) -> pd.DataFrame:
-        pictures = pictures_in(subfolder(folder, *self.test_folders))
-        return test_table([path.stem for path in pictures], pictures)
+    def test_images(self, folder: Path) -> pd.DataFrame:
+        images = images_in(subfolder(folder, *self.test_folders))
+        return test_table([path.stem for path in images], images)
 
     def submission(self, probabilities: pd.DataFrame) -> pd.DataFrame:
         clip = self.metric.clip
@@ -53,7 +53,7 @@ class DogsVsCats(Competition):
 class DogsVsCatsOriginal(DogsVsCats):
     name = "dogs-vs-cats-original"
     slug = "dogs-vs-cats"
-    same_pictures_as = "dogs-vs-cats"
+    same_images_as = "dogs-vs-cats"
     metric = Accuracy()
     get_it = (
         "accept the rules at https://www.kaggle.com/c/dogs-vs-cats/rules, then "
@@ -63,4 +63,4 @@ class DogsVsCatsOriginal(DogsVsCats):
     test_folders = ("test1/test1", "test1")
 
     def submission(self, probabilities: pd.DataFrame) -> pd.DataFrame:
-        return pd.DataFrame({"id": probabilities.index, "label": best_class(probabilities)})
+        return pd.DataFrame({"id": probabilities.index, "label": argmax_labels(probabilities)})

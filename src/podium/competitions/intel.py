@@ -6,9 +6,9 @@ import pandas as pd
 
 from podium.competitions.base import (
     Competition,
-    best_class,
+    argmax_labels,
     class_folders,
-    pictures_in,
+    images_in,
     subfolder,
     test_table,
 )
@@ -23,8 +23,8 @@ class Intel(Competition):
     kaggle_source = "datasets/puneet6060/intel-image-classification"
     get_it = "`podium download intel`"
 
-    def training_pictures(self, folder: Path) -> pd.DataFrame:
-        """seg_train and seg_test together: both are labelled, and the folds do the judging."""
+    def training_images(self, folder: Path) -> pd.DataFrame:
+        """seg_train and seg_test together: both are labeled, and the folds do the judging."""
         parts = {
             part: subfolder(folder, f"seg_{part}/seg_{part}", f"seg_{part}")
             for part in ("train", "test")
@@ -33,10 +33,10 @@ class Intel(Competition):
             [class_folders(place, self.classes, prefix=f"{part}/") for part, place in parts.items()]
         )
 
-    def test_pictures(self, folder: Path) -> pd.DataFrame:
-        pictures = pictures_in(subfolder(folder, "seg_pred/seg_pred", "seg_pred"))
-        return test_table([path.stem for path in pictures], pictures)
+    def test_images(self, folder: Path) -> pd.DataFrame:
+        images = images_in(subfolder(folder, "seg_pred/seg_pred", "seg_pred"))
+        return test_table([path.stem for path in images], images)
 
     def submission(self, probabilities: pd.DataFrame) -> pd.DataFrame:
-        names = [self.classes[number] for number in best_class(probabilities)]
+        names = [self.classes[number] for number in argmax_labels(probabilities)]
         return pd.DataFrame({"id": probabilities.index, "label": pd.Series(names, dtype=str)})

@@ -1,4 +1,4 @@
-"""The metrics that competitions are scored by; each is a mean over pictures."""
+"""The metrics that competitions are scored by; each is a mean over images."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -7,24 +7,24 @@ import numpy as np
 
 
 class Metric(Protocol):
-    """A metric that is the mean of a value per picture, so that it can be bootstrapped."""
+    """A metric that is the mean of a value per image, so that it can be bootstrapped."""
 
     name: str
-    higher_is_better: bool
+    per_image_score: bool
 
-    def per_picture(self, labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-        """A value for each picture, from labels (n,) and probabilities (n, classes)."""
+    def per_image(self, labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+        """A value for each image, from labels (n,) and probabilities (n, classes)."""
         ...
 
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Share of pictures whose likeliest class is the right one."""
+    """Share of images whose likeliest class is the right one."""
 
     name: str = "accuracy"
-    higher_is_better: bool = True
+    per_image_score: bool = True
 
-    def per_picture(self, labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    def per_image(self, labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
         return (probabilities.argmax(axis=1) == labels).astype(np.float64)
 
 
@@ -34,8 +34,8 @@ class LogLoss:
 
     clip: float = 1e-4
     name: str = "log loss"
-    higher_is_better: bool = False
+    per_image_score: bool = False
 
-    def per_picture(self, labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    def per_image(self, labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
         right = probabilities[np.arange(len(labels)), labels].astype(np.float64)
         return -np.log(right.clip(self.clip, 1 - self.clip))

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from podium.competitions.boxes import BOX_COLUMNS, NO_BOX, from_pixels, has_box
 from podium.competitions.csv_files import other_separator, read_rows, shown
 from podium.competitions.errors import MissingData, WrongTable
-from podium.files.images import Size, UnreadablePicture, read_size
+from podium.files.images import Size, UnreadableImage, read_size
 
 LIST_COLUMNS = ("file", "x1", "y1", "x2", "y2", "class")
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
@@ -22,8 +22,8 @@ Corners = tuple[float, float, float, float]  # pixels, counted from 1
 
 
 @dataclass(frozen=True)
-class Annotated:
-    """What is said of a picture."""
+class Annotation:
+    """What is said of an image."""
 
     file: str
     kind: str  # the name of its class
@@ -31,11 +31,11 @@ class Annotated:
     sides: tuple[int, int] | None = None  # width and height that the corners were measured in
 
 
-def read_voc(folder: Path, name: str, kind: str) -> Annotated:
-    """What `<name>.xml` says of a picture; without the file it has a class and no box.
+def read_voc(folder: Path, name: str, kind: str) -> Annotation:
+    """What `<name>.xml` says of an image; without the file it has a class and no box.
 
-    The file's own name decides which picture it is of, not the one that is written in it, and
-    `kind` what the picture shows. Of several heads the largest of that kind is taken, or the
+    The file's own name decides which image it is of, not the one that is written in it, and
+    `kind` what the image shows. Of several heads the largest of that kind is taken, or the
     largest of all where none is called so.
 
     Raises:
@@ -43,7 +43,7 @@ def read_voc(folder: Path, name: str, kind: str) -> Annotated:
     """
     path, file = folder / f"{name}.xml", f"{name}.jpg"
     if not path.is_file():
-        return Annotated(file, kind, None)
+        return Annotation(file, kind, None)
     try:
         root = ElementTree.fromstring(path.read_bytes())
         heads = [
@@ -54,11 +54,11 @@ def read_voc(folder: Path, name: str, kind: str) -> Annotated:
     except (ElementTree.ParseError, ValueError, LookupError) as error:
         raise MissingData(
             f"{path} is not in Pascal VOC: {error}. Mend it, or delete it to train on the "
-            "picture's class alone"
+            "image's class alone"
         ) from error
     of_kind = [corners for named, corners in heads if named == kind]
     largest = max(of_kind or [corners for _, corners in heads], key=_area, default=None)
-    return Annotated(file, kind, largest, _sides(root))
+    return Annotation(file, kind, largest, _sides(root))
 
 
 def begins_as_list(path: Path, classes: Sequence[str]) -> bool:
@@ -70,17 +70,17 @@ def begins_as_list(path: Path, classes: Sequence[str]) -> bool:
     )
 
 
-def read_list(path: Path, classes: Sequence[str]) -> dict[str, Annotated]:
+def read_list(path: Path, classes: Sequence[str]) -> dict[str, Annotation]:
     """What a CSV `file,x1,y1,x2,y2,class` says, by file name without ending.
 
-    Its first line may name the columns, in any order. A row without coordinates is a picture
-    without a box, one without a class no training picture. Of several rows of a file the one with
+    Its first line may name the columns, in any order. A row without coordinates is an image
+    without a box, one without a class no training image. Of several rows of a file the one with
     the largest box counts.
 
     Raises:
         MissingData: other columns, numbers that are none, or classes that are not known.
     """
-    found: dict[str, Annotated] = {}
+    found: dict[str, Annotation] = {}
     for line, row in _list_rows(path):
         file, *numbers, kind = (row[column].strip() for column in LIST_COLUMNS)
         if not kind:
@@ -98,7 +98,7 @@ def read_list(path: Path, classes: Sequence[str]) -> dict[str, Annotated]:
                 raise MissingData(
                     f"{path}, line {line}: {error}; mend them, or leave all four empty"
                 ) from error
-        one = Annotated(file.replace("\\", "/"), kind.lower(), corners)
+        one = Annotation(file.replace("\\", "/"), kind.lower(), corners)
         name = Path(one.file).stem
         before = found.get(name)
         if before and before.file != one.file:
@@ -110,33 +110,33 @@ def read_list(path: Path, classes: Sequence[str]) -> dict[str, Annotated]:
     return found
 
 
-def boxes_of(annotated: Sequence[Annotated], paths: pd.Series) -> pd.DataFrame:
-    """The boxes of pictures in shares of the upright picture, indexed as `paths`.
+def boxes_of(annotated: Sequence[Annotation], paths: pd.Series) -> pd.DataFrame:
+    """The boxes of images in shares of the upright image, indexed as `paths`.
 
-    A picture that cannot be read has none, and neither has one whose box lies beside it, which is
+    An image that cannot be read has none, and neither has one whose box lies beside it, which is
     said.
     """
     with ThreadPoolExecutor() as pool:
         pairs = pool.map(_box, annotated, paths)
-        boxes = list(tqdm(pairs, "reading boxes", len(paths), unit=" pictures", delay=2))
+        boxes = list(tqdm(pairs, "reading boxes", len(paths), unit=" images", delay=2))
     values = np.array(boxes, np.float32).reshape(-1, 4)
     marked = np.array([one.corners is not None for one in annotated], bool)
     lost = paths.index[marked & ~has_box(values) & [Path(path).is_file() for path in paths]]
     if len(lost):
         print(
-            f"warning: {len(lost)} boxes lie outside of their pictures, or these cannot be read: "
+            f"warning: {len(lost)} boxes lie outside of their images, or these cannot be read: "
             f"{', '.join(lost[:3])}{', …' if len(lost) > 3 else ''}. They train the class alone"
         )
     return pd.DataFrame(values, paths.index, list(BOX_COLUMNS))
 
 
-def _box(one: Annotated, path: Path) -> np.ndarray:
+def _box(one: Annotation, path: Path) -> np.ndarray:
     """float32 (4,), NaN where there is none."""
     if one.corners is None:
         return NO_BOX
     try:
         size = read_size(path)
-    except UnreadablePicture:  # what a run does with these is said where all pictures are read
+    except UnreadableImage:  # what a run does with these is said where all images are read
         return NO_BOX
     if one.sides == size.stored != (size.width, size.height):
         return _turned(from_pixels(np.array(one.corners), *size.stored), size)
@@ -144,10 +144,10 @@ def _box(one: Annotated, path: Path) -> np.ndarray:
 
 
 def _turned(box: np.ndarray, size: Size) -> np.ndarray:
-    """A box of the picture as it is stored on its side, in the upright picture.
+    """A box of the image as it is stored on its side, in the upright image.
 
     Annotation programs that do not heed EXIF show it so. Where the sides do not tell, the box is
-    of the picture as everybody sees it.
+    of the image as everybody sees it.
     """
     x, y, other_x, other_y = box
     turned = {
@@ -186,7 +186,7 @@ def _area(corners: Corners) -> float:
     return abs(corners[2] - corners[0]) * abs(corners[3] - corners[1])
 
 
-def _area_of(one: Annotated) -> float:
+def _area_of(one: Annotation) -> float:
     return -1.0 if one.corners is None else _area(one.corners)
 
 
@@ -197,7 +197,7 @@ def _list_rows(path: Path) -> list[tuple[int, dict[str, str]]]:
     except WrongTable as error:
         raise MissingData(str(error)) from error
     if not lines:
-        raise MissingData(f"{path} has no rows: write one for each picture, or delete the file")
+        raise MissingData(f"{path} has no rows: write one for each image, or delete the file")
     columns = list(LIST_COLUMNS)
     first = [cell.strip().lower() for cell in lines[0][1]] if lines else []
     if set(LIST_COLUMNS) <= set(first):

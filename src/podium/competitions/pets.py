@@ -2,7 +2,7 @@
 
 The classes are the two species and not the 37 breeds: the solution to answer to tells cats from
 dogs, the boxes' files name no breed, a network of dogs-vs-cats fits as it is, and a part of the
-set with three breeds is as good as the whole. Pictures without a box train the class alone.
+set with three breeds is as good as the whole. Images without a box train the class alone.
 """
 
 from pathlib import Path
@@ -12,14 +12,14 @@ import pandas as pd
 from podium.competitions.base import (
     Competition,
     MissingData,
-    best_class,
-    pictures_in,
+    argmax_labels,
+    images_in,
     subfolder,
-    table_of,
     test_table,
+    training_table,
 )
 from podium.competitions.metrics import Accuracy
-from podium.competitions.pet_boxes import Annotated, begins_as_list, boxes_of, read_list, read_voc
+from podium.competitions.pet_boxes import Annotation, begins_as_list, boxes_of, read_list, read_voc
 
 SPECIES = {"1": "cat", "2": "dog"}  # as trainval.txt counts them
 
@@ -36,42 +36,42 @@ class Pets(Competition):
     )
     has_boxes = True
 
-    def training_pictures(self, folder: Path) -> pd.DataFrame:
-        """The pictures of trainval.txt, or of the list, with their boxes."""
-        pictures = _pictures(folder)
+    def training_images(self, folder: Path) -> pd.DataFrame:
+        """The images of trainval.txt, or of the list, with their boxes."""
+        images = _images(folder)
         listed = self._listed(folder)
         annotated = listed or self._unpacked(folder)
         tested = _annotations(folder) / "test.txt"
         both = annotated.keys() & _names(tested) if tested.is_file() or not listed else set()
         if both:
             raise MissingData(
-                f"{len(both)} training pictures are in {tested} too, such as {min(both)}: what is "
+                f"{len(both)} training images are in {tested} too, such as {min(both)}: what is "
                 "tested must not be trained on"
             )
         rows = [
-            (name, _path(pictures, one.file), self.classes.index(one.kind))
+            (name, _path(images, one.file), self.classes.index(one.kind))
             for name, one in annotated.items()
         ]
-        table = table_of(rows)
+        table = training_table(rows)
         return table.join(boxes_of(list(annotated.values()), table["path"]))
 
-    def test_pictures(self, folder: Path) -> pd.DataFrame:
-        """The pictures of test.txt; beside a list and without test.txt, those not in the list."""
-        pictures = _pictures(folder)
-        if not pictures:
+    def test_images(self, folder: Path) -> pd.DataFrame:
+        """The images of test.txt; beside a list and without test.txt, those not in the list."""
+        images = _images(folder)
+        if not images:
             return test_table([], [])
         listed = self._listed(folder)
         if listed and not (_annotations(folder) / "test.txt").is_file():
-            names = [name for name in pictures if name not in listed]
+            names = [name for name in images if name not in listed]
         else:
             names = _names(_annotations(folder) / "test.txt")
-        return test_table(names, [_path(pictures, f"{name}.jpg") for name in names])
+        return test_table(names, [_path(images, f"{name}.jpg") for name in names])
 
     def submission(self, probabilities: pd.DataFrame) -> pd.DataFrame:
-        names = [self.classes[number] for number in best_class(probabilities)]
+        names = [self.classes[number] for number in argmax_labels(probabilities)]
         return pd.DataFrame({"id": probabilities.index, "label": pd.Series(names, dtype=str)})
 
-    def _listed(self, folder: Path) -> dict[str, Annotated]:
+    def _listed(self, folder: Path) -> dict[str, Annotation]:
         """What a list `file,x1,y1,x2,y2,class` says, by id; nothing where there is none.
 
         It goes before the files that the set itself unpacks. Beside these other CSVs may lie.
@@ -82,12 +82,12 @@ class Pets(Competition):
             lists = [path for path in lists if begins_as_list(path, self.classes)]
         if len(lists) > 1:
             raise MissingData(
-                f"{folder}: expected one list of pictures and boxes, came {len(lists)}: "
+                f"{folder}: expected one list of images and boxes, came {len(lists)}: "
                 + ", ".join(str(path.relative_to(folder)) for path in lists)
             )
         return read_list(lists[0], self.classes) if lists else {}
 
-    def _unpacked(self, folder: Path) -> dict[str, Annotated]:
+    def _unpacked(self, folder: Path) -> dict[str, Annotation]:
         """What trainval.txt and the files of xmls/ say, by id."""
         place = _annotations(folder)
         path = place / "trainval.txt"
@@ -103,21 +103,21 @@ class Pets(Competition):
         return {name: read_voc(place / "xmls", name, kind) for name, kind in kinds.items()}
 
 
-def _pictures(folder: Path) -> dict[str, Path]:
-    """The picture files by name without ending; a .jpg goes before another ending."""
-    files = pictures_in(subfolder(folder, "images/images", "images"))
+def _images(folder: Path) -> dict[str, Path]:
+    """The image files by name without ending; a .jpg goes before another ending."""
+    files = images_in(subfolder(folder, "images/images", "images"))
     by_name: dict[str, Path] = {}
     for path in sorted(files, key=lambda path: path.suffix.lower() != ".jpg"):
         by_name.setdefault(path.stem, path)
     return {path.stem: by_name[path.stem] for path in files}
 
 
-def _path(pictures: dict[str, Path], file: str) -> Path:
+def _path(images: dict[str, Path], file: str) -> Path:
     """Where a file of the annotations is; a place where none is, for `podium check` to name."""
     name = Path(file)
-    if name.stem in pictures:
-        return pictures[name.stem]
-    return next(iter(pictures.values()), Path("images")).parent / name.name
+    if name.stem in images:
+        return images[name.stem]
+    return next(iter(images.values()), Path("images")).parent / name.name
 
 
 def _annotations(folder: Path) -> Path:
@@ -149,6 +149,6 @@ def _read_split(path: Path) -> list[list[str]]:
     for name in (words[0] for words in rows):
         if Path(name).name != name:
             raise MissingData(
-                f"{path}: {name!r} is a path, expected the name of a picture; mend the line"
+                f"{path}: {name!r} is a path, expected the name of an image; mend the line"
             )
     return rows

@@ -17,7 +17,7 @@ class Sample(Cars):
     draws_itself = True
 
     def folder(self) -> Path:
-        """The drawn pictures; a kernel draws its own, so that it runs with nothing attached."""
+        """The drawn images; a kernel draws its own, so that it runs with nothing attached."""
         try:
             return super().folder()
         except MissingData:

@@ -1,4 +1,4 @@
-"""Colours and strokes that the sample competition is drawn with."""
+"""Colors and strokes that the sample competition is drawn with."""
 
 import colorsys
 
@@ -6,23 +6,23 @@ import cv2
 import numpy as np
 
 Canvas = np.ndarray  # uint8 (height, width, 3), RGB; its points are counted in canvas heights
-Colour = np.ndarray  # float32 (3,), 0 to 255
+Color = np.ndarray  # float32 (3,), 0 to 255
 Range = tuple[float, float]
 Rng = np.random.Generator
 
 
-def random_colour(
+def random_color(
     rng: Rng, hue: Range = (0, 1), saturation: Range = (0, 1), value: Range = (0.2, 1)
-) -> Colour:
-    """A colour drawn evenly from these ranges, each a fraction of the whole scale."""
+) -> Color:
+    """A color drawn evenly from these ranges, each a fraction of the whole scale."""
     hsv = rng.uniform(*hue) % 1, rng.uniform(*saturation), rng.uniform(*value)
     return 255 * np.array(colorsys.hsv_to_rgb(*hsv), np.float32)
 
 
-def fill(canvas: Canvas, outline: np.ndarray, colour: Colour | float) -> None:
+def fill(canvas: Canvas, outline: np.ndarray, color: Color | float) -> None:
     """Fill one outline, float (points, 2), with smooth edges."""
     fixed_point = np.round(outline * canvas.shape[0] * 16).astype(np.int32)
-    cv2.fillPoly(canvas, [fixed_point], np.atleast_1d(colour).tolist(), cv2.LINE_AA, shift=4)
+    cv2.fillPoly(canvas, [fixed_point], np.atleast_1d(color).tolist(), cv2.LINE_AA, shift=4)
 
 
 def rectangle(left: float, top: float, right: float, bottom: float) -> np.ndarray:

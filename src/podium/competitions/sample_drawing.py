@@ -1,6 +1,6 @@
 """The sample competition: vehicles drawn by code, laid out as Kaggle unpacks a real competition.
 
-It lets the demo and the tests run with nothing downloaded. The kinds differ in shape alone: colour,
+It lets the demo and the tests run with nothing downloaded. The kinds differ in shape alone: color,
 place, light and background come from the same distributions for all of them.
 """
 
@@ -18,14 +18,14 @@ from tqdm import tqdm
 
 from podium.competitions.sample_canvas import (
     Canvas,
-    Colour,
+    Color,
     Rng,
     aspect_of,
     darken,
     ellipse,
     fill,
     ramp_of,
-    random_colour,
+    random_color,
 )
 from podium.competitions.sample_scenes import OCCLUDERS, SCENES, recede
 from podium.competitions.sample_vehicles import VEHICLES, build_vehicle
@@ -45,10 +45,10 @@ def draw_sample(
 
     Args:
         folder: where to; its last part is the competition's name.
-        train: number of labelled pictures, at least one of each kind.
-        test: number of pictures to predict, at least one.
+        train: number of labeled images, at least one of each kind.
+        test: number of images to predict, at least one.
         seed: the same seed draws the same bytes, whatever else was drawn before.
-        size: width and height of a picture, in pixels.
+        size: width and height of an image, in pixels.
         overwrite: whether a folder that is already there is replaced.
     """
     folder = Path(folder)
@@ -56,7 +56,7 @@ def draw_sample(
         raise ValueError(f"{folder} is already there; pass overwrite=True to draw it again.")
     if train < len(VEHICLES) or test < 1:
         raise ValueError(
-            f"Got train={train} and test={test}; expected at least {len(VEHICLES)} pictures to "
+            f"Got train={train} and test={test}; expected at least {len(VEHICLES)} images to "
             "train on, one of each kind, and one to test."
         )
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -68,8 +68,8 @@ def draw_sample(
         drawn.rename(folder)
 
 
-def draw_picture(seed: int, index: int, size: tuple[int, int] = (160, 120)) -> np.ndarray:
-    """Picture number `index`, uint8 (height, width, 3) RGB; its kind is index % len(VEHICLES)."""
+def draw_image(seed: int, index: int, size: tuple[int, int] = (160, 120)) -> np.ndarray:
+    """Image number `index`, uint8 (height, width, 3) RGB; its kind is index % len(VEHICLES)."""
     rng = np.random.default_rng([seed, index])
     width, height = size
     canvas = np.zeros((2 * height, 2 * width, 3), np.uint8)  # shrunk at the end: finer edges
@@ -94,11 +94,11 @@ def _draw_files(folder: Path, train: int, test: int, seed: int, size: tuple[int,
 
     def draw(index: int) -> None:
         part = Path("train", str(labels[index])) if index < train else Path("test_upload")
-        _write_jpeg(folder / part / files[index], draw_picture(seed, index, size))
+        _write_jpeg(folder / part / files[index], draw_image(seed, index, size))
 
     with ThreadPoolExecutor() as pool:  # OpenCV and NumPy release the lock
         drawn = pool.map(draw, range(len(files)))
-        list(tqdm(drawn, "drawing pictures", len(files), unit=" pictures"))
+        list(tqdm(drawn, "drawing images", len(files), unit=" images"))
     rows = list(zip(files, labels, strict=True))
     train_rows, test_rows = rows[:train], rows[train:]
     _write_csv(folder / "train.csv", sorted(train_rows))
@@ -106,9 +106,9 @@ def _draw_files(folder: Path, train: int, test: int, seed: int, size: tuple[int,
     _write_csv(folder / "sample-submission.csv", sorted((name, 0) for name, _ in test_rows))
 
 
-def _write_jpeg(path: Path, picture: np.ndarray) -> None:
+def _write_jpeg(path: Path, image: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     path.write_bytes(cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, 92])[1].tobytes())
 
 
@@ -125,7 +125,7 @@ def _draw_vehicle(canvas: Canvas, kind: str, rng: Rng) -> tuple[float, float, fl
     parts = build_vehicle(kind, rng)
     low = np.min([part.outline.min(axis=0) for part in parts], axis=0)
     high = np.max([part.outline.max(axis=0) for part in parts], axis=0)
-    # Every kind covers about as much of the picture: neither size nor amount of colour betrays it.
+    # Every kind covers about as much of the image: neither size nor amount of color betrays it.
     scale = rng.uniform(0.64, 0.78) / np.sqrt(np.prod(high - low))
     scale = min(scale, 1.25 / (high - low)[0])
     turn, shear = np.radians(rng.uniform(-6, 6)), rng.uniform(-0.1, 0.1)
@@ -134,12 +134,12 @@ def _draw_vehicle(canvas: Canvas, kind: str, rng: Rng) -> tuple[float, float, fl
     matrix = np.array([(cosine, -sine), (sine, cosine)]) @ np.array([(1, shear), (0, 1)])
     matrix = matrix @ np.diag([mirror * scale, -scale])
     half_width, half_height = np.abs(matrix) @ (high - low) / 2
-    slack = aspect_of(canvas) / 2 - 0.93 * half_width  # up to 7 % may stick out of the picture
-    centre_x = aspect_of(canvas) / 2 + rng.uniform(-1, 1) * np.clip(slack, 0, 0.12)
-    centre_y = rng.uniform(0.5, 0.62)
+    slack = aspect_of(canvas) / 2 - 0.93 * half_width  # up to 7 % may stick out of the image
+    center_x = aspect_of(canvas) / 2 + rng.uniform(-1, 1) * np.clip(slack, 0, 0.12)
+    center_y = rng.uniform(0.5, 0.62)
 
     def place(outline: np.ndarray) -> np.ndarray:
-        return (outline - (low + high) / 2) @ matrix.T + (centre_x, centre_y)
+        return (outline - (low + high) / 2) @ matrix.T + (center_x, center_y)
 
     length = high[0]
     darken(canvas, place(ellipse(length / 2, 0, length, 4)), rng.uniform(0.3, 0.8), 0.012)
@@ -150,20 +150,20 @@ def _draw_vehicle(canvas: Canvas, kind: str, rng: Rng) -> tuple[float, float, fl
         fill(mask, place(part.outline), 255)
     shine = rng.uniform(0, 0.7) * (0.5 - ramp_of(canvas, np.pi / 2 - turn))  # light from above
     canvas[:] = np.clip(canvas * (1 + shine * (mask[..., None] / np.float32(255))), 0, 255)
-    return centre_x - half_width, centre_x + half_width, centre_y + half_height
+    return center_x - half_width, center_x + half_width, center_y + half_height
 
 
-def _paints(rng: Rng) -> dict[str, Colour]:
-    """One vehicle's colours, drawn in the same way for every kind."""
+def _paints(rng: Rng) -> dict[str, Color]:
+    """One vehicle's colors, drawn in the same way for every kind."""
     return {
-        "body": random_colour(rng, saturation=(0.3, 1), value=(0.4, 0.9)),
-        "accent": random_colour(rng, saturation=(0.3, 1), value=(0.4, 0.9)),
-        "glass": random_colour(rng, (0.5, 0.65), (0.05, 0.3), (0.12, 0.35)),
-        "rubber": random_colour(rng, saturation=(0, 0.1), value=(0.08, 0.22)),
-        "gap": random_colour(rng, saturation=(0, 0.1), value=(0.02, 0.15)),
-        "metal": random_colour(rng, saturation=(0, 0.1), value=(0.45, 0.9)),
-        "lamp": random_colour(rng, (0.1, 0.17), (0, 0.4), (0.85, 1)),
-        "tail": random_colour(rng, (-0.03, 0.04), (0.7, 1), (0.5, 0.9)),
+        "body": random_color(rng, saturation=(0.3, 1), value=(0.4, 0.9)),
+        "accent": random_color(rng, saturation=(0.3, 1), value=(0.4, 0.9)),
+        "glass": random_color(rng, (0.5, 0.65), (0.05, 0.3), (0.12, 0.35)),
+        "rubber": random_color(rng, saturation=(0, 0.1), value=(0.08, 0.22)),
+        "gap": random_color(rng, saturation=(0, 0.1), value=(0.02, 0.15)),
+        "metal": random_color(rng, saturation=(0, 0.1), value=(0.45, 0.9)),
+        "lamp": random_color(rng, (0.1, 0.17), (0, 0.4), (0.85, 1)),
+        "tail": random_color(rng, (-0.03, 0.04), (0.7, 1), (0.5, 0.9)),
     }
 
 
@@ -171,18 +171,18 @@ def _paints(rng: Rng) -> dict[str, Colour]:
 
 
 def _cast_shadow(canvas: Canvas, rng: Rng) -> None:
-    """Now and then, the shadow of something outside the picture."""
+    """Now and then, the shadow of something outside the image."""
     if rng.random() < 0.25:
         x, width, slant = rng.uniform((0, 0.1, -0.5), (aspect_of(canvas), 0.6, 0.5))
         band = np.array([(x, 0), (x + width, 0), (x + width + slant, 1), (x + slant, 1)])
         darken(canvas, band, rng.uniform(0.2, 0.55), 0.015)
 
 
-def _photograph(picture: np.ndarray, rng: Rng) -> np.ndarray:
+def _photograph(image: np.ndarray, rng: Rng) -> np.ndarray:
     """Brightness, tint and a gradient of light; then blur, then the sensor's noise."""
     light = rng.uniform(0.75, 1.1) * rng.uniform(0.92, 1.08, size=3)
-    slope = rng.uniform(0, 0.5) * (ramp_of(picture, rng.uniform(0, 2 * np.pi)) - 0.5)
-    seen = picture * light.astype(np.float32) * (1 + slope)
+    slope = rng.uniform(0, 0.5) * (ramp_of(image, rng.uniform(0, 2 * np.pi)) - 0.5)
+    seen = image * light.astype(np.float32) * (1 + slope)
     seen = cv2.GaussianBlur(seen, (0, 0), rng.uniform(0.2, 1.0))
     seen += rng.uniform(1, 6) * rng.standard_normal(seen.shape, dtype=np.float32)
     return np.clip(seen, 0, 255).round().astype(np.uint8)

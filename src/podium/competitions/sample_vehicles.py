@@ -25,9 +25,9 @@ def _part(paint: str, points: Points, radius: float = 0.8) -> list[Part]:
     """A polygon whose corners are rounded off, by Bézier curves, within `radius` decimetres."""
     corner = np.array(points, dtype=float)  # (corners, 2)
 
-    def start_of_curve(neighbour: np.ndarray) -> np.ndarray:
-        length = np.linalg.norm(neighbour - corner, axis=1, keepdims=True)
-        return corner + (neighbour - corner) * np.minimum(radius / length, 0.45)
+    def start_of_curve(neighbor: np.ndarray) -> np.ndarray:
+        length = np.linalg.norm(neighbor - corner, axis=1, keepdims=True)
+        return corner + (neighbor - corner) * np.minimum(radius / length, 0.45)
 
     before = start_of_curve(np.roll(corner, 1, axis=0))
     after = start_of_curve(np.roll(corner, -1, axis=0))

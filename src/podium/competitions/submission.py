@@ -10,7 +10,7 @@ from podium.competitions.base import Competition
 from podium.competitions.boxes import FIRST_PIXEL, PIXEL_COLUMNS
 from podium.competitions.csv_files import likely_mistake, other_separator, read_rows, shown, uneven
 from podium.competitions.errors import WrongSubmission, WrongTable
-from podium.text import one_line
+from podium.text import single_line
 
 NAMED = 3  # ids, lines or values in a message
 LISTED = 12  # classes in a message
@@ -64,7 +64,7 @@ def _read(path: Path, forms: list[list[str]]) -> pd.DataFrame:
             f"{path}: expected the columns {expected}, came {shown(header)}{what_to_do}"
         )
     if len(rows) == 1:
-        raise WrongSubmission(f"{path} has no rows: write one for each test picture")
+        raise WrongSubmission(f"{path} has no rows: write one for each test image")
     if odd := uneven(path, rows):
         raise WrongSubmission(odd)
     lines, cells = zip(*rows[1:], strict=True)
@@ -72,7 +72,7 @@ def _read(path: Path, forms: list[list[str]]) -> pd.DataFrame:
 
 
 def _check_ids(path: Path, ids: pd.Series, test_ids: pd.Index | None) -> None:
-    problems, what_to_do = [], "keep one line for each test picture"
+    problems, what_to_do = [], "keep one line for each test image"
     empty = ids.index[ids.str.strip() == ""]
     if len(empty):
         problems.append(_counted("line has no id", "lines have no id", empty))
@@ -107,7 +107,7 @@ def _check_answers(path: Path, answers: pd.Series, allowed: pd.Series) -> None:
 
 
 def _check_boxes(path: Path, boxes: pd.DataFrame) -> None:
-    """Four numbers with corners in order, or four empty cells: a picture that nobody could read."""
+    """Four numbers with corners in order, or four empty cells: an image that nobody could read."""
     left, top, right, bottom = (pd.to_numeric(boxes[name], errors="coerce") for name in boxes)
     # NaN, which is what no number becomes, is not between anything.
     ordered = left.between(FIRST_PIXEL, right) & top.between(FIRST_PIXEL, bottom)
@@ -124,6 +124,6 @@ def _check_boxes(path: Path, boxes: pd.DataFrame) -> None:
 
 def _counted(one: str, many: str, items: Sequence[object] | pd.Index | np.ndarray) -> str:
     """How many, and the first few of them: "4 ids are there twice (a, b, c, …)"."""
-    first = ", ".join(one_line(str(item)) for item in items[:NAMED])
+    first = ", ".join(single_line(str(item)) for item in items[:NAMED])
     more = ", …" if len(items) > NAMED else ""
     return f"{len(items)} {one if len(items) == 1 else many} ({first}{more})"

@@ -1,4 +1,4 @@
-"""Random changes to training pictures, the same again for the same seed."""
+"""Random changes to training images, the same again for the same seed."""
 
 import random
 from collections import deque
@@ -13,9 +13,9 @@ from podium.data.outlines import outline_of, visible_box
 from podium.data.transforms import Framing, Shift
 from podium.recipes.tables import Augmentation
 
-LEAST_VISIBLE = 0.5  # of what a box is around; with less of it in the picture the box is dropped
+LEAST_VISIBLE = 0.5  # of what a box is around; with less of it in the image the box is dropped
 ERASED_SHARE = (0.05, 0.2)  # of the area
-BLUR_SIGMA = (0.5, 1.5)  # pixels of the square picture
+BLUR_SIGMA = (0.5, 1.5)  # pixels of the square image
 NOISE_STD = (0.02, 0.08)  # relative to the range of values
 
 
@@ -25,28 +25,28 @@ def build_augmenter(augmentation: Augmentation, size: int) -> A.Compose:
     What the recipe sets to 0 is left out, and costs nothing.
     """
     steps = _geometry(augmentation, size) + _light_and_noise(augmentation)
-    # Points that leave the picture are kept: boxes are cut by their outlines.
+    # Points that leave the image are kept: boxes are cut by their outlines.
     points = A.KeypointParams("xy", remove_invisible=False)
     # strict: a wrong argument raises and not only warns
     return A.Compose(steps, keypoint_params=points, strict=True)
 
 
-def augment(augmenter: A.Compose, picture: np.ndarray, seed: int) -> np.ndarray:
-    """Augment a picture; the same seed and picture give the same result in any order of calls.
+def augment(augmenter: A.Compose, image: np.ndarray, seed: int) -> np.ndarray:
+    """Augment an image; the same seed and image give the same result in any order of calls.
 
     One augmenter must not be used by two threads at once: see `seeded_augmenter`.
     """
     _begin(augmenter, seed)
-    return augmenter(image=picture)["image"]
+    return augmenter(image=image)["image"]
 
 
 def augment_with_box(
-    augmenter: A.Compose, picture: np.ndarray, box: np.ndarray, seed: int, outline: np.ndarray
+    augmenter: A.Compose, image: np.ndarray, box: np.ndarray, seed: int, outline: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Augment a picture, which is the same as without a box, and take a box along.
+    """Augment an image, which is the same as without a box, and take a box along.
 
     Args:
-        box: float32 (4,), in shares of the picture; NaN where it has none.
+        box: float32 (4,), in shares of the image; NaN where it has none.
         outline: what in the box it is drawn around, `outlines.RECTANGLE` or `outlines.ELLIPSE`:
             after a turn the box is drawn around that again.
 
@@ -56,11 +56,11 @@ def augment_with_box(
     """
     _begin(augmenter, seed)
     if not has_box(box):
-        return augmenter(image=picture)["image"], NO_BOX.copy()
-    height, width = picture.shape[:2]
+        return augmenter(image=image)["image"], NO_BOX.copy()
+    height, width = image.shape[:2]
     # albumentations puts (0, 0) in the middle of the first pixel, a box at its corner.
     points = outline_of(box.astype(np.float64), outline) * (width, height) - 0.5
-    changed = augmenter(image=picture, keypoints=points)
+    changed = augmenter(image=image, keypoints=points)
     side = changed["image"].shape[0]
     return changed["image"], visible_box((changed["keypoints"] + 0.5) / side, LEAST_VISIBLE)
 
@@ -68,37 +68,37 @@ def augment_with_box(
 def seeded_augmenter(
     augmentation: Augmentation, size: int
 ) -> Callable[[np.ndarray, int], np.ndarray]:
-    """A function (picture, seed) → uint8 (size, size, 3) that any number of threads may call."""
+    """A function (image, seed) → uint8 (size, size, 3) that any number of threads may call."""
     lent = _lender(augmentation, size)
 
-    def augment_picture(picture: np.ndarray, seed: int) -> np.ndarray:
+    def augment_image(image: np.ndarray, seed: int) -> np.ndarray:
         with lent() as augmenter:
-            return augment(augmenter, picture, seed)
+            return augment(augmenter, image, seed)
 
-    return augment_picture
+    return augment_image
 
 
 def seeded_box_augmenter(
     augmentation: Augmentation, size: int, outline: np.ndarray
 ) -> Callable[[np.ndarray, np.ndarray, int], tuple[np.ndarray, np.ndarray]]:
-    """A function (picture, box, seed) → (picture, box) for any number of threads.
+    """A function (image, box, seed) → (image, box) for any number of threads.
 
     See `augment_with_box`.
     """
     lent = _lender(augmentation, size)
 
     def augment_both(
-        picture: np.ndarray, box: np.ndarray, seed: int
+        image: np.ndarray, box: np.ndarray, seed: int
     ) -> tuple[np.ndarray, np.ndarray]:
         with lent() as augmenter:
-            return augment_with_box(augmenter, picture, box, seed, outline)
+            return augment_with_box(augmenter, image, box, seed, outline)
 
     return augment_both
 
 
 def _begin(augmenter: A.Compose, seed: int) -> None:
     # Compose.set_random_seed would start every step from the same seed: their draws would be
-    # equal, and mirrored pictures always the darker ones. Here all draw from one stream.
+    # equal, and mirrored images always the darker ones. Here all draw from one stream.
     augmenter.set_random_state(np.random.default_rng(seed), random.Random(seed))
 
 
@@ -122,7 +122,7 @@ def _lender(
 
 
 def _geometry(augmentation: Augmentation, size: int) -> list[A.BasicTransform]:
-    """Steps that move pixels; the first makes the picture square."""
+    """Steps that move pixels; the first makes the image square."""
     steps: list[A.BasicTransform] = [
         Framing(size, augmentation.crop, augmentation.mirror, augmentation.rotate)
     ]
@@ -137,9 +137,9 @@ def _light_and_noise(augmentation: Augmentation) -> list[A.BasicTransform]:
     if augmentation.light > 0:
         limit = (-augmentation.light, augmentation.light)
         steps.append(A.RandomBrightnessContrast(limit, limit, brightness_by_max=False, p=1.0))
-    if augmentation.colour > 0:
-        hue = 90 * augmentation.colour  # OpenCV's circle of hues has 180 steps, so 1 is all
-        value = 255 * augmentation.colour
+    if augmentation.color > 0:
+        hue = 90 * augmentation.color  # OpenCV's circle of hues has 180 steps, so 1 is all
+        value = 255 * augmentation.color
         steps.append(A.HueSaturationValue((-hue, hue), (-value, value), (-value, value), p=1.0))
     if augmentation.blur > 0:
         steps.append(A.GaussianBlur(sigma_limit=BLUR_SIGMA, p=augmentation.blur))

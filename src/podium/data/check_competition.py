@@ -1,26 +1,26 @@
-"""`podium check`: every picture of a competition is read; what is broken or doubled is named."""
+"""`podium check`: every image of a competition is read; what is broken or doubled is named."""
 
 from dataclasses import dataclass
 
 import pandas as pd
 
 from podium.competitions import Competition
-from podium.data.check import check_pictures
+from podium.data.check import check_images
 from podium.data.near_duplicates import near_duplicate_groups
 
 
 @dataclass(frozen=True)
-class Report:
-    """What a look at every picture found."""
+class CheckResult:
+    """What a look at every image found."""
 
-    train: int  # pictures
+    train: int  # images
     test: int
-    classes: dict[str, int]  # training pictures by class
-    sizes: dict[str, int]  # pictures by "width×height", the commonest first
+    classes: dict[str, int]  # training images by class
+    sizes: dict[str, int]  # images by "width×height", the commonest first
     broken: list[str]  # a line each, the file's path in it
-    doubled: list[list[str]]  # groups of near-identical training pictures, "id (class)"
+    doubled: list[list[str]]  # groups of near-identical training images, "id (class)"
     contradictions: list[list[str]]  # those of several classes: one label must be wrong
-    leaked: int  # test pictures that are near-copies of a training picture
+    leaked: int  # test images that are near-copies of a training image
 
     @property
     def clean(self) -> bool:
@@ -28,38 +28,38 @@ class Report:
 
     def __str__(self) -> str:
         lines = [
-            f"{self.train} training and {self.test} test pictures; "
+            f"{self.train} training and {self.test} test images; "
             + _few([f"{count} of {size}" for size, count in self.sizes.items()]),
             "classes: " + ", ".join(f"{name} {count}" for name, count in self.classes.items()),
             f"broken or missing: {len(self.broken) or 'none'}",
             *(f"  {problem}" for problem in self.broken),
-            f"groups of near-identical training pictures: {len(self.doubled) or 'none'}",
+            f"groups of near-identical training images: {len(self.doubled) or 'none'}",
             *(f"  {' = '.join(names)}" for names in self.doubled),
             f"of these with several labels: {len(self.contradictions) or 'none'}",
             *(f"  {' = '.join(names)}" for names in self.contradictions),
-            f"test pictures that are near-copies of training pictures: {self.leaked or 'none'}",
+            f"test images that are near-copies of training images: {self.leaked or 'none'}",
         ]
         return "\n".join(lines)
 
 
-def check_competition(competition: Competition) -> Report:
-    """Read every picture of a competition.
+def check_competition(competition: Competition) -> CheckResult:
+    """Read every image of a competition.
 
     Raises:
         MissingData: the data is not there, or not in its layout.
     """
     train, test = competition.read_training(), competition.read_test()
     table = pd.concat({"train": train, "test": test}, names=["part", "id"])
-    checked = check_pictures(table["path"])
+    checked = check_images(table["path"])
     readable = checked["problem"] == ""
     table = table[readable].reset_index()
     table["group"] = near_duplicate_groups(checked[readable])
     table["name"] = table["id"] + " (" + table["label"].map(_namer(competition)) + ")"
-    labelled = table[table["part"] == "train"]
-    groups = [group for _, group in labelled.groupby("group") if len(group) > 1]
-    in_train = set(labelled["group"])
+    labeled = table[table["part"] == "train"]
+    groups = [group for _, group in labeled.groupby("group") if len(group) > 1]
+    in_train = set(labeled["group"])
     sizes = checked.loc[readable, "width"].astype(str) + "×" + checked["height"].astype(str)
-    return Report(
+    return CheckResult(
         train=len(train),
         test=len(test),
         classes={

@@ -1,9 +1,9 @@
-"""Mixup and cutmix: pictures of a batch mixed in pairs, and their labels in the same shares."""
+"""Mixup and cutmix: images of a batch mixed in pairs, and their labels in the same shares."""
 
 import numpy as np
 import tensorflow as tf
 
-from podium.data.datasets import PREFETCHED, threads
+from podium.data.datasets import PREFETCHED, num_threads
 from podium.recipes.tables import Augmentation
 
 
@@ -19,72 +19,72 @@ def mix_batches(
     if augmentation.mixup == augmentation.cutmix == 0 or augmentation.mixed == 0:
         return batches
 
-    def mix(step: np.int64, pictures: np.ndarray, labels: np.ndarray):
+    def mix(step: np.int64, images: np.ndarray, labels: np.ndarray):
         random = np.random.default_rng((seed, first_step + int(step)))
-        return _mix(pictures, labels, augmentation, random)
+        return _mix(images, labels, augmentation, random)
 
     def load(step: tf.Tensor, batch: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-        pictures, labels = tf.numpy_function(
+        images, labels = tf.numpy_function(
             mix, [step, *batch], (tf.uint8, tf.float32), stateful=False
         )
-        return tf.ensure_shape(pictures, batch[0].shape), tf.ensure_shape(labels, batch[1].shape)
+        return tf.ensure_shape(images, batch[0].shape), tf.ensure_shape(labels, batch[1].shape)
 
-    mixed = batches.enumerate().map(load, num_parallel_calls=threads(), deterministic=True)
+    mixed = batches.enumerate().map(load, num_parallel_calls=num_threads(), deterministic=True)
     return mixed.prefetch(PREFETCHED)
 
 
 def _mix(
-    pictures: np.ndarray,
+    images: np.ndarray,
     labels: np.ndarray,
     augmentation: Augmentation,
     random: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """One of the two methods, by chance where both are on; partners are neighbours in the batch.
+    """One of the two methods, by chance where both are on; partners are neighbors in the batch.
 
-    The batch comes in a random order, so that a neighbour is as good as any other picture.
+    The batch comes in a random order, so that a neighbor is as good as any other image.
     """
     if random.random() >= augmentation.mixed:
-        return pictures, labels
+        return images, labels
     cut = random.random() < (0.5 if augmentation.mixup else 1.0) if augmentation.cutmix else False
     alpha = augmentation.cutmix if cut else augmentation.mixup
     method = cutmix if cut else mixup
-    return method(pictures, labels, float(random.beta(alpha, alpha)), random)
+    return method(images, labels, float(random.beta(alpha, alpha)), random)
 
 
 def mixup(
-    pictures: np.ndarray,
+    images: np.ndarray,
     labels: np.ndarray,
     share: float,
     random: np.random.Generator | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Each picture laid over its neighbour (Zhang et al. 2017, arXiv:1710.09412).
+    """Each image laid over its neighbor (Zhang et al. 2017, arXiv:1710.09412).
 
     Args:
-        pictures: uint8 (batch, height, width, 3).
+        images: uint8 (batch, height, width, 3).
         labels: float32 (batch, classes).
-        share: of the picture itself; the neighbour has the rest.
+        share: of the image itself; the neighbor has the rest.
     """
-    own = pictures.astype(np.float32)
+    own = images.astype(np.float32)
     mixed = share * own + (1 - share) * np.roll(own, 1, axis=0)
     return np.rint(mixed).astype(np.uint8), _mix_labels(labels, share)
 
 
 def cutmix(
-    pictures: np.ndarray, labels: np.ndarray, share: float, random: np.random.Generator
+    images: np.ndarray, labels: np.ndarray, share: float, random: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A rectangle of each picture's neighbour put into it (Yun et al. 2019, arXiv:1905.04899).
+    """A rectangle of each image's neighbor put into it (Yun et al. 2019, arXiv:1905.04899).
 
     Args:
-        pictures, labels: as `mixup`.
+        images, labels: as `mixup`.
         share: of the area that stays; what the border cuts off the rectangle stays too.
     """
-    height, width = pictures.shape[1:3]
-    side = np.sqrt(1 - share)  # of the rectangle, relative to the picture's
+    height, width = images.shape[1:3]
+    side = np.sqrt(1 - share)  # of the rectangle, relative to the image's
     y, x = random.integers(height), random.integers(width)
     top, bottom = np.clip((y - side * height / 2, y + side * height / 2), 0, height).astype(int)
     left, right = np.clip((x - side * width / 2, x + side * width / 2), 0, width).astype(int)
-    mixed = pictures.copy()
-    mixed[:, top:bottom, left:right] = np.roll(pictures, 1, axis=0)[:, top:bottom, left:right]
+    mixed = images.copy()
+    mixed[:, top:bottom, left:right] = np.roll(images, 1, axis=0)[:, top:bottom, left:right]
     return mixed, _mix_labels(labels, 1 - (bottom - top) * (right - left) / (height * width))
 
 

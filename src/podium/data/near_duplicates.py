@@ -1,7 +1,7 @@
-"""Near-identical pictures, which must not be on both sides of a split.
+"""Near-identical images, which must not be on both sides of a split.
 
 An index of low frequencies names the pairs that may be copies, also slightly cropped or mirrored
-ones. Of these, the fine details are compared after the two pictures have been laid over each other
+ones. Of these, the fine details are compared after the two images have been laid over each other
 (Evangelidis and Psarakis, 2008, "Parametric Image Alignment Using Enhanced Correlation Coefficient
 Maximization"). Without the latter, cars photographed in one studio pass for copies.
 """
@@ -27,48 +27,48 @@ THUMBNAIL_SIDE = 64  # pixels
 # Set by looking at what is flagged in five data sets, and by planted copies; docs/design.md.
 TRIMS = (1, 3)  # pixels of the thumbnail off each side: a cropped copy is like one of these
 MIN_COSINE = 0.92  # of the low frequencies
-MIN_OVERLAP = 0.7  # share of the picture that the other one covers when aligned
+MIN_OVERLAP = 0.7  # share of the image that the other one covers when aligned
 MIN_BLURRED_CORRELATION = 0.96
 MIN_FINE_CORRELATION = 0.9
 
-# A small picture has no fine details left when it was resized or compressed: it may instead differ
+# A small image has no fine details left when it was resized or compressed: it may instead differ
 # by so little when blurred. Larger ones may not: studio photographs do.
 SMALL_SIDE = 48  # pixels
 SMALL_FINE_CORRELATION = 0.92
-MAX_DIFFERENCE = 7  # grey levels, root mean square
+MAX_DIFFERENCE = 7  # gray levels, root mean square
 
-RADIUS = 6  # waves in a picture: the highest frequency that is indexed
-PICTURE_BLOCK = 4096  # looked up at once, in three trims and mirrored: 100 MB
+RADIUS = 6  # waves in an image: the highest frequency that is indexed
+IMAGE_BLOCK = 4096  # looked up at once, in three trims and mirrored: 100 MB
 PAIR_BLOCK = 4096  # from the index at once
 ALIGNMENT = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 40, 1e-4)  # steps, precision
 
 
 class Fingerprint(NamedTuple):
-    """What is kept of a picture to find its near-copies."""
+    """What is kept of an image to find its near-copies."""
 
-    thumbnail: np.ndarray  # uint8 (THUMBNAIL_SIDE, THUMBNAIL_SIDE), grey
+    thumbnail: np.ndarray  # uint8 (THUMBNAIL_SIDE, THUMBNAIL_SIDE), gray
     small: bool  # whether a side is below SMALL_SIDE
 
 
-def fingerprint(picture: np.ndarray) -> Fingerprint:
+def fingerprint(image: np.ndarray) -> Fingerprint:
     """The fingerprint of uint8 (height, width, 3), stretched to a square."""
-    small = resize(picture, THUMBNAIL_SIDE, THUMBNAIL_SIDE)
+    small = resize(image, THUMBNAIL_SIDE, THUMBNAIL_SIDE)
     thumbnail = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
-    return Fingerprint(thumbnail, min(picture.shape[:2]) < SMALL_SIDE)
+    return Fingerprint(thumbnail, min(image.shape[:2]) < SMALL_SIDE)
 
 
 def near_duplicate_groups(fingerprints: pd.DataFrame) -> np.ndarray:
-    """Number the groups of near-identical pictures: copies, mirrored, resized, slightly cropped.
+    """Number the groups of near-identical images: copies, mirrored, resized, slightly cropped.
 
     A copy of a copy is in the same group, though it may not resemble the first any more. The order
     of the rows does not matter.
 
     Args:
-        fingerprints: as `check_pictures` returns them: columns thumbnail and small. An unreadable
-            picture, whose thumbnail is None, is a group of its own.
+        fingerprints: as `check_images` returns them: columns thumbnail and small. An unreadable
+            image, whose thumbnail is None, is a group of its own.
 
     Returns:
-        int64 (pictures,), 0 for the group of the first row and so on; most pictures are alone.
+        int64 (images,), 0 for the group of the first row and so on; most images are alone.
     """
     thumbnails = fingerprints["thumbnail"].tolist()
     # Exact copies are settled here: thousands of them would make millions of pairs below.
@@ -106,7 +106,7 @@ def near_copies(
 
 
 def _groups(thumbnails: np.ndarray, small: np.ndarray) -> np.ndarray:
-    """Group number of each thumbnail, int (pictures,), below the number of pictures."""
+    """Group number of each thumbnail, int (images,), below the number of images."""
     groups, copies = np.arange(len(thumbnails)), np.zeros((0, 2), dtype=np.int64)
     # The index makes many small products, for which threads cost more than they save.
     with threadpool_limits(1, "blas"), ThreadPoolExecutor() as pool:  # OpenCV releases the lock
@@ -126,7 +126,7 @@ def _likely(thumbnails: np.ndarray, others: np.ndarray, groups: np.ndarray) -> I
 
     Args:
         groups: changed by the caller as pairs turn out to be copies. Those of one group are left
-            out: thousands of copies of one picture need not all be compared with each other.
+            out: thousands of copies of one image need not all be compared with each other.
     """
     tried: set[int] = set()
     waiting: list[np.ndarray] = []
@@ -160,13 +160,13 @@ def _untried(pairs: np.ndarray, groups: np.ndarray, tried: set[int]) -> np.ndarr
 def _indexed(thumbnails: np.ndarray, others: np.ndarray) -> Iterator[np.ndarray]:
     """Yield pairs of like low frequencies, int (≤ PAIR_BLOCK, 2) in any order, some repeatedly."""
     lowest = _low_frequencies(thumbnails, trim=0)
-    rows = np.flatnonzero(lowest.any(axis=1))  # a flat picture has none
+    rows = np.flatnonzero(lowest.any(axis=1))  # a flat image has none
     if not len(rows):
         return
     cells = Cells(lowest[rows])
-    starts = range(0, len(rows), PICTURE_BLOCK)
+    starts = range(0, len(rows), IMAGE_BLOCK)
     for start in tqdm(starts, "looking for near-copies", delay=2, leave=False):
-        block = rows[start : start + PICTURE_BLOCK]
+        block = rows[start : start + IMAGE_BLOCK]
         for trim in (0, *TRIMS):
             for pairs in cells.near(_low_frequencies(others[block], trim), MIN_COSINE):
                 for first in range(0, len(pairs), PAIR_BLOCK):
@@ -175,10 +175,10 @@ def _indexed(thumbnails: np.ndarray, others: np.ndarray) -> Iterator[np.ndarray]
 
 
 def _low_frequencies(thumbnails: np.ndarray, trim: int) -> np.ndarray:
-    """DCT of the thumbnails without their rims: float32 (pictures, 34), rows of length 1.
+    """DCT of the thumbnails without their rims: float32 (images, 34), rows of length 1.
 
-    Each frequency is weighed by itself, since natural pictures have the less of it the higher it
-    is. A flat picture's row is 0.
+    Each frequency is weighed by itself, since natural images have the less of it the higher it
+    is. A flat image's row is 0.
     """
     side = THUMBNAIL_SIDE - 2 * trim
     waves = np.zeros((RADIUS + 1, THUMBNAIL_SIDE), dtype=np.float32)
@@ -189,10 +189,10 @@ def _low_frequencies(thumbnails: np.ndarray, trim: int) -> np.ndarray:
     heights = np.hypot(*np.indices((RADIUS + 1, RADIUS + 1)))
     kept = (heights > 0) & (heights <= RADIUS)
     values = np.empty((len(thumbnails), kept.sum()), dtype=np.float32)
-    for start in range(0, len(thumbnails), PICTURE_BLOCK):
-        block = thumbnails[start : start + PICTURE_BLOCK].astype(np.float32)
-        values[start : start + PICTURE_BLOCK] = (waves @ block @ waves.T)[:, kept]
-    flat = np.linalg.norm(values, axis=1) < 0.1 * side  # grey levels: less is rounding
+    for start in range(0, len(thumbnails), IMAGE_BLOCK):
+        block = thumbnails[start : start + IMAGE_BLOCK].astype(np.float32)
+        values[start : start + IMAGE_BLOCK] = (waves @ block @ waves.T)[:, kept]
+    flat = np.linalg.norm(values, axis=1) < 0.1 * side  # gray levels: less is rounding
     values *= heights[kept]
     values /= np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-9)
     values[flat] = 0
@@ -206,7 +206,7 @@ def _same_when_aligned(
     pairs: np.ndarray,
     pool: Executor,
 ) -> np.ndarray:
-    """For each of the pairs, whether it is a picture and its copy: bool (pairs,)."""
+    """For each of the pairs, whether it is an image and its copy: bool (pairs,)."""
 
     def same(pair: np.ndarray) -> bool:
         return _are_copies(thumbnails[pair[0]], others[pair[1]], small[pair].any())
@@ -243,7 +243,7 @@ def _details(thumbnail: np.ndarray) -> np.ndarray:
     """
     smooth = _blurred(thumbnail, 0.8)
     details = smooth - _blurred(smooth, 2)
-    return details / (np.sqrt(_blurred(details**2, 4)) + 4)  # 4 grey levels: noise stays small
+    return details / (np.sqrt(_blurred(details**2, 4)) + 4)  # 4 gray levels: noise stays small
 
 
 def _blurred(thumbnail: np.ndarray, sigma: float) -> np.ndarray:

@@ -18,11 +18,11 @@ def outline_of(box: np.ndarray, outline: np.ndarray) -> np.ndarray:
 
 
 def visible_box(points: np.ndarray, least: float) -> np.ndarray:
-    """The box around the part of an outline that lies in the picture.
+    """The box around the part of an outline that lies in the image.
 
     Args:
-        points: (n, 2) in shares of the picture's sides, around something convex, in order.
-        least: share of the area that must be in the picture; with less it counts as cut away.
+        points: (n, 2) in shares of the image's sides, around something convex, in order.
+        least: share of the area that must be in the image; with less it counts as cut away.
 
     Returns:
         float32 (4,), in shares; NaN where it is cut away.
@@ -36,7 +36,7 @@ def visible_box(points: np.ndarray, least: float) -> np.ndarray:
 
 
 def _clipped(points: np.ndarray) -> np.ndarray:
-    """A convex outline cut at each of the picture's four sides (Sutherland and Hodgman 1974)."""
+    """A convex outline cut at each of the image's four sides (Sutherland and Hodgman 1974)."""
     for axis, sign, border in ((0, 1, 0), (0, -1, 1), (1, 1, 0), (1, -1, 1)):
         depth = sign * (points[:, axis] - border)  # how far within this side
         following, next_depth = np.roll(points, -1, axis=0), np.roll(depth, -1)

@@ -1,77 +1,56 @@
-"""The table of a run: its pictures, checked once, split once, stored, and checked again."""
-
-from dataclasses import dataclass
+"""The table of a run: its images, checked once, split once, stored, and checked again."""
 
 import numpy as np
 import pandas as pd
 
 from podium.competitions import Competition
 from podium.competitions.boxes import BOX_COLUMNS
-from podium.data.check import check_pictures
+from podium.data.check import check_images
 from podium.data.near_duplicates import near_duplicate_groups
-from podium.data.splits import LeakingSplit, check_split, limit_pictures, split_folds, split_shares
+from podium.data.splits import limit_images, split_folds, split_shares
 from podium.recipes.recipe import Recipe
 from podium.runs.fold_folder import RunError
 from podium.runs.run_folder import RunFolder
-from podium.text import some
+from podium.runs.table import DROPPED, SIZE_COLUMNS, Table, check_stored, stored_table
+from podium.text import summarize
 
 NAMED = 5  # broken files in a message
-SIDES = ["width", "height"]
-DROPPED = "dropped"  # the part of training pictures that cannot be read; nothing but reports has it
 
 
-class BrokenPictures(ValueError):
-    """Pictures that cannot be read, in a run that is to stop for them."""
-
-
-@dataclass(frozen=True)
-class Table:
-    """The readable training pictures, and all test pictures, by id.
-
-    `path` is there where the pictures were looked up, and not in a table that is only stored.
-    """
-
-    train: pd.DataFrame  # path, label, group, fold
-    test: pd.DataFrame  # path, problem ("" where it can be read)
-
-    # Both have width and height in pixels where the competition has boxes, 0 where a picture
-    # cannot be read; `train` has the boxes, `boxes.BOX_COLUMNS`, NaN where there is none.
-
-    @property
-    def readable_test(self) -> pd.DataFrame:
-        return self.test[self.test["problem"] == ""]
+class BrokenImages(ValueError):
+    """Images that cannot be read, in a run that is to stop for them."""
 
 
 def prepare_table(competition: Competition, recipe: Recipe, folder: RunFolder) -> Table:
     """The table of a run: made at its first start, read from its folder at any later one.
 
     Raises:
-        BrokenPictures: some cannot be read and the recipe says "stop", or all of a class.
-        RunError: the pictures are others than at the first start.
-        LeakingSplit: a stored split has near-identical pictures on both sides. One that this folder
+        BrokenImages: some cannot be read and the recipe says "stop", or all of a class.
+        RunError: the images are others than at the first start.
+        LeakingSplit: a stored split has near-identical images on both sides. One that this folder
             does not remember to be free of them, as it comes from elsewhere or was changed by
-            hand, is compared with the pictures themselves, whatever groups it names.
+            hand, is compared with the images themselves, whatever groups it names.
     """
-    made_here = folder.read_pictures() is None
+    made_here = folder.read_images() is None
     if made_here:
         train, test = competition.read_training(), competition.read_test()
         if recipe.limit is not None:
-            train = train.loc[limit_pictures(train["label"], recipe.limit, recipe.seed)]
-        checked = check_pictures(pd.concat([train["path"], test["path"]]).reset_index(drop=True))
+            train = train.loc[limit_images(train["label"], recipe.limit, recipe.seed)]
+        checked = check_images(pd.concat([train["path"], test["path"]]).reset_index(drop=True))
         _report_broken(checked, recipe)
         _check_classes(competition, train["label"], checked["problem"].iloc[: len(train)])
         of_train = checked.iloc[: len(train)].set_axis(train.index)
         of_test = checked.iloc[len(train) :].set_axis(test.index)
         if competition.has_boxes:  # which are submitted in pixels
-            train, test = train.join(of_train[SIDES]), test.join(of_test[SIDES])
+            train, test = train.join(of_train[SIZE_COLUMNS]), test.join(of_test[SIZE_COLUMNS])
         dropped = train.assign(problem=of_train["problem"])[of_train["problem"] != ""]
         train = _split(train, of_train, recipe)
         test = test.assign(problem=of_test["problem"])
         parts = {"train": train, "test": test, **({DROPPED: dropped} if len(dropped) else {})}
         table = pd.concat(parts, names=["part", "id"])
-        folder.write_pictures(table.drop(columns="path"))  # which another machine has elsewhere
+        folder.write_images(table.drop(columns="path"))  # which another machine has elsewhere
     table = read_table(competition, folder)
-    digest = folder.digest_of_pictures(table.train["path"])
+    digest = folder.digest_of_images(table.train["path"])
     if not made_here and folder.read_checked() != digest:
         _check_again(table.train, folder)
     if folder.read_checked() != digest:
@@ -80,11 +59,11 @@ def prepare_table(competition: Competition, recipe: Recipe, folder: RunFolder) -
 
 
 def read_table(competition: Competition, folder: RunFolder) -> Table:
-    """The stored table with the paths of the pictures, which are looked up anew.
+    """The stored table with the paths of the images, which are looked up anew.
 
     Raises:
-        RunError: the pictures are others than when the run began.
-        LeakingSplit: the stored split has near-identical pictures on both sides.
+        RunError: the images are others than when the run began.
+        LeakingSplit: the stored split has near-identical images on both sides.
     """
     stored = stored_table(folder)
     train, test = stored.train, stored.test
@@ -96,65 +75,28 @@ def read_table(competition: Competition, folder: RunFolder) -> Table:
         same = np.allclose(boxes, found_boxes, equal_nan=True)
     if not same or not test.index.equals(found_test.index):
         raise RunError(
-            f"the pictures in {competition.folder()} are not those that {folder.path} began with "
-            f"({len(gone)} training pictures are gone); train under another name with --run NAME, "
+            f"the images in {competition.folder()} are not those that {folder.path} began with "
+            f"({len(gone)} training images are gone); train under another name with --run NAME, "
             "or again from the start with --fresh"
         )
     train.insert(0, "path", found.loc[train.index, "path"])
     return Table(train, test.assign(path=found_test["path"]))
 
 
-def stored_table(folder: RunFolder) -> Table:
-    """The table as the run's folder has it, its split checked; the pictures are not needed.
-
-    Raises:
-        RunError: there is none, or it is damaged.
-        LeakingSplit: its split has near-identical pictures on both sides.
-    """
-    path = folder.path / "pictures.csv"
-    if not path.is_file():
-        raise RunError(f"{folder.path} has no table of pictures yet: train it first")
-    try:
-        stored = folder.read_pictures()
-        sides = [name for name in SIDES if name in stored]
-        boxes = [name for name in BOX_COLUMNS if name in stored]
-        whole = dict.fromkeys(["label", "group", "fold", *sides], "int64")
-        types = whole | dict.fromkeys(boxes, "float32")
-        train = stored.loc[stored["part"] == "train", list(types)].astype(types)
-        test = stored.loc[stored["part"] == "test", ["problem", *sides]]
-    except (ValueError, KeyError) as error:  # what pandas raises: of the CSV, or of a column
-        raise RunError(f"{path} is not the table of a run: {error}") from error
-    doubled = [*train.index[train.index.duplicated()], *test.index[test.index.duplicated()]]
-    if doubled:
-        raise RunError(f"{path}: {len(doubled)} ids are there twice, such as {doubled[0]}")
-    _check_stored(train, folder)
-    return Table(train, test)
-
-
-def _check_stored(train: pd.DataFrame, folder: RunFolder) -> None:
-    try:
-        check_split(train)
-    except LeakingSplit as error:
-        raise LeakingSplit(
-            f"{folder.path / 'pictures.csv'}: {error}. To split anew, train under another name "
-            "with --run NAME, or again from the start with --fresh"
-        ) from error
-
-
 def _check_again(train: pd.DataFrame, folder: RunFolder) -> None:
     """Look for near-copies on both sides of a split, without believing its groups."""
-    print(f"{folder.path} has a split that was not checked with these pictures yet")
-    _check_stored(train.assign(group=near_duplicate_groups(check_pictures(train["path"]))), folder)
+    print(f"{folder.path} has a split that was not checked with these images yet")
+    check_stored(train.assign(group=near_duplicate_groups(check_images(train["path"]))), folder)
 
 
 def _split(train: pd.DataFrame, checked: pd.DataFrame, recipe: Recipe) -> pd.DataFrame:
-    """Drop what cannot be read, group near-copies, and give each picture its fold."""
+    """Drop what cannot be read, group near-copies, and give each image its fold."""
     readable = checked["problem"] == ""
     train = train[readable]
     train = train.assign(group=near_duplicate_groups(checked[readable]))
     doubled = len(train) - train["group"].nunique()
     if doubled:
-        print(f"{doubled} training pictures are near-copies of others: they stay in one fold")
+        print(f"{doubled} training images are near-copies of others: they stay in one fold")
     if recipe.shares:
         fold = split_shares(train["label"], train["group"], recipe.shares, recipe.seed)
     else:
@@ -163,14 +105,14 @@ def _split(train: pd.DataFrame, checked: pd.DataFrame, recipe: Recipe) -> pd.Dat
 
 
 def _check_classes(competition: Competition, labels: pd.Series, problems: pd.Series) -> None:
-    """Refuse to go on without a class of which no picture can be read."""
+    """Refuse to go on without a class of which no image can be read."""
     readable = set(labels[(problems == "").to_numpy()])
     lost = [number for number in labels.unique() if number not in readable]
     if lost:
-        names = some([competition.classes[number] for number in sorted(lost)])
+        names = summarize([competition.classes[number] for number in sorted(lost)])
         first = problems.iloc[int(np.flatnonzero(labels == lost[0])[0])]
-        raise BrokenPictures(
-            f"{len(lost)} of {len(competition.classes)} classes have no training picture that can "
+        raise BrokenImages(
+            f"{len(lost)} of {len(competition.classes)} classes have no training image that can "
             f"be read: {names} ({first}). Mend them, or unpack the download again"
         )
 
@@ -180,10 +122,10 @@ def _report_broken(checked: pd.DataFrame, recipe: Recipe) -> None:
     if broken.empty:
         return
     named = "; ".join(broken[:NAMED]) + ("; …" if len(broken) > NAMED else "")
-    message = f"{len(broken)} of {len(checked)} pictures cannot be read: {named}"
-    if recipe.broken_pictures == "stop":
-        raise BrokenPictures(
-            f"{message}. Mend them, or go on without them: --set broken_pictures=skip "
-            "(test pictures then get the class prior)"
+    message = f"{len(broken)} of {len(checked)} images cannot be read: {named}"
+    if recipe.broken_images == "stop":
+        raise BrokenImages(
+            f"{message}. Mend them, or go on without them: --set broken_images=skip "
+            "(test images then get the class prior)"
         )
-    print(f"warning: {message}. Training goes on without them; test pictures get the class prior")
+    print(f"warning: {message}. Training goes on without them; test images get the class prior")

@@ -1,4 +1,4 @@
-"""The random changes that move pixels, and what is marked in the picture along with them."""
+"""The random changes that move pixels, and what is marked in the image along with them."""
 
 import math
 from typing import Any
@@ -10,16 +10,16 @@ from albumentations.core.type_definitions import Targets
 
 from podium.files.images import resize
 
-CROP_RATIO = 4 / 3  # of a crop's sides, relative to the picture's own: 3/4 to 4/3
+CROP_RATIO = 4 / 3  # of a crop's sides, relative to the image's own: 3/4 to 4/3
 
 
 class Framing(A.DualTransform):
     """A random crop, mirrored and turned by chance, stretched to the square in one go.
 
-    albumentations has a step for each of these, and each resamples the whole picture: together
+    albumentations has a step for each of these, and each resamples the whole image: together
     they take twice as long and blur it three times. Its crops have a ratio near 1 whatever the
-    picture's, so that a wide picture is stretched when validating and never when training; these
-    keep near the picture's own. How a crop is drawn is that of arXiv:1409.4842, p. 8.
+    image's, so that a wide image is stretched when validating and never when training; these
+    keep near the image's own. How a crop is drawn is that of arXiv:1409.4842, p. 8.
     """
 
     _targets = (Targets.IMAGE, Targets.KEYPOINTS)
@@ -58,7 +58,7 @@ class Framing(A.DualTransform):
         angle: float,
         **params: Any,
     ) -> np.ndarray:
-        """Cut the box out of the picture, uint8 (height, width, 3) → (size, size, 3)."""
+        """Cut the box out of the image, uint8 (height, width, 3) → (size, size, 3)."""
         if angle:
             return _turned(img, box, mirrored, angle, self.size)
         left, top, width, height = box
@@ -75,8 +75,8 @@ class Framing(A.DualTransform):
     ) -> np.ndarray:
         """Take points (n, 2 or more) along: x and y in pixels, where (0, 0) is a pixel's middle."""
         left, top, width, height = box
-        # From the crop's centre, in shares of its sides; turned back, for `_turned` goes from the
-        # square to the picture.
+        # From the crop's center, in shares of its sides; turned back, for `_turned` goes from the
+        # square to the image.
         x = (keypoints[:, 0] + 0.5 - left) / width - 0.5
         y = (keypoints[:, 1] + 0.5 - top) / height - 0.5
         x = -x if mirrored else x
@@ -119,31 +119,31 @@ class Shift(A.DualTransform):
 
 
 def _turned(
-    picture: np.ndarray, box: tuple[int, int, int, int], mirrored: bool, angle: float, size: int
+    image: np.ndarray, box: tuple[int, int, int, int], mirrored: bool, angle: float, size: int
 ) -> np.ndarray:
-    """The box of a picture, turned about its centre by degrees; around the picture it reflects."""
+    """The box of an image, turned about its center by degrees; around the image it reflects."""
     left, top, width, height = box
     # Interpolation reads the four nearest pixels: what shrinks to a half is averaged before.
     across, down = max(1, width // size), max(1, height // size)
     if across > 1 or down > 1:
-        wide, high = picture.shape[1] // across, picture.shape[0] // down
-        whole = picture[: high * down, : wide * across]
-        picture = cv2.resize(whole, (wide, high), interpolation=cv2.INTER_AREA)
-    # From a pixel of the square to one of the picture, where (0, 0) is the middle of a pixel.
+        wide, high = image.shape[1] // across, image.shape[0] // down
+        whole = image[: high * down, : wide * across]
+        image = cv2.resize(whole, (wide, high), interpolation=cv2.INTER_AREA)
+    # From a pixel of the square to one of the image, where (0, 0) is the middle of a pixel.
     x_scale, y_scale = width / across / size, height / down / size
     cosine, sine = math.cos(math.radians(angle)), math.sin(math.radians(angle))
     sign, middle = (-1 if mirrored else 1), (size - 1) / 2
     x_of_x, x_of_y = sign * x_scale * cosine, -sign * x_scale * sine
     y_of_x, y_of_y = y_scale * sine, y_scale * cosine
-    x_centre, y_centre = (left + width / 2) / across - 0.5, (top + height / 2) / down - 0.5
+    x_center, y_center = (left + width / 2) / across - 0.5, (top + height / 2) / down - 0.5
     matrix = np.array(
         [
-            (x_of_x, x_of_y, x_centre - middle * (x_of_x + x_of_y)),
-            (y_of_x, y_of_y, y_centre - middle * (y_of_x + y_of_y)),
+            (x_of_x, x_of_y, x_center - middle * (x_of_x + x_of_y)),
+            (y_of_x, y_of_y, y_center - middle * (y_of_x + y_of_y)),
         ]
     )
     return cv2.warpAffine(
-        picture,
+        image,
         matrix,
         (size, size),
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,

@@ -9,10 +9,10 @@ from podium.experiments.grid import SAMPLE_SEED, Combination, all_combinations, 
 from podium.experiments.own_process import Failed
 from podium.experiments.record import figure_path, record
 from podium.experiments.trade_off import Point, pareto_front, trade_off
-from podium.experiments.trial import Measured, is_scored, run_experiment, run_of
-from podium.files.atomic_write import whole
+from podium.experiments.trial import TrialResult, is_scored, run_experiment, run_of
+from podium.files.atomic_write import atomic_write
 from podium.reports.figures import png
-from podium.text import columns
+from podium.text import format_table
 
 TITLES = ("", "tried", "score (95 % interval)", "plain", "averaged")
 
@@ -21,7 +21,7 @@ TITLES = ("", "tried", "score (95 % interval)", "plain", "averaged")
 class Comparison:
     """The combinations that were measured, best first, and those that failed."""
 
-    measured: list[Measured]
+    measured: list[TrialResult]
     failed: list[tuple[Combination, str]]
     keys: list[str]  # that were tried
     page: Path | None
@@ -30,13 +30,13 @@ class Comparison:
     def __str__(self) -> str:
         lines = []
         if self.measured:
-            marks = pareto_front(self.points, self.higher_is_better)
+            marks = pareto_front(self.points, self.per_image_score)
             rows = [
                 ("*" if mark else "", *_cells(one, self.keys))
                 for one, mark in zip(self.measured, marks, strict=True)
             ]
             boxes = [one.scores[0].metric] if (one := self.measured[0].combined.boxes) else []
-            lines += [*columns([(*TITLES, *boxes, "seconds", "memory"), *rows]), ""]
+            lines += [*format_table([(*TITLES, *boxes, "seconds", "memory"), *rows]), ""]
             lines += ["* best trade-off: nothing here is as good and faster, or as fast and better"]
         for combination, message in self.failed:
             lines.append(f"failed      {combination.values(self.keys)}: {message}")
@@ -54,9 +54,9 @@ class Comparison:
         ]
 
     @property
-    def higher_is_better(self) -> bool:
+    def per_image_score(self) -> bool:
         recipe = self.measured[0].combination.recipe
-        return get_competition(recipe.competition).metric.higher_is_better
+        return get_competition(recipe.competition).metric.per_image_score
 
 
 def compare(
@@ -108,7 +108,7 @@ def compare(
 
 
 def _conclude(
-    measured: list[Measured],
+    measured: list[TrialResult],
     failed: list[tuple[Combination, str]],
     keys: list[str],
     page: Path | None,
@@ -122,18 +122,18 @@ def _conclude(
     comparison = Comparison(measured, failed, keys, page, figure)
     folds = ", ".join(map(str, measured[0].combined.folds))
     title = ", ".join([f"{first.entry}, fold {folds}", *_untried(first, keys)])
-    drawn = trade_off(comparison.points, comparison.higher_is_better, title)
-    with whole(figure) as part:
+    drawn = trade_off(comparison.points, comparison.per_image_score, title)
+    with atomic_write(figure) as part:
         part.write_bytes(png(drawn))
     record()  # the page shows the figure
     return comparison
 
 
-def _best_first(measured: list[Measured]) -> list[Measured]:
+def _best_first(measured: list[TrialResult]) -> list[TrialResult]:
     if not measured:
         return []
     metric = get_competition(measured[0].combination.recipe.competition).metric
-    sign = -1 if metric.higher_is_better else 1
+    sign = -1 if metric.per_image_score else 1
     return sorted(measured, key=lambda one: (sign * one.combined.score.value, one.seconds))
 
 
@@ -156,7 +156,7 @@ def _untried(combination: Combination, keys: list[str]) -> list[str]:
     return [one for one in combination.overrides if one.partition("=")[0] not in keys]
 
 
-def _cells(one: Measured, keys: list[str]) -> tuple[str, ...]:
+def _cells(one: TrialResult, keys: list[str]) -> tuple[str, ...]:
     score = one.combined.score
     return (
         one.combination.values(keys),

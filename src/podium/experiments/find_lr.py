@@ -9,29 +9,29 @@ from typing import TYPE_CHECKING
 from podium import paths
 from podium.competitions import get_competition
 from podium.data.table import prepare_table
-from podium.files.atomic_write import whole, write_json
+from podium.files.atomic_write import atomic_write, write_json
 from podium.recipes.entries import get_entry
 from podium.recipes.recipe import Recipe
 from podium.reports.figures import png
-from podium.reports.lr_curve import rate_figure
+from podium.reports.lr_curve import lr_figure
 from podium.runs.run_folder import RunFolder, run_name
-from podium.system import import_tensorflow_quietly
+from podium.system import import_tensorflow
 from podium.training.preflight import check_recipe
-from podium.training.warm_start import resolve
+from podium.training.warm_start import resolve_backbone
 
 if TYPE_CHECKING:
-    from podium.training.lr_curve import RateCurve
+    from podium.training.lr_curve import LRCurve
 
 LOW, HIGH = 1e-7, 1.0  # between which rates are tried
 STEPS = 100
 
 
 @dataclass(frozen=True)
-class FoundRate:
+class LRSuggestion:
     """What the test found, and what the recipe has."""
 
     stage: int  # counted from 0
-    curve: "RateCurve"
+    curve: "LRCurve"
     recipe_rate: float
     figure: Path
 
@@ -45,13 +45,13 @@ class FoundRate:
         )
 
 
-def find_rate(
+def find_lr(
     entry: str,
     overrides: Iterable[str] = (),
     fold: int = 0,
     stage: int | None = None,
     steps: int = STEPS,
-) -> FoundRate:
+) -> LRSuggestion:
     """Train the stages before one, then raise the learning rate in it step by step.
 
     Args:
@@ -61,7 +61,7 @@ def find_rate(
         ValueError: no such stage or fold, or a stage that has no learning rate.
     """
     overrides = list(overrides)
-    recipe = resolve(get_entry(entry).recipe(overrides))
+    recipe = resolve_backbone(get_entry(entry).recipe(overrides))
     check_recipe(recipe)
     recipe.check_fold(fold)
     number = _stage_number(recipe, stage)
@@ -73,19 +73,19 @@ def find_rate(
         folder = RunFolder(Path(place))
         folder.begin(recipe, {"entry": entry}, fresh=False)
         table = prepare_table(competition, recipe, folder)
-        import_tensorflow_quietly(recipe.threads)
-        from podium.training.fold_runner import FoldRun
+        import_tensorflow(recipe.threads)
+        from podium.training.fold_runner import FoldRunner
 
-        fold_run = FoldRun(competition, recipe, folder, table)
-        curve = fold_run.sweep(fold, number, LOW, HIGH, steps)
+        fold_run = FoldRunner(competition, recipe, folder, table)
+        curve = fold_run.lr_range_test(fold, number, LOW, HIGH, steps)
     rate = recipe.stages[number].learning_rate
-    with whole(figure) as part:
+    with atomic_write(figure) as part:
         title = f"{entry}, fold {fold}, stage {number + 1}"
-        part.write_bytes(png(rate_figure(curve, rate, title)))
+        part.write_bytes(png(lr_figure(curve, rate, title)))
     about = {"entry": entry, "recipe": recipe.model_dump(), "fold": fold, "stage": number}
     points = {"rates": curve.rates.tolist(), "losses": curve.losses.tolist()}
     write_json(figure.with_suffix(".json"), {**about, **points})  # for the report of a run
-    return FoundRate(number, curve, rate, figure)
+    return LRSuggestion(number, curve, rate, figure)
 
 
 def _stage_number(recipe: Recipe, stage: int | None) -> int:

@@ -14,7 +14,7 @@ from podium.recipes.entries import get_entry
 from podium.recipes.recipe import Recipe
 from podium.recipes.recipe_file import RecipeError
 from podium.training.preflight import check_recipe
-from podium.training.warm_start import resolve
+from podium.training.warm_start import resolve_backbone
 
 SAMPLE_SEED = 0
 UNCHANGED = "as it is"
@@ -48,7 +48,7 @@ def get_combination(entry: str, overrides: Iterable[str]) -> Combination:
     """
     load = get_entry(entry).recipe
     recipe = load(overrides)
-    check_recipe(resolve(recipe))
+    check_recipe(resolve_backbone(recipe))
     get_competition(recipe.competition)
     # The last of a key counts, and a whole table comes before a key in it.
     left = dict(sorted({_key(override): override for override in overrides}.items()))

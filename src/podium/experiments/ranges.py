@@ -76,7 +76,7 @@ def parse_range(text: str, recipe: Recipe) -> Range:
 
 
 def default_ranges(recipe: Recipe, leave_out: Iterable[str] = ()) -> list[Range]:
-    """Around what the recipe has: rates, what regularises, and the augmentation that it uses."""
+    """Around what the recipe has: rates, what regularizes, and the augmentation that it uses."""
     ranges = [
         Range(
             f"stages.{number}.learning_rate",

@@ -8,13 +8,13 @@ import pandas as pd
 from podium import paths
 from podium.competitions import get_competition
 from podium.experiments.file_lock import alone
-from podium.experiments.trial import Measured
-from podium.files.atomic_write import whole, write_csv
+from podium.experiments.trial import TrialResult
+from podium.files.atomic_write import atomic_write, write_csv
 from podium.runs.run_folder import run_name
 
 KEY = ["entry", "change", "folds"]
 COLUMNS = [
-    "date", "commit", "competition", *KEY, "pictures", "metric", "score", "low", "high",
+    "date", "commit", "competition", *KEY, "images", "metric", "score", "low", "high",
     "plain", "averaged", "seconds", "peak_memory_gb", "machine",
 ]  # fmt: skip
 HEADER = """# Experiments
@@ -24,19 +24,19 @@ entry with a change, on some folds; measured again, it is replaced.
 
 - A change is against the entry's recipe **at the commit of its row**.
 - The score is out of fold (or of the held-out share, where it says so), with the 95 % interval \
-over its pictures, with the views that are worth averaging. Rows with other folds \
-or other numbers of pictures are not comparable.
-- Seconds are of training and scoring the folds, without the test pictures, on a machine that may \
+over its images, with the views that are worth averaging. Rows with other folds \
+or other numbers of images are not comparable.
+- Seconds are of training and scoring the folds, without the test images, on a machine that may \
 have done other work.
 - Blends and soups of runs are in [ensembles.md](ensembles.md).
 """
 TITLES = (
-    "entry", "change", "folds", "pictures", "score (95 % interval)", "plain view",
+    "entry", "change", "folds", "images", "score (95 % interval)", "plain view",
     "averaged views", "seconds", "peak memory", "measured", "machine",
 )  # fmt: skip
 
 
-def record(measured: Iterable[Measured] = ()) -> Path:
+def record(measured: Iterable[TrialResult] = ()) -> Path:
     """Add rows to the record, or replace those of the same entry, change and folds.
 
     Returns:
@@ -49,7 +49,7 @@ def record(measured: Iterable[Measured] = ()) -> Path:
         rows = rows.drop_duplicates(KEY, keep="last").sort_values(["competition", *KEY])
         write_csv(folder / "experiments.csv", rows, index=False)
         page = folder / "experiments.md"
-        with whole(page) as part:
+        with atomic_write(page) as part:
             part.write_text(_page(rows), encoding="utf-8")
     return page
 
@@ -59,7 +59,7 @@ def figure_path(entry: str, keys: Iterable[str]) -> Path:
     return paths.docs() / "experiments" / f"{run_name(f'{entry}-', sorted(keys))}.png"
 
 
-def _row(one: Measured) -> dict[str, str]:
+def _row(one: TrialResult) -> dict[str, str]:
     run = one.run.read_run()
     combined, combination = one.combined, one.combination
     score = combined.score
@@ -71,7 +71,7 @@ def _row(one: Measured) -> dict[str, str]:
         "entry": combination.entry,
         "change": combination.change,
         "folds": " ".join(map(str, combined.folds)),
-        "pictures": str(score.pictures),
+        "images": str(score.images),
         "metric": held_out + score.metric,
         "score": f"{score.value:.5f}",
         "low": f"{score.low:.5f}",
@@ -104,7 +104,7 @@ def _page(rows: pd.DataFrame) -> str:
 
 def _section(competition: str, rows: pd.DataFrame) -> str:
     """A table, entry by entry, the best score first."""
-    ascending = not get_competition(competition).metric.higher_is_better
+    ascending = not get_competition(competition).metric.per_image_score
     rows = rows.assign(value=rows["score"].astype(float))
     rows = rows.sort_values(["entry", "value"], ascending=[True, ascending], kind="stable")
     lines = ["| " + " | ".join(TITLES) + " |", "|" + "---|" * len(TITLES)]
@@ -126,7 +126,7 @@ def _cells(row: dict[str, str]) -> list[str]:
         f"`{row['entry']}`",
         change if "=" not in change else f"`{change}`",
         row["folds"],
-        row["pictures"],
+        row["images"],
         f"{row['metric']} {score} ({low} to {high})",
         plain,
         averaged,

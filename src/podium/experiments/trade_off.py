@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from podium.predictions.score import Score
 
-PALE = "0.7"  # grey
+PALE = "0.7"  # gray
 LOG_FROM = 8  # times as long the slowest takes as the fastest: the axis of time is logarithmic
 MINUTES_FROM = 180  # seconds
 
@@ -21,12 +21,12 @@ class Point:
     seconds: float
 
 
-def pareto_front(points: Sequence[Point], higher_is_better: bool) -> list[bool]:
+def pareto_front(points: Sequence[Point], per_image_score: bool) -> list[bool]:
     """For each point, whether none is better in score or time without being worse in the other.
 
     Points that are the same in both are on the front together, or none of them is.
     """
-    sign = 1 if higher_is_better else -1
+    sign = 1 if per_image_score else -1
     pairs = [(sign * point.score.value, -point.seconds) for point in points]
     return [
         not any(
@@ -36,13 +36,13 @@ def pareto_front(points: Sequence[Point], higher_is_better: bool) -> list[bool]:
     ]  # fmt: skip
 
 
-def trade_off(points: Sequence[Point], higher_is_better: bool, title: str) -> Figure:
-    """Score with its interval against time; the front in colour and named, the others pale."""
+def trade_off(points: Sequence[Point], per_image_score: bool, title: str) -> Figure:
+    """Score with its interval against time; the front in color and named, the others pale."""
     figure = Figure(figsize=(9, 5.5), layout="constrained")
     axis = figure.subplots()
     seconds = [point.seconds for point in points]
     unit, divisor = ("minutes", 60) if max(seconds) >= MINUTES_FROM else ("seconds", 1)
-    best = pareto_front(points, higher_is_better)
+    best = pareto_front(points, per_image_score)
     for point, is_best in zip(points, best, strict=True):
         if not is_best:
             _draw(axis, point, divisor, color=PALE, zorder=1)
@@ -51,13 +51,13 @@ def trade_off(points: Sequence[Point], higher_is_better: bool, title: str) -> Fi
         key=lambda point: point.seconds,
     )
     line = [point.seconds / divisor for point in front], [point.score.value for point in front]
-    axis.plot(*line, color="grey", linewidth=0.8, linestyle=":", zorder=2)
+    axis.plot(*line, color="gray", linewidth=0.8, linestyle=":", zorder=2)
     for number, point in enumerate(front):
         _draw(axis, point, divisor, color=f"C{number % 10}", label=point.name, zorder=3)
     if max(seconds) > LOG_FROM * max(1, min(seconds)):
         axis.set_xscale("log")
     axis.set(xlabel=f"{unit} of training and scoring", ylabel=points[0].score.metric, title=title)
-    if not higher_is_better:
+    if not per_image_score:
         axis.invert_yaxis()  # better is higher up in every figure
     figure.legend(loc="outside lower left", title="best trade-offs, fastest first", fontsize=9)
     return figure

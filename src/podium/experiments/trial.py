@@ -5,28 +5,28 @@ from dataclasses import dataclass, replace
 
 from podium import paths
 from podium.competitions import get_competition
-from podium.data.table import stored_table
 from podium.experiments import own_process
 from podium.experiments.grid import Combination
-from podium.predictions.combine import Combined, read_validation, score_folds
+from podium.predictions.combine import FoldScores, read_validation, score_folds
 from podium.predictions.combine_boxes import combine_boxes
 from podium.recipes.recipe import Recipe
 from podium.runs.fold_folder import RunError
 from podium.runs.merge import copy_whole
 from podium.runs.run_folder import RunFolder, run_name
-from podium.training.warm_start import resolve
+from podium.runs.table import stored_table
+from podium.training.warm_start import resolve_backbone
 
-# What decides which pictures there are and how they are split.
-DATA = ("competition", "limit", "folds", "shares", "seed", "broken_pictures")
+# What decides which images there are and how they are split.
+DATA = ("competition", "limit", "folds", "shares", "seed", "broken_images")
 
 
 @dataclass(frozen=True)
-class Measured:
+class TrialResult:
     """What an experiment came to."""
 
     combination: Combination
     run: RunFolder
-    combined: Combined
+    combined: FoldScores
     seconds: int  # of training and scoring the folds
     peak_memory_gb: float
 
@@ -37,11 +37,11 @@ class Measured:
 
 def run_experiment(
     combination: Combination, folds: list[int], alike: RunFolder | None = None
-) -> Measured:
+) -> TrialResult:
     """Train what is not trained yet of an experiment, in a process of its own.
 
     Args:
-        alike: an earlier run of the same comparison; where it has the same pictures they are not
+        alike: an earlier run of the same comparison; where it has the same images they are not
             checked and split again, which takes long.
 
     Raises:
@@ -76,12 +76,12 @@ def digest(recipe: Recipe) -> str:
     return hashlib.sha256(recipe.model_dump_json().encode()).hexdigest()[:8]
 
 
-def measure(combination: Combination, run: RunFolder, folds: list[int]) -> Measured:
+def measure(combination: Combination, run: RunFolder, folds: list[int]) -> TrialResult:
     """Score these folds of a run, and add up what they cost; nothing of the run is changed."""
     competition, table = get_competition(combination.recipe.competition), stored_table(run)
     combined = score_folds(read_validation(run, folds), folds, competition, table)
     costs = [run.fold(fold).read_cost() for fold in folds]
-    return Measured(
+    return TrialResult(
         combination,
         run,
         replace(combined, boxes=combine_boxes(run, folds, table)),
@@ -106,7 +106,7 @@ def _train(
 
 def _has_recipe(folder: RunFolder, recipe: Recipe) -> bool:
     try:
-        return folder.read_recipe() == resolve(recipe, folder)
+        return folder.read_recipe() == resolve_backbone(recipe, folder)
     except RunError:  # of an older Podium, or no training run
         return False
 

@@ -22,7 +22,7 @@ STUDIES = "studies.db"
 
 
 @dataclass(frozen=True)
-class Tuned:
+class TuneResult:
     """What a study came to so far."""
 
     base: Combination
@@ -43,7 +43,7 @@ class Tuned:
             f"{head}\nrecipe      in place of what kernels/{self.base.entry}/recipe.toml has:\n\n"
             f"{lines}\n\n"
             f"or          podium train {self.best.entry} {_set(self.best.overrides)}\n"
-            "warning     the best of many tries looks better than it is. See it on pictures that "
+            "warning     the best of many tries looks better than it is. See it on images that "
             f"chose nothing, beside what there was:\n\n    {verify}\n    {beside}"
         )
 
@@ -68,7 +68,7 @@ def tune(
     folds: Iterable[int] = (),
     overrides: Iterable[str] = (),
     storage: str | None = None,
-) -> Tuned:
+) -> TuneResult:
     """Search until the study has so many trials; the same call goes on with it.
 
     Args:
@@ -97,7 +97,7 @@ def tune(
     url = storage or f"sqlite:///{paths.runs() / STUDIES}"
     name = f"{run_name(entry, base.overrides)}, fold {_comma(folds)}, {digest(base.recipe)}"
     first = values_of(base.recipe, ranges)
-    study = open_study(url, name, competition.metric.higher_is_better, first)
+    study = open_study(url, name, competition.metric.per_image_score, first)
     print(f"study       {name} of {url}, {len(completed(study))} trials so far")
     print(f"search      {', '.join(map(str, ranges))}", flush=True)
 
@@ -204,7 +204,7 @@ def _run(
 
 
 def _alike(study: "optuna.Study") -> RunFolder | None:
-    """A run of this study that is here, whose pictures need not be checked and split again."""
+    """A run of this study that is here, whose images need not be checked and split again."""
     from podium.experiments.studies import completed
 
     runs = (_folder(trial.user_attrs["run"]) for trial in completed(study))
@@ -231,7 +231,7 @@ def _delete_weights(study: "optuna.Study", folds: list[int]) -> None:
                 place.delete_weights()
 
 
-def _conclude(study: "optuna.Study", base: Combination, folds: list[int]) -> Tuned:
+def _conclude(study: "optuna.Study", base: Combination, folds: list[int]) -> TuneResult:
     from podium.experiments.studies import completed
 
     trials = completed(study)
@@ -239,9 +239,11 @@ def _conclude(study: "optuna.Study", base: Combination, folds: list[int]) -> Tun
         raise ValueError("no trial has a score: with more --trials or --hours the search goes on")
     best = study.best_trial
     combination = get_combination(base.entry, best.user_attrs["overrides"])
-    scores = {tuple(t.user_attrs["overrides"]): Score(**t.user_attrs["score"]) for t in trials}
+    scores = {
+        tuple(t.user_attrs["overrides"]): Score.from_dict(t.user_attrs["score"]) for t in trials
+    }
     score = scores[combination.overrides]
-    return Tuned(base, folds, len(trials), combination, score, scores.get(base.overrides))
+    return TuneResult(base, folds, len(trials), combination, score, scores.get(base.overrides))
 
 
 def _comma(folds: list[int]) -> str:

@@ -33,7 +33,7 @@ class DamagedArchive(BadArchive):
 
 
 @dataclass(frozen=True)
-class Member:
+class ArchiveMember:
     """A file or folder of an archive."""
 
     name: str
@@ -43,7 +43,7 @@ class Member:
 
 
 @contextmanager
-def opened(archive: Path, label: str) -> Iterator[tuple[Iterator[Member], int]]:
+def opened(archive: Path, label: str) -> Iterator[tuple[Iterator[ArchiveMember], int]]:
     """The members of a zip or tar, whichever it is, and their bytes in all (0: nobody knows).
 
     Args:
@@ -98,9 +98,11 @@ def _check_list(archive: zipfile.ZipFile, label: str) -> None:
         raise BadArchive(f"{label}: {doubled[0]} is in it twice")
 
 
-def _zip_members(archive: zipfile.ZipFile) -> Iterator[Member]:
+def _zip_members(archive: zipfile.ZipFile) -> Iterator[ArchiveMember]:
     for info in archive.infolist():
-        yield Member(info.filename, info.is_dir(), info.file_size, lambda i=info: archive.open(i))
+        yield ArchiveMember(
+            info.filename, info.is_dir(), info.file_size, lambda i=info: archive.open(i)
+        )
 
 
 class _Header(tarfile.TarInfo):
@@ -112,12 +114,12 @@ class _Header(tarfile.TarInfo):
         return super()._proc_member(archive)
 
 
-def _tar_members(archive: tarfile.TarFile, label: str) -> Iterator[Member]:
+def _tar_members(archive: tarfile.TarFile, label: str) -> Iterator[ArchiveMember]:
     for info in archive:
         if not (info.isreg() or info.isdir()):
             raise BadArchive(f"{label}: {info.name} is a link or a device, not a file")
         size = 0 if info.isdir() else info.size
-        yield Member(info.name, info.isdir(), size, lambda i=info: archive.extractfile(i))
+        yield ArchiveMember(info.name, info.isdir(), size, lambda i=info: archive.extractfile(i))
     # tarfile takes a header that it cannot read for the end; and gzip checks at its very end.
     archive.fileobj.seek(archive.offset)
     rest = archive.fileobj.read(TAR_PADDING)

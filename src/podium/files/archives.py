@@ -12,18 +12,18 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from podium.files.archive_members import BadArchive, DamagedArchive, Member, opened, place_of
+from podium.files.archive_members import ArchiveMember, BadArchive, DamagedArchive, opened, place_of
 from podium.system import is_another_process
 
 __all__ = [
     "LIMITS",
+    "ArchiveLimits",
     "BadArchive",
     "DamagedArchive",
-    "Limits",
+    "atomic_folder",
     "unpack",
     "unpack_into",
     "unpacked_view",
-    "whole_folder",
 ]
 
 ENDINGS = re.compile(r"\.(zip|tar|tar\.gz|tgz|tar\.bz2|tar\.xz)$", re.IGNORECASE)
@@ -31,32 +31,32 @@ BLOCK = 1 << 20  # bytes read at once
 
 
 @dataclass(frozen=True)
-class Limits:
+class ArchiveLimits:
     """What the archives of real competitions stay far below, and an archive bomb does not."""
 
     members: int = 5_000_000  # files and folders; ImageNet has 1.4 million
     unpacked: int = 10**12  # bytes
-    ratio: int = 100  # unpacked bytes to packed ones: pictures have 1, tables 5 to 50
+    ratio: int = 100  # unpacked bytes to packed ones: images have 1, tables 5 to 50
     small: int = 10**9  # unpacked bytes for which no ratio is asked
     depth: int = 2  # archives within archives; what is packed yet deeper stays as it is
 
 
-LIMITS = Limits()
+LIMITS = ArchiveLimits()
 
 
-def unpack(archive: Path, target: Path, limits: Limits = LIMITS) -> None:
+def unpack(archive: Path, target: Path, limits: ArchiveLimits = LIMITS) -> None:
     """Unpack a zip or tar, and the archives in it, into a new folder: whole or not at all.
 
     Raises:
         BadArchive: it is damaged, would write outside of the folder, or looks like a bomb.
         FileExistsError: the folder is there already.
     """
-    with whole_folder(target) as part:
+    with atomic_folder(target) as part:
         unpack_into(archive, part, limits)
 
 
-def unpack_into(archive: Path, folder: Path, limits: Limits = LIMITS) -> None:
-    """Unpack into an empty folder that the caller makes whole (see `whole_folder`).
+def unpack_into(archive: Path, folder: Path, limits: ArchiveLimits = LIMITS) -> None:
+    """Unpack into an empty folder that the caller makes whole (see `atomic_folder`).
 
     An archive in the archive is unpacked beside itself under its name, and deleted:
     train.zip becomes train/, whether or not train/ is written in it again.
@@ -67,7 +67,7 @@ def unpack_into(archive: Path, folder: Path, limits: Limits = LIMITS) -> None:
     _Unpacking(archive, limits).unpack(archive, folder, archive.name, limits.depth)
 
 
-def unpacked_view(folder: Path, scratch: Path, limits: Limits = LIMITS) -> Path:
+def unpacked_view(folder: Path, scratch: Path, limits: ArchiveLimits = LIMITS) -> Path:
     """The same folder with the archives in it unpacked, made once, if there are any.
 
     Kaggle mounts some competitions with train.zip in them, where nothing can be written. Beside
@@ -90,7 +90,7 @@ def unpacked_view(folder: Path, scratch: Path, limits: Limits = LIMITS) -> Path:
         return view
     scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
-        with whole_folder(view) as part:
+        with atomic_folder(view) as part:
             for path in entries:
                 if path in packed and not _content(part / path.name).exists():
                     _Unpacking(path, limits).unpack_beside(path, part, path.name, limits.depth)
@@ -104,7 +104,7 @@ def unpacked_view(folder: Path, scratch: Path, limits: Limits = LIMITS) -> Path:
 
 
 @contextmanager
-def whole_folder(target: Path, replace: bool = False) -> Iterator[Path]:
+def atomic_folder(target: Path, replace: bool = False) -> Iterator[Path]:
     """Give an empty folder to fill; it takes the name `target` only once it is complete.
 
     Args:
@@ -170,7 +170,7 @@ def _content(archive: Path) -> Path:
 class _Unpacking:
     """One archive with the archives in it, for all of which there is one allowance."""
 
-    def __init__(self, archive: Path, limits: Limits):
+    def __init__(self, archive: Path, limits: ArchiveLimits):
         self.limits = limits
         packed = archive.stat().st_size
         self.most = min(limits.unpacked, max(limits.small, limits.ratio * packed))
@@ -221,7 +221,7 @@ class _Unpacking:
         else:
             inside.rename(parent / name)
 
-    def _write(self, member: Member, path: Path, label: str, bar: "tqdm[None]") -> None:
+    def _write(self, member: ArchiveMember, path: Path, label: str, bar: "tqdm[None]") -> None:
         if member.is_folder:
             path.mkdir(parents=True, exist_ok=True)
             return

@@ -22,7 +22,7 @@ LOCKED = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """Give a temporary path to write to; it takes the name `path` only once it is complete.
 
     Raises:
@@ -59,7 +59,7 @@ def _explained(error: OSError, path: Path) -> OSError:
     return error
 
 
-def remove_leftovers(folder: Path, name: str | None = None) -> None:
+def remove_temp_files(folder: Path, name: str | None = None) -> None:
     """Delete the temporary files that killed writers left in a folder and below it.
 
     Args:
@@ -75,13 +75,13 @@ def remove_leftovers(folder: Path, name: str | None = None) -> None:
 
 
 def write_json(path: Path, data: dict[str, Any]) -> None:
-    with whole(path) as part:
+    with atomic_write(path) as part:
         part.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def write_csv(path: Path, table: pd.DataFrame, index: bool = True) -> None:
     """Write a table; float32 keep every bit (nine digits)."""
-    with whole(path) as part:
+    with atomic_write(path) as part:
         table.to_csv(part, index=index, float_format="%.9g", lineterminator="\n")
 
 
@@ -103,7 +103,7 @@ def require_space(folder: Path, needed: int) -> None:
                 f"are free. {MAKE_ROOM}",
                 str(folder),
             )
-        reserve(file, needed)  # one may have less of the disk than is free
+        preallocate(file, needed)  # one may have less of the disk than is free
 
 
 def require_writable(folder: Path) -> None:
@@ -128,7 +128,7 @@ def _trial(folder: Path) -> Iterator[int]:
         yield file.fileno()
 
 
-def reserve(file: int, size: int) -> None:
+def preallocate(file: int, size: int) -> None:
     """Give an open file all of its bytes now: a full disk ends a process that writes to a map.
 
     Raises:

@@ -11,7 +11,7 @@ from PIL import ExifTags, Image
 START, END = b"\xff\xd8", b"\xff\xd9"
 SCAN = 0xDA  # the marker of the segment before the compressed pixels
 FRAMES = (0xC0, 0xC1)  # markers of the segment with the sides: one scan, Huffman-coded
-NOTES = 0xE1  # EXIF or XMP, either of which may turn the picture
+NOTES = 0xE1  # EXIF or XMP, either of which may turn the image
 FOREIGN = re.compile(rb"\xff[^\x00\xd0-\xd7]")  # no stuffed zero and no restart of the coding
 
 # Each has the bit that shrinks by 2, 4 or 8; older versions of OpenCV only have blue first.
@@ -32,16 +32,16 @@ def read_plain_jpeg(data: bytes, enough: int | None, max_pixels: int) -> np.ndar
 
     Args:
         enough: pixels that are enough of the shorter side, see `shrinking`.
-        max_pixels: of a picture that is decoded.
+        max_pixels: of an image that is decoded.
     """
     sides = _sides_of_plain(data)
     if sides is None or sides[0] * sides[1] > max_pixels:
         return None
     flags = RGB | SHRUNK[shrinking(min(sides), enough)] | cv2.IMREAD_IGNORE_ORIENTATION
-    picture = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    if picture is None or RGB != cv2.IMREAD_COLOR:
-        return picture
-    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB, dst=picture)
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    if image is None or RGB != cv2.IMREAD_COLOR:
+        return image
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
 
 
 def shrinking(side: int, enough: int | None) -> int:
@@ -70,5 +70,5 @@ def _sides_of_plain(data: bytes) -> tuple[int, int] | None:
 
 
 def _turned(data: bytes) -> bool:
-    with Image.open(BytesIO(data)) as image:
-        return image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+    with Image.open(BytesIO(data)) as pil_image:
+        return pil_image.getexif().get(ExifTags.Base.Orientation, 1) != 1

@@ -47,7 +47,7 @@ def check_weights(path: Path) -> None:
         )
     try:
         with h5py.File(path, "r") as file:
-            size = _Looking(path, file).look()
+            size = _Looking(path, file).predict()
     except ForeignFile:
         raise
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
@@ -67,7 +67,7 @@ class _Looking:
         self.bytes = self.arrays = 0
         self.seen: set[int] = set()  # addresses: hard links may lead back
 
-    def look(self) -> int:
+    def predict(self) -> int:
         """The bytes of all arrays once they are read."""
         groups = [self.file]
         while groups:

@@ -12,7 +12,7 @@ import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from podium import paths
-from podium.files.atomic_write import whole
+from podium.files.atomic_write import atomic_write
 from podium.kaggle.client import KaggleError, connect, user_name
 from podium.kaggle.metadata import (
     OWNER,
@@ -45,7 +45,7 @@ pd.read_csv("submission.csv").head(10)
 
 
 @dataclass(frozen=True)
-class Built:
+class KernelBuild:
     """A kernel ready to be pushed: `kaggle kernels push -p FOLDER` takes it as it is."""
 
     folder: Path
@@ -77,7 +77,7 @@ def build(
     owner: str | None = None,
     overrides: Iterable[str] = (),
     fold: int | None = None,
-) -> Built:
+) -> KernelBuild:
     """Build the kernel of an entry, or of one of its folds, into build/<name>/.
 
     Args:
@@ -107,7 +107,7 @@ def build(
             f"{LIMIT:,}: is there more in {entry.path} or the package than code?"
         )
     folder = _write(paths.project() / "build" / name, metadata, code)
-    return Built(folder, run, fold, metadata, payload)
+    return KernelBuild(folder, run, fold, metadata, payload)
 
 
 def build_entries(
@@ -115,7 +115,7 @@ def build_entries(
     owner: str | None = None,
     overrides: Iterable[str] = (),
     fold: int | None = None,
-) -> Iterator[Built]:
+) -> Iterator[KernelBuild]:
     """Build these entries, or all that have a kernel-metadata.json.
 
     Args:
@@ -160,9 +160,9 @@ def _check_own(entry: Entry, metadata: KernelMetadata, code: str, owner: str | N
 def _write(folder: Path, metadata: KernelMetadata, code: str) -> Path:
     if folder.exists():
         shutil.rmtree(folder)  # a kernel is one file: nothing of an earlier build may stay
-    with whole(folder / metadata.code_file) as part:
+    with atomic_write(folder / metadata.code_file) as part:
         part.write_text(code, encoding="utf-8")
-    with whole(folder / "kernel-metadata.json") as part:
+    with atomic_write(folder / "kernel-metadata.json") as part:
         text = metadata.model_dump_json(indent=2, exclude_none=True)
         part.write_text(text + "\n", encoding="utf-8")
     return folder

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from podium import paths
 from podium.kaggle.client import KaggleError
-from podium.kaggle.follow import Kernel
+from podium.kaggle.follow import KaggleKernel
 from podium.kaggle.output import fetch_output
 from podium.predictions.blend import adopt_blend
 from podium.predictions.blend_members import read_member
-from podium.predictions.combine import Outcome, assemble, write_submission
+from podium.predictions.combine import RunResult, assemble, write_submission
 from podium.predictions.score import Score
 from podium.reports.report import report_after_training
 from podium.runs.merge import merge_run
@@ -29,7 +29,7 @@ class CollectedBlend:
     submission: Path
 
     def __str__(self) -> str:
-        score = Score(**self.folder.read_score()["score"])
+        score = Score.from_dict(self.folder.read_score()["score"])
         return (
             f"run         {self.folder.path}\n"
             f"score       out-of-fold {score}\n"
@@ -38,7 +38,11 @@ class CollectedBlend:
 
 
 def collect(
-    api: "KaggleApi", kernel: Kernel, run: str, fresh: bool = False, sources: str | None = None
+    api: "KaggleApi",
+    kernel: KaggleKernel,
+    run: str,
+    fresh: bool = False,
+    sources: str | None = None,
 ) -> RunFolder:
     """Fetch what a kernel left and add it to the run in weights/.
 
@@ -76,7 +80,7 @@ def collect(
     return into
 
 
-def write_collected(folder: RunFolder) -> Outcome | CollectedBlend:
+def write_collected(folder: RunFolder) -> RunResult | CollectedBlend:
     """Combine what is in weights/ of a run by now, and write its submission."""
     if not folder.read_blended():
         outcome = assemble(folder)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from podium import paths
 from podium.competitions import Competition, MissingData
-from podium.files.archives import BadArchive, DamagedArchive, unpack_into, whole_folder
+from podium.files.archives import BadArchive, DamagedArchive, atomic_folder, unpack_into
 from podium.kaggle.client import SILENCE, KaggleError, connect, explained, hang_up_after, is_passing
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def _counted_there(competition: Competition, folder: Path) -> str:
 
 
 def _counted(competition: Competition, folder: Path) -> str:
-    """How many pictures the competition finds in a folder.
+    """How many images the competition finds in a folder.
 
     Raises:
         MissingData: the folder is not laid out as the competition is.
@@ -86,7 +86,7 @@ def _counted(competition: Competition, folder: Path) -> str:
     absent = [path for path in train["path"] if not path.is_file()]
     if len(absent) == len(train):
         raise MissingData(f"{absent[0]} is missing, and so are all the others of its table")
-    counts = f"{len(train):,} training and {len(test):,} test pictures"
+    counts = f"{len(train):,} training and {len(test):,} test images"
     return counts + (
         f", {len(absent):,} of them missing: podium check {competition.name}" if absent else ""
     )
@@ -95,7 +95,7 @@ def _counted(competition: Competition, folder: Path) -> str:
 def _unpack(competition: Competition, archive: Path, target: Path, replace: bool) -> str:
     """Put the archive's content in its place if it is sound; returns what it is, counted."""
     try:
-        with whole_folder(target, replace) as part:
+        with atomic_folder(target, replace) as part:
             unpack_into(archive, part)
             return _counted(competition, part)
     except DamagedArchive as error:
@@ -236,7 +236,7 @@ class _Download:
     def _require_space(self) -> None:
         if self.total is None:
             return
-        # Pictures hardly shrink when they are packed.
+        # Images hardly shrink when they are packed.
         needed = 2 * self.total - (self._bytes if self._can_go_on else 0)
         free = shutil.disk_usage(self.archive.parent).free
         if needed > free:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from podium.files.atomic_write import whole
+from podium.files.atomic_write import atomic_write
 from podium.kaggle.client import explained, is_passing
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ LAST_LINES = 5.0  # seconds that the log may take to arrive once the kernel has 
 
 
 @dataclass(frozen=True)
-class Kernel:
+class KaggleKernel:
     """A kernel on Kaggle."""
 
     ref: str  # owner/slug
@@ -33,10 +33,10 @@ class Kernel:
 
 
 @dataclass(frozen=True)
-class Ended:
+class KernelStatus:
     """How a kernel ended, why it never began, or that it goes on."""
 
-    kernel: Kernel
+    kernel: KaggleKernel
     status: str  # one of Kaggle's, or REFUSED
     message: str = ""
 
@@ -66,7 +66,9 @@ def status_of(api: "KaggleApi", ref: str) -> tuple[str, str]:
     return answer.status.name, answer.failure_message or ""
 
 
-def follow(api: "KaggleApi", kernel: Kernel, poll_seconds: float = POLL_SECONDS) -> Ended:
+def follow(
+    api: "KaggleApi", kernel: KaggleKernel, poll_seconds: float = POLL_SECONDS
+) -> KernelStatus:
     """Follow a kernel that was pushed earlier to its end.
 
     Raises:
@@ -84,14 +86,14 @@ def follow(api: "KaggleApi", kernel: Kernel, poll_seconds: float = POLL_SECONDS)
 class Following:
     """A kernel that runs: its log is printed as it comes, its status asked for."""
 
-    def __init__(self, api: "KaggleApi", kernel: Kernel):
+    def __init__(self, api: "KaggleApi", kernel: KaggleKernel):
         self.api, self.kernel = api, kernel
         self.ended = False
         self._status = ""
         self._failures = 0
         self._log = _LogPrinter(api, kernel)
 
-    def ask(self) -> Ended | None:
+    def ask(self) -> KernelStatus | None:
         """Ask for the status once; returns how the kernel ended, once it has."""
         try:
             status, message = status_of(self.api, self.kernel.ref)
@@ -113,7 +115,7 @@ class Following:
             return None
         self.ended = True
         self._log.finish()
-        return Ended(self.kernel, status, message)
+        return KernelStatus(self.kernel, status, message)
 
     def give_up(self) -> None:
         """Follow it no longer; nothing happens where it has ended."""
@@ -126,7 +128,7 @@ class _LogPrinter(threading.Thread):
     A thread of its own, because a stream that has gone silent tells nobody that it has.
     """
 
-    def __init__(self, api: "KaggleApi", kernel: Kernel):
+    def __init__(self, api: "KaggleApi", kernel: KaggleKernel):
         super().__init__(daemon=True)
         self.api, self.kernel = api, kernel
         self.lines: list[str] = []
@@ -157,7 +159,7 @@ class _LogPrinter(threading.Thread):
         self._over.set()
         self.join(LAST_LINES)
         self._deaf = True
-        with whole(self.kernel.log) as part:
+        with atomic_write(self.kernel.log) as part:
             part.write_text("".join(self.lines), encoding="utf-8")
 
     def deafen(self) -> None:

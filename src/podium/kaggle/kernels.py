@@ -5,13 +5,13 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from podium import paths
-from podium.kaggle.build import Built, build, check
+from podium.kaggle.build import KernelBuild, build, check
 from podium.kaggle.client import KaggleError, connect, explained, user_name
 from podium.kaggle.collect import CollectedBlend, collect, write_collected
-from podium.kaggle.follow import POLL_SECONDS, Ended, Kernel, follow, status_of
+from podium.kaggle.follow import POLL_SECONDS, KaggleKernel, KernelStatus, follow, status_of
 from podium.kaggle.metadata import check_owner, kernel_name
 from podium.kaggle.push import push, run_kernels
-from podium.predictions.combine import Outcome
+from podium.predictions.combine import RunResult
 from podium.recipes.entries import get_entry
 from podium.runs.fold_folder import RunError
 from podium.runs.run_folder import RunFolder, run_name
@@ -35,7 +35,7 @@ def push_entry(
     fresh: bool = False,
     at_once: int | None = None,
     poll_seconds: float = POLL_SECONDS,
-) -> Outcome | CollectedBlend | None:
+) -> RunResult | CollectedBlend | None:
     """Build and push an entry; with `wait`, follow it and collect its run.
 
     Args:
@@ -86,7 +86,7 @@ def collect_entry(
     wait: bool = False,
     fresh: bool = False,
     poll_seconds: float = POLL_SECONDS,
-) -> Outcome | CollectedBlend:
+) -> RunResult | CollectedBlend:
     """Bring the run of an entry that was pushed earlier into weights/.
 
     Raises:
@@ -102,7 +102,7 @@ def collect_entry(
     ended = []
     for fold in chosen or [None]:
         name = kernel_name(run, fold)
-        kernel = Kernel(
+        kernel = KaggleKernel(
             metadata.of(user_name(api), name).id,
             paths.project() / "build" / name,
             f"[{name}] " if len(chosen) > 1 else "",
@@ -117,7 +117,7 @@ def collect_entry(
 
 
 def _collect_all(
-    api: "KaggleApi", ended: list[Ended], run: str, fresh: bool, sources: str | None = None
+    api: "KaggleApi", ended: list[KernelStatus], run: str, fresh: bool, sources: str | None = None
 ) -> None:
     """Bring what completed; what is wrong with one output keeps none of the others away."""
     errors: list[ValueError] = []
@@ -150,7 +150,7 @@ def _to_push(
     return [*folds] or [None]
 
 
-def _push_only(api: "KaggleApi", builts: Sequence[Built], at_once: int, command: str) -> None:
+def _push_only(api: "KaggleApi", builts: Sequence[KernelBuild], at_once: int, command: str) -> None:
     if len(builts) > at_once:
         raise KaggleError(
             f"{len(builts)} kernels, and {at_once} may run at once: --wait pushes the others as "
@@ -161,15 +161,15 @@ def _push_only(api: "KaggleApi", builts: Sequence[Built], at_once: int, command:
     print(f"when it has run: {command}")
 
 
-def _ask(api: "KaggleApi", kernel: Kernel) -> Ended:
+def _ask(api: "KaggleApi", kernel: KaggleKernel) -> KernelStatus:
     """How a kernel is now; one that still runs has not completed."""
     unknown = f"no kernel {kernel.ref} on Kaggle, or it is not yours: push it first"
     with explained(f"asking how {kernel.ref} is", unknown, unknown):
         status, message = status_of(api, kernel.ref)
-    return Ended(kernel, status, message)
+    return KernelStatus(kernel, status, message)
 
 
-def _raise_failed(ended: list[Ended], builts: Sequence[Built], command: str) -> None:
+def _raise_failed(ended: list[KernelStatus], builts: Sequence[KernelBuild], command: str) -> None:
     """Name what did not run to its end, and the command that pushes that alone."""
     folds = {built.metadata.id: built.fold for built in builts}
     failed = [end for end in ended if not end.complete]

@@ -151,11 +151,11 @@ def check_sources(entry: Entry, metadata: KernelMetadata, recipe: Recipe) -> Non
     key = "competition_sources" if kind == "competitions" else "dataset_sources"
     if source and not _attached(source, getattr(metadata, key)):
         raise MetadataError(
-            f"{entry.metadata}: {key}: the recipe's pictures are missing: add {source!r}"
+            f"{entry.metadata}: {key}: the recipe's images are missing: add {source!r}"
         )
     if not (source or competition.draws_itself or metadata.dataset_sources):
         raise MetadataError(
-            f"{entry.metadata}: dataset_sources: the recipe's pictures are missing: add a dataset "
+            f"{entry.metadata}: dataset_sources: the recipe's images are missing: add a dataset "
             f"of yours that holds the folder {competition.slug}"
         )
     if recipe.started_from:

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from tqdm import tqdm
 
-from podium.files.atomic_write import whole
+from podium.files.atomic_write import atomic_write
 from podium.kaggle.client import KaggleError, explained, is_passing
 
 if TYPE_CHECKING:
@@ -70,7 +70,10 @@ def _fetch(url: str, path: Path) -> None:
         raise KaggleError(f"{path.name} is not offered over http(s) but as {url[:50]}")
     for attempt in range(1, TRIES + 1):
         try:
-            with requests.get(url, stream=True, timeout=TIMEOUT) as answer, whole(path) as part:
+            with (
+                requests.get(url, stream=True, timeout=TIMEOUT) as answer,
+                atomic_write(path) as part,
+            ):
                 answer.raise_for_status()
                 with part.open("wb") as file:
                     for block in answer.iter_content(BLOCK):

@@ -8,9 +8,16 @@ from collections.abc import Sequence
 from contextlib import redirect_stdout
 from typing import TYPE_CHECKING
 
-from podium.kaggle.build import Built
+from podium.kaggle.build import KernelBuild
 from podium.kaggle.client import KaggleError, explained, is_passing
-from podium.kaggle.follow import PATIENCE, POLL_SECONDS, REFUSED, Ended, Following, Kernel
+from podium.kaggle.follow import (
+    PATIENCE,
+    POLL_SECONDS,
+    REFUSED,
+    Following,
+    KaggleKernel,
+    KernelStatus,
+)
 
 if TYPE_CHECKING:
     from kaggle.api.kaggle_api_extended import KaggleApi
@@ -24,7 +31,7 @@ class SessionsFull(PushRefused):
     """As many kernels run as the account may have at once."""
 
 
-def push(api: "KaggleApi", built: Built) -> str:
+def push(api: "KaggleApi", built: KernelBuild) -> str:
     """Push a built kernel, which starts it; returns its page.
 
     Raises:
@@ -54,10 +61,10 @@ def push(api: "KaggleApi", built: Built) -> str:
 
 def run_kernels(
     api: "KaggleApi",
-    builts: Sequence[Built],
+    builts: Sequence[KernelBuild],
     at_once: int,
     poll_seconds: float = POLL_SECONDS,
-) -> list[Ended]:
+) -> list[KernelStatus]:
     """Push kernels as places get free, follow them all, and return how each ended.
 
     Raises:
@@ -78,20 +85,20 @@ def run_kernels(
 class _Fleet:
     """Kernels that wait for a place, run, or have ended."""
 
-    def __init__(self, api: "KaggleApi", builts: Sequence[Built], at_once: int):
+    def __init__(self, api: "KaggleApi", builts: Sequence[KernelBuild], at_once: int):
         self.api, self.at_once = api, at_once
         self.waiting = deque(builts)
         self.following: list[Following] = []
-        self.ended: list[Ended] = []
-        self._labelled = len(builts) > 1
+        self.ended: list[KernelStatus] = []
+        self._labeled = len(builts) > 1
         self._failures = 0  # in a row, of the first that waits
 
     def push_what_fits(self) -> None:
         """Push until all places are taken."""
         while self.waiting and len(self.following) < self.at_once:
             built = self.waiting[0]
-            label = f"[{built.folder.name}] " if self._labelled else ""
-            kernel = Kernel(built.metadata.id, built.folder, label)
+            label = f"[{built.folder.name}] " if self._labeled else ""
+            kernel = KaggleKernel(built.metadata.id, built.folder, label)
             try:
                 print(f"{label}pushed: {push(self.api, built)}", flush=True)
                 self.following.append(Following(self.api, kernel))
@@ -101,7 +108,7 @@ class _Fleet:
                     if self._failures == 1:
                         print(f"{label}{error}. Trying again", flush=True)
                     return
-                self.ended.append(Ended(kernel, REFUSED, str(error)))
+                self.ended.append(KernelStatus(kernel, REFUSED, str(error)))
             self.waiting.popleft()
             self._failures = 0
 

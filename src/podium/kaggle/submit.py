@@ -24,7 +24,7 @@ LONGEST_WAIT = 1800.0  # seconds; Kaggle takes a few for a small table
 
 
 @dataclass(frozen=True)
-class Submitted:
+class SubmissionResult:
     """A submission that Kaggle has taken, with its scores where it was waited for."""
 
     file: str
@@ -46,7 +46,7 @@ class Submitted:
 
 def submit(
     competition: Competition, csv: Path, message: str, wait: bool, poll_seconds: float = 5.0
-) -> Submitted:
+) -> SubmissionResult:
     """Check a submission's file, send it, and wait for its score if that is wanted.
 
     Raises:
@@ -58,22 +58,22 @@ def submit(
     check_submission_file(competition, csv, ids)
     if ids is None:
         print(
-            "warning: whether all ids are there could not be checked, because the pictures are "
+            "warning: whether all ids are there could not be checked, because the images are "
             f"not here. To get them: {competition.get_it}"
         )
     api = connect()
     number = _send(api, slug, csv, message)
     if not wait:
-        return Submitted(csv.name, slug, number)
+        return SubmissionResult(csv.name, slug, number)
     if not number:
         print("warning: Kaggle gave the submission no number to follow it by")
-        return Submitted(csv.name, slug, number)
+        return SubmissionResult(csv.name, slug, number)
     try:
         scored = _follow(api, slug, number, poll_seconds)
     except KeyboardInterrupt as error:
         raise KaggleError(f"interrupted: {_taken(slug, number)}") from error
     public, private = scored.public_score or "", scored.private_score or None
-    return Submitted(csv.name, slug, number, public, private)
+    return SubmissionResult(csv.name, slug, number, public, private)
 
 
 def _slug(competition: Competition) -> str:
@@ -92,8 +92,8 @@ def _test_ids(competition: Competition, run: str) -> pd.Index | None:
         return competition.read_test().index
     except MissingData:
         folder = RunFolder(paths.runs() / run)  # of one from Kaggle only the table is here
-        pictures = folder.read_pictures() if folder.exists else None
-        return None if pictures is None else pictures.index[pictures["part"] == "test"]
+        images = folder.read_images() if folder.exists else None
+        return None if images is None else images.index[images["part"] == "test"]
 
 
 def _send(api: "KaggleApi", slug: str, csv: Path, message: str) -> int:

@@ -23,7 +23,7 @@ class Averager:
 
     Args:
         network: its own weights are lost.
-        batches: gives batches of pictures as the network is trained on them, uint8 (batch, height,
+        batches: gives batches of images as the network is trained on them, uint8 (batch, height,
             width, 3), each time from the first one on.
     """
 
@@ -57,8 +57,8 @@ class Averager:
         total, count = [np.zeros(variable.shape) for variable in variables], 0
         with _only_these_learn(self._network, batchnorms):
             step = self._step(batchnorms)
-            for pictures in self._batches():
-                step(pictures)
+            for images in self._batches():
+                step(images)
                 count += 1
                 for sum_, variable in zip(total, variables, strict=True):
                     sum_ += variable.numpy()
@@ -70,7 +70,7 @@ class Averager:
         names = tuple(layer.name for layer in batchnorms)
         if names not in self._steps:
             model = self._network.model
-            self._steps[names] = tf.function(lambda pictures: model(pictures, training=True))
+            self._steps[names] = tf.function(lambda images: model(images, training=True))
         return self._steps[names]
 
 

@@ -1,4 +1,4 @@
-"""The backbones: how each is built, what it expects of a picture, and where its blocks begin."""
+"""The backbones: how each is built, what it expects of an image, and where its blocks begin."""
 
 import re
 from collections.abc import Callable
@@ -17,12 +17,12 @@ class Backbone:
     preprocessing: str  # mode of `Preprocessing`
     block: str  # regular expression: a layer's block is the text that this matches in its name
     block_ends: bool = False  # the expression names the last layer of a block instead
-    # What is computed from preprocessed training pictures, float32 (pictures, height, width, 3).
+    # What is computed from preprocessed training images, float32 (images, height, width, 3).
     fit: Callable[[keras.Model, np.ndarray], None] | None = None
     parts: tuple[int, ...] = (1,)  # relative numbers of channels of what a kernel keeps apart
 
     def blocks(self, network: keras.Model) -> list[list[keras.layers.Layer]]:
-        """The layers of the built network in blocks, from the picture to the top."""
+        """The layers of the built network in blocks, from the image to the top."""
         blocks: list[list[keras.layers.Layer]] = [[]]
         current, ended = None, False
         for layer in network.layers:
@@ -106,10 +106,10 @@ def _resnet_patches() -> Backbone:
 
         return resnet_patches()
 
-    def fit(network: keras.Model, pictures: np.ndarray) -> None:
+    def fit(network: keras.Model, images: np.ndarray) -> None:
         from podium.models.resnet_patches import fit_patches
 
-        fit_patches(network, pictures)
+        fit_patches(network, images)
 
     return Backbone("resnet-patches", build, "torch", block=r"stem|block\d+[a-z]", fit=fit)
 
@@ -120,10 +120,10 @@ def _patches() -> Backbone:
 
         return patches()
 
-    def fit(network: keras.Model, pictures: np.ndarray) -> None:
+    def fit(network: keras.Model, images: np.ndarray) -> None:
         from podium.models.patches import fit_patches_dictionary
 
-        fit_patches_dictionary(network, pictures)
+        fit_patches_dictionary(network, images)
 
     return Backbone("patches", build, "torch", block="patches", fit=fit, parts=(1, 4, 16))
 

@@ -12,9 +12,9 @@ class SideCells(layers.Layer):
     """For each side of the box: where in a map it is seen, and how far from there it is.
 
     A softmax over all cells says where a side is seen best, and each cell says how far the side is
-    from its centre; their mean, so weighted, is the side. What is learnt of one place holds for any
-    other, so that a few hundred boxes are enough, and nothing but the boxes has to be annotated:
-    the places are learnt through them (cf. the spatial softmax of DSNT, Nibali et al. 2018,
+    from its center; their mean, so weighted, is the side. What is learned of one place holds
+    for any other, so that a few hundred boxes are enough, and nothing else has to be annotated: the
+    places are learned through them (cf. the spatial softmax of DSNT, Nibali et al. 2018,
     arXiv:1801.07372).
 
     Called with float32 (batch, height, width, 8): for the left, top, right and bottom side the
@@ -46,7 +46,7 @@ def build_box_head(box: BoxHead, channels: Sequence[int]) -> keras.Model:
 
     Returns:
         A network from a list of (batch, height, width, channels), each at most as fine as the
-        first, to float32 (batch, 4): a box in shares of the picture, not yet within 0 to 1.
+        first, to float32 (batch, 4): a box in shares of the image, not yet within 0 to 1.
     """
     inputs = [
         keras.Input((None, None, count), name=f"map_{number}")
@@ -65,7 +65,7 @@ def build_box_head(box: BoxHead, channels: Sequence[int]) -> keras.Model:
             x
         )
         x = layers.Add(name=f"box_add_{number}")([x, _norm_relu(y, f"box_{number}")])
-    # Near zero: the first sides are in the middle, whatever is in the picture. Starting from a box
+    # Near zero: the first sides are in the middle, whatever is in the image. Starting from a box
     # of a typical size was worse: mean IoU 0.753 in place of 0.796 on the pets.
     small = keras.initializers.RandomNormal(stddev=0.01)
     x = layers.Conv2D(8, 1, kernel_initializer=small, dtype="float32", name="box_cells")(x)

@@ -1,4 +1,4 @@
-"""Where in a picture a network sees a class: Grad-CAM (Selvaraju et al. 2017, arXiv:1610.02391)."""
+"""Where in an image a network sees a class: Grad-CAM (Selvaraju et al. 2017, arXiv:1610.02391)."""
 
 from collections.abc import Callable
 
@@ -10,21 +10,21 @@ from keras import layers
 from podium.models.kernel_head import KernelRegression
 from podium.models.network import Network
 
-BATCH = 32  # pictures at once
+BATCH = 32  # images at once
 
 _POOLINGS = layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D
 
 
 class NoHeatMap(ValueError):
-    """A network in which no place of a picture speaks for a class."""
+    """A network in which no place of an image speaks for a class."""
 
 
 class GradCam:
     """Heat maps of a network, whatever its backbone, its taps and its head but for kernels.
 
-    `maps` goes from uint8 pictures (batch, height, width, 3) to a list of what the head pools,
+    `maps` goes from uint8 images (batch, height, width, 3) to a list of what the head pools,
     (batch, rows, columns, channels) each; `pooled` from there to the pooled features. Who needs
-    probabilities and heat of the same pictures runs `maps` once and takes both from it.
+    probabilities and heat of the same images runs `maps` once and takes both from it.
 
     Raises:
         NoHeatMap: the head is one of kernels, or no map has more than one cell.
@@ -34,43 +34,43 @@ class GradCam:
         logits = network.head.get_layer("logits")
         if isinstance(logits, KernelRegression):
             raise NoHeatMap(
-                "a head of kernels compares whole pictures, so that there is no heat map of where "
+                "a head of kernels compares whole images, so that there is no heat map of where "
                 "it sees a class; other heads have one"
             )
         features = network.features
         seen = [layer.input for layer in features.layers if isinstance(layer, _POOLINGS)]
         seen = list({id(one): one for one in seen}.values())  # both poolings see the same map
         if all(one.shape[1:3] == (1, 1) for one in seen):
-            raise NoHeatMap("the backbone gives one cell for the whole picture: no heat map")
+            raise NoHeatMap("the backbone gives one cell for the whole image: no heat map")
         self.maps = keras.Model(features.input, seen, name="maps")
         self.pooled = keras.Model(seen, features.output, name="pooled")
         self._logits = keras.Model(network.head.input, logits.output, name="logits")
         self._traced: dict[int, Callable] = {}  # by the number of classes that are asked for
 
-    def __call__(self, pictures: np.ndarray, classes: np.ndarray) -> np.ndarray:
-        """How much each place of a picture speaks for a class.
+    def __call__(self, images: np.ndarray, classes: np.ndarray) -> np.ndarray:
+        """How much each place of an image speaks for a class.
 
         Args:
-            pictures: uint8 (pictures, height, width, 3), as the network sees them.
-            classes: class numbers (pictures,), or (pictures, several).
+            images: uint8 (images, height, width, 3), as the network sees them.
+            classes: class numbers (images,), or (images, several).
 
         Returns:
-            float32 (pictures, rows, columns), or (pictures, several, rows, columns), over the whole
-            picture: 1 where most speaks for the class, 0 where nothing does; all 0 if nothing
+            float32 (images, rows, columns), or (images, several, rows, columns), over the whole
+            image: 1 where most speaks for the class, 0 where nothing does; all 0 if nothing
             does anywhere.
         """
-        numbers = np.asarray(classes, np.int32).reshape(len(pictures), -1)
+        numbers = np.asarray(classes, np.int32).reshape(len(images), -1)
         function = self._function(numbers.shape[1])
         parts = [
-            function(pictures[start : start + BATCH], numbers[start : start + BATCH]).numpy()
-            for start in range(0, len(pictures), BATCH)
+            function(images[start : start + BATCH], numbers[start : start + BATCH]).numpy()
+            for start in range(0, len(images), BATCH)
         ]
         return np.concatenate(parts).reshape(*np.shape(classes), *parts[0].shape[2:])
 
     def _function(self, several: int) -> Callable:
         if several not in self._traced:
             self._traced[several] = tf.function(
-                lambda pictures, classes: self.heat(self.maps(pictures, training=False), classes),
+                lambda images, classes: self.heat(self.maps(images, training=False), classes),
                 input_signature=[
                     tf.TensorSpec((None, None, None, 3), tf.uint8),
                     tf.TensorSpec((None, several), tf.int32),

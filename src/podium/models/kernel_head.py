@@ -1,4 +1,4 @@
-"""The head of kernel regression: how alike a picture's features are to those of training pictures.
+"""The head of kernel regression: how alike an image's features are to those of training images.
 
 Its weights are solved (training/kernel_solver.py) and not trained.
 """
@@ -12,21 +12,21 @@ from keras import layers, ops
 
 @keras.saving.register_keras_serializable("podium")
 class KernelRegression(layers.Layer):
-    """Logits as a weighted sum of Gaussian kernels around training pictures: the centres.
+    """Logits as a weighted sum of Gaussian kernels around training images: the centers.
 
     The kernel is the sum of one for each part of the channels, exp(-squared distance), so that the
     widths of the kernels are in `scale`. In float32 whatever the policy: a squared distance is a
     difference of large numbers.
 
     Args:
-        centres: how many there are; those that `set` leaves out weigh nothing.
+        centers: how many there are; those that `set` leaves out weigh nothing.
         classes: number of classes.
         parts: relative numbers of channels in the parts, which follow each other.
     """
 
-    def __init__(self, centres: int, classes: int, parts: Sequence[int] = (1,), **keywords):
+    def __init__(self, centers: int, classes: int, parts: Sequence[int] = (1,), **keywords):
         super().__init__(**{**keywords, "dtype": "float32"})
-        self.count, self.classes, self.parts = centres, classes, tuple(parts)
+        self.count, self.classes, self.parts = centers, classes, tuple(parts)
 
     def build(self, shape):
         def fixed(name: str, *sides: int) -> keras.Variable:
@@ -35,20 +35,20 @@ class KernelRegression(layers.Layer):
         self.channels = split_channels(shape[-1], self.parts)
         self.mean = fixed("mean", shape[-1])
         self.scale = fixed("scale", shape[-1])
-        self.centres = [
-            fixed(f"centres_{number}", self.count, size)
+        self.centers = [
+            fixed(f"centers_{number}", self.count, size)
             for number, size in enumerate(self.channels, start=1)
         ]
-        self.squares = fixed("squares", len(self.parts), self.count)  # of the centres' lengths
+        self.squares = fixed("squares", len(self.parts), self.count)  # of the centers' lengths
         self.dual = fixed("dual", self.count, self.classes)
 
     def call(self, features):
         scaled = (features - self.mean) * self.scale  # (batch, channels)
         kernel, begin = 0.0, 0
-        for number, (size, centres) in enumerate(zip(self.channels, self.centres, strict=True)):
+        for number, (size, centers) in enumerate(zip(self.channels, self.centers, strict=True)):
             part = scaled[:, begin : begin + size]
             begin += size
-            products = ops.matmul(part, ops.transpose(centres))  # (batch, centres)
+            products = ops.matmul(part, ops.transpose(centers))  # (batch, centers)
             lengths = ops.sum(part * part, axis=-1, keepdims=True)
             kernel += ops.exp(ops.minimum(2 * products - lengths - self.squares[number], 0.0))
         return ops.matmul(kernel, self.dual)
@@ -56,26 +56,26 @@ class KernelRegression(layers.Layer):
     def compute_output_shape(self, shape):
         return (*shape[:-1], self.classes)
 
-    def set(self, mean: np.ndarray, scale: np.ndarray, centres: np.ndarray, dual: np.ndarray):
+    def set(self, mean: np.ndarray, scale: np.ndarray, centers: np.ndarray, dual: np.ndarray):
         """Take a solution.
 
         Args:
-            mean, scale: (channels,), a picture's features are (features - mean) · scale.
-            centres: (pictures, channels), already scaled; as many as there are centres, or fewer.
-            dual: (pictures, classes), what each centre's kernel adds to the logits.
+            mean, scale: (channels,), an image's features are (features - mean) · scale.
+            centers: (images, channels), already scaled; as many as there are centers, or fewer.
+            dual: (images, classes), what each center's kernel adds to the logits.
         """
-        unused = [(0, self.count - len(centres)), (0, 0)]
-        parts = np.split(centres, np.cumsum(self.channels)[:-1], axis=1)
+        unused = [(0, self.count - len(centers)), (0, 0)]
+        parts = np.split(centers, np.cumsum(self.channels)[:-1], axis=1)
         squares = np.stack([(part * part).sum(axis=1) for part in parts])
         self.mean.assign(mean)
         self.scale.assign(scale)
-        for weight, part in zip(self.centres, parts, strict=True):
+        for weight, part in zip(self.centers, parts, strict=True):
             weight.assign(np.pad(part, unused))
         self.squares.assign(np.pad(squares, [(0, 0), unused[0]]))
         self.dual.assign(np.pad(dual, unused))
 
     def get_config(self):
-        own = {"centres": self.count, "classes": self.classes, "parts": self.parts}
+        own = {"centers": self.count, "classes": self.classes, "parts": self.parts}
         return super().get_config() | own
 
 

@@ -20,7 +20,7 @@ from podium.recipes.tables import Head
 class Network:
     """One set of weights, seen as a whole and as its parts.
 
-    `model` maps uint8 pictures (batch, height, width, 3) to probabilities (batch, classes), and
+    `model` maps uint8 images (batch, height, width, 3) to probabilities (batch, classes), and
     with a box head to these and boxes (batch, 4). `trunk` stops at what the heads see, and `heads`
     go on from there: the pooled features, and with a box head these and its maps.
 
@@ -62,13 +62,13 @@ class Network:
 
     @property
     def is_fitted_first(self) -> bool:
-        """Whether a part of the backbone is computed from training pictures."""
+        """Whether a part of the backbone is computed from training images."""
         return self.kind.fit is not None
 
-    def fit_first(self, pictures: np.ndarray) -> None:
-        """Compute that part from uint8 (pictures, height, width, 3)."""
+    def fit_first(self, images: np.ndarray) -> None:
+        """Compute that part from uint8 (images, height, width, 3)."""
         if self.kind.fit:
-            preprocessed = self.model.get_layer("preprocessing")(pictures)
+            preprocessed = self.model.get_layer("preprocessing")(images)
             self.kind.fit(self.backbone, keras.ops.convert_to_numpy(preprocessed))
 
     def rate_scales(self, layer_decay: float) -> list[float]:
@@ -89,7 +89,7 @@ class Network:
 
 
 def build_network(recipe: Recipe, classes: int, pretrained: bool = True) -> Network:
-    """Build the network of a recipe; its size of picture is left open.
+    """Build the network of a recipe; its size of image is left open.
 
     Args:
         classes: number of classes.
@@ -110,21 +110,21 @@ def build_network(recipe: Recipe, classes: int, pretrained: bool = True) -> Netw
     if recipe.box:
         ends["box.taps"] = recipe.box.taps
     backbone, for_heads = _tap(backbone, kind, ends)
-    pictures = keras.Input((None, None, 3), dtype="uint8", name="pictures")
-    maps = backbone(Preprocessing(kind.preprocessing, name="preprocessing")(pictures))
+    images = keras.Input((None, None, 3), dtype="uint8", name="images")
+    maps = backbone(Preprocessing(kind.preprocessing, name="preprocessing")(images))
     maps = maps if isinstance(maps, list) else [maps]
     pooled = _pool([maps[end] for end in for_heads[0]], recipe.head.pooling)  # (batch, channels)
-    features = keras.Model(pictures, pooled, name="features")
+    features = keras.Model(images, pooled, name="features")
     head = build_head(recipe.head, pooled.shape[-1], classes, kind.parts)
     probabilities = head(pooled)
-    classifier = keras.Model(pictures, probabilities, name=recipe.backbone)
+    classifier = keras.Model(images, probabilities, name=recipe.backbone)
     if not recipe.box:
         one = (classifier, features, head)
         return Network(*one, *one, None, backbone, kind)
     seen = [maps[end] for end in for_heads[1]]
     box_head = build_box_head(recipe.box, [one.shape[-1] for one in seen])
-    model = keras.Model(pictures, [probabilities, box_head(seen)], name=recipe.backbone)
-    trunk = keras.Model(pictures, [pooled, *seen], name="trunk")
+    model = keras.Model(images, [probabilities, box_head(seen)], name=recipe.backbone)
+    trunk = keras.Model(images, [pooled, *seen], name="trunk")
     inputs = [head.input, *box_head.inputs]
     heads = keras.Model(inputs, [head(inputs[0]), box_head(inputs[1:])], name="heads")
     return Network(model, trunk, heads, classifier, features, head, box_head, backbone, kind)
@@ -140,8 +140,8 @@ def build_head(head: Head, channels: int, classes: int, parts: Sequence[int] = (
         x = layers.Dropout(head.dropout, name=f"dropout_{number}")(x)
     if not head.width:
         x = layers.Dropout(head.dropout, name="dropout")(x)
-    if head.centres:
-        x = KernelRegression(head.centres, classes, parts, name="logits")(x)
+    if head.centers:
+        x = KernelRegression(head.centers, classes, parts, name="logits")(x)
     else:
         x = layers.Dense(classes, name="logits")(x)
     # float16 cannot hold small probabilities, and the log of them is the loss.

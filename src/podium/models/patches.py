@@ -1,8 +1,8 @@
-"""A backbone that is solved and not trained: how alike a picture's patches are to random ones.
+"""A backbone that is solved and not trained: how alike an image's patches are to random ones.
 
-Filters are random patches of the training pictures, whitened (Coates, Ng and Lee 2011, "An analysis
+Filters are random patches of the training images, whitened (Coates, Ng and Lee 2011, "An analysis
 of single-layer networks in unsupervised feature learning"). Features are the mean responses in the
-cells of three grids, the same for a picture and its mirror image.
+cells of three grids, the same for an image and its mirror image.
 """
 
 import keras
@@ -41,13 +41,13 @@ class PooledPatches(layers.Layer):
         self.bias = fixed("bias", FILTERS)
         self.threshold = fixed("threshold", FILTERS)
 
-    def call(self, pictures):
-        # Mirrored filters find in the picture what the filters find in its mirror image.
+    def call(self, images):
+        # Mirrored filters find in the image what the filters find in its mirror image.
         kernel = ops.concatenate([self.kernel, ops.flip(self.kernel, axis=1)], axis=-1)
         bias = ops.concatenate([self.bias, self.bias])
         threshold = ops.concatenate([self.threshold, self.threshold])
         # No filter has a mean, so that the patches' means need not be taken away.
-        responses = ops.conv(pictures, kernel, padding="valid") * _inverse_deviation(pictures)
+        responses = ops.conv(images, kernel, padding="valid") * _inverse_deviation(images)
         height, width = ops.shape(responses)[1:3]
         side = GRIDS[-1]
         shares = _shares(height)[:, None, :, None] * _shares(width)[None, :, None, :]
@@ -69,9 +69,9 @@ class PooledPatches(layers.Layer):
     def compute_output_shape(self, shape):
         return (shape[0], 1, 1, sum(CELLS) * 2 * FILTERS)
 
-    def fit(self, pictures: np.ndarray) -> None:
-        """Whitened random patches of (pictures, height, width, channels)."""
-        patches = random_patches(pictures, PATCH, SAMPLED)
+    def fit(self, images: np.ndarray) -> None:
+        """Whitened random patches of (images, height, width, channels)."""
+        patches = random_patches(images, PATCH, SAMPLED)
         patches -= patches.mean(axis=1, keepdims=True)
         patches /= np.sqrt(patches.var(axis=1, keepdims=True) + CONTRAST)
         mean = patches.mean(axis=0)
@@ -96,18 +96,18 @@ def patches() -> keras.Model:
     return keras.Model(inputs, PooledPatches(name="patches")(inputs), name="patches")
 
 
-def fit_patches_dictionary(network: keras.Model, pictures: np.ndarray) -> None:
-    """Fit the filters to training pictures.
+def fit_patches_dictionary(network: keras.Model, images: np.ndarray) -> None:
+    """Fit the filters to training images.
 
     Args:
-        pictures: float32 (pictures, height, width, 3) as the network gets them.
+        images: float32 (images, height, width, 3) as the network gets them.
     """
-    network.get_layer("patches").fit(pictures)
+    network.get_layer("patches").fit(images)
 
 
-def _inverse_deviation(pictures):
+def _inverse_deviation(images):
     """1 / √(variance + CONTRAST) of the patch at each place: (batch, places, places, 1)."""
-    moments = ops.stack([ops.mean(pictures, -1), ops.mean(pictures * pictures, -1)], axis=-1)
+    moments = ops.stack([ops.mean(images, -1), ops.mean(images * images, -1)], axis=-1)
     mean, squares = ops.split(ops.average_pool(moments, PATCH, 1, "valid"), 2, axis=-1)
     return ops.rsqrt(ops.maximum(squares - mean * mean, 0.0) + CONTRAST)
 
@@ -116,7 +116,7 @@ def _shares(places):
     """What each place weighs in the mean of each cell along a side: (cells, places).
 
     Cells are of one size, so that a place on a border may belong to both sides in part: a mirrored
-    picture has mirrored cells, and coarser ones are means of finer ones.
+    image has mirrored cells, and coarser ones are means of finer ones.
     """
     size = ops.cast(places, "float32") / GRIDS[-1]
     begins = ops.arange(GRIDS[-1], dtype="float32")[:, None] * size
@@ -125,18 +125,18 @@ def _shares(places):
     return ops.maximum(within, 0.0) / size
 
 
-def random_patches(pictures: np.ndarray, side: int, count: int) -> np.ndarray:
-    """float32 (count, values of a patch), from random places of random pictures.
+def random_patches(images: np.ndarray, side: int, count: int) -> np.ndarray:
+    """float32 (count, values of a patch), from random places of random images.
 
     Args:
-        pictures: (pictures, height, width, channels).
+        images: (images, height, width, channels).
         side: of a patch, pixels.
     """
     random = np.random.default_rng(0)
-    pictures_there, height, width, _ = pictures.shape
-    number = random.integers(0, pictures_there, count)
+    images_there, height, width, _ = images.shape
+    number = random.integers(0, images_there, count)
     top = random.integers(0, height - side + 1, count)
     left = random.integers(0, width - side + 1, count)
-    windows = np.lib.stride_tricks.sliding_window_view(pictures, (side, side), (1, 2))
+    windows = np.lib.stride_tricks.sliding_window_view(images, (side, side), (1, 2))
     found = windows[number, top, left].transpose(0, 2, 3, 1)  # (count, height, width, channels)
     return found.reshape(count, -1).astype(np.float32)

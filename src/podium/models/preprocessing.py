@@ -11,7 +11,7 @@ _CAFFE_MEAN_BGR = np.array([103.939, 116.779, 123.68])  # BGR in [0, 255]
 
 @keras.saving.register_keras_serializable("podium")
 class Preprocessing(keras.layers.Layer):
-    """Scale and normalise pictures, uint8 (batch, height, width, 3) RGB → float.
+    """Scale and normalize images, uint8 (batch, height, width, 3) RGB → float.
 
     The networks keep this inside, so that no two parts can disagree about it.
 
@@ -26,19 +26,19 @@ class Preprocessing(keras.layers.Layer):
             raise ValueError(f"mode must be torch, tf or caffe, came {mode!r}")
         self.mode = mode
 
-    def call(self, pictures):
+    def call(self, images):
         # In float32 whatever the policy: 1/255 steps are lost in bfloat16.
-        pictures = ops.cast(pictures, "float32")  # (batch, height, width, 3)
+        images = ops.cast(images, "float32")  # (batch, height, width, 3)
         if self.mode == "torch":
-            pictures = (pictures / 255.0 - _IMAGENET_MEAN) / _IMAGENET_STD
+            images = (images / 255.0 - _IMAGENET_MEAN) / _IMAGENET_STD
         elif self.mode == "tf":
-            pictures = pictures / 127.5 - 1.0
+            images = images / 127.5 - 1.0
         else:
-            pictures = ops.flip(pictures, axis=-1) - _CAFFE_MEAN_BGR
-        return ops.cast(pictures, self.compute_dtype)
+            images = ops.flip(images, axis=-1) - _CAFFE_MEAN_BGR
+        return ops.cast(images, self.compute_dtype)
 
-    def compute_output_spec(self, pictures):
-        return keras.KerasTensor(pictures.shape, dtype=self.compute_dtype)
+    def compute_output_spec(self, images):
+        return keras.KerasTensor(images.shape, dtype=self.compute_dtype)
 
     def get_config(self):
         return {**super().get_config(), "mode": self.mode}

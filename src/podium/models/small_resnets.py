@@ -1,4 +1,4 @@
-"""The small residual network for 32×32 pictures, trained from scratch (arXiv:1512.03385, 4.2).
+"""The small residual network for 32×32 images, trained from scratch (arXiv:1512.03385, 4.2).
 
 With one block in each group it is the ResNet-8 of MLPerf Tiny (arXiv:2106.07597).
 """
@@ -13,7 +13,7 @@ def resnet_small(blocks: Sequence[int], filters: Sequence[int] = (16, 32, 64)) -
     """Build the network without its top: (batch, height, width, 3) → (…, height/4, width/4, 64).
 
     Args:
-        blocks: residual blocks in each group; every group but the first halves the picture.
+        blocks: residual blocks in each group; every group but the first halves the image.
         filters: channels of each group.
     """
     inputs = keras.Input((None, None, 3))

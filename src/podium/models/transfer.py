@@ -24,8 +24,8 @@ def give_backbone(network: Network, weights: LayerWeights, source: str) -> None:
     Raises:
         ValueError: a layer has none there, or of another shape; nothing was changed then.
     """
-    learnt = [layer for layer in network.backbone.layers if layer.weights]
-    for layer in learnt:
+    learned = [layer for layer in network.backbone.layers if layer.weights]
+    for layer in learned:
         if layer.name not in weights:
             raise ValueError(
                 f"the backbone of {source} has no layer {layer.name!r}, which this recipe needs: "
@@ -38,5 +38,5 @@ def give_backbone(network: Network, weights: LayerWeights, source: str) -> None:
                 f"layer {layer.name!r} of {source} has other shapes than here: {theirs}, not "
                 f"{shapes}; was it trained by another version of Podium or its packages?"
             )
-    for layer in learnt:
+    for layer in learned:
         layer.set_weights(weights[layer.name])

@@ -1,4 +1,4 @@
-"""What a run says of pictures: as lines, as CSV, as JSON."""
+"""What a run says of images: as lines, as CSV, as JSON."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -11,7 +11,7 @@ import pandas as pd
 
 from podium.competitions.boxes import PIXEL_COLUMNS
 from podium.files.atomic_write import write_csv, write_json
-from podium.predictions.ood import ALARM, Unlikeness
+from podium.predictions.ood import FALSE_ALARM_RATE, OODDetector
 
 SHOWN = 3  # classes in a line
 STANDARD_OUTPUT = Path("-")
@@ -31,10 +31,10 @@ def check_outputs(csv: Path | None, json: Path | None) -> None:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """One picture: its probabilities by class and how unlike it is, or why there are none.
+class ImagePrediction:
+    """One image: its probabilities by class and how unlike it is, or why there are none.
 
-    `box` is in pixels of the picture as one sees it, by `boxes.PIXEL_COLUMNS`, where the run has a
+    `box` is in pixels of the image as one sees it, by `boxes.PIXEL_COLUMNS`, where the run has a
     box head.
     """
 
@@ -66,30 +66,30 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Answers:
-    """Of all pictures that were named, in their order."""
+class Predictions:
+    """Of all images that were named, in their order."""
 
     run: str
     folds: list[int]
     classes: Sequence[str]
     finds_boxes: bool
-    unlikeness: Unlikeness | None  # of no picture at all
-    pictures: list[Answer]
+    ood_detector: OODDetector | None  # of no image at all
+    images: list[ImagePrediction]
 
     @property
     def problems(self) -> list[str]:
         """What could not be read, and why, a line each."""
-        return [answer.problem for answer in self.pictures if answer.problem]
+        return [answer.problem for answer in self.images if answer.problem]
 
     def lines(self) -> Iterator[str]:
-        """A line for each picture that could be read, and at the end how unlike is judged."""
-        for answer in self.pictures:
+        """A line for each image that could be read, and at the end how unlike is judged."""
+        for answer in self.images:
             if answer.probabilities:
                 yield self._line(answer)
-        if self.unlikeness:
-            yield str(self.unlikeness)
+        if self.ood_detector:
+            yield str(self.ood_detector)
 
-    def _line(self, answer: Answer) -> str:
+    def _line(self, answer: ImagePrediction) -> str:
         likely = sorted(answer.probabilities.items(), key=lambda item: -item[1])[:SHOWN]
         said = ", ".join(f"{name} {probability:.3f}" for name, probability in likely)
         if answer.box:
@@ -98,16 +98,16 @@ class Answers:
             return f"{answer.file}: {said}"
         return (
             f"{answer.file}: {said}; unlike anything in training (score {answer.score:.3g}, "
-            f"{100 * ALARM:g} % of known pictures are beyond {self.unlikeness.limit:.3g})"
+            f"{100 * FALSE_ALARM_RATE:g} % of known ones are beyond {self.ood_detector.limit:.3g})"
         )
 
     def table(self) -> pd.DataFrame:
-        """A row per picture; the probability of a class is in the column `p_<class>`.
+        """A row per image; the probability of a class is in the column `p_<class>`.
 
         Boxes have the columns `boxes.PIXEL_COLUMNS`.
         """
         rows = []
-        for answer in self.pictures:
+        for answer in self.images:
             row = {}
             for key, value in answer.as_dict(self.finds_boxes).items():
                 if key == "probabilities":
@@ -123,8 +123,8 @@ class Answers:
         return {
             "run": self.run,
             "folds": self.folds,
-            "unlikeness": self.unlikeness.as_dict() if self.unlikeness else None,
-            "pictures": [answer.as_dict(self.finds_boxes) for answer in self.pictures],
+            "unlikeness": self.ood_detector.as_dict() if self.ood_detector else None,
+            "images": [answer.as_dict(self.finds_boxes) for answer in self.images],
         }
 
     def write(self, csv: Path | None = None, json: Path | None = None) -> None:

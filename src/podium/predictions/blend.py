@@ -8,10 +8,10 @@ from typing import Any
 import pandas as pd
 
 from podium import paths
-from podium.files.atomic_write import remove_leftovers, whole, write_json
+from podium.files.atomic_write import atomic_write, remove_temp_files, write_json
 from podium.predictions.blend_boxes import BlendedBoxes, blend_boxes
-from podium.predictions.blend_evaluation import Judged, judge, probability_table
-from podium.predictions.blend_members import CannotBlend, Member, read_member, read_pool
+from podium.predictions.blend_evaluation import BlendEvaluation, judge, probability_table
+from podium.predictions.blend_members import BlendRun, CannotBlend, read_member, read_pool
 from podium.predictions.combine import write_submission
 from podium.recipes.ensemble import EnsembleRecipe, is_ensemble, load_ensemble
 from podium.recipes.entries import all_entries
@@ -26,11 +26,11 @@ FILES = ("pictures.csv", "out_of_fold.csv", "test.csv", "score.json", "run.json"
 
 
 @dataclass(frozen=True)
-class Blended:
+class BlendResult:
     """What a blend ends with."""
 
     folder: RunFolder
-    judged: Judged
+    judged: BlendEvaluation
     boxes: BlendedBoxes | None  # where the runs find boxes
     submission: Path
 
@@ -41,13 +41,13 @@ class Blended:
         )
 
 
-def blend(runs: Sequence[str], to: Path | None = None, common: bool = False) -> Blended:
+def blend(runs: Sequence[str], to: Path | None = None, common: bool = False) -> BlendResult:
     """Choose how to blend runs, out of fold, and write the blend as a run and a submission.
 
     Args:
         runs: names or paths of two runs or more, or the name of one entry that is an ensemble.
         to: path of the submission; the blend is named after it, or after the ensemble.
-        common: judge on the pictures that all runs have out of fold, where some have more.
+        common: judge on the images that all runs have out of fold, where some have more.
 
     Raises:
         RecipeError: the entry's recipe.toml is refused.
@@ -70,7 +70,7 @@ def blend(runs: Sequence[str], to: Path | None = None, common: bool = False) -> 
     _check_target(folder, pool.members)
     judged = judge(pool)
     boxes = blend_boxes(pool.members, pool.labels.index, pool.test_ids)
-    return Blended(folder, judged, boxes, _write(folder, judged, boxes, about, to))
+    return BlendResult(folder, judged, boxes, _write(folder, judged, boxes, about, to))
 
 
 def adopt_blend(part: RunFolder, into: RunFolder, fresh: bool = False) -> Path:
@@ -99,7 +99,7 @@ def adopt_blend(part: RunFolder, into: RunFolder, fresh: bool = False) -> Path:
                     f"{into.path} is a blend with another {name}: keep it, or replace it by that "
                     f"of {part.path} with --fresh"
                 )
-    remove_leftovers(into.path)
+    remove_temp_files(into.path)
     (into.path / "run.json").unlink(missing_ok=True)
     for name in [*([RELIABILITY] * drawn), *FILES]:
         copy_whole(part.path / name, into.path / name)
@@ -108,7 +108,7 @@ def adopt_blend(part: RunFolder, into: RunFolder, fresh: bool = False) -> Path:
 
 def _write(
     folder: RunFolder,
-    judged: Judged,
+    judged: BlendEvaluation,
     boxes: BlendedBoxes | None,
     about: dict[str, Any],
     to: Path | None,
@@ -116,14 +116,14 @@ def _write(
     """Write the blend's folder and its submission; run.json, which makes it a run, last."""
     pool, choice = judged.pool, judged.choice
     competition = pool.competition
-    remove_leftovers(folder.path)
+    remove_temp_files(folder.path)
     (folder.path / "run.json").unlink(missing_ok=True)
     parts = {"train": pool.labels.to_frame(), "test": pd.DataFrame(index=pool.test_ids)}
     if boxes:
-        stored = boxes.pictures
+        stored = boxes.images
         for part, table in parts.items():
             parts[part] = table.join(stored[stored["part"] == part].drop(columns="part"))
-    folder.write_pictures(pd.concat(parts, names=["part", "id"]))
+    folder.write_images(pd.concat(parts, names=["part", "id"]))
     folder.write_probabilities("out_of_fold", judged.out_of_fold, boxes and boxes.out_of_fold)
     test = probability_table(choice(pool.test), pool.test_ids, competition)
     folder.write_probabilities("test", test, boxes and boxes.test)
@@ -135,7 +135,7 @@ def _write(
     return submission
 
 
-def _summary(judged: Judged) -> dict[str, Any]:
+def _summary(judged: BlendEvaluation) -> dict[str, Any]:
     """What score.json says of a blend."""
     choice, members = judged.choice, judged.pool.members
     runs = [
@@ -166,7 +166,7 @@ def _summary(judged: Judged) -> dict[str, Any]:
     }
 
 
-def _write_reliability(folder: RunFolder, judged: Judged) -> None:
+def _write_reliability(folder: RunFolder, judged: BlendEvaluation) -> None:
     """Draw how sure the blend is and how often right, before and after its calibration."""
     taken = judged.choice.tried[judged.choice.method]
     if taken.calibrated is None:
@@ -176,7 +176,7 @@ def _write_reliability(folder: RunFolder, judged: Judged) -> None:
 
     both = {"as blended": taken.blended, "calibrated": taken.calibrated}
     figure = draw_reliability(judged.pool.labels.to_numpy(), both)
-    with whole(folder.path / RELIABILITY) as part:
+    with atomic_write(folder.path / RELIABILITY) as part:
         figure.savefig(part, format="png", dpi=110)
 
 
@@ -195,7 +195,7 @@ def _ensemble(runs: Sequence[str]) -> EnsembleRecipe | None:
     )
 
 
-def _check_target(folder: RunFolder, members: list[Member]) -> None:
+def _check_target(folder: RunFolder, members: list[BlendRun]) -> None:
     """Refuse to write over a training run, or over a blend that is blended."""
     if not folder.exists:
         return

@@ -7,9 +7,9 @@ from typing import Any
 import pandas as pd
 
 from podium.competitions.boxes import BOX_COLUMNS
-from podium.data.table import SIDES
-from podium.predictions.blend_members import Member
+from podium.predictions.blend_members import BlendRun
 from podium.predictions.score import Score, score_boxes
+from podium.runs.table import SIZE_COLUMNS
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class BlendedBoxes:
     scores: list[Score]
     out_of_fold: pd.DataFrame = field(repr=False)  # `BOX_COLUMNS` by id
     test: pd.DataFrame = field(repr=False)
-    pictures: pd.DataFrame = field(repr=False)  # boxes and sides by id, of all pictures
+    images: pd.DataFrame = field(repr=False)  # boxes and sides by id, of all images
 
     def __str__(self) -> str:
         alone = ", ".join(f"{name} {value:.4f}" for name, value in self.runs.items())
@@ -31,19 +31,19 @@ class BlendedBoxes:
 
 
 def blend_boxes(
-    members: Sequence[Member], ids: pd.Index, test_ids: pd.Index
+    members: Sequence[BlendRun], ids: pd.Index, test_ids: pd.Index
 ) -> BlendedBoxes | None:
     """Average the boxes of those runs that find some; None if there are none.
 
     Args:
-        ids: the pictures that all runs predict out of fold.
+        ids: the images that all runs predict out of fold.
     """
     found = {member.name: member.folder.read_boxes("out_of_fold") for member in members}
     finding = [member for member in members if found[member.name] is not None]
     if not finding:
         return None
     columns = list(BOX_COLUMNS)
-    stored = finding[0].folder.read_pictures()[["part", *columns, *SIDES]]
+    stored = finding[0].folder.read_images()[["part", *columns, *SIZE_COLUMNS]]
     truth = stored.loc[stored["part"] == "train", columns]
     alone = {member.name: found[member.name].loc[ids] for member in finding}
     tests = [member.folder.read_boxes("test").loc[test_ids] for member in finding]

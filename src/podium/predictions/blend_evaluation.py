@@ -7,18 +7,18 @@ import pandas as pd
 
 from podium.competitions import Competition
 from podium.predictions.blend_members import Pool
-from podium.predictions.blend_selection import Choice, choose, nested
-from podium.predictions.score import Score, better, score, with_interval
-from podium.text import columns
+from podium.predictions.blend_selection import BlendChoice, choose, nested
+from podium.predictions.score import Score, is_better, score, with_interval
+from podium.text import format_table
 
 
 @dataclass(frozen=True)
-class Judged:
-    """A chosen blend, and what it scores beside each run on the same pictures."""
+class BlendEvaluation:
+    """A chosen blend, and what it scores beside each run on the same images."""
 
     pool: Pool
-    choice: Choice
-    out_of_fold: pd.DataFrame  # each picture by a blend that was chosen and fitted without it
+    choice: BlendChoice
+    out_of_fold: pd.DataFrame  # each image by a blend that was chosen and fitted without it
     scores: list[Score]  # of each run alone
     tried: dict[str, tuple[Score, Score | None]]  # of each method, cross-validated; calibrated
     score: Score  # of the whole procedure, nested
@@ -26,7 +26,9 @@ class Judged:
     gain: Score  # over it
 
     def __str__(self) -> str:
-        return "\n".join([*columns(self._runs()), "", *columns(self._methods()), "", self._end()])
+        return "\n".join(
+            [*format_table(self._runs()), "", *format_table(self._methods()), "", self._end()]
+        )
 
     def _runs(self) -> list[tuple[str, ...]]:
         rows = [("run", self.score.metric, "95 % interval", "folds", "weight")]
@@ -57,14 +59,14 @@ class Judged:
         ]
         return (
             f"blend       {', '.join(how)}\n"
-            f"score       {self.score}, all of it chosen and fitted on other pictures\n"
+            f"score       {self.score}, all of it chosen and fitted on other images\n"
             f"gain        {one.value:+.4f} over {best}, the best single run "
             f"(95 % interval {one.low:+.4f} to {one.high:+.4f}{sure})"
         )
 
 
-def judge(pool: Pool) -> Judged:
-    """Choose the blend of these runs, and score it on pictures that had no part in the choice."""
+def judge(pool: Pool) -> BlendEvaluation:
+    """Choose the blend of these runs, and score it on images that had no part in the choice."""
     metric, labels = pool.competition.metric, pool.labels
     numbers = labels.to_numpy(np.int64)
 
@@ -76,14 +78,14 @@ def judge(pool: Pool) -> Judged:
     scores = [scored(run) for run in pool.out_of_fold]
     best = 0
     for number, one in enumerate(scores):
-        if better(metric, one, scores[best]):
+        if is_better(metric, one, scores[best]):
             best = number
     choice = choose(pool.out_of_fold, numbers, metric)
     blended = nested(pool.out_of_fold, numbers, metric)
     table = probability_table(blended, labels.index, pool.competition)
-    values = [metric.per_picture(numbers, one) for one in (blended, pool.out_of_fold[best])]
-    gains = (values[0] - values[1]) * (1 if metric.higher_is_better else -1)
-    return Judged(
+    values = [metric.per_image(numbers, one) for one in (blended, pool.out_of_fold[best])]
+    gains = (values[0] - values[1]) * (1 if metric.per_image_score else -1)
+    return BlendEvaluation(
         pool,
         choice,
         table,

@@ -9,13 +9,12 @@ import pandas as pd
 from tqdm import tqdm
 
 from podium.competitions import Competition, get_competition
-from podium.data.splits import HELD_OUT
-from podium.data.table import stored_table
 from podium.predictions.combine import combine
 from podium.runs.find_run import find_run
 from podium.runs.fold_folder import RunError
 from podium.runs.run_folder import RunFolder
-from podium.text import some
+from podium.runs.table import HELD_OUT, stored_table
+from podium.text import summarize
 
 
 class CannotBlend(RunError):
@@ -23,8 +22,8 @@ class CannotBlend(RunError):
 
 
 @dataclass(frozen=True)
-class Member:
-    """A run that is blended with others: its probabilities, and the labels it learnt from."""
+class BlendRun:
+    """A run that is blended with others: its probabilities, and the labels it learned from."""
 
     folder: RunFolder
     competition: Competition
@@ -42,11 +41,11 @@ class Member:
 class Pool:
     """The predictions of runs, side by side."""
 
-    members: list[Member]
-    labels: pd.Series  # class numbers of the pictures that all predict out of fold, by id
-    out_of_fold: np.ndarray  # float32 (runs, pictures, classes)
+    members: list[BlendRun]
+    labels: pd.Series  # class numbers of the images that all predict out of fold, by id
+    out_of_fold: np.ndarray  # float32 (runs, images, classes)
     test_ids: pd.Index
-    test: np.ndarray  # float32 (runs, test pictures, classes)
+    test: np.ndarray  # float32 (runs, test images, classes)
 
     @property
     def competition(self) -> Competition:
@@ -57,7 +56,7 @@ def read_pool(runs: Sequence[str], common: bool = False) -> Pool:
     """Read runs, see that they belong together, and join them by id.
 
     Args:
-        common: leave out pictures that not all of them predict out of fold.
+        common: leave out images that not all of them predict out of fold.
 
     Raises:
         RunError: a run is missing, unfinished or damaged, or does not fit the others.
@@ -70,11 +69,11 @@ def read_pool(runs: Sequence[str], common: bool = False) -> Pool:
     ids = first.out_of_fold.index
     for member in members[1:]:
         if not common:
-            _check_same_pictures(first, member)
+            _check_same_images(first, member)
         ids = ids.intersection(member.out_of_fold.index)
     if ids.empty:
         raise CannotBlend(
-            "no picture is predicted out of fold by all of "
+            "no image is predicted out of fold by all of "
             f"{', '.join(member.name for member in members)}: without one the blend cannot be "
             "judged; train the same folds of each"
         )
@@ -88,7 +87,7 @@ def read_pool(runs: Sequence[str], common: bool = False) -> Pool:
     )
 
 
-def read_member(run: str) -> Member:
+def read_member(run: str) -> BlendRun:
     """Find a run and read what is averaged; folds that came since its last end are combined first.
 
     Raises:
@@ -108,7 +107,7 @@ def read_member(run: str) -> Member:
         folds = folder.read_score().get("folds", [])
         _check_honest(folder, folds)
         fold_of = table.train["fold"]
-    member = Member(
+    member = BlendRun(
         folder,
         competition,
         folds,
@@ -133,13 +132,13 @@ def _read_probabilities(folder: RunFolder, name: str) -> pd.DataFrame:
 
 
 def _labels_of_blend(folder: RunFolder) -> pd.Series:
-    pictures = folder.read_pictures()
-    if pictures is None:
-        raise RunError(f"{folder.path} has no table of pictures: blend it again")
-    return pictures.loc[pictures["part"] == "train", "label"].astype("int64")
+    images = folder.read_images()
+    if images is None:
+        raise RunError(f"{folder.path} has no table of images: blend it again")
+    return images.loc[images["part"] == "train", "label"].astype("int64")
 
 
-def _check_probabilities(member: Member) -> None:
+def _check_probabilities(member: BlendRun) -> None:
     classes = list(member.competition.classes)
     for name, table in (("out_of_fold", member.out_of_fold), ("test", member.test)):
         path = member.folder.path / f"{name}.csv"
@@ -150,22 +149,22 @@ def _check_probabilities(member: Member) -> None:
             )
         if table.index.has_duplicates:
             doubled = table.index[table.index.duplicated()]
-            raise CannotBlend(f"{path}: {len(doubled)} ids are there twice ({some(doubled)})")
+            raise CannotBlend(f"{path}: {len(doubled)} ids are there twice ({summarize(doubled)})")
         values = table.to_numpy()
         # NaN is not at least 0 either.
         if not (values >= 0).all() or not np.allclose(values.sum(axis=1), 1, atol=1e-3):
             raise CannotBlend(f"{path} holds values that are no probabilities")
-    unlabelled = member.out_of_fold.index.difference(member.labels.index)
-    if len(unlabelled):
+    unlabeled = member.out_of_fold.index.difference(member.labels.index)
+    if len(unlabeled):
         raise CannotBlend(
-            f"{member.folder.path}: {len(unlabelled)} predicted pictures have no label in "
-            f"pictures.csv ({some(unlabelled)})"
+            f"{member.folder.path}: {len(unlabeled)} predicted images have no label in "
+            f"pictures.csv ({summarize(unlabeled)})"
         )
 
 
 def _check_honest(folder: RunFolder, folds: list[int]) -> None:
     """Refuse a run whose scores are too good: it would win every choice."""
-    known = {fold: why for fold, why in folder.doubtful_folds().items() if fold in folds}
+    known = {fold: why for fold, why in folder.leaky_folds().items() if fold in folds}
     for fold, why in known.items():
         raise CannotBlend(
             f"{folder.name} was trained on pseudo-labels that know labels of fold {fold} ({why}): "
@@ -174,41 +173,41 @@ def _check_honest(folder: RunFolder, folds: list[int]) -> None:
         )
 
 
-def _check_out_of_fold(member: Member, fold_of: pd.Series) -> None:
-    """See that a run predicts just the pictures of its trained folds, which it has not seen."""
+def _check_out_of_fold(member: BlendRun, fold_of: pd.Series) -> None:
+    """See that a run predicts just the images of its trained folds, which it has not seen."""
     ids, unseen = member.out_of_fold.index, fold_of.index[fold_of.isin([*member.folds, HELD_OUT])]
     trained_on, missing = ids.difference(unseen), unseen.difference(ids)
     if len(trained_on):
         raise CannotBlend(
-            f"{member.name} was trained on {len(trained_on)} of the pictures that its "
-            f"out_of_fold.csv holds ({some(trained_on)}): train it again"
+            f"{member.name} was trained on {len(trained_on)} of the images that its "
+            f"out_of_fold.csv holds ({summarize(trained_on)}): train it again"
         )
     if len(missing):
         raise CannotBlend(
-            f"{member.folder.path / 'out_of_fold.csv'} lacks {len(missing)} pictures of the "
-            f"trained folds ({some(missing)}): remove score.json, and it is made again"
+            f"{member.folder.path / 'out_of_fold.csv'} lacks {len(missing)} images of the "
+            f"trained folds ({summarize(missing)}): remove score.json, and it is made again"
         )
 
 
-def _check_same_pictures(first: Member, member: Member) -> None:
-    """Refuse runs of which one predicts pictures that the other has not out of fold."""
+def _check_same_images(first: BlendRun, member: BlendRun) -> None:
+    """Refuse runs of which one predicts images that the other has not out of fold."""
     mine, theirs = first.out_of_fold.index, member.out_of_fold.index
     only = mine.difference(theirs), theirs.difference(mine)
     if len(only[0]) or len(only[1]):
         raise CannotBlend(
             f"{first.name} ({_folds(first)}) and {member.name} ({_folds(member)}) have other "
-            f"pictures out of fold: {len(only[0])} are only in {first.name} ({some(only[0])}), "
-            f"{len(only[1])} only in {member.name} ({some(only[1])}). Train the missing folds, "
-            "or judge on what all have with --common"
+            f"images out of fold: {len(only[0])} are only in {first.name} ({summarize(only[0])}), "
+            f"{len(only[1])} only in {member.name} ({summarize(only[1])}). "
+            "Train the missing folds, or judge on what all have with --common"
         )
 
 
-def _folds(member: Member) -> str:
+def _folds(member: BlendRun) -> str:
     return f"folds {', '.join(map(str, member.folds))}" if member.folds else "a blend"
 
 
-def check_fit(members: list[Member]) -> None:
-    """Refuse the same run twice, other competitions, other test pictures, and other labels."""
+def check_fit(members: list[BlendRun]) -> None:
+    """Refuse the same run twice, other competitions, other test images, and other labels."""
     first = members[0]
     seen: set[Path] = set()
     for member in members:
@@ -223,13 +222,13 @@ def check_fit(members: list[Member]) -> None:
         only = [mine.difference(theirs), theirs.difference(mine)]
         if len(only[0]) or len(only[1]):
             raise CannotBlend(
-                f"{pair} predict other test pictures: {len(only[0])} are only in {first.name} "
-                f"({some(only[0])}), {len(only[1])} only in {member.name} ({some(only[1])})"
+                f"{pair} predict other test images: {len(only[0])} are only in {first.name} "
+                f"({summarize(only[0])}), {len(only[1])} in {member.name} ({summarize(only[1])})"
             )
         common = first.labels.index.intersection(member.labels.index)
         other = common[first.labels.loc[common].ne(member.labels.loc[common])]
         if len(other):
             raise CannotBlend(
-                f"{pair} have other labels for {len(other)} pictures ({some(other)}): were they "
+                f"{pair} have other labels for {len(other)} images ({summarize(other)}): were they "
                 "trained on the same data?"
             )

@@ -1,6 +1,6 @@
-"""Ways to blend runs, the simplest first; each is fitted on pictures with labels.
+"""Ways to blend runs, the simplest first; each is fitted on images with labels.
 
-Predictions are float (runs, pictures, classes) throughout, a row of them sums to 1.
+Predictions are float (runs, images, classes) throughout, a row of them sums to 1.
 """
 
 import warnings
@@ -15,17 +15,17 @@ from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
 from podium.competitions.metrics import Metric
-from podium.predictions.score import goodness
+from podium.predictions.score import per_image_score
 
 SMALLEST = 1e-6  # probability, before its logarithm is taken
 GREEDY_STEPS = 20  # additions of a run at the most
 PATIENCE = 6  # steps without a gain before they end
-LEAST_WEIGHT = 1e-3  # what the optimiser gives less weight has none
+LEAST_WEIGHT = 1e-3  # what the optimizer gives less weight has none
 STACK_STRENGTH = 0.1  # inverse of the stack's penalty
 
 
 def _ranks(predictions: np.ndarray) -> np.ndarray:
-    """Ranks among all pictures: a run that is too sure of itself counts no more than others."""
+    """Ranks among all images: a run that is too sure of itself counts no more than others."""
     return (rankdata(predictions, axis=1) / predictions.shape[1]).astype(np.float32)
 
 
@@ -35,7 +35,7 @@ def _logarithms(predictions: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Rule:
-    """A fitted blend: transformed predictions of the runs to one (pictures, classes)."""
+    """A fitted blend: transformed predictions of the runs to one (images, classes)."""
 
     weights: np.ndarray  # (runs,), they sum to 1
     back: Callable[[np.ndarray], np.ndarray] = np.asarray  # from the weighted mean
@@ -75,7 +75,7 @@ def _fit_mean(back: Callable[[np.ndarray], np.ndarray] = np.asarray) -> Fit:
 
     def fit(transformed: np.ndarray, labels: np.ndarray, metric: Metric) -> Rule:
         def good(total: np.ndarray, runs: int) -> float:
-            return goodness(metric, labels, _probabilities(back(total / runs))).mean()
+            return per_image_score(metric, labels, _probabilities(back(total / runs))).mean()
 
         alone = [good(run, 1) for run in transformed]
         admitted: list[int] = []
@@ -98,7 +98,9 @@ def _fit_greedy(predictions: np.ndarray, labels: np.ndarray, metric: Metric) -> 
     total = np.zeros_like(predictions[0])
     best, best_counts = -np.inf, counts.copy()
     for step in range(1, GREEDY_STEPS + 1):
-        values = [goodness(metric, labels, (total + run) / step).mean() for run in predictions]
+        values = [
+            per_image_score(metric, labels, (total + run) / step).mean() for run in predictions
+        ]
         chosen = int(np.argmax(values))
         counts[chosen] += 1
         total += predictions[chosen]
@@ -112,7 +114,7 @@ def _fit_greedy(predictions: np.ndarray, labels: np.ndarray, metric: Metric) -> 
 def fit_convex(predictions: np.ndarray, labels: np.ndarray, metric: Metric | None = None) -> Rule:
     """The weights of the lowest log loss, which stands for any metric: an accuracy has no slope."""
     right = predictions[:, np.arange(len(labels)), labels].T.astype(np.float64)
-    right = right.clip(SMALLEST)  # (pictures, runs)
+    right = right.clip(SMALLEST)  # (images, runs)
     runs = right.shape[1]
 
     def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
@@ -151,7 +153,7 @@ def fit_log_pool(logarithms: np.ndarray, labels: np.ndarray, metric: Metric | No
         value = (np.log(total) - pooled[right]).mean(dtype=np.float64)
         return value, (said - logarithms[:, *right]).mean(axis=1, dtype=np.float64)
 
-    # From nothing: a run that says the same of each picture moves nothing, and stays at 0.
+    # From nothing: a run that says the same of each image moves nothing, and stays at 0.
     start = np.zeros(len(logarithms))
     bounds = [(0, None)] * len(logarithms)
     found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
@@ -178,9 +180,9 @@ def _fit_stack(logarithms: np.ndarray, labels: np.ndarray, metric: Metric) -> Ru
 
 
 def _side_by_side(logarithms: np.ndarray) -> np.ndarray:
-    """float32 (pictures, runs × classes), centred in each run: (p, 1 - p) is one number."""
-    centred = logarithms - logarithms.mean(axis=2, keepdims=True)
-    return centred.transpose(1, 0, 2).reshape(centred.shape[1], -1).astype(np.float32)
+    """float32 (images, runs × classes), centerd in each run: (p, 1 - p) is one number."""
+    centerd = logarithms - logarithms.mean(axis=2, keepdims=True)
+    return centerd.transpose(1, 0, 2).reshape(centerd.shape[1], -1).astype(np.float32)
 
 
 # By name, in the order of what is taken where two are level.
@@ -191,7 +193,7 @@ METHODS = {
     "greedy weights": Method(_fit_greedy),
     "convex weights": Method(fit_convex),
     "product": Method(fit_log_pool, _logarithms),
-    # Late, because what it says of a picture depends on the others that are predicted with it.
+    # Late, because what it says of an image depends on the others that are predicted with it.
     "rank mean": Method(_fit_mean(), _ranks),
     "stack": Method(_fit_stack, _logarithms),
 }

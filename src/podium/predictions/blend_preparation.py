@@ -16,7 +16,7 @@ class Preparation:
     takes_part: np.ndarray  # bool (runs,)
 
     def __call__(self, predictions: np.ndarray) -> np.ndarray:
-        """Float (runs, pictures, classes) to float32 (runs that take part, pictures, classes)."""
+        """Float (runs, images, classes) to float32 (runs that take part, images, classes)."""
         chosen = np.flatnonzero(self.takes_part)
         return np.stack([self.calibrations[n](predictions[n]) for n in chosen]).astype(np.float32)
 
@@ -34,8 +34,8 @@ def prepare(predictions: np.ndarray, labels: np.ndarray) -> Preparation:
     mean. A run has nothing to add if the weights of the lowest log loss leave it out.
 
     Args:
-        predictions: float (runs, pictures, classes).
-        labels: class numbers (pictures,).
+        predictions: float (runs, images, classes).
+        labels: class numbers (images,).
     """
     calibrations = [fit_calibration(run, labels) for run in predictions]
     every = Preparation(calibrations, np.ones(len(predictions), bool))

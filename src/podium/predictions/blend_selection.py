@@ -9,15 +9,15 @@ from podium.competitions.metrics import LogLoss, Metric
 from podium.predictions.blend_methods import METHODS, Method, Rule
 from podium.predictions.blend_preparation import Preparation, prepare
 from podium.predictions.calibration import Calibration, cross_fitted, fit_calibration
-from podium.predictions.cross_fitting import parts
-from podium.predictions.score import goodness
+from podium.predictions.cross_fitting import k_fold_parts
+from podium.predictions.score import per_image_score
 
 
 @dataclass(frozen=True)
 class Tried:
-    """A method as it does on pictures that it was not fitted on."""
+    """A method as it does on images that it was not fitted on."""
 
-    blended: np.ndarray  # float64 (pictures, classes)
+    blended: np.ndarray  # float64 (images, classes)
     calibrated: np.ndarray | None  # where the metric is log loss
     gains: bool = False  # by its calibration
 
@@ -27,8 +27,8 @@ class Tried:
 
 
 @dataclass(frozen=True)
-class Choice:
-    """A blend as it was chosen: runs' predictions (runs, pictures, classes) to one."""
+class BlendChoice:
+    """A blend as it was chosen: runs' predictions (runs, images, classes) to one."""
 
     preparation: Preparation
     method: str
@@ -47,22 +47,22 @@ class Choice:
         return self.calibration(blended) if self.calibration else blended
 
 
-def choose(predictions: np.ndarray, labels: np.ndarray, metric: Metric) -> Choice:
-    """Try each method on pictures that it was not fitted on, and take the simplest good one.
+def choose(predictions: np.ndarray, labels: np.ndarray, metric: Metric) -> BlendChoice:
+    """Try each method on images that it was not fitted on, and take the simplest good one.
 
     Good is what is not worse than the best by more than the standard error of their difference
     (the rule of Breiman et al. 1984, 3.4.3).
 
     Args:
-        predictions: float (runs, pictures, classes), all out of fold.
-        labels: class numbers (pictures,).
+        predictions: float (runs, images, classes), all out of fold.
+        labels: class numbers (images,).
     """
-    part, preparation = parts(labels), prepare(predictions, labels)
+    part, preparation = k_fold_parts(labels), prepare(predictions, labels)
     prepared = preparation(predictions)
     tried = {name: _try(one, prepared, labels, metric, part) for name, one in METHODS.items()}
     method = _simplest({name: one.best for name, one in tried.items()}, labels, metric)
     taken, way = tried[method], METHODS[method]
-    return Choice(
+    return BlendChoice(
         preparation,
         method,
         way.fit(way.into(prepared), labels, metric),
@@ -84,17 +84,17 @@ def _try(
     if not isinstance(metric, LogLoss):
         return Tried(blended, None)
     calibrated = cross_fitted(blended, labels, part)
-    before, after = (metric.per_picture(labels, one).mean() for one in (blended, calibrated))
+    before, after = (metric.per_image(labels, one).mean() for one in (blended, calibrated))
     return Tried(blended, calibrated, after < before)
 
 
 def nested(predictions: np.ndarray, labels: np.ndarray, metric: Metric) -> np.ndarray:
-    """What the whole procedure gives on pictures that had no part in any of its choices.
+    """What the whole procedure gives on images that had no part in any of its choices.
 
     Returns:
-        float64 (pictures, classes): each part by the choice on the others.
+        float64 (images, classes): each part by the choice on the others.
     """
-    part = parts(labels, seed=1)  # other parts than the choice makes
+    part = k_fold_parts(labels, seed=1)  # other parts than the choice makes
     blended = np.empty(predictions.shape[1:])
     for number in tqdm(np.unique(part), "judging", unit=" parts", delay=2, leave=False):
         mine = part == number
@@ -105,9 +105,9 @@ def nested(predictions: np.ndarray, labels: np.ndarray, metric: Metric) -> np.nd
 
 def _simplest(tried: dict[str, np.ndarray], labels: np.ndarray, metric: Metric) -> str:
     """The first method that is within noise of the best."""
-    best = max(tried, key=lambda name: goodness(metric, labels, tried[name]).mean())
-    values = {name: metric.per_picture(labels, blended) for name, blended in tried.items()}
-    sign = 1 if metric.higher_is_better else -1
+    best = max(tried, key=lambda name: per_image_score(metric, labels, tried[name]).mean())
+    values = {name: metric.per_image(labels, blended) for name, blended in tried.items()}
+    sign = 1 if metric.per_image_score else -1
 
     def is_level(name: str) -> bool:
         worse_by = sign * (values[best] - values[name])

@@ -18,7 +18,7 @@ class Calibration:
     floor: float = 0.0
 
     def __call__(self, probabilities: np.ndarray) -> np.ndarray:
-        """Float (pictures, classes) to the same."""
+        """Float (images, classes) to the same."""
         powers = probabilities.astype(np.float64).clip(SMALLEST) ** (1 / self.temperature)
         powers /= powers.sum(axis=1, keepdims=True)
         powers = powers.clip(self.floor)
@@ -31,8 +31,8 @@ class Calibration:
 def fit_calibration(probabilities: np.ndarray, labels: np.ndarray) -> Calibration:
     """The temperature and then the floor of the lowest log loss, if that gains beyond noise.
 
-    A log loss hangs on a few pictures that are wrong and sure: a gain below its standard error
-    is most often a loss on other pictures, and then nothing is changed.
+    A log loss hangs on a few images that are wrong and sure: a gain below its standard error
+    is most often a loss on other images, and then nothing is changed.
     """
     right = np.arange(len(labels)), labels
     logarithms = np.log(probabilities.clip(SMALLEST)).astype(np.float32)
@@ -55,7 +55,7 @@ def fit_calibration(probabilities: np.ndarray, labels: np.ndarray) -> Calibratio
 
 
 def cross_fitted(probabilities: np.ndarray, labels: np.ndarray, part: np.ndarray) -> np.ndarray:
-    """Each part of the pictures calibrated by what was fitted on the others."""
+    """Each part of the images calibrated by what was fitted on the others."""
     calibrated = np.empty(probabilities.shape)
     for number in np.unique(part):
         mine = part == number

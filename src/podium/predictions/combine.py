@@ -9,9 +9,7 @@ import pandas as pd
 from podium import paths
 from podium.competitions import Competition, get_competition
 from podium.competitions.boxes import to_pixels
-from podium.data.splits import HELD_OUT
-from podium.data.table import SIDES, Table, stored_table
-from podium.files.atomic_write import remove_leftovers, write_csv
+from podium.files.atomic_write import remove_temp_files, write_csv
 from podium.predictions.combine_boxes import CombinedBoxes, combine_boxes, combine_test_boxes
 from podium.predictions.probabilities import average_views, class_prior
 from podium.predictions.score import Score, score
@@ -20,10 +18,11 @@ from podium.predictions.tta import VIEWS
 from podium.predictions.tta_selection import choose_views
 from podium.runs.fold_folder import RunError
 from podium.runs.run_folder import RunFolder
+from podium.runs.table import HELD_OUT, SIZE_COLUMNS, Table, stored_table
 
 
 @dataclass(frozen=True)
-class Combined:
+class FoldScores:
     """What a run comes to."""
 
     folds: list[int]
@@ -31,10 +30,10 @@ class Combined:
     averaged: Score  # over all predicted views
     views: dict[str, float]  # weights of those that are used: the plain one where none gain
     tried: list[dict[str, Any]]  # value and weights: of each view alone, then of the best sets
-    score: Score  # of `out_of_fold`, or of the held-out pictures
+    score: Score  # of `out_of_fold`, or of the held-out images
     scored: str  # what the score is of: "out-of-fold" or "held-out"
     of_folds: int  # that the recipe has
-    # float32 by id, with views that were chosen on other pictures.
+    # float32 by id, with views that were chosen on other images.
     out_of_fold: pd.DataFrame = field(repr=False, compare=False)
     boxes: CombinedBoxes | None = None  # where the run has a box head
     speeds: dict[str, Score] = field(default_factory=dict)  # of predicting, where it was timed
@@ -47,9 +46,9 @@ class Combined:
 
     @property
     def speed(self) -> str:
-        """How long a picture takes, alone and among others."""
+        """How long an image takes, alone and among others."""
         return ", ".join(
-            f"{one.value:.1f} ms a picture ({kind}; 95 % interval {one.low:.1f} to {one.high:.1f})"
+            f"{one.value:.1f} ms an image ({kind}; 95 % interval {one.low:.1f} to {one.high:.1f})"
             for kind, one in self.speeds.items()
         )
 
@@ -66,16 +65,16 @@ class Combined:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RunResult:
     """What a run ends with."""
 
     folder: RunFolder
-    combined: Combined
+    combined: FoldScores
     submission: Path
     report: Path | None = None  # where one was made
 
     def __str__(self) -> str:
-        doubtful = ", ".join(map(str, self.folder.doubtful_folds()))
+        doubtful = ", ".join(map(str, self.folder.leaky_folds()))
         warning = f"\n            too good: the pseudo-labels of fold {doubtful} know its labels"
         return (
             f"run         {self.folder.path}\n"
@@ -88,23 +87,23 @@ class Outcome:
         )
 
 
-def assemble(folder: RunFolder) -> Outcome:
+def assemble(folder: RunFolder) -> RunResult:
     """Combine all finished folds of a run, and write its submission.
 
-    It needs the run's folder and neither pictures nor networks: the folds may have been trained
+    It needs the run's folder and neither images nor networks: the folds may have been trained
     on other machines.
 
     Raises:
-        RunError: it has no finished fold, or no table of pictures.
+        RunError: it has no finished fold, or no table of images.
     """
     competition = get_competition(folder.read_recipe().competition)
     table = stored_table(folder)
     combined = combine(folder, competition, table)
     submission = write_submission(folder, competition, table.test.index)
-    return Outcome(folder, combined, submission)
+    return RunResult(folder, combined, submission)
 
 
-def combine(folder: RunFolder, competition: Competition, table: Table) -> Combined:
+def combine(folder: RunFolder, competition: Competition, table: Table) -> FoldScores:
     """Join the finished folds by id, keep the views only where they gain, and write all of it.
 
     Raises:
@@ -116,7 +115,7 @@ def combine(folder: RunFolder, competition: Competition, table: Table) -> Combin
         raise RunError(
             f"{folder.path} has no trained fold yet: train it to its end first"
             if not trained
-            else f"{folder.path}: fold {trained} is trained and scored, and the test pictures are "
+            else f"{folder.path}: fold {trained} is trained and scored, and the test images are "
             f"not predicted yet: podium predict {folder.name}"
         )
     combined = join_folds(folder, folds, competition, table)
@@ -130,7 +129,7 @@ def combine(folder: RunFolder, competition: Competition, table: Table) -> Combin
 
 def join_folds(
     folder: RunFolder, folds: list[int], competition: Competition, table: Table
-) -> Combined:
+) -> FoldScores:
     """What these scored folds come to, classes and boxes; nothing is written."""
     validation = read_validation(folder, folds)
     costs = [folder.fold(number).read_cost() for number in folds]
@@ -140,7 +139,7 @@ def join_folds(
     return replace(combined, boxes=boxes, speeds=speeds(times))
 
 
-def summary(folder: RunFolder, combined: Combined) -> dict[str, Any]:
+def summary(folder: RunFolder, combined: FoldScores) -> dict[str, Any]:
     """What score.json says of a run."""
     return {
         "score": combined.score.as_dict(),
@@ -151,24 +150,24 @@ def summary(folder: RunFolder, combined: Combined) -> dict[str, Any]:
         "averaged_views": combined.averaged.as_dict(),
         "tried_views": combined.tried,
         "boxes": combined.boxes and combined.boxes.as_dict(),
-        "too_good": folder.doubtful_folds(),  # why, by fold
+        "too_good": folder.leaky_folds(),  # why, by fold
         "speed": {kind: one.as_dict() for kind, one in combined.speeds.items()},
         "costs": {number: folder.fold(number).read_cost() for number in combined.folds},
     }
 
 
 def read_validation(folder: RunFolder, folds: list[int]) -> pd.DataFrame:
-    """What the networks of these folds say of pictures that they have not seen, by id and view."""
+    """What the networks of these folds say of images that they have not seen, by id and view."""
     return pd.concat([folder.fold(n).read_predictions("validation") for n in folds])
 
 
 def score_folds(
     validation: pd.DataFrame, folds: list[int], competition: Competition, table: Table
-) -> Combined:
+) -> FoldScores:
     """The score of these folds' predictions, with the views only where they gain.
 
     The score is that of the held-out share where the split has one, else of the out-of-fold
-    predictions; whether views gain is always seen on validation pictures.
+    predictions; whether views gain is always seen on validation images.
     """
     fold_of = table.train["fold"]
     held_out = fold_of.index[fold_of == HELD_OUT]
@@ -184,7 +183,7 @@ def score_folds(
     if len(held_out):
         scored, kind = average_views(validation[is_held_out], choice.weights), "held-out"
         out_of_fold = pd.concat([out_of_fold, scored])
-    return Combined(
+    return FoldScores(
         folds,
         of(judged, {VIEWS[0].name: 1.0}),
         of(judged, None),
@@ -207,7 +206,7 @@ def write_test(
 ) -> pd.DataFrame:
     """Average the folds' test predictions over views and folds, and write them for the run.
 
-    Pictures that nobody could read get the class prior: a submission needs every id.
+    Images that nobody could read get the class prior: a submission needs every id.
     """
     predictions = pd.concat([folder.fold(n).read_predictions("test") for n in folds])
     probabilities = average_views(predictions, views)
@@ -225,14 +224,14 @@ def write_submission(
     """Write the submission of a run from its test probabilities; returns its path.
 
     Raises:
-        WrongSubmission: the probabilities are not of these pictures, or are none.
+        WrongSubmission: the probabilities are not of these images, or are none.
     """
     path = path or paths.submission(folder.name)
-    remove_leftovers(path.parent, path.name)
+    remove_temp_files(path.parent, path.name)
     boxes, pixels = folder.read_boxes("test"), None
     if boxes is not None:
-        pictures = folder.read_pictures()
-        pixels = to_pixels(boxes, pictures.loc[pictures["part"] == "test", SIDES])
+        images = folder.read_images()
+        pixels = to_pixels(boxes, images.loc[images["part"] == "test", SIZE_COLUMNS])
     probabilities = folder.read_probabilities("test")
     submission = competition.validated_submission(probabilities, test_ids, pixels)
     write_csv(path, submission, index=False)

@@ -6,13 +6,12 @@ from typing import Any
 import pandas as pd
 
 from podium.competitions.boxes import BOX_COLUMNS, BOX_METRICS, has_box
-from podium.data.splits import HELD_OUT
-from podium.data.table import Table
 from podium.predictions.probabilities import average_boxes
 from podium.predictions.score import Score, score_boxes
 from podium.predictions.tta import VIEWS
 from podium.predictions.tta_selection import choose_views
 from podium.runs.run_folder import RunFolder
+from podium.runs.table import HELD_OUT, Table
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,7 @@ class CombinedBoxes:
     averaged: float  # and over all views alike
     views: dict[str, float]  # weights of those that are used
     tried: list[dict[str, Any]]
-    # `BOX_COLUMNS` by id, with views that were chosen on other pictures.
+    # `BOX_COLUMNS` by id, with views that were chosen on other images.
     out_of_fold: pd.DataFrame = field(repr=False, compare=False)
 
     def __str__(self) -> str:
@@ -52,13 +51,13 @@ def combine_boxes(folder: RunFolder, folds: list[int], table: Table) -> Combined
     """Join the boxes of finished folds by id, and keep the views only where they gain.
 
     As for the probabilities: what is scored is the held-out share where the split has one, and
-    whether views gain is seen on validation pictures.
+    whether views gain is seen on validation images.
 
     Returns:
         None where the run has no box head.
 
     Raises:
-        ValueError: none of their pictures has a box.
+        ValueError: none of their images has a box.
     """
     boxes = _read(folder, folds, "validation")
     if boxes is None:
@@ -68,7 +67,7 @@ def combine_boxes(folder: RunFolder, folds: list[int], table: Table) -> Combined
     annotated = boxes.index.get_level_values("id").isin(truth.index[has_box(truth)])
     judged, metric = boxes[annotated & ~held_out], BOX_METRICS[0]
     if judged.empty:
-        raise ValueError(f"{folder.path}: no picture that its folds score has a box to judge by")
+        raise ValueError(f"{folder.path}: no image that its folds score has a box to judge by")
 
     def of(views: dict[str, float] | None) -> float:
         return score_boxes(truth, average_boxes(judged, views))[0].value
@@ -90,7 +89,7 @@ def combine_boxes(folder: RunFolder, folds: list[int], table: Table) -> Combined
 def combine_test_boxes(
     folder: RunFolder, folds: list[int], ids: pd.Index, views: dict[str, float] | None
 ) -> pd.DataFrame | None:
-    """The mean of the folds' boxes of the test pictures, NaN where one could not be read."""
+    """The mean of the folds' boxes of the test images, NaN where one could not be read."""
     boxes = _read(folder, folds, "test")
     return None if boxes is None else average_boxes(boxes, views).reindex(ids)
 

@@ -1,4 +1,4 @@
-"""A picture from the web: only over http(s), no larger and no slower than it may be."""
+"""An image from the web: only over http(s), no larger and no slower than it may be."""
 
 import queue
 import threading
@@ -8,16 +8,16 @@ from urllib.parse import urljoin, urlsplit
 
 import requests
 
-from podium.files.images import SizedPicture, UnreadablePicture, decode_sized
+from podium.files.images import SizedImage, UnreadableImage, decode_sized
 
 MAX_BYTES = 30_000_000
-SECONDS = 30.0  # for one picture, from the name lookup to its last byte
+SECONDS = 30.0  # for one image, from the name lookup to its last byte
 REDIRECTS = 5
 CHUNK = 65_536  # bytes
 SCHEMES = ("http", "https")
 
 
-class CannotFetch(UnreadablePicture):
+class CannotFetch(UnreadableImage):
     """An address that gives no file: says which and why."""
 
 
@@ -35,27 +35,27 @@ class Body:
         return self.kind.startswith("text/") or start.startswith((b"<!doctype", b"<html"))
 
 
-def fetch_picture(
+def fetch_image(
     url: str,
     shorter_side: int | None = None,
     max_bytes: int = MAX_BYTES,
     seconds: float = SECONDS,
-) -> SizedPicture:
-    """Fetch and decode a picture, see `read_picture`.
+) -> SizedImage:
+    """Fetch and decode an image, see `read_image`.
 
     Raises:
         CannotFetch: another scheme, no answer in time, too large, refused, or broken off.
-        UnreadablePicture: what came is no picture.
+        UnreadableImage: what came is no image.
     """
     body = fetch(url, max_bytes, seconds)
     try:
         return decode_sized(body.data, url, shorter_side)
-    except UnreadablePicture as error:
+    except UnreadableImage as error:
         if not body.is_page:
             raise
-        raise UnreadablePicture(
-            f"{url}: a web page ({body.kind or 'HTML'}) came in place of a picture; give the "
-            "address of the picture itself"
+        raise UnreadableImage(
+            f"{url}: a web page ({body.kind or 'HTML'}) came in place of an image; give the "
+            "address of the image itself"
         ) from error
 
 

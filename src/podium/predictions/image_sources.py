@@ -1,35 +1,35 @@
-"""What a user names, as pictures: files, those of a folder, addresses on the web."""
+"""What a user names, as images: files, those of a folder, addresses on the web."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from podium.competitions.base import PICTURE_ENDINGS, pictures_in
+from podium.competitions.base import IMAGE_ENDINGS, images_in
 from podium.data.batches import shrink
-from podium.files.images import SizedPicture, UnreadablePicture, decode_sized, read_bytes
-from podium.predictions.image_download import fetch_picture
+from podium.files.images import SizedImage, UnreadableImage, decode_sized, read_bytes
+from podium.predictions.image_download import fetch_image
 
 ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Source:
-    """A picture that is still to be read, by the name that the user gave it."""
+    """An image that is still to be read, by the name that the user gave it."""
 
     name: str
     problem: str = ""  # why there is none
 
-    def read(self, side: int) -> SizedPicture:
-        """The picture, its shorter side at most `side` pixels, and the size that it had.
+    def read(self, side: int) -> SizedImage:
+        """The image, its shorter side at most `side` pixels, and the size that it had.
 
         Raises:
-            UnreadablePicture: it cannot be read or fetched; the message begins with its name.
+            UnreadableImage: it cannot be read or fetched; the message begins with its name.
         """
         if self.problem:
-            raise UnreadablePicture(f"{self.name}: {self.problem}")
+            raise UnreadableImage(f"{self.name}: {self.problem}")
         if ADDRESS.match(self.name):
-            found = fetch_picture(self.name, side)
+            found = fetch_image(self.name, side)
         else:
             path = Path(self.name)
             found = decode_sized(read_bytes(path), str(path), side)
@@ -37,9 +37,9 @@ class Source:
 
 
 def find_sources(words: Sequence[str | Path]) -> list[Source]:
-    """The pictures that are meant, in the order of the words; those of a folder sorted.
+    """The images that are meant, in the order of the words; those of a folder sorted.
 
-    A folder gives its own picture files, by their endings: not other files, and not those of
+    A folder gives its own image files, by their endings: not other files, and not those of
     folders in it.
     """
     found: list[Source] = []
@@ -48,9 +48,9 @@ def find_sources(words: Sequence[str | Path]) -> list[Source]:
             found.append(Source(word))
             continue
         try:
-            files = [Source(str(path)) for path in pictures_in(Path(word)) if path.is_file()]
+            files = [Source(str(path)) for path in images_in(Path(word)) if path.is_file()]
         except OSError as error:
             files = [Source(word, f"the folder cannot be read ({error.strerror})")]
-        endings = ", ".join(sorted(PICTURE_ENDINGS))
-        found += files or [Source(word, f"there is no picture file in this folder ({endings})")]
+        endings = ", ".join(sorted(IMAGE_ENDINGS))
+        found += files or [Source(word, f"there is no image file in this folder ({endings})")]
     return found

@@ -1,6 +1,6 @@
-"""Whether a picture is unlike anything in training, and how often that is said of one that is not.
+"""Whether an image is unlike anything in training, and how often that is said of one that is not.
 
-A network scores pictures that it has not seen; what lies beyond all but a few of them is unlike
+A network scores images that it has not seen; what lies beyond all but a few of them is unlike
 (split conformal prediction: Vovk, Gammerman and Shafer 2005).
 """
 
@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 from scipy.stats import beta
 
-ALARM = 0.05  # share of known pictures that may be called unlike
+FALSE_ALARM_RATE = 0.05  # share of known images that may be called unlike
 SHRINKAGE = 0.1  # of the covariance, towards the same variance in all directions
 NEGLIGIBLE = 1e-6  # variance of a direction, relative to the largest
 
 
 @dataclass(frozen=True)
-class Distance:
-    """How far the features of a picture are from those of the nearest class.
+class MahalanobisScore:
+    """How far the features of an image are from those of the nearest class.
 
     The Mahalanobis distance with a covariance that all classes share (arXiv:1807.03888), between
-    features of unit length (arXiv:2505.18032), per channel: about 1 for a training picture.
+    features of unit length (arXiv:2505.18032), per channel: about 1 for a training image.
     """
 
     means: np.ndarray  # float32 (classes, channels)
@@ -30,10 +30,10 @@ class Distance:
     rest: float  # variance along any other
 
     def __call__(self, features: np.ndarray) -> np.ndarray:
-        """float64 (pictures,) of features (pictures, channels)."""
+        """float64 (images,) of features (images, channels)."""
         nearest = np.full(len(features), np.inf)
         scaled = _unit(features)
-        along_all = scaled @ self._directions  # (pictures, rank)
+        along_all = scaled @ self._directions  # (images, rank)
         for mean, along_mean in zip(self.means, self._along_means, strict=True):
             along = along_all - along_mean
             whole = ((scaled - mean) ** 2).sum(axis=1)
@@ -42,7 +42,7 @@ class Distance:
             nearest = np.minimum(nearest, squared)
         return np.sqrt(nearest / features.shape[1])
 
-    # A server asks for one picture at a time: what does not depend on it is computed once.
+    # A server asks for one image at a time: what does not depend on it is computed once.
 
     @cached_property
     def _directions(self) -> np.ndarray:
@@ -53,12 +53,12 @@ class Distance:
         return self.means.astype(np.float64) @ self._directions  # (classes, rank)
 
 
-def fit_distance(features: np.ndarray, labels: np.ndarray) -> Distance:
-    """Fit the distance to training pictures, which may be fewer than channels.
+def fit_mahalanobis(features: np.ndarray, labels: np.ndarray) -> MahalanobisScore:
+    """Fit the distance to training images, which may be fewer than channels.
 
     Args:
-        features: (pictures, channels).
-        labels: class numbers (pictures,).
+        features: (images, channels).
+        labels: class numbers (images,).
     """
     scaled = _unit(features)
     classes, numbers = np.unique(labels, return_inverse=True)
@@ -66,10 +66,10 @@ def fit_distance(features: np.ndarray, labels: np.ndarray) -> Distance:
     offset = scaled - means[numbers]
     _, lengths, directions = np.linalg.svd(offset, full_matrices=False)
     variances = lengths**2 / len(offset)
-    # Pictures that are all alike have no variance, and anything else is far from them.
+    # Images that are all alike have no variance, and anything else is far from them.
     even = max(variances.sum() / features.shape[1], 1e-12)
     kept = variances > NEGLIGIBLE * variances.max()
-    return Distance(
+    return MahalanobisScore(
         means.astype(np.float32),
         directions[kept].T.astype(np.float32),
         ((1 - SHRINKAGE) * variances[kept] + SHRINKAGE * even).astype(np.float32),
@@ -77,51 +77,51 @@ def fit_distance(features: np.ndarray, labels: np.ndarray) -> Distance:
     )
 
 
-def doubt(probabilities: np.ndarray) -> np.ndarray:
-    """What the highest probability leaves: float64 (pictures,) of (pictures, classes)."""
+def uncertainty(probabilities: np.ndarray) -> np.ndarray:
+    """What the highest probability leaves: float64 (images,) of (images, classes)."""
     return 1 - probabilities.astype(np.float64).max(axis=1)
 
 
 @dataclass(frozen=True)
-class Unlikeness:
-    """The score of a picture, and the limit beyond which it is unlike anything in training.
+class OODDetector:
+    """The score of an image, and the limit beyond which it is unlike anything in training.
 
-    It is of one network and not of the mean over several: a known picture is out of fold for one
+    It is of one network and not of the mean over several: a known image is out of fold for one
     alone, and the mean of five is so much steadier that its limit would say too little.
 
     Args:
-        known: scores of pictures that the network has not seen.
-        distance: of features; without one it is `doubt`.
+        known: scores of images that the network has not seen.
+        distance: of features; without one it is `uncertainty`.
         remark: why it is not the distance.
     """
 
     fold: int
     known: np.ndarray
-    distance: Distance | None = None
+    distance: MahalanobisScore | None = None
     remark: str = ""
 
     def scores(self, features: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-        """float64 (pictures,), what the fold's network says of each in the plain view."""
-        return doubt(probabilities) if self.distance is None else self.distance(features)
+        """float64 (images,), what the fold's network says of each in the plain view."""
+        return uncertainty(probabilities) if self.distance is None else self.distance(features)
 
     @property
     def _beyond(self) -> int:
         """How many places, of those that the known scores leave a new one, are beyond the limit."""
-        return int(ALARM * (len(self.known) + 1) + 1e-9)
+        return int(FALSE_ALARM_RATE * (len(self.known) + 1) + 1e-9)
 
     @property
     def limit(self) -> float:
-        """What a score must exceed; infinite where too few pictures are known."""
+        """What a score must exceed; infinite where too few images are known."""
         return float(np.sort(self.known)[-self._beyond]) if self._beyond else np.inf
 
     @property
     def rate(self) -> float:
-        """The share of new pictures of the known kind that will be called unlike, as expected."""
+        """The share of new images of the known kind that will be called unlike, as expected."""
         return self._beyond / (len(self.known) + 1)
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Where that share is with 95 %, known pictures being a sample (Vovk 2012, section 3)."""
+        """Where that share is with 95 %, known images being a sample (Vovk 2012, section 3)."""
         if not self._beyond:
             return 0.0, 0.0
         places = beta(self._beyond, len(self.known) + 1 - self._beyond)
@@ -140,7 +140,7 @@ class Unlikeness:
             "limit": self.limit if np.isfinite(self.limit) else None,
             "false_alarm_rate": self.rate,
             "interval": list(self.interval),
-            "known_pictures": len(self.known),
+            "known_images": len(self.known),
         }
 
     def __str__(self) -> str:
@@ -148,10 +148,10 @@ class Unlikeness:
             f" ({self.remark})" if self.remark else ""
         )
         if not self._beyond:
-            return f"{said}; {len(self.known)} known pictures are too few to call any unlike"
+            return f"{said}; {len(self.known)} known images are too few to call any unlike"
         low, high = self.interval
         return (
-            f"{said}; beyond {self.limit:.3g} are {100 * self.rate:.1f} % of known pictures "
+            f"{said}; beyond {self.limit:.3g} are {100 * self.rate:.1f} % of known images "
             f"(95 % interval {100 * low:.1f} to {100 * high:.1f} %, from {len(self.known)} that it "
             "has not seen)"
         )

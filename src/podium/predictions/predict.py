@@ -1,4 +1,4 @@
-"""Probabilities and boxes of pictures in each view, joined by id and never by position."""
+"""Probabilities and boxes of images in each view, joined by id and never by position."""
 
 from collections.abc import Sequence
 
@@ -23,24 +23,24 @@ def predict_views(
     batch_size: int,
     sides: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
-    """Predict pictures of the cache in each view; each is decoded once for all of them.
+    """Predict images of the cache in each view; each is decoded once for all of them.
 
     Args:
         model: gives probabilities, or these and boxes in shares of what it sees.
-        indices: positions of the pictures in the cache; `ids` are their ids, in the same order.
+        indices: positions of the images in the cache; `ids` are their ids, in the same order.
         size: side of the square that the network sees, pixels.
-        sides: width and height of the pictures in their order, pixels; needed for boxes.
+        sides: width and height of the images in their order, pixels; needed for boxes.
 
     Returns:
         float32 probabilities indexed by id and view, a column per class; view after view. Where
-        the model finds boxes, also `BOX_COLUMNS`, in shares of the picture, whatever the view.
+        the model finds boxes, also `BOX_COLUMNS`, in shares of the image, whatever the view.
     """
     finds_boxes = len(model.outputs) > 1
     columns = [*classes, *(BOX_COLUMNS if finds_boxes else ())]
-    tables = [_no_predictions(columns)]  # all there is where no picture can be read
+    tables = [_no_predictions(columns)]  # all there is where no image can be read
     if len(ids):
         names = ", ".join(view.name for view in views)
-        print(f"predicting {len(ids)} pictures, {names}:", flush=True)
+        print(f"predicting {len(ids)} images, {names}:", flush=True)
         batches = view_batches(cache, indices, size=size, batch_size=batch_size, view=views)
         predicted = model.predict(batches, verbose=verbosity())
         parts = [
@@ -48,28 +48,26 @@ def predict_views(
             for part in (predicted if finds_boxes else [predicted])
         ]
         if finds_boxes:
-            parts[1] = boxes_of_pictures(parts[1], views, sides)
-        by_picture = np.concatenate(parts, axis=2)
+            parts[1] = boxes_of_images(parts[1], views, sides)
+        by_image = np.concatenate(parts, axis=2)
         for number, view in enumerate(views):
             index = pd.MultiIndex.from_product([ids, [view.name]], names=["id", "view"])
-            tables.append(pd.DataFrame(by_picture[:, number], index, columns=columns))
+            tables.append(pd.DataFrame(by_image[:, number], index, columns=columns))
     return pd.concat(tables).astype(np.float32)
 
 
-def boxes_of_pictures(boxes: np.ndarray, views: Sequence[View], sides: pd.DataFrame) -> np.ndarray:
-    """Boxes that were found in views, in shares of their pictures: mirrored ones turned back.
+def boxes_of_images(boxes: np.ndarray, views: Sequence[View], sides: pd.DataFrame) -> np.ndarray:
+    """Boxes that were found in views, in shares of their images: mirrored ones turned back.
 
     Args:
-        boxes: (pictures, views, 4), in shares of each view.
-        sides: width and height of the pictures, pixels.
+        boxes: (images, views, 4), in shares of each view.
+        sides: width and height of the images, pixels.
 
     Returns:
-        float32 (pictures, views, 4), corners in order, within 0 to 1.
+        float32 (images, views, 4), corners in order, within 0 to 1.
     """
     width, height = (sides[side].to_numpy() for side in ("width", "height"))
-    by_view = [
-        view.to_picture(boxes[:, number], width, height) for number, view in enumerate(views)
-    ]
+    by_view = [view.to_image(boxes[:, number], width, height) for number, view in enumerate(views)]
     return tidy(np.stack(by_view, axis=1))
 
 

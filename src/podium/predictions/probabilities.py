@@ -1,4 +1,4 @@
-"""Predictions by id: averaged over views and folds, or a prior where there is no picture."""
+"""Predictions by id: averaged over views and folds, or a prior where there is no image."""
 
 from collections.abc import Mapping, Sequence
 
@@ -39,7 +39,7 @@ def _totals(
 
 
 def class_prior(labels: pd.Series, ids: pd.Index, classes: Sequence[str]) -> pd.DataFrame:
-    """The share of each class in training, for pictures that nobody can read."""
+    """The share of each class in training, for images that nobody can read."""
     counts = labels.value_counts().reindex(range(len(classes)), fill_value=0)
     prior = (counts / counts.sum()).to_numpy(np.float32)
     return pd.DataFrame(np.tile(prior, (len(ids), 1)), index=ids, columns=list(classes))

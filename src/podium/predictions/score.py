@@ -18,7 +18,7 @@ from podium.competitions.csv_files import (
 )
 from podium.competitions.errors import WrongTable
 from podium.competitions.metrics import Accuracy, LogLoss, Metric
-from podium.text import some
+from podium.text import summarize
 
 RESAMPLES = 2000
 # Of the log loss that is taken from an accuracy: decides only between equal ones.
@@ -27,28 +27,34 @@ TIE = 1e-6
 
 @dataclass(frozen=True)
 class Score:
-    """A metric's value with its 95 % bootstrap interval over pictures."""
+    """A metric's value with its 95 % bootstrap interval over images."""
 
     metric: str
     value: float
     low: float
     high: float
-    pictures: int
+    images: int
 
     def __str__(self) -> str:
         return (
             f"{self.metric} {self.value:.4f} (95 % interval {self.low:.4f} to {self.high:.4f}, "
-            f"{self.pictures} pictures)"
+            f"{self.images} images)"
         )
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
+    @classmethod
+    def from_dict(cls, row: dict[str, Any]) -> "Score":
+        """What `as_dict` gave, also of a score.json that counts `pictures`."""
+        images = row["images"] if "images" in row else row["pictures"]
+        return cls(row["metric"], row["value"], row["low"], row["high"], images)
+
 
 def score(metric: Metric, labels: pd.Series, probabilities: pd.DataFrame) -> Score:
-    """Score the pictures that have a label; both are joined by id.
+    """Score the images that have a label; both are joined by id.
 
-    The interval is the percentile bootstrap over pictures (Efron and Tibshirani 1993, ch. 13).
+    The interval is the percentile bootstrap over images (Efron and Tibshirani 1993, ch. 13).
 
     Raises:
         ValueError: a prediction has no label.
@@ -56,25 +62,25 @@ def score(metric: Metric, labels: pd.Series, probabilities: pd.DataFrame) -> Sco
     labels = labels.reindex(probabilities.index)
     if labels.isna().any():
         raise ValueError(f"{int(labels.isna().sum())} predictions have no label to score against")
-    values = metric.per_picture(labels.to_numpy(np.int64), probabilities.to_numpy())
+    values = metric.per_image(labels.to_numpy(np.int64), probabilities.to_numpy())
     return with_interval(metric.name, values, share=isinstance(metric, Accuracy))
 
 
 def score_boxes(truth: pd.DataFrame, predicted: pd.DataFrame) -> list[Score]:
-    """Score the predicted boxes of the pictures that have a box, by each of `BOX_METRICS`.
+    """Score the predicted boxes of the images that have a box, by each of `BOX_METRICS`.
 
     Args:
-        truth: `boxes.BOX_COLUMNS` by id, NaN where a picture has no box.
+        truth: `boxes.BOX_COLUMNS` by id, NaN where an image has no box.
         predicted: the same columns by id; both are joined by id.
 
     Raises:
-        ValueError: a prediction is no training picture's, or is missing its numbers; or none of
-            the pictures has a box.
+        ValueError: a prediction is no training image's, or is missing its numbers; or none of
+            the images has a box.
     """
     unknown = predicted.index.difference(truth.index)
     if len(unknown):
         raise ValueError(
-            f"{len(unknown)} predicted boxes are of pictures without a truth to score against, "
+            f"{len(unknown)} predicted boxes are of images without a truth to score against, "
             f"such as {unknown[0]}"
         )
     columns = list(BOX_COLUMNS)
@@ -82,44 +88,44 @@ def score_boxes(truth: pd.DataFrame, predicted: pd.DataFrame) -> list[Score]:
     found = predicted[columns].to_numpy(np.float64)
     scored = has_box(right)
     if not scored.any():
-        raise ValueError(f"none of the {len(predicted)} pictures has a box to score against")
+        raise ValueError(f"none of the {len(predicted)} images has a box to score against")
     empty = predicted.index[scored & ~np.isfinite(found).all(axis=1)]
     if len(empty):
-        raise ValueError(f"{len(empty)} pictures have no predicted box, such as {empty[0]}")
+        raise ValueError(f"{len(empty)} images have no predicted box, such as {empty[0]}")
     return [
         with_interval(
             metric.name,
-            metric.per_picture(right[scored], found[scored]),
+            metric.per_image(right[scored], found[scored]),
             share=isinstance(metric, IoUOver),
         )
         for metric in BOX_METRICS
     ]
 
 
-def goodness(metric: Metric, labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """The metric's value per picture, higher being better, ties settled by the log loss.
+def per_image_score(metric: Metric, labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """The metric's value per image, higher being better, ties settled by the log loss.
 
     Args:
-        labels: class numbers (pictures,).
-        probabilities: float (pictures, classes).
+        labels: class numbers (images,).
+        probabilities: float (images, classes).
 
     Returns:
-        float64 (pictures,).
+        float64 (images,).
     """
-    values = metric.per_picture(labels, probabilities)
+    values = metric.per_image(labels, probabilities)
     if isinstance(metric, LogLoss):
         return -values
-    sign = 1 if metric.higher_is_better else -1
-    return sign * values - TIE * LogLoss().per_picture(labels, probabilities)
+    sign = 1 if metric.per_image_score else -1
+    return sign * values - TIE * LogLoss().per_image(labels, probabilities)
 
 
-def better(metric: Metric, first: Score, second: Score) -> bool:
+def is_better(metric: Metric, first: Score, second: Score) -> bool:
     """Whether the first score is strictly the better one."""
-    return (first.value > second.value) == metric.higher_is_better and first.value != second.value
+    return (first.value > second.value) == metric.per_image_score and first.value != second.value
 
 
 def with_interval(name: str, values: np.ndarray, share: bool = False) -> Score:
-    """The mean of a value per picture, with its interval.
+    """The mean of a value per image, with its interval.
 
     Args:
         share: each value is 1 for right or 0 for wrong. Where all are alike, of which the bootstrap
@@ -162,7 +168,7 @@ def score_files(submission: Path, truth: Path) -> Score:
         what_to_do = likely_mistake(extra, absent) or "take two files of one competition"
         raise ValueError(
             f"{submission} and {truth} have other ids: the first lacks {len(absent)} "
-            f"({some(absent)}), the second {len(extra)} ({some(extra)}); {what_to_do}"
+            f"({summarize(absent)}), the second {len(extra)} ({summarize(extra)}); {what_to_do}"
         )
     joined = submitted.merge(right, on=ids, suffixes=("", " of truth"))
     hits = (joined[answer] == joined[f"{answer} of truth"]).to_numpy(np.float64)
@@ -181,5 +187,5 @@ def _read_answers(path: Path) -> pd.DataFrame:
             f"{other_separator(header) or '; give it these two'}"
         )
     if len(rows) == 1:
-        raise WrongTable(f"{path} has no rows: write one for each picture")
+        raise WrongTable(f"{path} has no rows: write one for each image")
     return read_csv(path, header)

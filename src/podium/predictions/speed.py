@@ -1,4 +1,4 @@
-"""How long a network takes for a picture, alone and in batches."""
+"""How long a network takes for an image, alone and in batches."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -10,23 +10,23 @@ from podium.predictions.score import Score, with_interval
 
 SINGLES, BATCHES = 30, 4  # that are timed
 
-Milliseconds = dict[str, list[float]]  # a picture: each time that was taken, by kind
+Milliseconds = dict[str, list[float]]  # an image: each time that was taken, by kind
 
 
 def time_predictions(
-    predict: Callable[[np.ndarray], Any], pictures: Sequence[np.ndarray], batch_size: int
+    predict: Callable[[np.ndarray], Any], images: Sequence[np.ndarray], batch_size: int
 ) -> Milliseconds:
-    """Time a network on pictures one by one, and in full batches.
+    """Time a network on images one by one, and in full batches.
 
     Args:
         predict: uint8 (batch, height, width, 3) → anything, once it is there.
-        pictures: of one size, at least one; repeated where they are too few.
+        images: of one size, at least one; repeated where they are too few.
 
     Returns:
-        Milliseconds a picture: of `single` pictures, and of each of a few batches (`batch`).
+        Milliseconds an image: of `single` images, and of each of a few batches (`batch`).
     """
     wanted = max(SINGLES, batch_size)
-    stack = np.stack([pictures[number % len(pictures)] for number in range(wanted)])
+    stack = np.stack([images[number % len(images)] for number in range(wanted)])
     batch = stack[:batch_size]
     for part in (stack[:1], batch):  # the first calls also trace
         predict(part)
@@ -40,13 +40,13 @@ def speeds(times: Iterable[Mapping[str, list[float]]]) -> dict[str, Score]:
     """The mean of all times that were taken, by kind, with its interval over them."""
     measured = list(times)
     return {
-        kind: with_interval("ms a picture", np.concatenate([one[kind] for one in measured]))
+        kind: with_interval("ms an image", np.concatenate([one[kind] for one in measured]))
         for kind in (measured[0] if measured else ())
     }
 
 
-def _milliseconds(predict: Callable[[np.ndarray], Any], pictures: np.ndarray) -> float:
-    """A picture's share of the time, rounded to microseconds."""
+def _milliseconds(predict: Callable[[np.ndarray], Any], images: np.ndarray) -> float:
+    """An image's share of the time, rounded to microseconds."""
     began = time.perf_counter()
-    predict(pictures)
-    return round(1000 * (time.perf_counter() - began) / len(pictures), 3)
+    predict(images)
+    return round(1000 * (time.perf_counter() - began) / len(images), 3)

@@ -1,4 +1,4 @@
-"""The views of test-time augmentation: deterministic, the same for every picture."""
+"""The views of test-time augmentation: deterministic, the same for every image."""
 
 from dataclasses import dataclass
 
@@ -12,14 +12,14 @@ Pixels = int | float | np.ndarray  # a number for all, or one for each
 
 @dataclass(frozen=True)
 class View:
-    """A part of the picture, or the picture with a reflected border, perhaps mirrored.
+    """A part of the image, or the image with a reflected border, perhaps mirrored.
 
-    Called with a picture uint8 (height, width, 3) and a size in pixels, it gives
+    Called with an image uint8 (height, width, 3) and a size in pixels, it gives
     uint8 (size, size, 3).
 
     Args:
-        scale: side of the part relative to the picture's; above 1 a border is added.
-        x, y: where the part lies: 0 left or top, 0.5 centre, 1 right or bottom.
+        scale: side of the part relative to the image's; above 1 a border is added.
+        x, y: where the part lies: 0 left or top, 0.5 center, 1 right or bottom.
     """
 
     name: str
@@ -28,22 +28,22 @@ class View:
     y: float = 0.5
     mirror: bool = False
 
-    def __call__(self, picture: np.ndarray, size: int) -> np.ndarray:
-        left, top, width, height = map(int, self._part(*picture.shape[1::-1]))
+    def __call__(self, image: np.ndarray, size: int) -> np.ndarray:
+        left, top, width, height = map(int, self._part(*image.shape[1::-1]))
         if self.scale > 1:
-            picture = cv2.copyMakeBorder(picture, -top, -top, -left, -left, cv2.BORDER_REFLECT_101)
+            image = cv2.copyMakeBorder(image, -top, -top, -left, -left, cv2.BORDER_REFLECT_101)
         else:
-            picture = picture[top : top + height, left : left + width]
-        picture = resize(picture, size, size)
-        return np.ascontiguousarray(picture[:, ::-1] if self.mirror else picture)
+            image = image[top : top + height, left : left + width]
+        image = resize(image, size, size)
+        return np.ascontiguousarray(image[:, ::-1] if self.mirror else image)
 
-    def of_picture(self, boxes: np.ndarray, width: Pixels, height: Pixels) -> np.ndarray:
-        """Boxes of the picture as the view shows them; beyond 0 to 1 where it cuts them.
+    def of_image(self, boxes: np.ndarray, width: Pixels, height: Pixels) -> np.ndarray:
+        """Boxes of the image as the view shows them; beyond 0 to 1 where it cuts them.
 
         Args:
-            boxes: (..., 4), in shares of the picture.
-            width, height: pixels of the picture that the view is of; arrays (...) where each box
-                is of another. A picture that was shrunk before is cut at other pixels than the
+            boxes: (..., 4), in shares of the image.
+            width, height: pixels of the image that the view is of; arrays (...) where each box
+                is of another. An image that was shrunk before is cut at other pixels than the
                 whole one, which moves a box by less than a pixel of the shrunk one.
 
         Returns:
@@ -54,8 +54,8 @@ class View:
         y = (boxes[..., 1::2] * _each(height) - _each(top)) / _each(part_height)
         return _joined(_mirrored(x) if self.mirror else x, y)
 
-    def to_picture(self, boxes: np.ndarray, width: Pixels, height: Pixels) -> np.ndarray:
-        """Boxes that were predicted in the view, in shares of the picture: `of_picture` undone."""
+    def to_image(self, boxes: np.ndarray, width: Pixels, height: Pixels) -> np.ndarray:
+        """Boxes that were predicted in the view, in shares of the image: `of_image` undone."""
         left, top, part_width, part_height = self._part(width, height)
         x = _mirrored(boxes[..., ::2]) if self.mirror else boxes[..., ::2]
         x = (x * _each(part_width) + _each(left)) / _each(width)
@@ -94,8 +94,8 @@ CROP = 0.875
 VIEWS = (  # in the order in which they are worth their time
     View("plain"),
     View("mirrored", mirror=True),
-    View("centre", CROP),
-    View("centre mirrored", CROP, mirror=True),
+    View("center", CROP),
+    View("center mirrored", CROP, mirror=True),
     View("top left", CROP, 0, 0),
     View("top right mirrored", CROP, 1, 0, mirror=True),
     View("bottom right", CROP, 1, 1),

@@ -1,4 +1,4 @@
-"""Which views of a picture are averaged, and how much the plain one counts: by what gains."""
+"""Which views of an image are averaged, and how much the plain one counts: by what gains."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ import pandas as pd
 
 from podium.competitions.boxes import BoxMetric
 from podium.competitions.metrics import Metric
-from podium.predictions.cross_fitting import PARTS, parts
-from podium.predictions.score import goodness
+from podium.predictions.cross_fitting import PARTS, k_fold_parts
+from podium.predictions.score import per_image_score
 
 PLAIN_SHARES = (0.25, 0.5, 0.75)  # of the plain view, besides an equal one
 SETS = 20  # that are listed
@@ -20,10 +20,10 @@ AT_ONCE = 10_000_000  # probabilities that are averaged in one go
 
 @dataclass(frozen=True)
 class ViewChoice:
-    """Weights of views, and how the choice of them does on other pictures."""
+    """Weights of views, and how the choice of them does on other images."""
 
     weights: dict[str, float]  # of the views that are used, they sum to 1
-    cross_fitted: pd.DataFrame  # float32 by id, each picture with the views that others chose
+    cross_fitted: pd.DataFrame  # float32 by id, each image with the views that others chose
     tried: list[dict[str, Any]]  # value and weights: of each view alone, then of the best sets
 
 
@@ -33,12 +33,12 @@ def choose_views(
     """Score each view and each set of views, and keep the best where it gains.
 
     The views of a set count alike, or the plain one has a share of its own. Where the choice does
-    no better, on pictures that had no part in it, than all views alike or the plain one alone,
+    no better, on images that had no part in it, than all views alike or the plain one alone,
     which are no choice, the better of these is taken.
 
     Args:
         predictions: probabilities or boxes by id and view, the plain view first; views that not
-            all pictures have are passed over.
+            all images have are passed over.
         truth: class numbers, or boxes, by id.
     """
     ids = predictions.index.unique("id").sort_values()
@@ -46,9 +46,9 @@ def choose_views(
     views = list(counts.index[counts == len(ids)])
     by_view = np.stack(
         [predictions.xs(view, level="view").loc[ids].to_numpy(np.float32) for view in views]
-    )  # (views, pictures, classes), or 4 for the classes
+    )  # (views, images, classes), or 4 for the classes
     right = truth.reindex(ids).to_numpy()
-    part = parts(right if right.ndim == 1 else np.zeros(len(right), np.int64))
+    part = k_fold_parts(right if right.ndim == 1 else np.zeros(len(right), np.int64))
     weightings = np.array(list(_weightings(len(views))), np.float32)
     good = _goodness_by_part(by_view, weightings, right, part, metric)
     total = good.sum(axis=1)
@@ -83,7 +83,7 @@ def _describe(
     metric: Metric | BoxMetric,
 ) -> dict[str, Any]:
     averaged = np.tensordot(weights, by_view, axes=1)
-    value = metric.per_picture(right, averaged).mean()
+    value = metric.per_image(right, averaged).mean()
     return {"value": float(value), "views": _by_name(views, weights)}
 
 
@@ -109,7 +109,7 @@ def _goodness_by_part(
     part: np.ndarray,
     metric: Metric | BoxMetric,
 ) -> np.ndarray:
-    """How good each weighting is, summed over the pictures of each part: (weightings, parts)."""
+    """How good each weighting is, summed over the images of each part: (weightings, parts)."""
     summed = np.zeros((len(weightings), PARTS))
     for number in range(PARTS):
         mine = part == number
@@ -123,7 +123,7 @@ def _goodness_by_part(
 
 
 def _goodness(metric: Metric | BoxMetric, right: np.ndarray, averaged: np.ndarray) -> np.ndarray:
-    """Higher is better, per picture; of boxes no two are equally good."""
+    """Higher is better, per image; of boxes no two are equally good."""
     if right.ndim == 2:
-        return metric.per_picture(right, averaged)
-    return goodness(metric, right, averaged)
+        return metric.per_image(right, averaged)
+    return per_image_score(metric, right, averaged)

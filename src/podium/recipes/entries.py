@@ -13,7 +13,7 @@ from podium.recipes.ensemble import is_ensemble, load_ensemble
 from podium.recipes.recipe import RUN, Recipe
 from podium.recipes.recipe_file import RecipeError, load_recipe
 from podium.runs.run_folder import RunFolder
-from podium.text import columns
+from podium.text import format_table
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def describe_entries() -> str:
     rows = [("entry", "competition", "backbone", "meant for", "missing here")]
     for entry in all_entries():
         rows.append((entry.name, *_describe(entry)))
-    return "\n".join(columns(rows))
+    return "\n".join(format_table(rows))
 
 
 def _check_names(recipe: Recipe, source: str) -> None:

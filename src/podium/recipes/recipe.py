@@ -20,11 +20,13 @@ from podium.recipes.tables import (
 
 DEFAULT_IMAGE_SIZE = 224
 RUN = "run:"  # before the name of a run that the training starts from
-LARGER = 1.25  # the last default stage trains on pictures this much larger
+LARGER = 1.25  # the last default stage trains on images this much larger
 
 
 class Recipe(StrictTable):
     """All choices of a run. What a recipe.toml leaves out has the value given here."""
+
+    OLD_NAMES = {"broken_pictures": "broken_images"}  # noqa: RUF012
 
     competition: str
     backbone: str  # a network by its name, or "run:NAME": that of a run, as it was trained there
@@ -38,9 +40,9 @@ class Recipe(StrictTable):
     folds: Annotated[int, Field(ge=2, le=50)] = 5
     # Training, validation and, if wanted, held-out share; used in place of folds.
     shares: Annotated[list[Share], Field(default_factory=list, max_length=3)]
-    limit: Annotated[int, Field(ge=1)] | None = None  # training pictures at the most
-    broken_pictures: Literal["stop", "skip"] = "stop"
-    memory_share: Share = 0.3  # of the free memory, for decoded pictures
+    limit: Annotated[int, Field(ge=1)] | None = None  # training images at the most
+    broken_images: Literal["stop", "skip"] = "stop"
+    memory_share: Share = 0.3  # of the free memory, for decoded images
 
     head: Head = Head()
     box: BoxHead | None = None  # a second head, where the competition has boxes
@@ -76,7 +78,7 @@ class Recipe(StrictTable):
     deterministic: bool = False
     tensorboard: bool = False
 
-    views: Annotated[int, Field(ge=1, le=10)] = 4  # of each picture when predicting
+    views: Annotated[int, Field(ge=1, le=10)] = 4  # of each image when predicting
     time_budget: Annotated[float, Field(gt=0)] | None = None  # minutes, prediction included
 
     @model_validator(mode="before")
@@ -133,12 +135,12 @@ class Recipe(StrictTable):
     @model_validator(mode="after")
     def _kernel_is_possible(self) -> Self:
         solvers = {stage.solver for stage in self.stages}
-        if not self.head.centres and "kernel" not in solvers:
+        if not self.head.centers and "kernel" not in solvers:
             return self
-        if not self.head.centres or solvers != {"kernel"}:
+        if not self.head.centers or solvers != {"kernel"}:
             raise ValueError(
-                'head.centres above 0 and solver = "kernel" go together, in all stages; came '
-                f"head.centres = {self.head.centres} and solver = {', '.join(sorted(solvers))}"
+                'head.centers above 0 and solver = "kernel" go together, in all stages; came '
+                f"head.centers = {self.head.centers} and solver = {', '.join(sorted(solvers))}"
             )
         if self.head.width or self.cached_views != 1:
             raise ValueError(
@@ -153,7 +155,7 @@ class Recipe(StrictTable):
             return self
         if self.augmentation.mixup or self.augmentation.cutmix:
             raise ValueError(
-                "beside a box head there is no mixup and no cutmix: a mixed picture has two boxes"
+                "beside a box head there is no mixup and no cutmix: a mixed image has two boxes"
             )
         solved = [stage.solver for stage in self.stages if stage.solver != "gradient"]
         if solved and self.keep == "best":
@@ -203,7 +205,7 @@ class Recipe(StrictTable):
 
 
 def default_stages(image_size: Any) -> list[dict[str, Any]]:
-    """The four stages of the car solution: head, upper half, all, all on larger pictures."""
+    """The four stages of the car solution: head, upper half, all, all on larger images."""
     larger = None
     if isinstance(image_size, int):
         allowed = min(max(image_size, MIN_IMAGE_SIZE), MAX_IMAGE_SIZE)  # whatever comes: see Recipe

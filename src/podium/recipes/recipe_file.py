@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from podium.recipes.recipe import DEFAULT_IMAGE_SIZE, Recipe, default_stages
 from podium.recipes.tables import StrictTable
-from podium.text import one_line
+from podium.text import single_line
 
 # What pydantic says in Python's words, in those of whoever writes a recipe.
 SHOULD_BE = {
@@ -57,7 +57,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise RecipeError(f"{path} cannot be read: {error.strerror or error}") from error
     except UNREADABLE as error:
-        raise RecipeError(f"{path} is not valid TOML: {one_line(str(error))}") from error
+        raise RecipeError(f"{path} is not valid TOML: {single_line(str(error))}") from error
 
 
 def parse_recipe(data: dict[str, Any], source: str) -> Recipe:
@@ -78,7 +78,7 @@ def parse_table(kind: type[AnyTable], data: dict[str, Any], source: str) -> AnyT
         for details in error.errors():
             by_key.setdefault(_key(details), []).append(details)
         clauses = [_explain(kind, key, errors) for key, errors in by_key.items()]
-        raise RecipeError(f"{source}: " + one_line("; ".join(clauses))) from error
+        raise RecipeError(f"{source}: " + single_line("; ".join(clauses))) from error
 
 
 def _override(data: dict[str, Any], override: str) -> None:
@@ -86,7 +86,7 @@ def _override(data: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key:
         raise RecipeError(
-            f"--set {one_line(override)}: expected key=value, for example image_size=224"
+            f"--set {single_line(override)}: expected key=value, for example image_size=224"
         )
     try:
         value = tomllib.loads(f"value = {text}")["value"]
@@ -101,7 +101,9 @@ def _override(data: dict[str, Any], override: str) -> None:
             place = place[int(name)] if isinstance(place, list) else place.setdefault(name, {})
         place[int(last) if isinstance(place, list) else last] = value
     except (IndexError, ValueError, TypeError, AttributeError) as error:
-        raise RecipeError(one_line(f"--set {override}: the recipe has no {key} to set")) from error
+        raise RecipeError(
+            single_line(f"--set {override}: the recipe has no {key} to set")
+        ) from error
 
 
 def _key(details: Any) -> str:

@@ -1,6 +1,6 @@
 """The tables of a recipe.toml, typed and bounded: heads, augmentation, one-cycle, stages."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -13,7 +13,7 @@ from pydantic import (
 )
 
 MIN_IMAGE_SIZE, MAX_IMAGE_SIZE = 16, 1024
-# Side of the square picture, pixels.
+# Side of the square image, pixels.
 ImageSize = Annotated[int, Field(ge=MIN_IMAGE_SIZE, le=MAX_IMAGE_SIZE)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -24,18 +24,28 @@ class StrictTable(BaseModel):
     """A table of a recipe.toml: unknown keys and wrong types are refused, nothing is converted."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    OLD_NAMES: ClassVar[dict[str, str]] = {}  # of keys, as older recipes and runs have them
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_old_names(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        return {cls.OLD_NAMES.get(key, key): value for key, value in data.items()}
 
 
 class Head(StrictTable):
     """What stands on the backbone: pooling → [Dense relu → BatchNorm → Dropout]… → softmax."""
+
+    OLD_NAMES = {"centres": "centers"}
 
     taps: list[str] = []  # blocks whose ends are pooled side by side; none: the backbone's end
     pooling: Literal["average", "max", "both"] = "average"
     width: Annotated[int, Field(ge=0, le=8192)] = 256  # of each Dense layer; 0: there is none
     depth: Annotated[int, Field(ge=1, le=8)] = 1  # Dense layers before the softmax
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.25
-    # Training pictures that kernel regression compares a picture with, at the most; 0: no kernels.
-    centres: Annotated[int, Field(ge=0, le=20_000)] = 0
+    # Training images that kernel regression compares an image with, at the most; 0: no kernels.
+    centers: Annotated[int, Field(ge=0, le=20_000)] = 0
 
 
 class BoxHead(StrictTable):
@@ -49,25 +59,27 @@ class BoxHead(StrictTable):
 
 
 class Augmentation(StrictTable):
-    """What is done at random to training pictures, and to no other."""
+    """What is done at random to training images, and to no other."""
+
+    OLD_NAMES = {"colour": "color"}
 
     mirror: bool = True
     crop: Annotated[float, Field(gt=0, le=1)] = 0.8  # smallest share of the area that is kept
     rotate: Annotated[float, Field(ge=0, le=180)] = 10.0  # degrees, either way
     light: Share = 0.2  # brightness and contrast, relative
-    colour: Share = 0.1  # hue, saturation and value, relative
+    color: Share = 0.1  # hue, saturation and value, relative
     blur: Share = 0.0  # probability
     noise: Share = 0.0  # probability
     erase: Share = 0.0  # probability of a rectangle painted over (arXiv:1708.04896)
     shift: Annotated[int, Field(ge=0, le=64)] = 0  # pixels, over a reflected border
-    # Alpha of the Beta distribution that pictures and labels are mixed by, 0: not at all. Where
+    # Alpha of the Beta distribution that images and labels are mixed by, 0: not at all. Where
     # both are on, a mixed batch gets one of them. A head on cached features gets neither.
     mixup: Annotated[float, Field(ge=0, le=8)] = 0.0  # arXiv:1710.09412
     cutmix: Annotated[float, Field(ge=0, le=8)] = 0.0  # arXiv:1905.04899
     mixed: Share = 1.0  # of the batches, where one of the two is on
 
     def calm(self) -> Self:
-        """Half as strong in the crop, and without what no real picture looks like."""
+        """Half as strong in the crop, and without what no real image looks like."""
         strong = {"blur": 0.0, "noise": 0.0, "erase": 0.0, "mixup": 0.0, "cutmix": 0.0}
         return self.model_copy(update={**strong, "crop": (1 + self.crop) / 2})
 
@@ -82,7 +94,7 @@ class OneCycle(StrictTable):
     momentum: Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(max_length=2)] = [
         0.95,
         0.85,
-    ]  # at the ends and at the peak; an empty list leaves the optimiser's own
+    ]  # at the ends and at the peak; an empty list leaves the optimizer's own
 
     @field_validator("momentum")
     @classmethod
@@ -93,10 +105,10 @@ class OneCycle(StrictTable):
 
 
 class Pseudo(StrictTable):
-    """Test pictures that another run is sure of, with its labels; see training/pseudo_labels.py."""
+    """Test images that another run is sure of, with its labels; see training/pseudo_labels.py."""
 
     run: Annotated[str, Field(alias="from", pattern=RUN_NAME)]  # a training run, or a blend
-    # Least probability of the most likely class, at which the picture joins.
+    # Least probability of the most likely class, at which the image joins.
     above: Annotated[float, Field(gt=0.5, le=1)] = 0.98
 
     @model_serializer(mode="wrap")
@@ -106,7 +118,7 @@ class Pseudo(StrictTable):
 
 
 class Stage(StrictTable):
-    """A part of the training: what learns, for how long, how fast, on what size of picture."""
+    """A part of the training: what learns, for how long, how fast, on what size of image."""
 
     unfreeze: Literal["head", "half", "all"] | Annotated[int, Field(ge=1)] = "all"  # n: last blocks
     # "logistic" gives a head without Dense layers the weights of logistic regression on cached

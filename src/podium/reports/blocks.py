@@ -1,4 +1,4 @@
-"""What a report is made of, before it is a page: sections of words, tables, charts and pictures."""
+"""What a report is made of, before it is a page: sections of words, tables, charts and images."""
 
 import re
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ class Facts:
 
 
 @dataclass(frozen=True)
-class Table:
+class TableBlock:
     """Rows under their titles; columns of numbers stand right."""
 
     kind: ClassVar[str] = "table"
@@ -73,7 +73,7 @@ class Charts:
 
 @dataclass(frozen=True)
 class Box:
-    """A box to draw over a picture, in shares of its sides."""
+    """A box to draw over an image, in shares of its sides."""
 
     x: float
     y: float
@@ -83,8 +83,8 @@ class Box:
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A small picture with its label. `image` is a data URI; "" where the file cannot be read."""
+class ImageTile:
+    """A small image with its label. `image` is a data URI; "" where the file cannot be read."""
 
     image: str
     alt: str
@@ -96,12 +96,12 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """Pictures side by side."""
+class ImageGrid:
+    """Images side by side."""
 
-    kind: ClassVar[str] = "pictures"
+    kind: ClassVar[str] = "images"
     caption: str
-    pictures: Sequence[Picture]
+    images: Sequence[ImageTile]
     strips: bool = False  # each is several in a row
 
 
@@ -114,7 +114,7 @@ class Verbatim:
     text: str
 
 
-Block = Words | Facts | Table | Charts | Pictures | Verbatim
+Block = Words | Facts | TableBlock | Charts | ImageGrid | Verbatim
 
 
 @dataclass(frozen=True)

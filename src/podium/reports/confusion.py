@@ -15,7 +15,7 @@ def confusion_figure(labels: np.ndarray, said: np.ndarray, classes: list[str]) -
     """Share of each true class that is taken for each class.
 
     Args:
-        labels, said: class numbers (pictures,).
+        labels, said: class numbers (images,).
     """
     counts = confusion_matrix(labels, said, labels=range(len(classes)))
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)

@@ -1,4 +1,4 @@
-"""How a run learnt: its curves by epoch, and learning rate and momentum by step."""
+"""How a run learned: its curves by epoch, and learning rate and momentum by step."""
 
 import numpy as np
 import pandas as pd
@@ -7,7 +7,7 @@ from matplotlib.lines import Line2D
 
 from podium.data.epochs import steps_per_epoch
 from podium.recipes.recipe import Recipe
-from podium.reports.figures import GREY, HEIGHT, PALETTE, WIDTH, canvas, plain, styles, tidy
+from podium.reports.figures import GRAY, HEIGHT, PALETTE, WIDTH, canvas, plain, styles, tidy
 from podium.training.one_cycle import one_cycle
 
 POINTS = 400  # of the line of a stage
@@ -35,8 +35,8 @@ def learning_curve(
     axis.set(xlabel="epoch", ylabel=title, title=f"{title} by epoch\n")
     axis.xaxis.get_major_locator().set_params(integer=True)
     kinds = [
-        Line2D([], [], color=GREY, label="validation"),
-        Line2D([], [], color=GREY, linestyle="--", label="training"),
+        Line2D([], [], color=GRAY, label="validation"),
+        Line2D([], [], color=GRAY, linestyle="--", label="training"),
     ]
     handles, _ = axis.get_legend_handles_labels()
     axis.legend(handles=[*handles, *kinds], fontsize=8, ncols=1 + (len(handles) > 4))
@@ -48,21 +48,21 @@ def _mark_stages(axis, history: pd.DataFrame) -> None:
     stages = history["stage"].to_numpy()
     begins = [epoch for epoch in range(1, len(stages)) if stages[epoch] != stages[epoch - 1]]
     for epoch in begins:
-        axis.axvline(epoch + 0.5, color=GREY, linewidth=0.9, linestyle=":")
+        axis.axvline(epoch + 0.5, color=GRAY, linewidth=0.9, linestyle=":")
     for epoch in [0, *begins] if begins else []:
         place = {"xy": (epoch + 0.5, 1), "xycoords": ("data", "axes fraction")}
         text = "stage " * (epoch == 0) + str(int(stages[epoch]) + 1)
-        axis.annotate(text, **place, fontsize=8, color=GREY, va="bottom")
+        axis.annotate(text, **place, fontsize=8, color=GRAY, va="bottom")
 
 
-def rates_by_step(recipe: Recipe, history: pd.DataFrame, pictures: list[int]) -> Figure | None:
+def rates_by_step(recipe: Recipe, history: pd.DataFrame, images: list[int]) -> Figure | None:
     """Learning rate and momentum over the steps that a fold was trained for.
 
     Computed from the recipe as the training does it; dots are what was recorded after epochs.
 
     Args:
         history: of the fold.
-        pictures: that each stage trains on.
+        images: that each stage trains on.
 
     Returns:
         None where no stage is trained step by step.
@@ -73,7 +73,7 @@ def rates_by_step(recipe: Recipe, history: pd.DataFrame, pictures: list[int]) ->
         rows = history[history["stage"] == number]
         if stage.solver != "gradient" or rows.empty:
             continue
-        an_epoch = steps_per_epoch(pictures[number], stage.batch_size or recipe.batch_size)
+        an_epoch = steps_per_epoch(images[number], stage.batch_size or recipe.batch_size)
         planned, done = an_epoch * stage.epochs, an_epoch * len(rows)
         at = np.unique(np.linspace(0, done - 1, min(done, POINTS)).astype(int))
         cycle = [
@@ -100,11 +100,11 @@ def _draw_rates(lines: list, begins: list, dots: list, momenta: bool) -> Figure:
     for axis in axes:
         tidy(axis)
         for start, number in begins if len(begins) > 1 else []:
-            axis.axvline(start, color=GREY, linewidth=0.9, linestyle=":")
+            axis.axvline(start, color=GRAY, linewidth=0.9, linestyle=":")
             place = {"xy": (start, 1), "xycoords": ("data", "axes fraction")}
             text = "stage " * (start == 0) + str(number + 1)
             if axis is axes[0]:
-                axis.annotate(text, **place, fontsize=8, color=GREY, va="bottom")
+                axis.annotate(text, **place, fontsize=8, color=GRAY, va="bottom")
     peaks = [max(rates) for _, rates, _ in lines]
     if max(peaks) > 20 * min(peaks):
         axes[0].set_yscale("log")

@@ -1,4 +1,4 @@
-"""How the figures of a report look: colours that everybody can tell apart, and room for a phone."""
+"""How the figures of a report look: colors that everybody can tell apart, and room for a phone."""
 
 import io
 from itertools import cycle, islice
@@ -10,11 +10,11 @@ from matplotlib.figure import Figure
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKS = ("o", "s", "^", "D", "v", "P", "X")
 WIDTH, HEIGHT = 5.4, 3.7  # inches: on a phone the letters are still 10 pixels high
-GREY = "#57606a"
+GRAY = "#57606a"
 
 
 def png(figure: Figure, dpi: int = 110) -> bytes:
-    """The figure as a picture, for a page or a notebook."""
+    """The figure as an image, for a page or a notebook."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=dpi)
     return buffer.getvalue()
@@ -35,9 +35,9 @@ def tidy(axis: Axes) -> None:
 
 
 def styles(count: int) -> list[dict[str, str]]:
-    """Colour and mark of so many lines."""
+    """Color and mark of so many lines."""
     pairs = zip(cycle(PALETTE), cycle(MARKS), strict=False)
-    return [{"color": colour, "marker": mark} for colour, mark in islice(pairs, count)]
+    return [{"color": color, "marker": mark} for color, mark in islice(pairs, count)]
 
 
 def plain(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The gallery: a figure of pictures that a run does best, middling, worst, and gets wrong."""
+"""The gallery: a figure of images that a run does best, middling, worst, and gets wrong."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,24 +14,24 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
 from podium.competitions.boxes import BOX_COLUMNS
-from podium.files.atomic_write import whole
-from podium.files.images import read_picture
+from podium.files.atomic_write import atomic_write
+from podium.files.images import read_image
 from podium.reports.gallery_choice import (
     COLUMNS,
     FOUND_COLUMNS,
-    Judged,
     Row,
+    ScoredImages,
     choose_rows,
     read_judged,
 )
 from podium.runs.run_folder import RunFolder
-from podium.text import columns as in_columns
-from podium.text import some
+from podium.text import format_table as in_columns
+from podium.text import summarize
 
-# The colours are told apart by more than their hue: boxes by dashes, labels by a mark and words.
+# The colors are told apart by more than their hue: boxes by dashes, labels by a mark and words.
 GREEN, RED, BLUE = "#0b8a3a", "#c81e1e", "#1d4ed8"
-DPI = 110  # six pictures a row are 1280 pixels wide
-CELL, GAP = 1.56, 0.12  # inches: the longer side of a picture, and what is between two
+DPI = 110  # six images a row are 1280 pixels wide
+CELL, GAP = 1.56, 0.12  # inches: the longer side of an image, and what is between two
 NAMES, MARGIN = 1.35, 0.1  # inches: what the names of the rows take, and the border
 LINE = 0.16  # inches: a line of a label
 LETTERS = 22  # in a line of a label
@@ -46,41 +46,41 @@ class Gallery:
     rows: list[Row]
 
     def __str__(self) -> str:
-        lines = [(row.name, row.about, some(row.pictures.index)) for row in self.rows]
+        lines = [(row.name, row.about, summarize(row.images.index)) for row in self.rows]
         return "\n".join([*in_columns(lines), f"\ngallery     {self.path}"])
 
 
-def gallery(folder: RunFolder, to: Path | None = None, columns: int = COLUMNS) -> Gallery:
+def gallery(folder: RunFolder, to: Path | None = None, format_table: int = COLUMNS) -> Gallery:
     """Draw the gallery of a run or of a blend, and write it.
 
     Args:
         to: a PNG file; by default gallery.png in the run's folder.
-        columns: pictures in a row at the most.
+        columns: images in a row at the most.
 
     Raises:
-        RunError: it has no out-of-fold predictions, or of other pictures than are here.
-        MissingData: the pictures are not here.
-        UnreadablePicture: one of those to be shown is gone or broken.
+        RunError: it has no out-of-fold predictions, or of other images than are here.
+        MissingData: the images are not here.
+        UnreadableImage: one of those to be shown is gone or broken.
         ValueError: `to` is no name for a PNG file.
     """
     to = to or folder.path / "gallery.png"
     if to.is_dir() or to.suffix.lower() != ".png":
         raise ValueError(f"{to}: give the name of a file that ends in .png")
     judged = read_judged(folder)
-    rows = choose_rows(judged, columns)
+    rows = choose_rows(judged, format_table)
     figure = draw_gallery(judged, rows)
-    with whole(to) as part:
+    with atomic_write(to) as part:
         figure.savefig(part, format="png", dpi=DPI)
     return Gallery(to, rows)
 
 
-def draw_gallery(judged: Judged, rows: list[Row]) -> Figure:
-    """A row of pictures for each row, its name at the left, under a title that says what they are.
+def draw_gallery(judged: ScoredImages, rows: list[Row]) -> Figure:
+    """A row of images for each row, its name at the left, under a title that says what they are.
 
     Raises:
-        UnreadablePicture: one of them is gone or broken.
+        UnreadableImage: one of them is gone or broken.
     """
-    shown = [[_Shown(judged, picture) for _, picture in row.pictures.iterrows()] for row in rows]
+    shown = [[_Shown(judged, image) for _, image in row.images.iterrows()] for row in rows]
     widest = max(map(len, [*shown, "abc"]))  # the title needs the width of three
     width = 2 * MARGIN + NAMES + widest * (CELL + GAP)
     title = fill(f"{judged.run}: {_what_is_shown(judged)}", int(width * 12))
@@ -111,14 +111,14 @@ def draw_gallery(judged: Judged, rows: list[Row]) -> Figure:
     return figure
 
 
-def _what_is_shown(judged: Judged) -> str:
+def _what_is_shown(judged: ScoredImages) -> str:
     how = (
         "rows by the IoU of the boxes"
         if judged.has_boxes
         else "rows by the probability of the true class, the first three of those that are right"
     )
     return (
-        f"{len(judged.pictures):,} {judged.kind} pictures, each judged by networks that have not "
+        f"{len(judged.images):,} {judged.kind} images, each judged by networks that have not "
         f"seen it; {how}"
     )
 
@@ -141,22 +141,22 @@ def _explain_boxes(figure: Figure, place: tuple[float, float]) -> None:
 
 
 class _Shown:
-    """A picture as it is drawn, its longer side `CELL` inches."""
+    """An image as it is drawn, its longer side `CELL` inches."""
 
-    def __init__(self, judged: Judged, picture: pd.Series) -> None:
+    def __init__(self, judged: ScoredImages, image: pd.Series) -> None:
         names = judged.competition.classes
-        self.right = picture["said"] == picture["label"]
+        self.right = image["said"] == image["label"]
         self.label = _label(
-            names[picture["said"]], picture["sure"], "" if self.right else names[picture["label"]]
+            names[image["said"]], image["sure"], "" if self.right else names[image["label"]]
         )
-        self.pixels = read_picture(picture["path"], round(CELL * DPI))
+        self.pixels = read_image(image["path"], round(CELL * DPI))
         height, width = self.pixels.shape[:2]
         self.width, self.height = (CELL * side / max(height, width) for side in (width, height))
         self.boxes = []
         self.corner = ""
         if judged.has_boxes:
-            self.boxes = list(_boxes_of(picture))
-            overlap = picture["iou"]
+            self.boxes = list(_boxes_of(image))
+            overlap = image["iou"]
             self.corner = "no true box" if np.isnan(overlap) else f"IoU {overlap:.2f}"
 
     def draw(self, axis: Axes) -> None:
@@ -196,17 +196,17 @@ def _label(said: str, sure: float, truth: str) -> str:
     return "\n".join(fill(line, LETTERS) for line in lines)
 
 
-def _boxes_of(picture: pd.Series) -> Iterator[Rectangle]:
+def _boxes_of(image: pd.Series) -> Iterator[Rectangle]:
     """The true box solid, the predicted one dashed over it, both to be seen on any ground."""
-    for columns, colour, style in ((BOX_COLUMNS, GREEN, "-"), (FOUND_COLUMNS, BLUE, "--")):
-        x, y, other_x, other_y = (float(picture[name]) for name in columns)
+    for format_table, color, style in ((BOX_COLUMNS, GREEN, "-"), (FOUND_COLUMNS, BLUE, "--")):
+        x, y, other_x, other_y = (float(image[name]) for name in format_table)
         if not np.isnan(x):
             yield Rectangle(
                 (x, y),
                 other_x - x,
                 other_y - y,
                 fill=False,
-                edgecolor=colour,
+                edgecolor=color,
                 linewidth=2,
                 linestyle=style,
                 path_effects=[withStroke(linewidth=3.5, foreground="white")],

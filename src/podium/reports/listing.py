@@ -5,13 +5,13 @@ from typing import Any
 
 from podium import paths
 from podium.competitions import get_competition
-from podium.data.table import stored_table
 from podium.predictions.combine import read_validation, score_folds
 from podium.predictions.score import Score
 from podium.runs.run_folder import RunFolder
-from podium.text import columns
+from podium.runs.table import stored_table
+from podium.text import format_table
 
-TITLES = ("run", "entry", "folds", "score", "95 % interval", "pictures", "minutes", "blended in")
+TITLES = ("run", "entry", "folds", "score", "95 % interval", "images", "minutes", "blended in")
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Line:
         if one:
             interval = f"{one.low:.4f} to {one.high:.4f}"
             too_good = " (too good)" if self.too_good else ""
-            scores = f"{one.metric} {one.value:.4f}{too_good}", interval, str(one.pictures)
+            scores = f"{one.metric} {one.value:.4f}{too_good}", interval, str(one.images)
         minutes = "" if self.minutes is None else f"{self.minutes:.1f}"
         return (self.name, self.entry, self.folds, *scores, minutes, blended_in)
 
@@ -67,7 +67,7 @@ def describe_runs(competition: str | None = None) -> str:
 
 
 def _table(competition: str, lines: list[Line]) -> list[str]:
-    sign = -1 if get_competition(competition).metric.higher_is_better else 1
+    sign = -1 if get_competition(competition).metric.per_image_score else 1
 
     def place(line: Line) -> tuple[bool, float]:
         return line.score is None, sign * line.score.value if line.score else 0.0
@@ -76,7 +76,7 @@ def _table(competition: str, lines: list[Line]) -> list[str]:
     for line in sorted(lines, key=place):
         using = (other.name for other in lines if other.weights.get(line.name))
         rows.append(line.cells(", ".join(using)))
-    return [competition, *(f"  {line}" for line in columns(rows))]
+    return [competition, *(f"  {line}" for line in format_table(rows))]
 
 
 def _read(folder: RunFolder) -> Line:
@@ -94,7 +94,7 @@ def _read(folder: RunFolder) -> Line:
         _score(folder, folds),
         sum(seconds) / 60 if folds and None not in seconds else None,  # an older Podium's has none
         {},
-        bool(folder.doubtful_folds()),
+        bool(folder.leaky_folds()),
     )
 
 
@@ -106,7 +106,7 @@ def _read_blend(folder: RunFolder, about: dict[str, Any]) -> Line:
         about["competition"],
         about.get("entry", "a blend"),
         "",
-        Score(**score["score"]),
+        Score.from_dict(score["score"]),
         None,
         weights,
     )
@@ -119,7 +119,7 @@ def _score(folder: RunFolder, folds: list[int]) -> Score | None:
     if (folder.path / "score.json").is_file():
         written = folder.read_score()
         if written["folds"] == folds:
-            return Score(**written["score"])
+            return Score.from_dict(written["score"])
     competition = get_competition(folder.read_recipe().competition)
     validation = read_validation(folder, folds)
     return score_folds(validation, folds, competition, stored_table(folder)).score

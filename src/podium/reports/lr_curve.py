@@ -4,25 +4,25 @@ from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
 
-from podium.reports.figures import GREY, PALETTE, canvas, plain
+from podium.reports.figures import GRAY, PALETTE, canvas, plain
 
 if TYPE_CHECKING:
-    from podium.training.lr_curve import RateCurve
+    from podium.training.lr_curve import LRCurve
 
 HEADROOM = 1.5  # how far above the first loss the figure shows, relative to the fall
 
 
-def rate_figure(curve: "RateCurve", recipe_rate: float, title: str) -> Figure:
+def lr_figure(curve: "LRCurve", recipe_rate: float, title: str) -> Figure:
     """The smoothed loss over the rates, with the suggestion and what the recipe has."""
     figure, axis = canvas()
     axis.plot(curve.rates, curve.losses, color=PALETTE[0])
-    for rate, label, colour, style in (
+    for rate, label, color, style in (
         (curve.suggested, "suggested", PALETTE[2], "-"),
         (curve.steepest, "steepest", PALETTE[1], "-."),
-        (recipe_rate, "recipe", GREY, "--"),
+        (recipe_rate, "recipe", GRAY, "--"),
     ):
         label = f"{label}: {rate:.1e}"
-        axis.axvline(rate, color=colour, linewidth=1.2, linestyle=style, label=label)
+        axis.axvline(rate, color=color, linewidth=1.2, linestyle=style, label=label)
     axis.set(
         xscale="log", xlabel="learning rate", ylabel="training loss, smoothed", title=plain(title)
     )

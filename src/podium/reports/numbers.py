@@ -8,8 +8,8 @@ def interval(low: float, high: float, digits: int = 4) -> str:
 
 
 def scored(one: Score) -> list[str]:
-    """Value, interval and pictures: three cells of a table."""
-    return [f"{one.value:.4f}", interval(one.low, one.high), f"{one.pictures:,}"]
+    """Value, interval and images: three cells of a table."""
+    return [f"{one.value:.4f}", interval(one.low, one.high), f"{one.images:,}"]
 
 
 def gained(one: Score) -> str:

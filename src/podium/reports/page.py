@@ -22,7 +22,7 @@ def render(page: Page, drawn: Mapping[str, bytes]) -> str:
 
 
 def data_uri(data: bytes, kind: str) -> str:
-    """Bytes of a picture as an address that holds them itself."""
+    """Bytes of an image as an address that holds them itself."""
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
@@ -54,7 +54,7 @@ TEMPLATE = """\
 </header>
 <main>
 {% for section in page.sections %}
-<section aria-labelledby="{{ section.anchor }}">
+<section aria-labeledby="{{ section.anchor }}">
 <h2 id="{{ section.anchor }}">{{ section.title }}</h2>
 {% for block in section.blocks %}
 {% if block.kind == "words" %}
@@ -105,17 +105,17 @@ TEMPLATE = """\
 </figure>
 {% endfor %}
 </div>
-{% elif block.kind == "pictures" %}
+{% elif block.kind == "images" %}
 <h3>{{ block.caption }}</h3>
-<div class="pictures{% if block.strips %} strips{% endif %}">
-{% for picture in block.pictures %}
+<div class="images{% if block.strips %} strips{% endif %}">
+{% for image in block.images %}
 <figure>
 <div class="frame">
-{% if picture.image %}
-<div class="shot"><img src="{{ picture.image }}" alt="{{ picture.alt }}">
-{% if picture.boxes %}
+{% if image.image %}
+<div class="shot"><img src="{{ image.image }}" alt="{{ image.alt }}">
+{% if image.boxes %}
 <svg viewBox="0 0 1 1" preserveAspectRatio="none" aria-hidden="true">
-{% for box in picture.boxes %}
+{% for box in image.boxes %}
 {% for layer in ["ground", "true" if box.truth else "found"] %}
 <rect class="{{ layer }}" x="{{ box.x }}" y="{{ box.y }}" width="{{ box.width }}" height="{{ box.height }}"/>
 {% endfor %}
@@ -124,14 +124,14 @@ TEMPLATE = """\
 {% endif %}
 </div>
 {% else %}
-<p class="left-out">{{ picture.alt }}</p>
+<p class="left-out">{{ image.alt }}</p>
 {% endif %}
 </div>
 <figcaption>
-{% if picture.right %}<span class="right">✓ {{ picture.right }}</span>{% endif %}
-{% if picture.wrong %}<span class="wrong">✗ {{ picture.wrong }}</span>{% endif %}
-{% if picture.note %}<span>{{ picture.note }}</span>{% endif %}
-{% if picture.name %}<span class="name">{{ picture.name }}</span>{% endif %}
+{% if image.right %}<span class="right">✓ {{ image.right }}</span>{% endif %}
+{% if image.wrong %}<span class="wrong">✗ {{ image.wrong }}</span>{% endif %}
+{% if image.note %}<span>{{ image.note }}</span>{% endif %}
+{% if image.name %}<span class="name">{{ image.name }}</span>{% endif %}
 </figcaption>
 </figure>
 {% endfor %}
@@ -189,9 +189,9 @@ th { color: var(--pale); font-weight: 600; }
 .charts img { width: 100%; height: auto; display: block; }
 .charts img { margin: 0 auto; }
 .charts figcaption { font-size: .85rem; color: #57606a; padding: .3rem .2rem 0; }
-.pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(9.5rem, 1fr));
+.images { display: grid; grid-template-columns: repeat(auto-fill, minmax(9.5rem, 1fr));
   gap: 1rem .8rem; }
-.pictures figure { margin: 0; min-width: 0; }
+.images figure { margin: 0; min-width: 0; }
 .strips { grid-template-columns: repeat(auto-fill, minmax(min(100%, 22rem), 1fr)); }
 .frame { height: 9.5rem; display: flex; align-items: center; justify-content: center;
   background: var(--soft); border-radius: 4px; overflow: hidden; }
@@ -205,8 +205,8 @@ rect { fill: none; vector-effect: non-scaling-stroke; stroke-width: 2px; }
 .ground { stroke: #fff; stroke-width: 4px; }
 .true { stroke: #00734f; }
 .found { stroke: #0b5394; stroke-dasharray: 5 3; }
-.pictures figcaption { font-size: .82rem; line-height: 1.35; padding-top: .3rem; }
-.pictures figcaption span { display: block; overflow-wrap: anywhere; }
+.images figcaption { font-size: .82rem; line-height: 1.35; padding-top: .3rem; }
+.images figcaption span { display: block; overflow-wrap: anywhere; }
 .right { color: var(--right); }
 .wrong { color: var(--wrong); font-weight: 600; }
 .name { color: var(--pale); font-size: .75rem; }
@@ -215,7 +215,7 @@ summary { cursor: pointer; font-weight: 600; padding: .25rem 0; }
 pre { background: var(--soft); padding: .8rem; overflow-x: auto; font-size: .82rem;
   border-radius: 4px; }
 @media (max-width: 500px) { body { padding: .7rem; } table { font-size: .85rem; }
-  th, td { padding: .25rem .4rem; } .pictures:not(.strips) {
+  th, td { padding: .25rem .4rem; } .images:not(.strips) {
   grid-template-columns: repeat(auto-fill, minmax(7.5rem, 1fr)); } .frame { height: 7.5rem; }
   .shot img { max-height: 7.5rem; } dl div { grid-template-columns: 7.8rem 1fr; } }
 @media print { body { max-width: none; } details { display: block; } }

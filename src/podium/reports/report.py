@@ -11,27 +11,27 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from podium.competitions import MissingData
-from podium.files.atomic_write import remove_leftovers, whole
-from podium.files.images import UnreadablePicture
+from podium.files.atomic_write import atomic_write, remove_temp_files
+from podium.files.images import UnreadableImage
 from podium.reports import page
 from podium.reports.blocks import Page, Section, Words
 from podium.reports.figures import png
 from podium.reports.gallery import draw_gallery
 from podium.reports.gallery_choice import choose_rows, read_judged
-from podium.reports.run_data import Reported, read_reported
+from podium.reports.run_data import RunData, read_run_data
 from podium.reports.sections import comparison, overview
 from podium.reports.sections.classes import calibration_section, classes_section
 from podium.reports.sections.cost import cost_section
 from podium.reports.sections.curves import learning_section
 from podium.reports.sections.ensembling import blend_section, soup_section, views_section
 from podium.reports.sections.grad_cam import seen_sections
-from podium.reports.sections.mistakes import pictures_section
+from podium.reports.sections.mistakes import images_section
 from podium.runs.find_run import find_run
 from podium.runs.fold_folder import RunError
 from podium.runs.run_folder import RunFolder
 
 if TYPE_CHECKING:  # takes seconds
-    from podium.training.fold_runner import FoldRun
+    from podium.training.fold_runner import FoldRunner
 
 NAME = "report.html"  # in the folder of the run
 DPI = 150
@@ -71,16 +71,16 @@ def report(runs: Sequence[str], to: Path | None = None) -> Report:
     if twice:
         raise ValueError(f"{twice[0]} is named twice: name different runs")
     if len(folders) == 1:
-        one = read_reported(folders[0])
+        one = read_run_data(folders[0])
         return _write(_page(one, seen_sections(one)), to or folders[0].path / NAME)
-    several = [read_reported(folder) for folder in folders]
+    several = [read_run_data(folder) for folder in folders]
     comparison.check_comparable(several)
     others = "-".join(folder.name for folder in folders[1:])
     return _write(_page_of(several), to or folders[0].path / f"report-with-{others}.html")
 
 
 def report_after_training(
-    folder: RunFolder, fold_run: "FoldRun | None" = None, keep: bool = False
+    folder: RunFolder, fold_run: "FoldRunner | None" = None, keep: bool = False
 ) -> Path | None:
     """The report at the end of a training or of a collection, which it must not spoil.
 
@@ -96,7 +96,7 @@ def report_after_training(
     if keep and path.is_file():
         return path
     try:
-        one = read_reported(folder)
+        one = read_run_data(folder)
         seen = seen_sections(one, fold_run) if fold_run else _later(folder)
         return _write(_page(one, seen), path).path
     except Exception as error:  # a bug in a figure costs no run
@@ -118,19 +118,19 @@ def _later(folder: RunFolder) -> list[Section]:
 
 def figures_of(folder: RunFolder) -> Iterator[Figure]:
     """The figures of a report and its gallery, to be shown in a notebook."""
-    one = read_reported(folder)
+    one = read_run_data(folder)
     for chart in _page(one, []).charts:
         yield chart.figure
     try:
         judged = read_judged(folder)
         gallery = draw_gallery(judged, choose_rows(judged))
-    except (MissingData, RunError, UnreadablePicture) as error:  # trained on another machine
+    except (MissingData, RunError, UnreadableImage) as error:  # trained on another machine
         print(f"no gallery: {error}")
     else:
         yield gallery
 
 
-def _page(one: Reported, seen: list[Section]) -> Page:
+def _page(one: RunData, seen: list[Section]) -> Page:
     """All sections of one run.
 
     Args:
@@ -144,7 +144,7 @@ def _page(one: Reported, seen: list[Section]) -> Page:
             blend_section(one),
             classes_section(one),
             calibration_section(one),
-            pictures_section(one),
+            images_section(one),
             *seen,
         ]
     else:
@@ -157,26 +157,26 @@ def _page(one: Reported, seen: list[Section]) -> Page:
             learning_section(one),
             classes_section(one),
             calibration_section(one),
-            pictures_section(one),
+            images_section(one),
             *seen,
             views_section(one),
         ]
     return Page(f"Report of {one.name}", overview.headline(one), overview.about(one), sections)
 
 
-def _page_of(several: Sequence[Reported]) -> Page:
+def _page_of(several: Sequence[RunData]) -> Page:
     names = ", ".join(one.name for one in several)
     first = several[0]
     return Page(
         f"{names}, side by side",
         f"{first.score.metric}: {comparison.headline(several)}",
-        f"Runs of {first.competition.name}; what is better is judged picture by picture.",
+        f"Runs of {first.competition.name}; what is better is judged image by image.",
         [
             comparison.scores_section(several),
             comparison.recipes_section(several),
             comparison.curves_section(several),
             comparison.classes_section(several),
-            comparison.pictures_section(several),
+            comparison.images_section(several),
         ],
     )
 
@@ -189,13 +189,13 @@ def _write(made: Page, path: Path) -> Report:
     }
     folder = path.with_suffix("")
     for leftovers in (path.parent, folder):
-        remove_leftovers(leftovers, path.name if leftovers == path.parent else None)
+        remove_temp_files(leftovers, path.name if leftovers == path.parent else None)
     figures = []
     for name, data in drawn.items():
         figures.append(folder / f"{name}.png")
-        with whole(figures[-1]) as part:
+        with atomic_write(figures[-1]) as part:
             part.write_bytes(data)
-    with whole(path) as part:
+    with atomic_write(path) as part:
         part.write_text(page.render(made, drawn), encoding="utf-8")
     return Report(path, figures, _left_out(made))
 

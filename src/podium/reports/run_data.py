@@ -1,4 +1,4 @@
-"""What a report tells of a run or a blend, read from its folder; the pictures need not be here."""
+"""What a report tells of a run or a blend, read from its folder; the images need not be here."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,27 +9,26 @@ import pandas as pd
 
 from podium.competitions import Competition, MissingData, get_competition
 from podium.competitions.boxes import BOX_COLUMNS, iou
-from podium.data.splits import HELD_OUT
-from podium.data.table import stored_table
 from podium.predictions.combine import join_folds, summary
 from podium.predictions.score import Score, score
 from podium.recipes.recipe import Recipe
 from podium.reports.gallery_choice import FOUND_COLUMNS
 from podium.runs.fold_folder import RunError
 from podium.runs.run_folder import RunFolder
+from podium.runs.table import HELD_OUT, stored_table
 
 
 @dataclass(frozen=True)
-class Reported:
+class RunData:
     """A run, or a blend, which has no recipe and no folds.
 
     Args:
         about: what run.json says.
         results: what score.json says.
         stored: pictures.csv: part, label and so on by id.
-        probabilities: of pictures by networks that have not seen them, by id.
+        probabilities: of images by networks that have not seen them, by id.
         boxes: the same of boxes, or None without a box head.
-        paths: where the training pictures are, by id.
+        paths: where the training images are, by id.
         missing: why none of them is here; "" where they are.
     """
 
@@ -51,7 +50,7 @@ class Reported:
 
     @property
     def score(self) -> Score:
-        return Score(**self.results["score"])
+        return Score.from_dict(self.results["score"])
 
     @property
     def classes(self) -> list[str]:
@@ -59,14 +58,14 @@ class Reported:
 
     @cached_property
     def train(self) -> pd.DataFrame:
-        """The training pictures of the table."""
+        """The training images of the table."""
         train = self.stored[self.stored["part"] == "train"]
         numbers = [name for name in ("label", "group", "fold") if name in train]
         return train.astype(dict.fromkeys(numbers, "int64"))
 
     @cached_property
     def judged(self) -> pd.DataFrame:
-        """The pictures that the score is of, by id.
+        """The images that the score is of, by id.
 
         Columns: label and said, class numbers that are true and predicted; truth and answer, the
         names of these; sure and of_true, the probabilities of said and label; fold, where there
@@ -96,7 +95,7 @@ class Reported:
 
     @property
     def judged_probabilities(self) -> np.ndarray:
-        """float32 (pictures, classes), in the order of `judged`."""
+        """float32 (images, classes), in the order of `judged`."""
         return self.probabilities.loc[self.judged.index].to_numpy()
 
     @cached_property
@@ -110,11 +109,11 @@ class Reported:
         }
 
     def score_of(self, ids: pd.Index) -> Score:
-        """The score of some of the pictures alone."""
+        """The score of some of the images alone."""
         return score(self.competition.metric, self.train["label"], self.probabilities.loc[ids])
 
 
-def read_reported(folder: RunFolder) -> Reported:
+def read_run_data(folder: RunFolder) -> RunData:
     """Read a run or a blend as it is now; folds that are not joined yet are, in memory alone.
 
     Raises:
@@ -124,9 +123,9 @@ def read_reported(folder: RunFolder) -> Reported:
     if folder.read_blended():
         recipe, folds = None, []
         competition = get_competition(about["competition"])
-        results, stored = folder.read_score(), folder.read_pictures()
+        results, stored = folder.read_score(), folder.read_images()
         if stored is None:
-            raise RunError(f"{folder.path} has no table of pictures: blend its runs again")
+            raise RunError(f"{folder.path} has no table of images: blend its runs again")
         predicted = (folder.read_probabilities(OUT_OF_FOLD), folder.read_boxes(OUT_OF_FOLD))
     else:
         recipe, folds = folder.read_recipe(), folder.scored_folds()
@@ -134,10 +133,10 @@ def read_reported(folder: RunFolder) -> Reported:
         if not folds:
             raise RunError(f"{folder.path} has no trained fold yet: train it to its end first")
         stored_table(folder)  # refuses what is damaged, or leaks
-        stored = folder.read_pictures()
+        stored = folder.read_images()
         results, *predicted = _joined(folder, folds, competition)
     paths, missing = _paths(competition)
-    return Reported(
+    return RunData(
         folder, competition, about, results, recipe, folds, stored, *predicted, paths, missing
     )
 
@@ -164,9 +163,9 @@ def _joined(
 
 
 def _paths(competition: Competition) -> tuple[pd.Series, str]:
-    """Where the training pictures are, or why they are nowhere."""
+    """Where the training images are, or why they are nowhere."""
     try:
         return competition.read_training()["path"], ""
     except MissingData:  # whose message names folders of this machine: the page may be sent round
         none = pd.Series([], pd.Index([], dtype=str), dtype=object, name="path")
-        return none, f"the pictures of {competition.name} are not on the machine that made this"
+        return none, f"the images of {competition.name} are not on the machine that made this"

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from podium.competitions.boxes import BOX_COLUMNS
-from podium.files.atomic_write import require_space, whole, write_csv, write_json
+from podium.files.atomic_write import atomic_write, require_space, write_csv, write_json
 from podium.files.untrusted import check_weights, opened_arrays
 
 Row = dict[str, Any]  # of a history: stage, epoch, losses, …; or of what a network stems from
@@ -84,7 +84,7 @@ class FoldFolder:
         _load_weights(model, self.weights)
 
     def delete_weights(self) -> None:
-        """Make room: the fold can predict no more pictures then."""
+        """Make room: the fold can predict no more images then."""
         self.weights.unlink(missing_ok=True)
 
     def checkpoint(self, epoch: int) -> Path:
@@ -115,7 +115,7 @@ class FoldFolder:
     def write_state(self, progress: dict[str, Any], arrays: list[np.ndarray]) -> None:
         """Write what a killed training needs to go on: one file, so that it is never half new."""
         require_space(self.path, sum(array.nbytes for array in arrays))
-        with whole(self.path / "state.npz") as part:
+        with atomic_write(self.path / "state.npz") as part:
             named = {f"array_{number}": array for number, array in enumerate(arrays)}
             np.savez(part, progress=np.array(json.dumps(progress)), **named)
 
@@ -136,12 +136,12 @@ class FoldFolder:
         """Forget the resumable state, by far the largest file, once nothing will resume."""
         (self.path / "state.npz").unlink(missing_ok=True)
 
-    def write_floor(self, floor: dict[str, Any]) -> None:
+    def write_linear_probe(self, floor: dict[str, Any]) -> None:
         """Write the score of logistic regression on the features of the head stage."""
         write_json(self.path / "floor.json", floor)
 
     def write_pseudo(self, pseudo: dict[str, Any]) -> None:
-        """Write which test pictures join the training, with which labels."""
+        """Write which test images join the training, with which labels."""
         write_json(self._pseudo, pseudo)
 
     def read_pseudo(self) -> dict[str, Any] | None:
@@ -157,7 +157,7 @@ class FoldFolder:
         return self.path / "unlikeness.npz"
 
     @property
-    def pseudo_knows(self) -> str:
+    def pseudo_label_leak(self) -> str:
         """Why the pseudo-labels know labels of what the fold scores; "" if none or they do not."""
         kept = self.read_pseudo()
         rows = [] if kept is None else kept["stages"]
@@ -176,12 +176,12 @@ class FoldFolder:
         except (KeyError, TypeError) as error:
             raise RunError(f"{self._start} is not as Podium writes it") from error
 
-    def write_unlikeness(self, arrays: dict[str, np.ndarray]) -> None:
-        """Write what the fold's network, as it is now, finds unlike; see any_picture/."""
-        with whole(self._unlikeness) as part:
+    def write_ood(self, arrays: dict[str, np.ndarray]) -> None:
+        """Write what the fold's network, as it is now, finds unlike; see any_image/."""
+        with atomic_write(self._unlikeness) as part:
             np.savez(part, weights=np.array(self.digest()), **arrays)
 
-    def read_unlikeness(self) -> dict[str, np.ndarray] | None:
+    def read_ood(self) -> dict[str, np.ndarray] | None:
         """The same arrays, or None where there are none, or the weights have changed since.
 
         Raises:
@@ -252,7 +252,7 @@ def _bytes(variable: Any) -> int:
 
 def _save_weights(model: Any, path: Path) -> None:
     require_space(path.parent, sum(_bytes(value) for value in model.weights))
-    with whole(path) as part:
+    with atomic_write(path) as part:
         _uncompiled(model).save_weights(part)
 
 
@@ -262,6 +262,6 @@ def _load_weights(model: Any, path: Path) -> None:
 
 
 def _uncompiled(model: Any) -> Any:
-    """The same layers without the optimiser, whose variables would make the file three times."""
+    """The same layers without the optimizer, whose variables would make the file three times."""
     # Else Keras would number it, and the number would be in the file.
     return type(model)(model.inputs, model.outputs, name=model.name)

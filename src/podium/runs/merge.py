@@ -11,13 +11,12 @@ from tqdm import tqdm
 
 from podium.competitions import get_competition
 from podium.competitions.boxes import BOX_COLUMNS
-from podium.data.splits import HELD_OUT, LeakingSplit
-from podium.data.table import Table, stored_table
-from podium.files.atomic_write import remove_leftovers, whole, write_json
+from podium.files.atomic_write import atomic_write, remove_temp_files, write_json
 from podium.files.untrusted import check_weights
 from podium.recipes.recipe import Recipe
 from podium.runs.fold_folder import FoldFolder, RunError
 from podium.runs.run_folder import RunFolder
+from podium.runs.table import HELD_OUT, LeakingSplit, Table, stored_table
 
 # What is taken of a finished fold, and its checkpoints, where it has some. test.csv is the last: it
 # makes the fold a finished one.
@@ -60,11 +59,11 @@ def merge_run(part: RunFolder, into: RunFolder, fresh: bool = False) -> list[int
     names = _files(recipe)
     taken = [fold for fold in folds if not _is_there(part, into, fold, names, fresh)]
 
-    remove_leftovers(into.path)
+    remove_temp_files(into.path)
     if not into.exists:
         write_json(into.path / "run.json", {**part.read_run(), "parts": []})
-    if not _pictures(into).is_file():
-        copy_whole(_pictures(part), _pictures(into))
+    if not _images(into).is_file():
+        copy_whole(_images(part), _images(into))
     if taken:  # what was combined so far is of other folds
         (into.path / "score.json").unlink(missing_ok=True)
     files = [(fold, name) for fold in taken for name in _names(part.fold(fold), recipe)]
@@ -91,7 +90,7 @@ def _names(folder: FoldFolder, recipe: Recipe) -> list[str]:
 def _read_part(part: RunFolder) -> tuple[Recipe, Table]:
     """The recipe and the table of a part, which nobody vouches for."""
     try:
-        for path in (part.path / "run.json", _pictures(part)):
+        for path in (part.path / "run.json", _images(part)):
             check_own(part, path)
         recipe = part.read_recipe()
         get_competition(recipe.competition)
@@ -119,7 +118,7 @@ def check_own(part: RunFolder, path: Path) -> None:
 
 
 def _check_fold(part: RunFolder, fold: int, recipe: Recipe, table: Table) -> None:
-    """See that a finished fold is whole: each file read, each picture predicted."""
+    """See that a finished fold is whole: each file read, each image predicted."""
     folder = part.fold(fold)
     for name in _names(folder, recipe):
         check_own(part, folder.path / name)
@@ -130,7 +129,7 @@ def _check_fold(part: RunFolder, fold: int, recipe: Recipe, table: Table) -> Non
         recipe.check_fold(fold)
         folder.read_history()
         folder.read_cost()
-        _ = folder.pseudo_knows, folder.read_start()  # reads them
+        _ = folder.pseudo_label_leak, folder.read_start()  # reads them
         for name, ids in (("validation", scored), ("test", table.readable_test.index)):
             _check_predictions(folder, name, ids, recipe.views, classes)
             if recipe.box:
@@ -144,7 +143,7 @@ def _check_fold(part: RunFolder, fold: int, recipe: Recipe, table: Table) -> Non
 def _check_predictions(
     folder: FoldFolder, name: str, ids: pd.Index, views: int, classes: list[str]
 ) -> None:
-    """Raises ValueError unless there are probabilities of just these pictures, in each view."""
+    """Raises ValueError unless there are probabilities of just these images, in each view."""
     predictions = folder.read_predictions(name)
     if list(predictions.columns) != classes:
         raise ValueError(f"{name}.csv has the classes {list(predictions.columns)}, not {classes}")
@@ -155,7 +154,7 @@ def _check_predictions(
     rows = len(ids) * views
     if not index.is_unique or len(index) != rows or len(found.symmetric_difference(ids)):
         raise ValueError(
-            f"{name}.csv should have {len(ids)} pictures in each of {views} views, has "
+            f"{name}.csv should have {len(ids)} images in each of {views} views, has "
             f"{len(found)} in {len(index)} rows"
         )
     values = predictions.to_numpy()
@@ -165,13 +164,13 @@ def _check_predictions(
 
 
 def _check_boxes(folder: FoldFolder, name: str) -> None:
-    """Raises ValueError unless each prediction has a box within its picture."""
+    """Raises ValueError unless each prediction has a box within its image."""
     boxes = folder.read_boxes(name)
     if boxes is None:
         raise ValueError(f"{name}.csv has no boxes, and the recipe has a box head")
     # NaN is not at least 0 either.
     if not ((boxes >= 0) & (boxes <= 1)).to_numpy().all():
-        raise ValueError(f"{name}.csv holds boxes that are not within their pictures")
+        raise ValueError(f"{name}.csv holds boxes that are not within their images")
 
 
 def _check_same_run(part: RunFolder, into: RunFolder, recipe: Recipe, table: Table) -> None:
@@ -185,8 +184,8 @@ def _check_same_run(part: RunFolder, into: RunFolder, recipe: Recipe, table: Tab
             differences.append(
                 f"the recipes differ: {key} is {here[key]!r} here, {there[key]!r} there{more}"
             )
-    if _pictures(into).is_file():
-        differences += _differing_pictures(stored_table(into), table)
+    if _images(into).is_file():
+        differences += _differing_images(stored_table(into), table)
     if differences:
         raise CannotMerge(
             f"{part.path} is no part of the run {into.path}: {'; '.join(differences)}. Put it into "
@@ -194,7 +193,7 @@ def _check_same_run(part: RunFolder, into: RunFolder, recipe: Recipe, table: Tab
         )
 
 
-def _differing_pictures(here: Table, there: Table) -> list[str]:
+def _differing_images(here: Table, there: Table) -> list[str]:
     """What is not the same in two tables, a clause each.
 
     The numbers of the groups may differ: both splits were checked against their own.
@@ -206,9 +205,9 @@ def _differing_pictures(here: Table, there: Table) -> list[str]:
     ):
         only = len(one.difference(other)), len(other.difference(one))
         if any(only):
-            found.append(f"{only[0]} {kind} pictures are only here, {only[1]} only there")
+            found.append(f"{only[0]} {kind} images are only here, {only[1]} only there")
         elif kind == "test" and not one.equals(other):
-            found.append("the test pictures are in another order")
+            found.append("the test images are in another order")
     for frame, others, column, what in (
         (here.train, there.train, "label", "other labels"),
         (here.train, there.train, "fold", "other folds: their out-of-fold scores would be false"),
@@ -221,14 +220,14 @@ def _differing_pictures(here: Table, there: Table) -> list[str]:
         count = int((one != other).sum())
         if count:
             have = "" if column == "problem" else "have "
-            found.append(f"{count} pictures {have}{what}")
+            found.append(f"{count} images {have}{what}")
     common = here.train.index.intersection(there.train.index)
     boxes = [
         part.train.loc[common].reindex(columns=list(BOX_COLUMNS)).to_numpy(np.float64)
         for part in (here, there)
     ]
     moved = int((~np.isclose(*boxes, equal_nan=True)).any(axis=1).sum())
-    return [*found, *([f"{moved} pictures have other boxes"] * (moved > 0))]
+    return [*found, *([f"{moved} images have other boxes"] * (moved > 0))]
 
 
 def _is_there(part: RunFolder, into: RunFolder, fold: int, names: list[str], fresh: bool) -> bool:
@@ -280,11 +279,11 @@ def _record(into: RunFolder, fold: int, origin: dict[str, Any]) -> None:
     write_json(into.path / "run.json", {**run, "parts": parts})
 
 
-def _pictures(folder: RunFolder) -> Path:
+def _images(folder: RunFolder) -> Path:
     return folder.path / "pictures.csv"
 
 
 def copy_whole(source: Path, target: Path) -> None:
     """Copy a file so that it is there whole or not at all."""
-    with whole(target) as part:
+    with atomic_write(target) as part:
         shutil.copyfile(source, part)

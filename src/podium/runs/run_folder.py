@@ -14,7 +14,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from podium.competitions.boxes import BOX_COLUMNS
-from podium.files.atomic_write import remove_leftovers, write_csv, write_json
+from podium.files.atomic_write import remove_temp_files, write_csv, write_json
 from podium.recipes.recipe import Recipe
 from podium.recipes.recipe_file import RecipeError, parse_recipe
 from podium.runs.fold_folder import (
@@ -67,7 +67,7 @@ class RunFolder:
         return FoldFolder(self.path / f"fold-{number}")
 
     def finished_folds(self) -> list[int]:
-        """The folds that are scored, and whose networks predicted the test pictures."""
+        """The folds that are scored, and whose networks predicted the test images."""
         return [number for number in self._folds() if self.fold(number).finished]
 
     def scored_folds(self) -> list[int]:
@@ -77,9 +77,9 @@ class RunFolder:
         names = (place.name.removeprefix("fold-") for place in self.path.glob("fold-*"))
         return sorted(int(name) for name in names if name.isdecimal())
 
-    def doubtful_folds(self) -> dict[int, str]:
+    def leaky_folds(self) -> dict[int, str]:
         """The folds whose score is too good, because their pseudo-labels know it, and why."""
-        known = {number: self.fold(number).pseudo_knows for number in self._folds()}
+        known = {number: self.fold(number).pseudo_label_leak for number in self._folds()}
         return {number: why for number, why in known.items() if why}
 
     def begin(self, recipe: Recipe, about: dict[str, Any], fresh: bool) -> None:
@@ -116,7 +116,7 @@ class RunFolder:
 
     def _tidy(self) -> None:
         """Remove what a kill left behind that nothing will read again."""
-        remove_leftovers(self.path)
+        remove_temp_files(self.path)
         for fold in self.scored_folds():
             self.fold(fold).delete_state()
 
@@ -155,11 +155,11 @@ class RunFolder:
         """The runs whose weights a soup is made of; none where networks were trained."""
         return [each["run"] for each in self.read_run().get("soup", {}).get("runs", [])]
 
-    def write_pictures(self, table: pd.DataFrame) -> None:
-        """Write the table of training and test pictures with labels, folds and problems."""
+    def write_images(self, table: pd.DataFrame) -> None:
+        """Write the table of training and test images with labels, folds and problems."""
         write_csv(self.path / "pictures.csv", table)
 
-    def read_pictures(self) -> pd.DataFrame | None:
+    def read_images(self) -> pd.DataFrame | None:
         path = self.path / "pictures.csv"
         if not path.is_file():
             return None
@@ -168,8 +168,8 @@ class RunFolder:
         table = pd.read_csv(path, dtype=text, keep_default_na=False, na_values=empty)
         return table.set_index("id")
 
-    def digest_of_pictures(self, paths: Iterable[Path]) -> str:
-        """What tells the stored table and the files of its pictures from any other ones."""
+    def digest_of_images(self, paths: Iterable[Path]) -> str:
+        """What tells the stored table and the files of its images from any other ones."""
         sizes = [path.stat().st_size for path in tqdm(paths, "files", delay=2, leave=False)]
         table = (self.path / "pictures.csv").read_bytes()
         return hashlib.sha256(table + json.dumps(sizes).encode()).hexdigest()
@@ -204,7 +204,7 @@ class RunFolder:
         path = self.path / f"{name}.csv"
         if not path.is_file():
             raise RunError(f"{path} is missing: train the run to its end first")
-        empty = {column: [""] for column in BOX_COLUMNS}  # a picture that nobody could read
+        empty = {column: [""] for column in BOX_COLUMNS}  # an image that nobody could read
         table = pd.read_csv(path, dtype={"id": str}, keep_default_na=False, na_values=empty)
         return table.set_index("id").astype(np.float32)
 

@@ -17,16 +17,16 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from podium.serving.batcher import Batcher
 from podium.serving.decoding import Square, decode_upload
 from podium.serving.engine import Engine, Seen
-from podium.serving.examples import ExamplePicture
+from podium.serving.examples import ExampleImage
 from podium.serving.headers import SafeHeaders
-from podium.serving.limits import RETRY_AFTER, Gate, Limits, Refused
+from podium.serving.limits import RETRY_AFTER, RequestError, RequestGate, RequestLimits
 from podium.serving.schema import (
     About,
     Answered,
-    Answers,
     Example,
     Health,
     NotAnswered,
+    PredictResponse,
     Problem,
     about,
     answered,
@@ -37,8 +37,8 @@ STATIC = Path(__file__).parent / "static"
 STATUSES = {
     400: "The form cannot be read.",
     408: "It was not sent in time.",
-    413: "Too many bytes, pixels or pictures.",
-    415: "Not a picture in a known format, or not a form.",
+    413: "Too many bytes, pixels or images.",
+    415: "Not an image in a known format, or not a form.",
     422: "No file came, or an empty, truncated or broken one.",
     503: "Too many requests are waiting; `Retry-After` says when to come back.",
     504: "There was no answer in time.",
@@ -62,10 +62,10 @@ BODY = {
 
 
 class Service:
-    """From uploads to answers: pictures are decoded on all cores and answered in batches."""
+    """From uploads to answers: images are decoded on all cores and answered in batches."""
 
-    def __init__(self, engine: Engine, limits: Limits) -> None:
-        self.engine, self.limits, self.gate = engine, limits, Gate(limits)
+    def __init__(self, engine: Engine, limits: RequestLimits) -> None:
+        self.engine, self.limits, self.gate = engine, limits, RequestGate(limits)
         self.batcher: Batcher[Seen] = Batcher(engine.see, engine.most)
         self._decoders = ThreadPoolExecutor(os.cpu_count() or 1, "decoder")
 
@@ -74,7 +74,7 @@ class Service:
         self._decoders.shutdown(cancel_futures=True)
 
     async def answer(self, uploads: Sequence[Upload]) -> list[Answered | NotAnswered]:
-        """Of each picture, in their order; a bad one spoils no other.
+        """Of each image, in their order; a bad one spoils no other.
 
         Raises:
             Refused: it took too long.
@@ -83,7 +83,7 @@ class Service:
             async with asyncio.timeout(self.limits.seconds):
                 return await asyncio.gather(*(self._one(upload) for upload in uploads))
         except TimeoutError:
-            raise Refused(504, f"no answer within {self.limits.seconds:g} s") from None
+            raise RequestError(504, f"no answer within {self.limits.seconds:g} s") from None
 
     async def _one(self, upload: Upload) -> Answered | NotAnswered:
         loop = asyncio.get_running_loop()
@@ -96,7 +96,7 @@ class Service:
                 self.engine.side,
                 self.engine.size,
             )
-        except Refused as refused:
+        except RequestError as refused:
             return NotAnswered(name=upload.name, status=refused.status, detail=refused.reason)
         seen = await asyncio.wrap_future(self.batcher.put(square.pixels))
         return answered(upload.name, square, seen, self.engine)
@@ -104,8 +104,8 @@ class Service:
 
 def make_app(
     engine: Engine,
-    limits: Limits,
-    examples: Sequence[ExamplePicture] = (),
+    limits: RequestLimits,
+    examples: Sequence[ExampleImage] = (),
     hosts: Sequence[str] = ("*",),
 ) -> FastAPI:
     """The application.
@@ -123,7 +123,7 @@ def make_app(
 
     app = FastAPIOffline(  # FastAPI's own /docs loads its scripts from a CDN
         title=f"Podium: {engine.folder.name}",
-        description="What is on a picture, where the network sees it, and how sure that is. "
+        description="What is on an image, where the network sees it, and how sure that is. "
         "Nothing that is sent is kept.",
         lifespan=lifespan,
         redoc_url=None,
@@ -131,7 +131,7 @@ def make_app(
     )
     app.add_middleware(SafeHeaders)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
-    app.add_exception_handler(Refused, _refuse)
+    app.add_exception_handler(RequestError, _refuse)
     _add_api(app, service)
     _add_pages(app, service, examples)
     return app
@@ -142,10 +142,10 @@ def _add_api(app: FastAPI, service: Service) -> None:
 
     @app.post(
         "/api/classify",
-        response_model=Answers,
+        response_model=PredictResponse,
         responses=problems,
         openapi_extra=BODY,
-        summary="Say what is on one or several pictures",
+        summary="Say what is on one or several images",
     )
     async def classify(request: Request) -> Response:
         """One that cannot be read has its own status among the answers of the others.
@@ -154,21 +154,21 @@ def _add_api(app: FastAPI, service: Service) -> None:
         """
         with service.gate.enter() as held:
             uploads = await read_uploads(request, service.limits, held)
-            pictures = await service.answer(uploads)
-        bad = [one for one in pictures if isinstance(one, NotAnswered)]
-        if len(bad) == len(pictures):
-            raise Refused(bad[0].status, "; ".join(one.detail for one in bad))
-        found = Answers(run=service.engine.folder.name, pictures=pictures)
+            images = await service.answer(uploads)
+        bad = [one for one in images if isinstance(one, NotAnswered)]
+        if len(bad) == len(images):
+            raise RequestError(bad[0].status, "; ".join(one.detail for one in bad))
+        found = PredictResponse(run=service.engine.folder.name, images=images)
         return Response(found.model_dump_json(), media_type="application/json")
 
     @app.get("/health", summary="Whether it answers", responses={503: {"model": Problem}})
     async def health() -> Health:
         if not service.batcher.alive:
-            raise Refused(503, "the networks have stopped")
+            raise RequestError(503, "the networks have stopped")
         return Health(run=service.engine.folder.name)
 
 
-def _add_pages(app: FastAPI, service: Service, examples: Sequence[ExamplePicture]) -> None:
+def _add_pages(app: FastAPI, service: Service, examples: Sequence[ExampleImage]) -> None:
     told = about(
         service.engine,
         service.limits,
@@ -196,6 +196,6 @@ def _add_pages(app: FastAPI, service: Service, examples: Sequence[ExamplePicture
 
 
 async def _refuse(request: Request, refused: Exception) -> JSONResponse:
-    assert isinstance(refused, Refused)
+    assert isinstance(refused, RequestError)
     headers = {"Retry-After": str(RETRY_AFTER)} if refused.status == 503 else None
     return JSONResponse({"detail": refused.reason}, refused.status, headers)

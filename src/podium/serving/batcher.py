@@ -11,7 +11,7 @@ import numpy as np
 
 Seen = TypeVar("Seen")
 
-GATHERED = 0.004  # seconds that the first picture of a batch waits for others
+GATHERED = 0.004  # seconds that the first image of a batch waits for others
 
 
 class Batcher(Generic[Seen]):
@@ -20,8 +20,8 @@ class Batcher(Generic[Seen]):
     It waits a moment for others; while a batch is computed the next one gathers by itself.
 
     Args:
-        work: from pictures (batch, ...) to an answer for each.
-        most: pictures in a batch.
+        work: from images (batch, ...) to an answer for each.
+        most: images in a batch.
     """
 
     def __init__(self, work: Callable[[np.ndarray], Sequence[Seen]], most: int) -> None:
@@ -34,10 +34,10 @@ class Batcher(Generic[Seen]):
     def alive(self) -> bool:
         return self._thread.is_alive()
 
-    def put(self, picture: np.ndarray) -> "Future[Seen]":
+    def put(self, image: np.ndarray) -> "Future[Seen]":
         """The answer to come; a future that was cancelled costs no computing."""
         future: Future[Seen] = Future()
-        self._queue.put((picture, future))
+        self._queue.put((image, future))
         return future
 
     def close(self) -> None:
@@ -51,7 +51,7 @@ class Batcher(Generic[Seen]):
             batch, ended = self._gather()
             wanted = [one for one in batch if one[1].set_running_or_notify_cancel()]
             if wanted:
-                self._answer([picture for picture, _ in wanted], [future for _, future in wanted])
+                self._answer([image for image, _ in wanted], [future for _, future in wanted])
 
     def _gather(self) -> tuple[list[tuple[np.ndarray, "Future[Seen]"]], bool]:
         """The next batch, and whether it is the last one."""
@@ -69,9 +69,9 @@ class Batcher(Generic[Seen]):
             batch.append(another)
         return batch, False
 
-    def _answer(self, pictures: list[np.ndarray], futures: list["Future[Seen]"]) -> None:
+    def _answer(self, images: list[np.ndarray], futures: list["Future[Seen]"]) -> None:
         try:
-            answers = self._work(np.stack(pictures))
+            answers = self._work(np.stack(images))
         except Exception as error:  # whatever it is, those who wait are told
             for future in futures:
                 future.set_exception(error)

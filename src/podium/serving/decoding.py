@@ -7,9 +7,9 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from podium.data.batches import shrink
-from podium.files.images import UnreadablePicture, decode_sized
+from podium.files.images import UnreadableImage, decode_sized
 from podium.predictions.tta import VIEWS
-from podium.serving.limits import Limits, Refused
+from podium.serving.limits import RequestError, RequestLimits
 from podium.serving.uploads import Upload
 
 # What browsers and cameras make. Pillow knows more, and for some starts other programs (EPS).
@@ -20,53 +20,55 @@ FORMATS = [name.upper() for name in KNOWN if name.upper() in Image.OPEN]
 
 @dataclass(frozen=True)
 class Square:
-    """A picture as the network sees it, and the size that it had, upright."""
+    """An image as the network sees it, and the size that it had, upright."""
 
     pixels: np.ndarray  # uint8 (size, size, 3)
     width: int
     height: int
 
 
-def decode_upload(upload: Upload, limits: Limits, side: int, size: int) -> Square:
-    """Decode a picture to a square, in the same way as a training does.
+def decode_upload(upload: Upload, limits: RequestLimits, side: int, size: int) -> Square:
+    """Decode an image to a square, in the same way as a training does.
 
     Args:
         side: what the shorter side is shrunk to first, pixels.
         size: of the square, pixels.
 
     Raises:
-        Refused: too large (413), no picture (415), or a broken one (422).
+        Refused: too large (413), no image (415), or a broken one (422).
     """
     _check(upload, limits)
     try:
-        picture = decode_sized(upload.data, upload.name, side)
-    except UnreadablePicture as error:
-        raise Refused(422, str(error)) from error
-    pixels = VIEWS[0](shrink(picture.pixels, side), size)
-    return Square(pixels, picture.size.width, picture.size.height)
+        image = decode_sized(upload.data, upload.name, side)
+    except UnreadableImage as error:
+        raise RequestError(422, str(error)) from error
+    pixels = VIEWS[0](shrink(image.pixels, side), size)
+    return Square(pixels, image.size.width, image.size.height)
 
 
-def _check(upload: Upload, limits: Limits) -> None:
+def _check(upload: Upload, limits: RequestLimits) -> None:
     """Look at the length and the header alone."""
     if not upload.data:
-        raise Refused(422, f"{upload.name}: the file is empty")
-    if len(upload.data) > limits.picture_bytes:
-        raise Refused(413, f"{upload.name}: larger than {limits.megabytes:g} MB, which is the most")
+        raise RequestError(422, f"{upload.name}: the file is empty")
+    if len(upload.data) > limits.image_bytes:
+        raise RequestError(
+            413, f"{upload.name}: larger than {limits.megabytes:g} MB, which is the most"
+        )
     try:
-        with Image.open(BytesIO(upload.data), formats=FORMATS) as image:
-            width, height = image.size
+        with Image.open(BytesIO(upload.data), formats=FORMATS) as pil_image:
+            width, height = pil_image.size
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise Refused(413, _too_many_pixels(upload, limits)) from error
+        raise RequestError(413, _too_many_pixels(upload, limits)) from error
     except UnidentifiedImageError as error:
         known = f"{', '.join(KNOWN[:-1])} or {KNOWN[-1]}"
-        raise Refused(415, f"{upload.name}: not a picture ({known})") from error
+        raise RequestError(415, f"{upload.name}: not an image ({known})") from error
     except Exception as error:  # decoders raise anything for broken bytes
-        raise Refused(422, f"{upload.name}: broken ({error})") from error
+        raise RequestError(422, f"{upload.name}: broken ({error})") from error
     if width * height > limits.pixels:
-        raise Refused(413, _too_many_pixels(upload, limits, f"{width:,} × {height:,}: "))
+        raise RequestError(413, _too_many_pixels(upload, limits, f"{width:,} × {height:,}: "))
 
 
-def _too_many_pixels(upload: Upload, limits: Limits, has: str = "") -> str:
+def _too_many_pixels(upload: Upload, limits: RequestLimits, has: str = "") -> str:
     return (
         f"{upload.name}: {has}more than {limits.pixels / 1e6:g} million pixels, which is the most"
     )

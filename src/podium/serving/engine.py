@@ -13,8 +13,8 @@ from podium.competitions.boxes import tidy
 from podium.models.grad_cam import GradCam, NoHeatMap
 from podium.models.network import build_network
 from podium.predictions.classify import open_run
-from podium.predictions.ood import Unlikeness
-from podium.predictions.ood_fitting import find_unlikeness
+from podium.predictions.ood import OODDetector
+from podium.predictions.ood_fitting import load_or_fit_detector
 from podium.recipes.recipe import Recipe
 from podium.runs.run_folder import RunFolder
 
@@ -23,14 +23,14 @@ HEATED = 3  # of the likeliest classes, that get a heat map
 
 @dataclass(frozen=True)
 class Seen:
-    """What the networks say of one picture."""
+    """What the networks say of one image."""
 
     probabilities: np.ndarray  # float32 (classes,)
     top: np.ndarray  # the likeliest classes, the first one first
     heat: np.ndarray | None  # float32 (top, rows, columns), 0 to 1; None: no heat maps
-    box: np.ndarray | None  # float32 (4,), in shares of the picture; None: no box head
+    box: np.ndarray | None  # float32 (4,), in shares of the image; None: no box head
     score: float  # of unlikeness
-    beyond: float  # share of known pictures that are as unlike or more
+    beyond: float  # share of known images that are as unlike or more
 
 
 class Engine:
@@ -49,10 +49,12 @@ class Engine:
         self.recipe: Recipe = looker.recipe
         self.competition: Competition = looker.competition
         self.side, self.size = looker.side, self.recipe.final_image_size
-        self.most = self.recipe.batch_size  # pictures at once: what fits a training fits here
+        self.most = self.recipe.batch_size  # images at once: what fits a training fits here
         looker.open(folds[0])
-        self.unlikeness: Unlikeness = find_unlikeness(folder, self.competition, looker, folds[0])
-        self._known = np.sort(self.unlikeness.known)
+        self.ood_detector: OODDetector = load_or_fit_detector(
+            folder, self.competition, looker, folds[0]
+        )
+        self._known = np.sort(self.ood_detector.known)
         # NumPy's threads would wait for cores that TensorFlow's use, for products that take 1 ms.
         self._one_thread = threadpool_limits(1, "blas")
         one = [_Network(folder, self.recipe, self.classes, fold) for fold in self.folds]
@@ -76,10 +78,10 @@ class Engine:
                 break
             count = min(2 * count, self.most)
 
-    def see(self, pictures: np.ndarray) -> list[Seen]:
-        """Of uint8 (pictures, size, size, 3), each."""
-        found = {name: value.numpy() for name, value in self._function(pictures).items()}
-        scores = self.unlikeness.scores(found["features"], found["plain"])
+    def see(self, images: np.ndarray) -> list[Seen]:
+        """Of uint8 (images, size, size, 3), each."""
+        found = {name: value.numpy() for name, value in self._function(images).items()}
+        scores = self.ood_detector.scores(found["features"], found["plain"])
         return [
             Seen(
                 found["probabilities"][number],
@@ -98,7 +100,7 @@ class Engine:
 
 
 class _Network:
-    """One fold's: from pictures to all that is wanted, the backbone passed once."""
+    """One fold's: from images to all that is wanted, the backbone passed once."""
 
     def __init__(self, folder: RunFolder, recipe: Recipe, classes: list[str], fold: int) -> None:
         network = build_network(recipe, len(classes), pretrained=False)
@@ -113,9 +115,9 @@ class _Network:
         outputs = [*maps, network.features.output, *network.model.outputs]
         self._model = keras.Model(network.model.input, outputs)
 
-    def __call__(self, pictures: tf.Tensor) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
+    def __call__(self, images: tf.Tensor) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
         """Maps; features, probabilities and, where there is a box head, boxes."""
-        outputs = self._model(pictures, training=False)
+        outputs = self._model(images, training=False)
         return outputs[: self._maps], outputs[self._maps :]
 
 
@@ -123,8 +125,8 @@ def _together(networks: list[_Network], size: int, heated: int) -> Callable:
     """All networks in one graph that takes batches of any size: the mean of what they say."""
 
     @tf.function(input_signature=[tf.TensorSpec((None, size, size, 3), tf.uint8)])
-    def see(pictures: tf.Tensor) -> dict[str, tf.Tensor]:
-        seen = [network(pictures) for network in networks]
+    def see(images: tf.Tensor) -> dict[str, tf.Tensor]:
+        seen = [network(images) for network in networks]
         features, plain = seen[0][1][:2]
         probabilities = _mean([parts[1] for _, parts in seen])
         top = tf.math.top_k(probabilities, heated).indices

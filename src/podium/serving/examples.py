@@ -1,4 +1,4 @@
-"""Pictures to try a run with: of its validation, which the network that answers has not seen."""
+"""Images to try a run with: of its validation, which the network that answers has not seen."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +9,10 @@ import pandas as pd
 
 from podium.competitions.base import MissingData
 from podium.data.batches import shrink
-from podium.data.splits import HELD_OUT
 from podium.data.table import read_table
-from podium.files.images import UnreadablePicture, read_picture
+from podium.files.images import UnreadableImage, read_image
 from podium.runs.fold_folder import RunError
+from podium.runs.table import HELD_OUT
 from podium.serving.engine import Engine
 
 SIDE = 480  # pixels of the shorter side, or what the network is given if that is more
@@ -20,30 +20,30 @@ QUALITY = 90
 
 
 @dataclass(frozen=True)
-class ExamplePicture:
+class ExampleImage:
     """A JPEG and the true class."""
 
     name: str
     jpeg: bytes
 
 
-def find_examples(engine: Engine, most: int) -> list[ExamplePicture]:
-    """Up to so many, of as many classes as possible; none where the pictures are not at hand."""
+def find_examples(engine: Engine, most: int) -> list[ExampleImage]:
+    """Up to so many, of as many classes as possible; none where the images are not at hand."""
     if not most:
         return []
     try:
         train = read_table(engine.competition, engine.folder).train
         return [
-            ExamplePicture(engine.classes[row.label], _jpeg(row.path, max(SIDE, engine.side)))
+            ExampleImage(engine.classes[row.label], _jpeg(row.path, max(SIDE, engine.side)))
             for row in _chosen(train, engine.folds[0], most).itertuples()
         ]
-    except (MissingData, RunError, UnreadablePicture) as error:
+    except (MissingData, RunError, UnreadableImage) as error:
         print(f"no examples on the page: {error}")
         return []
 
 
 def _chosen(train: pd.DataFrame, fold: int, most: int) -> pd.DataFrame:
-    """The first pictures of each class in turns, the classes evenly chosen."""
+    """The first images of each class in turns, the classes evenly chosen."""
     unseen = train[train["fold"].isin([fold, HELD_OUT])]
     turn = unseen.groupby("label").cumcount()
     ordered = unseen.assign(turn=turn).sort_values(["turn", "label"], kind="stable")
@@ -54,6 +54,6 @@ def _chosen(train: pd.DataFrame, fold: int, most: int) -> pd.DataFrame:
 
 
 def _jpeg(path: Path, side: int) -> bytes:
-    picture = shrink(read_picture(path, side), side)
+    image = shrink(read_image(path, side), side)
     words = [cv2.IMWRITE_JPEG_QUALITY, QUALITY]
-    return cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), words)[1].tobytes()
+    return cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), words)[1].tobytes()

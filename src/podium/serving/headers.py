@@ -3,7 +3,7 @@
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-# Pictures that the page shows itself are blob: ones; Swagger's page has a script of its own in it.
+# Images that the page shows itself are blob: ones; Swagger's page has a script of its own in it.
 PAGE = "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:"
 SWAGGER = f"{PAGE}; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'"
 CLOSED = "object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

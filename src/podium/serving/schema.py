@@ -10,7 +10,7 @@ from podium.competitions.boxes import BOX_COLUMNS
 from podium.runs.fold_folder import RunError
 from podium.serving.decoding import Square
 from podium.serving.engine import Engine, Seen
-from podium.serving.limits import Limits
+from podium.serving.limits import RequestLimits
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -21,13 +21,13 @@ class ClassFound(BaseModel):
     name: str
     probability: Share
     heat: list[list[Share]] | None = Field(
-        description="Grad-CAM: rows of a grid over the whole picture, 1 where most speaks for this "
+        description="Grad-CAM: rows of a grid over the whole image, 1 where most speaks for this "
         "class. For the likeliest three; null for others, and where the network has none."
     )
 
 
 class BoxFound(BaseModel):
-    """Around what the picture shows, in shares of the upright picture's width and height."""
+    """Around what the image shows, in shares of the upright image's width and height."""
 
     x_min: Share
     y_min: Share
@@ -36,36 +36,36 @@ class BoxFound(BaseModel):
 
 
 class Answered(BaseModel):
-    """What the run says of a picture."""
+    """What the run says of an image."""
 
     name: str = Field(description="Of the file, without a path.")
     status: Literal[200] = 200
-    width: int = Field(description="Pixels of the picture, upright.")
+    width: int = Field(description="Pixels of the image, upright.")
     height: int
     classes: list[ClassFound] = Field(description="All, the likeliest first.")
     box: BoxFound | None = Field(description="Null where the run has no box head.")
     unlike: bool = Field(description="Whether it is unlike anything in the run's training.")
     score: float = Field(description="How unlike; it is called unlike above `limit`.")
-    limit: float | None = Field(description="Null: too few known pictures to call any unlike.")
+    limit: float | None = Field(description="Null: too few known images to call any unlike.")
     as_unlike: Share = Field(
-        description="Share of pictures of the known kind, unseen by the network, that are as "
+        description="Share of images of the known kind, unseen by the network, that are as "
         "unlike or more: small is strange."
     )
 
 
 class NotAnswered(BaseModel):
-    """A picture that could not be read."""
+    """An image that could not be read."""
 
     name: str
-    status: int = Field(description="413 too large, 415 no picture, 422 broken.")
+    status: int = Field(description="413 too large, 415 no image, 422 broken.")
     detail: str
 
 
-class Answers(BaseModel):
-    """Of all pictures of a request, in their order."""
+class PredictResponse(BaseModel):
+    """Of all images of a request, in their order."""
 
     run: str
-    pictures: list[Answered | NotAnswered]
+    images: list[Answered | NotAnswered]
 
 
 class Problem(BaseModel):
@@ -75,7 +75,7 @@ class Problem(BaseModel):
 
 
 class Example(BaseModel):
-    """A picture that the network has not seen, with its true class."""
+    """An image that the network has not seen, with its true class."""
 
     address: str
     name: str
@@ -86,7 +86,7 @@ class LimitsTold(BaseModel):
 
     megabytes: float
     pixels: int
-    pictures: int
+    images: int
     seconds: float
 
 
@@ -113,10 +113,10 @@ class Health(BaseModel):
 
 
 def answered(name: str, square: Square, seen: Seen, engine: Engine) -> Answered:
-    """The answer for a picture."""
+    """The answer for an image."""
     order = np.argsort(-seen.probabilities, kind="stable")
     heat = {} if seen.heat is None else dict(zip(seen.top.tolist(), seen.heat, strict=True))
-    limit = engine.unlikeness.limit
+    limit = engine.ood_detector.limit
     return Answered(
         name=name,
         width=square.width,
@@ -139,8 +139,8 @@ def answered(name: str, square: Square, seen: Seen, engine: Engine) -> Answered:
     )
 
 
-def about(engine: Engine, limits: Limits, examples: list[Example]) -> About:
-    """What the page says of the run before any picture has come."""
+def about(engine: Engine, limits: RequestLimits, examples: list[Example]) -> About:
+    """What the page says of the run before any image has come."""
     trained = len(engine.folder.scored_folds())
     which = ", ".join(map(str, engine.folds))
     many = f"s {which} are averaged" if len(engine.folds) > 1 else f" {which} answers"
@@ -151,13 +151,13 @@ def about(engine: Engine, limits: Limits, examples: list[Example]) -> About:
         networks=f"of {trained} trained networks, fold{many}",
         score=_score(engine),
         # Without the remark, which may name places on this machine.
-        unlikeness=str(replace(engine.unlikeness, remark="")),
+        unlikeness=str(replace(engine.ood_detector, remark="")),
         no_heat=engine.no_heat or None,
         boxes=engine.finds_boxes,
         limits=LimitsTold(
             megabytes=limits.megabytes,
             pixels=limits.pixels,
-            pictures=limits.pictures,
+            images=limits.images,
             seconds=limits.seconds,
         ),
         examples=examples,

@@ -8,8 +8,8 @@ import uvicorn
 
 from podium import paths
 from podium.runs.find_run import find_run
-from podium.serving.limits import Limits
-from podium.system import import_tensorflow_quietly
+from podium.serving.limits import RequestLimits
+from podium.system import import_tensorflow
 
 HOW_TO_GET_ONE = (
     "`make prototype` trains the sample and serves it, or `podium sample` and `podium train "
@@ -25,7 +25,7 @@ def serve(
     port: int,
     networks: int,
     examples: int,
-    limits: Limits,
+    limits: RequestLimits,
     browser: bool,
 ) -> None:
     """Answer until Ctrl-C.
@@ -34,7 +34,7 @@ def serve(
         run: name or path; None is refused with a list of those there are.
         host: the address to listen at; port 0 is any free one.
         networks: how many folds' networks are averaged.
-        examples: pictures on the page to try, at the most.
+        examples: images on the page to try, at the most.
         browser: whether to open the page.
 
     Raises:
@@ -42,7 +42,7 @@ def serve(
     """
     folder = find_run(_named(run))
     with listen(host, port) as listening:  # what is wrong so far was told at once
-        import_tensorflow_quietly()
+        import_tensorflow()
         from podium.serving.app import make_app
         from podium.serving.engine import Engine
         from podium.serving.examples import find_examples

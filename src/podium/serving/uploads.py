@@ -1,4 +1,4 @@
-"""The pictures of a request: read into memory, never to a disk, and no more than allowed."""
+"""The images of a request: read into memory, never to a disk, and no more than allowed."""
 
 import asyncio
 import contextlib
@@ -12,12 +12,12 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
-from podium.serving.limits import Held, Limits, Refused
+from podium.serving.limits import MemoryHold, RequestError, RequestLimits
 
-FIELD = "pictures"
+FIELD = "images"
 FORM = "multipart/form-data"
 MAX_NAME = 80  # characters of a file's name that are repeated
-FIELDS = 20  # of a form, beside the pictures
+FIELDS = 20  # of a form, beside the images
 DRAINED = 5.0  # seconds
 
 
@@ -31,7 +31,7 @@ class _InMemory(MultiPartParser):
     spool_max_size = sys.maxsize  # beyond it Starlette would write to a temporary file
 
 
-async def read_uploads(request: Request, limits: Limits, held: Held) -> list[Upload]:
+async def read_uploads(request: Request, limits: RequestLimits, held: MemoryHold) -> list[Upload]:
     """All files of a form, whatever their fields are called.
 
     Raises:
@@ -40,44 +40,46 @@ async def read_uploads(request: Request, limits: Limits, held: Held) -> list[Upl
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if kind and kind != FORM:
         await _drain(request)
-        raise Refused(415, f"send pictures as {FORM}, in the field {FIELD!r}; {kind[:60]} came")
+        raise RequestError(415, f"send images as {FORM}, in the field {FIELD!r}; {kind[:60]} came")
     if not kind:
-        raise Refused(422, _no_file())
+        raise RequestError(422, _no_file())
     try:
         async with asyncio.timeout(limits.seconds):
             return await _parse(request, limits, held)
     except TimeoutError:
-        raise Refused(408, f"it was not sent within {limits.seconds:g} s") from None
+        raise RequestError(408, f"it was not sent within {limits.seconds:g} s") from None
     except ClientDisconnect:
-        raise Refused(400, "the connection broke off") from None
+        raise RequestError(400, "the connection broke off") from None
 
 
-async def _parse(request: Request, limits: Limits, held: Held) -> list[Upload]:
+async def _parse(request: Request, limits: RequestLimits, held: MemoryHold) -> list[Upload]:
     parser = _InMemory(
-        request.headers, _bounded(request, limits, held), max_files=limits.pictures + 1
+        request.headers, _bounded(request, limits, held), max_files=limits.images + 1
     )
     try:
         form = await parser.parse()
     except MultiPartException as error:
         await _drain(request)
         if "Too many files" in error.message:
-            raise Refused(413, f"more than {limits.pictures} pictures in one request") from error
-        raise Refused(400, f"the form cannot be read: {error.message}") from error
+            raise RequestError(413, f"more than {limits.images} images in one request") from error
+        raise RequestError(400, f"the form cannot be read: {error.message}") from error
     files = [one for _, one in form.multi_items() if isinstance(one, UploadFile)]
     uploads = [Upload(plain_name(one.filename), await one.read()) for one in files]
     uploads = [one for one, file in zip(uploads, files, strict=True) if one.data or file.filename]
     if not uploads:
-        raise Refused(422, _no_file())
-    if len(uploads) > limits.pictures:
-        raise Refused(413, f"more than {limits.pictures} pictures in one request")
+        raise RequestError(422, _no_file())
+    if len(uploads) > limits.images:
+        raise RequestError(413, f"more than {limits.images} images in one request")
     return uploads
 
 
-async def _bounded(request: Request, limits: Limits, held: Held) -> AsyncIterator[bytes]:
+async def _bounded(
+    request: Request, limits: RequestLimits, held: MemoryHold
+) -> AsyncIterator[bytes]:
     """The body as it comes, as long as it is not too long."""
-    too_large = Refused(
+    too_large = RequestError(
         413,
-        f"too large: a picture may have {limits.megabytes:g} MB and a request "
+        f"too large: an image may have {limits.megabytes:g} MB and a request "
         f"{limits.request_bytes / 1e6:.0f} MB",
     )
     announced = request.headers.get("content-length", "")
@@ -108,8 +110,8 @@ def plain_name(name: str | None) -> str:
     """A file's name without its path and without what no name needs; for people to read only."""
     last = re.split(r"[/\\]", name or "")[-1]
     printable = "".join(one for one in last if one.isprintable()).strip()
-    return printable[:MAX_NAME] if printable.strip(".") else "picture"
+    return printable[:MAX_NAME] if printable.strip(".") else "image"
 
 
 def _no_file() -> str:
-    return f"no picture came: send files as {FORM}, in the field {FIELD!r}"
+    return f"no image came: send files as {FORM}, in the field {FIELD!r}"

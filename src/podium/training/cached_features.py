@@ -1,4 +1,4 @@
-"""The head stage on cached features: a frozen backbone sees each picture and view just once."""
+"""The head stage on cached features: a frozen backbone sees each image and view just once."""
 
 import tempfile
 import time
@@ -13,11 +13,11 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from podium.data.augmentation import seeded_augmenter, seeded_box_augmenter
-from podium.data.batches import Picture, View, view_batches
-from podium.data.datasets import keeping, untuned, weakly
+from podium.data.batches import ImageArray, View, view_batches
+from podium.data.datasets import keep_alive, weak_callback, without_autotune
 from podium.data.epochs import steps_per_epoch
 from podium.data.outlines import ELLIPSE
-from podium.files.atomic_write import require_space, reserve
+from podium.files.atomic_write import preallocate, require_space
 from podium.files.images import resize
 from podium.recipes.recipe import Recipe
 from podium.system import free_memory
@@ -31,20 +31,20 @@ TIMED = 64  # features by which a time budget knows how long the others will tak
 
 @dataclass(frozen=True)
 class Features:
-    """What the heads see: of training pictures in augmented views, of validation pictures plain."""
+    """What the heads see: of training images in augmented views, of validation images plain."""
 
-    train: np.ndarray  # pooled, float32 (views, pictures, channels), in memory or on the disk
-    validation: np.ndarray  # float32 (pictures, channels)
-    seconds_per_picture: float
+    train: np.ndarray  # pooled, float32 (views, images, channels), in memory or on the disk
+    validation: np.ndarray  # float32 (images, channels)
+    seconds_per_image: float
     # For a box head:
-    maps: tuple[np.ndarray, ...] = ()  # float16 (views, pictures, height, width, channels)
-    validation_maps: tuple[np.ndarray, ...] = ()  # float32 (pictures, height, width, channels)
-    boxes: np.ndarray | None = None  # float32 (views, pictures, 4), in shares of the views
+    maps: tuple[np.ndarray, ...] = ()  # float16 (views, images, height, width, channels)
+    validation_maps: tuple[np.ndarray, ...] = ()  # float32 (images, height, width, channels)
+    boxes: np.ndarray | None = None  # float32 (views, images, 4), in shares of the views
 
 
 def cache_features(
     trunk: keras.Model,
-    cache: Sequence[Picture],
+    cache: Sequence[ImageArray],
     train: np.ndarray,
     validation: np.ndarray,
     recipe: Recipe,
@@ -54,19 +54,19 @@ def cache_features(
     boxes: np.ndarray | None = None,
     budget: TimeBudget | None = None,
 ) -> Features:
-    """Run the frozen backbone over each augmented view of each training picture, once.
+    """Run the frozen backbone over each augmented view of each training image, once.
 
     Args:
-        trunk: uint8 pictures → (batch, channels), or a list of these and maps.
+        trunk: uint8 images → (batch, channels), or a list of these and maps.
         train, validation: indices into the cache.
         folder: for features above the recipe's `cached_gb`; they are gone when nothing uses them.
-        boxes: of the training pictures, float32 (pictures, 4); NaN where there is none.
+        boxes: of the training images, float32 (images, 4); NaN where there is none.
         budget: of time; where it is short, there are fewer views, and at least one.
     """
     views = [augmented_view(recipe, number, size) for number in range(recipe.cached_views)]
-    plain: list[View] = [lambda picture, size: resize(picture, size, size)]
+    plain: list[View] = [lambda image, size: resize(image, size, size)]
     shapes = [tuple(one.shape[1:]) for one in _outputs(trunk, size)]
-    # The pictures that are kept decoded fill memory as well.
+    # The images that are kept decoded fill memory as well.
     limit = min(recipe.cached_gb * 1e9, free_memory() / 2)
     passing = _Passing(trunk, cache, size, batch_size, budget)
 
@@ -74,7 +74,7 @@ def cache_features(
     seen = _allocate(shapes, len(views), len(train), limit, folder)
     where = "on the disk" if isinstance(seen[0], np.memmap) else "in memory"
     print(
-        f"features of {len(train)} pictures in {recipe.cached_views} augmented views, "
+        f"features of {len(train)} images in {recipe.cached_views} augmented views, "
         f"{sum(array.nbytes for array in seen) / 1e9:.2g} GB {where}:",
         flush=True,
     )
@@ -97,19 +97,19 @@ def cache_features(
 
 @dataclass
 class _Passing:
-    """Pictures passed through the backbone, part by part, in time."""
+    """Images passed through the backbone, part by part, in time."""
 
     trunk: keras.Model
-    cache: Sequence[Picture]
+    cache: Sequence[ImageArray]
     size: int
     batch_size: int
     budget: TimeBudget | None
-    seconds: float = 0.0  # that a picture takes, once it was timed
+    seconds: float = 0.0  # that an image takes, once it was timed
 
     def run(
         self, indices: np.ndarray, views: list[View], into: list[np.ndarray], also: int = 0
     ) -> int:
-        """Fill `into` (views, pictures, …); returns how many of the views there was time for.
+        """Fill `into` (views, images, …); returns how many of the views there was time for.
 
         Args:
             also: how many others are to be passed afterwards, in one view.
@@ -133,16 +133,16 @@ class _Passing:
                 kept = max(1, min(kept, int(min(fit, kept))))
         return kept
 
-    def _parts(self, pictures: int, arrays: int, views: int) -> Iterator[int]:
-        """How many pictures at a time: a whole `predict` would hold all in memory."""
+    def _parts(self, images: int, arrays: int, views: int) -> Iterator[int]:
+        """How many images at a time: a whole `predict` would hold all in memory."""
         most = max(1, (PART if arrays == 1 else PART_OF_MAPS) // views)
         begin = [max(1, self.batch_size // views), max(1, TIMED // views)]
         for part in begin if self.budget and self.budget.deadline is not None else []:
             yield part
-            pictures -= part
-        while pictures > 0:
+            images -= part
+        while images > 0:
             yield most
-            pictures -= most
+            images -= most
 
     def _pass(self, indices: np.ndarray, views: list[View], into: list[np.ndarray]) -> None:
         batches = view_batches(
@@ -150,64 +150,64 @@ class _Passing:
         )
         found = self.trunk.predict(batches, verbose=verbosity())
         for array, one in zip(into, found if len(into) > 1 else [found], strict=True):
-            by_picture = one.reshape(len(indices), len(views), *array.shape[2:])
-            array[:] = by_picture.swapaxes(0, 1)
+            by_image = one.reshape(len(indices), len(views), *array.shape[2:])
+            array[:] = by_image.swapaxes(0, 1)
 
 
 def augmented_view(recipe: Recipe, number: int, size: int) -> View:
     """The augmented view of that number."""
     augment = seeded_augmenter(recipe.augmentation, size)
 
-    def view(picture: Picture, size: int) -> Picture:
-        return augment(picture, view_seed(recipe, number, picture))
+    def view(image: ImageArray, size: int) -> ImageArray:
+        return augment(image, view_seed(recipe, number, image))
 
     return view
 
 
 def _boxes_in_views(
-    cache: Sequence[Picture],
+    cache: Sequence[ImageArray],
     train: np.ndarray,
     boxes: np.ndarray,
     recipe: Recipe,
     size: int,
     views: int,
 ) -> np.ndarray:
-    """Where the boxes are in the augmented views: float32 (views, pictures, 4).
+    """Where the boxes are in the augmented views: float32 (views, images, 4).
 
-    The pictures are augmented again for it, which takes a tenth of the time of their features.
+    The images are augmented again for it, which takes a tenth of the time of their features.
     """
     augment = seeded_box_augmenter(recipe.augmentation, size, ELLIPSE)
     moved = np.empty((views, len(train), 4), np.float32)
     for place, index in enumerate(tqdm(train, "boxes in the views", delay=2, leave=False)):
-        picture = cache[int(index)]
+        image = cache[int(index)]
         for number in range(views):
-            seed = view_seed(recipe, number, picture)
-            moved[number, place] = augment(picture, boxes[place], seed)[1]
+            seed = view_seed(recipe, number, image)
+            moved[number, place] = augment(image, boxes[place], seed)[1]
     return moved
 
 
-def view_seed(recipe: Recipe, number: int, picture: Picture) -> int:
-    """The seed of a picture's augmented view."""
-    # By what is in the picture: the same in any order and on any thread.
-    entropy = (recipe.seed, number, zlib.crc32(picture.tobytes()))
+def view_seed(recipe: Recipe, number: int, image: ImageArray) -> int:
+    """The seed of an image's augmented view."""
+    # By what is in the image: the same in any order and on any thread.
+    entropy = (recipe.seed, number, zlib.crc32(image.tobytes()))
     return int(np.random.SeedSequence(entropy).generate_state(1)[0])
 
 
 def _outputs(trunk: keras.Model, size: int) -> list[keras.KerasTensor]:
-    """What the trunk gives of pictures of that side."""
+    """What the trunk gives of images of that side."""
     found = trunk.compute_output_spec(keras.KerasTensor((1, size, size, 3), "uint8"))
     return found if isinstance(found, list) else [found]
 
 
 def _allocate(
-    shapes: list[tuple[int, ...]], views: int, pictures: int, limit: float, folder: Path
+    shapes: list[tuple[int, ...]], views: int, images: int, limit: float, folder: Path
 ) -> list[np.ndarray]:
-    """Empty arrays (views, pictures, …): in memory up to so many bytes, beyond them in files.
+    """Empty arrays (views, images, …): in memory up to so many bytes, beyond them in files.
 
     Maps of features, which are large, have half the precision.
     """
     types = [np.float32 if len(shape) == 1 else np.float16 for shape in shapes]
-    whole = [(views, pictures, *shape) for shape in shapes]
+    whole = [(views, images, *shape) for shape in shapes]
     needed = sum(np.dtype(t).itemsize * int(np.prod(s)) for s, t in zip(whole, types, strict=True))
     if needed <= limit:
         return [np.empty(shape, type_) for shape, type_ in zip(whole, types, strict=True)]
@@ -218,7 +218,7 @@ def _allocate(
 def _on_disk(shape: tuple[int, ...], type_: type, folder: Path) -> np.ndarray:
     # A file without a name: the system frees it with the array, even if the process is killed.
     with tempfile.TemporaryFile(dir=folder) as file:
-        reserve(file.fileno(), np.dtype(type_).itemsize * int(np.prod(shape)))
+        preallocate(file.fileno(), np.dtype(type_).itemsize * int(np.prod(shape)))
         return np.memmap(file, type_, mode="w+", shape=shape)
 
 
@@ -230,10 +230,10 @@ def feature_batches(
     first_epoch: int,
     epochs: int,
 ) -> tf.data.Dataset:
-    """Batches as `training_batches` gives them, with a view of each picture in place of itself.
+    """Batches as `training_batches` gives them, with a view of each image in place of itself.
 
     Args:
-        labels: float32 (pictures, classes).
+        labels: float32 (images, classes).
     """
     batch_size = min(batch_size, len(labels))
     maker = _FeatureMaker(features, labels, batch_size, seed, range(first_epoch, epochs))
@@ -245,10 +245,12 @@ def feature_batches(
     if features.boxes is not None:
         maps = [of(one.shape[2:]) for one in features.maps]
         signature = (signature[0], *maps), (signature[1], of((4,)))
-    batches = tf.data.Dataset.from_generator(weakly(maker.batches), output_signature=signature)
+    batches = tf.data.Dataset.from_generator(
+        weak_callback(maker.batches), output_signature=signature
+    )
     count = maker.steps * len(maker.epochs)
     batches = batches.apply(tf.data.experimental.assert_cardinality(count))
-    return keeping(untuned(batches), maker)
+    return keep_alive(without_autotune(batches), maker)
 
 
 @dataclass(frozen=True)
@@ -268,11 +270,11 @@ class _FeatureMaker:
 
     def batches(self) -> Iterator[tuple]:
         features, labels = self.features, self.labels
-        views, pictures, _ = features.train.shape
+        views, images, _ = features.train.shape
         for epoch in self.epochs:
             random = np.random.default_rng((self.seed, epoch))
-            order = random.permutation(pictures)
-            view = random.integers(views, size=pictures)
+            order = random.permutation(images)
+            view = random.integers(views, size=images)
             for step in range(self.steps):
                 chosen = order[step * self.batch_size : (step + 1) * self.batch_size]
                 which = view[chosen], chosen

@@ -9,12 +9,12 @@ import numpy as np
 
 from podium.recipes.tables import OneCycle
 from podium.runs.fold_folder import FoldFolder, Row
-from podium.system import busyness, peak_memory_gb
+from podium.system import cpu_load, peak_memory_gb
 from podium.training.one_cycle import one_cycle
-from podium.training.resume import TrainingState
+from podium.training.resume import ResumeState
 
 
-class KeepState(keras.callbacks.Callback):
+class CheckpointCallback(keras.callbacks.Callback):
     """After each epoch, in this order: best weights, checkpoints, history, resumable state.
 
     Keras' own callbacks for these write in place and apart from each other, so that a kill can
@@ -33,7 +33,7 @@ class KeepState(keras.callbacks.Callback):
 
     def __init__(
         self,
-        state: TrainingState,
+        state: ResumeState,
         whole_model: keras.Model,
         folder: FoldFolder,
         keep: str,
@@ -132,7 +132,7 @@ def _assign(model: keras.Model, values: list[np.ndarray]) -> None:
 class OneCycleSchedule(keras.callbacks.Callback):
     """Sets the learning rate and momentum before each step.
 
-    Counts by the optimiser's own steps, so that a resumed stage goes on where it was.
+    Counts by the optimizer's own steps, so that a resumed stage goes on where it was.
 
     Args:
         peak: the highest learning rate.
@@ -144,7 +144,7 @@ class OneCycleSchedule(keras.callbacks.Callback):
         self.peak, self.steps, self.cycle = peak, steps, cycle
 
     def on_train_batch_begin(self, batch, logs=None):
-        # Mixed precision wraps the optimiser in one that scales the loss.
+        # Mixed precision wraps the optimizer in one that scales the loss.
         optimizer = getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)
         step = int(optimizer.iterations.numpy())
         rate, momentum = one_cycle(step, self.steps, self.peak, self.cycle)
@@ -161,19 +161,19 @@ class TimeBudget(keras.callbacks.Callback):
 
     Args:
         deadline: `time.monotonic()` at which the fold must be predicted; None: no limit.
-        pictures: how many are to be predicted after the training, each view counted.
-        size: side of those pictures, pixels.
+        images: how many are to be predicted after the training, each view counted.
+        size: side of those images, pixels.
     """
 
     MARGIN = 1.2  # of the predicted time, because machines are shared
     WRITING = 20.0  # seconds at the least, for files, the report, and the end of the process
     ENDING = 12.0  # seconds of the same on a machine that does nothing else
 
-    def __init__(self, deadline: float | None, pictures: int, size: int):
+    def __init__(self, deadline: float | None, images: int, size: int):
         super().__init__()
-        self.deadline, self.pictures, self.size = deadline, pictures, size
+        self.deadline, self.images, self.size = deadline, images, size
         self.seconds_per_pixel: float | None = None  # of prediction, as measured
-        self.validation_pictures = 0
+        self.validation_images = 0
         self.exhausted = False
         self.predict_tracing = self.train_tracing = 0.0  # seconds of the longest first batch
         self._stage_size, self._batch_size = size, 1
@@ -194,27 +194,27 @@ class TimeBudget(keras.callbacks.Callback):
         """Seconds that the first step of a coming stage may take, going by what was traced."""
         return max(TRACING * self.predict_tracing, self.train_tracing)
 
-    def views_that_fit(self, pictures: int, also: int, seconds: float) -> float:
-        """How many times so many pictures can still be seen, and `also` others once.
+    def views_that_fit(self, images: int, also: int, seconds: float) -> float:
+        """How many times so many images can still be seen, and `also` others once.
 
         Args:
             seconds: that one takes.
         """
-        return max(self.left() - also * seconds, 0.0) / max(pictures * seconds, 1e-9)
+        return max(self.left() - also * seconds, 0.0) / max(images * seconds, 1e-9)
 
-    def measure(self, seconds: float, pictures: int, size: int) -> None:
-        """Take note of how long it took to predict so many pictures of this side."""
-        self.seconds_per_pixel = seconds / max(pictures * size**2, 1)
+    def measure(self, seconds: float, images: int, size: int) -> None:
+        """Take note of how long it took to predict so many images of this side."""
+        self.seconds_per_pixel = seconds / max(images * size**2, 1)
 
-    def watch(self, size: int, batch_size: int, validation_pictures: int) -> None:
+    def watch(self, size: int, batch_size: int, validation_images: int) -> None:
         """Tell what the coming stage trains on."""
         self._stage_size, self._batch_size = size, batch_size
-        self.validation_pictures = validation_pictures
+        self.validation_images = validation_images
 
     def reserve(self) -> float:
         """Seconds that validating once more, predicting and writing will take."""
-        pixels = self.pictures * self.size**2 + self.validation_pictures * self._stage_size**2
-        writing = max(self.WRITING, self.ENDING * busyness())
+        pixels = self.images * self.size**2 + self.validation_images * self._stage_size**2
+        writing = max(self.WRITING, self.ENDING * cpu_load())
         return (self.seconds_per_pixel or 0.0) * pixels * self.MARGIN + writing
 
     def on_train_batch_begin(self, batch, logs=None):
@@ -237,7 +237,7 @@ class TimeBudget(keras.callbacks.Callback):
         self._test_began = self._test_began or time.monotonic()  # the first batch also traces
 
     def on_test_end(self, logs=None):
-        pictures = self.validation_pictures - self._batch_size
+        images = self.validation_images - self._batch_size
         # A head on cached features validates in no time: that says nothing about prediction.
-        if pictures > 0 and self._test_began and len(self.model.inputs[0].shape) == 4:
-            self.measure(time.monotonic() - self._test_began, pictures, self._stage_size)
+        if images > 0 and self._test_began and len(self.model.inputs[0].shape) == 4:
+            self.measure(time.monotonic() - self._test_began, images, self._stage_size)

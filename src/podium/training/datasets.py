@@ -1,4 +1,4 @@
-"""What a stage trains and validates on: batches of pictures, or of their cached features."""
+"""What a stage trains and validates on: batches of images, or of their cached features."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from podium.competitions.boxes import NO_BOX
-from podium.data.batches import PictureCache, training_batches, view_batches
-from podium.data.datasets import untuned
+from podium.data.batches import ImageCache, training_batches, view_batches
+from podium.data.datasets import without_autotune
 from podium.data.epochs import steps_per_epoch
 from podium.data.mixup import mix_batches
 from podium.files.images import resize
@@ -21,28 +21,28 @@ Batches = tuple[tf.data.Dataset, tf.data.Dataset]  # to train on, to validate wi
 
 
 @dataclass(frozen=True)
-class FoldPictures:
+class FoldDataset:
     """What a fold trains and validates on: indices into the cache, and one-hot labels.
 
     Args:
-        pseudo: by stage, the pictures that join the training of that stage alone, with labels
+        pseudo: by stage, the images that join the training of that stage alone, with labels
             that a network gave them.
-        pseudo_labelled: how many of the training pictures, the last ones, are of these.
+        pseudo_labeled: how many of the training images, the last ones, are of these.
         train_boxes, validation_boxes: where the network has a head for them; float32
-            (pictures, 4) in shares, NaN where a picture has none.
+            (images, 4) in shares, NaN where an image has none.
     """
 
-    cache: PictureCache
-    train: np.ndarray  # int (pictures,)
-    train_labels: np.ndarray  # float32 (pictures, classes)
+    cache: ImageCache
+    train: np.ndarray  # int (images,)
+    train_labels: np.ndarray  # float32 (images, classes)
     validation: np.ndarray
     validation_labels: np.ndarray
     pseudo: Mapping[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
-    pseudo_labelled: int = 0
+    pseudo_labeled: int = 0
     train_boxes: np.ndarray | None = None
     validation_boxes: np.ndarray | None = None
 
-    def of_stage(self, stage: int) -> "FoldPictures":
+    def of_stage(self, stage: int) -> "FoldDataset":
         """These, with those that join the stage of this number."""
         if stage not in self.pseudo:
             return self
@@ -52,12 +52,12 @@ class FoldPictures:
             train=np.concatenate([self.train, joining]),
             train_labels=np.concatenate([self.train_labels, labels]),
             pseudo={},
-            pseudo_labelled=len(joining),
+            pseudo_labeled=len(joining),
             train_boxes=self._boxes_with(len(joining)),
         )
 
     def _boxes_with(self, joining: int) -> np.ndarray | None:
-        """The training boxes, and none for so many pictures more: a class says not where it is."""
+        """The training boxes, and none for so many images more: a class says not where it is."""
         if self.train_boxes is None:
             return None
         return np.concatenate([self.train_boxes, np.tile(NO_BOX, (joining, 1))])
@@ -70,17 +70,17 @@ class FoldPictures:
         return self.validation_labels, self.validation_boxes
 
     @property
-    def labelled(self) -> int:
-        """How many of the training pictures, the first ones, have labels of their own."""
-        return len(self.train) - self.pseudo_labelled
+    def labeled(self) -> int:
+        """How many of the training images, the first ones, have labels of their own."""
+        return len(self.train) - self.pseudo_labeled
 
 
-def of_pictures(
-    pictures: FoldPictures, recipe: Recipe, stage: Stage, seed: int, first_epoch: int
+def of_images(
+    images: FoldDataset, recipe: Recipe, stage: Stage, seed: int, first_epoch: int
 ) -> Batches:
     """Augmented batches of the stage's remaining epochs, the last `calm_epochs` of them calm."""
     size, batch_size = stage_size(recipe, stage), stage_batch_size(recipe, stage)
-    steps = steps_per_epoch(len(pictures.train), batch_size)
+    steps = steps_per_epoch(len(images.train), batch_size)
     calm = max(stage.epochs - stage.calm_epochs, 0)
     parts = [
         (recipe.augmentation, first_epoch, calm),
@@ -89,10 +89,10 @@ def of_pictures(
     datasets = [
         mix_batches(
             training_batches(
-                pictures.cache,
-                pictures.train,
-                pictures.train_labels,
-                pictures.train_boxes,
+                images.cache,
+                images.train,
+                images.train_labels,
+                images.train_boxes,
                 size=size,
                 batch_size=batch_size,
                 augmentation=augmentation,
@@ -108,37 +108,37 @@ def of_pictures(
         if first < end
     ]
     plain = view_batches(
-        pictures.cache,
-        pictures.validation,
+        images.cache,
+        images.validation,
         size=size,
         batch_size=batch_size,
-        view=lambda picture, size: resize(picture, size, size),
+        view=lambda image, size: resize(image, size, size),
     )
-    targets = tf.data.Dataset.from_tensor_slices(pictures.validation_targets).batch(batch_size)
+    targets = tf.data.Dataset.from_tensor_slices(images.validation_targets).batch(batch_size)
     train = reduce(lambda one, other: one.concatenate(other), datasets)
     return train, tf.data.Dataset.zip((plain, targets))
 
 
 def of_features(
     features: Features,
-    pictures: FoldPictures,
+    images: FoldDataset,
     recipe: Recipe,
     stage: Stage,
     seed: int,
     first_epoch: int,
 ) -> Batches:
-    """Batches of cached features in place of pictures."""
+    """Batches of cached features in place of images."""
     batch_size = stage_batch_size(recipe, stage)
     train = feature_batches(
-        features, pictures.train_labels, batch_size, seed, first_epoch, stage.epochs
+        features, images.train_labels, batch_size, seed, first_epoch, stage.epochs
     )
     seen = (features.validation, *features.validation_maps)
-    validation = (seen if len(seen) > 1 else seen[0], pictures.validation_targets)
-    return train, untuned(tf.data.Dataset.from_tensor_slices(validation).batch(batch_size))
+    validation = (seen if len(seen) > 1 else seen[0], images.validation_targets)
+    return train, without_autotune(tf.data.Dataset.from_tensor_slices(validation).batch(batch_size))
 
 
 def stage_size(recipe: Recipe, stage: Stage) -> int:
-    """Side of the stage's pictures, pixels."""
+    """Side of the stage's images, pixels."""
     return stage.image_size or recipe.image_size
 
 
@@ -147,5 +147,5 @@ def stage_batch_size(recipe: Recipe, stage: Stage) -> int:
 
 
 def stage_seed(recipe: Recipe, stage: int) -> int:
-    """A seed for the pictures of a stage, so that no two stages see the same order."""
+    """A seed for the images of a stage, so that no two stages see the same order."""
     return int(np.random.SeedSequence((recipe.seed, stage)).generate_state(1)[0])

@@ -24,7 +24,7 @@ class Devices:
         self.strategy = tf.distribute.MirroredStrategy(several) if len(several) > 1 else None
 
     def scope(self) -> AbstractContextManager:
-        """Networks and optimisers are made inside this."""
+        """Networks and optimizers are made inside this."""
         return (self.strategy or tf.distribute.get_strategy()).scope()
 
     @property
@@ -40,7 +40,7 @@ class Devices:
         keras.mixed_precision.set_global_policy(policy)
         return policy
 
-    def same_bits(self, deterministic: bool) -> None:
+    def set_determinism(self, deterministic: bool) -> None:
         """Leave the last bits of no result to the number of cores, or to chance.
 
         Args:
@@ -59,7 +59,7 @@ class Devices:
         return "CPU"
 
 
-def forget_steps() -> None:
+def clear_kernel_cache() -> None:
     """Free what the steps of past stages were made into.
 
     TensorFlow keeps a few megabytes of each stage's as long as the process lives. The public way

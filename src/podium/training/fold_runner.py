@@ -11,10 +11,8 @@ import tensorflow as tf
 
 from podium.competitions import Competition
 from podium.competitions.boxes import BOX_COLUMNS
-from podium.data.batches import PictureCache, view_batches
+from podium.data.batches import ImageCache, view_batches
 from podium.data.near_duplicates import near_copies
-from podium.data.splits import HELD_OUT
-from podium.data.table import SIDES, Table
 from podium.files.images import resize
 from podium.models.network import Network, build_network
 from podium.models.transfer import LayerWeights, give_backbone
@@ -23,24 +21,25 @@ from podium.predictions.speed import time_predictions
 from podium.predictions.tta import VIEWS
 from podium.recipes.recipe import Recipe
 from podium.runs.run_folder import RunFolder
+from podium.runs.table import HELD_OUT, SIZE_COLUMNS, Table
 from podium.system import peak_memory_gb
-from podium.training.augmented_samples import AsSeen, as_seen
+from podium.training.augmented_samples import AugmentedSample, sample_augmented
 from podium.training.callbacks import TimeBudget
-from podium.training.datasets import FoldPictures, of_pictures, stage_batch_size, stage_seed
+from podium.training.datasets import FoldDataset, of_images, stage_batch_size, stage_seed
 from podium.training.devices import Devices
-from podium.training.lr_curve import RateCurve
+from podium.training.lr_curve import LRCurve
 from podium.training.pseudo_labels import pseudo_labels
-from podium.training.trainer import FoldTraining
-from podium.training.warm_start import find_start, read_backbone
+from podium.training.trainer import Trainer
+from podium.training.warm_start import find_initial_weights, read_backbone
 
-FIRST = 1000  # pictures that a first layer is fitted to
-TIMED = 30  # pictures that are predicted one by one, to know how long it takes
-CACHED_DETAIL = 1.25  # side of cached pictures, relative to the largest that a network sees
+FIRST = 1000  # images that a first layer is fitted to
+TIMED = 30  # images that are predicted one by one, to know how long it takes
+CACHED_DETAIL = 1.25  # side of cached images, relative to the largest that a network sees
 
 
 @dataclass
-class FoldRun:
-    """Trains and predicts the folds of a run; decoded pictures are shared between them."""
+class FoldRunner:
+    """Trains and predicts the folds of a run; decoded images are shared between them."""
 
     competition: Competition
     recipe: Recipe
@@ -50,14 +49,14 @@ class FoldRun:
 
     def __post_init__(self) -> None:
         recipe = self.recipe
-        self.devices.same_bits(recipe.deterministic)
+        self.devices.set_determinism(recipe.deterministic)
         precision = self.devices.set_precision(recipe.mixed_precision)
         print(f"computing on {self.devices}, {precision}")
-        # Training pictures first, then the test pictures that can be read.
+        # Training images first, then the test images that can be read.
         every = pd.concat([self.table.train, self.table.readable_test])
         self._paths = every["path"]
-        self._sides = every[SIDES] if self.competition.has_boxes else None
-        self._cache = PictureCache(list(self._paths), cached_side(recipe), recipe.memory_share)
+        self._sides = every[SIZE_COLUMNS] if self.competition.has_boxes else None
+        self._cache = ImageCache(list(self._paths), cached_side(recipe), recipe.memory_share)
         self._loaded: int | None = None  # the fold whose network is in memory
 
     def train(self, fold: int, deadline: float | None) -> None:
@@ -70,27 +69,27 @@ class FoldRun:
         training.run()
         self._network, self._loaded = training.network, fold
 
-    def sweep(self, fold: int, stage: int, low: float, high: float, steps: int) -> RateCurve:
+    def lr_range_test(self, fold: int, stage: int, low: float, high: float, steps: int) -> LRCurve:
         """Train the stages before one, then try rising learning rates in it."""
-        return self._training(fold, deadline=None).sweep(stage, low, high, steps)
+        return self._training(fold, deadline=None).lr_range_test(stage, low, high, steps)
 
     def score(self, fold: int, views: int) -> None:
-        """Predict what the network just trained has not seen of the training pictures."""
+        """Predict what the network just trained has not seen of the training images."""
         folder = self.folder.fold(fold)
         folder.write_predictions("validation", self.predict(self.scored(fold), views))
         cost: dict[str, Any] = {
             "seconds": round(time.monotonic() - self._began),
             "peak_memory_gb": peak_memory_gb(),
         }
-        if self.recipe.box:  # it is meant for pictures from anywhere, one after another
-            pictures = self._some(self.scored(fold), TIMED, self.recipe.final_image_size)
+        if self.recipe.box:  # it is meant for images from anywhere, one after another
+            images = self._some(self.scored(fold), TIMED, self.recipe.final_image_size)
             predict = self._network.model.predict_on_batch
-            cost["milliseconds"] = time_predictions(predict, pictures, self.recipe.batch_size)
+            cost["milliseconds"] = time_predictions(predict, images, self.recipe.batch_size)
         folder.write_cost(cost)
         folder.delete_state()
 
     def predict_test(self, fold: int, views: int) -> None:
-        """Predict the test pictures, with the fold's best weights."""
+        """Predict the test images, with the fold's best weights."""
         self.network(fold)
         self.folder.fold(fold).write_predictions("test", self.predict(self._test(), views))
 
@@ -105,12 +104,12 @@ class FoldRun:
         """The fold whose network is in memory."""
         return self._loaded
 
-    def as_seen(self, fold: int, most: int) -> AsSeen:
-        """Some training pictures of a fold as its network saw them, augmented."""
-        return as_seen(self._pictures(fold), self.recipe, most)
+    def sample_augmented(self, fold: int, most: int) -> AugmentedSample:
+        """Some training images of a fold as its network saw them, augmented."""
+        return sample_augmented(self._images(fold), self.recipe, most)
 
     def plain(self, ids: pd.Index) -> np.ndarray:
-        """Training pictures as the network predicts them: uint8 (pictures, size, size, 3)."""
+        """Training images as the network predicts them: uint8 (images, size, size, 3)."""
         size = self.recipe.final_image_size
         positions = self.table.train.index.get_indexer(ids)
         return np.stack([VIEWS[0](self._cache[int(one)], size) for one in positions])
@@ -125,7 +124,7 @@ class FoldRun:
         self._loaded = fold
         return self._network
 
-    def _training(self, fold: int, deadline: float | None) -> FoldTraining:
+    def _training(self, fold: int, deadline: float | None) -> Trainer:
         """The training of a fold with a new network, or with the backbone of another run's."""
         given = self._given_backbone(fold)
         self._clear()
@@ -136,26 +135,26 @@ class FoldRun:
             network = build_network(self.recipe, classes, pretrained=not from_run)
             if given:
                 give_backbone(network, given, f"run {self.recipe.started_from}")
-        pictures = self._pictures(fold)
+        images = self._images(fold)
         if network.is_fitted_first and not from_run:
-            network.fit_first(self._some(pictures.train, FIRST, self.recipe.image_size))
+            network.fit_first(self._some(images.train, FIRST, self.recipe.image_size))
         to_predict = len(self.scored(fold)) + len(self.table.readable_test)
         budget = TimeBudget(deadline, to_predict * self.recipe.views, self.recipe.final_image_size)
         folder = self.folder.fold(fold)
-        return FoldTraining(network, pictures, self.recipe, self.devices, folder, budget)
+        return Trainer(network, images, self.recipe, self.devices, folder, budget)
 
     def _given_backbone(self, fold: int) -> LayerWeights | None:
         """The weights that a fold's backbone starts with; None where another run gives none.
 
         A killed training has them in its state, and needs no other run.
         """
-        start = find_start(self.recipe, self.folder, self.table, fold)
+        start = find_initial_weights(self.recipe, self.folder, self.table, fold)
         if start is None:
             return None
         print(start, flush=True)
         self._clear()
         weights = read_backbone(start)
-        self.folder.fold(fold).write_start(start.stems_from)
+        self.folder.fold(fold).write_start(start.lineage)
         return weights
 
     def _clear(self) -> None:
@@ -163,7 +162,7 @@ class FoldRun:
         self.devices.set_precision(self.recipe.mixed_precision)  # which clear_session forgets
 
     def predict(self, positions: np.ndarray, views: int) -> pd.DataFrame:
-        """What the fold's network says of the pictures at these positions, by id and view."""
+        """What the fold's network says of the images at these positions, by id and view."""
         return predict_views(
             self._network.model,
             self._cache,
@@ -187,16 +186,16 @@ class FoldRun:
         )
         return self._network.classifier.predict(batches, verbose=0)
 
-    def last_batches(self, fold: int, pictures: int) -> tf.data.Dataset:
-        """Batches of up to so many pictures, as the last epoch of the training had them."""
+    def last_batches(self, fold: int, images: int) -> tf.data.Dataset:
+        """Batches of up to so many images, as the last epoch of the training had them."""
         number = len(self.recipe.stages) - 1
         stage = self.recipe.stages[number]
         seed = stage_seed(self.recipe, number)
-        batches, _ = of_pictures(self._pictures(fold), self.recipe, stage, seed, stage.epochs - 1)
-        few = max(1, pictures // stage_batch_size(self.recipe, stage))
-        return batches.take(few).map(lambda pictures, labels: pictures)
+        batches, _ = of_images(self._images(fold), self.recipe, stage, seed, stage.epochs - 1)
+        few = max(1, images // stage_batch_size(self.recipe, stage))
+        return batches.take(few).map(lambda images, labels: images)
 
-    def _pictures(self, fold: int) -> FoldPictures:
+    def _images(self, fold: int) -> FoldDataset:
         folds = self.table.train["fold"].to_numpy()
         train = np.flatnonzero((folds != fold) & (folds != HELD_OUT))
         validation = np.flatnonzero(folds == fold)
@@ -206,16 +205,16 @@ class FoldRun:
             stage: (self._positions(joining.index), one_hot[joining.to_numpy()])
             for stage, joining in self._pseudo_labels(fold).items()
         }
-        pictures = FoldPictures(
+        images = FoldDataset(
             self._cache, train, labels[train], validation, labels[validation], pseudo
         )
         if not self.recipe.box:
-            return pictures
+            return images
         boxes = self.table.train[list(BOX_COLUMNS)].to_numpy(np.float32)
-        return replace(pictures, train_boxes=boxes[train], validation_boxes=boxes[validation])
+        return replace(images, train_boxes=boxes[train], validation_boxes=boxes[validation])
 
     def _pseudo_labels(self, fold: int) -> dict[int, pd.Series]:
-        """Class numbers of the test pictures that join each stage, by id."""
+        """Class numbers of the test images that join each stage, by id."""
 
         def copies(tests: pd.Index, scored: np.ndarray) -> np.ndarray:
             return near_copies(self._cache, self._positions(tests), np.flatnonzero(scored))
@@ -223,17 +222,17 @@ class FoldRun:
         return pseudo_labels(self.recipe, self.competition, self.folder, self.table, fold, copies)
 
     def _some(self, positions: np.ndarray, most: int, size: int) -> np.ndarray:
-        """Up to so many of these pictures, evenly chosen: uint8 (pictures, size, size, 3)."""
+        """Up to so many of these images, evenly chosen: uint8 (images, size, size, 3)."""
         chosen = np.linspace(0, len(positions) - 1, min(most, len(positions))).astype(int)
         return np.stack([resize(self._cache[i], size, size) for i in positions[chosen]])
 
     def scored(self, fold: int) -> np.ndarray:
-        """Positions of the pictures that this fold's network has not seen."""
+        """Positions of the images that this fold's network has not seen."""
         folds = self.table.train["fold"].to_numpy()
         return np.flatnonzero((folds == fold) | (folds == HELD_OUT))
 
     def _positions(self, ids: pd.Index) -> np.ndarray:
-        """Positions of these test pictures."""
+        """Positions of these test images."""
         return len(self.table.train) + self.table.readable_test.index.get_indexer(ids)
 
     def _test(self) -> np.ndarray:
@@ -241,6 +240,6 @@ class FoldRun:
 
 
 def cached_side(recipe: Recipe) -> int:
-    """What the shorter side of a picture is shrunk to before anything else is done, pixels."""
+    """What the shorter side of an image is shrunk to before anything else is done, pixels."""
     sizes = [recipe.image_size, *(stage.image_size or 0 for stage in recipe.stages)]
     return round(max(sizes) * CACHED_DETAIL)

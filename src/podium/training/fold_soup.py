@@ -8,33 +8,34 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from podium.data.splits import HELD_OUT, split_halves
+from podium.data.splits import split_halves
 from podium.models.averaging import Averager
 from podium.runs.fold_folder import FoldFolder
 from podium.runs.merge import copy_whole
+from podium.runs.table import HELD_OUT
 from podium.system import peak_memory_gb
-from podium.text import columns
-from podium.training.fold_runner import FoldRun
+from podium.text import format_table
+from podium.training.fold_runner import FoldRunner
 from podium.training.soup_members import Ingredient
 from podium.training.soup_selection import Choice, Mixture, Trials, cross_fit
 
-STATISTICS = 2000  # pictures that BatchNorm statistics are estimated from
+STATISTICS = 2000  # images that BatchNorm statistics are estimated from
 KEPT = 1e9  # bytes of weights in memory; what is beyond is read again for each mixture
 
 
 class FoldSoup:
-    """Makes the soup of a fold in the run folder of a `FoldRun`.
+    """Makes the soup of a fold in the run folder of a `FoldRunner`.
 
     Args:
         ingredients: of this fold; the first is the best of the soup's first run.
     """
 
-    def __init__(self, fold_run: FoldRun, fold: int, ingredients: list[Ingredient]):
+    def __init__(self, fold_run: FoldRunner, fold: int, ingredients: list[Ingredient]):
         self._run, self._fold = fold_run, fold
         self._began = time.monotonic()
         self._network = fold_run.open(fold)
         self._averager = Averager(
-            self._network, lambda: fold_run.last_batches(fold, pictures=STATISTICS)
+            self._network, lambda: fold_run.last_batches(fold, images=STATISTICS)
         )
         self._trained = list(dict.fromkeys(one.folder for one in ingredients))  # the runs' folds
         self._kept: dict[Ingredient, list[np.ndarray]] = {}  # weights
@@ -46,9 +47,9 @@ class FoldSoup:
 
     def make(self) -> dict[str, Any]:
         """Choose, and write the fold but for its test predictions; returns what was chosen."""
-        pictures = self._run.table.train.iloc[self._judging]
-        labels = pictures["label"].to_numpy()
-        half = split_halves(pictures["label"], pictures["group"], self._run.recipe.seed)
+        images = self._run.table.train.iloc[self._judging]
+        labels = images["label"].to_numpy()
+        half = split_halves(images["label"], images["group"], self._run.recipe.seed)
         with tqdm(desc=f"fold {self._fold}", unit=" mixtures", delay=2, leave=False) as bar:
 
             def predict(mixture: Mixture) -> np.ndarray:
@@ -61,7 +62,7 @@ class FoldSoup:
             trials = Trials(predict, labels, self._run.competition.metric)
             choice = cross_fit(trials, len(self._ingredients), self._swa, half.to_numpy() == 1)
             rows = self._rows(trials, choice)
-        print("\n".join(columns(self._table(trials, rows))), flush=True)
+        print("\n".join(format_table(self._table(trials, rows))), flush=True)
         print(f"chosen: {', '.join(self._named(choice.all))}", flush=True)
         self._write(choice)
         return {
@@ -138,7 +139,7 @@ class FoldSoup:
         return weights
 
     def _rows(self, trials: Trials, choice: Choice) -> list[dict[str, Any]]:
-        """What each mixture scores on the pictures that the fold is judged on."""
+        """What each mixture scores on the images that the fold is judged on."""
         every = range(len(self._ingredients))
         mixtures = {
             **{self._names[number]: Mixture([number]) for number in every},
@@ -160,7 +161,7 @@ class FoldSoup:
 
     def _table(self, trials: Trials, rows: list[dict[str, Any]]) -> list[list[str]]:
         numbers = list(dict.fromkeys([trials.metric.name, "log loss"]))
-        head = [f"fold {self._fold}, {len(trials.labels)} pictures, plain view", *numbers]
+        head = [f"fold {self._fold}, {len(trials.labels)} images, plain view", *numbers]
         return [head, *([row["weights"], *(_cell(row[n]) for n in numbers)] for row in rows)]
 
     def _write(self, choice: Choice) -> None:
@@ -181,7 +182,7 @@ class FoldSoup:
             tables.append(self._run.predict(positions, self._run.recipe.views))
         folder.write_weights(self._network.model)
         folder.write_predictions("validation", pd.concat(tables))
-        # How the first run learnt: the soup itself has no epochs.
+        # How the first run learned: the soup itself has no epochs.
         copy_whole(self._trained[0].path / "history.csv", folder.path / "history.csv")
 
 

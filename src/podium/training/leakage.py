@@ -2,19 +2,18 @@
 
 import pandas as pd
 
-from podium.data.splits import HELD_OUT
-from podium.data.table import Table, stored_table
 from podium.runs.run_folder import RunFolder
+from podium.runs.table import HELD_OUT, Table, stored_table
 
 
 def scored_by(table: Table, fold: int) -> pd.Index:
-    """Ids of the training pictures that a fold is scored on."""
+    """Ids of the training images that a fold is scored on."""
     folds = table.train["fold"]
     return folds.index[folds.isin([fold, HELD_OUT])]
 
 
-def why_it_knows(run: RunFolder, fold: int, scored: pd.Index) -> str:
-    """Why the network of a run's fold knows labels of these pictures, or may; "" if it does not.
+def leak_reason(run: RunFolder, fold: int, scored: pd.Index) -> str:
+    """Why the network of a run's fold knows labels of these images, or may; "" if it does not.
 
     It must have scored each of them itself: of one that it merely lacks, it may have seen a copy.
     """
@@ -22,10 +21,12 @@ def why_it_knows(run: RunFolder, fold: int, scored: pd.Index) -> str:
     seen = len(scored) - int(theirs.isin([fold, HELD_OUT]).sum())
     if seen:
         return (
-            f"{run.name} has another split: {seen} of the {len(scored)} pictures that are scored "
+            f"{run.name} has another split: {seen} of the {len(scored)} images that are scored "
             "here are not scored by that fold there"
         )
     its_own = run.fold(fold)
-    if run.read_recipe().pseudo_runs and (its_own.read_pseudo() is None or its_own.pseudo_knows):
+    if run.read_recipe().pseudo_runs and (
+        its_own.read_pseudo() is None or its_own.pseudo_label_leak
+    ):
         return f"{run.name} was itself trained on pseudo-labels that know them"
     return ""

@@ -11,17 +11,17 @@ from sklearn.metrics import accuracy_score, log_loss
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1)  # C: inverse of the penalty, on standardised features
-JUDGED = 5  # each so many-th picture is held back to choose among them
+STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1)  # C: inverse of the penalty, on standardized features
+JUDGED = 5  # each so many-th image is held back to choose among them
 LARGEST = 50_000_000  # values that are fitted: half a minute of two cores in all
 ITERATIONS = 200
 LONGER = 2.0  # times that a fit may take as long as the first one, of the strongest penalty
-ABSENT = -20.0  # bias of a class that no training picture shows
+ABSENT = -20.0  # bias of a class that no training image shows
 
 
 @dataclass(frozen=True)
 class Logistic:
-    """A fitted regression: softmax(features · weights + bias); standardisation is folded in."""
+    """A fitted regression: softmax(features · weights + bias); standardization is folded in."""
 
     weights: np.ndarray  # float32 (channels, classes)
     bias: np.ndarray  # float32 (classes,)
@@ -30,7 +30,7 @@ class Logistic:
     seconds: float
 
     def score(self, features: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-        """Accuracy and log loss on float32 (pictures, channels), one-hot (pictures, classes)."""
+        """Accuracy and log loss on float32 (images, channels), one-hot (images, classes)."""
         logits = (features @ self.weights + self.bias).astype(np.float64)
         powers = np.exp(logits - logits.max(axis=1, keepdims=True))
         probabilities = powers / powers.sum(axis=1, keepdims=True)
@@ -44,23 +44,23 @@ class Logistic:
 def fit_logistic(
     features: np.ndarray,
     labels: np.ndarray,
-    labelled: int | None = None,
+    labeled: int | None = None,
     seconds: float = np.inf,
 ) -> Logistic:
     """Fit on the training features; their penalty is chosen on a fifth of them.
 
     Args:
-        features: float32 (views, pictures, channels); where they are more than `LARGEST` values,
-            as many views and pictures as fit, evenly chosen.
-        labels: one-hot (pictures, classes).
-        labelled: how many of the pictures, the first ones, have labels of their own and so judge
+        features: float32 (views, images, channels); where they are more than `LARGEST` values,
+            as many views and images as fit, evenly chosen.
+        labels: one-hot (images, classes).
+        labeled: how many of the images, the first ones, have labels of their own and so judge
             the penalty; all unless given.
         seconds: that it should take at the most; where they are short, there are fewer views.
     """
     began = time.monotonic()
-    views, pictures, channels = features.shape
+    views, images, channels = features.shape
     rows = max(LARGEST // channels, labels.shape[1])
-    chosen = np.unique(np.linspace(0, pictures - 1, min(rows, pictures)).astype(int))
+    chosen = np.unique(np.linspace(0, images - 1, min(rows, images)).astype(int))
     views = max(1, min(views, rows // len(chosen)))
     classes = labels[chosen].argmax(axis=1)
 
@@ -74,7 +74,7 @@ def fit_logistic(
         each = LONGER * (len(STRENGTHS) + 1) * (time.monotonic() - began)
         views = max(1, min(views, int(seconds / each)))
     held_back = np.random.default_rng(0).permutation(len(chosen)) % JUDGED == 0
-    held_back &= chosen < (pictures if labelled is None else labelled)
+    held_back &= chosen < (images if labeled is None else labeled)
     strength = STRENGTHS[0]
     if len(np.unique(classes[~held_back])) > 1:
         judged = features[0, chosen[held_back]], labels[chosen[held_back]]

@@ -1,4 +1,4 @@
-"""What a box head is trained by: GIoU and smooth L1, of the pictures that have a box."""
+"""What a box head is trained by: GIoU and smooth L1, of the images that have a box."""
 
 import keras
 from keras import ops
@@ -9,7 +9,7 @@ BEND = 0.05  # shares of a side: errors below count by their square
 class BoxLoss(keras.losses.Loss):
     """1 − GIoU (Rezatofighi et al. 2019, arXiv:1902.09630) plus smooth L1 (arXiv:1504.08083).
 
-    Boxes are (batch, 4) in shares; a truth of NaN counts nothing: that picture has no box, or its
+    Boxes are (batch, 4) in shares; a truth of NaN counts nothing: that image has no box, or its
     head was cut away. IoU alone has no slope where boxes do not meet, and L1 alone thinks little
     of small heads.
     """
@@ -22,8 +22,8 @@ class BoxLoss(keras.losses.Loss):
         return ops.where(there, loss, 0.0)
 
 
-class MeanIoU(keras.metrics.Mean):
-    """Mean intersection over union, of the pictures that have a box."""
+class MeanIoUMetric(keras.metrics.Mean):
+    """Mean intersection over union, of the images that have a box."""
 
     def __init__(self, name: str = "mean_iou", **kwargs):
         super().__init__(name=name, **kwargs)

@@ -8,7 +8,7 @@ BELOW_LOWEST = 10.0  # the usual choice: so many times below the rate of the low
 
 
 @dataclass(frozen=True)
-class RateCurve:
+class LRCurve:
     """Smoothed training loss by learning rate."""
 
     rates: np.ndarray

@@ -5,13 +5,13 @@ import math
 import keras
 import numpy as np
 
-from podium.training.lr_curve import RateCurve
+from podium.training.lr_curve import LRCurve
 
 SMOOTHING = 0.9  # momentum of the running mean of the loss
 BROKEN = 4.0  # times the lowest loss: higher rates need not be tried
 
 
-class RateSweep(keras.callbacks.Callback):
+class LRFinder(keras.callbacks.Callback):
     """Raises the learning rate from step to step (Smith 2015, arXiv:1506.01186, 3.3).
 
     Args:
@@ -43,5 +43,5 @@ class RateSweep(keras.callbacks.Callback):
             self.model.stop_training = True
 
     @property
-    def curve(self) -> RateCurve:
-        return RateCurve(self.rates[: len(self.losses)], np.array(self.losses))
+    def curve(self) -> LRCurve:
+        return LRCurve(self.rates[: len(self.losses)], np.array(self.losses))

@@ -1,4 +1,4 @@
-"""The optimisers of a recipe: momentum that the schedule can move, a rate for each layer."""
+"""The optimizers of a recipe: momentum that the schedule can move, a rate for each layer."""
 
 from collections.abc import Sequence
 
@@ -13,9 +13,9 @@ NOT_DECAYED = ("bias", "beta", "gamma")  # biases and norms: decay would pull th
 
 
 class _Scaled:
-    """Mixed into an optimiser: each variable learns and decays at a rate of its own.
+    """Mixed into an optimizer: each variable learns and decays at a rate of its own.
 
-    Keras decays all variables at the optimiser's one rate, so that decoupled weight decay
+    Keras decays all variables at the optimizer's one rate, so that decoupled weight decay
     (arXiv:1711.05101) is done here as well.
     """
 
@@ -86,7 +86,7 @@ class SharedLossScale(keras.optimizers.LossScaleOptimizer):
 def make_optimizer(
     recipe: Recipe, learning_rate: float, rate_scales: Sequence[float] = ()
 ) -> keras.optimizers.Optimizer:
-    """The recipe's optimiser; its `cycled_momentum` variable is what the schedule assigns.
+    """The recipe's optimizer; its `cycled_momentum` variable is what the schedule assigns.
 
     In float16 it is wrapped in one that scales the loss.
 

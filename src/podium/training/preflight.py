@@ -1,4 +1,4 @@
-"""Whether a recipe can run here: seen before a picture is read, and without TensorFlow."""
+"""Whether a recipe can run here: seen before an image is read, and without TensorFlow."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,7 +10,7 @@ from podium.recipes.recipe import Recipe
 from podium.runs.run_folder import RunFolder
 from podium.system import check_address_space, check_tensorflow
 from podium.training.pseudo_labels import check_pseudo
-from podium.training.warm_start import check_start
+from podium.training.warm_start import check_warm_start
 
 
 def check_recipe(recipe: Recipe, into: RunFolder | None = None, fresh: bool = False) -> None:
@@ -52,5 +52,5 @@ def check_recipe(recipe: Recipe, into: RunFolder | None = None, fresh: bool = Fa
             "pip install tensorboard, or go without: --set tensorboard=false"
         )
     if into is None or fresh or not into.exists:
-        check_start(recipe, into)
+        check_warm_start(recipe, into)
         check_pseudo(recipe, into)

@@ -1,7 +1,7 @@
-"""Pseudo-labels: test pictures that another run is sure of join the training of a stage.
+"""Pseudo-labels: test images that another run is sure of join the training of a stage.
 
 Lee (2013), "Pseudo-Label: The Simple and Efficient Semi-Supervised Learning Method for Deep Neural
-Networks". A fold is labelled by networks that have not seen the pictures which it scores; where
+Networks". A fold is labeled by networks that have not seen the images which it scores; where
 there are none, that is said and kept in the fold's folder.
 """
 
@@ -14,28 +14,28 @@ import numpy as np
 import pandas as pd
 
 from podium.competitions import Competition, get_competition
-from podium.data.table import Table
 from podium.predictions.probabilities import average_views
 from podium.recipes.recipe import Recipe
 from podium.recipes.tables import Pseudo
 from podium.runs.find_run import find_run
 from podium.runs.fold_folder import RunError
 from podium.runs.run_folder import RunFolder
-from podium.training.leakage import scored_by, why_it_knows
+from podium.runs.table import Table
+from podium.training.leakage import leak_reason, scored_by
 
 NAMED = 12  # classes that are counted in a line
 
 
 class NoPseudoLabels(RunError):
-    """A run whose predictions cannot label the test pictures of another one."""
+    """A run whose predictions cannot label the test images of another one."""
 
 
 @dataclass(frozen=True)
-class Teacher:
-    """What a run says of the test pictures, to one fold of another run."""
+class PseudoLabeler:
+    """What a run says of the test images, to one fold of another run."""
 
     probabilities: pd.DataFrame  # float32 by id, a column per class
-    knows: str  # why it knows labels of the pictures that the fold scores; "" where it does not
+    knows: str  # why it knows labels of the images that the fold scores; "" where it does not
 
 
 def check_pseudo(recipe: Recipe, into: RunFolder | None = None) -> None:
@@ -45,7 +45,7 @@ def check_pseudo(recipe: Recipe, into: RunFolder | None = None) -> None:
         into: the folder that will be trained, where it is known.
 
     Raises:
-        ValueError: one is missing, unfinished, of other test pictures, or this run itself.
+        ValueError: one is missing, unfinished, of other test images, or this run itself.
     """
     if not recipe.pseudo_runs:
         return
@@ -74,16 +74,16 @@ def pseudo_labels(
     fold: int,
     near_copies: Callable[[pd.Index, np.ndarray], np.ndarray],
 ) -> dict[int, pd.Series]:
-    """What joins the training pictures of a fold, by stage: class numbers by id of test pictures.
+    """What joins the training images of a fold, by stage: class numbers by id of test images.
 
     They are chosen once and kept in the fold's folder: a killed run goes on with the same.
 
     Args:
-        near_copies: of ids of test pictures and a bool a row of the training table, which of the
+        near_copies: of ids of test images and a bool a row of the training table, which of the
             former are near-copies of one of the latter: bool (ids,).
 
     Raises:
-        ValueError: a run to take them from is missing, unfinished, or of other pictures.
+        ValueError: a run to take them from is missing, unfinished, or of other images.
     """
     if not recipe.pseudo_runs:
         return {}
@@ -100,14 +100,14 @@ def pseudo_labels(
     }
 
 
-def read_teacher(name: str, competition: Competition, table: Table, fold: int) -> Teacher:
-    """What a run says of the test pictures without having seen what the fold scores, if it can.
+def read_labeler(name: str, competition: Competition, table: Table, fold: int) -> PseudoLabeler:
+    """What a run says of the test images without having seen what the fold scores, if it can.
 
     Of a run with the same split, that is its network of the same fold; of a blend of such runs,
     the mean of theirs with the blend's weights. Of any other run it is all that it predicts.
 
     Raises:
-        ValueError: it is missing, unfinished, or of other pictures.
+        ValueError: it is missing, unfinished, or of other images.
     """
     run, classes = find_run(name), list(competition.classes)
     _check_fits(run, competition, table.test.index)
@@ -123,7 +123,7 @@ def read_teacher(name: str, competition: Competition, table: Table, fold: int) -
         parts = [(_checked(run, run.read_probabilities("test"), classes), 1.0)]
     else:
         parts = [(_of_folds(run, run.finished_folds(), classes), 1.0)]
-    return Teacher(_weighted(parts, table.readable_test.index), knows)
+    return PseudoLabeler(_weighted(parts, table.readable_test.index), knows)
 
 
 def _choose(
@@ -133,8 +133,8 @@ def _choose(
     fold: int,
     near_copies: Callable[[pd.Index, np.ndarray], np.ndarray],
 ) -> list[dict[str, Any]]:
-    """The pictures that join each stage, with what is to be known of them later."""
-    teachers = {name: read_teacher(name, competition, table, fold) for name in recipe.pseudo_runs}
+    """The images that join each stage, with what is to be known of them later."""
+    teachers = {name: read_labeler(name, competition, table, fold) for name in recipe.pseudo_runs}
     stages = {n: stage.pseudo for n, stage in enumerate(recipe.stages) if stage.pseudo}
     sure = {n: _sure(teachers[pseudo.run], pseudo) for n, pseudo in stages.items()}
     candidates = table.test.index[table.test.index.isin(pd.Index([]).append(list(sure.values())))]
@@ -146,20 +146,22 @@ def _choose(
         labels = teacher.probabilities.loc[ids].idxmax(axis=1)
         left_out = len(sure[number]) - len(ids)
         print(_told(number, pseudo, teacher, labels, left_out), flush=True)
-        about = {"stage": number, **pseudo.model_dump(), "knows_the_fold": teacher.knows}
+        about = {"stage": number, **pseudo.model_dump(), "knows_the_fold": teacher.leak_reason}
         rows.append({**about, "near_copies": left_out, "labels": labels.to_dict()})
     return rows
 
 
-def _sure(teacher: Teacher, pseudo: Pseudo) -> pd.Index:
+def _sure(teacher: PseudoLabeler, pseudo: Pseudo) -> pd.Index:
     probabilities = teacher.probabilities
     return probabilities.index[probabilities.max(axis=1) >= pseudo.above]
 
 
-def _told(number: int, pseudo: Pseudo, teacher: Teacher, labels: pd.Series, left_out: int) -> str:
+def _told(
+    number: int, pseudo: Pseudo, teacher: PseudoLabeler, labels: pd.Series, left_out: int
+) -> str:
     """The line that says what joins a stage."""
     line = f"pseudo-labels of stage {number + 1}: {len(labels)} of {len(teacher.probabilities)} "
-    line += f"test pictures, of which {pseudo.run} is sure ({pseudo.above:g} or more)"
+    line += f"test images, of which {pseudo.run} is sure ({pseudo.above:g} or more)"
     if len(labels):
         counts = labels.value_counts()
         line += ": " + ", ".join(f"{name} {count}" for name, count in counts[:NAMED].items())
@@ -168,7 +170,7 @@ def _told(number: int, pseudo: Pseudo, teacher: Teacher, labels: pd.Series, left
         surest = teacher.probabilities.to_numpy().max(initial=0.0)
         line += f"; the surest has {surest:.3f}. The stage trains without"
     if left_out:
-        line += f"; {left_out} more are left out, near-copies of pictures that the fold scores"
+        line += f"; {left_out} more are left out, near-copies of images that the fold scores"
     return line
 
 
@@ -184,7 +186,7 @@ def _warn(rows: list[dict[str, Any]], fold: int, folder: RunFolder) -> None:
 
 
 def _check_fits(run: RunFolder, competition: Competition, tests: pd.Index) -> None:
-    """Refuse a run of another competition, without predictions, or of other test pictures."""
+    """Refuse a run of another competition, without predictions, or of other test images."""
     blended = run.read_blended()
     other = run.read_run().get("competition") if blended else run.read_recipe().competition
     if other != competition.name:
@@ -196,18 +198,18 @@ def _check_fits(run: RunFolder, competition: Competition, tests: pd.Index) -> No
         run.read_probabilities("test")
     elif not run.finished_folds():
         raise NoPseudoLabels(
-            f"pseudo-labels from {run.name}: no fold of it has predicted the test pictures yet; "
+            f"pseudo-labels from {run.name}: no fold of it has predicted the test images yet; "
             "train it to its end first"
         )
-    pictures = run.read_pictures()
-    if pictures is None:
-        raise NoPseudoLabels(f"{run.path} has no table of pictures: train or blend it again")
-    theirs = pictures.index[pictures["part"] == "test"]
+    images = run.read_images()
+    if images is None:
+        raise NoPseudoLabels(f"{run.path} has no table of images: train or blend it again")
+    theirs = images.index[images["part"] == "test"]
     only = len(theirs.difference(tests)), len(tests.difference(theirs))
     if any(only):
         raise NoPseudoLabels(
-            f"pseudo-labels from {run.name}: it has other test pictures, {only[0]} only there and "
-            f"{only[1]} only here; train it again on the pictures that are here"
+            f"pseudo-labels from {run.name}: it has other test images, {only[0]} only there and "
+            f"{only[1]} only here; train it again on the images that are here"
         )
 
 
@@ -252,14 +254,14 @@ def _paths(run: RunFolder) -> list[Path]:
 
 
 def _why_it_may_not(run: RunFolder, fold: int, scored: pd.Index) -> str:
-    """Why the network of a run's fold must not label for these pictures; "" if it may."""
+    """Why the network of a run's fold must not label for these images; "" if it may."""
     if fold not in run.finished_folds():
         return f"{run.name} has no finished fold {fold}"
-    return why_it_knows(run, fold, scored)
+    return leak_reason(run, fold, scored)
 
 
 def _of_folds(run: RunFolder, folds: list[int], classes: list[str]) -> pd.DataFrame:
-    """The mean of what these folds' networks say of the test pictures, over views and folds."""
+    """The mean of what these folds' networks say of the test images, over views and folds."""
     try:
         tables = [run.fold(fold).read_predictions("test") for fold in folds]
     except (ValueError, KeyError) as error:  # what pandas raises: of the CSV, or of a column
@@ -276,7 +278,7 @@ def _checked(run: RunFolder, table: pd.DataFrame, classes: list[str]) -> pd.Data
 
 
 def _weighted(parts: list[tuple[pd.DataFrame, float]], ids: pd.Index) -> pd.DataFrame:
-    """The mean of tables with these shares, of the pictures that all of them have."""
+    """The mean of tables with these shares, of the images that all of them have."""
     for table, _ in parts:
         ids = ids[ids.isin(table.index)]
     mean = sum(table.loc[ids].astype(np.float64) * share for table, share in parts)

@@ -9,7 +9,7 @@ from podium.runs.fold_folder import AGAIN, FoldFolder, Row
 
 
 @dataclass
-class TrainingState:
+class ResumeState:
     """The epochs so far. What is best, or how long nothing got better, follows from them."""
 
     stage: int = 0  # that is being trained
@@ -18,7 +18,7 @@ class TrainingState:
     out_of_time: bool = False  # no further stage is to be trained
 
     @classmethod
-    def read(cls, folder: FoldFolder) -> "TrainingState":
+    def read(cls, folder: FoldFolder) -> "ResumeState":
         """The state that a killed training left, or that of a new one.
 
         Raises:
@@ -53,9 +53,9 @@ class TrainingState:
     def write(
         self, folder: FoldFolder, model: keras.Model, optimizer: keras.optimizers.Optimizer | None
     ) -> None:
-        """Write progress, network and optimiser; the random state of dropout is part of them.
+        """Write progress, network and optimizer; the random state of dropout is part of them.
 
-        A stage without an optimiser is finished when it is written.
+        A stage without an optimizer is finished when it is written.
         """
         arrays = [variable.numpy() for variable in _variables(model, optimizer)]
         folder.write_state(vars(self), arrays)
@@ -63,7 +63,7 @@ class TrainingState:
     def restore(
         self, folder: FoldFolder, model: keras.Model, optimizer: keras.optimizers.Optimizer | None
     ) -> None:
-        """Give the network, and the optimiser if it is the same stage's, their written values."""
+        """Give the network, and the optimizer if it is the same stage's, their written values."""
         variables = _variables(model, optimizer)
         for variable, array in zip(variables, folder.read_arrays(), strict=optimizer is not None):
             variable.assign(array)

@@ -8,16 +8,16 @@ import pandas as pd
 
 from podium import paths
 from podium.competitions import Competition, get_competition
-from podium.data.splits import HELD_OUT
-from podium.data.table import Table, read_table
-from podium.files.atomic_write import remove_leftovers
-from podium.predictions.combine import Outcome, assemble, read_validation
+from podium.data.table import read_table
+from podium.files.atomic_write import remove_temp_files
+from podium.predictions.combine import RunResult, assemble, read_validation
 from podium.predictions.probabilities import average_views
 from podium.predictions.score import Score, score, with_interval
 from podium.runs.merge import copy_whole
 from podium.runs.run_folder import RunFolder, check_name
-from podium.system import about_this_run, import_tensorflow_quietly
-from podium.text import columns
+from podium.runs.table import HELD_OUT, Table
+from podium.system import about_this_run, import_tensorflow
+from podium.text import format_table
 from podium.training.preflight import check_recipe
 from podium.training.soup_members import CannotSoup, SoupRun, ingredients_of, read_runs
 
@@ -39,11 +39,11 @@ class Gain:
 
 
 @dataclass(frozen=True)
-class Souped:
+class SoupResult:
     """What a soup ends with."""
 
-    outcome: Outcome
-    scores: dict[str, Score]  # by run, the soup last; on the same pictures in the same views
+    outcome: RunResult
+    scores: dict[str, Score]  # by run, the soup last; on the same images in the same views
     gain: Gain
 
     @property
@@ -57,15 +57,15 @@ class Souped:
             (name, f"{one.value:.4f}", f"{one.low:.4f} to {one.high:.4f}")
             for name, one in self.scores.items()
         ]
-        lines = [*columns(rows), f"on {first.pictures} pictures; the soup gains {self.gain}"]
+        lines = [*format_table(rows), f"on {first.images} images; the soup gains {self.gain}"]
         return "\n".join([*lines, "", str(self.outcome)])
 
 
-def soup(runs: Sequence[str], name: str | None = None, fresh: bool = False) -> Souped:
+def soup(runs: Sequence[str], name: str | None = None, fresh: bool = False) -> SoupResult:
     """Average weights of runs fold by fold, as far as that does no harm, into a run of its own.
 
-    Each fold's choice is made on its validation pictures. The out-of-fold predictions are by
-    choices that were made without the picture: on the other half of its fold. The same call
+    Each fold's choice is made on its validation images. The out-of-fold predictions are by
+    choices that were made without the image: on the other half of its fold. The same call
     goes on where it was killed.
 
     Args:
@@ -88,7 +88,7 @@ def soup(runs: Sequence[str], name: str | None = None, fresh: bool = False) -> S
         _make_folds(folder, members, competition, table, to_do)
     outcome = assemble(folder)
     scores, gain = _compare(outcome, members, competition, table)
-    return Souped(outcome, scores, gain)
+    return SoupResult(outcome, scores, gain)
 
 
 def _begin(folder: RunFolder, members: list[SoupRun], fresh: bool) -> None:
@@ -109,9 +109,9 @@ def _begin(folder: RunFolder, members: list[SoupRun], fresh: bool) -> None:
                 + ", which were trained again since" * same
                 + ": begin again with --fresh, or name this one otherwise with --run NAME"
             )
-    remove_leftovers(folder.path)
+    remove_temp_files(folder.path)
     first = members[0]
-    if folder.read_pictures() is None:
+    if folder.read_images() is None:
         copy_whole(first.folder.path / "pictures.csv", folder.path / "pictures.csv")
     if not folder.exists:
         about = {"entry": first.folder.read_run().get("entry"), **about_this_run()}
@@ -126,12 +126,12 @@ def _make_folds(
     table: Table,
     folds: list[int],
 ) -> None:
-    import_tensorflow_quietly(members[0].recipe.threads)
-    from podium.training.fold_runner import FoldRun  # imports TensorFlow, which takes seconds
+    import_tensorflow(members[0].recipe.threads)
+    from podium.training.fold_runner import FoldRunner  # imports TensorFlow, which takes seconds
     from podium.training.fold_soup import FoldSoup
 
     recipe = members[0].recipe
-    fold_run = FoldRun(competition, recipe, folder, table)
+    fold_run = FoldRunner(competition, recipe, folder, table)
     for number, fold in enumerate(folds, start=1):
         ingredients = ingredients_of(members, fold)
         print(f"\nfold {fold} ({number} of {len(folds)}): {len(ingredients)} sets of weights")
@@ -149,9 +149,9 @@ def _make_folds(
 def _take_pseudo(folder: RunFolder, members: list[SoupRun], fold: int) -> None:
     """Keep what joined the training, of the run whose score that made too good, if there is one."""
     folds = [member.folder.fold(fold) for member in members]
-    labelled = [one for one in folds if one.read_pseudo() is not None]
-    if labelled:
-        kept = max(labelled, key=lambda one: bool(one.pseudo_knows))
+    labeled = [one for one in folds if one.read_pseudo() is not None]
+    if labeled:
+        kept = max(labeled, key=lambda one: bool(one.pseudo_label_leak))
         folder.fold(fold).write_pseudo(kept.read_pseudo())
 
 
@@ -172,9 +172,9 @@ def _record(folder: RunFolder, chosen: dict) -> None:
 
 
 def _compare(
-    outcome: Outcome, members: list[SoupRun], competition: Competition, table: Table
+    outcome: RunResult, members: list[SoupRun], competition: Competition, table: Table
 ) -> tuple[dict[str, Score], Gain]:
-    """Score soup and runs on the pictures that all of them predict, in the soup's views."""
+    """Score soup and runs on the images that all of them predict, in the soup's views."""
     metric, views = competition.metric, outcome.combined.views
     every = {}
     for name, folder in [*((m.name, m.folder) for m in members), (None, outcome.folder)]:
@@ -187,10 +187,10 @@ def _compare(
         ids = ids[ids.isin(held_out)]
     labels = table.train["label"]
     scores = {name: score(metric, labels, one.loc[ids]) for name, one in every.items()}
-    sign = 1 if metric.higher_is_better else -1
+    sign = 1 if metric.per_image_score else -1
     *names, soup = every
     over = max(names, key=lambda name: sign * scores[name].value)
     right = labels.loc[ids].to_numpy()
-    mine, theirs = (metric.per_picture(right, every[n].loc[ids].to_numpy()) for n in (soup, over))
+    mine, theirs = (metric.per_image(right, every[n].loc[ids].to_numpy()) for n in (soup, over))
     gain = with_interval("gain", sign * (mine - theirs))
     return scores, Gain(over, gain.value, gain.low, gain.high)

@@ -3,13 +3,12 @@
 from dataclasses import dataclass
 from typing import Any
 
-from podium.data.splits import HELD_OUT
-from podium.data.table import Table, stored_table
 from podium.recipes.recipe import Recipe
 from podium.runs.find_run import find_run
 from podium.runs.fold_folder import FoldFolder, RunError
 from podium.runs.run_folder import RunFolder
-from podium.text import some
+from podium.runs.table import HELD_OUT, Table, stored_table
+from podium.text import summarize
 
 
 class CannotSoup(RunError):
@@ -104,13 +103,13 @@ def _read_run(run: str) -> SoupRun:
     recipe = folder.read_recipe()
     if souped := folder.read_souped():
         raise CannotSoup(
-            f"{folder.path} is a soup of {', '.join(souped)}, chosen on the pictures that another "
+            f"{folder.path} is a soup of {', '.join(souped)}, chosen on the images that another "
             "choice would be judged on: name these runs"
         )
-    if recipe.head.centres:
+    if recipe.head.centers:
         raise CannotSoup(
-            f"{folder.path} has a head of kernels, which compares pictures with training pictures: "
-            "their mean is no picture"
+            f"{folder.path} has a head of kernels, which compares images with training images: "
+            "their mean is no image"
         )
     return SoupRun(folder, recipe, stored_table(folder))
 
@@ -137,19 +136,19 @@ def _architecture(recipe: Recipe) -> dict[str, Any]:
 
 
 def _check_split(first: SoupRun, member: SoupRun) -> None:
-    """Refuse a run that was trained on pictures which the first one's folds are scored on."""
+    """Refuse a run that was trained on images which the first one's folds are scored on."""
     for fold in first.folds:
         if fold not in member.folds:
             continue
         mine, theirs = first.table.train, member.table.train
         scored = mine[mine["fold"].isin([fold, HELD_OUT])]
         trained = theirs.index[~theirs["fold"].isin([fold, HELD_OUT])]
-        # With a picture its near-copies count as seen.
+        # With an image its near-copies count as seen.
         groups = mine.loc[mine.index.intersection(trained), "group"]
         seen = scored.index[scored.index.isin(trained) | scored["group"].isin(groups)]
         if len(seen):
             raise CannotSoup(
                 f"{member.name} has another split than {first.name}: its fold {fold} was trained "
-                f"on {len(seen)} of the {len(scored)} pictures that fold {fold} of {first.name} is "
-                f"scored on ({some(seen)}); train both with the same seed and folds"
+                f"on {len(seen)} of the {len(scored)} images that fold {fold} of {first.name} is "
+                f"scored on ({summarize(seen)}); train both with the same seed and folds"
             )

@@ -15,8 +15,8 @@ class Trials:
     """What the mean of any ingredients predicts; each mixture is predicted once.
 
     Args:
-        predict: gives probabilities float32 (pictures, classes) of a mixture.
-        labels: class numbers (pictures,).
+        predict: gives probabilities float32 (images, classes) of a mixture.
+        labels: class numbers (images,).
     """
 
     def __init__(
@@ -31,7 +31,7 @@ class Trials:
         return self._known[mixture]
 
     def score(self, probabilities: np.ndarray, rows: np.ndarray | slice = np.s_[:]) -> float:
-        """The metric's value on some of the pictures."""
+        """The metric's value on some of the images."""
         return _mean(self.metric, self.labels[rows], probabilities[rows])
 
     def log_loss(self, probabilities: np.ndarray, rows: np.ndarray | slice = np.s_[:]) -> float:
@@ -41,7 +41,7 @@ class Trials:
         probabilities = self.probabilities(mixture)
         if not np.isfinite(probabilities).all():
             return -np.inf, -np.inf  # comparing with what is no number would be random
-        sign = 1 if self.metric.higher_is_better else -1
+        sign = 1 if self.metric.per_image_score else -1
         return sign * self.score(probabilities, rows), -self.log_loss(probabilities, rows)
 
 
@@ -49,7 +49,7 @@ def greedy(trials: Trials, count: int, rows: np.ndarray | slice = np.s_[:]) -> M
     """The best of `count` ingredients, and each further one, best first, that does no harm.
 
     Args:
-        rows: the pictures that decide.
+        rows: the images that decide.
     """
     alone = [frozenset([number]) for number in range(count)]
     best, *others = sorted(alone, key=lambda one: trials.goodness(one, rows), reverse=True)
@@ -68,15 +68,15 @@ def choose(
 
 @dataclass(frozen=True)
 class Choice:
-    """What is averaged, as all pictures say, and as each half of them says."""
+    """What is averaged, as all images say, and as each half of them says."""
 
     greedy: Mixture
     all: Mixture
     halves: tuple[Mixture, Mixture]  # for each half: as the other one says
-    in_second: np.ndarray  # bool (pictures,)
+    in_second: np.ndarray  # bool (images,)
 
     def cross_fitted(self, trials: Trials) -> np.ndarray:
-        """Probabilities of each picture by what is chosen without it: (pictures, classes)."""
+        """Probabilities of each image by what is chosen without it: (images, classes)."""
         first, second = (trials.probabilities(mixture) for mixture in self.halves)
         return np.where(self.in_second[:, None], second, first)
 
@@ -84,11 +84,11 @@ class Choice:
 def cross_fit(
     trials: Trials, count: int, means: Sequence[Mixture], in_second: np.ndarray
 ) -> Choice:
-    """Choose on all pictures, and for each half on the other one.
+    """Choose on all images, and for each half on the other one.
 
     Args:
         means: mixtures that may be chosen beside the greedy one.
-        in_second: bool (pictures,), which half each picture is in.
+        in_second: bool (images,), which half each image is in.
     """
     return Choice(
         greedy(trials, count),
@@ -99,4 +99,4 @@ def cross_fit(
 
 
 def _mean(metric: Metric, labels: np.ndarray, probabilities: np.ndarray) -> float:
-    return float(metric.per_picture(labels, probabilities).mean())
+    return float(metric.per_image(labels, probabilities).mean())

@@ -10,18 +10,18 @@ from podium import paths
 from podium.competitions import get_competition
 from podium.data.table import prepare_table, read_table
 from podium.files.atomic_write import require_writable
-from podium.predictions.combine import Outcome, assemble, write_submission, write_test
+from podium.predictions.combine import RunResult, assemble, write_submission, write_test
 from podium.recipes.entries import get_entry
 from podium.recipes.recipe import Recipe
 from podium.runs.find_run import find_run
 from podium.runs.fold_folder import RunError
 from podium.runs.run_folder import RunFolder, check_name, run_name
-from podium.system import about_this_run, import_tensorflow_quietly, training_minutes
+from podium.system import about_this_run, import_tensorflow, training_minutes
 from podium.training.preflight import check_recipe
-from podium.training.warm_start import check_starts, resolve
+from podium.training.warm_start import check_warm_starts, resolve_backbone
 
 if TYPE_CHECKING:  # imports TensorFlow, which takes seconds
-    from podium.training.fold_runner import FoldRun
+    from podium.training.fold_runner import FoldRunner
 
 
 def train(
@@ -30,7 +30,7 @@ def train(
     folds: Iterable[int] = (),
     run: str | None = None,
     fresh: bool = False,
-) -> Outcome:
+) -> RunResult:
     """Train an entry, or go on where a killed run stopped.
 
     Args:
@@ -51,7 +51,7 @@ def train(
 
 
 def train_to_score(entry: str, overrides: Iterable[str], folds: Iterable[int], run: str) -> None:
-    """As `train`, but only as far as an experiment needs it: no test picture is predicted.
+    """As `train`, but only as far as an experiment needs it: no test image is predicted.
 
     `train` and `predict` do that later, with the weights that are there.
     """
@@ -65,13 +65,13 @@ def _train_folds(
     run: str | None,
     fresh: bool,
     test: bool,
-) -> "tuple[RunFolder, FoldRun | None]":
+) -> "tuple[RunFolder, FoldRunner | None]":
     """The run's folder, and what has trained its folds, if some were to be trained."""
     began = time.monotonic()
     overrides = list(overrides)
     name = run_name(entry, overrides) if run is None else check_name(run)
     folder = RunFolder(paths.runs() / name)
-    recipe = resolve(get_entry(entry).recipe(overrides), folder, fresh)
+    recipe = resolve_backbone(get_entry(entry).recipe(overrides), folder, fresh)
     check_recipe(recipe, folder, fresh)
     competition = get_competition(recipe.competition)
     chosen = _chosen_folds(recipe, folds)
@@ -83,12 +83,14 @@ def _train_folds(
     fold_run = None
     there = folder.finished_folds() if test else folder.scored_folds()
     to_do = [fold for fold in chosen if fold not in there]
-    check_starts(recipe, folder, table, to_do)
+    check_warm_starts(recipe, folder, table, to_do)
     if to_do:
-        import_tensorflow_quietly(recipe.threads)
-        from podium.training.fold_runner import FoldRun  # imports TensorFlow, which takes seconds
+        import_tensorflow(recipe.threads)
+        from podium.training.fold_runner import (
+            FoldRunner,  # imports TensorFlow, which takes seconds
+        )
 
-        fold_run = FoldRun(competition, recipe, folder, table)
+        fold_run = FoldRunner(competition, recipe, folder, table)
         for number, fold in enumerate(to_do, start=1):
             print(f"\nfold {fold} ({number} of {len(to_do)})", flush=True)
             if not folder.fold(fold).can_predict:
@@ -100,7 +102,7 @@ def _train_folds(
 
 
 def predict(run: str, views: int | None = None) -> tuple[RunFolder, Path]:
-    """Predict the test pictures of a trained run again, and write its submission.
+    """Predict the test images of a trained run again, and write its submission.
 
     Args:
         run: name or path of the run folder.
@@ -114,10 +116,10 @@ def predict(run: str, views: int | None = None) -> tuple[RunFolder, Path]:
     folds = folder.scored_folds()
     if not folds:
         raise RunError(f"{folder.path} has no trained fold yet: train it to its end first")
-    import_tensorflow_quietly(recipe.threads)
-    from podium.training.fold_runner import FoldRun
+    import_tensorflow(recipe.threads)
+    from podium.training.fold_runner import FoldRunner
 
-    fold_run = FoldRun(competition, recipe, folder, table)
+    fold_run = FoldRunner(competition, recipe, folder, table)
     for number, fold in enumerate(folds, start=1):
         print(f"\nfold {fold} ({number} of {len(folds)})", flush=True)
         fold_run.predict_test(fold, views or recipe.views)

@@ -13,25 +13,25 @@ from podium.recipes.tables import Stage
 from podium.runs.fold_folder import FoldFolder, Row
 from podium.system import peak_memory_gb
 from podium.training.cached_features import Features, cache_features
-from podium.training.callbacks import KeepState, OneCycleSchedule, TimeBudget
+from podium.training.callbacks import CheckpointCallback, OneCycleSchedule, TimeBudget
 from podium.training.datasets import (
     Batches,
-    FoldPictures,
+    FoldDataset,
     of_features,
-    of_pictures,
+    of_images,
     stage_batch_size,
     stage_seed,
     stage_size,
 )
-from podium.training.devices import Devices, forget_steps
-from podium.training.kernel_solver import Kernel, fit_kernel, predict_logits, score_logits
+from podium.training.devices import Devices, clear_kernel_cache
+from podium.training.kernel_solver import KernelFit, fit_kernel, predict_logits, score_logits
 from podium.training.logistic_solver import Logistic, fit_logistic
-from podium.training.losses import BoxLoss, MeanIoU
-from podium.training.lr_curve import RateCurve
-from podium.training.lr_finder import RateSweep
+from podium.training.losses import BoxLoss, MeanIoUMetric
+from podium.training.lr_curve import LRCurve
+from podium.training.lr_finder import LRFinder
 from podium.training.optimizers import make_optimizer
 from podium.training.progress import verbosity
-from podium.training.resume import TrainingState
+from podium.training.resume import ResumeState
 
 Score = dict[str, float]  # accuracy and log_loss
 
@@ -46,11 +46,11 @@ class TrainingDiverged(ValueError):
 
 
 @dataclass(frozen=True)
-class FoldTraining:
+class Trainer:
     """The training of one fold; `run` goes through the stages."""
 
     network: Network
-    pictures: FoldPictures
+    images: FoldDataset
     recipe: Recipe
     devices: Devices
     folder: FoldFolder
@@ -62,7 +62,7 @@ class FoldTraining:
         Raises:
             TrainingDiverged: the loss is no number.
         """
-        state = TrainingState.read(self.folder)
+        state = ResumeState.read(self.folder)
         if state.history:
             print(f"going on after {len(state.history)} finished epochs")
             state.restore(self.folder, self.network.model, optimizer=None)
@@ -75,16 +75,16 @@ class FoldTraining:
             if number != state.stage:
                 state.begin_stage(number)
             stage = self.recipe.stages[number]
-            on_its_pictures = self._on_pictures_of(number)
-            print(on_its_pictures._title(state, stage), flush=True)
+            on_its_images = self._on_images_of(number)
+            print(on_its_images._title(state, stage), flush=True)
             if stage.solver == "gradient":
-                on_its_pictures._train_stage(state, stage)
+                on_its_images._train_stage(state, stage)
             else:
-                on_its_pictures._solve_head(state, stage)
-            forget_steps()
+                on_its_images._solve_head(state, stage)
+            clear_kernel_cache()
         self.folder.read_weights(self.network.model)
 
-    def _is_over(self, state: TrainingState) -> bool:
+    def _is_over(self, state: ResumeState) -> bool:
         """Whether no further stage is to begin, which is written down then."""
         if not self.budget.over(also=self.budget.tracing):
             return False
@@ -93,37 +93,37 @@ class FoldTraining:
         state.write(self.folder, self.network.model, None)
         return True
 
-    def sweep(self, number: int, low: float, high: float, steps: int) -> RateCurve:
+    def lr_range_test(self, number: int, low: float, high: float, steps: int) -> LRCurve:
         """Train the stages before one, then try learning rates in it; the network is spent then."""
         if number > 0:
             changes = {"stages": self.recipe.stages[:number], "checkpoints": 0}
             replace(self, recipe=self.recipe.model_copy(update=changes)).run()
-        state = TrainingState(stage=number)
-        stage, on_its_pictures = self.recipe.stages[number], self._on_pictures_of(number)
+        state = ResumeState(stage=number)
+        stage, on_its_images = self.recipe.stages[number], self._on_images_of(number)
         batch_size = stage_batch_size(self.recipe, stage)
-        epochs = -(-steps // steps_per_epoch(len(on_its_pictures.pictures.train), batch_size))
+        epochs = -(-steps // steps_per_epoch(len(on_its_images.images.train), batch_size))
         stage = stage.model_copy(update={"epochs": epochs, "calm_epochs": 0})
-        model, (batches, _) = on_its_pictures._prepare(state, stage)
-        sweep = RateSweep(low, high, steps)
+        model, (batches, _) = on_its_images._prepare(state, stage)
+        sweep = LRFinder(low, high, steps)
         print(f"{steps} steps, learning rate {low:g} to {high:g}:", flush=True)
         model.fit(
             batches, steps_per_epoch=steps, shuffle=False, callbacks=[sweep], verbose=verbosity()
         )
         return sweep.curve
 
-    def _on_pictures_of(self, stage: int) -> "FoldTraining":
-        """The same training on the pictures of this stage."""
-        return replace(self, pictures=self.pictures.of_stage(stage))
+    def _on_images_of(self, stage: int) -> "Trainer":
+        """The same training on the images of this stage."""
+        return replace(self, images=self.images.of_stage(stage))
 
-    def _train_stage(self, state: TrainingState, stage: Stage) -> None:
+    def _train_stage(self, state: ResumeState, stage: Stage) -> None:
         model, (batches, validation) = self._prepare(state, stage)
         batch_size = stage_batch_size(self.recipe, stage)
-        steps = steps_per_epoch(len(self.pictures.train), batch_size)
+        steps = steps_per_epoch(len(self.images.train), batch_size)
         size = stage_size(self.recipe, stage)
-        self.budget.watch(size, batch_size, len(self.pictures.validation))
+        self.budget.watch(size, batch_size, len(self.images.validation))
         averages = keras.callbacks.SwapEMAWeights() if self.recipe.ema else None
         is_last = state.stage == len(self.recipe.stages) - 1
-        keeper = KeepState(
+        keeper = CheckpointCallback(
             state,
             self.network.model,
             self.folder,
@@ -161,7 +161,7 @@ class FoldTraining:
             state.stage_finished = state.out_of_time = True
             state.write(self.folder, self.network.model, model.optimizer)
 
-    def _solve_head(self, state: TrainingState, stage: Stage) -> None:
+    def _solve_head(self, state: ResumeState, stage: Stage) -> None:
         """Give the head the weights of a regression in place of training it."""
         began = time.monotonic()
         self.network.unfreeze("head", train_batchnorm=False)
@@ -175,45 +175,45 @@ class FoldTraining:
             self.folder.write_weights(self.network.model)
         self.folder.write_history(state.history)
         state.stage_finished = True
-        state.write(self.folder, self.network.model, None)  # no optimiser
+        state.write(self.folder, self.network.model, None)  # no optimizer
 
     def _solve_logistic(self, stage: Stage) -> tuple[Score, Score]:
         features, logistic = self._features(stage)
         self.network.head.get_layer("logits").set_weights([logistic.weights, logistic.bias])
         return (
-            logistic.score(features.train[0], self.pictures.train_labels),
-            logistic.score(features.validation, self.pictures.validation_labels),
+            logistic.score(features.train[0], self.images.train_labels),
+            logistic.score(features.validation, self.images.validation_labels),
         )
 
     def _solve_kernel(self, stage: Stage) -> tuple[Score, Score]:
-        """The training pictures are scored by what is solved without each of them."""
+        """The training images are scored by what is solved without each of them."""
         features, layer = self._cached(stage), self.network.head.get_layer("logits")
-        labels, labelled = self.pictures.train_labels, self.pictures.labelled
-        kernel = fit_kernel(features.train[0], labels, layer.channels, layer.count, labelled)
-        layer.set(kernel.mean, kernel.scale, kernel.centres, kernel.dual)
-        own = kernel.rows < labelled
+        labels, labeled = self.images.train_labels, self.images.labeled
+        kernel = fit_kernel(features.train[0], labels, layer.channels, layer.count, labeled)
+        layer.set(kernel.mean, kernel.scale, kernel.centers, kernel.dual)
+        own = kernel.rows < labeled
         train = score_logits(kernel.left_out[own], labels[kernel.rows[own]])
         validation = score_logits(
-            predict_logits(layer, features.validation), self.pictures.validation_labels
+            predict_logits(layer, features.validation), self.images.validation_labels
         )
         print(
-            f"kernel regression on {self._centres(kernel)}: validation accuracy "
+            f"kernel regression on {self._centers(kernel)}: validation accuracy "
             f"{validation['accuracy']:.4f}, log loss {validation['log_loss']:.4f} (left out of "
-            f"the training pictures: {train['accuracy']:.4f}, {train['log_loss']:.4f})",
+            f"the training images: {train['accuracy']:.4f}, {train['log_loss']:.4f})",
             flush=True,
         )
         return train, validation
 
-    def _centres(self, kernel: Kernel) -> str:
-        """How many pictures the kernels are around, and what has found no place."""
-        joining = self.pictures.pseudo_labelled
+    def _centers(self, kernel: KernelFit) -> str:
+        """How many images the kernels are around, and what has found no place."""
+        joining = self.images.pseudo_labeled
         if not joining:
-            return f"{len(kernel.rows)} pictures"
-        joined = int((kernel.rows >= self.pictures.labelled).sum())
-        left = f" ({joining - joined} more with a larger head.centres)" * (joined < joining)
-        return f"{len(kernel.rows)} pictures, {joined} of them pseudo-labelled{left}"
+            return f"{len(kernel.rows)} images"
+        joined = int((kernel.rows >= self.images.labeled).sum())
+        left = f" ({joining - joined} more with a larger head.centers)" * (joined < joining)
+        return f"{len(kernel.rows)} images, {joined} of them pseudo-labeled{left}"
 
-    def _prepare(self, state: TrainingState, stage: Stage) -> tuple[keras.Model, Batches]:
+    def _prepare(self, state: ResumeState, stage: Stage) -> tuple[keras.Model, Batches]:
         """What the stage trains, compiled, and on what: a head alone learns from features."""
         self.network.unfreeze(stage.unfreeze, self.recipe.train_batchnorm)
         cached = stage.unfreeze == "head" and self.recipe.cached_views > 0
@@ -223,13 +223,13 @@ class FoldTraining:
         return model, batches
 
     def _heads_alone(self) -> keras.Model:
-        """The same layers once more: Keras saves with a network the optimisers of its parts."""
+        """The same layers once more: Keras saves with a network the optimizers of its parts."""
         heads = self.network.heads
         with self.devices.scope():
             return keras.Model(heads.input, heads.output)
 
-    def _compile(self, model: keras.Model, state: TrainingState, stage: Stage) -> None:
-        """Make the stage's optimiser, in the state where a killed stage left it."""
+    def _compile(self, model: keras.Model, state: ResumeState, stage: Stage) -> None:
+        """Make the stage's optimizer, in the state where a killed stage left it."""
         loss = keras.losses.CategoricalCrossentropy(label_smoothing=self.recipe.label_smoothing)
         aims: dict[str, Any] = {"loss": loss, "metrics": ["accuracy"]}
         with self.devices.scope():
@@ -237,7 +237,7 @@ class FoldTraining:
                 aims = {
                     "loss": [loss, BoxLoss()],
                     "loss_weights": [1.0, self.recipe.box.loss_weight],
-                    "metrics": [["accuracy"], [MeanIoU()]],
+                    "metrics": [["accuracy"], [MeanIoUMetric()]],
                 }
             model.compile(
                 make_optimizer(self.recipe, stage.learning_rate, self._rate_scales(model)),
@@ -255,56 +255,58 @@ class FoldTraining:
             return []  # a head alone: one rate
         return self.network.rate_scales(self.recipe.layer_decay)
 
-    def _tensorboard(self, state: TrainingState) -> list[keras.callbacks.Callback]:
+    def _tensorboard(self, state: ResumeState) -> list[keras.callbacks.Callback]:
         if not self.recipe.tensorboard:
             return []
         logs = self.folder.path / "tensorboard" / f"stage-{state.stage + 1}"
         return [keras.callbacks.TensorBoard(str(logs))]
 
-    def _batches(self, state: TrainingState, stage: Stage, cached: bool) -> Batches:
+    def _batches(self, state: ResumeState, stage: Stage, cached: bool) -> Batches:
         seed = stage_seed(self.recipe, state.stage)
         if not cached:
-            return of_pictures(self.pictures, self.recipe, stage, seed, state.epoch)
+            return of_images(self.images, self.recipe, stage, seed, state.epoch)
         features, _ = self._features(stage)
-        return of_features(features, self.pictures, self.recipe, stage, seed, state.epoch)
+        return of_features(features, self.images, self.recipe, stage, seed, state.epoch)
 
     def _cached(self, stage: Stage) -> Features:
         """The features that the head learns from."""
-        pictures, size = self.pictures, stage_size(self.recipe, stage)
+        images, size = self.images, stage_size(self.recipe, stage)
         features = cache_features(
             self.network.trunk,
-            pictures.cache,
-            pictures.train,
-            pictures.validation,
+            images.cache,
+            images.train,
+            images.validation,
             self.recipe,
             size,
             stage_batch_size(self.recipe, stage),
             self.folder.path,
-            pictures.train_boxes,
+            images.train_boxes,
             self.budget,
         )
-        self.budget.measure(features.seconds_per_picture, 1, size)
+        self.budget.measure(features.seconds_per_image, 1, size)
         return features
 
     def _features(self, stage: Stage) -> tuple[Features, Logistic]:
         """The features that the head learns from, and logistic regression on them: the floor."""
-        features, pictures = self._cached(stage), self.pictures
+        features, images = self._cached(stage), self.images
         half = self.budget.left() / 2  # the head is to be trained as well
-        logistic = fit_logistic(features.train, pictures.train_labels, pictures.labelled, half)
-        floor = logistic.score(features.validation, pictures.validation_labels)
+        logistic = fit_logistic(features.train, images.train_labels, images.labeled, half)
+        floor = logistic.score(features.validation, images.validation_labels)
         print(
             f"logistic regression on them: validation accuracy {floor['accuracy']:.4f}, log loss "
             f"{floor['log_loss']:.4f} (C = {logistic.strength}, {logistic.seconds:.0f} s)",
             flush=True,
         )
-        self.folder.write_floor({**floor, "strength": logistic.strength, "rows": logistic.rows})
+        self.folder.write_linear_probe(
+            {**floor, "strength": logistic.strength, "rows": logistic.rows}
+        )
         return features, logistic
 
-    def _title(self, state: TrainingState, stage: Stage) -> str:
+    def _title(self, state: ResumeState, stage: Stage) -> str:
         size = stage_size(self.recipe, stage)
         title = f"stage {state.stage + 1} of {len(self.recipe.stages)}: "
-        joining = self.pictures.pseudo_labelled
-        also = f", {joining} test pictures join" if joining else ""
+        joining = self.images.pseudo_labeled
+        also = f", {joining} test images join" if joining else ""
         if stage.solver != "gradient":
             return f"{title}the head by {stage.solver} regression, {size} px{also}"
         what = {"head": "the head", "half": "the upper half", "all": "all layers"}.get(

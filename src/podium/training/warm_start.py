@@ -14,23 +14,23 @@ import pandas as pd
 
 from podium import paths
 from podium.competitions import get_competition
-from podium.data.table import Table
 from podium.recipes.recipe import RUN, Recipe
 from podium.runs.find_run import find_run
 from podium.runs.fold_folder import FoldFolder, Row, RunError
 from podium.runs.run_folder import RunFolder
-from podium.training.leakage import scored_by, why_it_knows
+from podium.runs.table import Table
+from podium.training.leakage import leak_reason, scored_by
 
 if TYPE_CHECKING:  # takes seconds
     from podium.models.transfer import LayerWeights
 
 
-class CannotStart(RunError):
+class WarmStartError(RunError):
     """A run whose backbone cannot start another training, or must not."""
 
 
 @dataclass(frozen=True)
-class Start:
+class InitialWeights:
     """The network whose backbone a fold starts from."""
 
     name: str  # of its run, as the recipe has it
@@ -38,7 +38,7 @@ class Start:
     fold: int
 
     @property
-    def stems_from(self) -> list[Row]:
+    def lineage(self) -> list[Row]:
         """What is kept of it in the folder of the fold that starts: itself, then its own origin."""
         folder = self.run.fold(self.fold)
         competition = self.run.read_recipe().competition
@@ -48,11 +48,11 @@ class Start:
     def __str__(self) -> str:
         line = f"the backbone starts as that of run {self.name}, fold {self.fold}"
         recipe = self.run.read_recipe()
-        if recipe.weights == "none" or self._learnt(recipe):
+        if recipe.weights == "none" or self._learned(recipe):
             return line
         return f"warning: {line}, which is just {recipe.weights}: no stage there has changed it"
 
-    def _learnt(self, recipe: Recipe) -> bool:
+    def _learned(self, recipe: Recipe) -> bool:
         """Whether a stage trained the backbone, up to the epoch whose weights were kept."""
         try:
             rows = self.run.fold(self.fold).read_history()
@@ -62,7 +62,7 @@ class Start:
         return any(stage.unfreeze != "head" for stage in recipe.stages[: int(kept["stage"]) + 1])
 
 
-def resolve(recipe: Recipe, into: RunFolder | None = None, fresh: bool = False) -> Recipe:
+def resolve_backbone(recipe: Recipe, into: RunFolder | None = None, fresh: bool = False) -> Recipe:
     """The recipe as it is run: its backbone is a network's name, whatever run the weights are of.
 
     So the run is read, and predicts, without the other one.
@@ -87,7 +87,7 @@ def resolve(recipe: Recipe, into: RunFolder | None = None, fresh: bool = False) 
     return named.model_copy(update={"backbone": before.backbone})
 
 
-def check_start(recipe: Recipe, into: RunFolder | None = None) -> None:
+def check_warm_start(recipe: Recipe, into: RunFolder | None = None) -> None:
     """See that the run that a resolved recipe starts from is here and fits.
 
     Args:
@@ -101,56 +101,60 @@ def check_start(recipe: Recipe, into: RunFolder | None = None) -> None:
         return
     run = find_run(name)
     if into is not None and run.path.resolve() == into.path.resolve():
-        raise CannotStart(
+        raise WarmStartError(
             f"weights from run {name!r}: it is this run itself; train under another name with "
             "--run NAME"
         )
     theirs = run.read_recipe().backbone
     if theirs != recipe.backbone:
-        raise CannotStart(
+        raise WarmStartError(
             f"weights from run {name!r}: its backbone is {theirs}, this recipe has "
             f'{recipe.backbone}; write backbone = "{RUN}{name}"'
         )
     _trained_folds(run)
 
 
-def check_starts(recipe: Recipe, folder: RunFolder, table: Table, folds: Iterable[int]) -> None:
+def check_warm_starts(
+    recipe: Recipe, folder: RunFolder, table: Table, folds: Iterable[int]
+) -> None:
     """See that each of these folds, as far as it is still to begin, has a network to start from.
 
     Raises:
-        ValueError: as `find_start`.
+        ValueError: as `find_initial_weights`.
     """
     for fold in folds:
         if not folder.fold(fold).can_predict:
-            find_start(recipe, folder, table, fold)
+            find_initial_weights(recipe, folder, table, fold)
 
 
-def find_start(recipe: Recipe, folder: RunFolder, table: Table, fold: int) -> Start | None:
+def find_initial_weights(
+    recipe: Recipe, folder: RunFolder, table: Table, fold: int
+) -> InitialWeights | None:
     """The network that a fold starts from; None where none is needed: it goes on, or from no run.
 
     Raises:
-        ValueError: each network there has seen pictures that the fold scores, or the run is gone.
+        ValueError: each network there has seen images that the fold scores, or the run is gone.
     """
     if recipe.started_from is None or _has_begun(folder.fold(fold)):
         return None
-    check_start(recipe, folder)
+    check_warm_start(recipe, folder)
     run = find_run(recipe.started_from)
     scored = scored_by(table, fold)
     reasons = []
     for number in sorted(_trained_folds(run), key=lambda number: (number != fold, number)):
-        start = Start(recipe.started_from, run, number)
+        start = InitialWeights(recipe.started_from, run, number)
         why = _why_it_knows(start, scored, recipe.competition)
         if not why:
             return start
         reasons.append(why)
-    raise CannotStart(
+    raise WarmStartError(
         f"fold {fold} cannot start from run {recipe.started_from!r}: {reasons[0]}, so that its "
         f"score would be too good. Start from a run with the same split ({_split(recipe)}) that "
-        "has this fold, or from one of other pictures"
+        "has this fold, or from one of other images"
     )
 
 
-def read_backbone(start: Start) -> "LayerWeights":
+def read_backbone(start: InitialWeights) -> "LayerWeights":
     """The weights of the network's backbone.
 
     Raises:
@@ -168,7 +172,7 @@ def read_backbone(start: Start) -> "LayerWeights":
     except RunError:
         raise
     except (ValueError, KeyError, OSError) as error:
-        raise CannotStart(f"{folder.weights} cannot be read: {error}") from error
+        raise WarmStartError(f"{folder.weights} cannot be read: {error}") from error
     return backbone_weights(network)
 
 
@@ -189,34 +193,34 @@ def _has_begun(folder: FoldFolder) -> bool:
 def _trained_folds(run: RunFolder) -> list[int]:
     folds = [fold for fold in run.scored_folds() if run.fold(fold).can_predict]
     if not folds:
-        raise CannotStart(
+        raise WarmStartError(
             f"weights from run {run.name!r}: no fold of it is trained and has kept its weights "
             "(podium tune keeps only those of its best trial); train it to its end first"
         )
     return folds
 
 
-def _why_it_knows(start: Start, scored: pd.Index, competition: str) -> str:
-    """Why a network may have been trained on these pictures, itself or what it stems from."""
+def _why_it_knows(start: InitialWeights, scored: pd.Index, competition: str) -> str:
+    """Why a network may have been trained on these images, itself or what it stems from."""
     recipe = start.run.read_recipe()
-    pictures = _pictures_of(competition)
-    if _pictures_of(recipe.competition) == pictures:
+    images = _images_of(competition)
+    if _images_of(recipe.competition) == images:
         # What it stems from has not seen what its own fold scores, among which all of these are.
-        return why_it_knows(start.run, start.fold, scored)
+        return leak_reason(start.run, start.fold, scored)
     origins = start.run.fold(start.fold).read_start()
     if recipe.started_from and not origins:
         return f"{start.run.name} does not say what its fold {start.fold} was started from"
     reasons = (
         _why_origin_knows(origin, scored)
         for origin in origins
-        if _pictures_of(origin["competition"]) == pictures
+        if _images_of(origin["competition"]) == images
     )
     return next((f"{start.run.name} stems from {why}" for why in reasons if why), "")
 
 
-def _pictures_of(competition: str) -> str:
-    """The competition that tells whose training pictures these are."""
-    return get_competition(competition).same_pictures_as or competition
+def _images_of(competition: str) -> str:
+    """The competition that tells whose training images these are."""
+    return get_competition(competition).same_images_as or competition
 
 
 def _why_origin_knows(origin: Row, scored: pd.Index) -> str:
@@ -228,7 +232,7 @@ def _why_origin_knows(origin: Row, scored: pd.Index) -> str:
     folder = run.fold(fold)
     if not folder.weights.is_file() or folder.digest() != origin["weights"]:
         return f"{name}, whose fold {fold} is another one by now"
-    why = why_it_knows(run, fold, scored)
+    why = leak_reason(run, fold, scored)
     return f"{name}, and {why}" if why else ""
 
 

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from podium.reports.blocks import Block, Chart, Charts, Section, Table, Words
+from podium.reports.blocks import Block, Chart, Charts, Section, TableBlock, Words
 from podium.reports.confusion import by_class, confusion_figure, most_confused
 from podium.reports.numbers import share
 from podium.reports.reliability import calibration_bins, calibration_error, draw_calibration
-from podium.reports.run_data import Reported
+from podium.reports.run_data import RunData
 
 PAIRS = 12
 FOLDED = 30  # classes from which the table is folded, the weakest stand before it
@@ -14,7 +14,7 @@ WEAKEST = 10
 TITLES = ["class", "precision", "recall", "F1", "support"]
 
 
-def classes_section(one: Reported) -> Section:
+def classes_section(one: RunData) -> Section:
     labels, said = (one.judged[name].to_numpy() for name in ("label", "said"))
     pairs = most_confused(labels, said, one.classes)
     worst = (
@@ -24,30 +24,29 @@ def classes_section(one: Reported) -> Section:
     chart = Chart(
         "confusion",
         confusion_figure(labels, said, one.classes),
-        f"confusion matrix: {wrong:,} of {len(labels):,} pictures are taken for another "
-        f"class{worst}",
+        f"confusion matrix: {wrong:,} of {len(labels):,} images are taken for another class{worst}",
         wide=len(one.classes) > 6,
     )
     rows = _rows(one, labels, said)
     blocks: list[Block] = [Charts([chart])]
     if len(rows) > FOLDED:
         weakest = sorted(rows[:-1], key=lambda row: row[3])[:WEAKEST]
-        blocks.append(Table(f"The {WEAKEST} weakest classes by F1", TITLES, weakest))
+        blocks.append(TableBlock(f"The {WEAKEST} weakest classes by F1", TITLES, weakest))
     title = f"Precision, recall and F1 of all {len(one.classes)} classes"
-    blocks.append(Table(title, TITLES, rows, folded=len(rows) > FOLDED))
+    blocks.append(TableBlock(title, TITLES, rows, folded=len(rows) > FOLDED))
     if len(pairs):
         rows = [
             (row["true"], row["said"], f"{row['count']:,}", f"{100 * row['share']:.1f} %")
             for _, row in pairs[:PAIRS].iterrows()
         ]
-        titles = ["is", "was said to be", "pictures", "of the true class"]
-        blocks.append(Table("Most confused", titles, rows))
+        titles = ["is", "was said to be", "images", "of the true class"]
+        blocks.append(TableBlock("Most confused", titles, rows))
     else:
-        blocks.append(Words("No picture is taken for another class."))
+        blocks.append(Words("No image is taken for another class."))
     return Section("Classes", blocks)
 
 
-def _rows(one: Reported, labels: np.ndarray, said: np.ndarray) -> list[tuple[str, ...]]:
+def _rows(one: RunData, labels: np.ndarray, said: np.ndarray) -> list[tuple[str, ...]]:
     table = by_class(labels, said, one.classes)
     rows = [
         (
@@ -65,10 +64,10 @@ def _number(value: float) -> str:
     return "–" if np.isnan(value) else f"{value:.3f}"
 
 
-def calibration_section(one: Reported) -> Section:
+def calibration_section(one: RunData) -> Section:
     bins = calibration_bins(one.judged["label"].to_numpy(), one.judged_probabilities)
     error = calibration_error(bins)
-    sure, right = (np.average(bins[name], weights=bins["pictures"]) for name in ("sure", "right"))
+    sure, right = (np.average(bins[name], weights=bins["images"]) for name in ("sure", "right"))
     which = "surer than it is right" if sure > right else "less sure than it is right"
     alt = f"reliability diagram: expected calibration error {error:.4f}"
     figure = draw_calibration(bins, f"reliability: ECE {error:.4f}")

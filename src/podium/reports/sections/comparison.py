@@ -1,4 +1,4 @@
-"""Runs of one competition side by side: scores, differences, curves, classes, pictures."""
+"""Runs of one competition side by side: scores, differences, curves, classes, images."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -8,16 +8,25 @@ import numpy as np
 import pandas as pd
 
 from podium.predictions.score import Score, score, with_interval
-from podium.reports.blocks import Block, Chart, Charts, Picture, Pictures, Section, Table, Words
+from podium.reports.blocks import (
+    Block,
+    Chart,
+    Charts,
+    ImageGrid,
+    ImageTile,
+    Section,
+    TableBlock,
+    Words,
+)
 from podium.reports.confusion import by_class
 from podium.reports.curves import learning_curve
 from podium.reports.numbers import duration, gained, interval, scored
 from podium.reports.reliability import calibration_bins, calibration_error
-from podium.reports.run_data import Reported
+from podium.reports.run_data import RunData
 from podium.reports.thumbnails import thumbnail
 
-SHOWN = 7  # pictures of a kind
-SHOWN_RUNS = 4  # whose pictures are set against the first run's
+SHOWN = 7  # images of a kind
+SHOWN_RUNS = 4  # whose images are set against the first run's
 FOLDED = 30  # classes
 
 
@@ -25,8 +34,8 @@ class NotComparable(ValueError):
     """Runs that have nothing to be compared by."""
 
 
-def check_comparable(runs: Sequence[Reported]) -> None:
-    """Raises NotComparable where they are of several competitions, or judged on other pictures."""
+def check_comparable(runs: Sequence[RunData]) -> None:
+    """Raises NotComparable where they are of several competitions, or judged on other images."""
     names = {one.competition.name for one in runs}
     if len(names) > 1:
         raise NotComparable(
@@ -35,17 +44,17 @@ def check_comparable(runs: Sequence[Reported]) -> None:
     for other in runs[1:]:
         if common(runs[0], other).empty:
             raise NotComparable(
-                f"{runs[0].name} and {other.name} were judged on different pictures: they have "
+                f"{runs[0].name} and {other.name} were judged on different images: they have "
                 "none in common"
             )
 
 
-def common(one: Reported, other: Reported) -> pd.Index:
-    """The pictures that both have judged out of fold."""
+def common(one: RunData, other: RunData) -> pd.Index:
+    """The images that both have judged out of fold."""
     return one.judged.index.intersection(other.judged.index)
 
 
-def scores_section(runs: Sequence[Reported]) -> Section:
+def scores_section(runs: Sequence[RunData]) -> Section:
     rows = [
         (
             one.name,
@@ -60,51 +69,53 @@ def scores_section(runs: Sequence[Reported]) -> Section:
         "run",
         runs[0].score.metric,
         "95 % interval",
-        "pictures",
+        "images",
         "ECE",
         "folds",
         "trained in",
     ]
-    return Section("Scores", [Table("Each run on its own pictures", titles, rows), _paired(runs)])
+    return Section(
+        "Scores", [TableBlock("Each run on its own images", titles, rows), _paired(runs)]
+    )
 
 
-def _bins(one: Reported) -> pd.DataFrame:
+def _bins(one: RunData) -> pd.DataFrame:
     return calibration_bins(one.judged["label"].to_numpy(), one.judged_probabilities)
 
 
-def _folds(one: Reported) -> str:
+def _folds(one: RunData) -> str:
     return ", ".join(map(str, one.folds)) or "a blend"
 
 
-def _seconds(one: Reported) -> str:
+def _seconds(one: RunData) -> str:
     costs = [one.folder.fold(fold).read_cost().get("seconds") for fold in one.folds]
     return duration(sum(costs)) if costs and None not in costs else ""
 
 
-def _paired(runs: Sequence[Reported]) -> Table:
-    """Each run against the first, picture by picture; positive where it is better."""
+def _paired(runs: Sequence[RunData]) -> TableBlock:
+    """Each run against the first, image by image; positive where it is better."""
     first, rows = runs[0], []
     metric, labels = first.competition.metric, first.train["label"]
-    sign = 1 if metric.higher_is_better else -1
+    sign = 1 if metric.per_image_score else -1
     for other in runs[1:]:
         ids = common(first, other)
         tables = [one.probabilities.loc[ids] for one in (first, other)]
         mine, theirs = (score(metric, labels, table).value for table in tables)
         numbers = labels.loc[ids].to_numpy()
-        before, after = (metric.per_picture(numbers, table.to_numpy()) for table in tables)
+        before, after = (metric.per_image(numbers, table.to_numpy()) for table in tables)
         gain = with_interval("gain", np.asarray(sign * (after - before), np.float64))
         rows.append(
             (other.name, f"{theirs:.4f}", f"{mine:.4f}", _difference(gain), f"{len(ids):,}")
         )
-    titles = ["run", metric.name, first.name, "better by", "pictures of both"]
-    return Table(f"Against {first.name}, on the same pictures", titles, rows)
+    titles = ["run", metric.name, first.name, "better by", "images of both"]
+    return TableBlock(f"Against {first.name}, on the same images", titles, rows)
 
 
 def _difference(gain: Score) -> str:
     return gained(gain)
 
 
-def recipes_section(runs: Sequence[Reported]) -> Section:
+def recipes_section(runs: Sequence[RunData]) -> Section:
     """Only what differs."""
     recipes = [dict(_flat(one.recipe.model_dump())) if one.recipe else {} for one in runs]
     keys = dict.fromkeys(key for recipe in recipes for key in recipe)
@@ -116,7 +127,7 @@ def recipes_section(runs: Sequence[Reported]) -> Section:
     blocks: list[Block] = []
     if rows:
         titles = ["key", *(one.name for one in runs)]
-        blocks.append(Table("What differs in the recipes", titles, rows))
+        blocks.append(TableBlock("What differs in the recipes", titles, rows))
     else:
         blocks.append(Words("The recipes do not differ."))
     for one in runs:
@@ -137,7 +148,7 @@ def _flat(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
         yield key, str(value)
 
 
-def curves_section(runs: Sequence[Reported]) -> Section:
+def curves_section(runs: Sequence[RunData]) -> Section:
     """A line a run: the mean of its folds."""
     charts = []
     for quantity in ("loss", "accuracy"):
@@ -155,7 +166,7 @@ def curves_section(runs: Sequence[Reported]) -> Section:
     return Section("Learning", blocks)
 
 
-def _mean_history(one: Reported, quantity: str) -> pd.DataFrame:
+def _mean_history(one: RunData, quantity: str) -> pd.DataFrame:
     """The mean of the folds by epoch, as far as all of them go."""
     columns = ["stage", f"val_{quantity}", quantity]
     tables = [history for history in one.histories.values() if set(columns) <= set(history)]
@@ -166,7 +177,7 @@ def _mean_history(one: Reported, quantity: str) -> pd.DataFrame:
     return pd.DataFrame(values, columns=columns)
 
 
-def classes_section(runs: Sequence[Reported]) -> Section:
+def classes_section(runs: Sequence[RunData]) -> Section:
     tables = [
         by_class(one.judged["label"].to_numpy(), one.judged["said"].to_numpy(), one.classes)["f1"]
         for one in runs
@@ -180,14 +191,14 @@ def classes_section(runs: Sequence[Reported]) -> Section:
         rows.append((name, *cells, apart))
     titles = ["class", *(one.name for one in runs), "apart"]
     title = "F1 by class"
-    return Section("Classes", [Table(title, titles, rows, folded=len(rows) > FOLDED)])
+    return Section("Classes", [TableBlock(title, titles, rows, folded=len(rows) > FOLDED)])
 
 
-def pictures_section(runs: Sequence[Reported]) -> Section:
+def images_section(runs: Sequence[RunData]) -> Section:
     first = runs[0]
     blocks: list[Block] = []
     if first.missing:
-        blocks.append(Words(f"Pictures are left out: {first.missing}.", left_out=True))
+        blocks.append(Words(f"Images are left out: {first.missing}.", left_out=True))
     for other in runs[1 : 1 + SHOWN_RUNS]:
         blocks += _disagreements(first, other)
     if len(runs) > 1 + SHOWN_RUNS:
@@ -195,7 +206,7 @@ def pictures_section(runs: Sequence[Reported]) -> Section:
     return Section("Where they differ", blocks)
 
 
-def _disagreements(first: Reported, other: Reported) -> Iterator[Block]:
+def _disagreements(first: RunData, other: RunData) -> Iterator[Block]:
     ids = common(first, other)
     mine, theirs = first.judged.loc[ids], other.judged.loc[ids]
     right = (mine["said"] == mine["label"]), (theirs["said"] == theirs["label"])
@@ -206,7 +217,7 @@ def _disagreements(first: Reported, other: Reported) -> Iterator[Block]:
         (f"only {other.name}", f"{(right[1] & ~right[0]).sum():,}"),
         ("both are wrong", f"{neither:,}"),
     ]
-    yield Table(f"{first.name} and {other.name}", ["which", "pictures"], rows)
+    yield TableBlock(f"{first.name} and {other.name}", ["which", "images"], rows)
     for winner, loser, won in (
         (first, other, right[0] & ~right[1]),
         (other, first, right[1] & ~right[0]),
@@ -217,29 +228,29 @@ def _disagreements(first: Reported, other: Reported) -> Iterator[Block]:
         caption = f"{winner.name} is right, {loser.name} is wrong: {len(lost):,}"
         with ThreadPoolExecutor() as pool:
             draw = _Drawn(winner, loser)
-            yield Pictures(caption, list(pool.map(draw, lost.index[:SHOWN])))
+            yield ImageGrid(caption, list(pool.map(draw, lost.index[:SHOWN])))
 
 
 class _Drawn:
-    """Draws a picture that one run gets right and another one wrong."""
+    """Draws an image that one run gets right and another one wrong."""
 
-    def __init__(self, winner: Reported, loser: Reported) -> None:
+    def __init__(self, winner: RunData, loser: RunData) -> None:
         self.winner, self.loser = winner, loser
 
-    def __call__(self, name: str) -> Picture:
+    def __call__(self, name: str) -> ImageTile:
         right, wrong = self.winner.judged.loc[name], self.loser.judged.loc[name]
         truth, said = right["truth"], wrong["answer"]
         image = thumbnail(self.winner.paths.get(name))
-        return Picture(
+        return ImageTile(
             image,
-            f"picture of {truth}, said to be {said}" if image else "this file cannot be read",
+            f"image of {truth}, said to be {said}" if image else "this file cannot be read",
             str(name),
             right=f"{self.winner.name}: {truth} {right['sure']:.2f}",
             wrong=f"{self.loser.name}: {said} {wrong['sure']:.2f}",
         )
 
 
-def headline(runs: Sequence[Reported]) -> str:
+def headline(runs: Sequence[RunData]) -> str:
     """The scores in a line."""
     return ", ".join(
         f"{one.name} {one.score.value:.4f} ({interval(one.score.low, one.score.high)})"

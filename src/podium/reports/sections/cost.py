@@ -6,13 +6,13 @@ from typing import Any
 import pandas as pd
 
 from podium.recipes.recipe import Recipe
-from podium.reports.blocks import Block, Facts, Section, Table, Words
+from podium.reports.blocks import Block, Facts, Section, TableBlock, Words
 from podium.reports.numbers import duration
-from podium.reports.run_data import Reported
+from podium.reports.run_data import RunData
 from podium.reports.sections.overview import learns
 
 
-def cost_section(one: Reported) -> Section:
+def cost_section(one: RunData) -> Section:
     """Seconds and memory by stage, and where the run comes from."""
     blocks: list[Block] = []
     if one.recipe:
@@ -24,7 +24,7 @@ def cost_section(one: Reported) -> Section:
     if not parts:
         return Section("Cost and origin", [*blocks, Facts([*facts, *_origin(one.about).items()])])
     rows = [(str(part["fold"]), *_origin(part).values()) for part in parts]
-    table = Table("Where each fold was made", ["fold", *_origin({})], rows)
+    table = TableBlock("Where each fold was made", ["fold", *_origin({})], rows)
     return Section("Cost and origin", [*blocks, Facts(facts), table])
 
 
@@ -39,7 +39,7 @@ def _origin(about: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _cost_by_stage(one: Reported, recipe: Recipe) -> Iterator[Block]:
+def _cost_by_stage(one: RunData, recipe: Recipe) -> Iterator[Block]:
     histories = one.histories
     if not histories:
         yield Words("No epochs are recorded: the weights were made of those of other runs.", True)
@@ -66,7 +66,7 @@ def _cost_by_stage(one: Reported, recipe: Recipe) -> Iterator[Block]:
     rows.append(("beside the epochs", "", duration(rest), duration(rest / len(costs)), peak))
     rows.append(("all of it", "", duration(whole), duration(whole / len(costs)), peak))
     titles = ["stage", "epochs a fold", "all folds", "a fold", "peak memory until then"]
-    yield Table("Time and memory by stage", titles, rows)
+    yield TableBlock("Time and memory by stage", titles, rows)
     yield Words("Beside the epochs: cached features, their floor, and validation in all views.")
     if "peak_memory_gb" not in every:
         yield Words("The memory of each stage was not recorded when this run was trained.", True)

@@ -1,4 +1,4 @@
-"""How a run learnt: curves by fold, rates by step, the range test, the floor under the head."""
+"""How a run learned: curves by fold, rates by step, the range test, the floor under the head."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,19 +6,19 @@ from typing import Any
 import numpy as np
 
 from podium import paths
-from podium.data.splits import HELD_OUT
 from podium.recipes.recipe import Recipe
-from podium.reports.blocks import Block, Chart, Charts, Section, Table, Words
+from podium.reports.blocks import Block, Chart, Charts, Section, TableBlock, Words
 from podium.reports.curves import learning_curve, rates_by_step
-from podium.reports.lr_curve import rate_figure
-from podium.reports.run_data import Reported
+from podium.reports.lr_curve import lr_figure
+from podium.reports.run_data import RunData
 from podium.runs.fold_folder import read_json
-from podium.training.lr_curve import RateCurve
+from podium.runs.table import HELD_OUT
+from podium.training.lr_curve import LRCurve
 
 QUANTITIES = {"loss": "loss", "accuracy": "accuracy", "box_mean_iou": "mean IoU of the boxes"}
 
 
-def learning_section(one: Reported) -> Section:
+def learning_section(one: RunData) -> Section:
     """The section; where no epochs are recorded it says so."""
     assert one.recipe is not None, "a blend learns nothing"
     title = "Learning"
@@ -31,7 +31,7 @@ def learning_section(one: Reported) -> Section:
     return Section(title, [*blocks, *_floors(one)])
 
 
-def _curves(one: Reported) -> Iterator[Chart]:
+def _curves(one: RunData) -> Iterator[Chart]:
     histories = {f"fold {fold}": history for fold, history in one.histories.items()}
     if not histories or max(map(len, histories.values())) < 2:
         return
@@ -46,11 +46,11 @@ def _curves(one: Reported) -> Iterator[Chart]:
             yield Chart(name, learning_curve(mine, quantity, title), alt)
 
 
-def _rates(one: Reported, recipe: Recipe) -> Iterator[Chart]:
+def _rates(one: RunData, recipe: Recipe) -> Iterator[Chart]:
     for fold, history in one.histories.items():
         if "learning_rate" not in history:
             return
-        figure = rates_by_step(recipe, history, _pictures(one, recipe, fold))
+        figure = rates_by_step(recipe, history, _images(one, recipe, fold))
         if figure:
             peaks = ", ".join(
                 f"{stage.learning_rate:g}" for stage in recipe.stages if stage.solver == "gradient"
@@ -64,8 +64,8 @@ def _rates(one: Reported, recipe: Recipe) -> Iterator[Chart]:
         return  # the folds differ by a step or two
 
 
-def _pictures(one: Reported, recipe: Recipe, fold: int) -> list[int]:
-    """How many pictures each stage of a fold trains on."""
+def _images(one: RunData, recipe: Recipe, fold: int) -> list[int]:
+    """How many images each stage of a fold trains on."""
     folds = one.train["fold"].to_numpy()
     own = int(((folds != fold) & (folds != HELD_OUT)).sum())
     kept = one.folder.fold(fold).read_pseudo() or {"stages": []}
@@ -73,18 +73,18 @@ def _pictures(one: Reported, recipe: Recipe, fold: int) -> list[int]:
     return [own + joining.get(number, 0) for number in range(len(recipe.stages))]
 
 
-def _range_tests(one: Reported, recipe: Recipe) -> Iterator[Chart]:
+def _range_tests(one: RunData, recipe: Recipe) -> Iterator[Chart]:
     """Those that `podium find-lr` has made of this entry with this recipe."""
     for path in sorted((paths.runs() / "find-lr").glob("*.json")):
         test = read_json(path)
         if test["entry"] != one.about.get("entry") or not _same(test["recipe"], recipe):
             continue
         number, fold = test["stage"], test["fold"]
-        curve = RateCurve(np.array(test["rates"]), np.array(test["losses"]))
+        curve = LRCurve(np.array(test["rates"]), np.array(test["losses"]))
         title = f"range test of stage {number + 1}, fold {fold}"
         yield Chart(
             f"range-test-stage-{number + 1}",
-            rate_figure(curve, recipe.stages[number].learning_rate, title),
+            lr_figure(curve, recipe.stages[number].learning_rate, title),
             f"{title}: lowest loss at {curve.lowest:.1e}, suggested {curve.suggested:.1e}",
         )
 
@@ -99,7 +99,7 @@ def _same(tested: dict[str, Any], recipe: Recipe) -> bool:
     return without_rates(tested) == without_rates(recipe.model_dump())
 
 
-def _floors(one: Reported) -> Iterator[Table]:
+def _floors(one: RunData) -> Iterator[TableBlock]:
     rows = []
     for fold, history in one.histories.items():
         path = one.folder.fold(fold).path / "floor.json"
@@ -116,4 +116,4 @@ def _floors(one: Reported) -> Iterator[Table]:
             )
     if rows:
         titles = ["fold", "accuracy, floor", "last epoch", "log loss, floor", "last epoch"]
-        yield Table("Floor: logistic regression on the head's features", titles, rows)
+        yield TableBlock("Floor: logistic regression on the head's features", titles, rows)

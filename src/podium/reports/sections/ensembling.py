@@ -1,25 +1,25 @@
-"""What is averaged: views of a picture, the runs of a blend, the weights of a soup."""
+"""What is averaged: views of an image, the runs of a blend, the weights of a soup."""
 
 import numpy as np
 
 from podium.predictions.combine import read_validation
 from podium.predictions.score import Score, with_interval
 from podium.predictions.tta import VIEWS
-from podium.reports.blocks import Block, Chart, Charts, Section, Table, Words
+from podium.reports.blocks import Block, Chart, Charts, Section, TableBlock, Words
 from podium.reports.figures import PALETTE, canvas, plain
 from podium.reports.numbers import gained, interval, scored
-from podium.reports.run_data import Reported
+from podium.reports.run_data import RunData
 
 SETS = 8  # of views that are listed
 
 
-def views_section(one: Reported) -> Section:
+def views_section(one: RunData) -> Section:
     """Which views are averaged, what each is worth, and what averaging gains."""
     results, metric = one.results, one.competition.metric
     used = ", ".join(f"{name} {weight:.2f}" for name, weight in results["views"].items())
     text = f"Averaged: {used}. Gain over the plain view: {_gain(one)}."
     if results["views"].keys() == {VIEWS[0].name}:
-        text = "The plain view alone: no other gains on pictures that had no part in the choice."
+        text = "The plain view alone: no other gains on images that had no part in the choice."
     blocks: list[Block] = [Words(text)]
     tried = results["tried_views"]
     alone = [row for row in tried if len(row["views"]) == 1]
@@ -32,8 +32,8 @@ def views_section(one: Reported) -> Section:
         )
         for row in [*singles, *sets]
     ]
-    title = "Each view alone, then the best sets (all on the same pictures)"
-    blocks.append(Table(title, ["views and their shares", metric.name], rows))
+    title = "Each view alone, then the best sets (all on the same images)"
+    blocks.append(TableBlock(title, ["views and their shares", metric.name], rows))
     if boxes := results.get("boxes"):
         used = ", ".join(f"{name} {weight:.2f}" for name, weight in boxes["views"].items())
         text = (
@@ -45,19 +45,19 @@ def views_section(one: Reported) -> Section:
     return Section("Views", blocks)
 
 
-def _gain(one: Reported) -> str:
-    """By picture, so that the interval is of the difference; positive is better."""
+def _gain(one: RunData) -> str:
+    """By image, so that the interval is of the difference; positive is better."""
     judged, metric = one.judged, one.competition.metric
     views = read_validation(one.folder, one.folds)
     alone = views.xs(VIEWS[0].name, level="view")
     alone = alone[~alone.index.duplicated()].loc[judged.index].to_numpy()
     labels = judged["label"].to_numpy()
-    values = [metric.per_picture(labels, table) for table in (one.judged_probabilities, alone)]
-    sign = 1 if metric.higher_is_better else -1
+    values = [metric.per_image(labels, table) for table in (one.judged_probabilities, alone)]
+    sign = 1 if metric.per_image_score else -1
     return gained(with_interval("gain", np.asarray(sign * (values[0] - values[1]), np.float64)))
 
 
-def blend_section(one: Reported) -> Section:
+def blend_section(one: RunData) -> Section:
     """The runs of a blend with their weights, and the ways that were tried."""
     results, metric = one.results, one.competition.metric.name
     rows = [
@@ -70,7 +70,7 @@ def blend_section(one: Reported) -> Section:
         )
         for row in results["runs"]
     ]
-    titles = ["run", "weight", metric, "95 % interval", "pictures", "folds", "temperature"]
+    titles = ["run", "weight", metric, "95 % interval", "images", "folds", "temperature"]
     ways = [
         (
             name + " (taken)" * (name == results["method"]),
@@ -86,17 +86,17 @@ def blend_section(one: Reported) -> Section:
         [
             Words(text),
             Charts([_weights(one)]),
-            Table("Runs", titles, rows),
-            Table("Ways to blend them", ["blended by", metric, "95 % interval"], ways),
+            TableBlock("Runs", titles, rows),
+            TableBlock("Ways to blend them", ["blended by", metric, "95 % interval"], ways),
         ],
     )
 
 
 def _score(row: dict) -> Score:
-    return Score(**{key: row[key] for key in ("metric", "value", "low", "high", "pictures")})
+    return Score.from_dict(row)
 
 
-def _weights(one: Reported) -> Chart:
+def _weights(one: RunData) -> Chart:
     rows = one.results["runs"][::-1]
     figure, axis = canvas(height=1.3 + 0.35 * len(rows))
     axis.barh(
@@ -107,6 +107,6 @@ def _weights(one: Reported) -> Chart:
     return Chart("weights", figure, f"weights of the blend: {named}")
 
 
-def soup_section(one: Reported) -> Section:
+def soup_section(one: RunData) -> Section:
     names = ", ".join(one.folder.read_souped())
     return Section("Soup", [Words(f"The weights are a mean of those of {names}.")])

@@ -1,4 +1,4 @@
-"""What a network sees: a batch as it was trained on, and where in a picture it sees a class."""
+"""What a network sees: a batch as it was trained on, and where in an image it sees a class."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -7,25 +7,25 @@ import numpy as np
 import pandas as pd
 
 from podium.data.table import read_table
-from podium.files.images import UnreadablePicture, resize
-from podium.reports.blocks import Picture, Pictures, Section, Words
-from podium.reports.run_data import Reported
+from podium.files.images import UnreadableImage, resize
+from podium.reports.blocks import ImageGrid, ImageTile, Section, Words
+from podium.reports.run_data import RunData
 from podium.reports.sections.mistakes import evenly
 from podium.reports.thumbnails import as_uri, box, with_heat
 from podium.runs.fold_folder import RunError
-from podium.system import import_tensorflow_quietly
+from podium.system import import_tensorflow
 
 if TYPE_CHECKING:  # takes seconds
-    from podium.training.fold_runner import FoldRun
+    from podium.training.fold_runner import FoldRunner
 
-AUGMENTED = 14  # pictures of a batch
-LOOKED_AT = 6  # right pictures, and as many wrong ones
-TILE = 150  # pixels: a picture of a strip
+AUGMENTED = 14  # images of a batch
+LOOKED_AT = 6  # right images, and as many wrong ones
+TILE = 150  # pixels: an image of a strip
 BATCH, CAM = "As the network sees them", "Grad-CAM"
 
 
-def seen_sections(one: Reported, fold_run: "FoldRun | None" = None) -> list[Section]:
-    """Both sections; where pictures or weights are not here, why they are left out.
+def seen_sections(one: RunData, fold_run: "FoldRunner | None" = None) -> list[Section]:
+    """Both sections; where images or weights are not here, why they are left out.
 
     Args:
         fold_run: that has just trained the run, where one has: its network is in memory.
@@ -37,7 +37,7 @@ def seen_sections(one: Reported, fold_run: "FoldRun | None" = None) -> list[Sect
     try:
         fold_run = fold_run or _open(one)
     except RunError:  # whose message names folders of this machine
-        why = "the pictures here are others than those that the run was trained with"
+        why = "the images here are others than those that the run was trained with"
         return [_left_out(title, why) for title in (BATCH, CAM)]
     return [_batch(one, fold_run), _grad_cam(one, fold_run)]
 
@@ -46,41 +46,39 @@ def _left_out(title: str, why: str) -> Section:
     return Section(title, [Words(f"Left out: {why}.", left_out=True)])
 
 
-def _open(one: Reported) -> "FoldRun":
+def _open(one: RunData) -> "FoldRunner":
     table = read_table(one.competition, one.folder)
-    import_tensorflow_quietly()
-    from podium.training.fold_runner import FoldRun
+    import_tensorflow()
+    from podium.training.fold_runner import FoldRunner
 
-    return FoldRun(one.competition, one.recipe, one.folder, table)
+    return FoldRunner(one.competition, one.recipe, one.folder, table)
 
 
-def _batch(one: Reported, fold_run: "FoldRun") -> Section:
+def _batch(one: RunData, fold_run: "FoldRunner") -> Section:
     fold = fold_run.loaded if fold_run.loaded is not None else one.folds[0]
     from tensorflow.errors import OpError  # what becomes of an error in a batch
 
     try:
-        seen = fold_run.as_seen(fold, AUGMENTED)
-    except (UnreadablePicture, OpError) as error:
+        seen = fold_run.sample_augmented(fold, AUGMENTED)
+    except (UnreadableImage, OpError) as error:
         return _left_out(BATCH, f"a batch cannot be made any more ({type(error).__name__})")
     how = (
         "as they went through the frozen backbone, whose features the head was trained on"
         if seen.cached
         else "of the first batch"
     )
-    size = seen.pictures.shape[1]
-    caption = f"Fold {fold}, stage {seen.stage + 1}, {size} px: training pictures {how}"
-    pictures = []
-    for number, (picture, label) in enumerate(zip(seen.pictures, seen.labels, strict=True)):
+    size = seen.images.shape[1]
+    caption = f"Fold {fold}, stage {seen.stage + 1}, {size} px: training images {how}"
+    images = []
+    for number, (image, label) in enumerate(zip(seen.images, seen.labels, strict=True)):
         named = _named(label, one.classes)
         boxes = []
         if seen.boxes is not None and np.isfinite(seen.boxes[number]).all():
             boxes = [box(seen.boxes[number], truth=True)]
-        pictures.append(
-            Picture(
-                as_uri(picture), f"augmented training picture: {named}", note=named, boxes=boxes
-            )
+        images.append(
+            ImageTile(as_uri(image), f"augmented training image: {named}", note=named, boxes=boxes)
         )
-    return Section(BATCH, [Pictures(caption, pictures)])
+    return Section(BATCH, [ImageGrid(caption, images)])
 
 
 def _named(label: np.ndarray, classes: list[str]) -> str:
@@ -92,7 +90,7 @@ def _named(label: np.ndarray, classes: list[str]) -> str:
     return " + ".join(f"{label[number]:.2f} {classes[number]}" for number in ordered)
 
 
-def _grad_cam(one: Reported, fold_run: "FoldRun") -> Section:
+def _grad_cam(one: RunData, fold_run: "FoldRunner") -> Section:
     """A sample of what one fold's network has not seen in its training."""
     folds = [fold for fold in one.folds if one.folder.fold(fold).can_predict]
     if not folds:
@@ -110,11 +108,11 @@ def _grad_cam(one: Reported, fold_run: "FoldRun") -> Section:
     try:
         heat = GradCam(fold_run.network(fold))
         blocks = [
-            Pictures(caption, list(_strips(one, fold_run, heat, rows)), strips=True)
+            ImageGrid(caption, list(_strips(one, fold_run, heat, rows)), strips=True)
             for caption, rows in (
-                ("Right: the picture, and where the network sees what it says", hits),
+                ("Right: the image, and where the network sees what it says", hits),
                 (
-                    "Wrong: the picture, where it sees what it says, and where the label's class",
+                    "Wrong: the image, where it sees what it says, and where the label's class",
                     misses,
                 ),
             )
@@ -122,32 +120,30 @@ def _grad_cam(one: Reported, fold_run: "FoldRun") -> Section:
         ]
     except NoHeatMap as error:
         return _left_out(CAM, str(error))
-    except UnreadablePicture:
-        return _left_out(CAM, "a picture's file cannot be read")
-    text = f"By the network of fold {fold}, on pictures that it was not trained on."
+    except UnreadableImage:
+        return _left_out(CAM, "an image's file cannot be read")
+    text = f"By the network of fold {fold}, on images that it was not trained on."
     return Section(CAM, [Words(text), *blocks])
 
 
-def _strips(one: Reported, fold_run: "FoldRun", heat, rows: pd.DataFrame) -> Iterator[Picture]:
-    pictures = fold_run.plain(rows.index)
-    maps = heat(pictures, rows[["said", "label"]].to_numpy())
-    for picture, (of_said, of_label), (name, row) in zip(
-        pictures, maps, rows.iterrows(), strict=True
-    ):
+def _strips(one: RunData, fold_run: "FoldRunner", heat, rows: pd.DataFrame) -> Iterator[ImageTile]:
+    images = fold_run.plain(rows.index)
+    maps = heat(images, rows[["said", "label"]].to_numpy())
+    for image, (of_said, of_label), (name, row) in zip(images, maps, rows.iterrows(), strict=True):
         said, truth = row["answer"], row["truth"]
-        tile = resize(picture, TILE, TILE)
+        tile = resize(image, TILE, TILE)
         tiles, hit = [tile, with_heat(tile, of_said)], row["said"] == row["label"]
         if not hit:
             tiles.append(with_heat(tile, of_label))
         nowhere = [
             name for name, one_map in ((said, of_said), (truth, of_label)) if not one_map.any()
         ]
-        yield Picture(
+        yield ImageTile(
             as_uri(np.hstack(tiles), SIDE_OF_STRIP),
             f"{truth}, and where the network sees {said}" + f" and {truth}" * (not hit),
             str(name),
             right=f"{said} {row['sure']:.2f}" if hit else "",
-            wrong="" if hit else f"{said} {row['sure']:.2f}, labelled {truth}",
+            wrong="" if hit else f"{said} {row['sure']:.2f}, labeled {truth}",
             note=f"no place speaks for {', '.join(dict.fromkeys(nowhere))}" if nowhere else "",
         )
 

@@ -1,4 +1,4 @@
-"""The pictures to look at: mistakes, doubts, labels that may be wrong, copies, poor boxes."""
+"""The images to look at: mistakes, doubts, labels that may be wrong, copies, poor boxes."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -6,23 +6,23 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pandas as pd
 
-from podium.reports.blocks import Block, Picture, Pictures, Section, Table, Words
+from podium.reports.blocks import Block, ImageGrid, ImageTile, Section, TableBlock, Words
 from podium.reports.label_errors import likely_label_errors
-from podium.reports.run_data import Reported
-from podium.reports.thumbnails import labelled, thumbnail
+from podium.reports.run_data import RunData
+from podium.reports.thumbnails import labeled, thumbnail
 
-SHOWN = 14  # pictures of a kind
+SHOWN = 14  # images of a kind
 GROUPS = 8  # of near-copies
 
 
-def pictures_section(one: Reported) -> Section:
+def images_section(one: RunData) -> Section:
     judged = one.judged
     wrong = judged["said"] != judged["label"]
     mistakes = judged[wrong].sort_values("sure", ascending=False, kind="stable")
     doubts = judged[~wrong].sort_values("sure", kind="stable")
     blocks: list[Block] = []
     if one.missing or one.paths.empty:
-        why = one.missing or "there are no training pictures"
+        why = one.missing or "there are no training images"
         text = f"Left out, but for their names: {why}."
         blocks.append(Words(text, left_out=True))
     blocks.append(_show(one, "Most confident mistakes", mistakes, "There is no mistake."))
@@ -31,20 +31,20 @@ def pictures_section(one: Reported) -> Section:
         boxes = judged[judged["iou"].notna()].sort_values("iou", kind="stable")
         notes = [f"IoU {value:.2f}" for value in boxes["iou"][:SHOWN]]
         caption = "Poorest boxes: annotated solid green, predicted dashed blue"
-        blocks.append(_show(one, caption, boxes, "No picture has a box.", notes))
+        blocks.append(_show(one, caption, boxes, "No image has a box.", notes))
     blocks += _label_errors(one)
     blocks += _copies(one)
-    return Section("Pictures", blocks)
+    return Section("Images", blocks)
 
 
 def _show(
-    one: Reported,
+    one: RunData,
     caption: str,
     rows: pd.DataFrame,
     none: str,
     notes: list[str] | None = None,
 ) -> Block:
-    """The first of these pictures, or their names where they are not here."""
+    """The first of these images, or their names where they are not here."""
     if rows.empty:
         return Words(none)
     few = rows[:SHOWN]
@@ -60,17 +60,17 @@ def _show(
             )
             for (name, row), note in zip(few.iterrows(), notes, strict=True)
         ]
-        return Table(caption, ["picture", "said", "probability", "label", ""], names)
+        return TableBlock(caption, ["image", "said", "probability", "label", ""], names)
 
-    def draw(number: int) -> Picture:
+    def draw(number: int) -> ImageTile:
         name, row = few.index[number], few.iloc[number]
-        return labelled(one.paths.get(name), row, str(name), notes[number])
+        return labeled(one.paths.get(name), row, str(name), notes[number])
 
     with ThreadPoolExecutor() as pool:
-        return Pictures(caption, list(pool.map(draw, range(len(few)))))
+        return ImageGrid(caption, list(pool.map(draw, range(len(few)))))
 
 
-def _label_errors(one: Reported) -> Iterator[Block]:
+def _label_errors(one: RunData) -> Iterator[Block]:
     """By confident learning, from the very probabilities that make the score."""
     judged = one.judged
     found = likely_label_errors(judged["label"].to_numpy(), one.judged_probabilities)
@@ -79,7 +79,7 @@ def _label_errors(one: Reported) -> Iterator[Block]:
         return
     classes = one.classes
     notes = [f"may be {classes[number]}" for number in found["suggested"][:SHOWN]]
-    caption = f"Likely label errors: {len(found):,} of {len(judged):,} pictures"
+    caption = f"Likely label errors: {len(found):,} of {len(judged):,} images"
     yield _show(one, caption, judged.iloc[found["row"].to_numpy()], "", notes)
     text = (
         "Labels that the networks dispute with confidence (confident learning). The weaker the "
@@ -88,7 +88,7 @@ def _label_errors(one: Reported) -> Iterator[Block]:
     yield Words(text)
 
 
-def _copies(one: Reported) -> Iterator[Block]:
+def _copies(one: RunData) -> Iterator[Block]:
     """Near-copies that have different labels."""
     title = "Near-copies in different classes"
     if "group" not in one.train:
@@ -108,14 +108,14 @@ def _copies(one: Reported) -> Iterator[Block]:
             (str(numbers[row["group"]]), str(name), one.classes[row["label"]])
             for name, row in shown.iterrows()
         ]
-        yield Table(caption, ["group", "picture", "label"], rows)
+        yield TableBlock(caption, ["group", "image", "label"], rows)
         return
-    yield Pictures(
+    yield ImageGrid(
         caption,
         [
-            Picture(
+            ImageTile(
                 thumbnail(one.paths.get(name)),
-                f"near-copy in group {numbers[row['group']]}, labelled {one.classes[row['label']]}",
+                f"near-copy in group {numbers[row['group']]}, labeled {one.classes[row['label']]}",
                 str(name),
                 note=f"group {numbers[row['group']]}: {one.classes[row['label']]}",
             )

@@ -5,27 +5,26 @@ from collections.abc import Iterator
 import pandas as pd
 
 from podium.competitions.metrics import Accuracy
-from podium.data.splits import HELD_OUT
-from podium.data.table import DROPPED
 from podium.predictions.score import Score, score
 from podium.recipes.recipe import Recipe
 from podium.recipes.tables import Stage
-from podium.reports.blocks import Block, Facts, Section, Table, Verbatim, Words
+from podium.reports.blocks import Block, Facts, Section, TableBlock, Verbatim, Words
 from podium.reports.numbers import duration, interval, scored, share
-from podium.reports.run_data import Reported
+from podium.reports.run_data import RunData
+from podium.runs.table import DROPPED, HELD_OUT
 
-NAMED = 20  # pictures in a table, classes before a table is folded
+NAMED = 20  # images in a table, classes before a table is folded
 
 
-def headline(one: Reported) -> str:
+def headline(one: RunData) -> str:
     found = one.score
     return f"{found.metric} {found.value:.4f} (95 % interval {interval(found.low, found.high)})"
 
 
-def about(one: Reported) -> str:
+def about(one: RunData) -> str:
     """What the score is of, in a sentence."""
     kind = one.results.get("scored", "out-of-fold")
-    what = f"{one.score.pictures:,} {kind} pictures of {one.competition.name}"
+    what = f"{one.score.images:,} {kind} images of {one.competition.name}"
     if one.recipe is None:
         return f"A blend of {', '.join(one.about['runs'])}, judged on {what}."
     folds = f"{len(one.folds)} of {len(one.recipe.fold_numbers)} folds"
@@ -33,9 +32,9 @@ def about(one: Reported) -> str:
     return f"Of {what}, each judged by networks that have not seen it; {by}, {folds}."
 
 
-def score_section(one: Reported) -> Section:
+def score_section(one: RunData) -> Section:
     rows = [(kind, *scored(found)) for kind, found in _scores(one)]
-    blocks: list[Block] = [Table("Scores", ["", "value", "95 % interval", "pictures"], rows)]
+    blocks: list[Block] = [TableBlock("Scores", ["", "value", "95 % interval", "images"], rows)]
     for fold, why in one.results.get("too_good", {}).items():
         blocks.append(Words(f"✗ The score of fold {fold} is too good: {why}."))
     if len(one.folds) > 1 and "fold" in one.judged:
@@ -44,14 +43,14 @@ def score_section(one: Reported) -> Section:
         rows = [(kind, f"{row['value']:.1f}", interval(row["low"], row["high"], 1)) for kind, row
                 in speed.items()]  # fmt: skip
         blocks.append(
-            Table(
-                "Milliseconds a picture", ["one by one, or in batches", "ms", "95 % interval"], rows
+            TableBlock(
+                "Milliseconds an image", ["one by one, or in batches", "ms", "95 % interval"], rows
             )
         )
     return Section("Score", blocks)
 
 
-def _scores(one: Reported) -> Iterator[tuple[str, Score]]:
+def _scores(one: RunData) -> Iterator[tuple[str, Score]]:
     kind = one.results.get("scored", "out-of-fold")
     yield f"{one.score.metric}, {kind}", one.score
     accuracy = Accuracy()
@@ -61,13 +60,13 @@ def _scores(one: Reported) -> Iterator[tuple[str, Score]]:
             score(accuracy, one.train["label"], one.probabilities.loc[one.judged.index]),
         )
     if "plain" in one.results:
-        yield f"{one.score.metric}, plain view alone", Score(**one.results["plain"])
+        yield f"{one.score.metric}, plain view alone", Score.from_dict(one.results["plain"])
     for row in (one.results.get("boxes") or {}).get("scores", []):
-        found = Score(**row)
+        found = Score.from_dict(row)
         yield f"boxes: {found.metric}", found
 
 
-def _by_fold(one: Reported) -> Table:
+def _by_fold(one: RunData) -> TableBlock:
     rows = []
     for fold in one.folds:
         ids = one.judged.index[one.judged["fold"] == fold]
@@ -81,19 +80,19 @@ def _by_fold(one: Reported) -> Table:
                 f"{cost['peak_memory_gb']:.2f} GB" if "peak_memory_gb" in cost else "",
             )
         )
-    titles = ["fold", one.score.metric, "95 % interval", "pictures", "trained in", "peak memory"]
-    return Table("By fold", titles, rows)
+    titles = ["fold", one.score.metric, "95 % interval", "images", "trained in", "peak memory"]
+    return TableBlock("By fold", titles, rows)
 
 
-def recipe_section(one: Reported) -> Section:
+def recipe_section(one: RunData) -> Section:
     recipe = one.recipe
     assert recipe is not None, "a blend has none"
     facts = [
         ("backbone", recipe.backbone),
         ("weights", recipe.weights),
-        ("picture size", f"{recipe.final_image_size} px"),
+        ("image size", f"{recipe.final_image_size} px"),
         ("batch size", str(recipe.batch_size)),
-        ("optimiser", f"{recipe.optimizer}, weight decay {recipe.weight_decay:g}"),
+        ("optimizer", f"{recipe.optimizer}, weight decay {recipe.weight_decay:g}"),
         ("head", _head(recipe)),
         ("augmentation", _augmentation(recipe)),
         ("keeps", f"the {recipe.keep} epoch"),
@@ -108,7 +107,7 @@ def recipe_section(one: Reported) -> Section:
         "Recipe",
         [
             Facts(facts),
-            Table("Stages", titles, rows),
+            TableBlock("Stages", titles, rows),
             Verbatim("The whole recipe", recipe.model_dump_json(indent=2)),
         ],
     )
@@ -116,8 +115,8 @@ def recipe_section(one: Reported) -> Section:
 
 def _head(recipe: Recipe) -> str:
     head = recipe.head
-    if head.centres:
-        return f"kernel regression on {head.centres} pictures"
+    if head.centers:
+        return f"kernel regression on {head.centers} images"
     dense = f"{head.depth} × {head.width}, " if head.width else ""
     box = ", and one for the box" * (recipe.box is not None)
     return f"{dense}{head.pooling} pooling, dropout {head.dropout:g}{box}"
@@ -153,21 +152,21 @@ def _stage(recipe: Recipe, stage: Stage) -> tuple[str, ...]:
     )
 
 
-def data_section(one: Reported) -> Section:
+def data_section(one: RunData) -> Section:
     train, test = one.train, one.stored[one.stored["part"] == "test"]
     facts = [
         ("competition", one.competition.name),
-        ("training", f"{len(train):,} pictures"),
+        ("training", f"{len(train):,} images"),
         ("classes", str(len(one.classes))),
-        ("test", f"{len(test):,} pictures"),
+        ("test", f"{len(test):,} images"),
     ]
     if one.recipe and one.recipe.limit:
-        facts.append(("limit", f"{one.recipe.limit:,} of the training pictures were drawn"))
+        facts.append(("limit", f"{one.recipe.limit:,} of the training images were drawn"))
     if "group" in train:
         copies = len(train) - train["group"].nunique()
         facts.append(("near-copies", f"{copies:,} of another, each kept in one fold with it"))
     if "fold" in train and (train["fold"] == HELD_OUT).any():
-        facts.append(("held out", f"{(train['fold'] == HELD_OUT).sum():,} pictures"))
+        facts.append(("held out", f"{(train['fold'] == HELD_OUT).sum():,} images"))
     dropped = _dropped(one.stored)
     if one.recipe:
         facts.append(("left out", f"{len(dropped):,} files" if dropped else "nothing"))
@@ -180,9 +179,9 @@ def data_section(one: Reported) -> Section:
     if dropped:
         more = f", the first {NAMED} of {len(dropped):,}" * (len(dropped) > NAMED)
         titles = ["file", "part", "why", "so that"]
-        blocks.append(Table(f"Files left out{more}", titles, dropped[:NAMED]))
-    titles = ["class", "pictures", "share"]
-    blocks.append(Table("Training pictures by class", titles, rows, folded=len(rows) > NAMED))
+        blocks.append(TableBlock(f"Files left out{more}", titles, dropped[:NAMED]))
+    titles = ["class", "images", "share"]
+    blocks.append(TableBlock("Training images by class", titles, rows, folded=len(rows) > NAMED))
     return Section("Data", blocks)
 
 

@@ -1,23 +1,23 @@
-// What is drawn over a picture: the heat map and the box.
+// What is drawn over an image: the heat map and the box.
 
 // Cividis (Nuñez, Anderton and Renslow 2018): dark blue to yellow, alike for all kinds of eyes.
-const COLOURS = [[0, 34, 78], [53, 69, 108], [102, 105, 112], [148, 142, 119], [200, 184, 102], [254, 232, 56]];
+const COLORS = [[0, 34, 78], [53, 69, 108], [102, 105, 112], [148, 142, 119], [200, 184, 102], [254, 232, 56]];
 const OPACITY = 0.62; // where most speaks for the class
-const FAINT = 0.25; // and where nothing does: the picture must stay to be seen
+const FAINT = 0.25; // and where nothing does: the image must stay to be seen
 const WIDTH = 512; // of the box's canvas, pixels
 
-function colour(value) {
-  const place = value * (COLOURS.length - 1);
-  const below = Math.min(Math.floor(place), COLOURS.length - 2);
-  return COLOURS[below].map((low, channel) => low + (place - below) * (COLOURS[below + 1][channel] - low));
+function color(value) {
+  const place = value * (COLORS.length - 1);
+  const below = Math.min(Math.floor(place), COLORS.length - 2);
+  return COLORS[below].map((low, channel) => low + (place - below) * (COLORS[below + 1][channel] - low));
 }
 
 export function scale() {
-  return `linear-gradient(90deg, ${COLOURS.map((one) => `rgb(${one.join(" ")})`).join(", ")})`;
+  return `linear-gradient(90deg, ${COLORS.map((one) => `rgb(${one.join(" ")})`).join(", ")})`;
 }
 
 export function drawHeat(canvas, rows) {
-  // Interpolated as numbers, then coloured: colours in between would be others than the scale's.
+  // Interpolated as numbers, then colored: colors in between would be others than the scale's.
   const [height, width] = [rows.length * 16, rows[0].length * 16];
   canvas.width = width;
   canvas.height = height;
@@ -27,7 +27,7 @@ export function drawHeat(canvas, rows) {
     for (let x = 0; x < width; x += 1) {
       const value = between(rows, (y + 0.5) / 16 - 0.5, (x + 0.5) / 16 - 0.5);
       const opacity = 255 * (FAINT + (OPACITY - FAINT) * value);
-      pixels.data.set([...colour(value), opacity], 4 * (y * width + x));
+      pixels.data.set([...color(value), opacity], 4 * (y * width + x));
     }
   }
   context.putImageData(pixels, 0, 0);
@@ -51,7 +51,7 @@ export function drawBox(canvas, box, image) {
     box.x_min * canvas.width, box.y_min * canvas.height,
     (box.x_max - box.x_min) * canvas.width, (box.y_max - box.y_min) * canvas.height,
   ];
-  // Black under white: seen on any picture.
+  // Black under white: seen on any image.
   for (const [style, width] of [["#000", 8], ["#fff", 4]]) {
     context.strokeStyle = style;
     context.lineWidth = width;

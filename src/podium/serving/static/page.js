@@ -1,4 +1,4 @@
-// The page: pictures go to the API one by one, a few at a time, and each gets a card.
+// The page: images go to the API one by one, a few at a time, and each gets a card.
 import { takePhoto } from "./camera.js";
 import { drawBox, drawHeat, scale } from "./overlay.js";
 
@@ -6,8 +6,8 @@ const AT_ONCE = 4; // requests
 const TRIES = 5; // where the server says that too many wait
 const SHOWN = 5; // classes; the others can be unfolded
 const SURE = 0.6; // probability of a class that is named without a "perhaps"
-const SMALLEST = 240; // pixels of a picture's longer side on the page
-const UNUSUAL = 0.2; // share of known pictures
+const SMALLEST = 240; // pixels of an image's longer side on the page
+const UNUSUAL = 0.2; // share of known images
 
 const find = (selector, place = document) => place.querySelector(selector);
 const sleep = (seconds) => new Promise((done) => setTimeout(done, 1000 * seconds));
@@ -30,7 +30,7 @@ let about = null;
 const waiting = [];
 let asking = 0;
 
-// ---------------------------------------------------------------- pictures in
+// ---------------------------------------------------------------- images in
 
 function add(files) {
   for (const file of files) waiting.push({ file, card: makeCard(file) });
@@ -63,7 +63,7 @@ async function ask(file) {
     throw { status: 413, detail: `larger than ${most} MB, which is the most` };
   }
   const form = new FormData();
-  form.append("pictures", file, file.name || "picture");
+  form.append("images", file, file.name || "image");
   for (let attempt = 1; ; attempt += 1) {
     let response;
     try {
@@ -79,7 +79,7 @@ async function ask(file) {
     if (!response.ok) {
       throw { status: response.status, detail: body.detail ?? response.statusText };
     }
-    return body.pictures[0];
+    return body.images[0];
   }
 }
 
@@ -91,8 +91,8 @@ function makeCard(file) {
   card.address = URL.createObjectURL(file);
   image.addEventListener("error", () => find(".frame", card).classList.add("blind"));
   image.src = card.address;
-  image.alt = "Your picture";
-  find(".name", card).textContent = file.name || "picture";
+  image.alt = "Your image";
+  find(".name", card).textContent = file.name || "image";
   find(".toggles", card).hidden = true;
   find("#cards").prepend(card);
   find("#answers h2").hidden = false;
@@ -113,9 +113,9 @@ function showAnswer(card, found) {
   const verdict = element("p", "verdict", `${perhaps}${best.name}, ${percent(best.probability)}`);
   find(".said", card).replaceChildren(verdict, sureness(found), ...classList(card, found));
   const image = find("img", card);
-  image.alt = `Your picture: ${best.name}`;
+  image.alt = `Your image: ${best.name}`;
   const draw = () => {
-    // Very small pictures are enlarged, so that one sees what is drawn over them.
+    // Very small images are enlarged, so that one sees what is drawn over them.
     const enlarged = SMALLEST / Math.max(image.naturalWidth, image.naturalHeight, 1);
     if (enlarged > 1) image.style.width = `${enlarged * image.naturalWidth}px`;
     if (found.box) drawBox(find(".box", card), found.box, image);
@@ -127,16 +127,16 @@ function showAnswer(card, found) {
 }
 
 function sureness({ unlike, limit, score, as_unlike: share }) {
-  const known = `${percent(share)} of pictures of the known kind are as unlike or more`;
+  const known = `${percent(share)} of images of the known kind are as unlike or more`;
   const numbers = limit === null ? "" : ` (score ${score.toFixed(2)}, limit ${limit.toFixed(2)})`;
   if (unlike) {
     return element("p", "sure unlike", "", element("strong", "", "⚠ Unlike anything in training"),
       document.createTextNode(`Only ${known}${numbers}: the classes below may mean nothing.`));
   }
   if (limit === null) {
-    return element("p", "sure", "Too few known pictures to say whether this is one of their kind.");
+    return element("p", "sure", "Too few known images to say whether this is one of their kind.");
   }
-  const word = share < UNUSUAL ? "? A little unusual" : "✓ Not unlike what it has learnt";
+  const word = share < UNUSUAL ? "? A little unusual" : "✓ Not unlike what it has learned";
   return element("p", "sure", "", element("strong", "", word),
     document.createTextNode(`${known}${numbers}.`));
 }
@@ -224,7 +224,7 @@ function showExamples() {
     image.alt = "";
     const button = element("button", "", "", image, element("span", "", example.name));
     button.type = "button";
-    button.title = `Try this picture: ${example.name}`;
+    button.title = `Try this image: ${example.name}`;
     button.addEventListener("click", async () => {
       const blob = await (await fetch(example.address)).blob();
       add([new File([blob], `example, ${example.name}.jpg`, { type: blob.type })]);
@@ -243,7 +243,7 @@ function listen() {
       input.value = ""; // the same file may be chosen again
     });
   }
-  // Anywhere on the page: a browser would leave it for a picture that is dropped beside the field.
+  // Anywhere on the page: a browser would leave it for an image that is dropped beside the field.
   for (const name of ["dragenter", "dragover"]) {
     document.addEventListener(name, (event) => {
       event.preventDefault();

@@ -1,8 +1,8 @@
-"""A thousand damaged pictures: each is read right or named, memory is bounded, no test row is lost.
+"""A thousand damaged images: each is read right or named, memory is bounded, no test row is lost.
 
-`python -m torture.pictures`: files cut short, with flipped bytes, lying headers, other endings,
+`python -m torture.images`: files cut short, with flipped bytes, lying headers, other endings,
 turned, deep, moving, and what is no file at all (damage.py), read in a process of its own; the
-largest pictures that are read; then a run whose test pictures are damaged.
+largest images that are read; then a run whose test images are damaged.
 """
 
 import json
@@ -22,13 +22,13 @@ from torture.figures import ROOT, Figure, main, say
 FILES, QUICK_FILES = 1000, 240
 HANGS = 600  # seconds, for all files
 MEGABYTES = 300  # of the process that reads the damaged files, none of which is large
-LARGE_MEGABYTES = 1600  # with the largest pictures that are read; of a WebP Pillow has four copies
+LARGE_MEGABYTES = 1600  # with the largest images that are read; of a WebP Pillow has four copies
 LARGE_SIDE = 9459  # whose square is just within MAX_PIXELS
 
 
 @dataclass(frozen=True)
 class Readings:
-    """What a process made of a folder's pictures."""
+    """What a process made of a folder's images."""
 
     pixels: dict[str, np.ndarray]
     problems: dict[str, str]
@@ -43,7 +43,7 @@ def campaign(quick: bool, scratch: Path) -> list[Figure]:
     named = sum(file.path.name in found.problems for file in files)
     unnoticed = sum(_is_unnoticed(file, found) for file in files)
     figures = [
-        Figure("damaged pictures", len(files), f"= {count}"),
+        Figure("damaged images", len(files), f"= {count}"),
         Figure("neither read right nor named", len(bad), "= 0", "; ".join(bad[:5])),
         Figure("of them named", named),
         Figure("damage that no decoder notices", unnoticed, note="decoded as Pillow decodes it"),
@@ -56,7 +56,7 @@ def campaign(quick: bool, scratch: Path) -> list[Figure]:
 
 
 def read_all(folder: Path, results: Path) -> Readings:
-    """Read a folder's pictures in a process of its own, which ends or is a finding."""
+    """Read a folder's images in a process of its own, which ends or is a finding."""
     results.mkdir()
     command = [sys.executable, "-m", "torture.reader", str(folder), str(results)]
     subprocess.run(
@@ -73,29 +73,29 @@ def judged(file: Damaged, found: Readings) -> str:
     if problem is not None:
         right = problem.startswith(f"{file.path}: ") and "\n" not in problem
         return "" if right and file.must != "be read" else f"{file.what}: {problem}"
-    picture = found.pixels.get(file.path.name)
-    if picture is None:
+    image = found.pixels.get(file.path.name)
+    if image is None:
         return "" if file.must == "be decoded" else f"{file.what}: is read as a huge one"
     if file.must == "be named":
-        return f"{file.what}: was read as {picture.shape}"
+        return f"{file.what}: was read as {image.shape}"
     expected = other_decoder(file.path) if file.must == "be decoded" else file.truth
-    gap = difference(picture, expected)
+    gap = difference(image, expected)
     return "" if gap <= LOSSY else f"{file.what}: {gap:.1f} from what it should be"
 
 
-def difference(picture: np.ndarray, expected: np.ndarray | None) -> float:
-    """The mean difference of two pictures, of 255; 255 where they differ in size."""
-    if expected is None or picture.shape != expected.shape:
+def difference(image: np.ndarray, expected: np.ndarray | None) -> float:
+    """The mean difference of two images, of 255; 255 where they differ in size."""
+    if expected is None or image.shape != expected.shape:
         return 255.0
-    return float(np.abs(picture.astype(int) - expected.astype(int)).mean())
+    return float(np.abs(image.astype(int) - expected.astype(int)).mean())
 
 
 def other_decoder(path: Path) -> np.ndarray | None:
     """What Pillow makes of a file, in the shortest way."""
     try:
-        with Image.open(BytesIO(path.read_bytes())) as image:
-            image.load()
-            upright = ImageOps.exif_transpose(image)
+        with Image.open(BytesIO(path.read_bytes())) as pil_image:
+            pil_image.load()
+            upright = ImageOps.exif_transpose(pil_image)
             if upright.has_transparency_data:
                 upright = upright.convert("RGBA")
                 white = Image.new("RGBA", upright.size, "white")
@@ -107,18 +107,14 @@ def other_decoder(path: Path) -> np.ndarray | None:
 
 
 def _is_unnoticed(file: Damaged, found: Readings) -> bool:
-    picture = found.pixels.get(file.path.name)
-    return (
-        file.must == "be decoded"
-        and picture is not None
-        and difference(picture, file.truth) > LOSSY
-    )
+    image = found.pixels.get(file.path.name)
+    return file.must == "be decoded" and image is not None and difference(image, file.truth) > LOSSY
 
 
 def _to_the_web(files: list[Damaged]) -> list[Figure]:
     """The same bytes as uploads: answered, or refused with a status of the sender's mistakes."""
     from podium.serving.decoding import decode_upload
-    from podium.serving.limits import Limits, Refused
+    from podium.serving.limits import RequestError, RequestLimits
     from podium.serving.uploads import Upload
 
     bad, sent = [], 0
@@ -127,8 +123,8 @@ def _to_the_web(files: list[Damaged]) -> list[Figure]:
             continue
         sent += 1
         try:
-            square = decode_upload(Upload("a.jpg", file.path.read_bytes()), Limits(), 32, 16)
-        except Refused as error:
+            square = decode_upload(Upload("a.jpg", file.path.read_bytes()), RequestLimits(), 32, 16)
+        except RequestError as error:
             if error.status not in (413, 415, 422) or "a.jpg" not in str(error):
                 bad.append(f"{file.what}: {error.status} {error}")
         except Exception as error:  # whatever else it is, it is a finding
@@ -141,7 +137,7 @@ def _to_the_web(files: list[Damaged]) -> list[Figure]:
 
 
 def _large(scratch: Path) -> list[Figure]:
-    """The largest pictures that are read, in each mode that takes memory of its own."""
+    """The largest images that are read, in each mode that takes memory of its own."""
     folder = scratch / "large"
     folder.mkdir()
     side = (LARGE_SIDE, LARGE_SIDE)
@@ -163,7 +159,7 @@ def _large(scratch: Path) -> list[Figure]:
         (folder / name).write_bytes(saved(Image.new(mode, side), kind, **options))
     found = read_all(folder, scratch / "large found")
     bad = [f"{name}: {problem}" for name, problem in found.problems.items()]
-    what = f"largest pictures ({LARGE_SIDE} × {LARGE_SIDE})"
+    what = f"largest images ({LARGE_SIDE} × {LARGE_SIDE})"
     return [
         Figure(f"{what} that are not read", len(bad), "= 0", "; ".join(bad)),
         Figure(f"{what}: memory, MB", found.peak, f"≤ {LARGE_MEGABYTES}"),

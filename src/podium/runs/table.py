@@ -1,0 +1,106 @@
+"""The table of a run as its folder has it: an image a row, by id, with label, group and fold."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from podium.competitions.boxes import BOX_COLUMNS
+from podium.runs.fold_folder import RunError
+from podium.runs.run_folder import RunFolder
+from podium.text import summarize
+
+SIZE_COLUMNS = ["width", "height"]  # pixels
+DROPPED = "dropped"  # the part of training images that cannot be read; nothing but reports has it
+
+# Values of the `fold` column besides 0 … folds - 1.
+TRAIN_ONLY = -1
+HELD_OUT = -2
+
+
+class LeakingSplit(ValueError):
+    """Near-identical images on both sides of a split: its score would be too good."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """The readable training images, and all test images, by id.
+
+    `path` is there where the images were looked up, and not in a table that is only stored.
+    """
+
+    train: pd.DataFrame  # path, label, group, fold
+    test: pd.DataFrame  # path, problem ("" where it can be read)
+
+    # Both have width and height in pixels where the competition has boxes, 0 where an image
+    # cannot be read; `train` has the boxes, `boxes.BOX_COLUMNS`, NaN where there is none.
+
+    @property
+    def readable_test(self) -> pd.DataFrame:
+        return self.test[self.test["problem"] == ""]
+
+
+def stored_table(folder: RunFolder) -> Table:
+    """The table as the run's folder has it, its split checked; the images are not needed.
+
+    Raises:
+        RunError: there is none, or it is damaged.
+        LeakingSplit: its split has near-identical images on both sides.
+    """
+    path = folder.path / "pictures.csv"
+    if not path.is_file():
+        raise RunError(f"{folder.path} has no table of images yet: train it first")
+    try:
+        stored = folder.read_images()
+        sides = [name for name in SIZE_COLUMNS if name in stored]
+        boxes = [name for name in BOX_COLUMNS if name in stored]
+        whole = dict.fromkeys(["label", "group", "fold", *sides], "int64")
+        types = whole | dict.fromkeys(boxes, "float32")
+        train = stored.loc[stored["part"] == "train", list(types)].astype(types)
+        test = stored.loc[stored["part"] == "test", ["problem", *sides]]
+    except (ValueError, KeyError) as error:  # what pandas raises: of the CSV, or of a column
+        raise RunError(f"{path} is not the table of a run: {error}") from error
+    doubled = [*train.index[train.index.duplicated()], *test.index[test.index.duplicated()]]
+    if doubled:
+        raise RunError(f"{path}: {len(doubled)} ids are there twice, such as {doubled[0]}")
+    check_stored(train, folder)
+    return Table(train, test)
+
+
+def check_split(table: pd.DataFrame) -> None:
+    """Make sure of a split before it is trained on.
+
+    Args:
+        table: indexed by id, with the columns label, fold and group.
+
+    Raises:
+        LeakingSplit: a group of near-identical images straddles folds.
+        ValueError: a column or a fold value is missing.
+    """
+    missing = sorted({"label", "fold", "group"} - set(table.columns))
+    if missing:
+        raise ValueError(f"the table needs the columns label, fold and group; no {missing}")
+    without = table.index[table["fold"].isna()]
+    if len(without):
+        raise ValueError(
+            f"{len(without)} of {len(table)} images have no fold, such as "
+            f"{summarize(without)}: split the table again"
+        )
+    straddling = table[table.groupby("group")["fold"].transform("nunique") > 1]
+    if len(straddling):
+        first = straddling[straddling["group"] == straddling["group"].iloc[0]]
+        examples = ", ".join(f"{name} (fold {fold})" for name, fold in first["fold"].items())
+        raise LeakingSplit(
+            f"{straddling['group'].nunique()} groups of near-identical images, "
+            f"{len(straddling)} images in all, are in several folds at once, such as "
+            f"{examples}: split by group, or the validation score is too good"
+        )
+
+
+def check_stored(train: pd.DataFrame, folder: RunFolder) -> None:
+    try:
+        check_split(train)
+    except LeakingSplit as error:
+        raise LeakingSplit(
+            f"{folder.path / 'pictures.csv'}: {error}. To split anew, train under another name "
+            "with --run NAME, or again from the start with --fresh"
+        ) from error
