@@ -15,7 +15,7 @@ from podium.predictions.combine import assemble
 from podium.runs.merge import CannotMerge, merge_run
 from podium.runs.run_folder import RunFolder
 from podium.training.soup import soup
-from podium.training.train import Outcome, predict, train
+from podium.training.train import RunResult, predict, train
 from small_competitions import BOX_RECIPE, break_image, make_project
 
 
@@ -36,13 +36,13 @@ def in_the_project(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def outcome(project: Path) -> Outcome:
+def outcome(project: Path) -> RunResult:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(project)
         return train("tiny")
 
 
-def test_a_submission_has_classes_and_boxes_in_pixels(outcome: Outcome) -> None:
+def test_a_submission_has_classes_and_boxes_in_pixels(outcome: RunResult) -> None:
     table = pd.read_csv(outcome.submission)
     assert table.columns.tolist() == ["id", "label", *PIXEL_COLUMNS]
     assert set(table["id"]) == {f"{breed}_{n}" for breed in ("Bengal", "pug") for n in (10, 11)}
@@ -53,7 +53,7 @@ def test_a_submission_has_classes_and_boxes_in_pixels(outcome: Outcome) -> None:
     assert (read["xmin"] <= read["xmax"]).all() and (read["ymin"] <= read["ymax"]).all()
 
 
-def test_boxes_are_scored_out_of_fold_and_timed(outcome: Outcome) -> None:
+def test_boxes_are_scored_out_of_fold_and_timed(outcome: RunResult) -> None:
     folder = outcome.folder
     found, images = folder.read_boxes("out_of_fold"), folder.read_images()
     trained = images[images["part"] == "train"]
@@ -71,13 +71,13 @@ def test_boxes_are_scored_out_of_fold_and_timed(outcome: Outcome) -> None:
     assert "ms an image (single; 95 % interval" in said
 
 
-def test_what_is_predicted_again_is_the_same(outcome: Outcome) -> None:
+def test_what_is_predicted_again_is_the_same(outcome: RunResult) -> None:
     before = outcome.submission.read_bytes()
     _, submission = predict("tiny")
     assert submission.read_bytes() == before
 
 
-def test_folds_from_elsewhere_are_put_together(outcome: Outcome, tmp_path: Path) -> None:
+def test_folds_from_elsewhere_are_put_together(outcome: RunResult, tmp_path: Path) -> None:
     part, into = RunFolder(tmp_path / "part"), RunFolder(tmp_path / "tiny")
     shutil.copytree(outcome.folder.path, part.path)
     assert merge_run(part, into) == [0, 1]
@@ -85,7 +85,7 @@ def test_folds_from_elsewhere_are_put_together(outcome: Outcome, tmp_path: Path)
     pd.testing.assert_frame_equal(into.read_boxes("test"), outcome.folder.read_boxes("test"))
 
 
-def test_a_part_without_its_boxes_is_damaged(outcome: Outcome, tmp_path: Path) -> None:
+def test_a_part_without_its_boxes_is_damaged(outcome: RunResult, tmp_path: Path) -> None:
     part = RunFolder(tmp_path / "part")
     shutil.copytree(outcome.folder.path, part.path)
     fold = part.fold(0)
@@ -119,7 +119,7 @@ def test_recipes_that_a_box_head_cannot_have(override: str, said: str) -> None:
 # --- Together with other runs
 
 
-def test_a_blend_has_the_mean_of_the_boxes(outcome: Outcome) -> None:
+def test_a_blend_has_the_mean_of_the_boxes(outcome: RunResult) -> None:
     """Of the run and of a copy whose boxes are elsewhere."""
     one, other = outcome.folder, RunFolder(Path("weights") / "elsewhere")
     shutil.copytree(one.path, other.path)
@@ -141,14 +141,14 @@ def test_a_blend_has_the_mean_of_the_boxes(outcome: Outcome) -> None:
     )
 
 
-def test_a_soup_finds_boxes_too(outcome: Outcome) -> None:
+def test_a_soup_finds_boxes_too(outcome: RunResult) -> None:
     train("tiny", ["checkpoints=2", "stages.0.epochs=2"], folds=[0], run="stirred")
     made = soup(["stirred"])
     assert "boxes       mean IoU" in str(made)
     assert made.folder.read_boxes("test").notna().all(axis=1).sum() == 3
 
 
-def test_a_comparison_says_how_boxes_do(outcome: Outcome) -> None:
+def test_a_comparison_says_how_boxes_do(outcome: RunResult) -> None:
     """Of the run that is here: nothing is trained."""
     found = str(compare("tiny", ["box.width=8"], folds=[0, 1]))
     head, row = found.splitlines()[:2]

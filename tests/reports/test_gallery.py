@@ -15,7 +15,7 @@ from PIL import Image
 
 from podium.competitions import MissingData, get_competition
 from podium.competitions.boxes import BOX_COLUMNS, box_table
-from podium.data.table import prepare_table
+from podium.data.table import prepare_run
 from podium.files.atomic_write import write_json
 from podium.files.images import UnreadableImage
 from podium.recipes.recipe_file import parse_recipe
@@ -52,7 +52,7 @@ def write_run(place: Path, boxes: bool = True, **changes: object) -> RunFolder:
     data = {"competition": "pets", "backbone": "resnet-small", "folds": 2, **changes}
     folder = RunFolder(place / "weights" / "a")
     folder.begin(parse_recipe(data, "here"), {"entry": "a"}, fresh=False)
-    train = prepare_table(PETS, parse_recipe(data, "here"), folder).train
+    train = prepare_run(folder, parse_recipe(data, "here")).table.train
     numbers = train.index.str.split("_").str[1].astype(int).to_numpy()
     label = train["label"].to_numpy()
     sure = (

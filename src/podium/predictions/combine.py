@@ -72,6 +72,7 @@ class RunResult:
     combined: FoldScores
     submission: Path
     report: Path | None = None  # where one was made
+    runner: Any = field(default=None, repr=False, compare=False)  # that trained folds just now
 
     def __str__(self) -> str:
         doubtful = ", ".join(map(str, self.folder.leaky_folds()))

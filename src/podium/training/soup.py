@@ -14,6 +14,7 @@ from podium.predictions.combine import RunResult, assemble, read_validation
 from podium.predictions.probabilities import average_views
 from podium.predictions.score import Score, score, with_interval
 from podium.runs.merge import copy_whole
+from podium.runs.run import Run
 from podium.runs.run_folder import RunFolder, check_name
 from podium.runs.table import HELD_OUT, Table
 from podium.system import about_this_run, import_tensorflow
@@ -131,7 +132,7 @@ def _make_folds(
     from podium.training.fold_soup import FoldSoup
 
     recipe = members[0].recipe
-    fold_run = FoldRunner(competition, recipe, folder, table)
+    fold_run = FoldRunner(Run(folder, recipe, competition, table))
     for number, fold in enumerate(folds, start=1):
         ingredients = ingredients_of(members, fold)
         print(f"\nfold {fold} ({number} of {len(folds)}): {len(ingredients)} sets of weights")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from podium.data.table import read_table
+from podium.data.table import open_run
 from podium.files.images import UnreadableImage, resize
 from podium.reports.blocks import ImageGrid, ImageTile, Section, Words
 from podium.reports.run_data import RunData
@@ -47,11 +47,11 @@ def _left_out(title: str, why: str) -> Section:
 
 
 def _open(one: RunData) -> "FoldRunner":
-    table = read_table(one.competition, one.folder)
+    run = open_run(one.folder)
     import_tensorflow()
     from podium.training.fold_runner import FoldRunner
 
-    return FoldRunner(one.competition, one.recipe, one.folder, table)
+    return FoldRunner(run)
 
 
 def _batch(one: RunData, fold_run: "FoldRunner") -> Section:
