@@ -10,8 +10,8 @@ from tqdm import tqdm
 
 from podium.competitions import Competition, get_competition
 from podium.predictions.combine import combine
-from podium.runs.find_run import find_run
 from podium.runs.fold_folder import RunError
+from podium.runs.merge import gather_run
 from podium.runs.run_folder import RunFolder
 from podium.runs.table import HELD_OUT, stored_table
 from podium.text import summarize
@@ -93,7 +93,7 @@ def read_member(run: str) -> BlendRun:
     Raises:
         RunError: there is none of that name or path, or it is not finished, or damaged.
     """
-    folder = find_run(run)
+    folder = gather_run(run)
     if folder.read_blended():
         competition = get_competition(str(folder.read_run().get("competition")))
         labels, folds, fold_of = _labels_of_blend(folder), [], None

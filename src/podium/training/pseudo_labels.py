@@ -17,8 +17,8 @@ from podium.competitions import Competition, get_competition
 from podium.predictions.probabilities import average_views
 from podium.recipes.recipe import Recipe
 from podium.recipes.tables import Pseudo
-from podium.runs.find_run import find_run
 from podium.runs.fold_folder import RunError
+from podium.runs.merge import gather_run
 from podium.runs.run_folder import RunFolder
 from podium.runs.table import Table
 from podium.training.leakage import leak_reason, scored_by
@@ -57,7 +57,7 @@ def check_pseudo(recipe: Recipe, into: RunFolder | None = None) -> None:
                 f"stages: pseudo from {name!r} is this run itself: name one that was trained "
                 "before, or train this one under another name with --run NAME"
             )
-        run = find_run(name)
+        run = gather_run(name)
         _check_fits(run, competition, tests)
         if into is not None and into.path.resolve() in _paths(run):
             raise NoPseudoLabels(
@@ -109,7 +109,7 @@ def read_labeler(name: str, competition: Competition, table: Table, fold: int) -
     Raises:
         ValueError: it is missing, unfinished, or of other images.
     """
-    run, classes = find_run(name), list(competition.classes)
+    run, classes = gather_run(name), list(competition.classes)
     _check_fits(run, competition, table.test.index)
     scored = scored_by(table, fold)
     try:
@@ -230,7 +230,7 @@ def _networks(
     found = []
     for member, weight in _weights(run).items():
         try:
-            one = find_run(member)
+            one = gather_run(member)
         except RunError as error:
             raise NoPseudoLabels(f"{member}, a part of {run.name}, is not here") from error
         found += _networks(one, share * weight, (*above, run.path))
