@@ -56,7 +56,7 @@ def words(page: str) -> str:
 def section(page: str, title: str) -> str:
     """The HTML of a section."""
     (found,) = [
-        one for one in page.split("<section ")[1:] if one.startswith(f'aria-labeledby="{title}"')
+        one for one in page.split("<section ")[1:] if one.startswith(f'aria-labelledby="{title}"')
     ]
     return found
 

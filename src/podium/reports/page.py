@@ -54,7 +54,7 @@ TEMPLATE = """\
 </header>
 <main>
 {% for section in page.sections %}
-<section aria-labeledby="{{ section.anchor }}">
+<section aria-labelledby="{{ section.anchor }}">
 <h2 id="{{ section.anchor }}">{{ section.title }}</h2>
 {% for block in section.blocks %}
 {% if block.kind == "words" %}
