@@ -81,7 +81,7 @@ import podium.cli
 assert not {"numpy", "pandas", "keras", "tensorflow"} & set(sys.modules), "--help is slow"
 assert CliRunner().invoke(podium.cli.app, ["--help"]).exit_code == 0
 assert not {"numpy", "pandas", "keras", "tensorflow"} & set(sys.modules), "--help is slow"
-import podium.data.check_competition, podium.recipes.entries
+import podium.data.check, podium.recipes.entries
 import podium.training.train, podium.predictions.combine
 import podium.competitions.sample
 assert not {"keras", "tensorflow"} & set(sys.modules), "a command imports TensorFlow early"

@@ -57,7 +57,7 @@ def check(
 ) -> None:
     """Read every image; say what is broken, missing or doubled. Exit code 1 if some are."""
     from podium.competitions import get_competition
-    from podium.data.check_competition import check_competition
+    from podium.data.check import check_competition
 
     report = check_competition(get_competition(competition))
     print(report)

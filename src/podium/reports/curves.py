@@ -5,8 +5,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from podium.data.epochs import steps_per_epoch
-from podium.recipes.recipe import Recipe
+from podium.recipes.recipe import Recipe, steps_per_epoch
 from podium.reports.figures import GRAY, HEIGHT, PALETTE, WIDTH, canvas, plain, styles, tidy
 from podium.training.one_cycle import one_cycle
 

@@ -22,9 +22,15 @@ from podium.recipes.recipe import Recipe
 from podium.runs.run import Run
 from podium.runs.table import HELD_OUT, SIZE_COLUMNS
 from podium.system import peak_memory_gb
-from podium.training.augmented_samples import AugmentedSample, sample_augmented
 from podium.training.callbacks import TimeBudget
-from podium.training.datasets import FoldDataset, of_images, stage_batch_size, stage_seed
+from podium.training.datasets import (
+    AugmentedSample,
+    FoldDataset,
+    of_images,
+    sample_augmented,
+    stage_batch_size,
+    stage_seed,
+)
 from podium.training.devices import Devices
 from podium.training.lr_curve import LRCurve
 from podium.training.pseudo_labels import pseudo_labels

@@ -6,9 +6,8 @@ from typing import Any
 
 import keras
 
-from podium.data.epochs import steps_per_epoch
 from podium.models.network import Network
-from podium.recipes.recipe import Recipe
+from podium.recipes.recipe import Recipe, steps_per_epoch
 from podium.recipes.tables import Stage
 from podium.runs.fold_folder import FoldFolder, Row
 from podium.system import peak_memory_gb
