@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -21,6 +22,9 @@ from podium.recipes.recipe import Recipe, steps_per_epoch
 from podium.system import free_memory
 from podium.training.callbacks import TimeBudget
 from podium.training.progress import verbosity
+
+if TYPE_CHECKING:
+    from podium.training.datasets import FoldDataset
 
 PART = 4096  # features that are computed in one go
 PART_OF_MAPS = 512  # the same with maps, which are some hundred times as large
@@ -42,25 +46,22 @@ class Features:
 
 def cache_features(
     trunk: keras.Model,
-    cache: Sequence[ImageArray],
-    train: np.ndarray,
-    validation: np.ndarray,
+    images: "FoldDataset",
     recipe: Recipe,
     size: int,
     batch_size: int,
     folder: Path,
-    boxes: np.ndarray | None = None,
     budget: TimeBudget | None = None,
 ) -> Features:
     """Run the frozen backbone over each augmented view of each training image, once.
 
     Args:
         trunk: uint8 images → (batch, channels), or a list of these and maps.
-        train, validation: indices into the cache.
         folder: for features above the recipe's `cached_gb`; they are gone when nothing uses them.
-        boxes: of the training images, float32 (images, 4); NaN where there is none.
         budget: of time; where it is short, there are fewer views, and at least one.
     """
+    cache, train, validation = images.cache, images.train, images.validation
+    boxes = images.train_boxes
     views = [augmented_view(recipe, number, size) for number in range(recipe.cached_views)]
     plain: list[View] = [lambda image, size: resize(image, size, size)]
     shapes = [tuple(one.shape[1:]) for one in _outputs(trunk, size)]
