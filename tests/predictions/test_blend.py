@@ -12,8 +12,7 @@ from PIL import Image
 
 from podium.predictions.blend import adopt_blend, blend
 from podium.predictions.combine import assemble
-from podium.recipes.ensemble import load_ensemble
-from podium.recipes.recipe_file import RecipeError
+from podium.recipes.recipe_file import RecipeError, load_ensemble
 from podium.runs.fold_folder import RunError
 from podium.runs.run_folder import RunFolder
 from podium.runs.table import stored_table

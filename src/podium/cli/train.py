@@ -67,7 +67,7 @@ def check(
 
 def entries() -> None:
     """List the entries of kernels/: competition, backbone, machine, and what is missing here."""
-    from podium.recipes.entries import describe_entries
+    from podium.reports.listing import describe_entries
 
     print(describe_entries())
 

@@ -13,8 +13,8 @@ from podium.predictions.blend_boxes import BlendedBoxes, blend_boxes
 from podium.predictions.blend_evaluation import BlendEvaluation, judge, probability_table
 from podium.predictions.blend_members import BlendRun, CannotBlend, read_member, read_pool
 from podium.predictions.combine import write_submission
-from podium.recipes.ensemble import EnsembleRecipe, is_ensemble, load_ensemble
 from podium.recipes.entries import all_entries
+from podium.recipes.recipe_file import EnsembleRecipe, is_ensemble, load_ensemble
 from podium.runs.merge import CannotMerge, check_own, copy_whole
 from podium.runs.run_folder import RunFolder
 from podium.system import about_this_run
