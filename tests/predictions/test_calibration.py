@@ -7,7 +7,7 @@ from podium.competitions.metrics import Accuracy, LogLoss
 from podium.predictions.blend_selection import choose
 from podium.predictions.calibration import Calibration, cross_fitted, fit_calibration
 from podium.predictions.cross_fitting import PARTS, k_fold_parts
-from podium.reports.reliability import draw_reliability
+from podium.reports.sections.classes import draw_reliability
 
 IMAGES = 2000
 

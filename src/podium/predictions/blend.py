@@ -172,7 +172,7 @@ def _write_reliability(folder: RunFolder, judged: BlendEvaluation) -> None:
     if taken.calibrated is None:
         (folder.path / RELIABILITY).unlink(missing_ok=True)  # of a blend that this one replaces
         return
-    from podium.reports.reliability import draw_reliability  # matplotlib takes a second
+    from podium.reports.sections.classes import draw_reliability  # matplotlib takes a second
 
     both = {"as blended": taken.blended, "calibrated": taken.calibrated}
     figure = draw_reliability(judged.pool.labels.to_numpy(), both)

@@ -12,10 +12,11 @@ from podium.competitions.boxes import BOX_COLUMNS, iou
 from podium.predictions.combine import join_folds, summary
 from podium.predictions.score import Score, score
 from podium.recipes.recipe import Recipe
-from podium.reports.gallery_choice import FOUND_COLUMNS
 from podium.runs.fold_folder import RunError
 from podium.runs.run_folder import RunFolder
 from podium.runs.table import HELD_OUT, stored_table
+
+FOUND_COLUMNS = tuple(f"found_{name}" for name in BOX_COLUMNS)
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,11 @@ class RunData:
     @property
     def score(self) -> Score:
         return Score.from_dict(self.results["score"])
+
+    @property
+    def kind(self) -> str:
+        """What the score is of: "out-of-fold" or "held-out"."""
+        return self.results.get("scored", "out-of-fold")
 
     @property
     def classes(self) -> list[str]:

@@ -11,8 +11,8 @@ from PIL import Image
 from podium.competitions.boxes import BOX_COLUMNS
 from podium.files.images import UnreadableImage, read_image, resize
 from podium.reports.blocks import Box, ImageTile
-from podium.reports.gallery_choice import FOUND_COLUMNS
 from podium.reports.page import data_uri
+from podium.reports.run_data import FOUND_COLUMNS
 
 SIDE = 200  # pixels of the longer side
 QUALITY = 80

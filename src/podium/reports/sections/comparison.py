@@ -17,12 +17,14 @@ from podium.reports.blocks import (
     Section,
     TableBlock,
     Words,
+    duration,
+    gained,
+    interval,
+    scored,
 )
-from podium.reports.confusion import by_class
 from podium.reports.curves import learning_curve
-from podium.reports.numbers import duration, gained, interval, scored
-from podium.reports.reliability import calibration_bins, calibration_error
 from podium.reports.run_data import RunData
+from podium.reports.sections.classes import by_class, calibration_bins, calibration_error
 from podium.reports.thumbnails import thumbnail
 
 SHOWN = 7  # images of a kind

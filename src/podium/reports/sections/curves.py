@@ -8,8 +8,7 @@ import numpy as np
 from podium import paths
 from podium.recipes.recipe import Recipe
 from podium.reports.blocks import Block, Chart, Charts, Section, TableBlock, Words
-from podium.reports.curves import learning_curve, rates_by_step
-from podium.reports.lr_curve import lr_figure
+from podium.reports.curves import learning_curve, lr_figure, rates_by_step
 from podium.reports.run_data import RunData
 from podium.runs.fold_folder import read_json
 from podium.runs.table import HELD_OUT

@@ -5,9 +5,18 @@ import numpy as np
 from podium.predictions.combine import read_validation
 from podium.predictions.score import Score, with_interval
 from podium.predictions.tta import VIEWS
-from podium.reports.blocks import Block, Chart, Charts, Section, TableBlock, Words
+from podium.reports.blocks import (
+    Block,
+    Chart,
+    Charts,
+    Section,
+    TableBlock,
+    Words,
+    gained,
+    interval,
+    scored,
+)
 from podium.reports.figures import PALETTE, canvas, plain
-from podium.reports.numbers import gained, interval, scored
 from podium.reports.run_data import RunData
 
 SETS = 8  # of views that are listed
