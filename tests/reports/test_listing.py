@@ -72,7 +72,7 @@ def test_a_score_that_is_too_good_is_called_so(project: Path) -> None:
     about = {"stage": 0, "from": "x", "above": 0.9, "knows_the_fold": "x has another split"}
     run = RunFolder(project / "weights" / "a")
     run.fold(1).write_pseudo({"stages": [{**about, "near_copies": 0, "labels": {}}]})
-    assert "(too good)" in rows(describe_runs())["a"][2]
+    assert "(leaky)" in rows(describe_runs())["a"][2]
     assert "too good: the pseudo-labels of fold 1 know its labels" in str(assemble(run))
     assert run.read_score()["too_good"] == {"1": "x has another split"}
     with pytest.raises(

@@ -177,7 +177,7 @@ def test_a_score_that_is_too_good_is_said() -> None:
     folder.fold(1).write_pseudo({"stages": [row]})
     assemble(folder)
     said = words(read(report(["a"]).path))
-    assert "The score of fold 1 is too good: b has another split." in said
+    assert "The score of fold 1 leaks: b has another split." in said
 
 
 def test_a_run_put_together_of_parts_names_the_machine_of_each_fold() -> None:

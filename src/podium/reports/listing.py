@@ -29,15 +29,15 @@ class Line:
     score: Score | None  # None before the first fold is trained
     minutes: float | None  # of training and scoring; a blend has none
     weights: dict[str, float]  # of the runs that it blends
-    too_good: bool = False  # its pseudo-labels know what it scores
+    leaky: bool = False  # its pseudo-labels leak what it scores
 
     def cells(self, blended_in: str) -> tuple[str, ...]:
         one = self.score
         scores = ("", "", "")
         if one:
             interval = f"{one.low:.4f} to {one.high:.4f}"
-            too_good = " (too good)" if self.too_good else ""
-            scores = f"{one.metric} {one.value:.4f}{too_good}", interval, str(one.images)
+            leaky = " (leaky)" if self.leaky else ""
+            scores = f"{one.metric} {one.value:.4f}{leaky}", interval, str(one.images)
         minutes = "" if self.minutes is None else f"{self.minutes:.1f}"
         return (self.name, self.entry, self.folds, *scores, minutes, blended_in)
 

@@ -43,7 +43,7 @@ def classes_section(one: RunData) -> Section:
             (row["true"], row["said"], f"{row['count']:,}", f"{100 * row['share']:.1f} %")
             for _, row in pairs[:PAIRS].iterrows()
         ]
-        titles = ["is", "was said to be", "images", "of the true class"]
+        titles = ["true class", "predicted", "images", "of the true class"]
         blocks.append(TableBlock("Most confused", titles, rows))
     else:
         blocks.append(Words("No image is taken for another class."))
@@ -134,7 +134,7 @@ def calibration_section(one: RunData) -> Section:
         f"probability {sure:.3f}, right {right:.3f}."
     )
     hits = int((one.judged["said"] == one.judged["label"]).sum())
-    text += f" Right are {hits:,} of {len(one.judged):,} ({share(hits, len(one.judged))})."
+    text += f" {hits:,} of {len(one.judged):,} correct ({share(hits, len(one.judged))})."
     return Section("Calibration", [Words(text), Charts([Chart("reliability", figure, alt)])])
 
 

@@ -1,4 +1,4 @@
-"""The images to look at: mistakes, doubts, labels that may be wrong, copies, poor boxes."""
+"""The images to look at: mistakes, near misses, likely label errors, copies, poor boxes."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,14 +18,14 @@ def images_section(one: RunData) -> Section:
     judged = one.judged
     wrong = judged["said"] != judged["label"]
     mistakes = judged[wrong].sort_values("sure", ascending=False, kind="stable")
-    doubts = judged[~wrong].sort_values("sure", kind="stable")
+    unsure = judged[~wrong].sort_values("sure", kind="stable")
     blocks: list[Block] = []
     if one.missing or one.paths.empty:
         why = one.missing or "there are no training images"
         text = f"Left out, but for their names: {why}."
         blocks.append(Words(text, left_out=True))
     blocks.append(_show(one, "Most confident mistakes", mistakes, "There is no mistake."))
-    blocks.append(_show(one, "Least sure hits", doubts, "There is no hit."))
+    blocks.append(_show(one, "Least confident hits", unsure, "There is no hit."))
     if "iou" in judged:
         boxes = judged[judged["iou"].notna()].sort_values("iou", kind="stable")
         notes = [f"IoU {value:.2f}" for value in boxes["iou"][:SHOWN]]
@@ -59,7 +59,7 @@ def _show(
             )
             for (name, row), note in zip(few.iterrows(), notes, strict=True)
         ]
-        return TableBlock(caption, ["image", "said", "probability", "label", ""], names)
+        return TableBlock(caption, ["image", "predicted", "probability", "label", ""], names)
 
     def draw(number: int) -> ImageTile:
         name, row = few.index[number], few.iloc[number]
@@ -135,7 +135,9 @@ def _copies(one: RunData) -> Iterator[Block]:
         return
     shown = pd.concat([train[train["group"] == number][:4] for number in mixed[:GROUPS]])
     numbers = {group: number for number, group in enumerate(mixed, start=1)}
-    caption = f"{title}: {len(mixed):,} groups" + f", the first {GROUPS}" * (len(mixed) > GROUPS)
+    caption = f"{title}: {len(mixed):,} groups"
+    if len(mixed) > GROUPS:
+        caption += f", the first {GROUPS}"
     if one.missing:
         rows = [
             (str(numbers[row["group"]]), str(name), one.classes[row["label"]])

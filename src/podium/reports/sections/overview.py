@@ -1,4 +1,4 @@
-"""What was run and what came of it: the score, the recipe, the data."""
+"""The run: its score, its recipe, its data, its cost and where it was made."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -47,7 +47,7 @@ def score_section(one: RunData) -> Section:
     rows = [(kind, *scored(found)) for kind, found in _scores(one)]
     blocks: list[Block] = [TableBlock("Scores", ["", "value", "95 % interval", "images"], rows)]
     for fold, why in one.results.get("too_good", {}).items():
-        blocks.append(Words(f"✗ The score of fold {fold} is too good: {why}."))
+        blocks.append(Words(f"✗ The score of fold {fold} leaks: {why}."))
     if len(one.folds) > 1 and "fold" in one.judged:
         blocks.append(_by_fold(one))
     if speed := one.results.get("speed"):
@@ -129,7 +129,7 @@ def _head(recipe: Recipe) -> str:
     if head.centers:
         return f"kernel regression on {head.centers} images"
     dense = f"{head.depth} × {head.width}, " if head.width else ""
-    box = ", and one for the box" * (recipe.box is not None)
+    box = ", and one for the box" if recipe.box else ""
     return f"{dense}{head.pooling} pooling, dropout {head.dropout:g}{box}"
 
 
@@ -188,7 +188,7 @@ def data_section(one: RunData) -> Section:
     ]
     blocks: list[Block] = [Facts(facts)]
     if dropped:
-        more = f", the first {NAMED} of {len(dropped):,}" * (len(dropped) > NAMED)
+        more = f", the first {NAMED} of {len(dropped):,}" if len(dropped) > NAMED else ""
         titles = ["file", "part", "why", "so that"]
         blocks.append(TableBlock(f"Files left out{more}", titles, dropped[:NAMED]))
     titles = ["class", "images", "share"]
@@ -269,7 +269,9 @@ def _cost_by_stage(one: RunData, recipe: Recipe) -> Iterator[Block]:
     rows.append(("all of it", "", duration(whole), duration(whole / len(costs)), peak))
     titles = ["stage", "epochs a fold", "all folds", "a fold", "peak memory until then"]
     yield TableBlock("Time and memory by stage", titles, rows)
-    yield Words("Beside the epochs: cached features, their floor, and validation in all views.")
+    yield Words(
+        "Beside the epochs: cached features, the linear probe, and validation in all views."
+    )
     if "peak_memory_gb" not in every:
         yield Words("The memory of each stage was not recorded when this run was trained.", True)
 
