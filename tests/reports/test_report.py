@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from PIL import Image
-from test_report_page import Read
+from test_page import Read
 
 from podium.competitions import get_competition
 from podium.files.atomic_write import write_json

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from test_report_page import Read
+from test_page import Read
 
 from podium.reports.report import figures_of, report, with_report
 from podium.reports.thumbnails import with_heat
