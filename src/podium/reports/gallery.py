@@ -28,9 +28,8 @@ from podium.text import format_table, summarize
 # The colors are told apart by more than their hue: boxes by dashes, labels by a mark and words.
 GREEN, RED, BLUE = "#0b8a3a", "#c81e1e", "#1d4ed8"
 DPI = 110  # six images a row are 1280 pixels wide
-CELL, GAP = 1.56, 0.12  # inches: the longer side of an image, and what is between two
-NAMES, MARGIN = 1.35, 0.1  # inches: what the names of the rows take, and the border
-LINE = 0.16  # inches: a line of a label
+CELL = 1.7  # inches: an image with its label
+NAMES = 1.44  # inches: what the names of the rows take
 LETTERS = 22  # in a line of a label
 SMALL = 9  # points
 COLUMNS = 6
@@ -143,132 +142,64 @@ def draw_gallery(run: RunData, rows: list[Row]) -> Figure:
     Raises:
         UnreadableImage: one of them is gone or broken.
     """
-    shown = [[_Shown(run, image) for _, image in row.images.iterrows()] for row in rows]
-    widest = max(map(len, [*shown, "abc"]))  # the title needs the width of three
-    width = 2 * MARGIN + NAMES + widest * (CELL + GAP)
-    title = fill(f"{run.name}: {_what_is_shown(run)}", int(width * 12))
-    top = MARGIN + 0.19 * len(title.splitlines()) + (0.25 if _has_boxes(run) else 0)
-    labels = [LINE * max(one.label.count("\n") + 1 for one in line) + 0.06 for line in shown]
-    heights = [max(one.height for one in line) for line in shown]
-    height = top + sum(labels) + sum(heights) + 2 * GAP * len(rows)
-    figure = Figure(figsize=(width, height))
-
-    def place(x: float, y: float) -> tuple[float, float]:
-        """Inches from the left and from the top, as matplotlib has it."""
-        return x / width, 1 - y / height
-
-    figure.text(*place(MARGIN, MARGIN), title, va="top", fontsize=11)
+    columns = max(3, *(len(row.images) for row in rows))  # the title needs the width of three
+    size = NAMES + columns * CELL, 0.7 + len(rows) * (CELL + 0.45)
+    figure = Figure(figsize=size, layout="constrained")
+    how = "rows by the probability of the true class, the first three of those that are right"
     if _has_boxes(run):
-        _explain_boxes(figure, place(MARGIN, top - 0.2))
-    y = top - GAP
-    for row, line, label, tall in zip(rows, shown, labels, heights, strict=True):
-        y += 2 * GAP + label
-        figure.text(*place(MARGIN, y), row.name, va="top", fontsize=12, fontweight="bold")
-        about = fill(row.about, 16)
-        figure.text(*place(MARGIN, y + 0.24), about, va="top", fontsize=SMALL, color="#444444")
-        for number, one in enumerate(line):
-            left, bottom = place(MARGIN + NAMES + number * (CELL + GAP), y + one.height)
-            size = one.width / width, one.height / height
-            one.draw(figure.add_axes((left, bottom, *size)))
-        y += tall
+        how = "rows by the IoU of the boxes"
+    title = (
+        f"{run.name}: {len(run.judged):,} {run.kind} images, each judged by networks that have not "
+        f"seen it; {how}"
+    )
+    figure.suptitle(fill(title, int(size[0] * 11)), x=0.01, ha="left", fontsize=11)
+    if _has_boxes(run):
+        lines = [
+            Line2D([], [], color=GREEN, linewidth=2, label="true box"),
+            Line2D([], [], color=BLUE, linewidth=2, linestyle="--", label="predicted box"),
+        ]
+        figure.legend(handles=lines, loc="outside lower left", ncols=2, frameon=False)
+    ratios = [NAMES, *[CELL] * columns]
+    grid = figure.add_gridspec(len(rows), 1 + columns, width_ratios=ratios)
+    for number, row in enumerate(rows):
+        for column, (_, image) in enumerate(row.images.iterrows(), start=1):
+            _draw_image(figure.add_subplot(grid[number, column]), image, _has_boxes(run))
+        names = figure.add_subplot(grid[number, 0])
+        names.set_axis_off()
+        names.text(0, 1, row.name, va="top", fontsize=12, fontweight="bold")
+        names.text(0, 0.8, fill(row.about, 16), va="top", fontsize=SMALL, color="#444444")
     return figure
 
 
-def _what_is_shown(run: RunData) -> str:
-    how = (
-        "rows by the IoU of the boxes"
-        if _has_boxes(run)
-        else "rows by the probability of the true class, the first three of those that are right"
-    )
-    return (
-        f"{len(run.judged):,} {run.kind} images, each judged by networks that have not "
-        f"seen it; {how}"
-    )
-
-
-def _explain_boxes(figure: Figure, place: tuple[float, float]) -> None:
-    lines = [
-        Line2D([], [], color=GREEN, linewidth=2, label="true box"),
-        Line2D([], [], color=BLUE, linewidth=2, linestyle="--", label="predicted box"),
-    ]
-    figure.legend(
-        handles=lines,
-        loc="upper left",
-        bbox_to_anchor=place,
-        ncols=2,
-        frameon=False,
-        fontsize=SMALL,
-        borderpad=0,
-        borderaxespad=0,
-    )
-
-
-class _Shown:
-    """An image as it is drawn, its longer side `CELL` inches."""
-
-    def __init__(self, run: RunData, image: pd.Series) -> None:
-        self.right = image["said"] == image["label"]
-        truth = "" if self.right else image["truth"]
-        self.label = _label(image["answer"], image["sure"], truth)
-        self.pixels = read_image(image["path"], round(CELL * DPI))
-        height, width = self.pixels.shape[:2]
-        self.width, self.height = (CELL * side / max(height, width) for side in (width, height))
-        self.boxes = []
-        self.corner = ""
-        if _has_boxes(run):
-            self.boxes = list(_boxes_of(image))
-            overlap = image["iou"]
-            self.corner = "no true box" if np.isnan(overlap) else f"IoU {overlap:.2f}"
-
-    def draw(self, axis: Axes) -> None:
-        axis.imshow(self.pixels, extent=(0, 1, 1, 0), aspect="auto")
-        axis.set_axis_off()
-        axis.set_title(
-            self.label,
-            loc="left",
-            color=GREEN if self.right else RED,
-            fontsize=SMALL,
-            fontweight="normal" if self.right else "bold",
-            pad=3,
-        )
-        for box in self.boxes:
+def _draw_image(axis: Axes, image: pd.Series, has_boxes: bool) -> None:
+    """An image with its label in green or red and, where there are boxes, these and their IoU."""
+    pixels = read_image(image["path"], round(CELL * DPI))
+    axis.imshow(pixels, extent=(0, 1, 1, 0), aspect=pixels.shape[0] / pixels.shape[1])
+    axis.set_axis_off()
+    right = image["said"] == image["label"]
+    label = _label(image["answer"], image["sure"], "" if right else image["truth"])
+    style = {"color": GREEN} if right else {"color": RED, "fontweight": "bold"}
+    axis.set_title(label, loc="left", fontsize=SMALL, pad=3, **style)
+    if has_boxes:
+        for box in _boxes_of(image):
             axis.add_patch(box)
-        if self.corner:
-            axis.text(
-                0.02,
-                0.98,
-                self.corner,
-                transform=axis.transAxes,
-                va="top",
-                fontsize=SMALL - 1,
-                color="white",
-                bbox={"facecolor": "black", "alpha": 0.65, "pad": 1.5, "linewidth": 0},
-            )
+        corner = "no true box" if np.isnan(image["iou"]) else f"IoU {image['iou']:.2f}"
+        ground = {"facecolor": "black", "alpha": 0.65, "pad": 1.5, "linewidth": 0}
+        axis.text(0.02, 0.02, corner, va="top", fontsize=SMALL - 1, color="white", bbox=ground)
 
 
 def _label(said: str, sure: float, truth: str) -> str:
-    """What was said, and the true class if it was another: in as few lines as it fits in."""
+    """The predicted class, and the true one if it is another: in as few lines as it fits in."""
     if not truth:
         return fill(f"✓ {said} {sure:.2f}", LETTERS)
-    lines = f"✗ {said} {sure:.2f},", f"is {truth}"
-    together = " ".join(lines)
-    if len(together) <= LETTERS:
-        return together
-    return "\n".join(fill(line, LETTERS) for line in lines)
+    return fill(f"✗ {said} {sure:.2f}, is {truth}", LETTERS)
 
 
 def _boxes_of(image: pd.Series) -> Iterator[Rectangle]:
     """The true box solid, the predicted one dashed over it, both to be seen on any ground."""
+    halo = [withStroke(linewidth=3.5, foreground="white")]
     for columns, color, style in ((BOX_COLUMNS, GREEN, "-"), (FOUND_COLUMNS, BLUE, "--")):
         x, y, other_x, other_y = (float(image[name]) for name in columns)
         if not np.isnan(x):
-            yield Rectangle(
-                (x, y),
-                other_x - x,
-                other_y - y,
-                fill=False,
-                edgecolor=color,
-                linewidth=2,
-                linestyle=style,
-                path_effects=[withStroke(linewidth=3.5, foreground="white")],
-            )
+            look = {"edgecolor": color, "linewidth": 2, "linestyle": style, "path_effects": halo}
+            yield Rectangle((x, y), other_x - x, other_y - y, fill=False, **look)
