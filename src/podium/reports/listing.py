@@ -5,10 +5,10 @@ from typing import Any
 
 from podium import paths
 from podium.competitions import get_competition
-from podium.predictions.combine import read_validation, score_folds
+from podium.predictions.combine import score_folds
 from podium.predictions.score import Score
+from podium.runs.run import Run
 from podium.runs.run_folder import RunFolder
-from podium.runs.table import stored_table
 from podium.text import format_table
 
 TITLES = ("run", "entry", "folds", "score", "95 % interval", "images", "minutes", "blended in")
@@ -120,6 +120,4 @@ def _score(folder: RunFolder, folds: list[int]) -> Score | None:
         written = folder.read_score()
         if written["folds"] == folds:
             return Score.from_dict(written["score"])
-    competition = get_competition(folder.read_recipe().competition)
-    validation = read_validation(folder, folds)
-    return score_folds(validation, folds, competition, stored_table(folder)).score
+    return score_folds(Run.open(folder), folds).score

@@ -20,9 +20,8 @@ from podium.data.outlines import ELLIPSE
 from podium.files.atomic_write import preallocate, require_space
 from podium.files.images import resize
 from podium.recipes.recipe import Recipe
-from podium.system import free_memory
+from podium.system import free_memory, verbosity
 from podium.training.callbacks import TimeBudget
-from podium.training.progress import verbosity
 
 PART = 4096  # features that are computed in one go
 PART_OF_MAPS = 512  # the same with maps, which are some hundred times as large

@@ -15,6 +15,7 @@ from podium.recipes.entries import get_entry
 from podium.recipes.recipe import Recipe
 from podium.runs.find_run import find_run
 from podium.runs.fold_folder import RunError
+from podium.runs.run import Run
 from podium.runs.run_folder import RunFolder, check_name, run_name
 from podium.system import about_this_run, import_tensorflow, training_minutes
 from podium.training.preflight import check_recipe
@@ -125,8 +126,8 @@ def predict(run: str, views: int | None = None) -> tuple[RunFolder, Path]:
         fold_run.predict_test(fold, views or recipe.views)
     if views is None:
         return folder, assemble(folder).submission
-    write_test(folder, competition, table, folds)
-    return folder, write_submission(folder, competition, table.test.index)
+    write_test(Run(folder, recipe, competition, table), folds)
+    return folder, write_submission(folder, competition)
 
 
 def _chosen_folds(recipe: Recipe, folds: Iterable[int]) -> list[int]:

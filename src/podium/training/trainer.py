@@ -11,7 +11,7 @@ from podium.models.network import Network
 from podium.recipes.recipe import Recipe
 from podium.recipes.tables import Stage
 from podium.runs.fold_folder import FoldFolder, Row
-from podium.system import peak_memory_gb
+from podium.system import peak_memory_gb, verbosity
 from podium.training.cached_features import Features, cache_features
 from podium.training.callbacks import CheckpointCallback, OneCycleSchedule, TimeBudget
 from podium.training.datasets import (
@@ -30,7 +30,6 @@ from podium.training.losses import BoxLoss, MeanIoUMetric
 from podium.training.lr_curve import LRCurve
 from podium.training.lr_finder import LRFinder
 from podium.training.optimizers import make_optimizer
-from podium.training.progress import verbosity
 from podium.training.resume import ResumeState
 
 Score = dict[str, float]  # accuracy and log_loss
