@@ -109,6 +109,8 @@ def test_a_product_leaves_out_a_run_that_guesses() -> None:
     assert found > value(metric, blended("geometric mean", runs, metric)) + 0.01
     only_guesses = fitted("product", pool(guesses, guesses), LABELS, metric)
     np.testing.assert_array_equal(only_guesses.weights, [0.5, 0.5])
+    one = METHODS["product"].into(np.array([[[0.9, 0.1]]] * 2))
+    np.testing.assert_allclose(only_guesses(one), [[0.9, 0.1]], rtol=1e-6)
 
 
 def test_a_stack_learns_which_run_is_good_at_which_class() -> None:

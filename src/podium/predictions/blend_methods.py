@@ -161,7 +161,7 @@ def _fit_product(logarithms: np.ndarray, labels: np.ndarray, metric: Metric) -> 
     found = np.where(found < LEAST_WEIGHT, 0, found)
     total = found.sum()
     if total == 0:  # no run is better than a guess
-        return _fit_mean(logarithms, labels, metric)
+        return Rule(np.full(len(logarithms), 1 / len(logarithms)), np.exp)
     return Rule(found / total, lambda mean: np.exp(total * mean))
 
 
