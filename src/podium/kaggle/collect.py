@@ -86,6 +86,6 @@ def write_collected(folder: RunFolder) -> RunResult | CollectedBlend:
         outcome = assemble(folder)
         return replace(outcome, report=report_after_training(folder))
     member = read_member(str(folder.path))
-    submission = write_submission(folder, member.competition, member.test.index)
+    submission = write_submission(folder, member.competition)
     report_after_training(folder)
     return CollectedBlend(folder, submission)

@@ -6,13 +6,13 @@ from typing import Any
 from podium import paths
 from podium.competitions import MissingData, get_competition
 from podium.models.weights_files import find_weights, weights_file
-from podium.predictions.combine import read_validation, score_folds
+from podium.predictions.combine import score_folds
 from podium.predictions.score import Score
 from podium.recipes.entries import Entry, all_entries
 from podium.recipes.recipe import Recipe
 from podium.recipes.recipe_file import load_ensemble
+from podium.runs.run import Run
 from podium.runs.run_folder import RunFolder
-from podium.runs.table import stored_table
 from podium.text import format_table
 
 TITLES = ("run", "entry", "folds", "score", "95 % interval", "images", "minutes", "blended in")
@@ -124,9 +124,7 @@ def _score(folder: RunFolder, folds: list[int]) -> Score | None:
         written = folder.read_score()
         if written["folds"] == folds:
             return Score.from_dict(written["score"])
-    competition = get_competition(folder.read_recipe().competition)
-    validation = read_validation(folder, folds)
-    return score_folds(validation, folds, competition, stored_table(folder)).score
+    return score_folds(Run.open(folder), folds).score
 
 
 def describe_entries() -> str:

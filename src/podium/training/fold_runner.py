@@ -16,7 +16,7 @@ from podium.files.images import resize
 from podium.models.network import Network, build_network
 from podium.models.transfer import LayerWeights, give_backbone
 from podium.predictions.predict import predict_views
-from podium.predictions.speed import time_predictions
+from podium.predictions.score import time_predictions
 from podium.predictions.tta import VIEWS
 from podium.recipes.recipe import Recipe
 from podium.runs.run import Run
