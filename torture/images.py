@@ -116,7 +116,7 @@ def _to_the_web(files: list[Damaged]) -> list[Figure]:
     from fastapi import HTTPException
 
     from podium.serving.schema import RequestLimits
-    from podium.serving.uploads import Upload, decode_upload
+    from podium.serving.uploads import decode_upload
 
     bad, sent = [], 0
     for file in files:
@@ -124,7 +124,7 @@ def _to_the_web(files: list[Damaged]) -> list[Figure]:
             continue
         sent += 1
         try:
-            square = decode_upload(Upload("a.jpg", file.path.read_bytes()), RequestLimits(), 32, 16)
+            square = decode_upload("a.jpg", file.path.read_bytes(), RequestLimits(), 32, 16)
         except HTTPException as error:
             if error.status_code not in (413, 415, 422) or "a.jpg" not in error.detail:
                 bad.append(f"{file.what}: {error}")

@@ -9,7 +9,7 @@ from small_web import encoded
 from podium.runs.run_folder import RunFolder
 from podium.serving.engine import Engine
 from podium.serving.schema import RequestLimits
-from podium.serving.uploads import Upload, decode_upload
+from podium.serving.uploads import decode_upload
 
 
 @pytest.fixture(scope="session")
@@ -64,6 +64,4 @@ def foreign(engine: Engine) -> bytes:
 def as_sent(files: list[bytes], engine: Engine) -> np.ndarray:
     """Decode files as they are uploaded."""
     sizes = engine.run.recipe.cache_size, engine.size
-    return np.stack(
-        [decode_upload(Upload("a", data), RequestLimits(), *sizes).pixels for data in files]
-    )
+    return np.stack([decode_upload("a", data, RequestLimits(), *sizes).pixels for data in files])

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from conftest import as_sent
+from podium.competitions.boxes import BOX_COLUMNS
 from podium.predictions.classify import classify
 from podium.runs.run_folder import RunFolder
 from podium.serving.engine import Engine
-from podium.serving.schema import Box, Prediction
+from podium.serving.schema import Prediction
 
 pytestmark = pytest.mark.usefixtures("in_the_project")
 
@@ -23,8 +24,8 @@ def by_class(prediction: Prediction) -> dict[str, float]:
     return {score.name: score.probability for score in prediction.classes}
 
 
-def edges(box: Box) -> np.ndarray:
-    return np.array([box.x_min, box.y_min, box.x_max, box.y_max])
+def edges(box: dict[str, float]) -> np.ndarray:
+    return np.array([box[name] for name in BOX_COLUMNS])
 
 
 def test_several_networks_predict_their_mean_as_classify_does(

@@ -4,7 +4,6 @@ import http.client
 import json
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -101,15 +100,6 @@ def test_who_hangs_up_harms_nobody(
     assert answer(connection)[0] == 200
 
 
-def test_ctrl_c_ends_it_without_a_traceback(served: Path) -> None:
-    with serving(served, "--examples", "0") as (_, process):
-        process.send_signal(2)
-        ends = time.monotonic() + 20
-        while process.poll() is None and time.monotonic() < ends:
-            time.sleep(0.05)
-        assert process.returncode in (0, 130, -2)
-
-
 # --- What cannot be served
 
 
@@ -123,9 +113,7 @@ def refused(project: Path, *words: str) -> str:
 
 
 def test_without_a_run_it_says_how_to_get_one(tmp_path: Path) -> None:
-    said = refused(tmp_path)
-    assert "make prototype" in said
-    assert "podium train sample-b0" in said
+    assert "make prototype" in refused(tmp_path)
 
 
 def test_without_a_name_it_lists_what_there_is(served: Path) -> None:

@@ -5,9 +5,9 @@ import os
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-import cv2
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import FileResponse, Response
 from fastapi.staticfiles import StaticFiles
@@ -15,9 +15,7 @@ from fastapi_offline import FastAPIOffline
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from podium.competitions.base import MissingData
-from podium.data.batches import shrink
 from podium.data.table import read_table
-from podium.files.images import UnreadableImage, read_image
 from podium.runs.fold_folder import RunError
 from podium.runs.run import Run
 from podium.runs.table import HELD_OUT
@@ -32,7 +30,7 @@ from podium.serving.schema import (
     RequestLimits,
     RunInfo,
 )
-from podium.serving.uploads import FORM, RequestGate, Upload, decode_upload, read_uploads
+from podium.serving.uploads import FORM, RequestGate, decode_upload, read_uploads
 
 STATIC = Path(__file__).parent / "static"
 ERRORS = 400, 408, 413, 415, 422, 503, 504  # statuses of api/classify
@@ -47,9 +45,6 @@ POLICY = (
 )
 INLINE = "; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'"
 
-EXAMPLE_SIDE = 480  # pixels of the shorter side
-JPEG_QUALITY = 90
-
 
 class Service:
     """Classifies uploads: images are decoded on all cores and predicted in batches."""
@@ -59,30 +54,30 @@ class Service:
         self._batcher = Batcher(engine.predict, engine.batch_size)
         self._decoders = ThreadPoolExecutor(os.cpu_count() or 1, "decoder")
 
-    async def classify(self, uploads: Sequence[Upload]) -> list[ImageResponse | ImageError]:
-        """Classify images in their order; a bad one stops no other.
+    async def classify(
+        self, uploads: Sequence[tuple[str, bytes]]
+    ) -> list[ImageResponse | ImageError]:
+        """Classify files, of names and bytes, in their order; a bad one stops no other.
 
         Raises:
             HTTPException: 504, it took too long.
         """
         try:
             async with asyncio.timeout(self._limits.seconds):
-                return await asyncio.gather(*map(self._classify_one, uploads))
+                return await asyncio.gather(*(self._classify_one(*upload) for upload in uploads))
         except TimeoutError:
             raise HTTPException(504, f"no answer within {self._limits.seconds:g} s") from None
 
-    async def _classify_one(self, upload: Upload) -> ImageResponse | ImageError:
-        sizes = self._engine.run.recipe.cache_size, self._engine.size
-        loop = asyncio.get_running_loop()
+    async def _classify_one(self, name: str, data: bytes) -> ImageResponse | ImageError:
+        sides = self._engine.run.recipe.cache_size, self._engine.size
+        decode = partial(decode_upload, name, data, self._limits, *sides)
         try:
-            image = await loop.run_in_executor(
-                self._decoders, decode_upload, upload, self._limits, *sizes
-            )
+            image = await asyncio.get_running_loop().run_in_executor(self._decoders, decode)
         except HTTPException as error:
-            return ImageError(name=upload.name, status=error.status_code, detail=error.detail)
+            return ImageError(name=name, status=error.status_code, detail=error.detail)
         prediction = await self._batcher.put(image.pixels)
         size = {"width": image.size.width, "height": image.size.height}
-        return ImageResponse(name=upload.name, **size, **dict(prediction))
+        return ImageResponse(name=name, **size, **dict(prediction))
 
 
 def make_app(
@@ -131,11 +126,11 @@ def make_app(
     async def run() -> RunInfo:
         return info
 
-    @app.get("/examples/{number}.jpg", include_in_schema=False)
-    async def example(number: int) -> Response:
+    @app.get("/examples/{number}", include_in_schema=False)
+    async def example(number: int) -> FileResponse:
         if not 0 <= number < len(examples):
             raise HTTPException(404)
-        return Response(examples[number].jpeg, media_type="image/jpeg")
+        return FileResponse(examples[number].path)
 
     @app.get("/", include_in_schema=False)
     async def page() -> FileResponse:
@@ -188,23 +183,15 @@ def find_examples(run: Run, fold: int, most: int) -> list[Example]:
         return []
     try:
         train = read_table(run.competition, run.folder).train
-        unseen = train[train["fold"].isin([fold, HELD_OUT])]
-        turn = unseen.groupby("label").cumcount()
-        chosen = unseen.assign(turn=turn).sort_values(["turn", "label"], kind="stable").head(most)
-        return [
-            Example(
-                address=f"examples/{number}.jpg",
-                name=run.competition.classes[row.label],
-                jpeg=_jpeg(row.path),
-            )
-            for number, row in enumerate(chosen.itertuples())
-        ]
-    except (MissingData, RunError, UnreadableImage) as error:
+    except (MissingData, RunError) as error:
         print(f"no examples on the page: {error}")
         return []
-
-
-def _jpeg(path: Path) -> bytes:
-    image = shrink(read_image(path, EXAMPLE_SIDE), EXAMPLE_SIDE)
-    options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-    return cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)[1].tobytes()
+    unseen = train[train["fold"].isin([fold, HELD_OUT])]
+    turn = unseen.groupby("label").cumcount()
+    chosen = unseen.assign(turn=turn).sort_values(["turn", "label"], kind="stable").head(most)
+    return [
+        Example(
+            address=f"examples/{number}", name=run.competition.classes[row.label], path=row.path
+        )
+        for number, row in enumerate(chosen.itertuples())
+    ]

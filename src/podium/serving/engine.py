@@ -14,7 +14,7 @@ from podium.models.network import Network, build_network
 from podium.predictions.ood import load_or_fit_detector
 from podium.predictions.predictor import Predictor
 from podium.runs.run_folder import RunFolder
-from podium.serving.schema import Box, ClassScore, Prediction
+from podium.serving.schema import ClassScore, Prediction
 
 HEATED = 3  # of the likeliest classes, that get a heat map
 
@@ -70,7 +70,7 @@ class Engine:
         box = None
         if "boxes" in outputs:
             edges = tidy(outputs["boxes"]).mean(axis=0).astype(float).round(4).tolist()
-            box = Box(**dict(zip(BOX_COLUMNS, edges, strict=True)))
+            box = dict(zip(BOX_COLUMNS, edges, strict=True))
         detector = self.ood_detector
         return Prediction(
             classes=[

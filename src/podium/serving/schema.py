@@ -1,5 +1,6 @@
 """Requests and responses of the HTTP API, described once: for /docs and for the page."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
@@ -21,11 +22,6 @@ class RequestLimits(BaseModel):
         """The bytes of a request: its images and the form around them (413)."""
         return int(2e6 * self.megabytes) + 100_000
 
-    @property
-    def held_bytes(self) -> int:
-        """The bytes of all requests at the same time (503)."""
-        return 5 * self.request_bytes
-
 
 class ClassScore(BaseModel):
     """A class, its probability, and the evidence for it."""
@@ -36,15 +32,6 @@ class ClassScore(BaseModel):
         description="Grad-CAM of the likeliest three: a grid over the image, 1 where the evidence "
         "for this class is strongest. Null for others, and where the network has none."
     )
-
-
-class Box(BaseModel):
-    """The box around the object, in shares of the upright image's width and height."""
-
-    x_min: Share
-    y_min: Share
-    x_max: Share
-    y_max: Share
 
 
 class ImageFile(BaseModel):
@@ -60,7 +47,10 @@ class Prediction(BaseModel):
     """The outputs of the networks for an image."""
 
     classes: list[ClassScore] = Field(description="All, the likeliest first.")
-    box: Box | None = Field(description="Null where the run has no box head.")
+    box: dict[str, Share] | None = Field(
+        description="x_min, y_min, x_max and y_max around the object, in shares of the upright "
+        "image's sides. Null where the run has no box head."
+    )
     ood: bool = Field(description="Out-of-distribution: unlike the training images.")
     ood_score: float = Field(description="An image that scores above `ood_limit` is OOD.")
     ood_limit: float | None = Field(description="Null: too few known images to set a limit.")
@@ -97,7 +87,7 @@ class Example(BaseModel):
 
     address: str
     name: str
-    jpeg: bytes = Field(exclude=True)
+    path: Path = Field(exclude=True)
 
 
 class RunInfo(BaseModel):

@@ -11,10 +11,6 @@ from podium.serving.schema import RequestLimits
 from podium.system import import_tensorflow
 
 PACKAGES = ("fastapi", "fastapi_offline", "python_multipart", "uvicorn")  # of the extra `web`
-HOW_TO_GET_ONE = (
-    "`make prototype` trains the sample and serves it, or `podium sample` and `podium train "
-    "sample-b0` make one (about five minutes); `podium entries` lists what else can be trained"
-)
 ONLY_HERE = ("127.0.0.1", "localhost", "::1")
 
 
@@ -43,8 +39,8 @@ def serve(
         raise ValueError(f"{', '.join(missing)} missing: pip install 'podium[web]'")
     if run is None:
         runs = sorted(path.parent.name for path in paths.runs().glob("*/run.json"))
-        known = f"there are: {', '.join(runs)}" if runs else f"there is none yet: {HOW_TO_GET_ONE}"
-        raise ValueError(f"which run? `podium serve RUN`; {known}")
+        known = ", ".join(runs) or "none yet (`make prototype` trains one in about five minutes)"
+        raise ValueError(f"which run? `podium serve RUN`; there are: {known}")
     folder = find_run(run)
     with listen(host, port) as listening:  # all mistakes so far cost no time
         import_tensorflow()
@@ -67,14 +63,7 @@ def serve(
             print("warning: anyone who can reach this address can use it", flush=True)
         if browser:
             threading.Timer(0.5, webbrowser.open, [address]).start()
-        config = uvicorn.Config(
-            app,
-            log_level="warning",
-            access_log=False,
-            limit_concurrency=500,  # connections, those that only wait included
-            timeout_graceful_shutdown=5,
-            server_header=False,
-        )
+        config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=5)
         uvicorn.Server(config).run(sockets=[listening])
 
 

@@ -4,11 +4,11 @@ import asyncio
 import contextlib
 import sys
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from io import BytesIO
 from pathlib import PureWindowsPath
 
-from fastapi import HTTPException, Request, UploadFile
+from fastapi import HTTPException, Request
 from PIL import Image, UnidentifiedImageError
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
@@ -20,25 +20,18 @@ from podium.serving.schema import RequestLimits
 
 FORM = "multipart/form-data"
 SEND = f"send images as {FORM}, in the field 'images'"  # a field of any other name is read as well
+HELD = 5  # requests of the largest size that are in memory at the same time
 MAX_NAME = 80  # characters of a file's name that are repeated
 DRAINED = 5.0  # seconds
 # What browsers and cameras make. Pillow reads more, and for some starts other programs (EPS).
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 
 
-@dataclass(frozen=True)
-class Upload:
-    """A file as it came."""
-
-    name: str
-    data: bytes
-
-
 class RequestGate:
     """Lets requests in while there is room; only the event loop's thread uses it."""
 
     def __init__(self, limits: RequestLimits) -> None:
-        self._limits = limits
+        self._waiting, self._largest = limits.waiting, limits.request_bytes
         self._requests = self._bytes = 0
 
     @contextlib.contextmanager
@@ -48,9 +41,8 @@ class RequestGate:
         Raises:
             HTTPException: 503, there is no room.
         """
-        size = min(_announced(request) or sys.maxsize, self._limits.request_bytes)
-        is_full = self._requests >= self._limits.waiting
-        if is_full or self._bytes + size > self._limits.held_bytes:
+        size = min(int(request.headers.get("content-length", self._largest)), self._largest)
+        if self._requests >= self._waiting or self._bytes + size > HELD * self._largest:
             detail = f"{self._requests} requests are waiting already: try again soon"
             raise HTTPException(503, detail, {"Retry-After": "2"})
         self._requests += 1
@@ -66,45 +58,37 @@ class _InMemory(MultiPartParser):
     spool_max_size = sys.maxsize  # beyond it Starlette would write to a temporary file
 
 
-async def read_uploads(request: Request, limits: RequestLimits) -> list[Upload]:
-    """Read all files of a form, whatever their fields are called.
+async def read_uploads(request: Request, limits: RequestLimits) -> list[tuple[str, bytes]]:
+    """Read the names and bytes of all files of a form, whatever their fields are called.
 
     Raises:
         HTTPException: too large (413), too slow (408), no form (415), or no file in it (422).
     """
+    content_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    parser = _InMemory(request.headers, _bounded(request, limits), max_files=limits.images)
     try:
+        if content_type != FORM:
+            status = 415 if content_type else 422
+            raise HTTPException(status, f"{SEND}; {content_type[:60] or 'nothing'} came")
         async with asyncio.timeout(limits.seconds):
-            return await _parse(request, limits)
+            form = await parser.parse()
     except TimeoutError:
         raise HTTPException(408, f"it was not sent within {limits.seconds:g} s") from None
     except ClientDisconnect:
         raise HTTPException(400, "the connection broke off") from None
-    except HTTPException:
-        # Let the rest come and forget it: who is still sending would not read a response.
-        with contextlib.suppress(ClientDisconnect, TimeoutError, RuntimeError):
-            async with asyncio.timeout(DRAINED):
-                async for _ in request.stream():
-                    pass
-        raise
-
-
-async def _parse(request: Request, limits: RequestLimits) -> list[Upload]:
-    content_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
-    if content_type and content_type != FORM:
-        raise HTTPException(415, f"{SEND}; {content_type[:60]} came")
-    files = []
-    if content_type:
-        body = _bounded(request, limits)
-        try:
-            form = await _InMemory(request.headers, body, max_files=limits.images).parse()
-        except MultiPartException as error:
-            if "Too many files" in error.message:
-                raise HTTPException(413, f"more than {limits.images} images came") from error
-            raise HTTPException(400, f"the form cannot be read: {error.message}") from error
-        files = [file for _, file in form.multi_items() if not isinstance(file, str)]
+    except (HTTPException, MultiPartException) as error:
+        await _drain(request)
+        if isinstance(error, HTTPException):
+            raise
+        if "Too many files" in error.message:
+            raise HTTPException(413, f"more than {limits.images} images came") from error
+        raise HTTPException(400, f"the form cannot be read: {error.message}") from error
+    files = [file for _, file in form.multi_items() if not isinstance(file, str)]
     if not files:
         raise HTTPException(422, f"no image came: {SEND}")
-    return [Upload(_plain_name(file), await file.read()) for file in files]
+    # The name without a path, whichever system it came from.
+    names = [PureWindowsPath(file.filename or "").name[:MAX_NAME] or "image" for file in files]
+    return [(name, await file.read()) for name, file in zip(names, files, strict=True)]
 
 
 async def _bounded(request: Request, limits: RequestLimits) -> AsyncIterator[bytes]:
@@ -112,23 +96,23 @@ async def _bounded(request: Request, limits: RequestLimits) -> AsyncIterator[byt
     came = 0
     async for chunk in request.stream():
         came += len(chunk)
-        if max(came, _announced(request)) > limits.request_bytes:
+        if came > limits.request_bytes:
             most = f"{limits.megabytes:g} MB and a request {limits.request_bytes / 1e6:.0f} MB"
             raise HTTPException(413, f"too large: an image may have {most}")
         yield chunk
 
 
-def _announced(request: Request) -> int:
-    """Return the bytes that a request says it has, or 0."""
-    return int(request.headers.get("content-length", 0))
+async def _drain(request: Request) -> None:
+    """Let the rest come and forget it: who is still sending would not read a response."""
+    with contextlib.suppress(ClientDisconnect, TimeoutError, RuntimeError):
+        async with asyncio.timeout(DRAINED):
+            async for _ in request.stream():
+                pass
 
 
-def _plain_name(file: UploadFile) -> str:
-    """Return a file's name without its path, whichever system it came from."""
-    return PureWindowsPath(file.filename or "").name[:MAX_NAME] or "image"
-
-
-def decode_upload(upload: Upload, limits: RequestLimits, side: int, size: int) -> SizedImage:
+def decode_upload(
+    name: str, data: bytes, limits: RequestLimits, side: int, size: int
+) -> SizedImage:
     """Decode an image to a square, in the same way as a training does.
 
     Args:
@@ -138,7 +122,6 @@ def decode_upload(upload: Upload, limits: RequestLimits, side: int, size: int) -
     Raises:
         HTTPException: too large (413), no image (415), or a broken one (422).
     """
-    name, data = upload.name, upload.data
     if not data:
         raise HTTPException(422, f"{name}: the file is empty")
     if len(data) > 1e6 * limits.megabytes:
