@@ -49,7 +49,7 @@ def corpus(name: str) -> list[bytes]:
 
 
 def _reader(scratch: Path) -> Target:
-    from podium.files.images import (
+    from podium.files.image_io import (
         MAX_PIXELS,
         UnreadableImage,
         decode_image,

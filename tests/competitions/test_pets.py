@@ -12,7 +12,7 @@ from podium.competitions import MissingData, WrongSubmission, get_competition
 from podium.competitions.boxes import BOX_COLUMNS, box_table, to_pixels
 from podium.competitions.submission import check_submission_file
 from podium.files.atomic_write import write_csv
-from podium.files.images import read_image
+from podium.files.image_io import read_image
 
 PETS = get_competition("pets")
 WIDTH, HEIGHT = 40, 20

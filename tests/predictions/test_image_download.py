@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from podium.files.images import UnreadableImage
+from podium.files.image_io import UnreadableImage
 from podium.predictions.image_download import CannotFetch, fetch, fetch_image
 
 PIXELS = np.arange(12 * 10 * 3, dtype=np.uint8).reshape(12, 10, 3)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from podium.files.images import UnreadableImage
+from podium.files.image_io import UnreadableImage
 from podium.predictions.image_download import CannotFetch
 from podium.predictions.image_sources import find_sources
 

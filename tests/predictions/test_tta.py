@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from podium.files.images import resize
+from podium.files.image_io import resize
 from podium.predictions.tta import CROP, VIEWS, View
 
 BY_NAME = {view.name: view for view in VIEWS}

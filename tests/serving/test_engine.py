@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from podium.files.images import read_image
+from podium.files.image_io import read_image
 from podium.models.network import build_network
 from podium.predictions.classify import answer, open_run
 from podium.predictions.tta import VIEWS

@@ -13,7 +13,7 @@ import pytest
 
 from podium.competitions import COMPETITIONS, get_competition
 from podium.data.table import BrokenImages, prepare_table
-from podium.files.images import UnreadableImage
+from podium.files.image_io import UnreadableImage
 from podium.predictions.classify import classify
 from podium.predictions.combine import assemble
 from podium.recipes.entries import get_entry

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from podium.competitions.boxes import BOX_COLUMNS, NO_BOX, from_pixels, has_box
 from podium.competitions.csv_files import other_separator, read_rows, shown
 from podium.competitions.errors import MissingData, WrongTable
-from podium.files.images import Size, UnreadableImage, read_size
+from podium.files.image_io import Size, UnreadableImage, read_size
 
 LIST_COLUMNS = ("file", "x1", "y1", "x2", "y2", "class")
 CORNERS = ("xmin", "ymin", "xmax", "ymax")

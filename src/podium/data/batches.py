@@ -19,7 +19,7 @@ from podium.data.datasets import (
 )
 from podium.data.epochs import steps_per_epoch
 from podium.data.outlines import ELLIPSE
-from podium.files.images import read_image, resize
+from podium.files.image_io import read_image, resize
 from podium.recipes.tables import Augmentation
 from podium.system import free_memory
 

@@ -8,7 +8,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from podium.data.near_duplicates import THUMBNAIL_SIDE, fingerprint
-from podium.files.images import UnreadableImage, decode_sized, read_bytes
+from podium.files.image_io import UnreadableImage, decode_sized, read_bytes
 
 UNREADABLE = {"width": 0, "height": 0, "thumbnail": None, "small": False}
 

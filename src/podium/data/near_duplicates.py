@@ -20,7 +20,7 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from podium.data.neighbors import Cells
-from podium.files.images import resize
+from podium.files.image_io import resize
 
 THUMBNAIL_SIDE = 64  # pixels
 

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from podium.competitions import get_competition
 from podium.competitions.boxes import box_table, to_pixels
-from podium.files.images import SizedImage, UnreadableImage
+from podium.files.image_io import SizedImage, UnreadableImage
 from podium.predictions.answers import ImagePrediction, Predictions
 from podium.predictions.image_sources import Source, find_sources
 from podium.predictions.ood import OODDetector

@@ -8,7 +8,7 @@ from urllib.parse import urljoin, urlsplit
 
 import requests
 
-from podium.files.images import SizedImage, UnreadableImage, decode_sized
+from podium.files.image_io import SizedImage, UnreadableImage, decode_sized
 
 MAX_BYTES = 30_000_000
 SECONDS = 30.0  # for one image, from the name lookup to its last byte

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from podium.competitions.base import IMAGE_ENDINGS, images_in
 from podium.data.batches import shrink
-from podium.files.images import SizedImage, UnreadableImage, decode_sized, read_bytes
+from podium.files.image_io import SizedImage, UnreadableImage, decode_sized, read_bytes
 from podium.predictions.image_download import fetch_image
 
 ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)

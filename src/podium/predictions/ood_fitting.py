@@ -12,7 +12,7 @@ from tqdm import tqdm
 from podium.competitions import Competition
 from podium.competitions.base import MissingData
 from podium.data.table import read_table
-from podium.files.images import UnreadableImage, read_image
+from podium.files.image_io import UnreadableImage, read_image
 from podium.predictions.ood import MahalanobisScore, OODDetector, fit_mahalanobis, uncertainty
 from podium.predictions.predictor import Predictor
 from podium.predictions.tta import VIEWS

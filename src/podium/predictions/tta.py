@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from podium.files.images import resize
+from podium.files.image_io import resize
 
 Pixels = int | float | np.ndarray  # a number for all, or one for each
 

@@ -15,7 +15,7 @@ from matplotlib.patheffects import withStroke
 
 from podium.competitions.boxes import BOX_COLUMNS
 from podium.files.atomic_write import atomic_write
-from podium.files.images import read_image
+from podium.files.image_io import read_image
 from podium.reports.gallery_choice import (
     COLUMNS,
     FOUND_COLUMNS,

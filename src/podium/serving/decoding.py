@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from podium.data.batches import shrink
-from podium.files.images import UnreadableImage, decode_sized
+from podium.files.image_io import UnreadableImage, decode_sized
 from podium.predictions.tta import VIEWS
 from podium.serving.limits import RequestError, RequestLimits
 from podium.serving.uploads import Upload

@@ -10,7 +10,7 @@ import pandas as pd
 from podium.competitions.base import MissingData
 from podium.data.batches import shrink
 from podium.data.table import read_table
-from podium.files.images import UnreadableImage, read_image
+from podium.files.image_io import UnreadableImage, read_image
 from podium.runs.fold_folder import RunError
 from podium.runs.table import HELD_OUT
 from podium.serving.engine import Engine

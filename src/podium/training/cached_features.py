@@ -18,7 +18,7 @@ from podium.data.datasets import keep_alive, weak_callback, without_autotune
 from podium.data.epochs import steps_per_epoch
 from podium.data.outlines import ELLIPSE
 from podium.files.atomic_write import preallocate, require_space
-from podium.files.images import resize
+from podium.files.image_io import resize
 from podium.recipes.recipe import Recipe
 from podium.system import free_memory
 from podium.training.callbacks import TimeBudget

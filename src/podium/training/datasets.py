@@ -12,7 +12,7 @@ from podium.data.batches import ImageCache, training_batches, view_batches
 from podium.data.datasets import without_autotune
 from podium.data.epochs import steps_per_epoch
 from podium.data.mixup import mix_batches
-from podium.files.images import resize
+from podium.files.image_io import resize
 from podium.recipes.recipe import Recipe
 from podium.recipes.tables import Stage
 from podium.training.cached_features import Features, feature_batches
