@@ -13,7 +13,6 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 MAX_PIXELS = 89_478_485  # where Pillow starts to warn of decompression bombs
-MAX_BYTES = 6 * MAX_PIXELS  # of a file: three channels of 16 bits, not compressed
 
 DEEP_GRAY_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
 JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7]")  # no stuffed zero and no restart of the coding
@@ -99,14 +98,8 @@ def read_bytes(path: Path) -> bytes:
 def _readable(path: Path) -> Iterator[None]:
     """Refuse what is no file, as a pipe never ends; say in one line why a file cannot be read."""
     try:
-        about = path.stat()
-        if not stat.S_ISREG(about.st_mode):
+        if not stat.S_ISREG(path.stat().st_mode):
             raise UnreadableImage(f"{path}: is a folder, a pipe or a device, and no file")
-        if about.st_size > MAX_BYTES:
-            raise UnreadableImage(
-                f"{path}: too large, at most {MAX_BYTES / 1e6:.0f} MB are read, "
-                f"came {about.st_size / 1e6:.0f} MB"
-            )
         yield
     except (FileNotFoundError, NotADirectoryError) as error:
         raise UnreadableImage(f"{path}: there is no such file") from error
@@ -202,9 +195,9 @@ def _to_rgb(pil_image: Image.Image) -> np.ndarray:
     if pil_image.mode in DEEP_GRAY_MODES:
         return np.repeat(_scaled_gray(pil_image)[..., np.newaxis], 3, axis=2)
     if pil_image.has_transparency_data:
-        pil_image = pil_image.convert("RGBA")
-        white = Image.new("RGBA", pil_image.size, "white")
-        pil_image = Image.alpha_composite(white, pil_image)
+        transparent = pil_image.convert("RGBA")
+        pil_image = Image.new("RGB", transparent.size, "white")
+        pil_image.paste(transparent, mask=transparent)
     return np.array(pil_image.convert("RGB"))
 
 
