@@ -10,13 +10,13 @@ from scipy.stats import binomtest, bootstrap
 
 from podium.competitions.boxes import BOX_COLUMNS, BOX_METRICS, IoUOver, has_box
 from podium.competitions.csv_files import (
+    WrongTable,
     likely_mistake,
     other_separator,
     read_csv,
     read_rows,
     shown,
 )
-from podium.competitions.errors import WrongTable
 from podium.competitions.metrics import Accuracy, LogLoss, Metric
 from podium.text import summarize
 
