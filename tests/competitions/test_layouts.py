@@ -373,7 +373,7 @@ def test_empty_cells_are_counted_with_their_lines(lay: Lay) -> None:
     path = layout.folder / "train.csv"
     write_csv(path, "Id,Category", ["1.jpg,0", ",1", "3.jpg,", "4.jpg,2"])
     message = complaint(layout.competition.read_training)
-    assert message.startswith(f"{path}: 2 rows have empty cells (3, 4); fill them in")
+    assert message.startswith(f"{path}: 2 rows have empty cells (3, 4); fill in or")
 
 
 @pytest.mark.parametrize(
@@ -386,7 +386,7 @@ def test_empty_cells_are_counted_with_their_lines(lay: Lay) -> None:
         ("Id,Category\n1.jpg,0,1\n", "1 line has others (2); mend them, and put quotes"),
         ("Id,Category\n1.jpg\n2.jpg\n", "2 lines have others (2, 3)"),
         ("Id,Category,Id\n1.jpg,0,1\n", "two columns are called alike in 'Id,Category,Id'"),
-        ("Id,Category\n1.jpg ,0\n", "1 ids have spaces around them (line 2: '1.jpg '); remove"),
+        ("Id,Category\n1.jpg ,0\n", "1 ids have spaces around them ('1.jpg '); remove"),
         ('Id,Category\n"1.jpg,0\n', "line 2: a quote is opened and not closed; save it as CSV"),
         ("\ufeffPK\0", "it is a binary file; save it as CSV (UTF-8)"),
         ("", "expected the columns 'Id,Category', came ''; unpack the download again"),

@@ -6,7 +6,6 @@ Not by pandas: it takes a longer first row for an index, and fills shorter ones 
 import csv
 import io
 import unicodedata
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -18,6 +17,8 @@ SAVE = "save it as CSV (UTF-8), its cells separated by commas"
 # Beginnings of files that are often taken for a CSV.
 FOREIGN = {
     b"PK": "an archive or a spreadsheet",
+    b"\x1f\x8b": "an archive",
+    b"\xd0\xcf\x11\xe0": "a spreadsheet",
     b"\xff\xfe": "in UTF-16",
     b"\xfe\xff": "in UTF-16",
 }
@@ -58,29 +59,17 @@ def read_csv(path: Path, columns: list[str]) -> pd.DataFrame:
     if max(map(header.count, columns)) > 1:
         raise WrongTable(f"{path}: two columns are called alike in {shown(header)}; rename one")
     require_even(path, rows)
-    places = [header.index(name) for name in columns]
-    cells = {line: [row[place] for place in places] for line, row in rows[1:]}
-    counts = Counter(row[0] for row in cells.values())
+    lines, cells = zip(*rows[1:], strict=True)
+    table = pd.DataFrame(cells, lines, header, dtype=str)[columns]
+    ids, is_empty = table[columns[0]], table.apply(lambda column: column.str.strip()) == ""
     for wrong, what, remedy in (
-        (
-            [line for line, row in cells.items() if not all(map(str.strip, row))],
-            "rows have empty cells",
-            "fill them in, or delete these lines",
-        ),
-        (
-            [f"line {line}: {row[0]!r}" for line, row in cells.items() if row[0] != row[0].strip()],
-            "ids have spaces around them",
-            "remove them",
-        ),
-        (
-            [name for name, count in counts.items() if count > 1],
-            "ids are there twice",
-            "keep one line of each",
-        ),
+        (table.index[is_empty.any(axis=1)], "rows have empty cells", "fill in or delete the lines"),
+        (ids[ids != ids.str.strip()].map(repr), "ids have spaces around them", "remove them"),
+        (ids[ids.duplicated()].unique(), "ids are there twice", "keep one line of each"),
     ):
-        if wrong:
+        if len(wrong):
             raise WrongTable(f"{path}: {len(wrong)} {what} ({summarize(wrong)}); {remedy}")
-    return pd.DataFrame(list(cells.values()), columns=columns, dtype=str)
+    return table.reset_index(drop=True)
 
 
 def read_rows(path: Path, spaces: bool = False) -> Rows:

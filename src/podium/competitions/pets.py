@@ -43,7 +43,7 @@ class Annotation:
     file: str
     kind: str  # the name of its class
     corners: Corners | None  # of the largest head, or of none
-    sides: tuple[int, int] | None = None  # width and height that the corners were measured in
+    sides: tuple[int, int] = (0, 0)  # width and height that the corners were measured in
 
 
 class Pets(Competition):
@@ -121,9 +121,6 @@ class Pets(Competition):
         return found
 
 
-# --- Pascal VOC
-
-
 def read_voc(folder: Path, name: str, kind: str) -> Annotation:
     """Read `<name>.xml`; without the file an image has a class and no box.
 
@@ -135,26 +132,24 @@ def read_voc(folder: Path, name: str, kind: str) -> Annotation:
         MissingData: it is no XML, or a box in it has not four numbers.
     """
     path = folder / f"{name}.xml"
-    heads, sides = [], None
-    if path.is_file():
-        try:
-            root = ElementTree.fromstring(path.read_bytes())
-            for head in root.iter("object"):
-                box = head.find("bndbox")
-                if box is not None:
-                    texts = [box.findtext(tag) or "" for tag in ("xmin", "ymin", "xmax", "ymax")]
-                    heads.append(((head.findtext("name") or "").strip().lower(), _corners(texts)))
-        except (ElementTree.ParseError, ValueError, LookupError) as error:
-            raise MissingData(
-                f"{path} is not in Pascal VOC: {error}. Mend it, or delete it to train on the "
-                "image's class alone"
-            ) from error
-        width, height = (root.findtext(f"size/{side}", "") for side in ("width", "height"))
-        if width.isdecimal() and height.isdecimal():
-            sides = int(width), int(height)
+    if not path.is_file():
+        return Annotation(f"{name}.jpg", kind, None)
+    heads = []
+    try:
+        root = ElementTree.fromstring(path.read_bytes())
+        for head in root.iter("object"):
+            for box in head.iter("bndbox"):
+                texts = [box.findtext(tag) or "" for tag in ("xmin", "ymin", "xmax", "ymax")]
+                heads.append(((head.findtext("name") or "").strip().lower(), _corners(texts)))
+        sides = [int(root.findtext(f"size/{side}") or 0) for side in ("width", "height")]
+    except (ElementTree.ParseError, ValueError, LookupError) as error:
+        raise MissingData(
+            f"{path} is not in Pascal VOC: {error}. Mend it, or delete it to train on the image's "
+            "class alone"
+        ) from error
     of_kind = [corners for named, corners in heads if named == kind]
     largest = max(of_kind or [corners for _, corners in heads], key=_area, default=None)
-    return Annotation(f"{name}.jpg", kind, largest, sides)
+    return Annotation(f"{name}.jpg", kind, largest, (sides[0], sides[1]))
 
 
 def _corners(texts: Sequence[str]) -> Corners:
@@ -171,9 +166,6 @@ def _area(corners: Corners | None) -> float:
     if corners is None:
         return -1.0
     return abs(corners[2] - corners[0]) * abs(corners[3] - corners[1])
-
-
-# --- A plain list
 
 
 def read_list(path: Path, classes: Sequence[str]) -> dict[str, Annotation]:
@@ -224,14 +216,10 @@ def read_list(path: Path, classes: Sequence[str]) -> dict[str, Annotation]:
     return found
 
 
-# --- Boxes of the images
-
-
 def _boxes(annotated: Sequence[Annotation], paths: pd.Series) -> pd.DataFrame:
     """The boxes in shares of the upright image, indexed as `paths`.
 
-    An image that cannot be read has none, and neither has one whose box lies beside it: a warning
-    counts them.
+    An image that cannot be read, or whose box lies beside it, has none, which a warning tells.
     """
     with ThreadPoolExecutor() as pool:
         pairs = pool.map(_box, annotated, paths)
@@ -276,9 +264,6 @@ def _turned(box: np.ndarray, size: Size) -> np.ndarray:
         8: (y, 1 - other_x, other_y, 1 - x),
     }[size.orientation]
     return np.array(turned, np.float32)
-
-
-# --- Where the files are
 
 
 def _images(folder: Path) -> dict[str, Path]:

@@ -58,7 +58,8 @@ def unpack_into(archive: Path, folder: Path, label: str = "", depth: int = DEPTH
     """
     label = label or archive.name
     with _explained(label):
-        (_extract_zip if zipfile.is_zipfile(archive) else _extract_tar)(archive, folder, label)
+        extract = _extract_zip if zipfile.is_zipfile(archive) else _extract_tar
+        extract(archive, folder, label)
         if not any(folder.iterdir()):
             raise DamagedArchive(f"{label} has no files in it")
     inner = [path for path in sorted(folder.rglob("*")) if depth and _is_packed(path)]

@@ -170,7 +170,8 @@ def _decode(pil_image: Image.Image, data: bytes, shorter_side: int | None) -> Si
     divisor = next(by for by in (8, 4, 2, 1) if by == 1 or side // by >= (shorter_side or side))
     if _is_plain_jpeg(pil_image, data) and size.orientation == 1:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), CV2_FLAGS[divisor])
-        return SizedImage(cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image), size)
+        if image is not None:
+            return SizedImage(cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image), size)
     pil_image.draft(None, (width // divisor, height // divisor))  # heeded by JPEGs alone
     return SizedImage(_to_rgb(pil_image), size)
 
