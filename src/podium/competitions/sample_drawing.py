@@ -13,8 +13,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from podium.files.archives import atomic_folder
-from podium.files.atomic_write import write_csv
+from podium.files.atomic_write import atomic_folder, write_csv
 
 Canvas = np.ndarray  # uint8 (height, width, 3) RGB; its points are counted in canvas heights
 Part = tuple[str, np.ndarray | list[tuple[float, float]]]  # a paint; an outline in decimeters
