@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from podium.files.images import UnreadableImage
+from podium.files.image_io import UnreadableImage
 from podium.predictions import image_sources
 from podium.predictions.image_sources import find_images, load_image
 

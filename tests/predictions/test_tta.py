@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from podium.competitions.metrics import Accuracy, LogLoss, Metric
-from podium.files.images import resize
+from podium.files.image_io import resize
 from podium.predictions.tta import CROP, VIEWS, View, choose_views
 
 BY_NAME = {view.name: view for view in VIEWS}

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from podium.competitions.boxes import PIXEL_COLUMNS, box_table, to_pixels
 from podium.files.atomic_write import write_csv, write_json
-from podium.files.images import SizedImage, UnreadableImage
+from podium.files.image_io import SizedImage, UnreadableImage
 from podium.predictions.image_sources import find_images, load_image
 from podium.predictions.ood import OODDetector, load_or_fit_detector
 from podium.predictions.predictor import Predictor

@@ -9,7 +9,7 @@ import requests
 
 from podium.competitions.base import images_in
 from podium.data.batches import shrink
-from podium.files.images import SizedImage, UnreadableImage, decode_sized, read_bytes
+from podium.files.image_io import SizedImage, UnreadableImage, decode_sized, read_bytes
 
 ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 MAX_BYTES = 30_000_000  # of an image from the web

@@ -11,8 +11,7 @@ import pandas as pd
 from scipy.stats import binomtest, bootstrap
 
 from podium.competitions.boxes import BoxMetric, IoUOver, has_box
-from podium.competitions.csv_files import other_separator, read_csv, read_rows, shown
-from podium.competitions.errors import WrongTable
+from podium.competitions.csv_files import WrongTable, other_separator, read_csv, read_rows, shown
 from podium.competitions.metrics import Accuracy, LogLoss, Metric
 from podium.text import summarize
 

@@ -14,7 +14,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
 
 from podium.data.batches import shrink
-from podium.files.images import SizedImage, UnreadableImage, decode_sized
+from podium.files.image_io import SizedImage, UnreadableImage, decode_sized
 from podium.predictions.tta import VIEWS
 from podium.serving.schema import RequestLimits
 

@@ -12,7 +12,7 @@ import tensorflow as tf
 from podium.competitions.boxes import BOX_COLUMNS
 from podium.data.batches import ImageCache, view_batches
 from podium.data.near_duplicates import near_copies
-from podium.files.images import resize
+from podium.files.image_io import resize
 from podium.models.network import Network, build_network
 from podium.models.transfer import LayerWeights, give_backbone
 from podium.predictions.predict import predict_views

