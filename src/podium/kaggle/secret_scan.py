@@ -45,14 +45,14 @@ def _of_this_machine() -> dict[str, list[str]]:
     config = Path(os.environ.get("KAGGLE_CONFIG_DIR") or Path.home() / ".kaggle")
     files = [path for path in config.glob("*") if path.is_file()]
     credentials = [path.read_text("utf-8", "replace") for path in files]
-    folders = {Path.home(), paths.project(), Path(__file__).parents[3]}
+    # /tmp or /work would be found in any text.
+    folders = [path for path in (paths.project(), Path(__file__).parents[3]) if len(path.parts) > 2]
     return {
         "a Kaggle key or token of this machine": [
             *(value for value in variables if len(value) >= 8),
             *re.findall(r"\w{24,}", "\n".join(credentials)),
         ],
-        # A short path such as / or /work would be found in any text.
-        "a path of this machine": [str(path) for path in folders if len(path.parts) > 2],
+        "a path of this machine": [str(path) for path in (*folders, Path.home()) if path.name],
     }
 
 
