@@ -177,15 +177,6 @@ def test_the_same_command_goes_on_where_folds_are_missing(
     assert "all folds are in" in capsys.readouterr().out
 
 
-def test_a_push_that_kaggle_does_not_answer_is_tried_again(
-    kaggle: StandIn, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    kaggle.fail("SaveKernel", status=503, times=3)
-    push(each_fold=True)
-    assert results(tmp_path) == results(trained)
-    assert capsys.readouterr().out.count("Trying again") == 1
-
-
 def test_what_is_wrong_with_one_fold_keeps_no_other_away(
     kaggle: StandIn, trained: Path, tmp_path: Path
 ) -> None:

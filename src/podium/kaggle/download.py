@@ -29,13 +29,14 @@ def download(competition: Competition, fresh: bool = False) -> Path:
     """
     if competition.kaggle_source is None:
         raise KaggleError(f"{competition.name} is not on Kaggle. To get it: {competition.get_it}")
-    present = None if fresh else _present_folder(competition)
-    if present:
-        print(
-            f"{present} is there already: podium check {competition.name} looks through it, "
-            "--fresh replaces it"
-        )
-        return present
+    with suppress(MissingData):
+        present = competition.folder()
+        if any(present.iterdir()) and not fresh:
+            print(
+                f"{present} is there already: podium check {competition.name} looks through it, "
+                "--fresh replaces it"
+            )
+            return present
     target = (paths.inputs()[0] / competition.slug).resolve()  # may be a link to another disk
     archive = target.parent / ".downloads" / f"{competition.slug}.zip"
     with _locked(archive):
@@ -44,15 +45,6 @@ def download(competition: Competition, fresh: bool = False) -> Path:
         archive.unlink()
     print(f"{target}: {counts}")
     return target
-
-
-def _present_folder(competition: Competition) -> Path | None:
-    """The folder of the data, if there is one with anything in it."""
-    try:
-        folder = competition.folder()
-    except MissingData:
-        return None
-    return folder if any(folder.iterdir()) else None
 
 
 @contextmanager

@@ -221,7 +221,7 @@ def push_and_follow(
         KaggleError: the connection stayed away. What was pushed runs on.
     """
     waiting, running, ended = deque(builds), [], []
-    failures = 0  # in a row, of the first that waits
+    told = ""
     try:
         while waiting or running:
             while waiting and len(running) < at_once:
@@ -230,17 +230,15 @@ def push_and_follow(
                 try:
                     print(f"{label}pushed: {push(api, waiting[0])}", flush=True)
                     running.append(run)
+                except SessionsFull as error:
+                    if told != str(error):
+                        print(f"{label}{error}. Trying again", flush=True)
+                    told = str(error)
+                    break
                 except KaggleError as error:
-                    failures += 1
-                    may_pass = is_passing(error.__cause__) and failures <= PATIENCE
-                    if may_pass or isinstance(error, SessionsFull):
-                        if failures == 1:
-                            print(f"{label}{error}. Trying again", flush=True)
-                        break
                     run.status, run.message = "REFUSED", str(error)
                     ended.append(run)
                 waiting.popleft()
-                failures = 0
             time.sleep(poll_seconds)
             ended += [run for run in running if run.poll()]
             running = [run for run in running if run not in ended]

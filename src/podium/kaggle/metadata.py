@@ -19,7 +19,6 @@ LONGEST = 50  # characters of a kernel's title
 CODE_FILES = {"script": "kernel.py", "notebook": "kernel.ipynb"}
 HINTS = {
     "enable_gpu": "; Kaggle has given it up: write machine_shape = NvidiaTeslaT4, or nothing",
-    "enable_tpu": "; Podium does not compute on TPUs: write machine_shape = NvidiaTeslaT4",
     "enable_internet": ": write false, or true, which is Kaggle's choice where it is missing",
     "machine_shape": ", which Podium computes on and Kaggle has not retired",
 }

@@ -137,7 +137,7 @@ def _follow(api: "KaggleApi", slug: str, number: int, poll_seconds: float) -> "A
     Raises:
         KaggleError: it could not be scored, or not within LONGEST_WAIT.
     """
-    deadline, is_warned = time.monotonic() + LONGEST_WAIT, False
+    deadline = time.monotonic() + LONGEST_WAIT
     taken = f"submission {number} is taken and counts: see {_page(slug)}"
     print(f"submission {number} is taken, waiting for its score", flush=True)
     try:
@@ -148,9 +148,7 @@ def _follow(api: "KaggleApi", slug: str, number: int, poll_seconds: float) -> "A
                 cause = error.__cause__
                 if not (is_passing(cause) or isinstance(cause, json.JSONDecodeError)):
                     raise KaggleError(f"{error}. But {taken}") from error
-                if not is_warned:
-                    print(f"warning: {error}. Asking on", flush=True)
-                found, is_warned = None, True
+                found = None
             if found and found.status.name == "COMPLETE":
                 return found
             if found and found.status.name == "ERROR":
