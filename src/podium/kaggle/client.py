@@ -87,7 +87,7 @@ def _client() -> "KaggleApi":
 
 
 def user_name(api: "KaggleApi") -> str:
-    """Whose credentials these are: the owner of what is pushed.
+    """The user that the credentials name: the owner of what is pushed.
 
     Raises:
         NoCredentials: they name nobody.

@@ -31,7 +31,7 @@ class PushRefused(KaggleError):
 
 
 class SessionsFull(PushRefused):
-    """As many kernels run as the account may have at once."""
+    """The account runs as many kernels as it may at once."""
 
 
 class KernelRun:

@@ -56,7 +56,7 @@ class KernelMetadata(BaseModel):
 
     @property
     def sessions(self) -> int:
-        """How many kernels like this one an account may usually run at once."""
+        """Number of kernels like this one that an account may usually run at once."""
         return 2 if self.machine_shape else 5
 
     def filled(self, owner: str, name: str) -> "KernelMetadata":

@@ -1,4 +1,4 @@
-"""A search for secrets in a kernel, which others may read: by detect-secrets, and for our own."""
+"""Search for secrets in a kernel, which others may read: by detect-secrets, and for our own."""
 
 import getpass
 import os
