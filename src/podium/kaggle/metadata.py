@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from podium.competitions import get_competition
-from podium.models.weights_files import weights_file
+from podium.models.pretrained import weights_file
 from podium.recipes.entries import Entry
 from podium.recipes.recipe import RUN, Recipe
 from podium.recipes.tables import RUN_NAME

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from podium import paths
 from podium.competitions import COMPETITIONS, MissingData, get_competition
-from podium.models.weights_files import WEIGHTS_FILES, find_weights, weights_file
+from podium.models.pretrained import WEIGHTS_FILES, find_weights, weights_file
 from podium.recipes.ensemble import is_ensemble, load_ensemble
 from podium.recipes.recipe import RUN, Recipe
 from podium.recipes.recipe_file import RecipeError, load_recipe

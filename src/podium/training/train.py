@@ -15,6 +15,7 @@ from podium.recipes.entries import get_entry
 from podium.recipes.recipe import Recipe
 from podium.runs.find_run import find_run
 from podium.runs.fold_folder import RunError
+from podium.runs.run import Run
 from podium.runs.run_folder import RunFolder, check_name, run_name
 from podium.system import about_this_run, import_tensorflow, training_minutes
 from podium.training.preflight import check_recipe
@@ -83,7 +84,7 @@ def _train_folds(
     fold_run = None
     there = folder.finished_folds() if test else folder.scored_folds()
     to_do = [fold for fold in chosen if fold not in there]
-    check_warm_starts(recipe, folder, table, to_do)
+    check_warm_starts(Run(folder, recipe, competition, table), to_do)
     if to_do:
         import_tensorflow(recipe.threads)
         from podium.training.fold_runner import (

@@ -24,14 +24,20 @@ from podium.training.datasets import (
     stage_size,
 )
 from podium.training.devices import Devices, clear_kernel_cache
-from podium.training.kernel_solver import KernelFit, fit_kernel, predict_logits, score_logits
-from podium.training.logistic_solver import Logistic, fit_logistic
 from podium.training.losses import BoxLoss, MeanIoUMetric
 from podium.training.lr_curve import LRCurve
 from podium.training.lr_finder import LRFinder
 from podium.training.optimizers import make_optimizer
 from podium.training.progress import verbosity
 from podium.training.resume import ResumeState
+from podium.training.solvers import (
+    KernelFit,
+    Logistic,
+    fit_kernel,
+    fit_logistic,
+    predict_logits,
+    score_logits,
+)
 
 Score = dict[str, float]  # accuracy and log_loss
 
