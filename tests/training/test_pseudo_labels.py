@@ -301,7 +301,7 @@ def test_the_run_itself_is_refused_alone_and_in_a_blend(here: Path) -> None:
     blended(here, "ab", ["a", "b"])
     for name in ("a", "ab"):
         said = refusal(recipe({"from": name}), into)
-        assert f"{name!r} has labels of this run itself, a, which would be trained anew" in said
+        assert f"from {name}: it has the labels of this run itself, a, which would be" in said
     check_pseudo(recipe({"from": "b"}), into)
 
 
@@ -434,7 +434,7 @@ def test_a_run_that_goes_on_keeps_its_labels(project: Path) -> None:
     ("arguments", "expected"),
     [
         (["--set", "stages.1.pseudo.from=none"], "no run 'none'; "),
-        (["--run", "tiny", "--fresh"], "'tiny' has labels of this run itself"),
+        (["--run", "tiny", "--fresh"], "from tiny: it has the labels of this run itself"),
         (["--set", "stages.1.pseudo.above=0.3"], "stages.1.pseudo.above: came 0.3, should be"),
     ],
 )

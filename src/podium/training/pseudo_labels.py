@@ -42,13 +42,7 @@ def check_pseudo(recipe: Recipe, into: RunFolder | None = None) -> None:
     competition = get_competition(recipe.competition)
     tests = competition.read_test().index
     for name in recipe.pseudo_runs:
-        labeler = find_run(name)
-        _check_fits(labeler, competition, tests)
-        if into is not None and into.name in (labeler.name, *labeler.read_blended()):
-            raise NoPseudoLabels(
-                f"stages: pseudo from {name!r} has labels of this run itself, {into.name}, which "
-                "would be trained anew: train it under another name with --run NAME"
-            )
+        _check_fits(find_run(name), competition, tests, into and into.name)
 
 
 def pseudo_labels(run: Run, fold: int, near_copies: NearCopies) -> dict[int, pd.Series]:
@@ -96,29 +90,29 @@ def read_labeler(name: str, run: Run, fold: int) -> tuple[pd.DataFrame, str]:
     Raises:
         ValueError: it is missing, unfinished, or of other images.
     """
-    labeler, competition, ids = find_run(name), run.competition, run.table.readable_test.index
-    _check_fits(labeler, competition, run.table.test.index)
-    scored, leaks = scored_by(run.table, fold), []
+    labeler, classes = find_run(name), list(run.competition.classes)
+    _check_fits(labeler, run.competition, run.table.test.index)
+    scored = scored_by(run.table, fold)
     try:
         networks = _networks(labeler)
-    except NoPseudoLabels as error:
-        networks, leaks = [], [str(error)]
-    for network, _ in networks:
-        is_there = fold in network.finished_folds()
-        leaks.append(
-            leak_reason(network, fold, scored, competition.name)
-            if is_there
+        leaks = [
+            leak_reason(network, fold, scored, run.recipe.competition)
+            if fold in network.finished_folds()
             else f"{network.name} has no finished fold {fold}"
-        )
-    leak, classes = "; ".join(filter(None, leaks)), list(competition.classes)
-    if leak:
+            for network, _ in networks
+        ]
+    except NoPseudoLabels as error:
+        leaks = [str(error)]
+    if any(leaks):
         parts = [(_read_test(labeler, labeler.finished_folds(), classes), 1.0)]
     else:
         parts = [(_read_test(network, [fold], classes), share) for network, share in networks]
+    ids = run.table.readable_test.index
     for table, _ in parts:
         ids = ids[ids.isin(table.index)]
     mean = sum(table.loc[ids].astype(np.float64) * share for table, share in parts)
-    return mean.div(mean.sum(axis=1), axis=0).astype(np.float32), leak
+    probabilities = mean.div(mean.sum(axis=1), axis=0).astype(np.float32)
+    return probabilities, "; ".join(filter(None, leaks))
 
 
 def _choose(run: Run, fold: int, near_copies: NearCopies) -> list[dict[str, Any]]:
@@ -155,21 +149,27 @@ def _choose(run: Run, fold: int, near_copies: NearCopies) -> list[dict[str, Any]
     return rows
 
 
-def _check_fits(labeler: RunFolder, competition: Competition, tests: pd.Index) -> None:
-    """Refuse a run of another competition, without predictions, or of other test images."""
+def _check_fits(
+    labeler: RunFolder, competition: Competition, tests: pd.Index, into: str | None = None
+) -> None:
+    """Refuse a run of another competition or other test images, unfinished, or the one to train."""
     is_blend = bool(labeler.read_blended())
     about = labeler.read_run() if is_blend else labeler.read_recipe().model_dump()
     images = labeler.read_images()
-    theirs = set() if images is None else set(images.index[images["part"] == "test"])
+    there = set() if images is None else set(images.index[images["part"] == "test"])
+    only_there, only_here = len(there - set(tests)), len(set(tests) - there)
     problem = ""
     if about.get("competition") != competition.name:
         problem = f"it is a run of {about.get('competition')}, not of {competition.name}; name "
         problem += "another run"
     elif not is_blend and not labeler.finished_folds():
         problem = "no fold of it has predicted the test images yet; train it to its end first"
-    elif theirs != set(tests):
-        only = f"{len(theirs - set(tests))} only there and {len(set(tests) - theirs)} only here"
-        problem = f"it has other test images, {only}; train it again on the images that are here"
+    elif only_there or only_here:
+        problem = f"it has other test images, {only_there} only there and {only_here} only here; "
+        problem += "train it again on the images that are here"
+    elif into in (labeler.name, *labeler.read_blended()):
+        problem = f"it has the labels of this run itself, {into}, which would be trained anew; "
+        problem += "train it under another name with --run NAME"
     if problem:
         raise NoPseudoLabels(f"pseudo-labels from {labeler.name}: {problem}")
 

@@ -23,9 +23,8 @@ from podium.data.splits import split_halves
 from podium.data.table import read_table
 from podium.files.atomic_write import remove_temp_files
 from podium.files.untrusted import check_weights
-from podium.predictions.combine import RunResult, assemble, read_validation
-from podium.predictions.probabilities import average_views
-from podium.predictions.score import per_image_score, with_interval
+from podium.predictions.combine import RunResult, assemble
+from podium.predictions.score import per_image_score
 from podium.runs.find_run import find_run
 from podium.runs.fold_folder import RunError
 from podium.runs.merge import copy_whole
@@ -70,9 +69,7 @@ def soup(runs: Sequence[str], name: str | None = None, fresh: bool = False) -> R
     table = read_table(first.competition, first.folder)
     folder = RunFolder(paths.runs() / check_name(name or f"{first.name}-soup"))
     _begin(folder, members, fresh)
-    finished = folder.finished_folds()
-    to_do = [fold for fold in trained_folds(first.folder) if fold not in finished]
-    if to_do:
+    if to_do := sorted({*trained_folds(first.folder)}.difference(folder.finished_folds())):
         import_tensorflow(first.recipe.threads)
         from podium.training.fold_runner import FoldRunner
 
@@ -81,9 +78,9 @@ def soup(runs: Sequence[str], name: str | None = None, fresh: bool = False) -> R
             print(f"\nfold {fold} ({number} of {len(to_do)})", flush=True)
             _inherit(folder, members, fold)
             FoldSoup(runner, members, fold).make()
-    result = assemble(folder)
-    _print_gains(result, members)
-    return result
+    names = " ".join(member.name for member in members)
+    print(f"\nwhat the soup gains, image by image: podium report {names} {folder.name}\n")
+    return assemble(folder)
 
 
 def check_members(members: list[Run]) -> None:
@@ -94,8 +91,6 @@ def check_members(members: list[Run]) -> None:
             average.
     """
     first, folds = members[0], trained_folds(members[0].folder)
-    if len({member.name for member in members}) < len(members):
-        raise CannotSoup("two of the runs have the same name: name each once")
     for member in members:
         if sources := member.folder.read_souped():
             raise CannotSoup(f"{member.name} is a soup: name its runs, {', '.join(sources)}")
@@ -241,8 +236,7 @@ class FoldSoup:
         about = {"fold": self._fold, "ingredients": sorted(chosen), "tried": rows}
         about["halves"] = [sorted(mixture) for mixture in halves]
         others = [row for row in run["soup"]["folds"] if row["fold"] != self._fold]
-        run["soup"]["folds"] = sorted([*others, about], key=lambda row: row["fold"])
-        folder.write_run(run)
+        folder.write_run({**run, "soup": {**run["soup"], "folds": [*others, about]}})
         seconds = round(time.monotonic() - self._began)  # and those of all trainings
         spent = sum(source.read_cost()["seconds"] for source in self._sources if source.scored)
         cost = {"seconds": seconds + spent, "soup_seconds": seconds}
@@ -265,19 +259,17 @@ class FoldSoup:
         copy_whole(self._sources[0].path / "history.csv", folder.path / "history.csv")
 
     def _quality(self, mixture: Mixture, rows: np.ndarray | slice) -> float:
-        probabilities = self._predict(mixture)
-        if not np.isfinite(probabilities).all():
-            return -np.inf  # NaN would compare at random
-        return per_image_score(self._metric, self._labels[rows], probabilities[rows]).mean()
+        scores = per_image_score(self._metric, self._labels, self._predict(mixture))
+        # NaN, of weights that have diverged, would compare at random.
+        return float(scores[rows].mean()) if np.isfinite(scores).all() else -np.inf
 
     def _values(self, mixture: Mixture) -> dict[str, float | None]:
         """The metric and the log loss; None where the weights have diverged."""
-        probabilities = self._predict(mixture)
-        values = {
-            metric.name: float(metric.per_image(self._labels, probabilities).mean())
-            for metric in (self._metric, LogLoss())
-        }
-        return {name: value if np.isfinite(value) else None for name, value in values.items()}
+        values = {}
+        for metric in (self._metric, LogLoss()):
+            value = metric.per_image(self._labels, self._predict(mixture)).mean()
+            values[metric.name] = float(value) if np.isfinite(value) else None
+        return values
 
     def _predict(self, mixture: Mixture) -> np.ndarray:
         """Predict the images that judge."""
@@ -291,28 +283,3 @@ class FoldSoup:
         check_weights(path)
         self._model.load_weights(path)
         return self._model.get_weights()
-
-
-def _print_gains(result: RunResult, members: list[Run]) -> None:
-    """Print what the soup gains over each of its runs, on the images that both predict."""
-    metric, train = members[0].competition.metric, members[0].table.train
-    held_out = train.index[train["fold"] == HELD_OUT]  # if there are any, they make the score
-    print()
-    for member in members:
-        folds = [fold for fold in result.combined.folds if member.folder.fold(fold).scored]
-        if not folds:
-            continue
-        tables = [
-            average_views(read_validation(folder, folds), result.combined.views)
-            for folder in (result.folder, member.folder)
-        ]
-        ids = tables[0].index.intersection(tables[1].index)
-        ids = ids.intersection(held_out) if len(held_out) else ids
-        labels = train.loc[ids, "label"].to_numpy()
-        soup, run = (metric.per_image(labels, table.loc[ids].to_numpy()) for table in tables)
-        gain = with_interval("gain", run - soup if isinstance(metric, LogLoss) else soup - run)
-        print(
-            f"{metric.name} {soup.mean():.4f}, of {member.name} {run.mean():.4f} on {len(ids)} "
-            f"images: the soup gains {gain.value:+.4f} (95 % interval {gain.low:+.4f} to "
-            f"{gain.high:+.4f})"
-        )
