@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
-import numpy as np
 
-from podium.models.patches import fit_patches_dictionary, patches
-from podium.models.small_resnets import fit_patches, resnet_patches, resnet_small
+from podium.models.patches import patches
+from podium.models.small_resnets import resnet_patches, resnet_small
 
 
 @dataclass(frozen=True)
@@ -21,8 +20,6 @@ class Backbone:
     preprocessing: str  # mode of `Preprocessing`
     block: str  # regular expression: a layer's block is the text that this matches in its name
     block_ends: bool = False  # the expression names the last layer of a block instead
-    # Computes its first layer from preprocessed training images, float32 (images, h, w, 3).
-    fit: Callable[[keras.Model, np.ndarray], None] | None = None
     parts: tuple[int, ...] = (1,)  # relative numbers of channels that kernels keep apart
 
     def blocks(self, network: keras.Model) -> list[list[keras.layers.Layer]]:
@@ -110,7 +107,7 @@ BACKBONES: dict[str, Backbone] = {
         ),
         _own("resnet-small", lambda: resnet_small(blocks=(2, 2, 2))),
         _own("resnet-8", lambda: resnet_small(blocks=(1, 1, 1))),
-        _own("resnet-patches", resnet_patches, fit=fit_patches),
-        _own("patches", patches, block="patches", fit=fit_patches_dictionary, parts=(1, 4, 16)),
+        _own("resnet-patches", resnet_patches),
+        _own("patches", patches, block="patches", parts=(1, 4, 16)),
     )
 }

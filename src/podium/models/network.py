@@ -64,14 +64,16 @@ class Network:
 
     @property
     def is_fitted_first(self) -> bool:
-        """Whether the backbone's first layer is computed from training images."""
-        return self.kind.fit is not None
+        """Whether a layer of the backbone is computed from training images."""
+        return any(hasattr(layer, "fit") for layer in self.backbone.layers)
 
     def fit_first(self, images: np.ndarray) -> None:
         """Compute that layer from uint8 (images, height, width, 3)."""
-        if self.kind.fit:
-            preprocessed = self.model.get_layer("preprocessing")(images)
-            self.kind.fit(self.backbone, keras.ops.convert_to_numpy(preprocessed))
+        preprocessed = self.model.get_layer("preprocessing")(images)
+        for layer in self.backbone.layers:
+            if hasattr(layer, "fit"):
+                before = keras.Model(self.backbone.input, layer.input)
+                layer.fit(keras.ops.convert_to_numpy(before(preprocessed)))
 
     def rate_scales(self, layer_decay: float) -> list[float]:
         """Relative learning rates of the model's trainable variables, as they are unfrozen now.

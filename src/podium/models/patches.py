@@ -95,11 +95,6 @@ def patches() -> keras.Model:
     return keras.Model(inputs, PooledPatches(name="patches")(inputs), name="patches")
 
 
-def fit_patches_dictionary(network: keras.Model, images: np.ndarray) -> None:
-    """Fit the filters to preprocessed training images, float32 (images, height, width, 3)."""
-    network.get_layer("patches").fit(images)
-
-
 def _inverse_deviation(images):
     """1 / √(variance + CONTRAST) of the patch at each place: (batch, places, places, 1)."""
     moments = ops.stack([ops.mean(images, -1), ops.mean(images * images, -1)], axis=-1)

@@ -30,10 +30,7 @@ WEIGHTS_FILES: dict[str, dict[str, str]] = {
     "resnet50": {"imagenet": _KERAS.format("resnet50")},
     "inceptionv3": {"imagenet": _KERAS.format("inception_v3")},
     "inceptionresnetv2": {"imagenet": _KERAS.format("inception_resnet_v2")},
-    "resnet-small": {},
-    "resnet-8": {},
-    "resnet-patches": {},
-    "patches": {},
+    **{name: {} for name in ("resnet-small", "resnet-8", "resnet-patches", "patches")},
 }
 
 

@@ -54,12 +54,6 @@ def resnet_patches(filters: Sequence[int] = (32, 64, 128)) -> keras.Model:
     return keras.Model(inputs, x, name="resnet-patches")
 
 
-def fit_patches(network: keras.Model, images: np.ndarray) -> None:
-    """Fit the first layer of resnet-patches to preprocessed training images, float32."""
-    contrast = network.get_layer("stem_contrast")
-    network.get_layer("stem_patches").fit(ops.convert_to_numpy(contrast(images)))
-
-
 @keras.saving.register_keras_serializable("podium")
 class LocalContrast(layers.Layer):
     """Each pixel less the mean of its neighborhood, over its deviation, all colors together."""
@@ -95,7 +89,7 @@ class WhitenedPatches(layers.Layer):
         return (*shape[:-1], 2 * PATCH * PATCH * shape[-1])
 
     def fit(self, images: np.ndarray) -> None:
-        """Compute whitened principal components of patches of (images, height, width, 3)."""
+        """Compute the filters: whitened principal components of patches of (images, …, 3)."""
         patches = random_patches(images, SAMPLED)
         variances, components = np.linalg.eigh(np.cov(patches.T))
         kernel = components / np.sqrt(variances + FLATTEN * variances.mean())
