@@ -1,13 +1,12 @@
 """Pretrained weights: found on disk before any download, so that a run works offline.
 
-Importing this module does not import TensorFlow.
+Every command reads the names of the files: this module imports neither TensorFlow nor h5py.
 """
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from podium import paths
-from podium.files.untrusted import check_weights
 
 if TYPE_CHECKING:  # imports TensorFlow, which takes seconds
     import keras
@@ -65,6 +64,8 @@ def check_choice(backbone: str, weights: str) -> None:
             f"weights of {backbone}: expected {', '.join(names)} or the path of an .h5 file, "
             f"came {weights!r}, which is no file"
         )
+    from podium.files.untrusted import check_weights
+
     check_weights(Path(weights))
 
 
@@ -75,6 +76,8 @@ def build_pretrained(backbone: "Backbone", weights: str) -> "keras.Model":
         MissingWeights: names the file, the places looked at and the ways to get it.
         ForeignFile: the file is more than weights.
     """
+    from podium.files.untrusted import check_weights
+
     check_choice(backbone.name, weights)
     if weights == "none":
         return backbone.build(None)
