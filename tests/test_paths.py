@@ -8,7 +8,7 @@ import pytest
 
 from podium import paths
 from podium.competitions import MissingData, get_competition
-from podium.models.weights_files import WEIGHTS_FILES, find_weights
+from podium.models.pretrained import WEIGHTS_FILES, find_weights
 from podium.system import KERNEL_MINUTES, training_minutes
 
 CARS = "sf-dl-car-classification"

@@ -186,8 +186,7 @@ def _start(data: dict[str, object]) -> None:
 def of_pretrained(tally: Tally, scratch: Path) -> None:
     """Attached to a kernel under the name of a package's file; this one imports TensorFlow."""
     from podium.models.backbones import get_backbone
-    from podium.models.pretrained import build_pretrained
-    from podium.models.weights_files import weights_file
+    from podium.models.pretrained import build_pretrained, weights_file
 
     name = weights_file("efficientnet-b0", "imagenet")
     attached = scratch / "kaggle" / "input" / "a-dataset"

@@ -5,7 +5,7 @@ from typing import Any
 
 from podium import paths
 from podium.competitions import MissingData, get_competition
-from podium.models.weights_files import find_weights, weights_file
+from podium.models.pretrained import find_weights, weights_file
 from podium.predictions.combine import score_folds
 from podium.predictions.score import Score
 from podium.recipes.entries import Entry, all_entries

@@ -13,8 +13,7 @@ from podium.competitions.boxes import BOX_COLUMNS
 from podium.data.batches import ImageCache, view_batches
 from podium.data.near_duplicates import near_copies
 from podium.files.image_io import resize
-from podium.models.network import Network, build_network
-from podium.models.transfer import LayerWeights, give_backbone
+from podium.models.network import LayerWeights, Network, build_network, give_backbone
 from podium.predictions.predict import predict_views
 from podium.predictions.score import time_predictions
 from podium.predictions.tta import VIEWS
@@ -34,7 +33,7 @@ from podium.training.devices import Devices
 from podium.training.lr_curve import LRCurve
 from podium.training.pseudo_labels import pseudo_labels
 from podium.training.trainer import Trainer
-from podium.training.warm_start import find_initial_weights, read_backbone
+from podium.training.warm_start import find_initial_weights
 
 FIRST = 1000  # images that a first layer is fitted to
 TIMED = 30  # images that are predicted one by one, to know how long it takes
@@ -149,12 +148,12 @@ class FoldRunner:
 
         A killed training has them in its state, and needs no other run.
         """
-        start = find_initial_weights(self.recipe, self.folder, self.table, fold)
+        start = find_initial_weights(self.run, fold)
         if start is None:
             return None
         print(start, flush=True)
         self._clear()
-        weights = read_backbone(start)
+        weights = start.read_backbone()
         self.folder.fold(fold).write_start(start.lineage)
         return weights
 
@@ -220,7 +219,7 @@ class FoldRunner:
         def copies(tests: pd.Index, scored: np.ndarray) -> np.ndarray:
             return near_copies(self._cache, self._positions(tests), np.flatnonzero(scored))
 
-        return pseudo_labels(self.recipe, self.competition, self.folder, self.table, fold, copies)
+        return pseudo_labels(self.run, fold, copies)
 
     def _some(self, positions: np.ndarray, most: int, size: int) -> np.ndarray:
         """Up to so many of these images, evenly chosen: uint8 (images, size, size, 3)."""

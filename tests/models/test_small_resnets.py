@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from podium.models.network import build_network
-from podium.models.resnet_patches import (
+from podium.models.small_resnets import (
     EPSILON,
     FLATTEN,
     LocalContrast,
