@@ -1,4 +1,4 @@
-"""Commands that show what a run sees, and what it is worth."""
+"""Commands that look at runs, and at images through them."""
 
 import sys
 from pathlib import Path
@@ -17,9 +17,9 @@ def classify(
     csv: Annotated[Path | None, typer.Option(help="Write a CSV there; - prints it.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write JSON there; - prints it.")] = None,
 ) -> None:
-    """Say what is on images from anywhere, and which are unlike anything in training.
+    """Classify any images with a run, and flag those that are out-of-distribution.
 
-    Exit code 1 if an image could not be read; the others are answered for all the same.
+    Exit code 1 if an image could not be read; the others are classified all the same.
     """
     from podium.predictions.answers import check_outputs
     from podium.system import import_tensorflow
@@ -27,7 +27,7 @@ def classify(
     check_outputs(csv, json)
     import_tensorflow()
     from podium.predictions.classify import answer
-    from podium.training.train import find_run
+    from podium.runs.find_run import find_run
 
     answers = answer(find_run(run), images)
     answers.write(csv, json)
@@ -49,10 +49,10 @@ def serve(
         int, typer.Option(min=1, help="Networks to average; two take twice as long as one.")
     ] = 1,
     examples: Annotated[int, typer.Option(min=0, help="Images on the page to try.")] = 8,
-    megabytes: Annotated[float, typer.Option(min=0.001, help="Of an image, at the most.")] = 20,
-    megapixels: Annotated[float, typer.Option(min=0.001, help="Of an image, at the most.")] = 60,
+    megabytes: Annotated[float, typer.Option(min=0.001, help="Largest file of an image.")] = 20,
+    megapixels: Annotated[float, typer.Option(min=0.001, help="Largest image.")] = 60,
     seconds: Annotated[float, typer.Option(min=0.1, help="To send, and to answer.")] = 20,
-    waiting: Annotated[int, typer.Option(min=1, help="Requests at a time, at the most.")] = 64,
+    waiting: Annotated[int, typer.Option(min=1, help="Most requests at a time.")] = 64,
     browser: Annotated[bool, typer.Option("--open", help="Open the page.")] = False,
 ) -> None:
     """Serve a run: a page for one's own images, and the same as an HTTP API (/docs)."""
@@ -88,7 +88,7 @@ def report(
         Path | None, typer.Option(help="HTML; weights/RUN/report.html if not given.")
     ] = None,
 ) -> None:
-    """Write all that is known of a run into one page: scores, curves, mistakes, Grad-CAM."""
+    """Write a page about a run: scores, curves, mistakes, Grad-CAM."""
     from podium.reports.report import report
 
     print(f"\n{report(runs, to)}")

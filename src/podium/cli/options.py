@@ -1,4 +1,4 @@
-"""Words that several commands take."""
+"""Options that several commands take."""
 
 from typing import Annotated
 
@@ -11,6 +11,6 @@ Overrides = Annotated[
     typer.Option("--set", help="KEY=VALUE of the recipe, e.g. image_size=224; repeatable."),
 ]
 Folds = Annotated[list[int] | None, typer.Option("--fold", help="Only this fold; repeatable.")]
-Fresh = Annotated[bool, typer.Option("--fresh", help="Replace what is here already.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Replace the run of that name.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Follow it to its end.")]
-Poll = Annotated[float, typer.Option(min=0.1, help="Seconds between two questions to Kaggle.")]
+Poll = Annotated[float, typer.Option(min=0.1, help="Seconds between two requests to Kaggle.")]

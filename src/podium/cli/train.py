@@ -6,16 +6,16 @@ from typing import Annotated
 
 import typer
 
-from podium.cli.options import Entry, Folds, Overrides, Run
+from podium.cli.options import Entry, Folds, Fresh, Overrides, Run
 
 
 def train(
     entry: Entry,
     fold: Folds = None,
     override: Overrides = None,
-    limit: Annotated[int | None, typer.Option(help="Training images at the most.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Use only so many training images.")] = None,
     run: Annotated[str | None, typer.Option(help="Name of the run folder.")] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Begin again, if there is a run.")] = False,
+    fresh: Fresh = False,
 ) -> None:
     """Train an entry to its submission; the same command goes on with a killed run."""
     from podium.reports.report import report_after_training
@@ -55,7 +55,7 @@ def sample(
 def check(
     competition: Annotated[str, typer.Argument(help="Its name, e.g. cars.")],
 ) -> None:
-    """Read every image; say what is broken, missing or doubled. Exit code 1 if some are."""
+    """Read every image; list what is broken, missing or doubled. Exit code 1 if some are."""
     from podium.competitions import get_competition
     from podium.data.check import check_competition
 
@@ -82,4 +82,33 @@ def score(
     print(f"score       {score_files(submission, truth)}")
 
 
+def blend(
+    runs: Annotated[
+        list[str], typer.Argument(help="Runs of weights/, or one entry that is an ensemble.")
+    ],
+    to: Annotated[Path | None, typer.Option(help="Path of the submission.")] = None,
+    common: Annotated[
+        bool, typer.Option("--common", help="Judge on the images that all runs have out of fold.")
+    ] = False,
+) -> None:
+    """Blend runs in the way that is best out of fold; prints the gain and its interval."""
+    from podium.predictions.blend import blend
+
+    print(blend(runs, to, common))
+
+
+def soup(
+    runs: Annotated[
+        list[str], typer.Argument(help="A run trained with checkpoints, or several of one network.")
+    ],
+    run: Annotated[str | None, typer.Option(help="Name of the soup's run folder.")] = None,
+    fresh: Fresh = False,
+) -> None:
+    """Average checkpoints of runs to one network, as far as that is no worse out of fold."""
+    from podium.training.soup import soup
+
+    print(f"\n{soup(runs, run, fresh)}")
+
+
 COMMANDS = (train, predict, sample, check, entries, score)
+ENSEMBLE_COMMANDS = (blend, soup)
