@@ -54,6 +54,7 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Searched:
         return Searched(project)
 
 
+@pytest.mark.slow
 def test_trials_are_runs_to_their_score_the_first_with_the_recipe_as_it_is(
     searched: Searched,
 ) -> None:
@@ -71,7 +72,8 @@ def test_trials_are_runs_to_their_score_the_first_with_the_recipe_as_it_is(
     assert searched.tuned.score.value == best and searched.tuned.trials == 2
 
 
-def test_only_the_best_trial_keeps_its_weights(searched: Searched) -> None:
+@pytest.mark.slow
+def test_only_the_best_of_trained_trials_keeps_its_weights(searched: Searched) -> None:
     for trial in trials(searched.project):
         run = searched.run(trial)
         assert run.fold(0).weights.is_file() == (run.path == run_of(searched.tuned.best).path)
@@ -118,6 +120,9 @@ def trained(project: Path, monkeypatch: pytest.MonkeyPatch) -> list[Combination]
 
     def run_trial(combination: Combination, folds: list[int], earlier: object) -> object:
         asked.append(combination)
+        weights = run_of(combination).fold(0).weights
+        weights.parent.mkdir(parents=True)
+        weights.touch()
         score = Score("accuracy", 1 - combination.recipe.head.dropout, 0.0, 1.0, 24)
         return SimpleNamespace(combined=SimpleNamespace(score=score))
 
@@ -144,6 +149,13 @@ def test_a_second_call_goes_on_up_to_its_number_of_trials(
     assert len({combination.overrides for combination in trained}) == 3
     assert tune("tiny", 3, searches=SEARCH).trials == 3
     assert len(trained) == 3
+
+
+def test_only_the_best_keeps_its_weights(project: Path, trained: list[Combination]) -> None:
+    best = tune("tiny", 3, searches=SEARCH).best
+    assert best.recipe.head.dropout == min(one.recipe.head.dropout for one in trained)
+    kept = [one for one in trained if run_of(one).fold(0).weights.is_file()]
+    assert len(trained) == 3 and kept == [best]
 
 
 def test_an_interrupted_trial_is_tried_again_with_its_values(

@@ -15,9 +15,7 @@ def compare(
     ] = None,
     fold: Folds = None,
     override: Overrides = None,
-    sample: Annotated[
-        int | None, typer.Option(min=1, help="Only so many combinations, drawn at random.")
-    ] = None,
+    sample: Annotated[int | None, typer.Option(min=1, help="So many, drawn at random.")] = None,
 ) -> None:
     """Score an entry with different recipes side by side; adds to weights/experiments.csv.
 
@@ -34,13 +32,11 @@ def compare(
 def find_lr(
     entry: Entry,
     fold: Annotated[int, typer.Option(help="The fold whose training images are used.")] = 0,
-    stage: Annotated[
-        int | None, typer.Option(min=1, help="By default the last; those before are trained.")
-    ] = None,
+    stage: Annotated[int | None, typer.Option(min=1, help="By default the last one.")] = None,
     steps: Annotated[int, typer.Option(min=10, help="Batches, each at a higher rate.")] = 100,
     override: Overrides = None,
 ) -> None:
-    """Run a learning-rate range test on a stage of an entry, and draw the loss by rate."""
+    """Train the stages before one, run a learning-rate range test in it, and draw the curve."""
     from podium.experiments.find_lr import find_lr
 
     print(f"\n{find_lr(entry, override or [], fold, stage, steps)}")
@@ -48,12 +44,10 @@ def find_lr(
 
 def tune(
     entry: Entry,
-    trials: Annotated[
-        int, typer.Option(min=1, help="In all, with those of earlier calls and other processes.")
-    ] = 40,
+    trials: Annotated[int, typer.Option(min=1, help="In all calls and processes.")] = 40,
     hours: Annotated[
         float | None,
-        typer.Option(min=0.0, help="No trial begins that might take longer than what is left."),
+        typer.Option(min=0.0, help="No trial begins that would take longer than what is left."),
     ] = None,
     search: Annotated[
         list[str] | None,
@@ -64,11 +58,12 @@ def tune(
     ] = None,
     fold: Folds = None,
     override: Overrides = None,
-    storage: Annotated[
-        str | None, typer.Option(help="A database to share; by default weights/studies.db.")
-    ] = None,
+    storage: Annotated[str | None, typer.Option(help="Database that several share.")] = None,
 ) -> None:
-    """Search ranges of an entry's numbers with Optuna, by default on fold 0."""
+    """Search ranges of an entry's numbers with Optuna, by default on fold 0.
+
+    The study is in weights/studies.db, or in the database that --storage names.
+    """
     from podium.experiments.tune import tune
 
     print(f"\n{tune(entry, trials, hours, search or [], fold or [], override or [], storage)}")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from podium.cli.options import Entry, Folds, Fresh, Overrides, Run
+from podium.cli.options import Competition, Entry, Folds, Fresh, Overrides, Run
 
 
 def train(
@@ -29,9 +29,7 @@ def train(
 
 def predict(
     run: Run,
-    views: Annotated[
-        int | None, typer.Option(min=1, max=10, help="Views of each image to average.")
-    ] = None,
+    views: Annotated[int | None, typer.Option(min=1, max=10, help="Views to average.")] = None,
 ) -> None:
     """Predict the test images of a run again, and write its submission."""
     from podium.training.train import predict
@@ -52,9 +50,7 @@ def sample(
     print(f"{folder} {'drawn' if drawn else 'is there already'}: podium train {Sample.name}-b0")
 
 
-def check(
-    competition: Annotated[str, typer.Argument(help="Its name, e.g. cars.")],
-) -> None:
+def check(competition: Competition) -> None:
     """Read every image; list what is broken, missing or doubled. Exit code 1 if some are."""
     from podium.competitions import get_competition
     from podium.data.check import check_competition
@@ -83,13 +79,9 @@ def score(
 
 
 def blend(
-    runs: Annotated[
-        list[str], typer.Argument(help="Runs of weights/, or one entry that is an ensemble.")
-    ],
+    runs: Annotated[list[str], typer.Argument(help="Runs, or an entry that is an ensemble.")],
     to: Annotated[Path | None, typer.Option(help="Path of the submission.")] = None,
-    common: Annotated[
-        bool, typer.Option("--common", help="Judge on the images that all runs have out of fold.")
-    ] = False,
+    common: Annotated[bool, typer.Option("--common", help="Judge on images all have.")] = False,
 ) -> None:
     """Blend runs in the way that is best out of fold; prints the gain and its interval."""
     from podium.predictions.blend import blend
@@ -98,9 +90,7 @@ def blend(
 
 
 def soup(
-    runs: Annotated[
-        list[str], typer.Argument(help="A run trained with checkpoints, or several of one network.")
-    ],
+    runs: Annotated[list[str], typer.Argument(help="A run with checkpoints, or several runs.")],
     run: Annotated[str | None, typer.Option(help="Name of the soup's run folder.")] = None,
     fresh: Fresh = False,
 ) -> None:

@@ -17,6 +17,7 @@ from podium.reports.figures import canvas, plain, png
 from podium.runs.run_folder import run_name
 from podium.text import format_table
 
+RECORD = "experiments.csv"
 KEY = ["entry", "change", "folds"]  # of a row of the record
 BEST = "* best trade-off: nothing here is as good and faster, or as fast and better"
 
@@ -41,7 +42,7 @@ class Comparison:
                 "",
                 "* best trade-off: nothing here is as good and faster, or as fast and better",
             ]
-            lines += [f"record      {record_path()}"]
+            lines += [f"record      {paths.runs() / RECORD}"]
         for combination, message in self.failed:
             lines.append(f"failed      {combination.values(self.keys)}: {message}")
         if self.figure:
@@ -62,9 +63,7 @@ def compare(
 
     Args:
         tries: `key=a,b,c` each; without any, the entry with the overrides is measured alone.
-        folds: those of each run; all if none is given.
-        overrides: `key=value` of all of them.
-        sample_size: only so many of them, drawn at random.
+        sample_size: only so many combinations, drawn at random.
 
     Raises:
         ValueError: a recipe is refused; nothing has been trained then.
@@ -82,7 +81,8 @@ def compare(
     here = sum(is_scored(run_of(combination), folds) for combination in chosen)
     print(f"comparing {len(chosen)} of {len(every)} combinations; {here} are here already")
     print(f"entry       {entry}\nfold        {', '.join(map(str, folds))}")
-    if untried := _untried(chosen[0], keys):
+    untried = [one for one in chosen[0].overrides if key_of(one) not in keys]
+    if untried:
         print(f"all with    {', '.join(untried)}")
 
     measured, failed = [], []
@@ -108,13 +108,9 @@ def compare(
     return Comparison(measured, failed, keys, figure)
 
 
-def record_path() -> Path:
-    return paths.runs() / "experiments.csv"
-
-
 def record(result: TrialResult) -> None:
     """Add a result to the record of experiments, in place of an earlier one of the same trial."""
-    path = record_path()
+    path = paths.runs() / RECORD
     with FileLock(path.with_name(".experiments.lock")):
         rows = pd.DataFrame([_row(result)])
         if path.is_file():
@@ -159,11 +155,6 @@ def _goodness(result: TrialResult) -> float:
     """The score, negative where a lower one is better."""
     metric = get_competition(result.combination.recipe.competition).metric
     return result.combined.score.value * (1 if metric.per_image_score else -1)
-
-
-def _untried(combination: Combination, keys: list[str]) -> list[str]:
-    """The changes that all combinations have."""
-    return [override for override in combination.overrides if key_of(override) not in keys]
 
 
 def _cells(result: TrialResult, keys: list[str]) -> dict[str, str]:

@@ -63,10 +63,6 @@ def all_combinations(
 ) -> list[Combination]:
     """Each combination of the values to try; those whose recipes are the same only once.
 
-    Args:
-        tries: `key=a,b,c` each.
-        overrides: `key=value` of all of them.
-
     Raises:
         ValueError: a recipe is refused.
     """

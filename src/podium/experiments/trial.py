@@ -15,6 +15,8 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import wait
 from typing import Any
 
+from tqdm import tqdm
+
 from podium import paths
 from podium.experiments.grid import Combination
 from podium.predictions.combine import FoldScores, read_validation, score_folds
@@ -139,6 +141,7 @@ def _end_with_parent() -> None:
 def _train(entry: str, overrides: tuple[str, ...], folds: list[int], run: str) -> None:
     from podium.training.train import train_to_score
 
+    tqdm.set_lock(threading.RLock())  # an interrupted process would leak a semaphore
     try:
         train_to_score(entry, overrides, folds, run)
     except (ValueError, OSError, *out_of_memory()) as error:

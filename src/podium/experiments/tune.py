@@ -5,7 +5,6 @@ import time
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 import optuna
 import sqlalchemy
@@ -76,7 +75,6 @@ def tune(
     Args:
         trials: in the study, those of other processes and earlier calls included.
         hours: no trial begins that would not end within them, if it took as long as the longest.
-        searches: `key=low:high` or `key=low:high:log`; by default `default_ranges`.
 
     Raises:
         ValueError: a recipe or a range is refused, or a trial failed for another reason than that
@@ -92,7 +90,7 @@ def tune(
     fixed = [key_of(override) for override in base.overrides]
     ranges = [parse_range(text, base.recipe) for text in searches]
     ranges = ranges or [one for one in default_ranges(base.recipe) if one.key not in fixed]
-    for end in ("low", "high"):  # at both of them the recipe must be one that can run
+    for end in ("low", "high"):  # a recipe that is refused is so before anything is trained
         values = [f"{one.key}={getattr(one, end)}" for one in ranges]
         get_combination(entry, [*base.overrides, *values])
 
@@ -111,7 +109,9 @@ def tune(
         if completed(study):
             best = study.best_trial
             print(f"the best so far is {best.value:.4f}, trial {best.number}", flush=True)
-            _delete_weights([run for run in begun if run.name != best.user_attrs["run"]], folds)
+            for run in begun:  # only the best keeps its weights, and runs that were there before
+                if run.name != best.user_attrs["run"]:
+                    _delete_weights(run, folds)
 
     scores = {
         tuple(trial.user_attrs["overrides"]): Score.from_dict(trial.user_attrs["score"])
@@ -127,34 +127,26 @@ def tune(
 def open_study(url: str, name: str, maximize: bool) -> optuna.Study:
     """The study of that name, or a new one.
 
-    Args:
-        url: of the storage, as SQLAlchemy has it.
-
     Raises:
-        ValueError: there is no such storage.
+        ValueError: the URL is not one of a database that SQLAlchemy can open.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.simplefilter("ignore", ExperimentalWarning)  # heartbeats are one since 2021
-    engine = {}
-    if url.startswith("sqlite:///"):
-        Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-        engine = {"connect_args": {"timeout": DATABASE_PATIENCE}}
+    patience = {"timeout": DATABASE_PATIENCE} if url.startswith("sqlite:") else {}
     paths.runs().mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(paths.runs() / ".studies.lock"):  # two processes would both make the tables
             storage = optuna.storages.RDBStorage(
                 url,
-                engine_kwargs=engine,
+                engine_kwargs={"connect_args": patience},
                 heartbeat_interval=HEARTBEAT,
                 grace_period=STALE_AFTER,
                 # Tried again with the same values, it is the same run, and goes on from its epoch.
                 heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(),
             )
+            direction = "maximize" if maximize else "minimize"
             return optuna.create_study(
-                study_name=name,
-                storage=storage,
-                direction="maximize" if maximize else "minimize",
-                load_if_exists=True,
+                storage=storage, study_name=name, direction=direction, load_if_exists=True
             )
     except (sqlalchemy.exc.SQLAlchemyError, ImportError, ValueError) as error:
         raise ValueError(
@@ -238,12 +230,10 @@ def completed(study: optuna.Study) -> list[FrozenTrial]:
     return study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
 
 
-def _delete_weights(runs: list[RunFolder], folds: list[int]) -> None:
-    """Only the best trial keeps its weights, and runs that were there before."""
-    for run in runs:
-        for fold in map(run.fold, folds):
-            if not fold.finished:
-                fold.delete_weights()
+def _delete_weights(run: RunFolder, folds: list[int]) -> None:
+    for fold in map(run.fold, folds):
+        if not fold.finished:
+            fold.delete_weights()
 
 
 def _set(overrides: Iterable[str]) -> str:
