@@ -73,13 +73,6 @@ def test_trials_are_runs_to_their_score_the_first_with_the_recipe_as_it_is(
 
 
 @pytest.mark.slow
-def test_only_the_best_of_trained_trials_keeps_its_weights(searched: Searched) -> None:
-    for trial in trials(searched.project):
-        run = searched.run(trial)
-        assert run.fold(0).weights.is_file() == (run.path == run_of(searched.tuned.best).path)
-
-
-@pytest.mark.slow
 def test_two_processes_go_on_with_a_study(searched: Searched) -> None:
     before = {path: path.stat().st_mtime_ns for path in searched.project.rglob("history.csv")}
     searches = [word for one in SEARCH for word in ("--search", one)]
