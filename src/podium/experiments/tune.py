@@ -42,7 +42,14 @@ class TuneResult:
         if self.before:
             head += f"\nbefore      {self.before}"
         lines = "\n".join(f"    {line}".rstrip() for line in recipe_lines(self.best))
-        verify, beside = map(self._verification, (self.best, self.base))
+        recipe = self.best.recipe
+        others = [fold for fold in recipe.fold_numbers if fold not in self.folds]
+        folds = " ".join(f"--fold {fold}" for fold in others[:1] or self.folds)
+        seed = [] if others else [f"seed={recipe.seed + 1}"]  # another split
+        verify, beside = (
+            f"podium compare {self.base.entry} {folds} {_set([*changes, *seed])}".rstrip()
+            for changes in (self.best.overrides, self.base.overrides)
+        )
         return (
             f"{head}\nrecipe      in place of what kernels/{self.base.entry}/recipe.toml has:\n\n"
             f"{lines}\n\n"
@@ -50,15 +57,6 @@ class TuneResult:
             "warning     the best of many tries looks better than it is. See it on images that "
             f"chose nothing, beside the recipe as it is:\n\n    {verify}\n    {beside}"
         )
-
-    def _verification(self, combination: Combination) -> str:
-        """The command that measures a combination on another fold, or on another split."""
-        recipe = self.best.recipe
-        others = [fold for fold in recipe.fold_numbers if fold not in self.folds]
-        folds = " ".join(f"--fold {fold}" for fold in others[:1] or self.folds)
-        seed = [] if others else [f"seed={recipe.seed + 1}"]
-        changes = _set([*combination.overrides, *seed])
-        return f"podium compare {self.base.entry} {folds} {changes}".rstrip()
 
 
 def tune(
