@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from podium.files.images import resize
+from podium.files.image_io import resize
 
 Image = np.ndarray  # uint8 (height, width, 3) RGB
 Change = Callable[[Image, np.random.Generator], Image]

@@ -166,7 +166,6 @@ def _unusual(folder: Path, data: bytes, truth: np.ndarray) -> Iterator[Damaged]:
         "round.jpg": ("be named", lambda path: path.symlink_to("round.jpg")),
         "to-folder.jpg": ("be named", lambda path: path.symlink_to(folder)),
         "to-text.jpg": ("be named", lambda path: path.symlink_to("/etc/passwd")),
-        "sparse.jpg": ("be named", lambda path: _sparse(path, data)),
         "to-outside.jpg": ("be read", lambda path: path.symlink_to(outside)),
         "twice.jpg": ("be read", lambda path: path.hardlink_to(outside)),
     }
@@ -198,12 +197,6 @@ def _unusual(folder: Path, data: bytes, truth: np.ndarray) -> Iterator[Damaged]:
         path = folder / f"clear-palette.{ENDINGS[kind]}"
         path.write_bytes(saved(few, kind, transparency=0))
         yield Damaged(path, f"a palette with a clear color, {kind}", "be read", clear)
-
-
-def _sparse(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(data)
-        file.truncate(10**11)
 
 
 def _mutated(kind: str, data: bytes, dice: random.Random) -> tuple[str, str, bytes]:

@@ -49,7 +49,7 @@ def corpus(name: str) -> list[bytes]:
 
 
 def _reader(scratch: Path) -> Target:
-    from podium.files.images import (
+    from podium.files.image_io import (
         MAX_PIXELS,
         UnreadableImage,
         decode_image,
@@ -82,8 +82,13 @@ def _reader(scratch: Path) -> Target:
 
 
 def _recipe(scratch: Path) -> Target:
-    from podium.recipes.ensemble import EnsembleRecipe, load_ensemble
-    from podium.recipes.recipe_file import RecipeError, load_recipe, parse_recipe
+    from podium.recipes.recipe_file import (
+        EnsembleRecipe,
+        RecipeError,
+        load_ensemble,
+        load_recipe,
+        parse_recipe,
+    )
 
     path = scratch / "recipe.toml"
 
@@ -108,7 +113,7 @@ def _submission(scratch: Path) -> Target:
 
     from podium.competitions import MissingData, WrongSubmission, get_competition
     from podium.competitions.base import read_csv
-    from podium.competitions.pet_boxes import begins_as_list, read_list, read_voc
+    from podium.competitions.pets import read_list, read_voc
     from podium.competitions.submission import check_submission_file
     from podium.predictions.score import score_files
 
@@ -127,7 +132,6 @@ def _submission(scratch: Path) -> Target:
                 raise Finding(f"an incomplete table: {table}")
         with announced(ValueError, str(path)):
             score_files(path, path)
-        begins_as_list(path, ("cat", "dog"))
         with announced(MissingData, str(path)):
             read_list(path, ("cat", "dog"))
         voc.write_bytes(data)

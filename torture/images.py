@@ -113,9 +113,10 @@ def _is_unnoticed(file: Damaged, found: Readings) -> bool:
 
 def _to_the_web(files: list[Damaged]) -> list[Figure]:
     """The same bytes as uploads: answered, or refused with a status of the sender's mistakes."""
-    from podium.serving.decoding import decode_upload
-    from podium.serving.limits import RequestError, RequestLimits
-    from podium.serving.uploads import Upload
+    from fastapi import HTTPException
+
+    from podium.serving.schema import RequestLimits
+    from podium.serving.uploads import decode_upload
 
     bad, sent = [], 0
     for file in files:
@@ -123,10 +124,10 @@ def _to_the_web(files: list[Damaged]) -> list[Figure]:
             continue
         sent += 1
         try:
-            square = decode_upload(Upload("a.jpg", file.path.read_bytes()), RequestLimits(), 32, 16)
-        except RequestError as error:
-            if error.status not in (413, 415, 422) or "a.jpg" not in str(error):
-                bad.append(f"{file.what}: {error.status} {error}")
+            square = decode_upload("a.jpg", file.path.read_bytes(), RequestLimits(), 32, 16)
+        except HTTPException as error:
+            if error.status_code not in (413, 415, 422) or "a.jpg" not in error.detail:
+                bad.append(f"{file.what}: {error}")
         except Exception as error:  # whatever else it is, it is a finding
             bad.append(f"{file.what}: {type(error).__name__}: {error}")
         else:

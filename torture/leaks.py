@@ -16,7 +16,7 @@ import pandas as pd
 
 from podium.competitions import get_competition
 from podium.data.table import prepare_run
-from podium.files.images import read_image
+from podium.files.image_io import read_image
 from podium.recipes.recipe import Recipe
 from podium.recipes.recipe_file import parse_recipe
 from podium.runs.fold_folder import RunError

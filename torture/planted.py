@@ -12,7 +12,7 @@ from podium.competitions import COMPETITIONS, MissingData, get_competition
 from podium.data.check import check_images
 from podium.data.near_duplicates import SMALL_SIDE, near_duplicate_groups
 from podium.data.splits import split_folds, split_shares
-from podium.files.images import read_image
+from podium.files.image_io import read_image
 from podium.runs.table import LeakingSplit, check_split
 from torture.copies import KINDS, write_copy, write_made_up
 from torture.figures import ROOT, Figure, say

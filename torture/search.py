@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from podium.data.neighbors import SLACK, Cells
 from threadpoolctl import threadpool_limits
 
 from podium.data.check import check_images
 from podium.data.near_duplicates import MIN_COSINE, TRIMS, _low_frequencies, near_duplicate_groups
-from podium.data.neighbors import SLACK, Cells
-from podium.files.images import read_image, resize
+from podium.files.image_io import read_image, resize
 from podium.system import peak_memory
 from torture.copies import KINDS, write_copy, write_made_up
 from torture.figures import Figure, say

@@ -16,7 +16,8 @@ from torture.wrong_recipes import complaint, every_key, every_wrong_recipe, wron
 from torture.wrong_tables import Trial
 
 TO_DO = re.compile(
-    r"\b(save|unpack|write|delete|rename|keep|give|put|mend|fill|take|leave|get|make)\b", re.I
+    r"\b(save|unpack|write|delete|rename|keep|give|put|mend|fill|take|remove|leave|get|make)\b",
+    re.I,
 )
 LONGEST = 700  # characters of a message
 EVERY = 4  # wrong recipes, of which the sample tries one

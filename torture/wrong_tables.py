@@ -129,7 +129,7 @@ def _nowhere() -> Iterator[tuple[str, bytes, str]]:
     yield "a zip", b"PK\x03\x04" + bytes(range(256)), "an archive or a spreadsheet"
     yield "a gzip", b"\x1f\x8b\x08" + bytes(range(256)), "an archive"
     yield "an old spreadsheet", b"\xd0\xcf\x11\xe0" + bytes(100), "a spreadsheet"
-    yield "an image", b"\x89PNG\r\n\x1a\n" + bytes(100), "an image"
+    yield "an image", b"\x89PNG\r\n\x1a\n" + bytes(100), "a binary file"
     yield "noise", bytes(range(255, 0, -1)), "not a CSV in UTF-8"
     yield "zeros", bytes(1000), "a binary file"
     yield "a zero within", text.replace(b"13", b"1\x003"), "a binary file"

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from test_report_page import Read
+from test_page import Read
 
-from podium.reports.report import figures_of, report
+from podium.reports.report import figures_of, report, with_report
 from podium.reports.thumbnails import with_heat
 from podium.runs.run_folder import RunFolder
 from podium.training.train import RunResult, train
@@ -41,7 +41,7 @@ def outcome(project: Path) -> RunResult:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(project)
         patch.setenv("PODIUM_DEBUG", "1")
-        return train("tiny")
+        return with_report(train("tiny"))
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +132,7 @@ def test_the_command_makes_the_same_page_later(outcome: RunResult, page: str) ->
 
 def test_training_again_leaves_the_report_of_a_finished_run(outcome: RunResult) -> None:
     before = outcome.report.stat().st_mtime_ns
-    assert train("tiny").report == outcome.report
+    assert with_report(train("tiny")).report == outcome.report
     assert outcome.report.stat().st_mtime_ns == before
 
 

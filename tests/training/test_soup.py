@@ -196,7 +196,7 @@ def test_the_held_out_share_is_predicted_by_what_all_others_chose(project: Path)
     held_out = folds.index[folds == -2]
     expected = predicted.loc[predicted.index.get_level_values("id").isin(held_out)]
     paths = get_competition("clocks-or-crocs").read_training()["path"]
-    found = classify(outcome.folder, list(paths.loc[held_out]), views=2)
+    found = classify(outcome.folder, list(paths.loc[held_out]), views=2).table().filter(like="p_")
     wanted = expected.groupby(level="id").mean().loc[held_out]
     np.testing.assert_allclose(found, wanted, atol=1e-5)
 
@@ -309,7 +309,7 @@ def test_a_soup_is_classified_drawn_merged_and_blended(
 ) -> None:
     folder = RunFolder(project / "weights" / souped.folder.name)
     images = sorted((project / "input" / "clocks-or-crocs" / "test").iterdir())
-    found = classify(folder, images)
+    found = classify(folder, images).table().filter(like="p_")
     views = [folder.fold(fold).read_predictions("test") for fold in (0, 1)]
     np.testing.assert_allclose(found, pd.concat(views).groupby(level="id").mean(), atol=1e-5)
     page = report([str(folder.path)]).path.read_text()

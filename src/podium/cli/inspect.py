@@ -12,26 +12,29 @@ from podium.cli.options import Run
 def classify(
     run: Run,
     images: Annotated[list[str], typer.Argument(help="Files, folders, http(s) addresses.")],
-    csv: Annotated[Path | None, typer.Option(help="Write a CSV there; - prints it.")] = None,
-    json: Annotated[Path | None, typer.Option(help="Write JSON there; - prints it.")] = None,
+    csv: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="Write a CSV there; - prints it.")
+    ] = None,
+    json: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="Write JSON there; - prints it.")
+    ] = None,
 ) -> None:
-    """Classify any images with a run, and flag those that are out-of-distribution.
+    """Classify images from anywhere; those unlike the training images are out-of-distribution.
 
     Exit code 1 if an image could not be read; the others are classified all the same.
     """
-    from podium.predictions.answers import check_outputs
     from podium.system import import_tensorflow
 
-    check_outputs(csv, json)
     import_tensorflow()
-    from podium.predictions.classify import answer
+    from podium.predictions.classify import classify
     from podium.runs.find_run import find_run
 
-    answers = answer(find_run(run), images)
-    answers.write(csv, json)
-    for problem in answers.problems:
+    predictions = classify(find_run(run), images)
+    predictions.write(csv, json)
+    problems = [image.problem for image in predictions.images if image.problem]
+    for problem in problems:
         print(f"podium: {problem}", file=sys.stderr)
-    if answers.problems:
+    if problems:
         raise typer.Exit(1)
 
 
@@ -48,13 +51,12 @@ def serve(
     browser: Annotated[bool, typer.Option("--open", help="Open the page.")] = False,
 ) -> None:
     """Serve a run: a page for one's own images, and the same as an HTTP API (/docs)."""
-    from podium.serving.packages import require_web_packages
-
-    require_web_packages()
-    from podium.serving.limits import RequestLimits
+    from podium.serving.schema import RequestLimits
     from podium.serving.serve import serve
 
-    limits = RequestLimits(megabytes, round(megapixels * 1e6), seconds=seconds, waiting=waiting)
+    limits = RequestLimits(
+        megabytes=megabytes, pixels=round(megapixels * 1e6), seconds=seconds, waiting=waiting
+    )
     serve(run, host, port, folds, examples, limits, browser)
 
 

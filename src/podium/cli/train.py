@@ -1,6 +1,5 @@
 """Commands on the way from images to a submission."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -18,13 +17,11 @@ def train(
     fresh: Fresh = False,
 ) -> None:
     """Train an entry to its submission; the same command goes on with a killed run."""
-    from podium.reports.report import report_after_training
+    from podium.reports.report import with_report
     from podium.training.train import train
 
     overrides = [*(override or []), *([f"limit={limit}"] if limit is not None else [])]
-    result = train(entry, overrides, fold or [], run, fresh)
-    report = report_after_training(result.folder, result.runner, keep=result.runner is None)
-    print(f"\n{replace(result, report=report)}")
+    print(f"\n{with_report(train(entry, overrides, fold or [], run, fresh))}")
 
 
 def predict(
@@ -63,7 +60,7 @@ def check(competition: Competition) -> None:
 
 def entries() -> None:
     """List the entries of kernels/: competition, backbone, machine, and what is missing here."""
-    from podium.recipes.entries import describe_entries
+    from podium.reports.listing import describe_entries
 
     print(describe_entries())
 

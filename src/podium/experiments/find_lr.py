@@ -10,8 +10,8 @@ from podium.data.table import prepare_run
 from podium.files.atomic_write import atomic_write, write_json
 from podium.recipes.entries import get_entry
 from podium.recipes.recipe import Recipe
+from podium.reports.curves import lr_figure
 from podium.reports.figures import png
-from podium.reports.lr_curve import lr_figure
 from podium.runs.run_folder import RunFolder, run_name
 from podium.system import import_tensorflow
 from podium.training.lr_curve import LRCurve

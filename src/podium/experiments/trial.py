@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from multiprocessing.connection import wait
 from typing import Any
 
@@ -19,8 +19,7 @@ from tqdm import tqdm
 
 from podium import paths
 from podium.experiments.grid import Combination
-from podium.predictions.combine import FoldScores, read_validation, score_folds
-from podium.predictions.combine_boxes import combine_boxes
+from podium.predictions.combine import FoldScores, score_folds
 from podium.recipes.recipe import Recipe
 from podium.runs.fold_folder import RunError
 from podium.runs.merge import copy_whole
@@ -96,15 +95,13 @@ def digest(recipe: Recipe) -> str:
     return hashlib.sha256(recipe.model_dump_json().encode()).hexdigest()[:8]
 
 
-def measure(combination: Combination, folder: RunFolder, folds: list[int]) -> TrialResult:
+def measure(combination: Combination, run: RunFolder, folds: list[int]) -> TrialResult:
     """Score these folds of a run, and add up their costs; nothing of the run is changed."""
-    run = Run.open(folder)
-    combined = score_folds(read_validation(folder, folds), folds, run.competition, run.table)
-    costs = [folder.fold(fold).read_cost() for fold in folds]
+    costs = [run.fold(fold).read_cost() for fold in folds]
     return TrialResult(
         combination,
-        folder,
-        replace(combined, boxes=combine_boxes(folder, folds, run.table)),
+        run,
+        score_folds(Run.open(run), folds),
         sum(cost["seconds"] for cost in costs),
         max(cost["peak_memory_gb"] for cost in costs),
     )

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from podium.competitions import Competition, get_competition
-from podium.predictions.probabilities import average_views
+from podium.predictions.combine import average_tta
 from podium.recipes.recipe import Recipe
 from podium.recipes.tables import Pseudo
 from podium.runs.fold_folder import RunError
@@ -266,7 +266,7 @@ def _of_folds(run: RunFolder, folds: list[int], classes: list[str]) -> pd.DataFr
         tables = [run.fold(fold).read_predictions("test") for fold in folds]
     except (ValueError, KeyError) as error:  # what pandas raises: of the CSV, or of a column
         raise NoPseudoLabels(f"{run.path}: test predictions cannot be read: {error}") from error
-    return average_views(pd.concat([_checked(run, table, classes) for table in tables]))
+    return average_tta(pd.concat([_checked(run, table, classes) for table in tables]))
 
 
 def _checked(run: RunFolder, table: pd.DataFrame, classes: list[str]) -> pd.DataFrame:

@@ -126,8 +126,8 @@ def predict(run: str, views: int | None = None) -> tuple[RunFolder, Path]:
         runner.predict_test(fold, views or recipe.views)
     if views is None:
         return folder, assemble(folder).submission
-    write_test(folder, opened.competition, opened.table, folds)
-    return folder, write_submission(folder, opened.competition, opened.table.test.index)
+    write_test(opened, folds)
+    return folder, write_submission(folder, opened.competition)
 
 
 def _chosen_folds(recipe: Recipe, folds: Iterable[int]) -> list[int]:

@@ -10,7 +10,7 @@ from podium.models.network import Network
 from podium.recipes.recipe import Recipe, steps_per_epoch
 from podium.recipes.tables import Stage
 from podium.runs.fold_folder import FoldFolder, Row
-from podium.system import peak_memory_gb
+from podium.system import peak_memory_gb, verbosity
 from podium.training.callbacks import CheckpointCallback, OneCycleSchedule, TimeBudget
 from podium.training.datasets import (
     Batches,
@@ -27,7 +27,6 @@ from podium.training.losses import BoxLoss, MeanIoUMetric
 from podium.training.lr_curve import LRCurve
 from podium.training.lr_finder import LRFinder
 from podium.training.optimizers import make_optimizer
-from podium.training.progress import verbosity
 from podium.training.resume import ResumeState
 
 CACHED_PAUSE = 10.0  # seconds that a kill may cost a head, whose epochs take less than one
