@@ -1,4 +1,4 @@
-"""Commands that show what a run sees, and what it is worth."""
+"""Commands that look at runs, and at images through them."""
 
 import sys
 from pathlib import Path
@@ -11,9 +11,7 @@ from podium.cli.options import Run
 
 def classify(
     run: Run,
-    images: Annotated[
-        list[str], typer.Argument(help="Files, folders and http(s) addresses, of any format.")
-    ],
+    images: Annotated[list[str], typer.Argument(help="Files, folders, http(s) addresses.")],
     csv: Annotated[
         Path | None, typer.Option(dir_okay=False, help="Write a CSV there; - prints it.")
     ] = None,
@@ -41,21 +39,15 @@ def classify(
 
 
 def serve(
-    run: Annotated[
-        str | None, typer.Argument(help="Name or path of a run folder of weights/.")
-    ] = None,
+    run: Annotated[str | None, typer.Argument(help="A run folder of weights/.")] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8000,
-    host: Annotated[
-        str, typer.Option(help="Address to listen at; 0.0.0.0 lets other machines in.")
-    ] = "127.0.0.1",
-    folds: Annotated[
-        int, typer.Option(min=1, help="Networks to average; two take twice as long as one.")
-    ] = 1,
+    host: Annotated[str, typer.Option(help="0.0.0.0 lets other machines in.")] = "127.0.0.1",
+    folds: Annotated[int, typer.Option(min=1, help="Networks to average, slower by each.")] = 1,
     examples: Annotated[int, typer.Option(min=0, help="Images on the page to try.")] = 8,
-    megabytes: Annotated[float, typer.Option(min=0.001, help="Of an image, at the most.")] = 20,
-    megapixels: Annotated[float, typer.Option(min=0.001, help="Of an image, at the most.")] = 60,
+    megabytes: Annotated[float, typer.Option(min=0.001, help="Largest file of an image.")] = 20,
+    megapixels: Annotated[float, typer.Option(min=0.001, help="Largest image.")] = 60,
     seconds: Annotated[float, typer.Option(min=0.1, help="To send, and to answer.")] = 20,
-    waiting: Annotated[int, typer.Option(min=1, help="Requests at a time, at the most.")] = 64,
+    waiting: Annotated[int, typer.Option(min=1, help="Most requests at a time.")] = 64,
     browser: Annotated[bool, typer.Option("--open", help="Open the page.")] = False,
 ) -> None:
     """Serve a run: a page for one's own images, and the same as an HTTP API (/docs)."""
@@ -70,9 +62,7 @@ def serve(
 
 def gallery(
     run: Run,
-    to: Annotated[
-        Path | None, typer.Option(help="PNG; weights/RUN/gallery.png if not given.")
-    ] = None,
+    to: Annotated[Path | None, typer.Option(help="By default weights/RUN/gallery.png.")] = None,
     columns: Annotated[int, typer.Option(min=1, max=20, help="Images in a row.")] = 6,
 ) -> None:
     """Draw the best, middling, worst and misclassified images of a run, with their boxes."""
@@ -83,14 +73,10 @@ def gallery(
 
 
 def report(
-    runs: Annotated[
-        list[str], typer.Argument(help="A run or a blend; several are set side by side.")
-    ],
-    to: Annotated[
-        Path | None, typer.Option(help="HTML; weights/RUN/report.html if not given.")
-    ] = None,
+    runs: Annotated[list[str], typer.Argument(help="A run or blend; several: side by side.")],
+    to: Annotated[Path | None, typer.Option(help="By default weights/RUN/report.html.")] = None,
 ) -> None:
-    """Write all that is known of a run into one page: scores, curves, mistakes, Grad-CAM."""
+    """Write a page about a run: scores, curves, mistakes, Grad-CAM."""
     from podium.reports.report import report
 
     print(f"\n{report(runs, to)}")
