@@ -154,7 +154,7 @@ def view(name: str, seed: int, skill: float) -> pd.DataFrame:
 
 def value(metric: Metric, probabilities: pd.DataFrame) -> float:
     labels = LABELS.loc[probabilities.index].to_numpy()
-    sign = 1 if metric.per_image_score else -1
+    sign = 1 if metric.higher_is_better else -1
     return sign * metric.per_image(labels, probabilities.to_numpy()).mean()
 
 

@@ -29,7 +29,7 @@ class MeanIoU:
     """Mean of the intersection over union."""
 
     name: str = "mean IoU"
-    per_image_score: bool = True
+    higher_is_better: bool = True
 
     def per_image(self, truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
         return iou(truth, predicted)
@@ -40,7 +40,7 @@ class IoUOver:
     """Share of images whose intersection over union is above a bound."""
 
     bound: float
-    per_image_score: bool = True
+    higher_is_better: bool = True
 
     @property
     def name(self) -> str:

@@ -154,7 +154,7 @@ def trade_off(results: list[TrialResult], keys: list[str], title: str) -> Figure
 def _goodness(result: TrialResult) -> float:
     """The score, negative where a lower one is better."""
     metric = get_competition(result.combination.recipe.competition).metric
-    return result.combined.score.value * (1 if metric.per_image_score else -1)
+    return result.combined.score.value * (1 if metric.higher_is_better else -1)
 
 
 def _cells(result: TrialResult, keys: list[str]) -> dict[str, str]:

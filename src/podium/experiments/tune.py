@@ -95,7 +95,7 @@ def tune(
     url = storage or f"sqlite:///{paths.runs() / 'studies.db'}"
     name = f"{run_name(entry, base.overrides)}, fold {', '.join(map(str, folds))}"
     name += f", {digest(base.recipe)}"
-    study = open_study(url, name, competition.metric.per_image_score)
+    study = open_study(url, name, competition.metric.higher_is_better)
     if first := values_in(ranges, base.recipe):
         study.enqueue_trial(first, skip_if_exists=True)
     print(f"study       {name} of {url}, {len(completed(study))} trials so far")

@@ -99,7 +99,7 @@ def with_interval(name: str, values: np.ndarray, share: bool = False) -> Score:
 
 def direction(metric: Metric | BoxMetric) -> int:
     """1 where a higher value of the metric is better, -1 where a lower one is."""
-    return 1 if metric.per_image_score else -1
+    return 1 if metric.higher_is_better else -1
 
 
 def image_scores(

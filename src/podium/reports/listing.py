@@ -71,7 +71,7 @@ def describe_runs(competition: str | None = None) -> str:
 
 
 def _table(competition: str, lines: list[Line]) -> list[str]:
-    sign = -1 if get_competition(competition).metric.per_image_score else 1
+    sign = -1 if get_competition(competition).metric.higher_is_better else 1
 
     def place(line: Line) -> tuple[bool, float]:
         return line.score is None, sign * line.score.value if line.score else 0.0
