@@ -2,13 +2,14 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo prototype test torture bench kernels lint audit lock clean
+.PHONY: help demo prototype test test-slow torture bench kernels lint audit lock clean
 
 help:
 	@echo "make demo   sample competition, training, TTA, submission and its score"
 	@echo "make prototype  the sample's run in a browser; trains it first if there is none"
-	@echo "make test   every test"
-	@echo "make torture  faults, bad input, leaks: the whole campaign, for hours; torture/results/"
+	@echo "make test   every test but the slow ones"
+	@echo "make test-slow  the slow ones"
+	@echo "make torture  faults, bad input, leaks: the whole campaign, for hours; tests/robustness/results/"
 	@echo "make bench  speed beside what else one could take, in one table"
 	@echo "make kernels  each entry that Kaggle can run, built into build/"
 	@echo "make lint   ruff: style and format"
@@ -37,13 +38,16 @@ prototype: .venv/installed
 
 # Two at once: most of a test's time is TensorFlow tracing a network, on one core.
 test: .venv/installed
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+test-slow: .venv/installed
+	$(BIN)/python -m pytest -m slow
 
 # The fuzzing part needs atheris, which has no wheel for some machines: there it fails alone.
 torture: .venv/installed
 	@$(BIN)/python -c 'import atheris' 2>/dev/null \
 		|| $(BIN)/python -m pip install --quiet --only-binary :all: atheris || true
-	$(BIN)/python -m torture
+	PYTHONPATH=tests $(BIN)/python -m robustness
 
 bench: .venv/installed
 	$(BIN)/python -m benchmarks

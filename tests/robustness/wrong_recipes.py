@@ -5,17 +5,15 @@ misspelled. An error is right if it is one line that begins with the file and th
 is allowed: the bound, each word, the type, or the key that was meant.
 """
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from podium.experiments.grid import write_toml
-from podium.recipes.ensemble import EnsembleRecipe, load_ensemble
 from podium.recipes.entries import Entry
 from podium.recipes.recipe import Recipe
 from podium.recipes.recipe_file import RecipeError, load_recipe
-from podium.recipes.tables import StrictTable
 
 LONGEST = 1000  # characters of a message
 # Whatever a recipe.toml may hold, by the type that it has in a JSON schema.
@@ -36,14 +34,14 @@ SAID = {
     "object": "table",
 }
 PATTERN = "letters"  # what a message about a pattern says in place of the pattern
-LOADERS: dict[type[StrictTable], Any] = {Recipe: load_recipe, EnsembleRecipe: load_ensemble}
+WHOLE: Any = Recipe.model_json_schema()
+Place = tuple[str | int, ...]  # of a table: ("stages", 0, "pseudo")
 
 
 @dataclass(frozen=True)
 class Wrong:
     """A recipe with one mistake, and what its error has to say."""
 
-    kind: type[StrictTable]
     recipe: dict[str, Any]
     key: str  # dotted
     what: str
@@ -51,30 +49,32 @@ class Wrong:
 
 
 def every_wrong_recipe() -> Iterator[Wrong]:
-    for kind in LOADERS:
-        whole = kind.model_json_schema()
-        sound = _instance(whole, whole)
-        for place, table in _tables(whole, whole):
-            yield from _wrong_tables(kind, whole, sound, place, table)
+    """All that can be wrong with the keys of each table."""
+    for place, table in _tables(WHOLE):
+        for name, field in table["properties"].items():
+            key, kinds = _dotted(place, name), _kinds(field)
+            for value, says in _wrong_values(kinds):
+                yield Wrong(_recipe(place, {name: value}), key, f"{key} = {value!r}", says)
+            for misspelled in _misspelled(name, table["properties"]):
+                there, recipe = _dotted(place, misspelled), {misspelled: _first(kinds)}
+                meant = (f"did you mean {key}?",)
+                yield Wrong(_recipe(place, recipe), there, f"{there} for {key}", meant)
+            if name in table.get("required", ()) and name != "stages":  # it has default ones
+                recipe = _recipe(place, {}, without=name)
+                yield Wrong(recipe, key, f"no {key}", ("missing", "add"))
 
 
 def every_key() -> list[str]:
     """The dotted keys of all tables."""
-    wholes = [kind.model_json_schema() for kind in LOADERS]
-    places = [(place, table) for whole in wholes for place, table in _tables(whole, whole)]
-    return [
-        ".".join(map(str, (*place, name)))
-        for place, table in places
-        for name in table["properties"]
-    ]
+    return [_dotted(place, name) for place, table in _tables(WHOLE) for name in table["properties"]]
 
 
 def complaint(wrong: Wrong, path: Path) -> str:
     """What is wrong with the error about a recipe; "" if it is as it should be."""
-    text = "".join(f"{key} = {write_toml(value)}\n" for key, value in wrong.recipe.items())
-    path.write_text(text, encoding="utf-8")
+    lines = (f"{key} = {_toml(value)}\n" for key, value in wrong.recipe.items())
+    path.write_text("".join(lines), encoding="utf-8")
     try:
-        LOADERS[wrong.kind](path)
+        load_recipe(path)
     except RecipeError as error:
         message = str(error)
     except Exception as error:  # whatever else it is, it is a finding
@@ -113,26 +113,7 @@ def wrong_names(folder: Path) -> Iterator[tuple[str, str]]:
         yield f"{key} = {word!r}", "" if right and "\n" not in message else message
 
 
-def _wrong_tables(
-    kind: type[StrictTable], whole: Any, sound: dict[str, Any], place: tuple, table: Any
-) -> Iterator[Wrong]:
-    """All that can be wrong with the keys of one table."""
-    for name, field in table["properties"].items():
-        key = ".".join(map(str, (*place, name)))
-        kinds = _kinds(whole, field)
-        for value, says in _wrong_values(whole, kinds):
-            data = _with(sound, whole, place, {name: value})
-            yield Wrong(kind, data, key, f"{key} = {value!r}", says)
-        for misspelled in _misspelled(name, table["properties"]):
-            there = ".".join(map(str, (*place, misspelled)))
-            data = _with(sound, whole, place, {misspelled: _first(whole, kinds)})
-            yield Wrong(kind, data, there, f"{there} for {key}", (f"did you mean {key}?",))
-        if name in table.get("required", ()) and name != "stages":  # it has default ones
-            data = _with(sound, whole, place, {}, without=name)
-            yield Wrong(kind, data, key, f"no {key}", ("missing", "add"))
-
-
-def _wrong_values(whole: Any, kinds: list[Any]) -> Iterator[tuple[Any, tuple[str, ...]]]:
+def _wrong_values(kinds: list[Any]) -> Iterator[tuple[Any, tuple[str, ...]]]:
     """Values that none of the types takes, with what has to be said of each."""
     types = {kind["type"] for kind in kinds}
     said = tuple(_allowed(kind) for kind in kinds)
@@ -140,10 +121,10 @@ def _wrong_values(whole: Any, kinds: list[Any]) -> Iterator[tuple[Any, tuple[str
         taken = other in types or (other == "integer" and "number" in types)
         if not taken:
             yield from ((value, said) for value in values[:1])
-    yield from ((value, (said[0],)) for kind in kinds for value, said in _beyond(whole, kind))
+    yield from ((value, (said[0],)) for kind in kinds for value, said in _beyond(kind))
 
 
-def _beyond(whole: Any, kind: Any) -> Iterator[tuple[Any, tuple[str, ...]]]:
+def _beyond(kind: Any) -> Iterator[tuple[Any, tuple[str, ...]]]:
     """Values of the right type beyond its bounds."""
     number = float if kind["type"] == "number" else int
     for word, sign in (("minimum", -1), ("maximum", 1)):
@@ -164,14 +145,14 @@ def _beyond(whole: Any, kind: Any) -> Iterator[tuple[Any, tuple[str, ...]]]:
         yield "../x", (PATTERN,)
         yield "", (PATTERN,)
     if kind["type"] == "array":
-        item = _kinds(whole, kind["items"])
-        sound = _first(whole, item)
+        item = _kinds(kind["items"])
+        sound = _first(item)
         if "maxItems" in kind:
             yield [sound] * (kind["maxItems"] + 1), (str(kind["maxItems"]),)
         if kind.get("minItems"):
             yield [], (str(kind["minItems"]),)
         if item[0]["type"] != "object":
-            for value, says in _wrong_values(whole, item):
+            for value, says in _wrong_values(item):
                 yield [value], (says[0],)
 
 
@@ -193,45 +174,49 @@ def _misspelled(name: str, known: Any) -> list[str]:
     return [word for word in dict.fromkeys(changed) if word not in known and len(word) > 2]
 
 
-def _tables(whole: Any, table: Any, place: tuple = ()) -> Iterator[tuple[tuple, Any]]:
-    """This table and all below it, each with its place: ("stages", 0, "pseudo")."""
+def _dotted(place: Place, name: str) -> str:
+    return ".".join(map(str, (*place, name)))
+
+
+def _toml(value: Any) -> str:
+    """A value in TOML, whose numbers, texts and lists are as in JSON."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} = {_toml(inner)}" for key, inner in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    return str(value) if isinstance(value, float) else json.dumps(value, ensure_ascii=False)
+
+
+def _tables(table: Any, place: Place = ()) -> Iterator[tuple[Place, Any]]:
+    """This table and all below it, each with its place."""
     yield place, table
     for name, field in table["properties"].items():
-        for kind in _kinds(whole, field):
+        for kind in _kinds(field):
             if kind["type"] == "object":
-                yield from _tables(whole, kind, (*place, name))
-            elif kind["type"] == "array":
-                item = _kinds(whole, kind["items"])[0]
-                if item["type"] == "object":
-                    yield from _tables(whole, item, (*place, name, 0))
+                yield from _tables(kind, (*place, name))
+            elif kind["type"] == "array" and (item := _kinds(kind["items"])[0])["type"] == "object":
+                yield from _tables(item, (*place, name, 0))
 
 
-def _kinds(whole: Any, field: Any) -> list[Any]:
+def _kinds(field: Any) -> list[Any]:
     """What a field takes: the schemas of its types, without that of nothing."""
     if "$ref" in field:
-        return [whole["$defs"][field["$ref"].rpartition("/")[2]]]
+        return [WHOLE["$defs"][field["$ref"].rpartition("/")[2]]]
     if "anyOf" in field:
-        return [kind for one in field["anyOf"] for kind in _kinds(whole, one)]
+        return [kind for one in field["anyOf"] for kind in _kinds(one)]
     return [field] if field["type"] != "null" else []
 
 
-def _instance(whole: Any, table: Any) -> dict[str, Any]:
-    """A sound table with no more than it needs."""
-    fields = table["properties"]
-    return {name: _first(whole, _kinds(whole, fields[name])) for name in table["required"]}
-
-
-def _first(whole: Any, kinds: list[Any]) -> Any:
-    """A value that the first of the types takes."""
+def _first(kinds: list[Any]) -> Any:
+    """A value that the first of the types takes; a table has no more than it needs."""
     kind = kinds[0]
     if kind["type"] == "object":
-        return _instance(whole, kind) if "required" in kind else {}
+        return {name: _first(_kinds(kind["properties"][name])) for name in kind.get("required", ())}
     if kind["type"] == "array":
-        item = _kinds(whole, kind["items"])
-        return [
-            f"word{number}" if item[0]["type"] == "string" else _first(whole, item)
-            for number in range(kind.get("minItems", 0))
-        ]
+        item = _kinds(kind["items"])
+        is_text = item[0]["type"] == "string"
+        numbers = range(kind.get("minItems", 0))
+        return [f"word{number}" if is_text else _first(item) for number in numbers]
     if "enum" in kind:
         return kind["enum"][0]
     if kind["type"] in ("string", "boolean"):
@@ -242,27 +227,18 @@ def _first(whole: Any, kinds: list[Any]) -> Any:
     return middle if kind["type"] == "number" else max(int(middle), low)
 
 
-def _with(
-    sound: dict[str, Any], whole: Any, place: tuple, change: dict[str, Any], without: str = ""
+def _recipe(
+    place: Place, change: dict[str, Any], without: str = "", table: Any = WHOLE
 ) -> dict[str, Any]:
-    """The sound recipe with other keys in the table at a place, which is made if need be."""
+    """A sound recipe with other keys in the table at a place, which is made if need be."""
+    needed = _first([table])
     if not place:
-        kept = {key: value for key, value in sound.items() if key != without}
-        return {**kept, **change}
-    table, inner = whole, change
-    path: list[Any] = []
-    for name in place:
-        path.append((name, table))
-        if isinstance(name, int):
-            continue
-        kind = next(k for k in _kinds(whole, table["properties"][name]) if k["type"] != "string")
-        table = _kinds(whole, kind["items"])[0] if kind["type"] == "array" else kind
-    needed = _instance(whole, table) if "required" in table else {}
-    inner = {**{key: value for key, value in needed.items() if key != without}, **change}
-    for name, outer in reversed(path):
-        if isinstance(name, int):
-            inner = [inner]
-        else:
-            needed = _instance(whole, outer) if "required" in outer else {}
-            inner = {**needed, name: inner}
-    return inner
+        return {**{key: value for key, value in needed.items() if key != without}, **change}
+    name, *rest = place
+    kinds = _kinds(table["properties"][name])
+    kind = next(kind for kind in kinds if kind["type"] in ("object", "array"))
+    if kind["type"] == "array":
+        inner: Any = [_recipe(tuple(rest[1:]), change, without, _kinds(kind["items"])[0])]
+    else:
+        inner = _recipe(tuple(rest), change, without, kind)
+    return {**needed, name: inner}

@@ -1,8 +1,8 @@
 """Fuzzing: bytes that nobody wrote, to the readers of images, recipes and submissions.
 
-`python -m torture.fuzz` runs atheris over all three for twenty minutes; `--quick` mutates by a
-seeded dice instead, without atheris. `python -m torture.fuzz reader --seconds 60` fuzzes one of
-them, and `python -m torture.fuzz reader FILE` feeds it a file that was found.
+The campaign runs atheris over all three for twenty minutes; its sample mutates by a seeded dice
+instead, without atheris. `python -m robustness.fuzz reader --seconds 60` fuzzes one of them, and
+`python -m robustness.fuzz reader FILE` feeds it a file that was found.
 """
 
 import argparse
@@ -19,14 +19,15 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
 
-from torture.figures import ROOT, Figure, main, say
-from torture.fuzz_targets import TARGETS, Finding, Target, corpus, target
+from robustness.figures import ROOT, Figure, say
+from robustness.fuzz_targets import TARGETS, Finding, Target, corpus, target
+from robustness.projects import environment
 
 SECONDS = 20 * 60  # for each target
 QUICK = 300  # executions of each target
 LONGEST = 10  # seconds of a core for one execution: a machine that others use may take more
 ENDLESS = 300  # seconds, by the clock
-MEGABYTES = 1800  # of the whole process: images.LARGE_MEGABYTES, and atheris
+MEGABYTES = 1800  # of the whole process: the largest images, and atheris
 LONGEST_INPUT = 1 << 14  # bytes
 SEED = 8
 EXECUTED, PEAK = "number_of_executed_units", "peak_rss_mb"  # as libFuzzer calls them
@@ -43,8 +44,7 @@ def campaign(quick: bool, scratch: Path) -> list[Figure]:
         return [_dice(name, scratch) for name in TARGETS]
     if importlib.util.find_spec("atheris") is None:
         raise ModuleNotFoundError(
-            "the fuzzing needs atheris: pip install atheris, which has wheels for x86-64 Linux; "
-            "--quick does without"
+            "atheris is not installed: pip install it (x86-64 Linux has wheels), or try --quick"
         )
     with ThreadPoolExecutor() as pool:  # an hour in twenty minutes
         figures = pool.map(lambda name: _fuzzed(name, SECONDS, scratch), TARGETS)
@@ -61,7 +61,7 @@ def _dice(name: str, scratch: Path) -> Figure:
             execute(data)
         except Exception as error:  # whatever comes is what is looked for
             found.append(f"{type(error).__name__}: {error} from {data[:400]!r}")
-    return Figure(f"{name}: findings in {QUICK} mutations", len(found), "= 0", "; ".join(found[:3]))
+    return Figure.of_failures(f"{name}: findings in {QUICK} mutations", found)
 
 
 def mutated(seeds: list[bytes], dice: random.Random) -> bytes:
@@ -93,11 +93,11 @@ def _fuzzed(name: str, seconds: int, scratch: Path) -> list[Figure]:
     """Fuzz a target in a process of its own; a finding ends it."""
     say(f"fuzzing the {name} for {seconds / 60:g} minutes")
     log, found = scratch / f"{name}.log", ROOT / "build" / "fuzz"
-    command = [sys.executable, "-m", "torture.fuzz", name, "--seconds", str(seconds)]
+    command = [sys.executable, "-m", "robustness.fuzz", name, "--seconds", str(seconds)]
     with log.open("wb") as file:
         # The readers' C libraries write a line for each broken image.
         done = subprocess.Popen(
-            [*command, "--found", str(found)], cwd=ROOT, stdout=file, stderr=file
+            [*command, "--found", str(found)], env=environment(), stdout=file, stderr=file
         )
         done.wait()
     shutil.rmtree(_scratch(done.pid))
@@ -115,7 +115,7 @@ def fuzz(name: str, seconds: int, found: Path) -> None:
     """Let atheris mutate a target's input until the time is over; does not return."""
     import atheris
 
-    include = ["podium", "PIL", "tomllib", "csv", "xml", "pydantic"]
+    include = ["podium", "PIL", "tomllib", "csv", "pydantic"]
     with atheris.instrument_imports(include=include):
         from PIL import Image
 
@@ -160,8 +160,8 @@ def _scratch(process: int | None = None) -> Path:
     return folder
 
 
-def one_target() -> None:
-    """`python -m torture.fuzz NAME`: fuzz it, or feed it the files."""
+def main() -> None:
+    """`python -m robustness.fuzz NAME`: fuzz it, or feed it the files."""
     parser = argparse.ArgumentParser()
     parser.add_argument("name", choices=TARGETS)
     parser.add_argument("files", nargs="*", type=Path, help="inputs to feed instead")
@@ -177,7 +177,4 @@ def one_target() -> None:
 
 
 if __name__ == "__main__":
-    if set(sys.argv[1:2]) & set(TARGETS):
-        one_target()
-    else:
-        main(campaign)
+    main()
