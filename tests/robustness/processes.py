@@ -27,7 +27,7 @@ PRELOADED = ["podium.training.train", "podium.training.fold_runner", "podium.rep
 HISTORIES = f"weights/{RUN}/fold-*/history.csv"
 TEMPORARY = re.compile(r"\.part-\d+-")
 WRITING = os.O_WRONLY | os.O_RDWR
-POLL = 0.004  # seconds
+POLL = 0.005  # seconds
 PIPES = ("log", "events")
 
 
@@ -108,6 +108,7 @@ class Command:
         self, project: Path, words: list[str], scratch: Path, harm: Harm, fork: bool
     ) -> None:
         self._received = {name: bytearray() for name in PIPES}
+        self._events: list[tuple[float, FileEvent]] = []
         self._threads = []
         for name, received in self._received.items():
             path = scratch / name
@@ -142,12 +143,18 @@ class Command:
             time.sleep(POLL)
         for thread in self._threads:
             thread.join(5)  # it waits for a process that has ended before it opened the pipe
-        lines = self._received["events"].decode().splitlines()
-        events = [(when, FileEvent(**event)) for when, event in map(json.loads, lines)]
-        return Ended(code, self.said(), time.time() - self.began, events)
+        return Ended(code, self.said(), time.time() - self.began, self.events())
 
     def said(self) -> str:
         return self._received["log"].decode(errors="replace")
+
+    def events(self) -> list[tuple[float, FileEvent]]:
+        """Those so far, and when they were."""
+        complete, _, _ = self._received["events"].decode().rpartition("\n")
+        for line in complete.splitlines()[len(self._events) :]:
+            when, event = json.loads(line)
+            self._events.append((when, FileEvent(**event)))
+        return self._events
 
 
 def _receive(pipe: Path, received: bytearray) -> None:

@@ -85,18 +85,29 @@ def environment() -> dict[str, str]:
     return {**inherited, "PYTHONPATH": os.pathsep.join(map(str, paths))}
 
 
+def written_files(folder: Path) -> Iterator[Path]:
+    """The files of all weights/ and submissions/ below a folder, but for temporary ones."""
+    for pattern in ("**/weights", "**/submissions"):
+        for top in folder.glob(pattern):
+            for place, _, names in os.walk(top):
+                yield from (Path(place, name) for name in names if not name.startswith(".part-"))
+
+
 def broken_files(project: Path) -> Iterator[str]:
     """The files of weights/ and submissions/ that are incomplete, or are leftovers."""
-    for name in ("weights", "submissions"):
-        for path in (project / name).rglob("*"):
-            if path.is_dir():
-                continue
-            try:
-                if path.name.startswith("."):
-                    raise ValueError("is a leftover")
-                READERS[path.suffix](path)
-            except Exception as error:  # whatever a reader raises of half a file
-                yield f"{path.relative_to(project)}: {error!r}"
+    for path in (*project.glob("weights/**/*"), *project.glob("submissions/*")):
+        try:
+            if path.name.startswith("."):
+                raise ValueError("is a leftover")
+            if path.is_file():
+                read_file(path)
+        except Exception as error:  # whatever a reader raises of half a file
+            yield f"{path.relative_to(project)}: {error!r}"
+
+
+def read_file(path: Path) -> None:
+    """Read a file that a run has written; raises something unless it is complete."""
+    READERS[path.suffix](path)
 
 
 def _read_csv(path: Path) -> None:

@@ -4,10 +4,7 @@ Each is offered at every door that takes such a file, and must be refused in one
 with no payload run and nothing written elsewhere. An entry with a secret in it must not be built.
 """
 
-import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import chdir
 from dataclasses import dataclass, field
@@ -16,7 +13,6 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-import podium
 from podium.files.archives import unpack
 from podium.kaggle.build import build
 from podium.recipes.recipe_file import parse_recipe
@@ -32,32 +28,6 @@ FILES = ("run.json", "pictures.csv", "fold-0/best.weights.h5", "fold-0/history.c
          "fold-0/validation.csv", "fold-0/cost.json", "fold-0/test.csv", "fold-0")  # fmt: skip
 # Secrets in two parts, so that this file may be packed; a path of this machine is added.
 PRIVATE = ("ghp_" + "a1B2" * 9, "AKIA" + "A0B1" * 4, "-----BEGIN " + "RSA PRIVATE KEY-----")
-# Ways to run code that a file brings: rules of ruff, functions that it bans, a line of each.
-RULES = "S102,S202,S301,S302,S307,S506,S602,S605,TID251"
-BANNED = ("keras.models.load_model", "keras.config.enable_unsafe_deserialization", "joblib", "dill",
-          "keras.models.model_from_json", "importlib.import_module", "shutil.unpack_archive",
-          "numpy.lib.format.read_array", "runpy", "code", "torch.load")  # fmt: skip
-PLANTED = (
-    "exec('1')",
-    "eval('1')",
-    "import pickle; pickle.loads(b'')",
-    "import pickle; pickle.Unpickler(b'')",
-    "import pandas; pandas.read_pickle('a')",
-    "import marshal; marshal.loads(b'')",
-    "import yaml; yaml.load('a')",
-    "import torch; torch.load('a')",
-    "import dill",
-    "import joblib",
-    "from keras.models import load_model",
-    "import keras; keras.models.load_model('a')",
-    "import keras; keras.models.model_from_json('a')",
-    "import keras; keras.config.enable_unsafe_deserialization()",
-    "import importlib; importlib.import_module(x)",
-    "import shutil; shutil.unpack_archive('a')",
-    "import tarfile; tarfile.open('a').extractall()",
-    "import subprocess; subprocess.run(x, shell=True)",
-    "import os; os.system(x)",
-)
 
 
 @dataclass
@@ -107,17 +77,11 @@ def campaign(quick: bool, scratch: Path) -> list[Figure]:
             part(tally, scratch)
         counts[part.__name__.removeprefix("of_")] = tally.tried - before
         say(f"{part.__name__}: {tally.tried - before} tried")
-    (scratch / "planted.py").write_text("\n".join(PLANTED))
-    found = {line for line, _ in ways_to_run_code(scratch / "planted.py")}
-    missed = [text for line, text in enumerate(PLANTED, start=1) if line not in found]
-    sources = [what for _, what in ways_to_run_code(Path(podium.__file__).parent)]
     taken, entries = secrets_that_are_built(scratch / "private")
     return [
         Figure("hostile files and names tried", tally.tried, "≥ 200", note=str(counts)),
         Figure.of_failures("taken, or refused without a clear line", tally.trouble),
         Figure.of_failures("payloads that ran, or wrote elsewhere", tally.escaped),
-        Figure.of_failures("ways to run a file's code in src/podium", sources),
-        Figure.of_failures("planted ways that the search missed", missed, len(PLANTED)),
         Figure.of_failures("entries built with a secret in them", taken, len(PRIVATE) + 1),
         Figure.of_failures("entries that are not built without one", entries),
     ]
@@ -205,20 +169,6 @@ def of_names(tally: Tally, scratch: Path) -> None:
         stage = {"unfreeze": "head", "epochs": 1, "learning_rate": 0.1, "pseudo": {"from": name}}
         data = {"competition": "cars", "backbone": "resnet-small", "stages": [stage]}
         tally.refused(f"pseudo from {name!r}", lambda d=data: parse_recipe(d, "here"), "pseudo")
-
-
-def ways_to_run_code(path: Path) -> set[tuple[int, str]]:
-    """Lines of sources that run what a file brings, found by ruff."""
-    banned = ", ".join(f'"{name}".msg = "runs code"' for name in BANNED)
-    command = [
-        sys.executable, "-m", "ruff", "check", "--isolated", "--ignore-noqa", "--no-cache",
-        "--output-format", "concise", "--select", RULES,
-        "--config", f"lint.flake8-tidy-imports.banned-api = {{ {banned} }}", str(path),
-    ]  # fmt: skip
-    found = subprocess.run(command, capture_output=True, text=True).stdout
-    matches = re.finditer(r"^(.+\.py):(\d+):\d+: (\w+ .*)$", found, re.MULTILINE)
-    # A kernel unpacks what it carries itself, by a hash that stands beside it.
-    return {(int(match[2]), match[0]) for match in matches if not match[1].endswith("bootstrap.py")}
 
 
 def secrets_that_are_built(project: Path) -> tuple[list[str], list[str]]:
