@@ -77,13 +77,12 @@ def campaign(quick: bool, scratch: Path) -> list[Figure]:
             part(tally, scratch)
         counts[part.__name__.removeprefix("of_")] = tally.tried - before
         say(f"{part.__name__}: {tally.tried - before} tried")
-    taken, entries = secrets_that_are_built(scratch / "private")
+    taken = secrets_that_are_built(scratch / "private")
     return [
         Figure("hostile files and names tried", tally.tried, "≥ 200", note=str(counts)),
         Figure.of_failures("taken, or refused without a clear line", tally.trouble),
         Figure.of_failures("payloads that ran, or wrote elsewhere", tally.escaped),
         Figure.of_failures("entries built with a secret in them", taken, len(PRIVATE) + 1),
-        Figure.of_failures("entries that are not built without one", entries),
     ]
 
 
@@ -171,24 +170,18 @@ def of_names(tally: Tally, scratch: Path) -> None:
         tally.refused(f"pseudo from {name!r}", lambda d=data: parse_recipe(d, "here"), "pseudo")
 
 
-def secrets_that_are_built(project: Path) -> tuple[list[str], list[str]]:
-    """Secrets with which an entry is built all the same, and entries that are not without one."""
+def secrets_that_are_built(project: Path) -> list[str]:
+    """Secrets, and a path of this machine, with which an entry is built all the same."""
     shutil.copytree(ROOT / "kernels", project / "kernels")
-    entries = [path.parent for path in project.glob("kernels/*/kernel-metadata.json")]
-    recipe = entries[0] / "recipe.toml"
-    clean, taken, refused = recipe.read_text(encoding="utf-8"), [], []
+    entry = min(path.parent for path in project.glob("kernels/*/kernel-metadata.json"))
+    clean, taken = (entry / "recipe.toml").read_text(encoding="utf-8"), []
     with chdir(project):
+        build(entry.name, owner="somebody-else")
         for secret in (*PRIVATE, str(project / "input")):
-            recipe.write_text(f"{clean}\n# {secret}\n", encoding="utf-8")
+            (entry / "recipe.toml").write_text(f"{clean}\n# {secret}\n", encoding="utf-8")
             try:
-                build(entries[0].name, owner="somebody-else")
+                build(entry.name, owner="somebody-else")
                 taken.append(secret[:8])
             except ValueError:
                 continue
-        recipe.write_text(clean, encoding="utf-8")
-        for entry in entries:
-            try:
-                build(entry.name, owner="somebody-else")
-            except ValueError as error:
-                refused.append(str(error))
-    return taken, refused
+    return taken

@@ -17,7 +17,7 @@ from podium.competitions import get_competition
 from podium.competitions.submission import check_submission_file
 from podium.predictions.score import score_files
 from robustness.figures import Figure
-from robustness.wrong_recipes import complaint, every_key, every_wrong_recipe, wrong_names
+from robustness.wrong_recipes import complaint, every_key, every_wrong_recipe
 
 TO_DO = re.compile(
     r"\b(save|unpack|write|delete|remove|rename|keep|give|put|mend|fix|correct|quote|fill|take|use"
@@ -122,7 +122,6 @@ def campaign(quick: bool, scratch: Path) -> list[Figure]:
         (read if trial.shown is None else refused).append((trial.what, judged(trial)))
     recipes = list(every_wrong_recipe())[:: EVERY if quick else 1]
     keys = [(wrong.what, complaint(wrong, scratch / "recipe.toml")) for wrong in recipes]
-    keys += wrong_names(scratch)
     tried = {wrong.key for wrong in recipes}
     left = sorted(set(every_key()) - tried)
     return [

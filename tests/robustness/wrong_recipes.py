@@ -5,25 +5,25 @@ misspelled. An error is right if it is one line that begins with the file and th
 is allowed: the bound, each word, the type, or the key that was meant.
 """
 
+import copy
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from podium.recipes.entries import Entry
 from podium.recipes.recipe import Recipe
 from podium.recipes.recipe_file import RecipeError, load_recipe
 
 LONGEST = 1000  # characters of a message
-# Whatever a recipe.toml may hold, by the type that it has in a JSON schema.
-VALUES: dict[str, list[Any]] = {
-    "boolean": [True],
-    "integer": [1, 0, 3, 20],
-    "number": [0.9, 1.5],
-    "string": ["x", "head", ""],
-    "array": [[], [1, 2]],
-    "object": [{}],
+# A value of each type that a JSON schema has.
+VALUES: dict[str, Any] = {
+    "boolean": True,
+    "integer": 1,
+    "number": 0.9,
+    "string": "x",
+    "array": [],
+    "object": {},
 }
 SAID = {
     "boolean": "true or false",
@@ -34,6 +34,18 @@ SAID = {
     "object": "table",
 }
 PATTERN = "letters"  # what a message about a pattern says in place of the pattern
+# A sound recipe that has each table.
+SOUND: dict[str, Any] = {
+    "competition": "cars",
+    "backbone": "resnet-small",
+    "head": {},
+    "box": {},
+    "augmentation": {},
+    "one_cycle": {},
+    "stages": [
+        {"unfreeze": "head", "epochs": 1, "learning_rate": 0.1, "pseudo": {"from": "a-run"}}
+    ],
+}
 WHOLE: Any = Recipe.model_json_schema()
 Place = tuple[str | int, ...]  # of a table: ("stages", 0, "pseudo")
 
@@ -52,16 +64,13 @@ def every_wrong_recipe() -> Iterator[Wrong]:
     """All that can be wrong with the keys of each table."""
     for place, table in _tables(WHOLE):
         for name, field in table["properties"].items():
-            key, kinds = _dotted(place, name), _kinds(field)
-            for value, says in _wrong_values(kinds):
-                yield Wrong(_recipe(place, {name: value}), key, f"{key} = {value!r}", says)
+            key = _dotted(place, name)
+            for value, says in _wrong_values(_kinds(field)):
+                yield Wrong(_recipe(place, name, value), key, f"{key} = {value!r}", says)
             for misspelled in _misspelled(name, table["properties"]):
-                there, recipe = _dotted(place, misspelled), {misspelled: _first(kinds)}
+                there = _dotted(place, misspelled)
                 meant = (f"did you mean {key}?",)
-                yield Wrong(_recipe(place, recipe), there, f"{there} for {key}", meant)
-            if name in table.get("required", ()) and name != "stages":  # it has default ones
-                recipe = _recipe(place, {}, without=name)
-                yield Wrong(recipe, key, f"no {key}", ("missing", "add"))
+                yield Wrong(_recipe(place, misspelled, 1), there, f"{there} for {key}", meant)
 
 
 def every_key() -> list[str]:
@@ -90,37 +99,14 @@ def complaint(wrong: Wrong, path: Path) -> str:
     return ""
 
 
-def wrong_names(folder: Path) -> Iterator[tuple[str, str]]:
-    """Names that only the whole of Podium knows: (what, what is wrong with the error or "")."""
-    path = folder / "recipe.toml"
-    for key, word, meant in (
-        ("competition", "dog-vs-cats", "dogs-vs-cats"),
-        ("competition", "nothing like it", "cars, clocks-or-crocs"),
-        ("backbone", "efficientnet-b01", "efficientnet-b0"),
-        ("backbone", "nothing like it", "resnet-small"),
-        ("weights", "imagenett", "imagenet"),
-        ("weights", "nothing like it", ".h5"),
-    ):
-        names = {"competition": "cars", "backbone": "efficientnet-b0", key: word}
-        path.write_text("".join(f'{key} = "{name}"\n' for key, name in names.items()))
-        try:
-            Entry(folder).recipe()
-        except RecipeError as error:
-            message = str(error)
-        else:
-            message = "was taken"
-        right = message.startswith(f"{path}: {key}: came {word!r}") and meant in message
-        yield f"{key} = {word!r}", "" if right and "\n" not in message else message
-
-
 def _wrong_values(kinds: list[Any]) -> Iterator[tuple[Any, tuple[str, ...]]]:
     """Values that none of the types takes, with what has to be said of each."""
     types = {kind["type"] for kind in kinds}
     said = tuple(_allowed(kind) for kind in kinds)
-    for other, values in VALUES.items():
-        taken = other in types or (other == "integer" and "number" in types)
-        if not taken:
-            yield from ((value, said) for value in values[:1])
+    for other, value in VALUES.items():
+        is_taken = other in types or (other == "integer" and "number" in types)
+        if not is_taken:
+            yield value, said
     yield from ((value, (said[0],)) for kind in kinds for value, said in _beyond(kind))
 
 
@@ -146,7 +132,7 @@ def _beyond(kind: Any) -> Iterator[tuple[Any, tuple[str, ...]]]:
         yield "", (PATTERN,)
     if kind["type"] == "array":
         item = _kinds(kind["items"])
-        sound = _first(item)
+        sound = item[0]["enum"][0] if "enum" in item[0] else VALUES[item[0]["type"]]
         if "maxItems" in kind:
             yield [sound] * (kind["maxItems"] + 1), (str(kind["maxItems"]),)
         if kind.get("minItems"):
@@ -207,38 +193,11 @@ def _kinds(field: Any) -> list[Any]:
     return [field] if field["type"] != "null" else []
 
 
-def _first(kinds: list[Any]) -> Any:
-    """A value that the first of the types takes; a table has no more than it needs."""
-    kind = kinds[0]
-    if kind["type"] == "object":
-        return {name: _first(_kinds(kind["properties"][name])) for name in kind.get("required", ())}
-    if kind["type"] == "array":
-        item = _kinds(kind["items"])
-        is_text = item[0]["type"] == "string"
-        numbers = range(kind.get("minItems", 0))
-        return [f"word{number}" if is_text else _first(item) for number in numbers]
-    if "enum" in kind:
-        return kind["enum"][0]
-    if kind["type"] in ("string", "boolean"):
-        return {"string": "word", "boolean": True}[kind["type"]]
-    low = kind.get("minimum", kind.get("exclusiveMinimum", 0))
-    high = kind.get("maximum", kind.get("exclusiveMaximum", low + 2))
-    middle = (low + high) / 2
-    return middle if kind["type"] == "number" else max(int(middle), low)
-
-
-def _recipe(
-    place: Place, change: dict[str, Any], without: str = "", table: Any = WHOLE
-) -> dict[str, Any]:
-    """A sound recipe with other keys in the table at a place, which is made if need be."""
-    needed = _first([table])
-    if not place:
-        return {**{key: value for key, value in needed.items() if key != without}, **change}
-    name, *rest = place
-    kinds = _kinds(table["properties"][name])
-    kind = next(kind for kind in kinds if kind["type"] in ("object", "array"))
-    if kind["type"] == "array":
-        inner: Any = [_recipe(tuple(rest[1:]), change, without, _kinds(kind["items"])[0])]
-    else:
-        inner = _recipe(tuple(rest), change, without, kind)
-    return {**needed, name: inner}
+def _recipe(place: Place, name: str, value: Any) -> dict[str, Any]:
+    """The sound recipe with one other key."""
+    recipe = copy.deepcopy(SOUND)
+    table: Any = recipe
+    for step in place:
+        table = table[step]
+    table[name] = value
+    return recipe
