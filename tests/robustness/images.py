@@ -66,7 +66,6 @@ def campaign(quick: bool, scratch: Path) -> list[Figure]:
         Figure("of them named", named),
         Figure("damage that no decoder notices", unnoticed, note="decoded as Pillow decodes it"),
         Figure("memory of the reading process, MB", found.peak, f"≤ {MEGABYTES}"),
-        uploaded(files),
         *([] if quick else largest(scratch)),
         *damaged_run(files, scratch, quick),
     ]
@@ -125,28 +124,6 @@ def decoded_by_pillow(path: Path) -> np.ndarray | None:
 def _is_unnoticed(file: Damaged, found: Readings) -> bool:
     image = found.pixels.get(file.path.name)
     return file.must == "be decoded" and image is not None and difference(image, file.truth) > LOSSY
-
-
-def uploaded(files: list[Damaged]) -> Figure:
-    """The same bytes sent to a server: answered, or refused as a mistake of the sender."""
-    from podium.serving.decoding import decode_upload
-    from podium.serving.limits import RequestError, RequestLimits
-    from podium.serving.uploads import Upload
-
-    sent = [file for file in files if file.path.is_file() and file.path.stat().st_size < 1e6]
-    bad = []
-    for file in sent:
-        try:
-            square = decode_upload(Upload("a.jpg", file.path.read_bytes()), RequestLimits(), 32, 16)
-        except RequestError as error:
-            if error.status not in (413, 415, 422) or "a.jpg" not in str(error):
-                bad.append(f"{file.what}: {error.status} {error}")
-        except Exception as error:  # whatever else it is, it is a finding
-            bad.append(f"{file.what}: {type(error).__name__}: {error}")
-        else:
-            if square.pixels.shape != (16, 16, 3):
-                bad.append(f"{file.what}: {square.pixels.shape}")
-    return Figure.of_failures("uploads neither answered nor refused", bad, len(sent))
 
 
 def largest(scratch: Path) -> list[Figure]:

@@ -135,22 +135,17 @@ class Start:
 
 @dataclass
 class KilledRun:
-    """A run in a project of its own that is started again and again.
-
-    Args:
-        fork: of a process that has imported TensorFlow, instead of a new one as a user starts it.
-    """
+    """A run in a project of its own that is started again and again."""
 
     project: Path
     words: list[str]
-    fork: bool
     starts: list[Start] = field(default_factory=list)
 
     def start(self, kill: Kill | None = None) -> Start:
         """Start the command, to be killed if it comes to that event."""
         from_outside = kill is not None and kill.from_outside
         harm = Harm(kill.at, kill.number) if kill and not from_outside else Harm()
-        command = Command(self.project, self.words, self.project, harm, self.fork)
+        command = Command(self.project, self.words, harm)
         hit = 0.0
 
         def look() -> None:
@@ -170,7 +165,7 @@ class KilledRun:
 
     def _is_reached(self, at: FileEvent, command: Command) -> bool:
         if at.kind != "half":
-            return any(at.reached_by(event) for _, event in command.events())
+            return any(at.reached_by(event) for _, event in command.events)
         path = self.project / at.name
         is_written = any(path.parent.glob(f".part-*-{path.name}"))
         return is_written and epochs_in(self.project) >= at.epochs
@@ -203,7 +198,7 @@ def campaign(quick: bool, scratch: Path) -> list[Figure]:
             if number:
                 copy_project(first, project)
                 copy_atomically(first / "weights" / RUN, project / "weights" / FIRST)
-            undisturbed = KilledRun(project, train(["image_size=32", *changes]), fork=quick)
+            undisturbed = KilledRun(project, train(["image_size=32", *changes]))
             ended = undisturbed.start().ended
             if ended.code:
                 raise RuntimeError(ended.said[-3000:])
@@ -313,7 +308,7 @@ def killed_runs(undisturbed: KilledRun, kills: list[Kill], folder: Path) -> Iter
         projects = [folder / f"{turn}-{place}" for place in range(number)]
         for project in projects:
             copy_project(undisturbed.project, project)
-        runs = [KilledRun(project, undisturbed.words, undisturbed.fork) for project in projects]
+        runs = [KilledRun(project, undisturbed.words) for project in projects]
         shares = [kills[place::number] for place in range(number)]  # each from a whole run
         with ThreadPoolExecutor(os.cpu_count()) as pool:  # most of a start uses one core
             missed = {

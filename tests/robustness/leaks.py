@@ -53,7 +53,7 @@ def stored_figures(project: Path) -> list[Figure]:
     """Trainings with stored splits in which an image's copy is in another fold."""
     draw(project)
     run = project / "weights" / RUN
-    first = ended(project, train(), project)
+    first = ended(project, train())
     if first.code:
         raise RuntimeError(first.said[-2000:])
     stored = {name: (run / name).read_bytes() for name in STORED}
@@ -66,7 +66,7 @@ def stored_figures(project: Path) -> list[Figure]:
         for name, content in stored.items():
             (run / name).write_bytes(content)
         leak(run)
-        outcome = ended(project, train(), project)
+        outcome = ended(project, train())
         said.add(outcome.last[:150])
         if not outcome.is_clear or list(run.glob("fold-*")):
             trained.append(f"{what}: exit code {outcome.code}: {outcome.last}")

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from robustness.disks import disk, fill, locked, own_disk
+from robustness.disks import disk, fill, locked
 from robustness.figures import Figure, say
 from robustness.processes import Ended, Harm, ended
 from robustness.projects import RUN, TINY, broken_files, make_project, train
@@ -37,7 +37,6 @@ class Trials:
 
     what: str
     project: Path
-    pipes: Path
     expected: pd.DataFrame  # probabilities of the undisturbed run
     tried: int = 0
     finished: int = 0  # in spite of it
@@ -71,7 +70,7 @@ class Trials:
         with around or nullcontext(True) as is_had:
             if not is_had:
                 return
-            first = ended(self.project, train(), self.pipes, harm)
+            first = ended(self.project, train(), harm)
         say(f"{what}: exit {first.code}, {first.seconds:.0f} s, {first.last[:150]}")
         self.tried += 1
         self.filler.unlink(missing_ok=True)
@@ -83,7 +82,7 @@ class Trials:
             if not first.is_clear:
                 self.unclear.append(f"{what}: exit {first.code}: {first.last[-200:]}")
         if go_on:
-            self._judge(f"{what}, then", ended(self.project, train(), self.pipes))
+            self._judge(f"{what}, then", ended(self.project, train()))
 
     def _judge(self, what: str, one: Ended) -> None:
         """A run that had to end like the undisturbed one."""
@@ -107,22 +106,22 @@ class Trials:
 
 
 def campaign(quick: bool, scratch: Path) -> list[Figure]:
-    project, pipes = scratch / "project", scratch / "pipes"
+    project = scratch / "project"
     project.mkdir()
-    pipes.mkdir()
     with disk(project, DISK) as is_small:
         recipe = TINY if quick else TINY.rstrip().removesuffix("]") + LAST
         make_project(project, recipe)
-        undisturbed = ended(project, train(), pipes)
+        undisturbed = ended(project, train())
         if undisturbed.code:
             raise RuntimeError(undisturbed.said[-3000:])
-        begin = partial(Trials, project=project, pipes=pipes, expected=probabilities(project))
-        trials = [file_limit(begin("file limit"), quick), memory(begin("memory"), quick)]
+        begin = partial(Trials, project=project, expected=probabilities(project))
+        trials = [memory(begin("memory"), quick)]
+        if not (quick and is_small):
+            trials.append(file_limit(begin("file limit"), quick))
         if is_small:
-            trials.append(full_disk(begin("no space"), undisturbed.writes, quick))
+            writes = sum(event.kind == "write" for _, event in undisturbed.events)
+            trials.append(full_disk(begin("no space"), writes, quick))
             trials.append(read_only(begin("read-only"), quick))
-        if is_small and not quick:
-            trials.append(temporary(begin("temporary folder"), scratch))
     note = "" if is_small else "no tmpfs could be mounted here: files were only limited in size"
     return [
         Figure("small disks", int(is_small), note=note),
@@ -140,7 +139,7 @@ def probabilities(project: Path) -> pd.DataFrame:
 def full_disk(trials: Trials, writes: int, quick: bool) -> Trials:
     """Another process takes all that is left, just before a write; or little was left at first."""
     for number in [2, round(writes * 0.6)] if quick else range(1, writes + 1):
-        harm = Harm(fill_at=number, filler=str(trials.filler))
+        harm = Harm(fill_at=number, filler=trials.filler)
         trials.attempt(f"full at write {number} of {writes}", harm, go_on=not quick or number > 2)
     for free in () if quick else FREE:
         trials.attempt(f"{free:,} bytes free", free=free)
@@ -170,14 +169,4 @@ def read_only(trials: Trials, quick: bool) -> Trials:
         trials.attempt(f"{name}/ read-only", around=around, go_on=not quick)
         if name == "input" and trials.finished == finished:
             trials.other.append("input/ read-only: needed to write there")
-    return trials
-
-
-def temporary(trials: Trials, scratch: Path) -> Trials:
-    """A temporary folder that is full, read-only, or not there; and a home like that."""
-    for kind in ("full", "read-only", "missing"):
-        for variable in ("TMPDIR", "HOME"):
-            folder = scratch / f"{variable.lower()}-{kind}"
-            harm = Harm(environment=((variable, str(folder)),))
-            trials.attempt(f"{variable} {kind}", harm, around=own_disk(folder, kind))
     return trials

@@ -1,26 +1,26 @@
 """Commands of Podium that report each change of a file, and are harmed at one of them.
 
-An audit hook sees all that Python does with files. HDF5 writes beneath Python, but an atomic write
-opens what it has written once more, to sync it.
+Each is a fork of one process that has imported TensorFlow, which saves most of a start; TensorFlow
+survives a fork as long as it has computed nothing. An audit hook sees all that Python does with
+files. HDF5 writes beneath Python, but an atomic write opens what it has written once more, to sync
+it.
 """
 
-import json
+import contextlib
 import multiprocessing
 import os
 import re
 import resource
 import signal
-import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 
 from robustness.disks import fill
-from robustness.projects import PATIENCE, RUN, environment
+from robustness.projects import PATIENCE, RUN
 
 # What a fork need not import again; a module that is not there is passed over.
 PRELOADED = ["podium.training.train", "podium.training.fold_runner", "podium.reports.report"]
@@ -28,7 +28,6 @@ HISTORIES = f"weights/{RUN}/fold-*/history.csv"
 TEMPORARY = re.compile(r"\.part-\d+-")
 WRITING = os.O_WRONLY | os.O_RDWR
 POLL = 0.005  # seconds
-PIPES = ("log", "events")
 
 
 @dataclass(frozen=True)
@@ -58,16 +57,14 @@ class Harm:
         fill_at: the number of the write before which the disk is filled up, with the filler.
         largest_file: bytes that a file may have at the most.
         more_memory: bytes that may be added to the address space.
-        environment: variables that are changed.
     """
 
     at: FileEvent | None = None
     number: int = signal.SIGKILL
     fill_at: int = 0
-    filler: str = ""
+    filler: Path = Path()
     largest_file: int = 0
     more_memory: int = 0
-    environment: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -82,122 +79,87 @@ class Ended:
     @property
     def last(self) -> str:
         """The last line."""
-        return (["", *self.said.strip().splitlines()])[-1]
+        return ["", *self.said.strip().splitlines()][-1]
 
     @property
     def is_clear(self) -> bool:
         """Whether it ended by itself with one line that says why."""
         return self.code == 1 and "Traceback" not in self.said and self.last.startswith("podium: ")
 
-    @property
-    def writes(self) -> int:
-        return sum(event.kind == "write" for _, event in self.events)
-
 
 class Command:
-    """A command that runs in a project.
+    """A command that runs in a project."""
 
-    Args:
-        scratch: a folder outside the project, for two pipes: neither full disks nor limits of a
-            file's size are in the way of what the command says.
-        fork: run in a fork of a process that has imported TensorFlow, which saves most of a start;
-            TensorFlow survives a fork as long as it has computed nothing. Else in a new process.
-    """
-
-    def __init__(
-        self, project: Path, words: list[str], scratch: Path, harm: Harm, fork: bool
-    ) -> None:
-        self._received = {name: bytearray() for name in PIPES}
-        self._events: list[tuple[float, FileEvent]] = []
-        self._threads = []
-        for name, received in self._received.items():
-            path = scratch / name
-            path.unlink(missing_ok=True)
-            os.mkfifo(path)
-            self._threads.append(threading.Thread(target=_receive, args=(path, received)))
-            self._threads[-1].daemon = True
-            self._threads[-1].start()
+    def __init__(self, project: Path, words: list[str], harm: Harm) -> None:
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(PRELOADED)
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        # By pipes: neither full disks nor limits of a file's size are in the way.
+        self._log, log = context.Pipe(duplex=False)
+        self._reports, reports = context.Pipe(duplex=False)
+        self._process = context.Process(target=run, args=(project, words, harm, log, reports))
         self.began = time.time()
-        self.project = project
-        words_and_harm = (str(project), words, str(scratch), asdict(harm))
-        if fork:
-            context = multiprocessing.get_context("forkserver")
-            context.set_forkserver_preload(PRELOADED)
-            os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-            process = context.Process(target=run, args=words_and_harm)
-            process.start()
-            self._exit_code: Callable[[], int | None] = lambda: process.exitcode
-        else:
-            command = [sys.executable, "-m", "robustness.processes", json.dumps(words_and_harm)]
-            process = subprocess.Popen(command, env=environment())
-            self._exit_code = process.poll
-        self.pid = process.pid
+        self._process.start()
+        self.pid = self._process.pid
+        self._said = bytearray()
+        self.events: list[tuple[float, FileEvent]] = []
+        log.close()
+        reports.close()
 
     def wait(self, look: Callable[[], None] = lambda: None) -> Ended:
         """Wait for its end; `look` is called all the time until then."""
-        while (code := self._exit_code()) is None:
+        while self._process.exitcode is None:
+            self._receive()
             look()
             if time.time() > self.began + PATIENCE:
-                os.kill(self.pid, signal.SIGKILL)
-                raise TimeoutError(f"no end in {PATIENCE} s; it said {self.said()[-500:]}")
+                self._process.kill()
+                raise TimeoutError(f"no end in {PATIENCE} s; it said {self._said[-500:]!r}")
             time.sleep(POLL)
-        for thread in self._threads:
-            thread.join(5)  # it waits for a process that has ended before it opened the pipe
-        return Ended(code, self.said(), time.time() - self.began, self.events())
+        seconds = time.time() - self.began
+        self._receive()
+        said = self._said.decode(errors="replace")
+        return Ended(self._process.exitcode, said, seconds, self.events)
 
-    def said(self) -> str:
-        return self._received["log"].decode(errors="replace")
-
-    def events(self) -> list[tuple[float, FileEvent]]:
-        """Those so far, and when they were."""
-        complete, _, _ = self._received["events"].decode().rpartition("\n")
-        for line in complete.splitlines()[len(self._events) :]:
-            when, event = json.loads(line)
-            self._events.append((when, FileEvent(**event)))
-        return self._events
+    def _receive(self) -> None:
+        while self._log.poll() and (some := os.read(self._log.fileno(), 1 << 16)):
+            self._said += some
+        with contextlib.suppress(EOFError):  # it has ended
+            while self._reports.poll():
+                self.events.append(self._reports.recv())
 
 
-def _receive(pipe: Path, received: bytearray) -> None:
-    with pipe.open("rb", buffering=0) as stream:
-        while some := stream.read(1 << 16):
-            received.extend(some)
+def ended(project: Path, words: list[str], harm: Harm | None = None) -> Ended:
+    """Run a command to its end."""
+    return Command(project, words, harm or Harm()).wait()
 
 
-def ended(project: Path, words: list[str], scratch: Path, harm: Harm | None = None) -> Ended:
-    """Run a command in a fork to its end."""
-    return Command(project, words, scratch, harm or Harm(), fork=True).wait()
-
-
-def run(project: str, words: list[str], scratch: str, harm: dict[str, Any]) -> None:
+def run(project: Path, words: list[str], harm: Harm, log: Connection, reports: Connection) -> None:
     """Run `podium WORDS` in this process."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # shells ignore it in the background
     os.chdir(project)
-    log, events = (os.open(Path(scratch, name), os.O_WRONLY) for name in PIPES)
     for stream in (1, 2):
-        os.dup2(log, stream)
-    at = FileEvent(**harm["at"]) if harm["at"] else None
+        os.dup2(log.fileno(), stream)
     writes, is_filling = 0, False
 
     def happened(event: FileEvent) -> None:
         nonlocal writes, is_filling
         if is_filling:
             return
-        os.write(events, f"{json.dumps([time.time(), asdict(event)])}\n".encode())
+        reports.send((time.time(), event))
         writes += event.kind == "write"
-        if at and at.reached_by(event):
-            os.kill(os.getpid(), harm["number"])
-        if event.kind == "write" and writes == harm["fill_at"]:
+        if harm.at and harm.at.reached_by(event):
+            os.kill(os.getpid(), harm.number)
+        if event.kind == "write" and writes == harm.fill_at:
             is_filling = True
-            fill(Path(harm["filler"]))
+            fill(harm.filler)
             is_filling = False
 
     sys.addaudithook(_hook(Path.cwd(), happened))
-    os.environ.update(harm["environment"])
-    if size := harm["largest_file"]:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-    if more := harm["more_memory"]:
+    if harm.largest_file:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (harm.largest_file, harm.largest_file))
+    if harm.more_memory:
         pages = int(Path("/proc/self/statm").read_text().split()[0])
-        limit = pages * os.sysconf("SC_PAGE_SIZE") + more
+        limit = pages * os.sysconf("SC_PAGE_SIZE") + harm.more_memory
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     sys.argv = ["podium", *words]
     from podium.cli import main
@@ -230,7 +192,3 @@ def _hook(project: Path, happened: Callable[[FileEvent], None]) -> Callable[[str
             happened(FileEvent(kind, str(name), epochs_in(project)))
 
     return hook
-
-
-if __name__ == "__main__":
-    run(*json.loads(sys.argv[1]))

@@ -19,11 +19,10 @@ from podium.recipes.recipe_file import parse_recipe
 from podium.runs.find_run import find_run
 from podium.runs.fold_folder import FoldFolder
 from podium.runs.merge import merge_run
-from podium.runs.run_folder import RunFolder, check_name
+from podium.runs.run_folder import RunFolder
 from robustness import hostile
 from robustness.figures import ROOT, Figure, say
 
-EVIL_NAMES = ("../evil", "..", ".", "/tmp/evil", "a/b", "a/../../b", "", " ", "a\0b", "./a")
 FILES = ("run.json", "pictures.csv", "fold-0/best.weights.h5", "fold-0/history.csv",
          "fold-0/validation.csv", "fold-0/cost.json", "fold-0/test.csv", "fold-0")  # fmt: skip
 # Secrets in two parts, so that this file may be packed; a path of this machine is added.
@@ -71,7 +70,7 @@ class Tally:
 def campaign(quick: bool, scratch: Path) -> list[Figure]:
     tally = Tally(scratch)
     counts = {}
-    for part in (of_weights, of_arrays, of_archives, of_run_folders, of_names):
+    for part in (of_weights, of_arrays, of_archives, of_run_folders):
         before = tally.tried
         with chdir(scratch):
             part(tally, scratch)
@@ -154,20 +153,6 @@ def of_run_folders(tally: Tally, scratch: Path) -> None:
         if into.path.exists():
             tally.escaped.append(f"merge: {name} a link: left something")
         shutil.rmtree(run.path)
-
-
-def of_names(tally: Tally, scratch: Path) -> None:
-    """Names of runs that lead elsewhere, in words of a command and in files from elsewhere."""
-    from podium.training.warm_start import resolve_backbone
-
-    for name in EVIL_NAMES:
-        tally.refused(f"run {name!r}", lambda n=name: check_name(n), repr(name))
-        data = {"competition": "cars", "backbone": f"run:{name}"}
-        start = lambda d=data: resolve_backbone(parse_recipe(d, "here"))  # noqa: E731
-        tally.refused(f"backbone run:{name}", start, "")
-        stage = {"unfreeze": "head", "epochs": 1, "learning_rate": 0.1, "pseudo": {"from": name}}
-        data = {"competition": "cars", "backbone": "resnet-small", "stages": [stage]}
-        tally.refused(f"pseudo from {name!r}", lambda d=data: parse_recipe(d, "here"), "pseudo")
 
 
 def secrets_that_are_built(project: Path) -> list[str]:

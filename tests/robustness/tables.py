@@ -3,11 +3,10 @@
 A table in every form that spreadsheets, hands and mistakes give it, as training table, as sample
 submission, as submission and as truth; then a recipe with every key wrong in turn. An error is
 right if it is a ValueError of one line that names the file, shows what came, and has a verb that
-says what to do. Folders that are not as they should be are in tests/competitions/test_layouts.py.
+says what to do. What only one of the readers refuses is in tests/competitions.
 """
 
 import re
-import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +15,9 @@ from typing import Any
 from podium.competitions import get_competition
 from podium.competitions.submission import check_submission_file
 from podium.predictions.score import score_files
+from podium.recipes.recipe import Recipe
+from podium.recipes.recipe_file import RecipeError, parse_recipe
 from robustness.figures import Figure
-from robustness.wrong_recipes import complaint, every_key, every_wrong_recipe
 
 TO_DO = re.compile(
     r"\b(save|unpack|write|delete|remove|rename|keep|give|put|mend|fix|correct|quote|fill|take|use"
@@ -25,13 +25,11 @@ TO_DO = re.compile(
     re.IGNORECASE,
 )
 LONGEST = 700  # characters of a message
-EVERY = 4  # wrong recipes, of which the sample tries one
 NAMES = ["907.jpg", "13.jpg", "my café 1.jpg", *(f"{number}.jpg" for number in range(40, 47))]
 HEADER = "Id,Category\n"
 SOUND = HEADER + "".join(f"{name},{number}\n" for number, name in enumerate(NAMES))
 TEXT = SOUND.encode()
 BOM = b"\xef\xbb\xbf"
-SKIP = ""  # for a reader that another test tries with this
 
 HARMLESS = {
     "as written": SOUND,
@@ -83,26 +81,6 @@ WRONG = {
     "a page": (b"<!DOCTYPE html>\n<html><head><title>Sign in</title>", "'<!DOCTYPE html>'"),
     "JSON": (b'{"Id": "13.jpg"}\n', "13.jpg"),
 }
-# What one reader takes and another does not: what the training table's, the sample submission's
-# and the submission's reader show of it; None where it is read.
-ODD: dict[str, tuple[str, str | None, str | None, str | None]] = {
-    "columns swapped": (
-        re.sub(r"(?m)^(.+),(.+)$", r"\2,\1", SOUND), None, None, "came 'Category,Id'",
-    ),
-    "a column more": (SOUND.replace("\n", ",x\n"), None, None, "came 'Id,Category,x'"),
-    "spaces after commas": (SOUND.replace(",", ", "), None, None, "came 'Id, Category'"),
-    "a space before an id": (SOUND.replace("13.jpg", " 13.jpg"), None, None, "spaces around"),
-    "accents in the other form": (
-        unicodedata.normalize("NFD", SOUND), SKIP, SKIP, "the form of their accents",
-    ),
-    "capitals": (SOUND.replace("13.jpg", "13.JPG"), SKIP, "capital letters", "capital letters"),
-    "no endings": (SOUND.replace(".jpg", ""), SKIP, "the ending", "the ending"),
-    "another id": (SOUND.replace("13.jpg", "14.jpg"), SKIP, "14.jpg", "14.jpg"),
-    "a row less": (SOUND.replace("13.jpg,1\n", ""), SKIP, "13.jpg", "13.jpg"),
-    "no such class": (SOUND.replace("13.jpg,1", "13.jpg,10"), "came 10", None, "'10'"),
-    "a class by its name": (SOUND.replace("13.jpg,1", "13.jpg,Ford"), "Ford", None, "'Ford'"),
-    "a class as a fraction": (SOUND.replace("13.jpg,1", "13.jpg,1.0"), "1.0", None, "'1.0'"),
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -120,27 +98,21 @@ def campaign(quick: bool, scratch: Path) -> list[Figure]:
     read, refused = [], []
     for trial in trials(scratch):
         (read if trial.shown is None else refused).append((trial.what, judged(trial)))
-    recipes = list(every_wrong_recipe())[:: EVERY if quick else 1]
-    keys = [(wrong.what, complaint(wrong, scratch / "recipe.toml")) for wrong in recipes]
-    tried = {wrong.key for wrong in recipes}
-    left = sorted(set(every_key()) - tried)
+    keys = [(key, complaint(key, value)) for key, value in wrong_keys(Recipe.model_json_schema())]
     return [
         _unsaid("harmless differences that are not read", read),
         _unsaid("wrong tables without an error that says what to do", refused),
         _unsaid("wrong keys of recipes without such an error", keys),
-        Figure.of_failures("keys of recipes that were not wrong in turn", left),
     ]
 
 
-def forms() -> Iterator[tuple[str, bytes, str | None, str | None, str | None]]:
-    """Each form of the sound table, and what each of three readers has to show of it."""
+def forms() -> Iterator[tuple[str, bytes, str | None]]:
+    """Each form of the sound table, and what an error must show of it; None where it is read."""
     for what, text in HARMLESS.items():
-        yield what, text.encode(), None, None, None
-        yield f"{what}, BOM", BOM + text.encode(), None, None, None
+        yield what, text.encode(), None
+        yield f"{what}, BOM", BOM + text.encode(), None
     for what, (content, shown) in WRONG.items():
-        yield what, content, shown, shown, shown
-    for what, (text, *shown_by_each) in ODD.items():
-        yield what, text.encode(), *shown_by_each
+        yield what, content, shown
 
 
 def trials(scratch: Path) -> Iterator[Trial]:
@@ -160,19 +132,16 @@ def trials(scratch: Path) -> Iterator[Trial]:
     def read_training() -> list[str]:
         return cars.read_training(folder)["label"].sort_values().index.tolist()
 
-    for what, content, shown_of_train, shown_of_sample, shown_of_submission in forms():
+    for what, content, shown in forms():
         for path in (train, sample, mine, truth):
             path.write_bytes(content)
-        tests = [
-            (train, read_training, NAMES, shown_of_train),
-            (sample, lambda: cars.read_test(folder).index.tolist(), NAMES, shown_of_sample),
-            (mine, lambda: check_submission_file(cars, mine, ids), 10, shown_of_submission),
-        ]
-        if shown_of_train == shown_of_sample == shown_of_submission:
-            tests.append((truth, lambda: score_files(right, truth).value, 1.0, shown_of_sample))
-        for path, read, result, shown in tests:
-            if shown != SKIP:
-                yield Trial(f"{path.name}: {what}", path, read, result, shown)
+        for path, read, result in (
+            (train, read_training, NAMES),
+            (sample, lambda: cars.read_test(folder).index.tolist(), NAMES),
+            (mine, lambda: check_submission_file(cars, mine, ids), len(NAMES)),
+            (truth, lambda: score_files(right, truth).value, 1.0),
+        ):
+            yield Trial(f"{path.name}: {what}", path, read, result, shown)
 
 
 def judged(trial: Trial) -> str:
@@ -197,6 +166,47 @@ def judged(trial: Trial) -> str:
     }
     absent = [what for what, is_there in lacks.items() if not is_there]
     return f"{message[:400]!r} lacks {', '.join(absent)}" if absent else ""
+
+
+def wrong_keys(
+    schema: dict, table: dict | None = None, place: str = ""
+) -> Iterator[tuple[str, object]]:
+    """Each key of a recipe: misspelled, of a wrong type, and beyond its bounds."""
+    for name, about in (table or schema)["properties"].items():
+        kinds = about.get("anyOf", [about])
+        yield f"{place}{name}s", 1
+        yield f"{place}{name}", {"no": "such table"}
+        for kind in kinds:
+            for bound, sign in (("minimum", -1), ("maximum", 1)):
+                limit = kind.get(bound, kind.get(f"exclusive{bound.capitalize()}"))
+                if limit is not None:
+                    yield f"{place}{name}", limit + sign
+            inner = kind.get("items", kind).get("$ref", "").rpartition("/")[2]
+            if inner and "properties" in schema["$defs"][inner]:
+                number = "0." if "items" in kind else ""
+                yield from wrong_keys(schema, schema["$defs"][inner], f"{place}{name}.{number}")
+
+
+def complaint(key: str, value: object) -> str:
+    """What is wrong with the error about a recipe with this value; "" if nothing."""
+    stage: dict[str, Any] = {"unfreeze": "head", "epochs": 1, "learning_rate": 0.1}
+    recipe = {"competition": "cars", "backbone": "resnet-small", "stages": [stage]}
+    *steps, name = key.split(".")
+    table: Any = recipe
+    for step in steps:
+        if step == "pseudo":
+            table[step] = {"from": "a-run"}
+        table = table[int(step)] if step.isdigit() else table.setdefault(step, {})
+    table[name] = value
+    try:
+        parse_recipe(recipe, "here")
+    except RecipeError as error:
+        message = str(error)
+        is_right = message.startswith(f"here: {key}") and "\n" not in message
+        return "" if is_right and len(message) <= LONGEST else message
+    except Exception as error:  # whatever else it is, it is a finding
+        return f"{type(error).__name__}: {error}"
+    return f"{key} = {value!r} was taken"
 
 
 def _unsaid(what: str, outcomes: list[tuple[str, str]]) -> Figure:
