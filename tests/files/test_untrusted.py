@@ -1,4 +1,4 @@
-"""Files of weights and arrays from elsewhere; torture/strangers.py tries many more of them."""
+"""Files of weights and arrays from elsewhere; tests/robustness/strangers.py tries many more."""
 
 from pathlib import Path
 

@@ -6,20 +6,15 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
-from podium.files.image_io import resize
+from podium.files.image_io import read_image, resize
 
 Image = np.ndarray  # uint8 (height, width, 3) RGB
 Change = Callable[[Image, np.random.Generator], Image]
 
 
 def scaled(by: float) -> Change:
-    def change(image: Image, rng: np.random.Generator) -> Image:
-        height, width = (max(1, round(side * by)) for side in image.shape[:2])
-        return resize(image, height, width)
-
-    return change
+    return lambda image, rng: resize(image, *(max(1, round(side * by)) for side in image.shape[:2]))
 
 
 def cropped(least: float, most: float) -> Change:
@@ -59,16 +54,12 @@ KINDS: dict[str, tuple[Change, ...]] = {
     "3 to 5 % off each side": (cropped(0.03, 0.05),),
     "cropped, mirrored": (cropped(0.03, 0.05), mirrored),
     "half size, JPEG 50": (scaled(0.5), compressed(50, 50)),
-    "cropped, mirrored, 80 %, JPEG 30 to 70": (
-        cropped(0.03, 0.05),
-        mirrored,
-        scaled(0.8),
-        compressed(30, 70),
-    ),
+    "all at once": (cropped(0.03, 0.05), mirrored, scaled(0.8), compressed(30, 70)),
 }
 
 
-def write_copy(image: Image, kind: str, path: Path, rng: np.random.Generator) -> None:
+def write_copy(source: Path, kind: str, path: Path, rng: np.random.Generator) -> None:
+    image = read_image(source)
     for change in KINDS[kind]:
         image = change(image, rng)
     path.write_bytes(jpeg(image, 95))
@@ -99,4 +90,4 @@ def write_made_up(folder: Path, count: int, width: int, height: int) -> list[Pat
 
     folder.mkdir(parents=True)
     with ThreadPoolExecutor() as pool:
-        return list(tqdm(pool.map(write, range(count)), "drawing", count, delay=2, leave=False))
+        return list(pool.map(write, range(count)))

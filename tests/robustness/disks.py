@@ -50,21 +50,6 @@ def locked(folder: Path) -> Iterator[bool]:
         yield False
 
 
-@contextmanager
-def own_disk(folder: Path, kind: str) -> Iterator[bool]:
-    """A disk that is full or read-only, or no folder at all."""
-    if kind == "missing":
-        yield True
-        return
-    folder.mkdir()
-    with disk(folder, 10**6) as is_there:
-        if is_there and kind == "full":
-            fill(folder / "filler")
-        elif is_there:
-            is_there = _mount("-o", "remount,ro", str(folder))
-        yield is_there
-
-
 def _mount(*words: str) -> bool:
     try:
         return not subprocess.run(["mount", *words], capture_output=True).returncode

@@ -1,6 +1,7 @@
 """Every image of a folder read in a process of its own, whose memory is measured.
 
-`python -m torture.reader FOLDER RESULTS` writes RESULTS/<file>.npy, or why a file gives none.
+`python -m robustness.reader FOLDER RESULTS` writes RESULTS/<file>.npy, and problems.json: why a
+file gives none.
 """
 
 import json
@@ -32,15 +33,13 @@ def main() -> None:
             sized = decode_sized(read_bytes(path), str(path), SMALL)
         except UnreadableImage as error:
             problems[path.name] = str(error)
-            continue
         except Exception as error:  # whatever else it is, it is a finding
             problems[path.name] = f"{type(error).__name__} instead of UnreadableImage: {error}"
-            continue
-        if (sized.size.height, sized.size.width) != sides:
-            problems[path.name] = f"of another size than it says: {sized.size}, {sides}"
-    (results / "problems.json").write_text(
-        json.dumps({"peak": peak_memory() / 1e6, "problems": problems})
-    )
+        else:
+            if (sized.size.height, sized.size.width) != sides:
+                problems[path.name] = f"of another size than it says: {sized.size}, {sides}"
+    about = {"peak": peak_memory() / 1e6, "problems": problems}
+    (results / "problems.json").write_text(json.dumps(about))
 
 
 if __name__ == "__main__":
