@@ -84,11 +84,6 @@ def submission(run: str) -> Path:
     return project() / "submission.csv" if kaggle() else submissions() / f"{run}.csv"
 
 
-def docs() -> Path:
-    """For the record of experiments."""
-    return project() / "docs"
-
-
 def entries() -> Path:
     """The entries of the project; a built kernel carries its own beside the package."""
     carried = Path(__file__).parents[1] / "kernels"

@@ -98,17 +98,24 @@ def _by_fold(one: RunData) -> TableBlock:
 def recipe_section(one: RunData) -> Section:
     recipe = one.recipe
     assert recipe is not None, "a blend has none"
-    facts = [
-        ("backbone", recipe.backbone),
-        ("weights", recipe.weights),
-        ("image size", f"{recipe.final_image_size} px"),
-        ("batch size", str(recipe.batch_size)),
-        ("optimizer", f"{recipe.optimizer}, weight decay {recipe.weight_decay:g}"),
-        ("head", _head(recipe)),
-        ("augmentation", _augmentation(recipe)),
-        ("keeps", f"the {recipe.keep} epoch"),
-        ("views", str(recipe.views)),
-        ("seed", str(recipe.seed)),
+    kept = (
+        "backbone",
+        "weights",
+        "batch_size",
+        "optimizer",
+        "weight_decay",
+        "keep",
+        "views",
+        "seed",
+    )
+    facts = [(key.replace("_", " "), str(getattr(recipe, key))) for key in kept]
+    facts.append(("image size", f"{recipe.final_image_size} px"))
+    tables = {"head": recipe.head, "augmentation": recipe.augmentation}
+    if recipe.box:
+        tables["box"] = recipe.box
+    facts += [
+        (name, ", ".join(f"{key} {value}" for key, value in table.model_dump().items() if value))
+        for name, table in tables.items()
     ]
     rows = [
         (str(number), *_stage(recipe, stage)) for number, stage in enumerate(recipe.stages, start=1)
@@ -122,26 +129,6 @@ def recipe_section(one: RunData) -> Section:
             Verbatim("The whole recipe", recipe.model_dump_json(indent=2)),
         ],
     )
-
-
-def _head(recipe: Recipe) -> str:
-    head = recipe.head
-    if head.centers:
-        return f"kernel regression on {head.centers} images"
-    dense = f"{head.depth} × {head.width}, " if head.width else ""
-    box = ", and one for the box" if recipe.box else ""
-    return f"{dense}{head.pooling} pooling, dropout {head.dropout:g}{box}"
-
-
-def _augmentation(recipe: Recipe) -> str:
-    chosen = recipe.augmentation.model_dump()
-    if not (chosen["mixup"] or chosen["cutmix"]):
-        chosen.pop("mixed")
-    return ", ".join(
-        name if value is True else f"{name} {value:g}"
-        for name, value in chosen.items()
-        if value and not (name == "crop" and value == 1)
-    ) or "none"  # fmt: skip
 
 
 def learns(stage: Stage) -> str:
