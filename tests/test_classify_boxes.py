@@ -16,7 +16,7 @@ from podium.competitions.boxes import PIXEL_COLUMNS, to_pixels
 from podium.models.box_head import SideCells
 from podium.models.network import build_network
 from podium.predictions.classify import answer
-from podium.predictions.probabilities import average_boxes
+from podium.predictions.combine import average_tta
 from podium.runs.run_folder import RunFolder
 from podium.training.train import train
 from small_competitions import RECIPE, break_image, enter_copy, make_project
@@ -118,7 +118,7 @@ def test_a_turned_image_is_answered_for_as_the_upright_one(
 
 
 def test_test_images_have_the_boxes_that_the_run_gave_them(run: RunFolder, project: Path) -> None:
-    predicted = average_boxes(pd.concat([run.fold(fold).read_boxes("test") for fold in (0, 1)]))
+    predicted = average_tta(pd.concat([run.fold(fold).read_boxes("test") for fold in (0, 1)]))
     expected = to_pixels(predicted, run.read_images()[["width", "height"]])
     paths = [project / f"input/oxford-iiit-pet/images/{name}.jpg" for name in expected.index]
     np.testing.assert_allclose(boxes_of(run, *paths), expected, atol=0.11)

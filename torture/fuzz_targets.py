@@ -82,8 +82,13 @@ def _reader(scratch: Path) -> Target:
 
 
 def _recipe(scratch: Path) -> Target:
-    from podium.recipes.ensemble import EnsembleRecipe, load_ensemble
-    from podium.recipes.recipe_file import RecipeError, load_recipe, parse_recipe
+    from podium.recipes.recipe_file import (
+        EnsembleRecipe,
+        RecipeError,
+        load_ensemble,
+        load_recipe,
+        parse_recipe,
+    )
 
     path = scratch / "recipe.toml"
 

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from podium.competitions import get_competition
-from podium.data.table import prepare_table
+from podium.data.table import prepare_run
 from podium.files.images import read_image
 from podium.recipes.recipe import Recipe
 from podium.recipes.recipe_file import parse_recipe
@@ -90,12 +90,11 @@ def refused(leak: Callable[[RunFolder], None], path: Path) -> bool:
     """Whether a run that is begun with such a split ends before it is trained."""
     folder = RunFolder(path)
     folder.begin(recipe(), {}, fresh=False)
-    competition = get_competition("clocks-or-crocs")
-    table = prepare_table(competition, recipe(), folder).train
+    table = prepare_run(folder, recipe()).table.train
     assert table.loc[COPY, "fold"] == table.loc[ORIGINAL, "fold"]
     leak(folder)
     try:
-        prepare_table(competition, recipe(), folder)
+        prepare_run(folder, recipe())
     except (LeakingSplit, RunError):
         return True
     return False
@@ -147,7 +146,7 @@ def train(project: Path) -> tuple[int, str, int]:
     (entry / "recipe.toml").write_text(RECIPE)
     folder = RunFolder(project / "weights" / "tiny")
     table = RunFolder(project / "made")
-    prepare_table(get_competition("clocks-or-crocs"), recipe(), table)
+    prepare_run(table, recipe())
     edit(table, lambda stored: each_alone(moved(stored)))
     folder.path.mkdir(parents=True)
     shutil.copy(table.path / "pictures.csv", folder.path)

@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from podium.experiments.grid import write_toml
-from podium.recipes.ensemble import EnsembleRecipe, load_ensemble
 from podium.recipes.entries import Entry
 from podium.recipes.recipe import Recipe
-from podium.recipes.recipe_file import RecipeError, load_recipe
+from podium.recipes.recipe_file import EnsembleRecipe, RecipeError, load_ensemble, load_recipe
 from podium.recipes.tables import StrictTable
 
 LONGEST = 1000  # characters of a message

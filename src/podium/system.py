@@ -177,6 +177,11 @@ def check_tensorflow() -> None:
         )
 
 
+def verbosity() -> int:
+    """How much Keras shows: a moving bar at a terminal, a line for each epoch in a log file."""
+    return 1 if sys.stdout.isatty() else 2
+
+
 def training_minutes(budget: float | None) -> float | None:
     """How long a run may take here: its recipe's budget, and in a kernel what Kaggle leaves it."""
     if paths.kaggle() is None:

@@ -20,7 +20,7 @@ from podium.competitions import (
     get_competition,
 )
 from podium.competitions.base import class_folders
-from podium.data.check_competition import check_competition
+from podium.data.check import check_competition
 
 WriteImage = Callable[..., Path]
 

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from podium.competitions import get_competition
-from podium.data.table import prepare_table
+from podium.data.table import prepare_run
 from podium.predictions.blend import blend
 from podium.recipes.entries import get_entry
 from podium.recipes.recipe import Recipe
@@ -377,7 +377,7 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.delenv("PODIUM_INPUT", raising=False)
         patch.chdir(project)
         recipe, run = get_entry("tiny").recipe(), RunFolder(project / "weights" / "tiny")
-        fold = prepare_table(get_competition("dogs-vs-cats"), recipe, run).train["fold"]
+        fold = prepare_run(run, recipe).table.train["fold"]
         shutil.copy(data / "train" / f"{fold.index[fold == 0][0]}.jpg", data / "test" / "4.jpg")
         train("tiny")
         for number, sure in SURE.items():
@@ -428,10 +428,9 @@ def test_a_second_run_learns_from_the_first_on_the_command_line(project: Path) -
 
 def fold_run(entry: str, run: str, fold: int = 0, *overrides: str) -> FoldRunner:
     found = get_entry(entry).recipe(overrides)
-    competition = get_competition(found.competition)
     folder = RunFolder(Path("weights", run).resolve())
     folder.begin(found, {"entry": entry}, fresh=False)
-    return FoldRunner(competition, found, folder, prepare_table(competition, found, folder))
+    return FoldRunner(prepare_run(folder, found))
 
 
 def test_the_positions_are_those_of_the_test_images(project: Path) -> None:

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from podium.competitions import get_competition
-from podium.data.table import prepare_table
+from podium.data.table import prepare_run
 from podium.experiments.grid import get_combination
 from podium.experiments.trial import run_of
 from podium.models.network import build_network
@@ -296,9 +296,8 @@ def begun(entry: str, fold: int, *overrides: str) -> LayerWeights:
     """What a fold's backbone has before its first step."""
     folder = RunFolder(Path("weights", "begun").resolve())
     found = resolve_backbone(get_entry(entry).recipe(overrides))
-    competition = get_competition(found.competition)
     folder.begin(found, {"entry": entry}, fresh=True)
-    run = FoldRunner(competition, found, folder, prepare_table(competition, found, folder))
+    run = FoldRunner(prepare_run(folder, found))
     return backbone_weights(run._training(fold, None).network)
 
 

@@ -17,10 +17,11 @@ def train(
     fresh: Annotated[bool, typer.Option("--fresh", help="Begin again, if there is a run.")] = False,
 ) -> None:
     """Train an entry to its submission; the same command goes on with a killed run."""
+    from podium.reports.report import with_report
     from podium.training.train import train
 
     overrides = [*(override or []), *([f"limit={limit}"] if limit is not None else [])]
-    print(f"\n{train(entry, overrides, fold or [], run, fresh)}")
+    print(f"\n{with_report(train(entry, overrides, fold or [], run, fresh))}")
 
 
 def predict(
@@ -53,7 +54,7 @@ def check(
 ) -> None:
     """Read every image; say what is broken, missing or doubled. Exit code 1 if some are."""
     from podium.competitions import get_competition
-    from podium.data.check_competition import check_competition
+    from podium.data.check import check_competition
 
     report = check_competition(get_competition(competition))
     print(report)
@@ -63,7 +64,7 @@ def check(
 
 def entries() -> None:
     """List the entries of kernels/: competition, backbone, machine, and what is missing here."""
-    from podium.recipes.entries import describe_entries
+    from podium.reports.listing import describe_entries
 
     print(describe_entries())
 

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from podium import paths
-from podium.competitions import get_competition
-from podium.data.table import prepare_table
+from podium.data.table import prepare_run
 from podium.files.atomic_write import atomic_write, write_json
 from podium.recipes.entries import get_entry
 from podium.recipes.recipe import Recipe
+from podium.reports.curves import lr_figure
 from podium.reports.figures import png
-from podium.reports.lr_curve import lr_figure
 from podium.runs.run_folder import RunFolder, run_name
 from podium.system import import_tensorflow
 from podium.training.preflight import check_recipe
@@ -65,18 +64,16 @@ def find_lr(
     check_recipe(recipe)
     recipe.check_fold(fold)
     number = _stage_number(recipe, stage)
-    competition = get_competition(recipe.competition)
     figure = paths.runs() / "find-lr" / f"{run_name(entry, overrides)}-stage-{number + 1}.png"
     figure.parent.mkdir(parents=True, exist_ok=True)
     # The stages before leave the files of a run, which nobody needs afterwards.
     with tempfile.TemporaryDirectory(dir=figure.parent, prefix=".part-") as place:
         folder = RunFolder(Path(place))
         folder.begin(recipe, {"entry": entry}, fresh=False)
-        table = prepare_table(competition, recipe, folder)
         import_tensorflow(recipe.threads)
         from podium.training.fold_runner import FoldRunner
 
-        fold_run = FoldRunner(competition, recipe, folder, table)
+        fold_run = FoldRunner(prepare_run(folder, recipe))
         curve = fold_run.lr_range_test(fold, number, LOW, HIGH, steps)
     rate = recipe.stages[number].learning_rate
     with atomic_write(figure) as part:

@@ -1,19 +1,17 @@
 """One experiment: a run as far as its score, trained unless that was done before."""
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from podium import paths
-from podium.competitions import get_competition
 from podium.experiments import own_process
 from podium.experiments.grid import Combination
-from podium.predictions.combine import FoldScores, read_validation, score_folds
-from podium.predictions.combine_boxes import combine_boxes
+from podium.predictions.combine import FoldScores, score_folds
 from podium.recipes.recipe import Recipe
 from podium.runs.fold_folder import RunError
 from podium.runs.merge import copy_whole
+from podium.runs.run import Run
 from podium.runs.run_folder import RunFolder, run_name
-from podium.runs.table import stored_table
 from podium.training.warm_start import resolve_backbone
 
 # What decides which images there are and how they are split.
@@ -78,13 +76,11 @@ def digest(recipe: Recipe) -> str:
 
 def measure(combination: Combination, run: RunFolder, folds: list[int]) -> TrialResult:
     """Score these folds of a run, and add up what they cost; nothing of the run is changed."""
-    competition, table = get_competition(combination.recipe.competition), stored_table(run)
-    combined = score_folds(read_validation(run, folds), folds, competition, table)
     costs = [run.fold(fold).read_cost() for fold in folds]
     return TrialResult(
         combination,
         run,
-        replace(combined, boxes=combine_boxes(run, folds, table)),
+        score_folds(Run.open(run), folds),
         sum(cost["seconds"] for cost in costs),
         max(cost["peak_memory_gb"] for cost in costs),
     )

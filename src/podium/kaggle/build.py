@@ -30,8 +30,8 @@ from podium.kaggle.metadata import (
     read_metadata,
 )
 from podium.kaggle.secret_scan import check_no_secrets
-from podium.recipes.ensemble import load_ensemble
 from podium.recipes.entries import Entry, all_entries, get_entry
+from podium.recipes.recipe_file import load_ensemble
 from podium.runs.run_folder import run_name
 
 LIMIT = 1_000_000  # bytes of a kernel's code; Kaggle takes no more

@@ -204,6 +204,11 @@ class Recipe(StrictTable):
         return self.stages[-1].image_size or self.image_size
 
 
+def steps_per_epoch(images: int, batch_size: int) -> int:
+    """Batches in an epoch: all full, and one if the images fill none."""
+    return max(1, images // batch_size)
+
+
 def default_stages(image_size: Any) -> list[dict[str, Any]]:
     """The four stages of the car solution: head, upper half, all, all on larger images."""
     larger = None

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from podium.competitions import Competition
 from podium.competitions.boxes import BOX_COLUMNS
 from podium.data.batches import ImageCache, view_batches
 from podium.data.near_duplicates import near_copies
@@ -17,15 +16,21 @@ from podium.files.images import resize
 from podium.models.network import Network, build_network
 from podium.models.transfer import LayerWeights, give_backbone
 from podium.predictions.predict import predict_views
-from podium.predictions.speed import time_predictions
+from podium.predictions.score import time_predictions
 from podium.predictions.tta import VIEWS
 from podium.recipes.recipe import Recipe
-from podium.runs.run_folder import RunFolder
-from podium.runs.table import HELD_OUT, SIZE_COLUMNS, Table
+from podium.runs.run import Run
+from podium.runs.table import HELD_OUT, SIZE_COLUMNS
 from podium.system import peak_memory_gb
-from podium.training.augmented_samples import AugmentedSample, sample_augmented
 from podium.training.callbacks import TimeBudget
-from podium.training.datasets import FoldDataset, of_images, stage_batch_size, stage_seed
+from podium.training.datasets import (
+    AugmentedSample,
+    FoldDataset,
+    of_images,
+    sample_augmented,
+    stage_batch_size,
+    stage_seed,
+)
 from podium.training.devices import Devices
 from podium.training.lr_curve import LRCurve
 from podium.training.pseudo_labels import pseudo_labels
@@ -39,16 +44,14 @@ CACHED_DETAIL = 1.25  # side of cached images, relative to the largest that a ne
 
 @dataclass
 class FoldRunner:
-    """Trains and predicts the folds of a run; decoded images are shared between them."""
+    """Trains, scores and predicts the folds of a run; they share the decoded images."""
 
-    competition: Competition
-    recipe: Recipe
-    folder: RunFolder
-    table: Table
+    run: Run
     devices: Devices = field(default_factory=Devices)
 
     def __post_init__(self) -> None:
-        recipe = self.recipe
+        self.recipe, self.folder, self.table = self.run.recipe, self.run.folder, self.run.table
+        self.competition, recipe = self.run.competition, self.run.recipe
         self.devices.set_determinism(recipe.deterministic)
         precision = self.devices.set_precision(recipe.mixed_precision)
         print(f"computing on {self.devices}, {precision}")
@@ -73,10 +76,10 @@ class FoldRunner:
         """Train the stages before one, then try rising learning rates in it."""
         return self._training(fold, deadline=None).lr_range_test(stage, low, high, steps)
 
-    def score(self, fold: int, views: int) -> None:
+    def score(self, fold: int) -> None:
         """Predict what the network just trained has not seen of the training images."""
         folder = self.folder.fold(fold)
-        folder.write_predictions("validation", self.predict(self.scored(fold), views))
+        folder.write_predictions("validation", self.predict(self.scored(fold), self.recipe.views))
         cost: dict[str, Any] = {
             "seconds": round(time.monotonic() - self._began),
             "peak_memory_gb": peak_memory_gb(),

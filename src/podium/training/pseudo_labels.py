@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 
 from podium.competitions import Competition, get_competition
-from podium.predictions.probabilities import average_views
+from podium.predictions.combine import average_tta
 from podium.recipes.recipe import Recipe
 from podium.recipes.tables import Pseudo
-from podium.runs.find_run import find_run
 from podium.runs.fold_folder import RunError
+from podium.runs.merge import gather_run
 from podium.runs.run_folder import RunFolder
 from podium.runs.table import Table
 from podium.training.leakage import leak_reason, scored_by
@@ -57,7 +57,7 @@ def check_pseudo(recipe: Recipe, into: RunFolder | None = None) -> None:
                 f"stages: pseudo from {name!r} is this run itself: name one that was trained "
                 "before, or train this one under another name with --run NAME"
             )
-        run = find_run(name)
+        run = gather_run(name)
         _check_fits(run, competition, tests)
         if into is not None and into.path.resolve() in _paths(run):
             raise NoPseudoLabels(
@@ -109,7 +109,7 @@ def read_labeler(name: str, competition: Competition, table: Table, fold: int) -
     Raises:
         ValueError: it is missing, unfinished, or of other images.
     """
-    run, classes = find_run(name), list(competition.classes)
+    run, classes = gather_run(name), list(competition.classes)
     _check_fits(run, competition, table.test.index)
     scored = scored_by(table, fold)
     try:
@@ -230,7 +230,7 @@ def _networks(
     found = []
     for member, weight in _weights(run).items():
         try:
-            one = find_run(member)
+            one = gather_run(member)
         except RunError as error:
             raise NoPseudoLabels(f"{member}, a part of {run.name}, is not here") from error
         found += _networks(one, share * weight, (*above, run.path))
@@ -266,7 +266,7 @@ def _of_folds(run: RunFolder, folds: list[int], classes: list[str]) -> pd.DataFr
         tables = [run.fold(fold).read_predictions("test") for fold in folds]
     except (ValueError, KeyError) as error:  # what pandas raises: of the CSV, or of a column
         raise NoPseudoLabels(f"{run.path}: test predictions cannot be read: {error}") from error
-    return average_views(pd.concat([_checked(run, table, classes) for table in tables]))
+    return average_tta(pd.concat([_checked(run, table, classes) for table in tables]))
 
 
 def _checked(run: RunFolder, table: pd.DataFrame, classes: list[str]) -> pd.DataFrame:

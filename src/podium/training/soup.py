@@ -10,10 +10,10 @@ from podium import paths
 from podium.competitions import Competition, get_competition
 from podium.data.table import read_table
 from podium.files.atomic_write import remove_temp_files
-from podium.predictions.combine import RunResult, assemble, read_validation
-from podium.predictions.probabilities import average_views
+from podium.predictions.combine import RunResult, assemble, average_tta, read_validation
 from podium.predictions.score import Score, score, with_interval
 from podium.runs.merge import copy_whole
+from podium.runs.run import Run
 from podium.runs.run_folder import RunFolder, check_name
 from podium.runs.table import HELD_OUT, Table
 from podium.system import about_this_run, import_tensorflow
@@ -131,7 +131,7 @@ def _make_folds(
     from podium.training.fold_soup import FoldSoup
 
     recipe = members[0].recipe
-    fold_run = FoldRunner(competition, recipe, folder, table)
+    fold_run = FoldRunner(Run(folder, recipe, competition, table))
     for number, fold in enumerate(folds, start=1):
         ingredients = ingredients_of(members, fold)
         print(f"\nfold {fold} ({number} of {len(folds)}): {len(ingredients)} sets of weights")
@@ -180,7 +180,7 @@ def _compare(
     for name, folder in [*((m.name, m.folder) for m in members), (None, outcome.folder)]:
         folds = [n for n in outcome.combined.folds if folder.fold(n).scored]
         if folds:
-            every[name or folder.name] = average_views(read_validation(folder, folds), views)
+            every[name or folder.name] = average_tta(read_validation(folder, folds), views)
     ids = pd.concat(every.values(), axis=1, join="inner").index
     held_out = table.train.index[table.train["fold"] == HELD_OUT]
     if len(held_out):  # which the run is scored by, being chosen on the others

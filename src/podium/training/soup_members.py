@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from podium.recipes.recipe import Recipe
-from podium.runs.find_run import find_run
 from podium.runs.fold_folder import FoldFolder, RunError
+from podium.runs.merge import gather_run
 from podium.runs.run_folder import RunFolder
 from podium.runs.table import HELD_OUT, Table, stored_table
 from podium.text import summarize
@@ -99,7 +99,7 @@ def ingredients_of(members: list[SoupRun], fold: int) -> list[Ingredient]:
 
 
 def _read_run(run: str) -> SoupRun:
-    folder = find_run(run)
+    folder = gather_run(run)
     recipe = folder.read_recipe()
     if souped := folder.read_souped():
         raise CannotSoup(

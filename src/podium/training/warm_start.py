@@ -15,8 +15,8 @@ import pandas as pd
 from podium import paths
 from podium.competitions import get_competition
 from podium.recipes.recipe import RUN, Recipe
-from podium.runs.find_run import find_run
 from podium.runs.fold_folder import FoldFolder, Row, RunError
+from podium.runs.merge import gather_run
 from podium.runs.run_folder import RunFolder
 from podium.runs.table import Table
 from podium.training.leakage import leak_reason, scored_by
@@ -83,7 +83,7 @@ def resolve_backbone(recipe: Recipe, into: RunFolder | None = None, fresh: bool 
     goes_on = into is not None and into.exists and not fresh
     before = into.read_recipe() if goes_on else None
     if before is None or before.weights != weights:
-        before = find_run(recipe.started_from).read_recipe()
+        before = gather_run(recipe.started_from).read_recipe()
     return named.model_copy(update={"backbone": before.backbone})
 
 
@@ -99,7 +99,7 @@ def check_warm_start(recipe: Recipe, into: RunFolder | None = None) -> None:
     name = recipe.started_from
     if name is None:
         return
-    run = find_run(name)
+    run = gather_run(name)
     if into is not None and run.path.resolve() == into.path.resolve():
         raise WarmStartError(
             f"weights from run {name!r}: it is this run itself; train under another name with "
@@ -138,7 +138,7 @@ def find_initial_weights(
     if recipe.started_from is None or _has_begun(folder.fold(fold)):
         return None
     check_warm_start(recipe, folder)
-    run = find_run(recipe.started_from)
+    run = gather_run(recipe.started_from)
     scored = scored_by(table, fold)
     reasons = []
     for number in sorted(_trained_folds(run), key=lambda number: (number != fold, number)):
@@ -226,7 +226,7 @@ def _images_of(competition: str) -> str:
 def _why_origin_knows(origin: Row, scored: pd.Index) -> str:
     name, fold = origin["run"], origin["fold"]
     try:
-        run = find_run(name)
+        run = gather_run(name)
     except RunError:
         return f"{name}, which is not here, so that nobody can say what it has seen"
     folder = run.fold(fold)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from podium.reports.label_errors import likely_label_errors
+from podium.reports.sections.mistakes import likely_label_errors
 
 CLASSES = 3
 

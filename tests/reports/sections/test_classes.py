@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from podium.reports.confusion import by_class, confusion_figure, most_confused
+from podium.reports.sections.classes import by_class, confusion_figure, most_confused
 
 LABELS = np.array([0, 0, 0, 0, 1, 1, 2, 2])
 SAID = np.array([0, 0, 1, 1, 1, 0, 2, 2])

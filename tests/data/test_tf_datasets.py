@@ -6,7 +6,7 @@ import weakref
 import numpy as np
 import tensorflow as tf
 
-from podium.data.datasets import keep_alive, weak_callback, without_autotune
+from podium.data.tf_datasets import keep_alive, weak_callback, without_autotune
 
 
 class Doubling:

@@ -8,9 +8,8 @@ import pytest
 from small_training import draw, recipe, stage
 
 from podium.data.batches import training_batches
-from podium.training.augmented_samples import sample_augmented
 from podium.training.cached_features import augmented_view
-from podium.training.datasets import FoldDataset, stage_seed
+from podium.training.datasets import FoldDataset, sample_augmented, stage_seed
 
 LIVELY = {"crop": 0.5, "rotate": 20.0}
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from podium.reports.reliability import calibration_bins, calibration_error, draw_calibration
+from podium.reports.sections.classes import calibration_bins, calibration_error, draw_calibration
 
 
 def predictions(sure: list[float]) -> np.ndarray:
