@@ -10,7 +10,7 @@ help:
 	@echo "make test   the tests"
 	@echo "make test-slow  those that take a quarter of a minute or more each"
 	@echo "make figures  docs/demo.svg and the screenshots, made anew; needs chromium"
-	@echo "make torture  faults, bad input, leaks: the whole campaign, for hours; torture/results/"
+	@echo "make torture  faults, bad input, leaks: the whole campaign, for hours; tests/robustness/results/"
 	@echo "make bench  speed beside what else one could take, in one table"
 	@echo "make kernels  each entry that Kaggle can run, built into build/"
 	@echo "make lint   ruff: style and format; import-linter: the floors of src/podium"
@@ -39,10 +39,10 @@ prototype: .venv/installed
 
 # Two at once: most of a test's time is TensorFlow tracing a network, on one core.
 test: .venv/installed
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 test-slow: .venv/installed
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m slow
 
 figures: .venv/installed
 	$(BIN)/python docs/figures.py
@@ -51,7 +51,7 @@ figures: .venv/installed
 torture: .venv/installed
 	@$(BIN)/python -c 'import atheris' 2>/dev/null \
 		|| $(BIN)/python -m pip install --quiet --only-binary :all: atheris || true
-	$(BIN)/python -m torture
+	PYTHONPATH=tests $(BIN)/python -m robustness
 
 bench: .venv/installed
 	$(BIN)/python -m benchmarks

@@ -12,13 +12,14 @@ import numpy as np
 from benchmarks.drawing import CLASSES
 from podium.data.batches import ImageArray
 from podium.models.network import Network, build_network
-from podium.models.weights_files import find_weights, weights_file
+from podium.models.pretrained import find_weights, weights_file
 from podium.recipes.recipe import Recipe
 from podium.recipes.recipe_file import parse_recipe
 from podium.runs.fold_folder import FoldFolder
 from podium.training.callbacks import TimeBudget
+from podium.training.datasets import FoldDataset
 from podium.training.devices import Devices
-from podium.training.trainer import FoldImages, Trainer
+from podium.training.trainer import Trainer
 
 NO_AUGMENTATION = {"mirror": False, "crop": 1.0, "rotate": 0.0, "light": 0.0, "color": 0.0}
 
@@ -47,15 +48,15 @@ def make_network(recipe: Recipe) -> Network:
     return build_network(recipe, CLASSES)
 
 
-def make_fold(cache: Sequence[ImageArray], labels: np.ndarray, validation: int) -> FoldImages:
+def make_fold(cache: Sequence[ImageArray], labels: np.ndarray, validation: int) -> FoldDataset:
     """The last `validation` images validate, the others train."""
     split = len(cache) - validation
     train, rest = np.split(np.arange(len(cache)), [split])
-    return FoldImages(cache, train, labels[:split], rest, labels[split:])
+    return FoldDataset(cache, train, labels[:split], rest, labels[split:])
 
 
 def make_training(
-    recipe: Recipe, images: FoldImages, folder: Path, budget: TimeBudget | None = None
+    recipe: Recipe, images: FoldDataset, folder: Path, budget: TimeBudget | None = None
 ) -> Callable[[], None]:
     """A fold with a new network, to be trained when it is called; without a word of Keras'."""
     budget = budget or TimeBudget(None, len(images.validation), recipe.image_size)

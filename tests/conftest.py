@@ -1,6 +1,9 @@
-"""What several tests need: images that are no near-copies, a place for data, the command line."""
+"""Fixtures of several tests: images that are no near-copies, data, a trained run, the commands."""
 
+import contextlib
+import os
 import re
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -8,10 +11,22 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from filelock import FileLock
 from PIL import Image
+
+from podium.competitions.sample_drawing import draw_sample
+from small_competitions import RECIPE, enter_copy, write_entry
 
 WriteImage = Callable[..., Path]
 Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the tests of a file share a worker, and what it has trained, unless a group is named."""
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(str(item.path)))
 
 
 def scene(seed: int, height: int = 48, width: int = 64) -> np.ndarray:
@@ -51,6 +66,34 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def trained_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose entry `tiny` was trained, both folds, once for all workers; only to be read.
+
+    The run is weights/tiny: 24 drawn images of 16 pixels, the smallest network, one epoch, two
+    views.
+    """
+    base = tmp_path_factory.getbasetemp()
+    project = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "trained-run"
+    with FileLock(f"{project}.lock"), pytest.MonkeyPatch.context() as patch:
+        if not (project / "submissions" / "tiny.csv").is_file():
+            from podium.training.train import train
+
+            for name in ("PODIUM_INPUT", "PODIUM_PRETRAINED", "PODIUM_DEBUG"):
+                patch.delenv(name, raising=False)
+            write_entry(project, "tiny", RECIPE.format(competition="sample"))
+            draw_sample(project / "input" / "podium-sample", train=24, test=9, size=(32, 24))
+            with contextlib.chdir(project):
+                train("tiny")
+    return project
+
+
+@pytest.fixture
+def trained_copy(trained_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of `trained_run`, to do with as a test likes; the current folder."""
+    return enter_copy(trained_run, tmp_path, monkeypatch)
+
+
 def _without_progress(text: str) -> str:
     """What was printed but for the bars, which only a slow machine shows."""
     cleared = re.sub(r"(?:\r[^\r\n]*)*?\r +\r", "", text)
@@ -71,3 +114,28 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
         return int(ended.value.code or 0), printed.out, _without_progress(printed.err)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def trained_pets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with weights/tiny: cats, dogs and boxes, two folds. Copy it, or leave it as it is.
+
+    Test images are in the folder `new` as well; the OOD detector is fitted.
+    """
+    from podium.predictions.classify import classify
+    from podium.runs.run_folder import RunFolder
+    from podium.training.train import train
+    from small_competitions import PETS_RECIPE, draw_more_pets, make_project
+
+    project = tmp_path_factory.mktemp("pets")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("PODIUM_INPUT", raising=False)
+        patch.chdir(project)
+        data = make_project(project, "pets", PETS_RECIPE)
+        draw_more_pets(data, range(100, 150))  # a fold must hold 19 to set a limit
+        train("tiny", run="tiny")
+        (project / "new").mkdir()
+        for name in ("Bengal_10", "Bengal_11", "pug_10", "pug_11"):
+            shutil.copy(data / "images" / f"{name}.jpg", project / "new")
+        classify(RunFolder(project / "weights" / "tiny"), [project / "new"])
+    return project

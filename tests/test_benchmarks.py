@@ -52,7 +52,14 @@ def test_the_table_says_what_was_left_out_and_what_was_not_reached() -> None:
     assert "[2] left out: other is not installed" in text
 
 
-@pytest.mark.parametrize("name", bench.SCRIPTS)
+# Two of them run always; the others take up to half a minute each.
+SCRIPTS = [
+    pytest.param(name, marks=[] if name in ("views", "cli_start") else pytest.mark.slow)
+    for name in bench.SCRIPTS
+]
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
 def test_each_script_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     intel = get_competition("intel")  # which one of them trains on
     DRAW["intel"](tmp_path / "input" / intel.slug)

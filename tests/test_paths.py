@@ -1,6 +1,5 @@
 """Where things lie, here and in a folder laid out as a Kaggle kernel has it."""
 
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,9 +8,8 @@ import pytest
 
 from podium import paths
 from podium.competitions import MissingData, get_competition
-from podium.models.weights_files import WEIGHTS_FILES, find_weights
+from podium.models.pretrained import WEIGHTS_FILES, find_weights
 from podium.system import KERNEL_MINUTES, training_minutes
-from small_competitions import make_project
 
 CARS = "sf-dl-car-classification"
 WEIGHTS = WEIGHTS_FILES["efficientnet-b6"]["noisy-student"]
@@ -76,24 +74,6 @@ def test_a_kernel_writes_where_kaggle_looks(kernel: Path) -> None:
 def test_elsewhere_a_run_has_a_submission_of_its_name(data: Path, tmp_path: Path) -> None:
     assert paths.kaggle() is None
     assert paths.submission("cars-b6") == tmp_path / "submissions" / "cars-b6.csv"
-
-
-def test_archives_that_kaggle_leaves_packed_are_unpacked(kernel: Path, tmp_path: Path) -> None:
-    data = make_project(tmp_path / "project", "dogs-vs-cats")
-    mounted = kernel / "input" / data.name
-    mounted.mkdir()
-    shutil.copy(data / "sample_submission.csv", mounted)
-    for part in ("train", "test"):
-        shutil.make_archive(str(mounted / part), "zip", data, part)
-    found = get_competition("dogs-vs-cats")
-    assert len(found.read_training()) == 24
-    assert len(found.read_test()) == 11
-    assert found.folder().is_relative_to(paths.scratch())
-    assert sorted(path.name for path in mounted.iterdir()) == [
-        "sample_submission.csv",
-        "test.zip",
-        "train.zip",
-    ]
 
 
 def test_a_kernel_ends_before_kaggle_ends_it(kernel: Path) -> None:

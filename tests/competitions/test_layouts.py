@@ -3,7 +3,9 @@
 Each competition gets a few real images in the folders that Kaggle's download unpacks to.
 """
 
+import os
 import shutil
+import sys
 import unicodedata
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -187,6 +189,23 @@ def test_files_that_are_no_images_are_passed_over(lay: Lay) -> None:
     assert len(layout.competition.read_training()) == len(layout.labels)
 
 
+@pytest.mark.parametrize("ending", [".jfif", ".jpe", ".avif", ".TIFF"])
+def test_images_with_rare_endings_count(lay: Lay, ending: str) -> None:
+    layout = lay("clocks-or-crocs")
+    path = layout.test_folder / "1.png"
+    path.rename(path.with_suffix(ending))
+    assert layout.competition.read_test().index.tolist() == layout.test
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has such names")
+def test_a_name_that_is_not_utf8_is_told(lay: Lay) -> None:
+    layout = lay("clocks-or-crocs")
+    path = layout.test_folder / "1.png"
+    path.rename(os.fsdecode(bytes(layout.test_folder) + b"/\xe0\x80.png"))
+    message = complaint(layout.competition.read_test)
+    assert message == r"'\udce0\udc80': the name of this file is not in UTF-8; rename it"
+
+
 def test_csv_files_may_have_a_byte_order_mark_and_windows_line_ends(lay: Lay) -> None:
     layout = lay("cars")
     for path in (layout.folder / "train.csv", layout.sample):
@@ -354,7 +373,7 @@ def test_empty_cells_are_counted_with_their_lines(lay: Lay) -> None:
     path = layout.folder / "train.csv"
     write_csv(path, "Id,Category", ["1.jpg,0", ",1", "3.jpg,", "4.jpg,2"])
     message = complaint(layout.competition.read_training)
-    assert message.startswith(f"{path}: 2 rows have empty cells: lines 3, 4; fill them in")
+    assert message.startswith(f"{path}: 2 rows have empty cells (3, 4); fill in or")
 
 
 @pytest.mark.parametrize(
@@ -364,10 +383,10 @@ def test_empty_cells_are_counted_with_their_lines(lay: Lay) -> None:
         ("id\tlabel\n1\t0\n", "its cells are separated by tabs: save it as CSV (UTF-8)"),
         ("Id,Category\n1.jpg,0\n2.jpg,0,0,0\n", "expected 2 cells in each line, 1 line has others"),
         # Which pandas would take for an index and two columns.
-        ("Id,Category\n1.jpg,0,1\n", "1 line has others (2): mend them, and put quotes"),
+        ("Id,Category\n1.jpg,0,1\n", "1 line has others (2); mend them, and put quotes"),
         ("Id,Category\n1.jpg\n2.jpg\n", "2 lines have others (2, 3)"),
         ("Id,Category,Id\n1.jpg,0,1\n", "two columns are called alike in 'Id,Category,Id'"),
-        ("Id,Category\n1.jpg ,0\n", "1 ids have spaces around them (line 2: '1.jpg '); take"),
+        ("Id,Category\n1.jpg ,0\n", "1 ids have spaces around them ('1.jpg '); remove"),
         ('Id,Category\n"1.jpg,0\n', "line 2: a quote is opened and not closed; save it as CSV"),
         ("\ufeffPK\0", "it is a binary file; save it as CSV (UTF-8)"),
         ("", "expected the columns 'Id,Category', came ''; unpack the download again"),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from podium.data.augmentation import augment, build_augmenter, seeded_augmenter
-from podium.files.images import resize
+from podium.files.image_io import resize
 from podium.recipes.tables import Augmentation
 
 pytestmark = pytest.mark.filterwarnings("error")  # albumentations only warns of wrong arguments

@@ -14,7 +14,7 @@ from PIL import Image
 
 from podium.data import batches
 from podium.data.batches import ImageCache, training_batches, view_batches
-from podium.files.images import UnreadableImage, resize
+from podium.files.image_io import UnreadableImage, resize
 from podium.recipes.recipe import steps_per_epoch
 from podium.recipes.tables import Augmentation
 

@@ -13,7 +13,7 @@ from PIL import Image
 from podium.competitions import get_competition
 from podium.data.check import check_competition, check_images
 from podium.data.near_duplicates import fingerprint, near_duplicate_groups
-from podium.files.images import read_image
+from podium.files.image_io import read_image
 
 
 @pytest.fixture

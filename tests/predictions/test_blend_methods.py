@@ -36,7 +36,7 @@ def blended(name: str, runs: np.ndarray, metric: Metric) -> np.ndarray:
 
 def value(metric: Metric, probabilities: np.ndarray) -> float:
     """Higher is better."""
-    return metric.per_image(LABELS, probabilities).mean() * (1 if metric.per_image_score else -1)
+    return metric.per_image(LABELS, probabilities).mean() * (1 if metric.higher_is_better else -1)
 
 
 @pytest.mark.parametrize("name", METHODS)

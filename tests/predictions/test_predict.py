@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from podium.competitions.boxes import BOX_COLUMNS
-from podium.files.images import read_image
+from podium.files.image_io import read_image
 from podium.predictions.predict import predict_views
 from podium.predictions.tta import VIEWS
 

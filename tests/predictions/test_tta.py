@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from podium.competitions.metrics import Accuracy, LogLoss, Metric
-from podium.files.images import resize
+from podium.files.image_io import resize
 from podium.predictions.tta import CROP, VIEWS, View, choose_views
 
 BY_NAME = {view.name: view for view in VIEWS}
@@ -154,7 +154,7 @@ def view(name: str, seed: int, skill: float) -> pd.DataFrame:
 
 def value(metric: Metric, probabilities: pd.DataFrame) -> float:
     labels = LABELS.loc[probabilities.index].to_numpy()
-    sign = 1 if metric.per_image_score else -1
+    sign = 1 if metric.higher_is_better else -1
     return sign * metric.per_image(labels, probabilities.to_numpy()).mean()
 
 

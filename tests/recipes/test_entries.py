@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from podium.competitions import get_competition
-from podium.models.weights_files import WEIGHTS_FILES
+from podium.models.pretrained import WEIGHTS_FILES
 from podium.recipes.entries import Entry, all_entries, get_entry
 from podium.recipes.recipe_file import RecipeError, load_ensemble
 from podium.reports.listing import describe_entries

@@ -17,7 +17,7 @@ from podium.competitions import MissingData, get_competition
 from podium.competitions.boxes import BOX_COLUMNS, box_table
 from podium.data.table import prepare_run
 from podium.files.atomic_write import write_json
-from podium.files.images import UnreadableImage
+from podium.files.image_io import UnreadableImage
 from podium.recipes.recipe_file import parse_recipe
 from podium.reports.gallery import BLUE, GREEN, RED, choose_rows, draw_gallery, gallery
 from podium.reports.run_data import read_run_data

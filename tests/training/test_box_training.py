@@ -17,7 +17,7 @@ from small_training import (
 
 from podium.competitions.boxes import has_box, iou
 from podium.data.batches import view_batches
-from podium.files.images import resize
+from podium.files.image_io import resize
 from podium.training.cached_features import cache_features
 from podium.training.datasets import FoldDataset, of_images
 

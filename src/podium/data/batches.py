@@ -17,7 +17,7 @@ from podium.data.tf_datasets import (
     weak_callback,
     without_autotune,
 )
-from podium.files.images import read_image, resize
+from podium.files.image_io import read_image, resize
 from podium.recipes.recipe import steps_per_epoch
 from podium.recipes.tables import Augmentation
 from podium.system import free_memory

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from podium.competitions import Competition
 from podium.data.near_duplicates import THUMBNAIL_SIDE, fingerprint, near_duplicate_groups
-from podium.files.images import UnreadableImage, decode_sized, read_bytes
+from podium.files.image_io import UnreadableImage, decode_sized, read_bytes
 
 UNREADABLE = {"width": 0, "height": 0, "thumbnail": None, "small": False}
 

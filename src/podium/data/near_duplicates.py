@@ -18,7 +18,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
 from tqdm import tqdm
 
-from podium.files.images import resize
+from podium.files.image_io import resize
 
 THUMBNAIL_SIDE = 64  # pixels
 

@@ -178,7 +178,8 @@ def _pack(entry: Entry, texts: dict[str, str]) -> bytes:
     """
     library = {
         str(Path("podium", path.relative_to(PACKAGE))): path.read_text(encoding="utf-8")
-        for path in PACKAGE.rglob("*.py")
+        for pattern in ("*.py", "reports/static/*")
+        for path in PACKAGE.rglob(pattern)
     }
     recipe = entry.recipe_file.read_text(encoding="utf-8")
     code = entry.code.read_text(encoding="utf-8")

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from slugify import slugify
 
 from podium.competitions import get_competition
-from podium.models.weights_files import weights_file
+from podium.models.pretrained import weights_file
 from podium.recipes.entries import Entry
 from podium.recipes.recipe import RUN, Recipe
 from podium.recipes.tables import RUN_NAME

@@ -11,8 +11,7 @@ import pandas as pd
 from scipy.stats import binomtest, bootstrap
 
 from podium.competitions.boxes import BoxMetric, IoUOver, has_box
-from podium.competitions.csv_files import other_separator, read_csv, read_rows, shown
-from podium.competitions.errors import WrongTable
+from podium.competitions.csv_files import WrongTable, other_separator, read_csv, read_rows, shown
 from podium.competitions.metrics import Accuracy, LogLoss, Metric
 from podium.text import summarize
 
@@ -100,7 +99,7 @@ def with_interval(name: str, values: np.ndarray, share: bool = False) -> Score:
 
 def direction(metric: Metric | BoxMetric) -> int:
     """1 where a higher value of the metric is better, -1 where a lower one is."""
-    return 1 if metric.per_image_score else -1
+    return 1 if metric.higher_is_better else -1
 
 
 def image_scores(

@@ -10,7 +10,7 @@ import pandas as pd
 
 from podium.competitions.boxes import BoxMetric
 from podium.competitions.metrics import Metric
-from podium.files.images import resize
+from podium.files.image_io import resize
 from podium.predictions.score import PARTS, image_scores, k_fold_parts
 
 CROP = 0.875

@@ -19,7 +19,7 @@ from matplotlib.patheffects import withStroke
 from podium.competitions.boxes import BOX_COLUMNS
 from podium.data.table import open_run
 from podium.files.atomic_write import atomic_write
-from podium.files.images import read_image
+from podium.files.image_io import read_image
 from podium.reports.run_data import FOUND_COLUMNS, RunData, read_run_data
 from podium.runs.fold_folder import RunError
 from podium.runs.run_folder import RunFolder

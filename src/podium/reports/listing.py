@@ -5,7 +5,7 @@ from typing import Any
 
 from podium import paths
 from podium.competitions import MissingData, get_competition
-from podium.models.weights_files import find_weights, weights_file
+from podium.models.pretrained import find_weights, weights_file
 from podium.predictions.combine import score_folds
 from podium.predictions.score import Score
 from podium.recipes.entries import Entry, all_entries
@@ -71,7 +71,7 @@ def describe_runs(competition: str | None = None) -> str:
 
 
 def _table(competition: str, lines: list[Line]) -> list[str]:
-    sign = -1 if get_competition(competition).metric.per_image_score else 1
+    sign = -1 if get_competition(competition).metric.higher_is_better else 1
 
     def place(line: Line) -> tuple[bool, float]:
         return line.score is None, sign * line.score.value if line.score else 0.0

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from podium.competitions import MissingData
 from podium.files.atomic_write import atomic_write, remove_temp_files
-from podium.files.images import UnreadableImage
+from podium.files.image_io import UnreadableImage
 from podium.predictions.combine import RunResult
 from podium.reports import page
 from podium.reports.blocks import Page, Section, Words

@@ -9,7 +9,7 @@ import pandas as pd
 from PIL import Image
 
 from podium.competitions.boxes import BOX_COLUMNS
-from podium.files.images import UnreadableImage, read_image, resize
+from podium.files.image_io import UnreadableImage, read_image, resize
 from podium.reports.blocks import Box, ImageTile
 from podium.reports.page import data_uri
 from podium.reports.run_data import FOUND_COLUMNS

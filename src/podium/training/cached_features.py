@@ -17,7 +17,7 @@ from podium.data.augmentation import seeded_augmenter
 from podium.data.batches import ImageArray, View, view_batches
 from podium.data.tf_datasets import keep_alive, weak_callback, without_autotune
 from podium.files.atomic_write import preallocate, require_space
-from podium.files.images import resize
+from podium.files.image_io import resize
 from podium.recipes.recipe import Recipe, steps_per_epoch
 from podium.system import free_memory, verbosity
 from podium.training.callbacks import TimeBudget

@@ -12,7 +12,7 @@ from podium.data.augmentation import seeded_augmenter
 from podium.data.batches import ImageCache, training_batches, view_batches
 from podium.data.mixup import mix_batches
 from podium.data.tf_datasets import without_autotune
-from podium.files.images import resize
+from podium.files.image_io import resize
 from podium.recipes.recipe import Recipe, steps_per_epoch
 from podium.recipes.tables import Stage
 from podium.training.cached_features import Features, augmented_view, feature_batches, view_seed

@@ -9,8 +9,14 @@ from podium.runs.fold_folder import FoldFolder
 from podium.training.cached_features import Features, cache_features
 from podium.training.callbacks import TimeBudget
 from podium.training.datasets import FoldDataset, stage_batch_size, stage_size
-from podium.training.kernel_solver import KernelFit, fit_kernel, predict_logits, score_logits
-from podium.training.logistic_solver import Logistic, fit_logistic
+from podium.training.solvers import (
+    KernelFit,
+    Logistic,
+    fit_kernel,
+    fit_logistic,
+    predict_logits,
+    score_logits,
+)
 
 Score = dict[str, float]  # accuracy and log_loss
 

@@ -85,7 +85,7 @@ def _train_folds(
     opened = prepare_run(folder, recipe)
     finished = folder.finished_folds() if test else folder.scored_folds()
     to_do = [fold for fold in chosen if fold not in finished]
-    check_warm_starts(recipe, folder, opened.table, to_do)
+    check_warm_starts(opened, to_do)
     if not to_do:
         return folder, None
 

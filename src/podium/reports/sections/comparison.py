@@ -88,7 +88,7 @@ def _paired(runs: Sequence[RunData]) -> TableBlock:
     """Each run against the first, image by image; positive where it is better."""
     first, rows = runs[0], []
     metric, labels = first.competition.metric, first.train["label"]
-    sign = 1 if metric.per_image_score else -1
+    sign = 1 if metric.higher_is_better else -1
     for other in runs[1:]:
         ids = common(first, other)
         tables = [one.probabilities.loc[ids] for one in (first, other)]

@@ -62,7 +62,7 @@ def _gain(one: RunData) -> str:
     alone = alone[~alone.index.duplicated()].loc[judged.index].to_numpy()
     labels = judged["label"].to_numpy()
     values = [metric.per_image(labels, table) for table in (one.judged_probabilities, alone)]
-    sign = 1 if metric.per_image_score else -1
+    sign = 1 if metric.higher_is_better else -1
     return gained(with_interval("gain", np.asarray(sign * (values[0] - values[1]), np.float64)))
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from podium.data.table import open_run
-from podium.files.images import UnreadableImage, resize
+from podium.files.image_io import UnreadableImage, resize
 from podium.reports.blocks import ImageGrid, ImageTile, Section, Words
 from podium.reports.run_data import RunData
 from podium.reports.sections.mistakes import evenly

@@ -1,0 +1,172 @@
+"""Files from strangers: code, paths, links and bombs in weights, arrays, archives and run folders.
+
+Each is offered at every door that takes such a file, and must be refused in one line that names it,
+with no payload run and nothing written elsewhere. An entry with a secret in it must not be built.
+"""
+
+import shutil
+from collections.abc import Callable
+from contextlib import chdir
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from podium.files.archives import unpack
+from podium.kaggle.build import build
+from podium.recipes.recipe_file import parse_recipe
+from podium.runs.find_run import find_run
+from podium.runs.fold_folder import FoldFolder
+from podium.runs.merge import merge_run
+from podium.runs.run_folder import RunFolder
+from robustness import hostile
+from robustness.figures import ROOT, Figure, say
+
+FILES = ("run.json", "pictures.csv", "fold-0/best.weights.h5", "fold-0/history.csv",
+         "fold-0/validation.csv", "fold-0/cost.json", "fold-0/test.csv", "fold-0")  # fmt: skip
+# Secrets in two parts, so that this file may be packed; a path of this machine is added.
+PRIVATE = ("ghp_" + "a1B2" * 9, "AKIA" + "A0B1" * 4, "-----BEGIN " + "RSA PRIVATE KEY-----")
+
+
+@dataclass
+class Tally:
+    """What was tried, and what came of it."""
+
+    folder: Path
+    tried: int = 0
+    trouble: list[str] = field(default_factory=list)  # not refused, or not as it should be
+    escaped: list[str] = field(default_factory=list)  # ran, or wrote elsewhere
+
+    def __post_init__(self) -> None:
+        self.outside = self.folder / "outside"
+        self.outside.mkdir(parents=True)
+        with h5py.File(self.outside / "secret", "w") as file:
+            file["kernel"] = np.frombuffer(b"keys", np.uint8)
+        self.canary = self.outside / "ran"
+        self._before = self._now()
+
+    def refused(self, what: str, attempt: Callable[[], object], named: str) -> None:
+        """Try it; the refusal must be a line with this in it, and leave all else as it was."""
+        self.tried += 1
+        try:
+            attempt()
+        except (ValueError, OSError) as error:
+            said = str(error)
+            if "\n" in said or named not in said or len(said) < len(named) + 20:
+                self.trouble.append(f"{what}: says {said!r}")
+        except Exception as error:
+            self.trouble.append(f"{what}: {type(error).__name__}: {error}")
+        else:
+            self.trouble.append(f"{what}: was taken")
+        if self._now() != self._before or list(self.folder.rglob("evil*")):
+            self.escaped.append(what)
+            self._before = self._now()
+
+    def _now(self) -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in self.outside.iterdir()}
+
+
+def campaign(quick: bool, scratch: Path) -> list[Figure]:
+    tally = Tally(scratch)
+    counts = {}
+    for part in (of_weights, of_arrays, of_archives, of_run_folders):
+        before = tally.tried
+        with chdir(scratch):
+            part(tally, scratch)
+        counts[part.__name__.removeprefix("of_")] = tally.tried - before
+        say(f"{part.__name__}: {tally.tried - before} tried")
+    taken = secrets_that_are_built(scratch / "private")
+    return [
+        Figure("hostile files and names tried", tally.tried, "≥ 200", note=str(counts)),
+        Figure.of_failures("taken, or refused without a clear line", tally.trouble),
+        Figure.of_failures("payloads that ran, or wrote elsewhere", tally.escaped),
+        Figure.of_failures("entries built with a secret in them", taken, len(PRIVATE) + 1),
+    ]
+
+
+def of_weights(tally: Tally, scratch: Path) -> None:
+    """Given in a recipe, or lying in a run folder as best weights or as a checkpoint."""
+    from podium.training.preflight import check_recipe
+
+    fold = FoldFolder(scratch / "run" / "fold-0")
+    fold.checkpoint(1).parent.mkdir(parents=True)
+    for what, ending, make in hostile.weights(tally.canary, tally.outside / "secret"):
+        path = scratch / f"stranger{ending}"
+        make(path)
+        data = {"competition": "cars", "backbone": "resnet-small", "weights": str(path)}
+        recipe = parse_recipe(data, "here")
+        tally.refused(f"recipe: {what}", lambda r=recipe: check_recipe(r), path.name)
+        shutil.copy(path, fold.weights)
+        shutil.copy(path, fold.checkpoint(1))
+        path.unlink()
+        if ending == ".weights.h5":  # what is refused there for its name alone is none here
+            tally.refused(f"run: {what}", lambda: fold.read_weights(None), fold.weights.name)
+            tally.refused(
+                f"checkpoint: {what}", lambda: fold.read_checkpoint(None, 1), "1.weights.h5"
+            )
+
+
+def of_arrays(tally: Tally, scratch: Path) -> None:
+    """In the place of a run's state and of what its OOD detector has learned."""
+    fold = FoldFolder(scratch / "arrays" / "fold-0")
+    fold.path.mkdir(parents=True)
+    fold.weights.write_bytes(b"weights")
+    for what, make in hostile.arrays(tally.canary):
+        for path, read in (
+            (fold.path / "state.npz", fold.read_progress),
+            (fold.path / "state.npz", fold.read_arrays),
+            (fold.path / "unlikeness.npz", fold.read_ood),
+        ):
+            make(path)
+            tally.refused(f"{path.name}: {what}", read, path.name)
+
+
+def of_archives(tally: Tally, scratch: Path) -> None:
+    for what, ending, make in hostile.archives(tally.outside):
+        archive, target = scratch / f"stranger{ending}", scratch / "input" / "cars"
+        make(archive)
+        tally.refused(what, lambda a=archive, t=target: unpack(a, t), archive.name)
+        if target.parent.exists() and list(target.parent.iterdir()):
+            tally.escaped.append(f"{what}: left something")
+            shutil.rmtree(target.parent)
+        archive.unlink()
+
+
+def of_run_folders(tally: Tally, scratch: Path) -> None:
+    """Files and folders of a run that are links, to be merged or used as it is."""
+    for name in FILES:
+        run = RunFolder(scratch / "linked")
+        (run.path / "fold-0").mkdir(parents=True)
+        for file in FILES[:-1]:
+            (run.path / file).write_text("{}")
+        place = run.path / name
+        if place.is_dir():
+            shutil.rmtree(place)
+            place.symlink_to(tally.outside)
+        else:
+            place.unlink()
+            place.symlink_to(tally.outside / "secret")
+        into = RunFolder(scratch / "weights" / "mine")
+        tally.refused(f"find: {name} a link", lambda r=run: find_run(str(r.path)), place.name)
+        tally.refused(f"merge: {name} a link", lambda r=run, i=into: merge_run(r, i), "linked")
+        if into.path.exists():
+            tally.escaped.append(f"merge: {name} a link: left something")
+        shutil.rmtree(run.path)
+
+
+def secrets_that_are_built(project: Path) -> list[str]:
+    """Secrets, and a path of this machine, with which an entry is built all the same."""
+    shutil.copytree(ROOT / "kernels", project / "kernels")
+    entry = min(path.parent for path in project.glob("kernels/*/kernel-metadata.json"))
+    clean, taken = (entry / "recipe.toml").read_text(encoding="utf-8"), []
+    with chdir(project):
+        build(entry.name, owner="somebody-else")
+        for secret in (*PRIVATE, str(project / "input")):
+            (entry / "recipe.toml").write_text(f"{clean}\n# {secret}\n", encoding="utf-8")
+            try:
+                build(entry.name, owner="somebody-else")
+                taken.append(secret[:8])
+            except ValueError:
+                continue
+    return taken
