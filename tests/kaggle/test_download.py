@@ -19,7 +19,7 @@ from filelock import FileLock
 from kaggle_stand_in import StandIn
 from podium.competitions import COMPETITIONS, get_competition
 from podium.kaggle import client
-from podium.kaggle.client import KaggleError, NoCredentials
+from podium.kaggle.client import KaggleError
 from podium.kaggle.download import download
 from small_competitions import DRAW
 
@@ -217,17 +217,6 @@ def test_an_address_that_expires_does_not_spoil_what_is_here(
     assert files_in(target) == cars
 
 
-def test_a_part_of_an_older_archive_is_not_gone_on_with(
-    stand_in: StandIn, cars: Files, target: Path, tmp_path: Path
-) -> None:
-    stand_in.break_download(CARS.slug, after=PLACE)
-    refused()
-    (tmp_path / "on-kaggle" / "about.bin").write_bytes(random.Random(1).randbytes(PADDING))
-    packed(tmp_path / "on-kaggle", tmp_path / "cars.zip")
-    download(CARS)
-    assert files_in(target) == files_in(tmp_path / "on-kaggle") != cars
-
-
 class Silent(BaseHTTPRequestHandler):
     """Kaggle as it falls silent: first before it answers, then in the middle of the file."""
 
@@ -321,18 +310,6 @@ def test_what_kaggle_does_not_know_is_named(stand_in: StandIn, data: Path) -> No
     assert not list(data.iterdir())
 
 
-def test_without_credentials_the_ways_to_them_are_named(
-    stand_in: StandIn, cars: Files, data: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("KAGGLE_KEY", "another")
-    assert "Kaggle does not take the credentials" in refused()
-    monkeypatch.delenv("KAGGLE_USERNAME")
-    monkeypatch.delenv("KAGGLE_KEY")
-    with pytest.raises(NoCredentials, match="kaggle auth login"):
-        download(CARS)
-    assert not list(data.iterdir())
-
-
 @pytest.mark.parametrize("name", ["clocks-or-crocs", "sample"])
 def test_what_is_not_on_kaggle_is_told_how_to_get(stand_in: StandIn, data: Path, name: str) -> None:
     competition = get_competition(name)
@@ -400,12 +377,6 @@ def test_what_is_there_is_not_fetched(
     assert capsys.readouterr().out == (
         f"{target} is there already: podium check cars looks through it, --fresh replaces it\n"
     )
-
-
-def test_an_empty_folder_counts_for_nothing(stand_in: StandIn, cars: Files, target: Path) -> None:
-    target.mkdir()
-    download(CARS)
-    assert files_in(target) == cars
 
 
 def test_the_old_files_stay_until_fresh_ones_are_whole(

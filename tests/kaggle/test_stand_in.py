@@ -9,7 +9,6 @@ import requests
 
 from kaggle_stand_in import StandIn
 from kaggle_stand_in.small_kernels import REF, WAITS, write_kernel
-from podium.kaggle.client import connect
 
 if TYPE_CHECKING:  # importing it checks an access token
     from kaggle.api.kaggle_api_extended import KaggleApi
@@ -23,19 +22,6 @@ def archive(tmp_path: Path) -> Path:
         file.writestr("train.csv", "Id,Category\n0.jpg,1\n")
         file.writestr("train/1/0.jpg", bytes(range(256)) * 391)
     return path
-
-
-@pytest.fixture
-def truth(tmp_path: Path) -> Path:
-    path = tmp_path / "truth.csv"
-    path.write_text("Id,Category\na,1\nb,0\nc,1\nd,0\n")
-    return path
-
-
-def submission(folder: Path, text: str) -> str:
-    path = folder / "submission.csv"
-    path.write_text(text)
-    return str(path)
 
 
 @pytest.mark.parametrize("kind", ["ETag", "Last-Modified"])
@@ -54,27 +40,6 @@ def test_a_part_is_served_as_long_as_the_file_is_the_same(
     assert other.content == whole
     behind = requests.get(url, headers={"Range": f"bytes={len(whole)}-"})
     assert behind.status_code == 416
-
-
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        ("id,label\na,1\n", "must have the columns"),
-        ("Id,Category\na,1\nb,0\n", "must have 4 rows"),
-        ("Id,Category\na,1\nb,0\nc,1\nx,1\n", "Unable to find id 'x'"),
-        ("Id,Category\na,1\na,0\nc,1\nd,1\n", "duplicate ids"),
-        ("", "is empty"),
-    ],
-)
-def test_a_wrong_submission_ends_as_an_error(
-    stand_in: StandIn, archive: Path, truth: Path, tmp_path: Path, text: str, reason: str
-) -> None:
-    stand_in.add_competition("cars", archive, truth).listings_until_scored = 0
-    api = connect()
-    api.competition_submit(submission(tmp_path, text), "", "cars", quiet=True)
-    (scored,) = api.competition_submissions("cars")
-    assert scored.status.name == "ERROR"
-    assert reason in scored.error_description
 
 
 def test_no_more_run_at_once_than_the_account_may(

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import math
 import secrets
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -56,7 +55,6 @@ class Competition:
     archive: Path  # the zip that is downloaded, and that kernels find extracted
     truth: Path | None = None  # CSV of two columns, named as a submission's must be
     rules_accepted: bool = True
-    metric: str = "accuracy"  # or "log loss"
     submissions: list[Submission] = field(default_factory=list)  # in order of arrival
     listings_until_scored: int = 1  # how often a submission is listed as PENDING
 
@@ -88,7 +86,7 @@ class Competition:
         try:
             truth, header = _two_columns(self.truth.read_text(encoding="utf-8"), None)
             answers, _ = _two_columns(submission.text.decode("utf-8-sig"), header)
-            submission.public_score = f"{_scored(self.metric, truth, answers):.5f}"
+            submission.public_score = f"{_accuracy(truth, answers):.5f}"
             submission.status = "COMPLETE"
         except ValueError as error:  # UnicodeDecodeError is one too
             submission.status, submission.error_description = "ERROR", str(error)
@@ -108,19 +106,12 @@ def _two_columns(text: str, header: list[str] | None) -> tuple[dict[str, str], l
     return answers, found
 
 
-def _scored(metric: str, truth: dict[str, str], answers: dict[str, str]) -> float:
+def _accuracy(truth: dict[str, str], answers: dict[str, str]) -> float:
     if len(answers) != len(truth):
         raise ValueError(f"Submission must have {len(truth)} rows; it has {len(answers)}")
     if unknown := sorted(answers.keys() - truth.keys()):
         raise ValueError(f"Unable to find id {unknown[0]!r} in the solution")
-    if metric == "accuracy":
-        return sum(answers[key] == truth[key] for key in truth) / len(truth)
-    return sum(_log_loss(answers[key], truth[key] == "1") for key in truth) / len(truth)
-
-
-def _log_loss(answer: str, positive: bool) -> float:
-    probability = min(max(float(answer), 1e-15), 1 - 1e-15)
-    return -math.log(probability if positive else 1 - probability)
+    return sum(answers[key] == truth[key] for key in truth) / len(truth)
 
 
 class Competitions(dict[str, Competition]):

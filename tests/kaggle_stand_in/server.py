@@ -93,16 +93,14 @@ class StandIn:
         archive: Path,
         truth: Path | None = None,
         rules_accepted: bool = True,
-        metric: str = "accuracy",
     ) -> Competition:
         """Add a competition.
 
         Args:
             archive: the zip that downloads serve, and that kernels find extracted.
-            truth: CSV of two columns by which submissions are scored.
-            metric: "accuracy", or "log loss" where the truth is 0 or 1.
+            truth: CSV of two columns by which the accuracy of submissions is scored.
         """
-        self.competitions[slug] = Competition(slug, archive, truth, rules_accepted, metric)
+        self.competitions[slug] = Competition(slug, archive, truth, rules_accepted)
         return self.competitions[slug]
 
     def add_dataset(self, ref: str, archive: Path) -> None:
