@@ -16,7 +16,7 @@ from pathlib import Path
 
 from podium.files.atomic_write import write_json
 from podium.system import about_this_run
-from robustness.figures import Figure, say, table
+from robustness.figures import say, table
 
 # A module of this folder each, in this order; each has `campaign(quick, scratch) -> figures`.
 PARTS = (
@@ -32,6 +32,7 @@ PARTS = (
     "fuzz",
 )
 LIMIT = 4 * 3600  # seconds for one part
+TESTS = Path(__file__).parents[1]
 
 
 def main() -> int:
@@ -39,23 +40,14 @@ def main() -> int:
     parser.add_argument("parts", nargs="*", default=PARTS, help=", ".join(PARTS))
     parser.add_argument("--quick", action="store_true", help="a small sample of each part")
     parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results")
-    parser.add_argument("--here", action="store_true", help="run one part in this process")
     words = parser.parse_args()
-    if words.here:
-        run_here(words.parts[0], words.quick, words.results)
-        return 0
     failed = []
     for name in words.parts:
         say(f"{name}:")
         path = words.results / f"{name}.json"
-        command = [sys.executable, "-m", "robustness", name, "--here", "--results", str(path)]
+        code = f"from robustness.__main__ import run; run({name!r}, {words.quick}, {str(path)!r})"
         try:
-            subprocess.run(
-                [*command, *(["--quick"] if words.quick else [])],
-                check=True,
-                cwd=Path(__file__).parents[1],
-                timeout=LIMIT,
-            )
+            subprocess.run([sys.executable, "-c", code], check=True, cwd=TESTS, timeout=LIMIT)
         except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
             failed.append(f"{name}: {error}")
             continue
@@ -65,7 +57,7 @@ def main() -> int:
     return 1 if failed else 0
 
 
-def run_here(name: str, quick: bool, path: Path) -> None:
+def run(name: str, quick: bool, path: str) -> None:
     """Run a part in this process, print its table, and write its figures to a file."""
     load, began = os.getloadavg()[0], time.monotonic()
     # What is tried may print; standard output is for the table.
@@ -74,7 +66,7 @@ def run_here(name: str, quick: bool, path: Path) -> None:
         contextlib.redirect_stdout(sys.stderr),
     ):
         part = importlib.import_module(f"robustness.{name}")
-        figures: list[Figure] = part.campaign(quick, Path(scratch))
+        figures = part.campaign(quick, Path(scratch))
     print(f"{name}\n\n{table(figures)}\n", flush=True)
     about = {
         **about_this_run(),
@@ -83,8 +75,8 @@ def run_here(name: str, quick: bool, path: Path) -> None:
         "minutes": round((time.monotonic() - began) / 60, 1),
         "figures": [figure.as_json() for figure in figures],
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, about)
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    write_json(Path(path), about)
 
 
 if __name__ == "__main__":

@@ -70,22 +70,18 @@ def jpeg(image: Image, quality: int) -> bytes:
     return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
 
 
-def made_up(number: int, width: int, height: int) -> Image:
-    """An image like no other: noise at all scales, as nature has it."""
-    rng = np.random.default_rng([8, number])
-    image = np.zeros((height, width, 3), dtype=np.float32)
-    for cells in (3, 6, 12, 24, 48, 96):
-        noise = rng.normal(size=(cells, cells, 3)).astype(np.float32) / cells**0.7
-        image += cv2.resize(noise, (width, height), interpolation=cv2.INTER_LINEAR)
-    return ((image - image.min()) / np.ptp(image) * 255).astype(np.uint8)
-
-
 def write_made_up(folder: Path, count: int, width: int, height: int) -> list[Path]:
-    """So many JPEGs, folder/0.jpg and so on."""
+    """So many JPEGs of noise at all scales, as nature has it: folder/0.jpg and so on."""
 
     def write(number: int) -> Path:
+        rng = np.random.default_rng([8, number])
+        image = np.zeros((height, width, 3), dtype=np.float32)
+        for cells in (3, 6, 12, 24, 48, 96):
+            noise = rng.normal(size=(cells, cells, 3)).astype(np.float32) / cells**0.7
+            image += cv2.resize(noise, (width, height), interpolation=cv2.INTER_LINEAR)
         path = folder / f"{number}.jpg"
-        path.write_bytes(jpeg(made_up(number, width, height), 90))
+        scaled_noise = (image - image.min()) / np.ptp(image) * 255
+        path.write_bytes(jpeg(scaled_noise.astype(np.uint8), 90))
         return path
 
     folder.mkdir(parents=True)

@@ -143,25 +143,25 @@ def no_files(folder: Path, data: bytes) -> dict[str, tuple[str, Callable[[Path],
 def _mutated(kind: str, data: bytes, dice: random.Random) -> tuple[str, str, bytes]:
     """What was done, what must come of it, and the bytes."""
     changed = bytearray(data)
-    at = dice.randrange(len(data))
+    at, length = dice.randrange(len(data)), dice.randint(1, 200)
     way = dice.choice(["cut", "flips", "flips", "zeros", "left out", "doubled", "header"])
     if way == "cut":
-        return f"cut at {at}", "be either", data[:at]
-    if way == "flips":
+        del changed[at:]
+    elif way == "flips":
         for _ in range(dice.randint(1, 20)):
             changed[dice.randrange(len(data))] ^= 1 << dice.randrange(8)
     elif way == "zeros":
-        end = min(len(data), at + dice.randint(1, 200))
-        changed[at:end] = bytes(end - at)
+        changed[at : at + length] = bytes(len(changed[at : at + length]))
     elif way == "left out":
-        del changed[at : at + dice.randint(1, 200)]
+        del changed[at : at + length]
     elif way == "doubled":
-        changed[at:at] = data[at : at + dice.randint(1, 200)]
+        changed[at:at] = data[at : at + length]
     else:  # of which the sides are a part
         for _ in range(dice.randint(1, 4)):
             changed[dice.randrange(min(60, len(data)))] = dice.choice((0, 1, 127, 128, 255))
     # A PNG has a checksum over each of its parts.
-    return f"{way} at {at}", "be either" if kind == "PNG" else "be decoded", bytes(changed)
+    is_noticed = way == "cut" or kind == "PNG"
+    return f"{way} at {at}", "be either" if is_noticed else "be decoded", bytes(changed)
 
 
 def _claiming_png(side: int) -> bytes:

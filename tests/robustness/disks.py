@@ -32,22 +32,15 @@ def disk(folder: Path, size: int) -> Iterator[bool]:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[bool]:
-    """A folder that nothing can be written to; False where that cannot be had."""
-    if _mount("--bind", str(folder), str(folder)):
-        try:
-            yield _mount("-o", "remount,ro,bind", str(folder))
-        finally:
-            subprocess.run(["umount", "--lazy", str(folder)], check=True)
-    elif os.geteuid():  # root may write all the same
-        before = folder.stat().st_mode
-        folder.chmod(0o500)
-        try:
-            yield True
-        finally:
-            folder.chmod(before)
-    else:
-        yield False
+def locked(folder: Path) -> Iterator[None]:
+    """Let nothing be written to a folder; only where disks can be mounted."""
+    _mount("--bind", str(folder), str(folder))
+    try:
+        if not _mount("-o", "remount,ro,bind", str(folder)):
+            raise OSError(f"{folder} cannot be made read-only")
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def _mount(*words: str) -> bool:

@@ -111,27 +111,17 @@ def _images() -> list[bytes]:
 
     image = drawn(0)
     deep = Image.fromarray(np.array(image.convert("L")).astype(np.uint16) * 257)
-    palette, transparent = image.convert("P", colors=16), image.convert("RGBA")
-    transparent.putalpha(128)
-    return [
-        *(data for _, data in odd(image)),
-        saved(image, "JPEG", progressive=True),
-        saved(image.convert("L"), "JPEG"),
-        saved(palette, "PNG", transparency=0),
-        saved(deep, "PNG"),
-        saved(transparent, "WEBP", lossless=True),
-        saved(image, "TIFF", compression="tiff_lzw"),
-        saved(image, "TIFF", compression="jpeg"),
-        saved(deep, "TIFF", compression="tiff_deflate"),
-        saved(image, "BMP"),
-    ]
+    more = [saved(image, "TIFF", compression=name) for name in ("tiff_lzw", "jpeg")]
+    more += [saved(deep, kind) for kind in ("PNG", "TIFF")]
+    more += [saved(image.convert("P"), kind, transparency=0) for kind in ("PNG", "GIF")]
+    more += [saved(image, "JPEG", progressive=True), saved(image, "BMP")]
+    return [*(data for _, data in odd(image)), *more]
 
 
 def _recipes() -> list[bytes]:
     files = [path.read_bytes() for path in sorted(ROOT.glob("kernels/*/recipe.toml"))]
     words = (b"image_size=64", b"stages.0.epochs=2", b'head.taps=["a", "b"]', b"box.width=64")
-    short = b'competition = "sample"\nbackbone = "resnet-small"\n'
-    return [*files, *(short + CUT + word for word in words), short + CUT + CUT.join(words)]
+    return [*files, b'competition = "sample"\nbackbone = "resnet-small"\n' + CUT + CUT.join(words)]
 
 
 def _tables() -> list[bytes]:

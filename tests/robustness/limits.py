@@ -5,7 +5,7 @@ room the same command must end as if nothing had been.
 """
 
 import shutil
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -52,14 +52,13 @@ class Trials:
         self,
         what: str,
         harm: Harm | None = None,
-        around: AbstractContextManager[bool] | None = None,
+        read_only: Path | None = None,
         free: int | None = None,
         go_on: bool = True,
     ) -> None:
         """Run the command with too little of something, and again with enough of everything.
 
         Args:
-            around: holds while it has too little; gives False where that cannot be had here.
             free: bytes that the disk has to begin with.
         """
         for name in ("weights", "submissions"):
@@ -67,9 +66,7 @@ class Trials:
             (self.project / name).mkdir()
         if free is not None:
             fill(self.filler, leave=free)
-        with around or nullcontext(True) as is_had:
-            if not is_had:
-                return
+        with locked(read_only) if read_only else nullcontext():
             first = ended(self.project, train(), harm)
         say(f"{what}: exit {first.code}, {first.seconds:.0f} s, {first.last[:150]}")
         self.tried += 1
@@ -165,8 +162,8 @@ def read_only(trials: Trials, quick: bool) -> Trials:
     """Folders that nothing can be written to, and one where nothing need be."""
     for name in ("submissions", "weights", *([] if quick else ["input"])):
         finished = trials.finished
-        around = locked(trials.project / name)
-        trials.attempt(f"{name}/ read-only", around=around, go_on=not quick)
+        folder = trials.project / name
+        trials.attempt(f"{name}/ read-only", read_only=folder, go_on=not quick)
         if name == "input" and trials.finished == finished:
             trials.other.append("input/ read-only: needed to write there")
     return trials

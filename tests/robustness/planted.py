@@ -1,8 +1,8 @@
 """Near-copies of training images planted among the validation images: which are found."""
 
 import json
+from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -16,35 +16,43 @@ from podium.runs.table import LeakingSplit, check_split
 from robustness.copies import KINDS, write_copy, write_made_up
 from robustness.figures import Figure, say
 
-# Groups that are flagged among the real images, by what they turned out to be when looked at.
-LOOKED_AT = Path(__file__).parent / "looked_at.json"
+# Groups that are flagged among the real images, and are copies indeed.
+LOOKED_AT = json.loads((Path(__file__).parent / "looked_at.json").read_text())
 SHARES = [0.8, 0.2]
 EACH = 5  # copies of each kind and seed, or 1 % of the validation images if that is more
 SEEDS, SPLITS = 5, 20  # tables with other copies, and splits of each
 
 
-@dataclass
-class Planted:
-    """What came of it in one set of images."""
-
-    name: str
-    images: int  # that were there without planting
-    is_small: bool
-    alarms: list[list[str]]  # groups flagged without planting that are no copies
-    found: list[tuple[str, bool]] = field(default_factory=list)  # the kind of each copy
-    joined: int = 0  # images joined with others by nothing but planted copies, all seeds
-    refused: int = 0  # leaking splits
-    parted: int = 0  # groups in several parts of a split, of all splits
-
-
 def planted_figures(quick: bool, scratch: Path) -> list[Figure]:
     sets = {} if quick else dict(real_images())
     seeds, splits = (1, 2) if quick else (SEEDS, SPLITS)
-    results = []
+    figures, totals = [], Counter[str]()
     for name, (train, test) in (sets or {"made-up images": made_up_images(scratch)}).items():
         say(f"planting copies in {name}")
-        results.append(plant(name, train, test, seeds, splits, scratch / "copies"))
-    return [*map(figure_of, results), *figures_of(results, seeds, splits)]
+        every = pd.concat([train, test]).set_axis([*train.index, *test.index])
+        checked = check_images(every["path"])
+        groups = pd.Series(near_duplicate_groups(checked), every.index)
+        totals += {"images": len(every), "joinable": seeds * len(every), "tables": seeds}
+        totals["alarms"] += sum(map(len, false_alarms(name, groups)))
+        found: dict[str, list[bool]] = defaultdict(list)  # by kind
+        for seed in range(seeds):
+            folder = scratch / "copies" / name / str(seed)
+            table = plant(train, groups[: len(train)], seed, folder, found, totals)
+            totals["parted"] += sum(parted(table, number) for number in range(splits))
+        missed = [f"{kind} {np.mean(some):.3f}" for kind, some in found.items() if not all(some)]
+        every_copy = [is_found for some in found.values() for is_found in some]
+        note = "; ".join([f"of {len(every_copy)}", *missed])
+        limit = "" if checked["small"].mean() > 0.5 else "≥ 0.95"
+        share = float(np.mean(every_copy))
+        figures.append(Figure(f"{name}: planted copies found, share", share, limit, note))
+    joined, alarms = totals["joined"] / totals["joinable"], totals["alarms"] / totals["images"]
+    return [
+        *figures,
+        Figure("false alarms, share of images", alarms, "< 0.001", f"of {totals['images']}"),
+        Figure("images joined by planted copies alone, share", joined, "< 0.001"),
+        Figure("leaking splits that are refused", totals["refused"], f"= {totals['tables']}"),
+        Figure("groups that straddle a split made with copies", totals["parted"], "= 0"),
+    ]
 
 
 def real_images() -> Iterator[tuple[str, tuple[pd.DataFrame, pd.DataFrame]]]:
@@ -63,34 +71,25 @@ def made_up_images(scratch: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     return train, train.iloc[:0]
 
 
+def false_alarms(name: str, groups: pd.Series) -> list[list[str]]:
+    """Groups that are flagged without planting, and that are no copies."""
+    several = [sorted(rows.index) for _, rows in groups.groupby(groups) if len(rows) > 1]
+    return [group for group in several if group not in LOOKED_AT.get(name, [])]
+
+
 def plant(
-    name: str, train: pd.DataFrame, test: pd.DataFrame, seeds: int, splits: int, scratch: Path
-) -> Planted:
-    """Plant copies in the training images; the test images are only looked at."""
-    every = pd.concat([train, test]).set_axis([*train.index, *test.index])
-    checked = check_images(every["path"])
-    groups = pd.Series(near_duplicate_groups(checked), every.index)
-    is_small = bool(checked["small"].mean() > 0.5)
-    result = Planted(name, len(every), is_small, false_alarms(name, groups))
-    for seed in range(seeds):
-        table = plant_once(train, groups[: len(train)], seed, scratch / name / str(seed), result)
-        for number in range(splits):
-            labels, grouped = table["label"], table["group"]
-            for split in (
-                split_shares(labels, grouped, SHARES, number),
-                split_folds(labels, grouped, 2 + number % 4, number),
-            ):
-                result.parted += int((split.groupby(grouped).nunique() > 1).sum())
-    return result
-
-
-def plant_once(
-    train: pd.DataFrame, before: pd.Series, seed: int, folder: Path, result: Planted
+    train: pd.DataFrame,
+    before: pd.Series,
+    seed: int,
+    folder: Path,
+    found: dict[str, list[bool]],
+    totals: Counter[str],
 ) -> pd.DataFrame:
     """Add copies of training images to the validation images of a split, and check it.
 
     Args:
         before: groups of the training images.
+        found: gets of each kind which copies were found.
 
     Returns:
         path, label, fold and group of all images.
@@ -109,50 +108,23 @@ def plant_once(
     table = pd.concat([train[["path", "label"]], planted])
     table["fold"] = [*fold, *[0] * len(planted)]
     table["group"] = near_duplicate_groups(check_images(table["path"]))
-    found = table.loc[planted.index, "group"].to_numpy() == table.loc[sources.index, "group"]
-    result.found += zip(kinds, found, strict=True)
-    after = table["group"].iloc[: len(train)]
-    result.joined += int((before.groupby(after).transform("nunique") > 1).sum())
+    groups = table["group"]
+    for kind, copy, source in zip(kinds, planted.index, sources.index, strict=True):
+        found[kind].append(bool(groups[copy] == groups[source]))
+    after = groups.iloc[: len(train)]
+    totals["joined"] += int((before.groupby(after).transform("nunique") > 1).sum())
     try:
         check_split(table)
     except LeakingSplit:
-        result.refused += 1
+        totals["refused"] += 1
     return table
 
 
-def false_alarms(name: str, groups: pd.Series) -> list[list[str]]:
-    """Groups that are flagged without planting, and that are no copies."""
-    known = {tuple(sorted(group)) for group in json.loads(LOOKED_AT.read_text()).get(name, [])}
-    several = [sorted(rows.index) for _, rows in groups.groupby(groups) if len(rows) > 1]
-    return [group for group in several if tuple(group) not in known]
-
-
-def figure_of(result: Planted) -> Figure:
-    found = pd.DataFrame(result.found, columns=["kind", "found"]).astype({"found": float})
-    by_kind = found.groupby("kind")["found"].mean()
-    missed = [f"{kind} {share:.3f}" for kind, share in by_kind[by_kind < 1].items()]
-    notes = [f"of {len(found)} copies", *missed, f"no copies are flagged: {result.alarms}"]
-    limit = "" if result.is_small else "≥ 0.95"
-    what = f"{result.name}: planted copies found, share"
-    return Figure(what, found["found"].mean(), limit, "; ".join(notes))
-
-
-def figures_of(results: list[Planted], seeds: int, splits: int) -> list[Figure]:
-    found = [is_found for result in results for _, is_found in result.found]
-    images = sum(result.images for result in results)
-    alarmed = sum(len(group) for result in results for group in result.alarms)
-    joined, tables = sum(result.joined for result in results), seeds * len(results)
-    refused = sum(result.refused for result in results)
-    parted = sum(result.parted for result in results)
-    return [
-        Figure("planted copies found, share", np.mean(found), "≥ 0.95", f"of {len(found)}"),
-        Figure("false alarms, share of images", alarmed / images, "< 0.001", f"of {images}"),
-        Figure("images joined by planted copies alone, share", joined / images / seeds, "< 0.001"),
-        Figure("splits with planted copies that are refused", refused, f"= {tables}"),
-        Figure(
-            "groups that straddle a split made with them",
-            parted,
-            "= 0",
-            f"in {2 * splits * tables} splits",
-        ),
-    ]
+def parted(table: pd.DataFrame, seed: int) -> int:
+    """Groups in several parts of two splits that are made with them."""
+    labels, groups = table["label"], table["group"]
+    splits = (
+        split_shares(labels, groups, SHARES, seed),
+        split_folds(labels, groups, 2 + seed % 4, seed),
+    )
+    return sum(int((split.groupby(groups).nunique() > 1).sum()) for split in splits)

@@ -137,6 +137,8 @@ def run(project: Path, words: list[str], harm: Harm, log: Connection, reports: C
     """Run `podium WORDS` in this process."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # shells ignore it in the background
     os.chdir(project)
+    for name in [name for name in os.environ if name.startswith("PODIUM_")]:
+        del os.environ[name]  # it finds nothing but the project
     for stream in (1, 2):
         os.dup2(log.fileno(), stream)
     writes, is_filling = 0, False

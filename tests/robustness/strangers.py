@@ -1,7 +1,8 @@
-"""Files from strangers: code, paths, links and bombs in weights, arrays, archives and run folders.
+"""Files from strangers: code, paths, links and bombs in weights, arrays and archives.
 
 Each is offered at every door that takes such a file, and must be refused in one line that names it,
 with no payload run and nothing written elsewhere. An entry with a secret in it must not be built.
+Run folders that are links are in tests/runs/test_merge.py.
 """
 
 import shutil
@@ -16,15 +17,10 @@ import numpy as np
 from podium.files.archives import unpack
 from podium.kaggle.build import build
 from podium.recipes.recipe_file import parse_recipe
-from podium.runs.find_run import find_run
 from podium.runs.fold_folder import FoldFolder
-from podium.runs.merge import merge_run
-from podium.runs.run_folder import RunFolder
 from robustness import hostile
 from robustness.figures import ROOT, Figure, say
 
-FILES = ("run.json", "pictures.csv", "fold-0/best.weights.h5", "fold-0/history.csv",
-         "fold-0/validation.csv", "fold-0/cost.json", "fold-0/test.csv", "fold-0")  # fmt: skip
 # Secrets in two parts, so that this file may be packed; a path of this machine is added.
 PRIVATE = ("ghp_" + "a1B2" * 9, "AKIA" + "A0B1" * 4, "-----BEGIN " + "RSA PRIVATE KEY-----")
 
@@ -70,7 +66,7 @@ class Tally:
 def campaign(quick: bool, scratch: Path) -> list[Figure]:
     tally = Tally(scratch)
     counts = {}
-    for part in (of_weights, of_arrays, of_archives, of_run_folders):
+    for part in (of_weights, of_arrays, of_archives):
         before = tally.tried
         with chdir(scratch):
             part(tally, scratch)
@@ -131,28 +127,6 @@ def of_archives(tally: Tally, scratch: Path) -> None:
             tally.escaped.append(f"{what}: left something")
             shutil.rmtree(target.parent)
         archive.unlink()
-
-
-def of_run_folders(tally: Tally, scratch: Path) -> None:
-    """Files and folders of a run that are links, to be merged or used as it is."""
-    for name in FILES:
-        run = RunFolder(scratch / "linked")
-        (run.path / "fold-0").mkdir(parents=True)
-        for file in FILES[:-1]:
-            (run.path / file).write_text("{}")
-        place = run.path / name
-        if place.is_dir():
-            shutil.rmtree(place)
-            place.symlink_to(tally.outside)
-        else:
-            place.unlink()
-            place.symlink_to(tally.outside / "secret")
-        into = RunFolder(scratch / "weights" / "mine")
-        tally.refused(f"find: {name} a link", lambda r=run: find_run(str(r.path)), place.name)
-        tally.refused(f"merge: {name} a link", lambda r=run, i=into: merge_run(r, i), "linked")
-        if into.path.exists():
-            tally.escaped.append(f"merge: {name} a link: left something")
-        shutil.rmtree(run.path)
 
 
 def secrets_that_are_built(project: Path) -> list[str]:
