@@ -35,7 +35,7 @@ CLASSES = 3
 def logistic_problem(
     classes: int, views: int = 2, images: int = 90
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Features in views (views, 90, 5) that tell the class, of channels of unlike scale."""
+    """Features in views (views, 90, 5) that tell the class, of channels on different scales."""
     random = np.random.default_rng(classes)
     labels = np.arange(90) % classes
     centers = random.normal(0, 1, (classes, 5))
@@ -119,7 +119,7 @@ def test_where_time_is_short_it_takes_fewer_views() -> None:
 
 
 def kernel_problem(images: int = 90, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Features (images, 12) that tell the class, of channels of unlike scale; one is constant."""
+    """Features (images, 12) that tell the class, on different scales; one channel is constant."""
     random = np.random.default_rng(seed)
     labels = np.arange(images) % CLASSES
     centers = np.random.default_rng(7).normal(0, 1, (CLASSES, 12))
@@ -187,7 +187,7 @@ def test_left_out_is_really_left_out() -> None:
         np.testing.assert_allclose(fitted.left_out[one], expected, atol=0.01)
     score = score_logits(fitted.left_out, labels)
     kept = score_logits(predict_logits(head_of(fitted), features), labels)
-    assert 0.5 < score["accuracy"] < kept["accuracy"], "the training images know themselves"
+    assert 0.5 < score["accuracy"] < kept["accuracy"], "a training image is its own center"
 
 
 def test_the_temperature_is_the_best_of_those_tried() -> None:
