@@ -78,7 +78,7 @@ def measure(quick: bool, scratch: Path) -> list[Row]:
             alone["served"],
             [MEDIAN] * turns,
             to_reach="≤ 1",
-            note="one client, which waits for each answer; class, heat map, unlikeness and all",
+            note="one client, which waits for each answer; class, heat map, OOD score and all",
         )
     ]
     for name, against in (

@@ -50,7 +50,7 @@ def serve(
     waiting: Annotated[int, typer.Option(min=1, help="Most requests at a time.")] = 64,
     browser: Annotated[bool, typer.Option("--open", help="Open the page.")] = False,
 ) -> None:
-    """Serve a run: a page for one's own images, and the same as an HTTP API (/docs)."""
+    """Serve a run: a page to drop images on, and an HTTP API (/docs)."""
     from podium.serving.schema import RequestLimits
     from podium.serving.serve import serve
 

@@ -68,8 +68,8 @@ def fetch(url: str) -> tuple[bytes, str]:
     try:
         with requests.get(url, stream=True, timeout=SECONDS, headers=headers) as response:
             if not response.ok:
-                said = f"{response.status_code} {response.reason}".strip()
-                raise UnreadableImage(f"{url}: the server answers {said}")
+                status = f"{response.status_code} {response.reason}".strip()
+                raise UnreadableImage(f"{url}: the server answers {status}")
             for chunk in response.iter_content(CHUNK):
                 data += chunk
                 if len(data) > MAX_BYTES:

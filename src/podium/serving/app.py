@@ -126,6 +126,15 @@ def make_app(
     async def run() -> RunInfo:
         return info
 
+    _add_pages(app, examples)
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
+    return app
+
+
+def _add_pages(app: FastAPI, examples: Sequence[Example]) -> None:
+    """Add the page, its files and the examples; browsers load nothing from elsewhere."""
+    app.mount("/static", StaticFiles(directory=STATIC))
+
     @app.get("/examples/{number}", include_in_schema=False)
     async def example(number: int) -> FileResponse:
         if not 0 <= number < len(examples):
@@ -146,10 +155,6 @@ def make_app(
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers["Cache-Control"] = "no-store"
         return response
-
-    app.mount("/static", StaticFiles(directory=STATIC))
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
-    return app
 
 
 def describe_run(engine: Engine, limits: RequestLimits, examples: Sequence[Example]) -> RunInfo:

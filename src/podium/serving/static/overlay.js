@@ -13,7 +13,7 @@ function color(value) {
 }
 
 export function scale() {
-  return `linear-gradient(90deg, ${COLORS.map((one) => `rgb(${one.join(" ")})`).join(", ")})`;
+  return `linear-gradient(90deg, ${COLORS.map((rgb) => `rgb(${rgb.join(" ")})`).join(", ")})`;
 }
 
 export function drawHeat(canvas, rows) {

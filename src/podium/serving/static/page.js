@@ -100,7 +100,7 @@ function makeCard(file) {
 }
 
 function showProblem(card, { status, detail }) {
-  find(".said", card).replaceChildren(
+  find(".result", card).replaceChildren(
     element("p", "problem", "", element("strong", "", `No answer${status ? ` (${status})` : ""}`),
       document.createTextNode(detail ?? "something went wrong in this page")),
   );
@@ -111,11 +111,11 @@ function showAnswer(card, found) {
   const [best] = found.classes;
   const perhaps = best.probability < SURE ? "Perhaps " : "";
   const verdict = element("p", "verdict", `${perhaps}${best.name}, ${percent(best.probability)}`);
-  find(".said", card).replaceChildren(verdict, likeness(found), ...classList(card, found));
+  find(".result", card).replaceChildren(verdict, likeness(found), ...classList(card, found));
   const image = find("img", card);
   image.alt = `Your image: ${best.name}`;
   const draw = () => {
-    // Very small images are enlarged, so that one sees what is drawn over them.
+    // Very small images are enlarged, so that what is drawn over them is seen.
     const enlarged = SMALLEST / Math.max(image.naturalWidth, image.naturalHeight, 1);
     if (enlarged > 1) image.style.width = `${enlarged * image.naturalWidth}px`;
     if (found.box) drawBox(find(".box", card), found.box, image);
@@ -143,7 +143,7 @@ function likeness({ ood, ood_limit: limit, ood_score: score, ood_p_value: share 
 }
 
 function classList(card, found) {
-  const rows = found.classes.map((one) => classRow(card, one));
+  const rows = found.classes.map((entry) => classRow(card, entry));
   if (rows.length <= SHOWN + 1) return [element("ol", "classes", "", ...rows)];
   const first = element("ol", "classes", "", ...rows.slice(0, SHOWN));
   const rest = element("details", "", "",
@@ -152,18 +152,18 @@ function classList(card, found) {
   return [first, rest];
 }
 
-function classRow(card, one) {
+function classRow(card, entry) {
   const bar = element("i");
-  bar.style.width = `${100 * one.probability}%`;
-  const row = element(one.heat ? "button" : "div", "", "", element("span", "label", one.name),
-    element("span", "track", "", bar), element("span", "number", percent(one.probability)));
-  if (one.heat) {
+  bar.style.width = `${100 * entry.probability}%`;
+  const row = element(entry.heat ? "button" : "div", "", "", element("span", "label", entry.name),
+    element("span", "track", "", bar), element("span", "number", percent(entry.probability)));
+  if (entry.heat) {
     row.type = "button";
-    row.title = `Show the evidence for ${one.name}`;
-    row.classIdentity = one;
+    row.title = `Show the evidence for ${entry.name}`;
+    row.classIdentity = entry;
     row.addEventListener("click", () => {
       find(".heat-toggle input", card).checked = true;
-      showHeat(card, one);
+      showHeat(card, entry);
     });
   }
   return element("li", "", "", row);
@@ -186,13 +186,13 @@ function setUpToggles(card, found, best) {
   });
 }
 
-function showHeat(card, one) {
+function showHeat(card, entry) {
   const canvas = find("canvas.heat", card);
   canvas.hidden = false;
-  drawHeat(canvas, one.heat);
-  find(".heat-toggle span", card).textContent = `evidence for ${one.name}`;
+  drawHeat(canvas, entry.heat);
+  find(".heat-toggle span", card).textContent = `evidence for ${entry.name}`;
   for (const row of card.querySelectorAll(".classes button")) {
-    row.setAttribute("aria-pressed", String(row.classIdentity === one));
+    row.setAttribute("aria-pressed", String(row.classIdentity === entry));
   }
 }
 
