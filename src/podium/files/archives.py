@@ -96,7 +96,7 @@ def unpacked_view(folder: Path, scratch: Path) -> Path:
                     _unpack_beside(path, part, path.name, DEPTH)
                 else:
                     (part / path.name).symlink_to(path.resolve())
-    except FileExistsError:  # another process made the same, and was there first
+    except OSError:  # another process may have made the same, and been there first
         if not view.is_dir():
             raise
     return view

@@ -206,30 +206,6 @@ def test_a_name_that_is_not_utf8_is_told(lay: Lay) -> None:
     assert message == r"'\udce0\udc80': the name of this file is not in UTF-8; rename it"
 
 
-def test_csv_files_may_have_a_byte_order_mark_and_windows_line_ends(lay: Lay) -> None:
-    layout = lay("cars")
-    for path in (layout.folder / "train.csv", layout.sample):
-        text = path.read_text().replace("\n", "\r\n")
-        path.write_bytes(b"\xef\xbb\xbf" + text.encode())
-    assert layout.competition.read_training()["label"].to_dict() == layout.labels
-    assert layout.competition.read_test().index.tolist() == layout.test
-
-
-@pytest.mark.parametrize("name", ["NA", "null", "001", "1e5"])
-def test_csv_ids_are_text_whatever_they_look_like(lay: Lay, name: str) -> None:
-    layout = lay("dogs-vs-cats")
-    layout.write(layout.test_folder / f"{name}.jpg")
-    write_csv(layout.sample, "id,label", [f"{one},0.5" for one in [name, *layout.test]])
-    assert layout.competition.read_test().index.tolist() == [name, *layout.test]
-
-
-def test_columns_may_come_in_any_order_and_with_others(lay: Lay) -> None:
-    layout = lay("cars")
-    rows = [f"{label},x,{name}" for name, label in layout.labels.items()]
-    write_csv(layout.folder / "train.csv", "Category,note,Id", rows)
-    assert layout.competition.read_training()["label"].to_dict() == layout.labels
-
-
 def test_names_are_found_in_either_form_of_their_accents(lay: Lay, tmp_path: Path) -> None:
     nfc, nfd = (unicodedata.normalize(form, "café.jpg") for form in ("NFC", "NFD"))
     layout = lay("cars")
@@ -366,43 +342,6 @@ def test_doubled_ids_are_counted(lay: Lay) -> None:
     assert message == f"{cars.sample}: 1 ids are there twice (7.jpg); keep one line of each"
     intel.write(intel.test_folder / "9.png")
     assert "1 ids are there twice (9)" in complaint(intel.competition.read_test)
-
-
-def test_empty_cells_are_counted_with_their_lines(lay: Lay) -> None:
-    layout = lay("cars")
-    path = layout.folder / "train.csv"
-    write_csv(path, "Id,Category", ["1.jpg,0", ",1", "3.jpg,", "4.jpg,2"])
-    message = complaint(layout.competition.read_training)
-    assert message.startswith(f"{path}: 2 rows have empty cells (3, 4); fill in or")
-
-
-@pytest.mark.parametrize(
-    ("content", "expected"),
-    [
-        ("id;label\n1;0\n", "came 'id;label'; its cells are separated by semicolons: save it"),
-        ("id\tlabel\n1\t0\n", "its cells are separated by tabs: save it as CSV (UTF-8)"),
-        ("Id,Category\n1.jpg,0\n2.jpg,0,0,0\n", "expected 2 cells in each line, 1 line has others"),
-        # Which pandas would take for an index and two columns.
-        ("Id,Category\n1.jpg,0,1\n", "1 line has others (2); mend them, and put quotes"),
-        ("Id,Category\n1.jpg\n2.jpg\n", "2 lines have others (2, 3)"),
-        ("Id,Category,Id\n1.jpg,0,1\n", "two columns are called alike in 'Id,Category,Id'"),
-        ("Id,Category\n1.jpg ,0\n", "1 ids have spaces around them ('1.jpg '); remove"),
-        ('Id,Category\n"1.jpg,0\n', "line 2: a quote is opened and not closed; save it as CSV"),
-        ("\ufeffPK\0", "it is a binary file; save it as CSV (UTF-8)"),
-        ("", "expected the columns 'Id,Category', came ''; unpack the download again"),
-        (None, "is missing; unpack the download again"),
-    ],
-)
-def test_a_csv_that_is_none_is_named(lay: Lay, content: str | None, expected: str) -> None:
-    layout = lay("cars")
-    for path, read in (
-        (layout.folder / "train.csv", layout.competition.read_training),
-        (layout.sample, layout.competition.read_test),
-    ):
-        path.unlink() if content is None else path.write_text(content)
-        message = complaint(read)
-        assert message.startswith(str(path))
-        assert expected in message
 
 
 def test_an_unknown_competition_is_told_the_known_ones() -> None:
