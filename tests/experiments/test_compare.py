@@ -16,7 +16,6 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from conftest import Command
 from podium.experiments.compare import Comparison, compare, pareto_front, record, trade_off
 from podium.experiments.grid import Combination, get_combination
 from podium.experiments.trial import TrialResult, measure, run_of
@@ -25,7 +24,7 @@ from podium.predictions.score import Score
 from podium.recipes.recipe_file import parse_recipe
 from podium.runs.run_folder import RunFolder
 from small_competitions import make_project
-from small_runs import write_run
+from small_runs import Command, write_run
 
 COMMAND = "import sys; from podium.cli import main; sys.argv = ['podium', *sys.argv[1:]]; main()"
 PATIENCE = 240.0  # seconds until something that a test waits for must have happened

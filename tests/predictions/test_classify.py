@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from podium.predictions.probabilities import average_boxes
 
 from podium.competitions.boxes import PIXEL_COLUMNS, to_pixels
 from podium.models.box_head import SideCells
 from podium.models.network import build_network
 from podium.predictions.classify import classify
+from podium.predictions.combine import average_tta
 from podium.runs.fold_folder import RunError
 from podium.runs.run_folder import RunFolder
 from podium.training.train import train
@@ -290,7 +290,7 @@ def test_a_turned_image_has_the_box_of_the_upright_one(run: RunFolder, image: Im
 
 
 def test_test_images_have_the_boxes_that_the_run_gave_them(run: RunFolder) -> None:
-    predicted = average_boxes(pd.concat([run.fold(fold).read_boxes("test") for fold in (0, 1)]))
+    predicted = average_tta(pd.concat([run.fold(fold).read_boxes("test") for fold in (0, 1)]))
     expected = to_pixels(predicted, run.read_images()[["width", "height"]])
     paths = [Path("new") / f"{name}.jpg" for name in expected.index]
     np.testing.assert_allclose(boxes_of(run, *paths), expected, atol=0.11)

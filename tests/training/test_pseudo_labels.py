@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from conftest import Command
 from podium.competitions import get_competition
 from podium.data.table import prepare_run
 from podium.predictions.blend import blend
@@ -23,7 +22,7 @@ from podium.training.fold_runner import FoldRunner
 from podium.training.pseudo_labels import check_pseudo, pseudo_labels, read_labeler
 from podium.training.train import train
 from small_competitions import RECIPE, draw_image, enter_copy, make_project, write_entry
-from small_runs import CLASSES, TEST, VIEWS, write_run
+from small_runs import CLASSES, TEST, VIEWS, Command, write_run
 
 # --- Made-up runs: who gives the labels
 

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from conftest import Command
 from podium.competitions import get_competition
 from podium.data.table import prepare_run
 from podium.experiments.grid import get_combination
@@ -29,7 +28,7 @@ from podium.training.soup import soup
 from podium.training.train import predict, train
 from podium.training.warm_start import InitialWeights, find_initial_weights, resolve_backbone
 from small_competitions import DRAW, RECIPE, enter_copy, make_project, write_entry
-from small_runs import write_run
+from small_runs import Command, write_run
 
 # --- Made-up runs: which network a fold starts from
 

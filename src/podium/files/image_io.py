@@ -13,6 +13,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 MAX_PIXELS = 89_478_485  # where Pillow starts to warn of decompression bombs
+MAX_BYTES = 6 * MAX_PIXELS  # of a file: three channels of 16 bits, not compressed
 
 DEEP_GRAY_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
 JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7]")  # no stuffed zero and no restart of the coding
@@ -100,6 +101,8 @@ def _readable(path: Path) -> Iterator[None]:
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise UnreadableImage(f"{path}: is a folder, a pipe or a device, and no file")
+        if path.stat().st_size > MAX_BYTES:
+            raise UnreadableImage(f"{path}: too large, at most {MAX_BYTES / 1e6:.0f} MB are read")
         yield
     except (FileNotFoundError, NotADirectoryError) as error:
         raise UnreadableImage(f"{path}: there is no such file") from error
