@@ -95,7 +95,7 @@ def read_member(run: str) -> BlendRun:
     """
     folder = gather_run(run)
     if folder.read_blended():
-        competition = get_competition(str(folder.read_run().get("competition")))
+        competition = get_competition(folder.read_run()["competition"])
         images, folds = folder.read_images(), []
         labels = images.loc[images["part"] == "train", "label"].astype("int64")
     else:

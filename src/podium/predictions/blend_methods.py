@@ -6,9 +6,10 @@ Predictions are float (runs, images, classes) throughout; each row sums to 1.
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
-from scipy.optimize import minimize
+from scipy.optimize import LinearConstraint, minimize
 from scipy.stats import rankdata
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
@@ -90,11 +91,6 @@ def _fit_selected(
     return Rule(weights, back)
 
 
-def _fit_geometric(logarithms: np.ndarray, labels: np.ndarray, metric: Metric) -> Rule:
-    """The geometric mean of the runs that do not lower it."""
-    return _fit_selected(logarithms, labels, metric, np.exp)
-
-
 def _fit_greedy(predictions: np.ndarray, labels: np.ndarray, metric: Metric) -> Rule:
     """Add the run that helps the mean most, again and again (Caruana et al., ICML 2004)."""
     counts = np.zeros(len(predictions), np.int64)
@@ -128,11 +124,7 @@ def fit_convex(predictions: np.ndarray, labels: np.ndarray, metric: Metric | Non
         jac=True,
         method="SLSQP",
         bounds=[(0, 1)] * runs,
-        constraints={
-            "type": "eq",
-            "fun": lambda weights: weights.sum() - 1,
-            "jac": lambda weights: np.ones(runs),
-        },
+        constraints=LinearConstraint(np.ones((1, runs)), 1, 1),
     ).x
     found = np.where(found < LEAST_WEIGHT, 0, found)
     return Rule(found / found.sum())
@@ -190,7 +182,7 @@ def _side_by_side(logarithms: np.ndarray) -> np.ndarray:
 METHODS = {
     "mean": Method(_fit_mean),
     "selected mean": Method(_fit_selected),
-    "geometric mean": Method(_fit_geometric, _logarithms),
+    "geometric mean": Method(partial(_fit_selected, back=np.exp), _logarithms),
     "greedy weights": Method(_fit_greedy),
     "convex weights": Method(fit_convex),
     "product": Method(_fit_product, _logarithms),

@@ -16,6 +16,7 @@ from podium.predictions.score import PARTS, image_scores, k_fold_parts
 CROP = 0.875
 PLAIN_SHARES = (0.25, 0.5, 0.75)  # weights of the plain view that are tried, besides an equal one
 SETS = 20  # sets of views that are listed
+AT_ONCE = 10_000_000  # numbers that are averaged in one go
 
 Pixels = int | float | np.ndarray  # a number for all boxes, or one for each
 
@@ -131,8 +132,10 @@ def choose_views(
 
     weightings = _weightings(len(views))
     sums = np.empty((len(weightings), PARTS))  # of the scores of each part's images
-    for row, weights in enumerate(weightings):
-        sums[row] = np.bincount(part, image_scores(metric, right, averaged(weights)), PARTS)
+    at_once = max(1, AT_ONCE // by_view[0].size)  # many times as fast as one by one
+    for start in range(0, len(weightings), at_once):
+        for row, found in enumerate(averaged(weightings[start : start + at_once]), start):
+            sums[row] = np.bincount(part, image_scores(metric, right, found), PARTS)
     total = sums.sum(axis=1)
 
     chosen = np.empty_like(by_view[0])
