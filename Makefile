@@ -2,17 +2,18 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo prototype test test-slow torture bench kernels lint audit lock clean
+.PHONY: help demo prototype figures test test-slow torture bench kernels lint audit lock clean
 
 help:
 	@echo "make demo   sample competition, training, TTA, submission and its score"
 	@echo "make prototype  the sample's run in a browser; trains it first if there is none"
-	@echo "make test   every test but the slow ones"
-	@echo "make test-slow  the slow ones"
+	@echo "make test   the tests"
+	@echo "make test-slow  those that take a quarter of a minute or more each"
+	@echo "make figures  docs/demo.svg and the screenshots, made anew; needs chromium"
 	@echo "make torture  faults, bad input, leaks: the whole campaign, for hours; tests/robustness/results/"
 	@echo "make bench  speed beside what else one could take, in one table"
 	@echo "make kernels  each entry that Kaggle can run, built into build/"
-	@echo "make lint   ruff: style and format"
+	@echo "make lint   ruff: style and format; import-linter: the floors of src/podium"
 	@echo "make audit  known vulnerabilities of what requirements.lock names, by pip-audit"
 	@echo "make lock   resolve requirements.lock again"
 
@@ -41,7 +42,10 @@ test: .venv/installed
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 test-slow: .venv/installed
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m slow
+
+figures: .venv/installed
+	$(BIN)/python docs/figures.py
 
 # The fuzzing part needs atheris, which has no wheel for some machines: there it fails alone.
 torture: .venv/installed
@@ -58,6 +62,7 @@ kernels: .venv/installed
 lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 
 audit: .venv/installed
 	$(BIN)/python .ci/audit

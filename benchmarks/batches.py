@@ -18,8 +18,8 @@ from benchmarks.drawing import draw, one_hot
 from benchmarks.measuring import Row, in_turns, main
 from podium.data.augmentation import seeded_augmenter
 from podium.data.batches import ImageCache, training_batches
+from podium.recipes.recipe import CACHED_DETAIL
 from podium.recipes.tables import Augmentation
-from podium.training.fold_runner import CACHED_DETAIL
 
 BATCH = 32
 # What all of them do: mirror, crop and zoom, rotation, brightness and contrast.

@@ -59,8 +59,8 @@ def make_runs(project: Path, images: int, test: int) -> None:
     from podium.competitions import get_competition
     from podium.predictions.combine import combine
     from podium.recipes.recipe_file import parse_recipe
+    from podium.runs.run import Run
     from podium.runs.run_folder import RunFolder
-    from podium.runs.table import stored_table
 
     (project / "kernels").mkdir()
     competition = get_competition(COMPETITION)
@@ -99,7 +99,7 @@ def make_runs(project: Path, images: int, test: int) -> None:
             folder.fold(k).write_predictions("validation", table[:images][fold == k])
             folder.fold(k).write_cost({"seconds": 1})
             folder.fold(k).write_predictions("test", table[images:])
-        combine(folder, competition, stored_table(folder))
+        combine(Run.open(folder))
 
 
 if __name__ == "__main__":

@@ -72,9 +72,9 @@ def child(folder: str, count: int, kept: float) -> dict[str, float]:
 
     from benchmarks.drawing import CLASSES
     from podium.data.batches import ImageCache, training_batches
+    from podium.recipes.recipe import CACHED_DETAIL
     from podium.recipes.tables import Augmentation
     from podium.system import free_memory
-    from podium.training.fold_runner import CACHED_DETAIL
 
     paths = [Path(folder, f"{number}.jpg") for number in range(count)]
     cache = ImageCache(paths, round(SIZE * CACHED_DETAIL), min(1.0, kept / free_memory()))

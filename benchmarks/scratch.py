@@ -15,7 +15,7 @@ import benchmarks.quiet  # noqa: F401
 # isort: split
 from benchmarks.measuring import ROOT, Row, in_turns, main
 from podium.competitions import get_competition
-from podium.data.table import prepare_table
+from podium.data.table import prepare_run
 from podium.recipes.recipe_file import parse_recipe, read_toml
 from podium.runs.run_folder import RunFolder
 from podium.training.fold_runner import FoldRunner
@@ -89,17 +89,15 @@ def measure(quick: bool, scratch: Path) -> list[Row]:
 def train(data: dict[str, Any], folder: RunFolder) -> tuple[float, float]:
     """Seconds of a fold and its accuracy; reading and checking the files is not counted."""
     recipe = parse_recipe(data, "benchmark")
-    competition = get_competition(recipe.competition)
     with contextlib.redirect_stdout(io.StringIO()):
         folder.begin(recipe, {}, fresh=False)
-        table = prepare_table(competition, recipe, folder)
-        fold_run = FoldRunner(competition, recipe, folder, table)
+        fold_run = FoldRunner(prepare_run(folder, recipe))
         began = time.perf_counter()
         fold_run.train(FOLD, None)
-        fold_run.score(FOLD, 1)
+        fold_run.score(FOLD)
         seconds = time.perf_counter() - began
     predicted = folder.fold(FOLD).read_predictions("validation").droplevel("view")
-    right = table.train["label"].loc[predicted.index]
+    right = fold_run.table.train["label"].loc[predicted.index]
     return seconds, float((predicted.to_numpy().argmax(axis=1) == right).mean())
 
 

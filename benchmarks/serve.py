@@ -28,9 +28,8 @@ from podium.models.network import Network
 from podium.predictions.ood import fit_mahalanobis
 from podium.predictions.predict import predict_views
 from podium.predictions.tta import VIEWS
-from podium.recipes.recipe import Recipe
+from podium.recipes.recipe import CACHED_DETAIL, Recipe
 from podium.runs.run_folder import RunFolder
-from podium.training.fold_runner import CACHED_DETAIL
 
 CLIENTS = 16
 BATCH = 32
@@ -79,7 +78,7 @@ def measure(quick: bool, scratch: Path) -> list[Row]:
             alone["served"],
             [MEDIAN] * turns,
             to_reach="≤ 1",
-            note="one client, which waits for each answer; class, heat map, unlikeness and all",
+            note="one client, which waits for each answer; class, heat map, OOD score and all",
         )
     ]
     for name, against in (

@@ -12,7 +12,7 @@ import numpy as np
 from benchmarks.drawing import CLASSES
 from podium.data.batches import ImageArray
 from podium.models.network import Network, build_network
-from podium.models.weights_files import find_weights, weights_file
+from podium.models.pretrained import find_weights, weights_file
 from podium.recipes.recipe import Recipe
 from podium.recipes.recipe_file import parse_recipe
 from podium.runs.fold_folder import FoldFolder

@@ -15,7 +15,7 @@ from benchmarks.small_runs import make_network, make_recipe
 from podium.data.batches import ImageArray, ImageCache
 from podium.predictions.predict import predict_views
 from podium.predictions.tta import VIEWS
-from podium.training.fold_runner import CACHED_DETAIL
+from podium.recipes.recipe import CACHED_DETAIL
 
 VIEW_COUNT = 4  # as recipes have it unless they say otherwise
 BATCH = 16

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -113,3 +114,28 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
         return int(ended.value.code or 0), printed.out, _without_progress(printed.err)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def trained_pets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with weights/tiny: cats, dogs and boxes, two folds. Copy it, or leave it as it is.
+
+    Test images are in the folder `new` as well; the OOD detector is fitted.
+    """
+    from podium.predictions.classify import classify
+    from podium.runs.run_folder import RunFolder
+    from podium.training.train import train
+    from small_competitions import PETS_RECIPE, draw_more_pets, make_project
+
+    project = tmp_path_factory.mktemp("pets")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("PODIUM_INPUT", raising=False)
+        patch.chdir(project)
+        data = make_project(project, "pets", PETS_RECIPE)
+        draw_more_pets(data, range(100, 150))  # a fold must hold 19 to set a limit
+        train("tiny", run="tiny")
+        (project / "new").mkdir()
+        for name in ("Bengal_10", "Bengal_11", "pug_10", "pug_11"):
+            shutil.copy(data / "images" / f"{name}.jpg", project / "new")
+        classify(RunFolder(project / "weights" / "tiny"), [project / "new"])
+    return project

@@ -1,6 +1,6 @@
 """Run folders as a training leaves them, written in no time: what is in them is made up."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from podium.competitions import get_competition
 from podium.recipes.recipe_file import parse_recipe
 from podium.runs.run_folder import RunFolder
 
+Command = Callable[..., tuple[int, str, str]]  # the fixture `command`
 CLASSES = list(get_competition("clocks-or-crocs").classes)
 TRAIN = [f"{CLASSES[number % 2]}/{number}" for number in range(16)]
 TEST = ["NA", "10", "2"]  # in the order of the submission

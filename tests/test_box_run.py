@@ -1,4 +1,4 @@
-"""A run with a box head, from files to a submission with boxes; again, in parts, and refused."""
+"""A run with a box head: to its submission with boxes, in parts, blended and as a soup."""
 
 import json
 import shutil
@@ -11,19 +11,20 @@ import pytest
 from podium.competitions.boxes import BOX_COLUMNS, PIXEL_COLUMNS, iou
 from podium.experiments.compare import compare
 from podium.predictions.blend import blend
-from podium.predictions.combine import assemble
+from podium.predictions.combine import RunResult, assemble
 from podium.runs.merge import CannotMerge, merge_run
 from podium.runs.run_folder import RunFolder
 from podium.training.soup import soup
-from podium.training.train import Outcome, predict, train
+from podium.training.train import predict, train
 from small_competitions import BOX_RECIPE, break_image, make_project
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of the images, one to be tested cannot be read."""
+    """One of the test images cannot be read."""
     folder = tmp_path_factory.mktemp("project")
-    data = make_project(folder, "pets", BOX_RECIPE)
+    recipe = "checkpoints = 2\n" + BOX_RECIPE.replace("epochs = 1", "epochs = 2")
+    data = make_project(folder, "pets", recipe)
     break_image(data / "images" / "pug_11.jpg")
     return folder
 
@@ -36,13 +37,13 @@ def in_the_project(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def outcome(project: Path) -> Outcome:
+def outcome(project: Path) -> RunResult:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(project)
         return train("tiny")
 
 
-def test_a_submission_has_classes_and_boxes_in_pixels(outcome: Outcome) -> None:
+def test_a_submission_has_classes_and_boxes_in_pixels(outcome: RunResult) -> None:
     table = pd.read_csv(outcome.submission)
     assert table.columns.tolist() == ["id", "label", *PIXEL_COLUMNS]
     assert set(table["id"]) == {f"{breed}_{n}" for breed in ("Bengal", "pug") for n in (10, 11)}
@@ -53,7 +54,7 @@ def test_a_submission_has_classes_and_boxes_in_pixels(outcome: Outcome) -> None:
     assert (read["xmin"] <= read["xmax"]).all() and (read["ymin"] <= read["ymax"]).all()
 
 
-def test_boxes_are_scored_out_of_fold_and_timed(outcome: Outcome) -> None:
+def test_boxes_are_scored_out_of_fold_and_timed(outcome: RunResult) -> None:
     folder = outcome.folder
     found, images = folder.read_boxes("out_of_fold"), folder.read_images()
     trained = images[images["part"] == "train"]
@@ -61,23 +62,23 @@ def test_boxes_are_scored_out_of_fold_and_timed(outcome: Outcome) -> None:
     truth = trained.loc[found.index, list(BOX_COLUMNS)].to_numpy(np.float64)
     overlap = iou(truth, found.to_numpy())
     score = json.loads((folder.path / "score.json").read_text())
-    of_boxes = score["boxes"]["scores"]
-    assert of_boxes[0]["value"] == pytest.approx(np.nanmean(overlap), abs=1e-6)
-    assert of_boxes[0]["images"] == 18, "two of the twenty have no box"
-    assert [one["metric"] for one in of_boxes[1:]] == ["IoU over 0.5", "IoU over 0.75"]
+    scores = score["boxes"]["scores"]
+    assert scores[0]["value"] == pytest.approx(np.nanmean(overlap), abs=1e-6)
+    assert scores[0]["images"] == 18, "two of the twenty have no box"
+    assert [one["metric"] for one in scores[1:]] == ["IoU over 0.5", "IoU over 0.75"]
     assert score["speed"].keys() == {"single", "batch"} and score["speed"]["single"]["value"] > 0
     said = str(outcome)
-    assert f"boxes       mean IoU {of_boxes[0]['value']:.4f}" in said
+    assert f"boxes       mean IoU {scores[0]['value']:.4f}" in said
     assert "ms an image (single; 95 % interval" in said
 
 
-def test_what_is_predicted_again_is_the_same(outcome: Outcome) -> None:
+def test_predicting_again_gives_the_same_bytes(outcome: RunResult) -> None:
     before = outcome.submission.read_bytes()
     _, submission = predict("tiny")
     assert submission.read_bytes() == before
 
 
-def test_folds_from_elsewhere_are_put_together(outcome: Outcome, tmp_path: Path) -> None:
+def test_folds_from_elsewhere_are_put_together(outcome: RunResult, tmp_path: Path) -> None:
     part, into = RunFolder(tmp_path / "part"), RunFolder(tmp_path / "tiny")
     shutil.copytree(outcome.folder.path, part.path)
     assert merge_run(part, into) == [0, 1]
@@ -85,12 +86,12 @@ def test_folds_from_elsewhere_are_put_together(outcome: Outcome, tmp_path: Path)
     pd.testing.assert_frame_equal(into.read_boxes("test"), outcome.folder.read_boxes("test"))
 
 
-def test_a_part_without_its_boxes_is_damaged(outcome: Outcome, tmp_path: Path) -> None:
+def test_a_part_without_its_boxes_is_damaged(outcome: RunResult, tmp_path: Path) -> None:
     part = RunFolder(tmp_path / "part")
     shutil.copytree(outcome.folder.path, part.path)
     fold = part.fold(0)
     fold.write_predictions("test", fold.read_predictions("test"))
-    with pytest.raises(CannotMerge, match=r"test\.csv has no boxes"):
+    with pytest.raises(CannotMerge, match=r"test\.csv lacks boxes"):
         merge_run(part, RunFolder(tmp_path / "tiny"))
 
 
@@ -119,8 +120,8 @@ def test_recipes_that_a_box_head_cannot_have(override: str, said: str) -> None:
 # --- Together with other runs
 
 
-def test_a_blend_has_the_mean_of_the_boxes(outcome: Outcome) -> None:
-    """Of the run and of a copy whose boxes are elsewhere."""
+def test_a_blend_has_the_mean_of_the_boxes(outcome: RunResult) -> None:
+    """The other run is a copy whose boxes are elsewhere."""
     one, other = outcome.folder, RunFolder(Path("weights") / "elsewhere")
     shutil.copytree(one.path, other.path)
     for name in ("out_of_fold", "test"):
@@ -141,15 +142,14 @@ def test_a_blend_has_the_mean_of_the_boxes(outcome: Outcome) -> None:
     )
 
 
-def test_a_soup_finds_boxes_too(outcome: Outcome) -> None:
-    train("tiny", ["checkpoints=2", "stages.0.epochs=2"], folds=[0], run="stirred")
-    made = soup(["stirred"])
+def test_a_soup_finds_boxes_too(outcome: RunResult) -> None:
+    made = soup(["tiny"])
     assert "boxes       mean IoU" in str(made)
     assert made.folder.read_boxes("test").notna().all(axis=1).sum() == 3
 
 
-def test_a_comparison_says_how_boxes_do(outcome: Outcome) -> None:
-    """Of the run that is here: nothing is trained."""
+def test_a_comparison_has_a_column_for_boxes(outcome: RunResult) -> None:
+    """The run is there: nothing is trained."""
     found = str(compare("tiny", ["box.width=8"], folds=[0, 1]))
     head, row = found.splitlines()[:2]
     assert "averaged  mean IoU  seconds" in head

@@ -1,17 +1,12 @@
 """Where things lie, here and in a folder laid out as a Kaggle kernel has it."""
 
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from podium import paths
 from podium.competitions import MissingData, get_competition
-from podium.models.weights_files import WEIGHTS_FILES, find_weights
-from podium.system import KERNEL_MINUTES, training_minutes
-from small_competitions import make_project
+from podium.models.pretrained import WEIGHTS_FILES, find_weights
 
 CARS = "sf-dl-car-classification"
 WEIGHTS = WEIGHTS_FILES["efficientnet-b6"]["noisy-student"]
@@ -76,49 +71,3 @@ def test_a_kernel_writes_where_kaggle_looks(kernel: Path) -> None:
 def test_elsewhere_a_run_has_a_submission_of_its_name(data: Path, tmp_path: Path) -> None:
     assert paths.kaggle() is None
     assert paths.submission("cars-b6") == tmp_path / "submissions" / "cars-b6.csv"
-
-
-def test_archives_that_kaggle_leaves_packed_are_unpacked(kernel: Path, tmp_path: Path) -> None:
-    data = make_project(tmp_path / "project", "dogs-vs-cats")
-    mounted = kernel / "input" / data.name
-    mounted.mkdir()
-    shutil.copy(data / "sample_submission.csv", mounted)
-    for part in ("train", "test"):
-        shutil.make_archive(str(mounted / part), "zip", data, part)
-    found = get_competition("dogs-vs-cats")
-    assert len(found.read_training()) == 24
-    assert len(found.read_test()) == 11
-    assert found.folder().is_relative_to(paths.scratch())
-    assert sorted(path.name for path in mounted.iterdir()) == [
-        "sample_submission.csv",
-        "test.zip",
-        "train.zip",
-    ]
-
-
-def test_a_kernel_ends_before_kaggle_ends_it(kernel: Path) -> None:
-    assert training_minutes(None) == KERNEL_MINUTES
-    assert training_minutes(10_000) == KERNEL_MINUTES
-    assert training_minutes(30) == 30
-
-
-def test_here_only_the_recipe_limits_the_time(data: Path) -> None:
-    assert training_minutes(None) is None
-    assert training_minutes(10_000) == 10_000
-
-
-@pytest.mark.parametrize(("installed", "refused"), [("2.17.1", True), ("2.18.0", False)])
-def test_an_old_tensorflow_is_refused_before_anything_takes_time(
-    tmp_path: Path, installed: str, refused: bool
-) -> None:
-    about = tmp_path / f"tensorflow-{installed}.dist-info" / "METADATA"
-    about.parent.mkdir()
-    about.write_text(f"Metadata-Version: 2.1\nName: tensorflow\nVersion: {installed}\n")
-    code = "from podium.system import check_tensorflow; check_tensorflow()"
-    done = subprocess.run(
-        [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(tmp_path)!r}); {code}"],
-        capture_output=True,
-        text=True,
-    )
-    assert (done.returncode != 0) == refused
-    assert ("TensorFlow 2.17.1 is installed, Podium needs 2.18 or newer" in done.stderr) == refused

@@ -1,4 +1,4 @@
-"""What a run is told of its machine: the memory that it has used, and may still use."""
+"""The machine: memory that is used and free, time that a run has, an old TensorFlow."""
 
 import subprocess
 import sys
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from podium import system
-from podium.system import free_memory, peak_memory
+from podium.system import KERNEL_MINUTES, free_memory, peak_memory, training_minutes
 
 
 def test_free_memory_heeds_a_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,3 +50,35 @@ def test_peak_memory_is_that_of_the_process_alone() -> None:
     code = "from podium.system import peak_memory; print(peak_memory())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert 1_000_000 < int(done.stdout) < held.nbytes
+
+
+def test_here_only_the_recipe_limits_the_time(data: Path) -> None:
+    assert training_minutes(None) is None
+    assert training_minutes(10_000) == 10_000
+
+
+@pytest.mark.parametrize(("installed", "refused"), [("2.17.1", True), ("2.18.0", False)])
+def test_an_old_tensorflow_is_refused_before_anything_takes_time(
+    tmp_path: Path, installed: str, refused: bool
+) -> None:
+    about = tmp_path / f"tensorflow-{installed}.dist-info" / "METADATA"
+    about.parent.mkdir()
+    about.write_text(f"Metadata-Version: 2.1\nName: tensorflow\nVersion: {installed}\n")
+    code = "from podium.system import check_tensorflow; check_tensorflow()"
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(tmp_path)!r}); {code}"],
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode != 0) == refused
+    assert ("TensorFlow 2.17.1 is installed, Podium needs 2.18 or newer" in done.stderr) == refused
+
+
+def test_a_kernel_ends_before_kaggle_ends_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PODIUM_KAGGLE_ROOT", str(tmp_path))
+    (tmp_path / "working").mkdir()
+    assert training_minutes(None) == KERNEL_MINUTES
+    assert training_minutes(10_000) == KERNEL_MINUTES
+    assert training_minutes(30) == 30

@@ -1,5 +1,6 @@
-"""Where things lie, here and inside a Kaggle kernel: data, weights, runs, submissions, entries."""
+"""Paths, here and inside a Kaggle kernel: data, weights, runs, submissions, entries."""
 
+import getpass
 import os
 import tempfile
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ def kaggle() -> Path | None:
 
 
 def kaggle_input() -> Path | None:
-    """What is attached to a kernel: competitions, datasets and the outputs of other kernels."""
+    """The folder of a kernel's attached competitions, datasets and outputs of other kernels."""
     root = kaggle()
     return root / "input" if root else None
 
@@ -26,16 +27,16 @@ def find_in_kaggle_input(name: str) -> Iterator[Path]:
     Kaggle has mounted the same source as <slug>/, competitions/<slug>/ and
     datasets/<owner>/<slug>/. What lies inside a folder that was found is not looked through.
     """
-    place = kaggle_input()
-    level = [place] if place and place.is_dir() else []
+    root = kaggle_input()
+    level = [root] if root and root.is_dir() else []
     for _ in range(NESTING):
         below = []
         for folder in level:
-            with os.scandir(folder) as entries:  # knows folders from files without a call for each
-                found = sorted((entry.name, entry.is_dir()) for entry in entries)
-            if (name, True) in found or (name, False) in found:
+            with os.scandir(folder) as entries:  # tells folders from files without a call for each
+                found = {entry.name: entry.is_dir() for entry in entries}
+            if name in found:
                 yield folder / name
-            below += [folder / other for other, is_folder in found if is_folder and other != name]
+            below += [folder / other for other in sorted(found) if found[other] and other != name]
         level = below
 
 
@@ -48,23 +49,26 @@ def project() -> Path:
     if root:
         return root / "working"
     here = Path.cwd()
-    return next((place for place in (here, *here.parents) if (place / "kernels").is_dir()), here)
+    return next((path for path in (here, *here.parents) if (path / "kernels").is_dir()), here)
 
 
 def inputs() -> list[Path]:
-    """Where downloaded data may lie, best first; see also `find_in_kaggle_input`."""
-    chosen = os.environ.get("PODIUM_INPUT")
-    return [*([Path(chosen)] if chosen else []), project() / "input"]
+    """Folders of downloaded data, best first; see also `find_in_kaggle_input`."""
+    return [*_chosen("PODIUM_INPUT"), project() / "input"]
 
 
 def pretrained() -> list[Path]:
-    """Where files of pretrained weights may lie, best first; see also `find_in_kaggle_input`."""
-    chosen = os.environ.get("PODIUM_PRETRAINED")
+    """Folders of pretrained weights, best first; see also `find_in_kaggle_input`."""
     return [
-        *([Path(chosen)] if chosen else []),
+        *_chosen("PODIUM_PRETRAINED"),
         project() / "weights" / "pretrained",
         Path.home() / ".keras" / "models",
     ]
+
+
+def _chosen(variable: str) -> list[Path]:
+    chosen = os.environ.get(variable)
+    return [Path(chosen)] if chosen else []
 
 
 def runs() -> Path:
@@ -80,11 +84,6 @@ def submission(run: str) -> Path:
     return project() / "submission.csv" if kaggle() else submissions() / f"{run}.csv"
 
 
-def docs() -> Path:
-    """For the record of experiments."""
-    return project() / "docs"
-
-
 def entries() -> Path:
     """The entries of the project; a built kernel carries its own beside the package."""
     carried = Path(__file__).parents[1] / "kernels"
@@ -92,5 +91,6 @@ def entries() -> Path:
 
 
 def scratch() -> Path:
-    """For what nobody needs after this process: never in what a kernel leaves as its output."""
-    return Path(tempfile.gettempdir()) / f"podium-{os.getuid()}"
+    """A user's own folder for temporary files: no kernel leaves them as its output."""
+    user = os.getuid() if hasattr(os, "getuid") else getpass.getuser()
+    return Path(tempfile.gettempdir()) / f"podium-{user}"

@@ -1,15 +1,18 @@
-"""What a run is told of the machine it runs on, and how loud TensorFlow is there."""
+"""The machine that a run is on: versions, memory, load, time; and TensorFlow imported quietly."""
 
 import os
 import platform
-import resource
+import re
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from podium import paths
 
@@ -31,10 +34,11 @@ MORE_MEMORY = (
 
 def about_this_run() -> dict[str, Any]:
     """Versions, commit, machine and date, for the run's folder."""
+    sources = os.environ.get("PODIUM_SOURCES")  # of a kernel, see kaggle/bootstrap.py
     return {
         "versions": {"python": platform.python_version(), **{p: _version(p) for p in PACKAGES}},
         "commit": _commit(),
-        **_kernel(),
+        **({"sources": sources} if sources else {}),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}",
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
@@ -46,46 +50,37 @@ def peak_memory_gb() -> float:
 
 
 def peak_memory() -> int:
-    """The same in bytes. Linux' `ru_maxrss` also counts the process that started this one."""
-    try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-        peak = next(line for line in lines if line.startswith("VmHWM:"))
-        return int(peak.split()[1]) * 1024
-    except (OSError, StopIteration):  # not Linux
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak * (1 if sys.platform == "darwin" else 1024)
+    """The most memory that this process has had so far, in bytes."""
+    if sys.platform == "win32":
+        return psutil.Process().memory_info().peak_wset
+    if sys.platform == "linux":  # where `ru_maxrss` also counts the process that started this one
+        peak = re.search(r"VmHWM:\s*(\d+)", Path("/proc/self/status").read_text())
+        return int(peak[1]) * 1024 if peak else psutil.Process().memory_info().rss
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def free_memory() -> int:
     """Bytes that this process may still use: what there is, or what it is allowed."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        available = next(line for line in lines if line.startswith("MemAvailable:"))
-        free = int(available.split()[1]) * 1024
-    except (OSError, StopIteration):  # not Linux: half of all is a careful guess
-        free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    free = min(psutil.virtual_memory().available, _address_space())
     for limit, used in CGROUP_FILES:
-        try:
+        with suppress(OSError, ValueError):  # no such cgroup, or its limit is the word "max"
             free = min(free, int(Path(limit).read_text()) - int(Path(used).read_text()))
-        except (OSError, ValueError):  # no such cgroup, or its limit is the word "max"
-            continue
-    return max(min(free, _address_space()), 0)
+    return max(free, 0)
 
 
 def _address_space() -> int:
     """Bytes that may still be added to what this process has mapped (`ulimit -v`)."""
-    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-    if limit == resource.RLIM_INFINITY:
+    if not hasattr(psutil, "RLIMIT_AS"):  # only Linux keeps to such a limit
         return sys.maxsize
-    try:
-        pages = int(Path("/proc/self/statm").read_text().split()[0])
-    except OSError:  # not Linux
-        return limit // 2
-    return limit - pages * os.sysconf("SC_PAGE_SIZE")
+    process = psutil.Process()
+    limit, _ = process.rlimit(psutil.RLIMIT_AS)
+    return sys.maxsize if limit == psutil.RLIM_INFINITY else limit - process.memory_info().vms
 
 
 def out_of_memory() -> tuple[type[Exception], ...]:
-    """How memory that is not there shows, of the machine or of a GPU."""
+    """The errors of a machine or a GPU that has too little memory."""
     tensorflow = sys.modules.get("tensorflow")
     if tensorflow is None:
         return (MemoryError,)
@@ -94,18 +89,12 @@ def out_of_memory() -> tuple[type[Exception], ...]:
 
 def cpu_load() -> float:
     """How many processes want each core: so much longer takes what needs one core; at least 1."""
-    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+    return max(1.0, psutil.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 def is_another_process(pid: int) -> bool:
     """Whether a process of this number runs that is not this one."""
-    try:
-        os.kill(pid, 0)  # sends nothing, only asks
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        return True
-    return pid != os.getpid()
+    return psutil.pid_exists(pid) and pid != os.getpid()
 
 
 def import_tensorflow(threads: int | None = None) -> None:
@@ -177,8 +166,13 @@ def check_tensorflow() -> None:
         )
 
 
+def verbosity() -> int:
+    """How much Keras shows: a moving bar at a terminal, a line for each epoch in a log file."""
+    return 1 if sys.stdout.isatty() else 2
+
+
 def training_minutes(budget: float | None) -> float | None:
-    """How long a run may take here: its recipe's budget, and in a kernel what Kaggle leaves it."""
+    """Minutes that a run may take: its recipe's budget, and in a kernel what Kaggle leaves it."""
     if paths.kaggle() is None:
         return budget
     return min(budget or KERNEL_MINUTES, KERNEL_MINUTES)
@@ -193,23 +187,12 @@ def _version(package: str) -> str | None:
         return version(packages[0]) if packages else None
 
 
-def _kernel() -> dict[str, Any]:
-    """In a kernel: which sources it was built from (see kaggle/bootstrap.py)."""
-    sources = os.environ.get("PODIUM_SOURCES")
-    return {"sources": sources} if sources else {}
-
-
 def _commit() -> str | None:
     if "PODIUM_COMMIT" in os.environ:
         return os.environ["PODIUM_COMMIT"]  # of a built kernel, which has no repository
-    here = Path(__file__).parent
+    git = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
     try:
-        done = subprocess.run(
-            ["git", "-C", str(here), "rev-parse", "HEAD"],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        done = subprocess.run(git, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return None  # installed from a wheel: there is no repository
     return done.stdout.strip()

@@ -1,21 +1,22 @@
 """Signals: the first ends a command in a line, a second one at once, an ignored one not at all."""
 
 import signal
+import sys
 from collections.abc import Iterator
 
 import pytest
 
-from podium.cli.signals import Stopping
+from podium.cli.signals import INTERRUPTED, one_line_on_signal
 
 BOTH = (signal.SIGINT, signal.SIGTERM)
 
 
 @pytest.fixture(autouse=True)
 def handlers() -> Iterator[None]:
-    before = {one: signal.getsignal(one) for one in BOTH}
+    before = {number: signal.getsignal(number) for number in BOTH}
     yield
-    for one, handler in before.items():
-        signal.signal(one, handler)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.mark.parametrize(
@@ -23,28 +24,29 @@ def handlers() -> Iterator[None]:
     [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")],
 )
 def test_the_first_signal_interrupts_and_a_second_one_kills(
-    number: signal.Signals, code: int, word: str
+    number: signal.Signals, code: int, word: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with Stopping() as stopping:
+    with pytest.raises(SystemExit) as end, one_line_on_signal():
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(number)
-        assert [signal.getsignal(one) for one in BOTH] == [signal.SIG_DFL] * 2
-    assert stopping.exit_code == code
-    assert str(stopping) == f"{word}; the same command goes on from here"
-    assert [signal.getsignal(one) for one in BOTH] == [signal.SIG_DFL] * 2, "while the process ends"
+        assert [signal.getsignal(other) for other in BOTH] == [signal.SIG_DFL] * 2
+        sys.exit(INTERRUPTED)  # as Typer does
+    assert end.value.code == code
+    assert capsys.readouterr().err == f"\npodium: {word}; the same command goes on from here\n"
+    assert [signal.getsignal(other) for other in BOTH] == [signal.SIG_DFL] * 2, "until it ends"
 
 
 def test_without_a_signal_all_is_as_before() -> None:
-    before = [signal.getsignal(one) for one in BOTH]
-    with Stopping():
-        assert [signal.getsignal(one) for one in BOTH] != before
-    assert [signal.getsignal(one) for one in BOTH] == before
+    before = [signal.getsignal(number) for number in BOTH]
+    with one_line_on_signal():
+        assert [signal.getsignal(number) for number in BOTH] != before
+    assert [signal.getsignal(number) for number in BOTH] == before
 
 
-def test_what_is_ignored_stays_ignored() -> None:
-    """As of a command in the background of a shell, or under nohup."""
+def test_an_ignored_signal_stays_ignored() -> None:
+    """A command in the background of a shell, or under nohup, ignores SIGINT."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with Stopping():
+    with one_line_on_signal():
         signal.raise_signal(signal.SIGINT)
         assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
         with pytest.raises(KeyboardInterrupt):

@@ -80,7 +80,7 @@ def test_the_metrics_are_values_per_image() -> None:
     np.testing.assert_allclose(values["mean IoU"], [1, 0.6, 0.5, 0.04])
     np.testing.assert_array_equal(values["IoU over 0.5"], [1, 1, 0, 0])
     np.testing.assert_array_equal(values["IoU over 0.75"], [1, 0, 0, 0])
-    assert all(metric.per_image_score for metric in BOX_METRICS)
+    assert all(metric.higher_is_better for metric in BOX_METRICS)
 
 
 # --- What a network gives

@@ -52,4 +52,4 @@ def test_which_way_is_better() -> None:
     for metric in (Accuracy(), LogLoss()):
         better = metric.per_image(labels, good).mean()
         worse = metric.per_image(labels, 1 - good).mean()
-        assert (better > worse) == metric.per_image_score
+        assert (better > worse) == metric.higher_is_better

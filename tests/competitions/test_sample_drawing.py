@@ -135,13 +135,6 @@ def test_refuses_to_overwrite_unless_asked(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["sample"]
 
 
-@pytest.mark.parametrize(("train", "test"), [(KINDS - 1, 1), (KINDS, 0)])
-def test_refuses_too_few_images(tmp_path: Path, train: int, test: int) -> None:
-    with pytest.raises(ValueError, match=f"train={train} and test={test}"):
-        draw_sample(tmp_path / "sample", train, test)
-    assert not list(tmp_path.iterdir())
-
-
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_a_killed_drawing_leaves_what_was_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overwrite: bool

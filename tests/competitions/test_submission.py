@@ -71,9 +71,10 @@ def test_forms_of_the_same_table_are_taken(tmp_path: Path, text: str | bytes) ->
     ("change", "message"),
     [
         (("Category", "category"), "expected the columns 'Id,Category', came 'Id,category'"),
-        (("Id,Category", "Category,Id"), "came 'Category,Id'"),
+        (("Id,Category", "Category,Id"), "came 'Category,Id'; put the columns in this order"),
         (("Id,Category\n", ""), "came '907.jpg,9'"),
-        (("Id,", ",Id,"), "came ',Id,Category'"),
+        (("Id,", ",Id,"), "came ',Id,Category'; take out the column '' (pandas: to_csv(…, index=F"),
+        (("Category", "Category,cat"), "take out the column 'cat'"),
         ((",", ";"), "came 'Id;Category'"),
         (("13.jpg,0", "13.jpg,0,1"), "expected 2 cells in each line, 1 line has others (3)"),
         ((",3", ""), "expected 2 cells in each line, 2 lines have others (4, 5)"),
@@ -82,7 +83,7 @@ def test_forms_of_the_same_table_are_taken(tmp_path: Path, text: str | bytes) ->
         (("8.jpg,3\n", "8.jpg,3\n8.jpg,3\n8.jpg,1\n"), "1 id is there twice (8.jpg)"),
         (("13.jpg", "14.jpg"), "1 test id is missing (13.jpg), 1 id is no test id (14.jpg)"),
         (("13.jpg", " 13.jpg"), "1 id is no test id ( 13.jpg)"),
-        (("13.jpg", "13.jpg "), "1 of these ids differ only in spaces around them: take"),
+        (("13.jpg", "13.jpg "), "1 of these ids differ only in spaces around them: remove"),
         (("13.jpg", "13.JPG"), "1 of these ids differ only in capital letters: write them as"),
         ((".jpg", ""), "4 of these ids differ only in the ending: write them as"),
         ((",", "\t"), "its cells are separated by tabs: save it as CSV (UTF-8)"),
@@ -134,26 +135,23 @@ def test_without_the_test_ids_the_rest_is_checked(tmp_path: Path) -> None:
     assert "1 line has no id (3)" in refusal(empty, ids=None)
 
 
+@pytest.mark.parametrize("name", ["absent.csv", "."])
+def test_a_file_that_is_not_there_is_named(tmp_path: Path, name: str) -> None:
+    with pytest.raises(WrongSubmission, match="there is no file"):
+        check_submission_file(get_competition("cars"), tmp_path / name, TESTS)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         (b"", "came ''"),
         (b"Id,Category\n", "has no rows"),
-        (b"PK\x03\x04\x14\x00\x08\xff\xfe\x9c", "it is an archive or a spreadsheet; save it"),
         (GOOD.encode("utf-16"), "is not a CSV in UTF-8: it is in UTF-16; save it as CSV"),
-        ("Id,Category\né.jpg,9\n".encode("latin-1"), "line 2 has the byte 0xe9; save it as CSV"),
-        (b'Id,Category\n"907.jpg,9\n', "line 2: a quote is opened and not closed"),
         (b"{" + b"x" * 10_000 + b"}", "came '{xxx"),
     ],
-    ids=["empty", "no rows", "zip", "UTF-16", "Latin-1", "open quote", "not a table"],
+    ids=["empty", "no rows", "UTF-16", "not a table"],
 )
 def test_what_is_no_csv_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
     said = refusal(written(tmp_path, content))
     assert message in said
     assert len(said) < 200
-
-
-@pytest.mark.parametrize("name", ["absent.csv", "."])
-def test_a_file_that_is_not_there_is_named(tmp_path: Path, name: str) -> None:
-    with pytest.raises(WrongSubmission, match="there is no file"):
-        check_submission_file(get_competition("cars"), tmp_path / name, TESTS)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from podium.data.augmentation import augment, build_augmenter, seeded_augmenter
-from podium.files.images import resize
+from podium.files.image_io import resize
 from podium.recipes.tables import Augmentation
 
 pytestmark = pytest.mark.filterwarnings("error")  # albumentations only warns of wrong arguments
@@ -26,7 +26,7 @@ def only(**settings: object) -> Augmentation:
 
 def augmented(augmentation: Augmentation, image: np.ndarray, count: int = 60) -> np.ndarray:
     augmenter = build_augmenter(augmentation, 32)
-    return np.stack([augment(augmenter, image, seed) for seed in range(count)])
+    return np.stack([augment(augmenter, image, seed)[0] for seed in range(count)])
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_any_image_becomes_a_square(shape: tuple[int, int, int], size: int) -> N
     image = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     augmenter = build_augmenter(Augmentation.model_validate(ALL), size)
     for seed in range(20):
-        result = augment(augmenter, image, seed)
+        result = augment(augmenter, image, seed)[0]
         assert result.shape == (size, size, 3)
         assert result.dtype == np.uint8
 
@@ -180,8 +180,8 @@ def test_erasing_paints_one_rectangle_over() -> None:
 def test_seed_decides_whatever_came_before(ramp: np.ndarray) -> None:
     augmentation = Augmentation.model_validate(ALL)
     forward, backward = (build_augmenter(augmentation, 32) for _ in range(2))
-    there = [augment(forward, ramp, seed) for seed in range(50)]
-    back = [augment(backward, ramp, seed) for seed in reversed(range(50))][::-1]
+    there = [augment(forward, ramp, seed)[0] for seed in range(50)]
+    back = [augment(backward, ramp, seed)[0] for seed in reversed(range(50))][::-1]
     np.testing.assert_array_equal(there, back)
     assert len({result.tobytes() for result in there}) == 50
 
@@ -190,9 +190,9 @@ def test_seed_decides_on_any_number_of_threads(ramp: np.ndarray) -> None:
     augmentation = Augmentation.model_validate(ALL)
     augment_image = seeded_augmenter(augmentation, 32)
     with ThreadPoolExecutor(8) as pool:
-        threaded = list(pool.map(lambda seed: augment_image(ramp, seed), range(200)))
+        threaded = list(pool.map(lambda seed: augment_image(ramp, seed)[0], range(200)))
     plain = build_augmenter(augmentation, 32)
-    np.testing.assert_array_equal(threaded, [augment(plain, ramp, seed) for seed in range(200)])
+    np.testing.assert_array_equal(threaded, [augment(plain, ramp, seed)[0] for seed in range(200)])
 
 
 def test_the_image_itself_is_not_changed(ramp: np.ndarray) -> None:

@@ -14,8 +14,8 @@ from PIL import Image
 
 from podium.data import batches
 from podium.data.batches import ImageCache, training_batches, view_batches
-from podium.data.epochs import steps_per_epoch
-from podium.files.images import UnreadableImage, resize
+from podium.files.image_io import UnreadableImage, resize
+from podium.recipes.recipe import steps_per_epoch
 from podium.recipes.tables import Augmentation
 
 PLAIN = Augmentation(mirror=False, crop=1.0, rotate=0.0, light=0.0, color=0.0)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from podium.data import near_duplicates
 from podium.data.near_duplicates import fingerprint, near_copies, near_duplicate_groups
-from podium.files.images import resize
+from podium.files.image_io import resize
 
 
 def scene(seed: int, height: int = 160, width: int = 220) -> np.ndarray:

@@ -10,7 +10,7 @@ import pytest
 
 from podium.competitions import get_competition
 from podium.competitions.boxes import BOX_COLUMNS
-from podium.data.table import BrokenImages, prepare_table, read_table
+from podium.data.table import BrokenImages, prepare_run, read_table
 from podium.recipes.recipe import Recipe
 from podium.recipes.recipe_file import parse_recipe
 from podium.runs.fold_folder import RunError
@@ -46,7 +46,7 @@ def folder(data: Path) -> RunFolder:
 
 
 def test_every_image_gets_a_fold_and_the_folds_are_alike(images: Path, folder: RunFolder) -> None:
-    table = prepare_table(CLOCKS, recipe(), folder)
+    table = prepare_run(folder, recipe()).table
     assert len(table.train) == 2 * EACH
     assert pd.crosstab(table.train["label"], table.train["fold"]).to_numpy().tolist() == [
         [2, 2, 2],
@@ -58,31 +58,31 @@ def test_every_image_gets_a_fold_and_the_folds_are_alike(images: Path, folder: R
 
 
 def test_shares_leave_a_part_out(images: Path, folder: RunFolder) -> None:
-    table = prepare_table(CLOCKS, recipe(shares=[0.5, 0.25, 0.25]), folder)
+    table = prepare_run(folder, recipe(shares=[0.5, 0.25, 0.25])).table
     assert set(table.train["fold"]) == {TRAIN_ONLY, 0, HELD_OUT}
 
 
 def test_a_limit_takes_a_part_of_each_class(images: Path, folder: RunFolder) -> None:
-    table = prepare_table(CLOCKS, recipe(limit=6), folder)
+    table = prepare_run(folder, recipe(limit=6)).table
     assert table.train["label"].value_counts().to_dict() == {0: 3, 1: 3}
     assert len(table.test) == 2
 
 
 def test_the_table_is_made_once(images: Path, folder: RunFolder) -> None:
-    first = prepare_table(CLOCKS, recipe(), folder)
+    first = prepare_run(folder, recipe()).table
     written = (folder.path / "pictures.csv").read_bytes()
-    again = prepare_table(CLOCKS, recipe(seed=1), folder)  # which would split otherwise
+    again = prepare_run(folder, recipe(seed=1)).table  # which would split otherwise
     pd.testing.assert_frame_equal(again.train, first.train)
     pd.testing.assert_frame_equal(again.test, first.test)
     assert (folder.path / "pictures.csv").read_bytes() == written
-    other = prepare_table(CLOCKS, recipe(seed=1), RunFolder(folder.path.with_name("other")))
+    other = prepare_run(RunFolder(folder.path.with_name("other")), recipe(seed=1)).table
     assert other.train["fold"].tolist() != first.train["fold"].tolist()
 
 
 def test_paths_are_looked_up_where_the_data_is_now(
     images: Path, folder: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = prepare_table(CLOCKS, recipe(), folder)
+    first = prepare_run(folder, recipe()).table
     moved = images.parent.with_name("another-machine")
     images.parent.rename(moved)
     monkeypatch.setenv("PODIUM_INPUT", str(moved))
@@ -96,7 +96,7 @@ def test_copies_stay_in_one_fold(images: Path, folder: RunFolder) -> None:
     for number in range(3):
         source = images / "train" / "clock" / f"{number}.jpg"
         shutil.copy(source, source.with_name(f"copy-{number}.jpg"))
-    train = prepare_table(CLOCKS, recipe(), folder).train
+    train = prepare_run(folder, recipe()).table.train
     for number in range(3):
         copies = train.loc[[f"clock/{number}.jpg", f"clock/copy-{number}.jpg"]]
         assert copies["fold"].nunique() == copies["group"].nunique() == 1
@@ -104,7 +104,7 @@ def test_copies_stay_in_one_fold(images: Path, folder: RunFolder) -> None:
 
 def test_a_stored_split_that_leaks_is_refused(images: Path, folder: RunFolder) -> None:
     write_copy(images)
-    prepare_table(CLOCKS, recipe(), folder)
+    prepare_run(folder, recipe())
     edit(folder, part_copies)
     edit(folder, join_all)
     for read in (lambda: read_table(CLOCKS, folder), lambda: stored_table(folder)):
@@ -141,34 +141,34 @@ def test_a_leak_is_found_whatever_groups_a_stored_split_names(
     images: Path, folder: RunFolder
 ) -> None:
     write_copy(images)
-    prepare_table(CLOCKS, recipe(), folder)
+    prepare_run(folder, recipe())
     edit(folder, part_copies)
     stored_table(folder)  # by its own groups it is sound
     with pytest.raises(LeakingSplit, match=r"pictures\.csv: 1 groups .* --fresh"):
-        prepare_table(CLOCKS, recipe(), folder)
+        prepare_run(folder, recipe())
 
 
 def test_a_split_from_elsewhere_is_checked_once(
     images: Path, folder: RunFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_copy(images)
-    first = prepare_table(CLOCKS, recipe(), folder)
-    prepare_table(CLOCKS, recipe(), folder)
+    first = prepare_run(folder, recipe()).table
+    prepare_run(folder, recipe())
     assert "not checked" not in capsys.readouterr().out
     (folder.path / "checked.json").unlink()
-    again = prepare_table(CLOCKS, recipe(), folder)
+    again = prepare_run(folder, recipe()).table
     assert "not checked" in capsys.readouterr().out
     pd.testing.assert_frame_equal(again.train, first.train)
-    prepare_table(CLOCKS, recipe(), folder)
+    prepare_run(folder, recipe())
     assert "not checked" not in capsys.readouterr().out
 
 
 def test_other_files_of_the_same_names_are_checked(images: Path, folder: RunFolder) -> None:
-    train = prepare_table(CLOCKS, recipe(), folder).train
+    train = prepare_run(folder, recipe()).table.train
     clocks = train[train["label"] == 0].drop_duplicates("fold")
     shutil.copy(*clocks["path"].iloc[:2])
     with pytest.raises(LeakingSplit):
-        prepare_table(CLOCKS, recipe(), folder)
+        prepare_run(folder, recipe())
 
 
 def test_broken_images_stop_a_run_before_it_has_a_table(images: Path, folder: RunFolder) -> None:
@@ -176,7 +176,7 @@ def test_broken_images_stop_a_run_before_it_has_a_table(images: Path, folder: Ru
     for path in broken:
         path.write_bytes(b"")
     with pytest.raises(BrokenImages) as caught:
-        prepare_table(CLOCKS, recipe(), folder)
+        prepare_run(folder, recipe())
     message = str(caught.value)
     assert f"2 of {2 * EACH + 2} images cannot be read" in message
     assert all(str(path) in message for path in broken)
@@ -189,7 +189,7 @@ def test_broken_images_are_skipped_where_the_recipe_says_so(
 ) -> None:
     (images / "train" / "clock" / "0.jpg").write_bytes(b"")
     (images / "test" / "NA.jpg").write_bytes(b"")
-    table = prepare_table(CLOCKS, recipe(broken_images="skip"), folder)
+    table = prepare_run(folder, recipe(broken_images="skip")).table
     assert "warning: 2 of 14 images cannot be read" in capsys.readouterr().out
     assert "clock/0.jpg" not in table.train.index
     assert len(table.train) == 2 * EACH - 1
@@ -206,7 +206,7 @@ def test_a_class_that_nobody_can_read_is_not_left_out(images: Path, folder: RunF
     for path in broken:
         path.write_bytes(b"")
     with pytest.raises(BrokenImages, match="1 of 2 classes have no training image") as caught:
-        prepare_table(CLOCKS, recipe(broken_images="skip"), folder)
+        prepare_run(folder, recipe(broken_images="skip"))
     assert f"crocodile ({broken[0].parent}" in str(caught.value)
 
 
@@ -214,7 +214,7 @@ def test_a_class_that_nobody_can_read_is_not_left_out(images: Path, folder: RunF
 def test_other_images_than_at_the_beginning_are_refused(
     images: Path, folder: RunFolder, change: str, write_image: Callable[..., Path]
 ) -> None:
-    prepare_table(CLOCKS, recipe(), folder)
+    prepare_run(folder, recipe())
     clock = images / "train" / "clock" / "0.jpg"
     if change == "gone":
         clock.unlink()
@@ -238,7 +238,7 @@ def test_a_run_without_a_table_is_to_be_trained_first(images: Path, folder: RunF
 
 def test_the_stored_table_needs_no_images(images: Path, folder: RunFolder) -> None:
     (images / "test" / "NA.jpg").write_bytes(b"")
-    table = prepare_table(CLOCKS, recipe(broken_images="skip"), folder)
+    table = prepare_run(folder, recipe(broken_images="skip")).table
     shutil.rmtree(images)
     stored = stored_table(folder)
     pd.testing.assert_frame_equal(stored.train, table.train.drop(columns="path"))
@@ -281,7 +281,7 @@ def of_pets(**changes: object) -> Recipe:
 
 
 def test_boxes_and_sizes_are_kept_to_the_last_bit(pets: Path, folder: RunFolder) -> None:
-    table = prepare_table(PETS, of_pets(), folder)
+    table = prepare_run(folder, of_pets()).table
     found = PETS.read_training()
     columns = list(BOX_COLUMNS)
     pd.testing.assert_frame_equal(table.train[columns], found[columns], check_exact=True)
@@ -299,7 +299,7 @@ def test_boxes_and_sizes_are_kept_to_the_last_bit(pets: Path, folder: RunFolder)
 
 def test_what_cannot_be_read_has_no_size(pets: Path, folder: RunFolder) -> None:
     break_image(pets / "images" / "pug_11.jpg")
-    table = prepare_table(PETS, of_pets(broken_images="skip"), folder)
+    table = prepare_run(folder, of_pets(broken_images="skip")).table
     assert table.test.loc["pug_11", ["width", "height"]].tolist() == [0, 0]
     assert table.test.loc["pug_10", ["width", "height"]].tolist() == [28, 24]
 
@@ -308,7 +308,7 @@ def test_what_cannot_be_read_has_no_size(pets: Path, folder: RunFolder) -> None:
 def test_other_boxes_than_at_the_beginning_are_refused(
     pets: Path, folder: RunFolder, now: bool
 ) -> None:
-    prepare_table(PETS, of_pets(), folder)
+    prepare_run(folder, of_pets())
     path = pets / "annotations" / "xmls" / "pug_3.xml"
     path.write_text(path.read_text().replace("<ymin>2<", "<ymin>4<")) if now else path.unlink()
     with pytest.raises(RunError, match="are not those that"):
@@ -316,7 +316,7 @@ def test_other_boxes_than_at_the_beginning_are_refused(
 
 
 def test_a_competition_without_boxes_has_no_such_columns(images: Path, folder: RunFolder) -> None:
-    table = prepare_table(CLOCKS, recipe(), folder)
+    table = prepare_run(folder, recipe()).table
     assert table.train.columns.tolist() == ["path", "label", "group", "fold"]
     assert table.test.columns.tolist() == ["problem", "path"]
     header = (folder.path / "pictures.csv").read_text().splitlines()[0]

@@ -11,10 +11,8 @@ from podium.competitions.boxes import has_box
 from podium.data.augmentation import (
     LEAST_VISIBLE,
     augment,
-    augment_with_box,
     build_augmenter,
     seeded_augmenter,
-    seeded_box_augmenter,
 )
 from podium.data.outlines import ELLIPSE, RECTANGLE
 from podium.data.transforms import Shift
@@ -82,7 +80,7 @@ def test_the_box_is_where_its_pixels_are(
     augmenter = build_augmenter(only(**SETTINGS[name]), SIZE)
     off = []
     for seed in range(60):
-        changed, moved = augment_with_box(augmenter, image, box, seed, outline)
+        changed, moved = augment(augmenter, image, seed, box, outline)
         if has_box(moved):
             off.append(np.abs(moved * SIZE - found(changed)).max())
         else:
@@ -104,7 +102,7 @@ def test_a_box_at_the_border_is_cut_as_its_pixels_are(
     augmenter = build_augmenter(only(mirror=True, crop=0.4), SIZE)
     kept = 0
     for seed in range(80):
-        changed, moved = augment_with_box(augmenter, image, box, seed, outline)
+        changed, moved = augment(augmenter, image, seed, box, outline)
         if has_box(moved):
             np.testing.assert_allclose(moved * SIZE, found(changed), atol=1.01, err_msg=str(seed))
             kept += 1
@@ -118,7 +116,7 @@ def test_less_than_the_share_in_the_image_is_cut_away() -> None:
     augmenter = build_augmenter(only(crop=0.3), SIZE)
     whole, dropped, cut = float(np.prod(box[2:] - box[:2])), 0, 0
     for seed in range(300):
-        changed, moved = augment_with_box(augmenter, image, box, seed, RECTANGLE)
+        changed, moved = augment(augmenter, image, seed, box, RECTANGLE)
         values = changed.astype(float)
         across = (values[0, -1, 0] - values[0, 0, 0]) / 250 * SIZE / (SIZE - 1)
         down = (values[-1, 0, 2] - values[0, 0, 2]) / 250 * SIZE / (SIZE - 1)
@@ -135,7 +133,7 @@ def test_shift_and_crop_cut_a_box_together() -> None:
     """Each of the two may leave more than the share, and both less."""
     image, box = with_box((SIZE, SIZE), (0.0, 0.0, 0.25, 1.0), RECTANGLE)
     augmenter = build_augmenter(only(shift=16), SIZE)
-    kept = [has_box(augment_with_box(augmenter, image, box, n, RECTANGLE)[1]) for n in range(100)]
+    kept = [has_box(augment(augmenter, image, n, box, RECTANGLE)[1]) for n in range(100)]
     assert 60 < sum(kept) < 95, "cut away where it moves by more than 8 of its 16 pixels"
 
 
@@ -146,9 +144,9 @@ def test_the_image_is_the_same_with_and_without_its_box(settings: dict[str, obje
     image, box = with_box((90, 120), INNER, RECTANGLE)
     augmenter = build_augmenter(only(**settings), SIZE)
     for seed in range(20):
-        expected = augment(augmenter, image, seed)
+        expected = augment(augmenter, image, seed)[0]
         for some in (box, np.full(4, np.nan, np.float32)):
-            changed, moved = augment_with_box(augmenter, image, some, seed, ELLIPSE)
+            changed, moved = augment(augmenter, image, seed, some, ELLIPSE)
             np.testing.assert_array_equal(changed, expected)
             assert moved.shape == (4,)
             assert moved.dtype == np.float32
@@ -160,7 +158,7 @@ def test_light_noise_and_erasing_leave_a_box_alone() -> None:
     augmentation = only(light=0.5, color=0.5, blur=1.0, noise=1.0, erase=1.0)
     augmenter = build_augmenter(augmentation, SIZE)
     for seed in range(20):
-        _, moved = augment_with_box(augmenter, image, box, seed, RECTANGLE)
+        _, moved = augment(augmenter, image, seed, box, RECTANGLE)
         np.testing.assert_allclose(moved, box, atol=1e-6)
 
 
@@ -170,7 +168,7 @@ def test_a_box_stays_in_the_image_whatever_is_done() -> None:
         augmenter = build_augmenter(extreme, size)
         for seed in range(100):
             image, box = with_box((37, 53), CORNERS[seed % 4], RECTANGLE)
-            _, moved = augment_with_box(augmenter, image, box, seed, (RECTANGLE, ELLIPSE)[seed % 2])
+            _, moved = augment(augmenter, image, seed, box, (RECTANGLE, ELLIPSE)[seed % 2])
             assert np.isnan(moved).all() or (
                 0 <= moved[0] < moved[2] <= 1 and 0 <= moved[1] < moved[3] <= 1
             )
@@ -179,15 +177,15 @@ def test_a_box_stays_in_the_image_whatever_is_done() -> None:
 def test_the_seed_decides_on_any_number_of_threads() -> None:
     augmentation = only(mirror=True, crop=0.4, rotate=15.0, shift=5, light=0.3)
     image, box = with_box((80, 100), INNER, RECTANGLE)
-    both = seeded_box_augmenter(augmentation, SIZE, ELLIPSE)
+    both = seeded_augmenter(augmentation, SIZE)
     with ThreadPoolExecutor(8) as pool:
-        threaded = list(pool.map(lambda seed: both(image, box, seed), range(100)))
-    plain, alone = build_augmenter(augmentation, SIZE), seeded_augmenter(augmentation, SIZE)
+        threaded = list(pool.map(lambda seed: both(image, seed, box), range(100)))
+    plain = build_augmenter(augmentation, SIZE)
     for seed, (changed, moved) in enumerate(threaded):
-        expected = augment_with_box(plain, image, box, seed, ELLIPSE)
+        expected = augment(plain, image, seed, box, ELLIPSE)
         np.testing.assert_array_equal(changed, expected[0])
         np.testing.assert_array_equal(moved, expected[1])
-        np.testing.assert_array_equal(changed, alone(image, seed))
+        np.testing.assert_array_equal(changed, both(image, seed)[0])
 
 
 def test_the_shift_is_a_crop_of_the_reflected_image() -> None:

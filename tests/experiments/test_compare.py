@@ -1,5 +1,6 @@
 """A comparison trains each combination once, whatever happens, and records what it measured."""
 
+import multiprocessing
 import os
 import shutil
 import signal
@@ -7,22 +8,23 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
 
-from podium.cli import app
-from podium.experiments.compare import Comparison, compare
-from podium.experiments.grid import get_combination
-from podium.experiments.record import figure_path
-from podium.experiments.trial import run_of
+from podium.experiments.compare import Comparison, compare, pareto_front, record, trade_off
+from podium.experiments.grid import Combination, get_combination
+from podium.experiments.trial import TrialResult, measure, run_of
 from podium.predictions.combine import FoldScores
+from podium.predictions.score import Score
+from podium.recipes.recipe_file import parse_recipe
 from podium.runs.run_folder import RunFolder
 from small_competitions import make_project
+from small_runs import Command, write_run
 
 COMMAND = "import sys; from podium.cli import main; sys.argv = ['podium', *sys.argv[1:]]; main()"
 PATIENCE = 240.0  # seconds until something that a test waits for must have happened
@@ -46,7 +48,11 @@ class Compared:
         return {str(path): path.stat().st_mtime_ns for path in weights.rglob("*")}
 
     def rows(self) -> pd.DataFrame:
-        return pd.read_csv(self.project / "docs" / "experiments.csv").set_index("change")
+        return rows(self.project)
+
+
+def rows(project: Path) -> pd.DataFrame:
+    return pd.read_csv(project / "weights" / "experiments.csv").set_index("change")
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +80,7 @@ def project(compared: Compared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_each_recipe_was_trained_once_and_no_test_image_predicted(compared: Compared) -> None:
     changes = {one.combination.change for one in compared.comparison.measured}
     assert changes == {"as it is", "head.width=4"} and not compared.comparison.failed
-    names = sorted(path.name for path in (compared.project / "weights").iterdir())
+    names = sorted(path.parent.name for path in (compared.project / "weights").glob("*/run.json"))
     assert names == ["tiny", "tiny-head.width-4"]
     for name in names:
         run = compared.run(name)
@@ -92,7 +98,7 @@ def test_the_second_run_took_the_table_of_the_first(compared: Compared) -> None:
     assert first.read_bytes() == second.read_bytes()
 
 
-def test_what_was_measured_is_recorded(compared: Compared) -> None:
+def test_a_result_is_a_row_of_the_record(compared: Compared) -> None:
     rows = compared.rows()
     assert set(rows.index) == {"as it is", "head.width=4"}
     for one in compared.comparison.measured:
@@ -104,16 +110,14 @@ def test_what_was_measured_is_recorded(compared: Compared) -> None:
         cost = one.run.fold(0).read_cost()
         assert row["seconds"] == cost["seconds"] == one.seconds
         assert row["peak_memory_gb"] == cost["peak_memory_gb"]
-    page = (compared.project / "docs" / "experiments.md").read_text()
-    assert page.count("| `tiny` |") == 2 and "not by hand" in page
 
 
-def test_the_figure_is_an_image_and_on_the_page(compared: Compared) -> None:
+def test_the_figure_is_named_after_the_question(compared: Compared) -> None:
     figure = compared.comparison.figure
-    assert figure is not None and figure.name == "tiny--head.width-stages.0.learning_rate.png"
+    assert figure is not None
+    name = "tiny--head.width-stages.0.learning_rate.png"
+    assert figure == compared.project / "weights" / "experiments" / name
     assert Image.open(figure).size[0] > 500
-    page = (compared.project / "docs" / "experiments.md").read_text()
-    assert f"(experiments/{figure.name})" in page
 
 
 def test_the_table_is_best_first_and_marks_the_trade_offs(compared: Compared) -> None:
@@ -137,9 +141,14 @@ def test_a_second_call_trains_nothing(
 ) -> None:
     monkeypatch.chdir(compared.project)
     before, rows = compared.times(), compared.rows()
-    # In another order, and spelled in another way.
+    # In another order, and spelled in another way; the record and the figure are written anew.
     again = compare("tiny", ["head.width=4,8", "head.dropout=0.250"], folds=[0, 0])
-    assert compared.times() == before
+    after = compared.times()
+    assert {path for path in before if before[path] != after[path]} <= {
+        str(compared.project / "weights"),
+        str(compared.project / "weights" / "experiments"),
+        str(compared.project / "weights" / "experiments.csv"),
+    }
     assert by_change(again) == by_change(compared.comparison)
     assert "2 are here already" in capsys.readouterr().out
     pd.testing.assert_frame_equal(compared.rows(), rows)
@@ -164,6 +173,7 @@ def start(project: Path, *arguments: str) -> subprocess.Popen[bytes]:
         )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_killed_comparison_goes_on_where_it_was(project: Path) -> None:
     words = ["--try", "stages.0.epochs=1,60", "--fold", "0"]
     process = start(project, "compare", "tiny", *words)
@@ -185,9 +195,8 @@ def test_a_killed_comparison_goes_on_where_it_was(project: Path) -> None:
     # The state is written after the history, and it may have been killed between them.
     assert any(f"going on after {n} finished epochs" in said for n in (reached, reached - 1))
     assert run.fold(0).read_history()["epoch"].tolist() == list(range(60))
-    rows = pd.read_csv(project / "docs" / "experiments.csv").set_index("change")
     seconds = run.fold(0).read_history()["seconds"]
-    assert rows.loc["stages.0.epochs=60", "seconds"] >= seconds.sum() - 1, "of both starts"
+    assert rows(project).loc["stages.0.epochs=60", "seconds"] >= seconds.sum() - 1, "of both starts"
 
 
 def wait_for_end_of_writing(path: Path) -> None:
@@ -208,18 +217,16 @@ def log(project: Path) -> str:
 # --- What goes wrong
 
 
-def test_one_that_fails_is_named_and_stops_no_other(project: Path) -> None:
+def test_a_failed_combination_is_named_and_stops_no_other(project: Path, command: Command) -> None:
     with h5py.File(project / "other.h5", "w") as weights:  # of another network
         weights["kernel"] = np.zeros(3, np.float32)
     words = ["--try", "weights=other.h5,none", "--fold", "0"]
-    done = CliRunner().invoke(app, ["compare", "tiny", *words])
-    assert done.exit_code == 1, done.output
-    (line,) = [line for line in done.output.splitlines() if line.startswith("failed      ")]
+    code, output, _ = command("compare", "tiny", *words)
+    assert code == 1, output
+    (line,) = [line for line in output.splitlines() if line.startswith("failed      ")]
     assert line.startswith("failed      weights=other.h5: ") and len(line) > 40
-    assert "2 of 2: weights=none" in done.output
-    assert "accuracy" in done.output.split("2 of 2")[1]
-    rows = pd.read_csv(project / "docs" / "experiments.csv")
-    assert "weights=other.h5" not in set(rows["change"])
+    assert "accuracy" in output.split("2 of 2: weights=none")[1]
+    assert "weights=other.h5" not in rows(project).index
 
 
 def test_a_mistake_is_said_before_anything_is_trained(project: Path) -> None:
@@ -241,8 +248,7 @@ def test_a_mistake_is_said_before_anything_is_trained(project: Path) -> None:
 def test_a_sample_is_announced(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = compare("tiny", GRID, folds=[0], sample_size=1)
     assert len(found.measured) == 1 and found.figure is None
-    said = capsys.readouterr().out
-    assert "comparing 1 combination of 2, a random sample with seed 0" in said
+    assert "comparing 1 of 2 combinations; 1 are here already" in capsys.readouterr().out
 
 
 def test_the_table_says_what_was_tried_changed_or_not(compared: Compared) -> None:
@@ -258,5 +264,94 @@ def test_an_entry_is_measured_alone(project: Path, capsys: pytest.CaptureFixture
     assert alone.figure is None and "all with    head.width=4" in capsys.readouterr().out
 
 
-def test_a_figure_is_named_after_the_question(project: Path) -> None:
-    assert figure_path("tiny", ["b", "a"]) == project / "docs" / "experiments" / "tiny--a-b.png"
+# --- Without training
+
+
+def result(
+    name: str, value: float, seconds: int, competition: str = "cars", metric: str = "accuracy"
+) -> TrialResult:
+    recipe = parse_recipe({"competition": competition, "backbone": "vgg16"}, "here")
+    score = Score(metric, value, value - 0.02, value + 0.01, 100)
+    combined = SimpleNamespace(score=score, plain=score, averaged=score, folds=[0], boxes=None)
+    return TrialResult(Combination(name, (name,), recipe), None, combined, seconds, 1.0)
+
+
+RESULTS = [
+    result("fast", 0.80, 10),
+    result("slower and worse", 0.79, 20),
+    result("good", 0.90, 60),
+    result("as good and slower", 0.90, 61),
+    result("as fast and worse", 0.85, 60),
+    result("slow", 0.91, 600),
+]
+
+
+def front(results: list[TrialResult]) -> list[str]:
+    marks = pareto_front(results)
+    return [one.combination.entry for one, mark in zip(results, marks, strict=True) if mark]
+
+
+def test_nothing_on_the_front_is_beaten_in_score_and_time() -> None:
+    assert front(RESULTS) == ["fast", "good", "slow"]
+    twins = [result("one", 0.9, 10), result("other", 0.9, 10)]
+    assert front(twins) == ["one", "other"]
+
+
+def test_the_lower_log_loss_is_the_better_one() -> None:
+    losses = [
+        result(name, loss, 10, "dogs-vs-cats", "log loss")
+        for name, loss in (("worse", 0.3), ("better", 0.2))
+    ]
+    assert front(losses) == ["better"]
+    (axis,) = trade_off(losses, [], "dogs").axes
+    assert axis.yaxis_inverted() and axis.get_ylabel() == "log loss"
+
+
+def test_the_figure_names_the_front_and_no_other() -> None:
+    figure = trade_off(RESULTS, [], "cars, fold 0")
+    (axis,) = figure.axes
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.texts] == ["fast", "good", "slow"]
+    drawn = [(bar[0].get_xdata()[0], bar[0].get_ydata()[0]) for bar in axis.containers]
+    assert sorted(drawn) == sorted((one.seconds, one.combined.score.value) for one in RESULTS)
+    (interval,) = axis.containers[-1][2]
+    assert interval.get_segments()[0][:, 1].tolist() == pytest.approx([0.89, 0.92])
+
+
+def trained(change: str, seed: int = 0, seconds: int = 60) -> TrialResult:
+    """A made-up run of clocks-or-crocs in weights/."""
+    run = write_run(Path("weights") / f"clocks-{change}-{seed}", seed=seed)
+    run.write_run({**run.read_run(), "started": "2026-11-21T08:00"})
+    for fold in (0, 1):
+        run.fold(fold).write_cost({"seconds": seconds, "peak_memory_gb": 1.0})
+    return measure(Combination("clocks", (change,), run.read_recipe()), run, [0])
+
+
+@pytest.fixture
+def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "kernels").mkdir()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_trial_that_is_measured_again_has_one_row(empty: Path) -> None:
+    for one in (trained("a"), trained("b"), trained("a", seconds=7)):
+        record(one)
+    assert rows(empty)["seconds"].to_dict() == {"a": 7, "b": 60}
+
+
+def write_many(number: int) -> None:
+    for change in range(3):
+        record(trained(f"limit={number}{change}", seed=number))
+
+
+@pytest.mark.slow
+def test_two_processes_lose_no_row(empty: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    processes = [context.Process(target=write_many, args=(number,)) for number in (1, 2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+        assert process.exitcode == 0
+    assert len(rows(empty)) == 6

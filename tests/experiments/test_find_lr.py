@@ -48,7 +48,9 @@ def test_a_rate_is_suggested_and_drawn(project: Path) -> None:
         ({"fold": 2}, "fold 2: this recipe has the folds 0 to 1"),
     ],
 )
-def test_what_cannot_be_swept_is_said(project: Path, words: dict[str, int], message: str) -> None:
+def test_a_stage_without_learning_rate_is_refused(
+    project: Path, words: dict[str, int], message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
         find_lr("tiny", **words)
     assert not (project / "weights").exists()

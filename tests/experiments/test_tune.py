@@ -1,18 +1,19 @@
 """A search: its trials are runs, counted over all processes, and none is lost or trained twice."""
 
-import os
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import optuna
 import pytest
 
-from podium.experiments.compare import compare
-from podium.experiments.grid import get_combination
-from podium.experiments.studies import ask, completed, open_study
-from podium.experiments.tune import STUDIES, TuneResult, recipe_lines, tune
+from podium.experiments import tune as tuning
+from podium.experiments.grid import Combination, get_combination
+from podium.experiments.trial import TrialDiverged, TrialFailed, run_of
+from podium.experiments.tune import TuneResult, has_room, open_study, recipe_lines, tune
 from podium.predictions.score import Score
 from podium.runs.run_folder import RunFolder
 from small_competitions import RECIPE, make_project, write_entry
@@ -22,26 +23,25 @@ PATIENCE = 400.0  # seconds that a search may take on a busy machine
 SEARCH = ["head.dropout=0:0.6", "stages.0.learning_rate=1e-4:1e-2:log"]
 
 
+def trials(project: Path) -> list[optuna.trial.FrozenTrial]:
+    url = f"sqlite:///{project / 'weights' / 'studies.db'}"
+    (study,) = optuna.get_all_study_summaries(url)
+    return optuna.load_study(study_name=study.study_name, storage=url).trials
+
+
+# --- With training
+
+
 class Searched:
-    """A project whose entry was scored by a comparison, and then tuned with three trials."""
+    """A project whose entry was tuned with two trials."""
 
     def __init__(self, project: Path) -> None:
         self.project = project
         make_project(project, "sample")
-        compare("tiny", [], folds=[0])
-        self.of_the_comparison = self.weights("tiny").stat().st_mtime_ns
-        self.tuned = tune("tiny", 3, searches=SEARCH)
+        self.tuned = tune("tiny", 2, searches=SEARCH)
 
-    @property
-    def url(self) -> str:
-        return f"sqlite:///{self.project / 'weights' / STUDIES}"
-
-    def trials(self) -> list[optuna.trial.FrozenTrial]:
-        (study,) = optuna.get_all_study_summaries(self.url)
-        return optuna.load_study(study_name=study.study_name, storage=self.url).trials
-
-    def weights(self, run: str) -> Path:
-        return RunFolder(self.project / "weights" / run).fold(0).weights
+    def run(self, trial: optuna.trial.FrozenTrial) -> RunFolder:
+        return RunFolder(self.project / "weights" / trial.user_attrs["run"])
 
 
 @pytest.fixture(scope="module")
@@ -54,167 +54,189 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Searched:
         return Searched(project)
 
 
-def test_a_search_is_so_many_trials_the_first_of_which_is_the_entry(searched: Searched) -> None:
-    trials = searched.trials()
-    assert [trial.state.name for trial in trials[:3]] == ["COMPLETE"] * 3
-    first, *others = trials[:3]
-    assert first.user_attrs["run"] == "tiny", "trained by the comparison, and not again"
-    assert searched.weights("tiny").stat().st_mtime_ns == searched.of_the_comparison
-    for trial in others:
-        run = RunFolder(searched.project / "weights" / trial.user_attrs["run"])
-        recipe = run.read_recipe()
-        assert recipe.head.dropout == pytest.approx(trial.params["head.dropout"], rel=5e-3)
-        rate = trial.params["stages.0.learning_rate"]
-        assert recipe.stages[0].learning_rate == pytest.approx(rate, rel=5e-3)
-        assert trial.value == pytest.approx(trial.user_attrs["score"]["value"])
-        assert run.finished_folds() == []
-
-
-def test_the_best_is_that_of_the_highest_accuracy(searched: Searched) -> None:
-    best = max(trial.value for trial in searched.trials()[:3])
-    assert searched.tuned.score.value == best and searched.tuned.trials == 3
-
-
-def test_weights_are_kept_of_the_best_and_of_what_is_no_trial_alone(searched: Searched) -> None:
-    runs = {trial.user_attrs["run"] for trial in searched.trials()[:3]}
-    kept = {run for run in runs if searched.weights(run).is_file()}
-    best = searched.tuned.best.overrides
-    of_best = next(
-        trial.user_attrs["run"]
-        for trial in searched.trials()
-        if trial.user_attrs["overrides"] == list(best)
-    )
-    assert kept == {"tiny", of_best}
-    for run in runs:
-        assert (searched.weights(run).parent / "validation.csv").is_file()
-
-
-def test_two_processes_go_on_with_a_study(
-    searched: Searched, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.slow
+def test_trials_are_runs_to_their_score_the_first_with_the_recipe_as_it_is(
+    searched: Searched,
 ) -> None:
+    first, second = trials(searched.project)
+    assert first.user_attrs["run"] == "tiny"
+    recipe = searched.run(second).read_recipe()
+    assert recipe.head.dropout == pytest.approx(second.params["head.dropout"], rel=5e-3)
+    rate = second.params["stages.0.learning_rate"]
+    assert recipe.stages[0].learning_rate == pytest.approx(rate, rel=5e-3)
+    for trial in (first, second):
+        assert trial.value == trial.user_attrs["score"]["value"]
+        assert searched.run(trial).scored_folds() == [0]
+        assert searched.run(trial).finished_folds() == []
+    best = max(first.value, second.value)
+    assert searched.tuned.score.value == best and searched.tuned.trials == 2
+
+
+@pytest.mark.slow
+def test_two_processes_go_on_with_a_study(searched: Searched) -> None:
     before = {path: path.stat().st_mtime_ns for path in searched.project.rglob("history.csv")}
     searches = [word for one in SEARCH for word in ("--search", one)]
     with (searched.project / "log.txt").open("wb") as log:
         processes = [
             subprocess.Popen(
-                [sys.executable, "-c", COMMAND, "tune", "tiny", "--trials", "5", *searches],
+                [sys.executable, "-c", COMMAND, "tune", "tiny", "--trials", "4", *searches],
                 cwd=searched.project, stdout=log, stderr=log,
             )
             for _ in range(2)
         ]  # fmt: skip
     for process in processes:
         assert process.wait(PATIENCE) == 0, (searched.project / "log.txt").read_text()
-    trials = searched.trials()
-    assert [trial.state.name for trial in trials] == ["COMPLETE"] * 5, "as many as asked for"
-    params = [tuple(trial.params.values()) for trial in trials]
-    assert len(set(params)) == 5, "the same seed, and other values"
+    ended = trials(searched.project)
+    assert [trial.state.name for trial in ended] == ["COMPLETE"] * 4, "as many as asked for"
+    assert len({tuple(trial.params.values()) for trial in ended}) == 4
     assert {path: path.stat().st_mtime_ns for path in before} == before
-    monkeypatch.chdir(searched.project)
-    assert tune("tiny", 5, searches=SEARCH).trials == 5, "nothing is left to do"
-    assert len(searched.trials()) == 5
 
 
-def test_no_trial_begins_that_would_not_end_in_time(
-    searched: Searched, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(searched.project)
-    count = len(searched.trials())
-    tune("tiny", 50, hours=0.0001, searches=SEARCH)
-    assert len(searched.trials()) == count
-    assert "the longest trial took" in capsys.readouterr().out
-
-
-# --- Without training
+# --- Without
 
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "weights").mkdir()
+    """A project whose data no trial reads."""
     write_entry(tmp_path, "tiny", RECIPE.format(competition="sample"))
+    monkeypatch.setattr("podium.competitions.sample.Sample.folder", lambda self: tmp_path)
+    monkeypatch.setattr(tuning, "STALE_AFTER", 2)
+    monkeypatch.setattr(tuning, "HEARTBEAT", 1)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
-def new_study(project: Path, first: dict[str, float] | None = None) -> optuna.Study:
-    return open_study(f"sqlite:///{project / 'weights' / 'a.db'}", "a", True, first)
+@pytest.fixture
+def trained(project: Path, monkeypatch: pytest.MonkeyPatch) -> list[Combination]:
+    """The combinations that trials were asked to train, none of which is."""
+    asked: list[Combination] = []
+
+    def run_trial(combination: Combination, folds: list[int], earlier: object) -> object:
+        asked.append(combination)
+        weights = run_of(combination).fold(0).weights
+        weights.parent.mkdir(parents=True)
+        weights.touch()
+        score = Score("accuracy", 1 - combination.recipe.head.dropout, 0.0, 1.0, 24)
+        return SimpleNamespace(combined=SimpleNamespace(score=score))
+
+    monkeypatch.setattr(tuning, "run_trial", run_trial)
+    return asked
 
 
-def test_a_killed_trial_is_tried_again_with_its_values(project: Path) -> None:
-    study = new_study(project)
-    killed = ask(study, trials=3)
-    assert killed is not None
+def failing(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run_trial(combination: Combination, folds: list[int], earlier: object) -> object:
+        raise error
+
+    monkeypatch.setattr(tuning, "run_trial", run_trial)
+
+
+def states(project: Path) -> list[str]:
+    return [trial.state.name for trial in trials(project)]
+
+
+def test_a_second_call_goes_on_up_to_its_number_of_trials(
+    project: Path, trained: list[Combination]
+) -> None:
+    assert tune("tiny", 2, searches=SEARCH).trials == 2
+    assert tune("tiny", 3, searches=SEARCH).trials == 3
+    assert len({combination.overrides for combination in trained}) == 3
+    assert tune("tiny", 3, searches=SEARCH).trials == 3
+    assert len(trained) == 3
+
+
+def test_only_the_best_keeps_its_weights(project: Path, trained: list[Combination]) -> None:
+    best = tune("tiny", 3, searches=SEARCH).best
+    assert best.recipe.head.dropout == min(one.recipe.head.dropout for one in trained)
+    kept = [one for one in trained if run_of(one).fold(0).weights.is_file()]
+    assert len(trained) == 3 and kept == [best]
+
+
+def test_an_interrupted_trial_is_tried_again_with_its_values(
+    project: Path, trained: list[Combination]
+) -> None:
+    tune("tiny", 1, searches=SEARCH)
+    with pytest.MonkeyPatch.context() as patch:
+        failing(KeyboardInterrupt(), patch)
+        with pytest.raises(KeyboardInterrupt):
+            tune("tiny", 2, searches=SEARCH)
+    tune("tiny", 2, searches=SEARCH)
+    _, interrupted, again = trials(project)
+    assert states(project) == ["COMPLETE", "FAIL", "COMPLETE"]
+    assert again.params == interrupted.params
+
+
+def test_a_killed_trial_is_tried_again_with_its_values(
+    project: Path, trained: list[Combination]
+) -> None:
+    study = open_study(f"sqlite:///{project / 'weights' / 'a.db'}", "a", True)
+    with pytest.warns(UserWarning, match="Heartbeat"):
+        killed = study.ask()  # and it was to be killed
     value = killed.suggest_float("x", 0, 1)
-    killed.set_user_attr("made", True)
-    ended = subprocess.Popen([sys.executable, "-c", ""])
-    ended.wait()
-    machine = killed.user_attrs["process"][0]
-    killed.set_user_attr("process", [machine, ended.pid])
-
-    again = ask(new_study(project), trials=3)
-    assert again is not None and again.number == 1
-    assert again.suggest_float("x", 0, 1) == value
-    assert again.user_attrs["made"] is True
-    states = [trial.state.name for trial in study.get_trials()]
-    assert states == ["FAIL", "RUNNING"], "and is not counted twice"
+    study._storage.record_heartbeat(killed._trial_id)
+    assert has_room(study, trials=2)
+    began = time.monotonic()
+    assert has_room(study, trials=1), "one is under way, and then it is not"
+    assert time.monotonic() - began >= 1
+    study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=1)
+    assert [trial.state.name for trial in study.trials] == ["FAIL", "COMPLETE"]
+    assert study.trials[1].params == {"x": value}
+    assert not has_room(study, trials=1)
 
 
-def test_a_trial_of_another_process_or_machine_is_left_alone(project: Path) -> None:
-    study = new_study(project)
-    for process in (["another:/weights", 1], None):
-        trial = ask(study, trials=9)
-        assert trial is not None
-        other = [trial.user_attrs["process"][0], os.getppid()]
-        trial.set_user_attr("process", process or other)
-    assert ask(study, trials=2) is None, "both are under way"
-    third = ask(study, trials=3)
-    assert third is not None and third.number == 2
+def test_a_diverged_trial_counts_and_stops_no_other(
+    project: Path, trained: list[Combination], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        failing(TrialDiverged("the loss became nan"), patch)
+        with pytest.raises(ValueError, match="no trial has a score"):
+            tune("tiny", 1, searches=SEARCH)
+    assert tune("tiny", 2, searches=SEARCH).trials == 1
+    assert states(project) == ["PRUNED", "COMPLETE"]
 
 
-def test_values_differ_from_trial_to_trial_and_are_the_same_again(project: Path) -> None:
-    def search(name: str) -> list[float]:
-        values = []
-        for number in range(4):
-            # Opened anew each time, as after a restart.
-            study = open_study(f"sqlite:///{project / 'weights' / name}", "a", True, None)
-            trial = ask(study, trials=9)
-            assert trial is not None
-            values.append(trial.suggest_float("x", 0, 1))
-            study.tell(trial, values[-1])
-            assert len(completed(study)) == number + 1
-        return values
+def test_another_failure_ends_the_search(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    failing(TrialFailed("the disk is full"), monkeypatch)
+    with pytest.raises(TrialFailed, match="the disk is full"):
+        tune("tiny", 2, searches=SEARCH)
+    assert states(project) == ["FAIL"]
 
-    first = search("one.db")
-    assert len(set(first)) == 4 and search("two.db") == first
+
+def test_no_trial_begins_that_would_not_end_in_time(
+    project: Path, trained: list[Combination], capsys: pytest.CaptureFixture[str]
+) -> None:
+    tune("tiny", 1, searches=SEARCH)
+    tune("tiny", 9, hours=0.0, searches=SEARCH)
+    assert len(trained) == 1
+    assert "0 seconds are left, and the longest trial took" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("url", ["weights/a.db", "nosuch://here", "sqlite:////dev/null/a.db"])
-def test_a_storage_that_cannot_be_opened_is_said(project: Path, url: str) -> None:
+def test_a_storage_that_cannot_be_opened_is_named(project: Path, url: str) -> None:
     with pytest.raises((ValueError, OSError)) as error:
-        open_study(url, "a", True, None)
+        open_study(url, "a", True)
     assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
-    ("searches", "overrides", "message"),
+    ("search", "message"),
     [
-        (["head.droput=0:1"], [], "did you mean head.dropout"),
-        (["head.dropout=0:1"], [], "head.dropout: came 1.0, should be less than 1"),
-        (["head.dropout=0:0.5"], ["head.dropout=0.1"], "with --search and with --set"),
+        ("head.droput=0:1", "did you mean head.dropout"),
+        ("head.dropout=0:1", "head.dropout: came 1.0, should be less than 1"),
+        ("stages.0.epochs=1.5:3", "epochs: came 1.5"),
+        ("optimizer=1:2", "optimizer: came 1"),
     ],
 )
-def test_a_range_that_the_recipe_refuses_is_said_at_once(
-    project: Path, searches: list[str], overrides: list[str], message: str
+def test_a_range_that_the_recipe_refuses_is_named_at_once(
+    project: Path, search: str, message: str
 ) -> None:
-    make_project(project / "other", "sample")
-    (project / "other" / "input").rename(project / "input")
     with pytest.raises(ValueError, match=message):
-        tune("tiny", 2, searches=searches, overrides=overrides)
-    assert not (project / "weights" / STUDIES).exists()
+        tune("tiny", 2, searches=[search])
+    assert not (project / "weights").exists()
 
 
 def test_the_best_is_written_as_the_recipe_has_it(project: Path) -> None:
     words = ["stages.0.learning_rate=0.002", "head.dropout=0.5", "weight_decay=0.01"]
-    combination = get_combination("tiny", [*words, "optimizer=adamw"])
+    combination = get_combination("tiny", [*words, "optimizer=adamw", "head.width=4"])
     assert recipe_lines(combination) == [
         'optimizer = "adamw"',
         'stages = [{ unfreeze = "all", epochs = 1, learning_rate = 0.002 }]',
@@ -222,6 +244,7 @@ def test_the_best_is_written_as_the_recipe_has_it(project: Path) -> None:
         "",
         "[head]",
         "dropout = 0.5",
+        "width = 4",
     ]
 
 
@@ -236,4 +259,4 @@ def test_the_end_says_what_to_do_with_the_best(project: Path) -> None:
     assert text.endswith("podium compare tiny --fold 1")
     all_folds = str(TuneResult(base, [0, 1], 40, best, score, None))
     assert "--fold 0 --fold 1 --set head.dropout=0.5 --set seed=1\n" in all_folds
-    assert "nothing is to be changed" in str(TuneResult(base, [0], 40, base, score, score))
+    assert "change nothing" in str(TuneResult(base, [0], 40, base, score, score))

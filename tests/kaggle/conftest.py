@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from trained_run import CARS, make_unlike, pack_cars, train_once
+from trained_run import CARS, make_untrained, pack_cars, train_once
 
 from kaggle_stand_in import StandIn
 from podium.kaggle.client import connect
-from podium.kaggle.follow import _LogPrinter
 
 if TYPE_CHECKING:  # importing it checks an access token
     from kaggle.api.kaggle_api_extended import KaggleApi
@@ -34,8 +33,7 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandI
             monkeypatch.delenv(name, raising=False)
         yield kaggle
     # One that goes on asking would reach the stand-in of the next test.
-    listening = [thread for thread in threading.enumerate() if isinstance(thread, _LogPrinter)]
-    for thread in listening:
+    for thread in [thread for thread in threading.enumerate() if thread.name.startswith("log of ")]:
         thread.join(5.0)
         assert not thread.is_alive()
 
@@ -59,6 +57,6 @@ def kaggle(
     """A Kaggle with the images of `trained`; the working directory is a project without any."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PODIUM_INPUT", str(tmp_path / "nothing"))
-    make_unlike(tmp_path, trained)
+    make_untrained(tmp_path, trained)
     stand_in.add_competition(CARS, pack_cars(trained, tmp_path / "cars.zip"))
     return stand_in

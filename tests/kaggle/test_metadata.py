@@ -5,21 +5,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from slugify import slugify
 
 from podium.kaggle.metadata import (
-    KernelMetadata,
     MetadataError,
-    check_owner,
     check_runs,
     check_sources,
     kernel_title,
     read_metadata,
-    slug_of,
 )
-from podium.recipes.entries import Entry, all_entries
+from podium.recipes.entries import Entry
 from small_competitions import write_entry
 
-REPOSITORY = Path(__file__).parents[2]
 RECIPE = """
 competition = "{competition}"
 backbone = "{backbone}"
@@ -48,7 +45,7 @@ def refusal(entry: Entry) -> str:
 
 def test_good_metadata_is_taken_as_it_is(tmp_path: Path) -> None:
     metadata = read_metadata(entry(tmp_path, dataset_sources=["a-1/b_2", "a/b/3"]))
-    assert (metadata.owner, metadata.slug) == ("OWNER", "podium-tiny")
+    assert (metadata.owner, metadata.id) == ("OWNER", "OWNER/podium-tiny")
     assert metadata.dataset_sources == ["a-1/b_2", "a/b/3"]
     assert metadata.enable_internet is False
 
@@ -56,29 +53,21 @@ def test_good_metadata_is_taken_as_it_is(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "parts"),
     [
-        ({"enable_intenet": True}, ["enable_intenet: unknown key", "did you mean enable_internet"]),
-        ({"nonsense": 1}, ["nonsense: unknown key; there are: id, title"]),
-        ({"enable_gpu": True}, ["enable_gpu: Kaggle has given it up", "machine_shape"]),
+        ({"enable_intenet": True}, ["enable_intenet: unknown key; there are: id, title"]),
+        (
+            {"enable_gpu": True},
+            ["enable_gpu: unknown key; Kaggle has given it up", "machine_shape"],
+        ),
         ({"is_private": "yes"}, ["is_private: came 'yes', should be a valid boolean"]),
         ({"competition_sources": CARS}, ["competition_sources: came 'sf-dl", "valid list"]),
-        (
-            {"dataset_sources": ["pretrained"]},
-            ["dataset_sources.0: came 'pretrained'", "user/slug"],
-        ),
-        ({"dataset_sources": ["../b"]}, ["dataset_sources.0: came '../b'"]),
-        ({"model_sources": ["a/b"]}, ["model_sources.0: came 'a/b'"]),
-        ({"machine_shape": "NvidiaTeslaP100"}, ["retired NvidiaTeslaP100; write NvidiaTeslaT4"]),
-        ({"machine_shape": "TpuV38"}, ["retired TpuV38"]),
-        ({"machine_shape": "TpuV5E8"}, ["does not compute on TpuV5E8"]),
-        ({"machine_shape": "T4"}, ["machine_shape: came 'T4', should be 'NvidiaTeslaT4'"]),
+        ({"machine_shape": "TpuV38"}, ["came 'TpuV38', should be 'NvidiaTeslaT4'", "retired"]),
         ({"language": "r"}, ["language: came 'r', should be 'python'"]),
         ({"kernel_type": "book"}, ["kernel_type: came 'book', should be 'script' or 'notebook'"]),
         ({"title": "podium cars"}, ["title: came 'podium cars', should be 'podium tiny'"]),
         ({"id": "OWNER/podium-tinny"}, ["id: came 'OWNER/podium-tinny'", "OWNER/podium-tiny"]),
-        ({"id": "podium-tiny"}, ["id: came 'podium-tiny', should be user/slug"]),
-        ({"id": "a/podium-tiny/3"}, ["id: came 'a/podium-tiny/3', should be user/slug"]),
-        ({"code_file": "kernel.ipynb"}, ["a script is built as 'kernel.py'"]),
-        ({"code_file": "main.py"}, ["code_file: came 'main.py'"]),
+        ({"id": "podium-tiny"}, ["id: came 'podium-tiny', should be 'OWNER/podium-tiny'"]),
+        ({"id": "a/podium-tiny/3"}, ["id: came 'a/podium-tiny/3', should be 'a/podium-tiny'"]),
+        ({"code_file": "kernel.ipynb"}, ["code_file: came 'kernel.ipynb', should be 'kernel.py'"]),
     ],
 )
 def test_what_kaggle_would_misunderstand_is_refused(
@@ -112,12 +101,12 @@ def test_an_entry_without_the_file_is_for_this_machine(tmp_path: Path) -> None:
 def test_no_json_is_told(tmp_path: Path) -> None:
     made = entry(tmp_path)
     made.metadata.write_text("{")
-    assert refusal(made).startswith("is not valid JSON") or "is not valid JSON" in refusal(made)
+    assert "is not valid JSON" in refusal(made)
 
 
 def test_the_owner_is_filled_in_wherever_it_stands(tmp_path: Path) -> None:
     made = entry(tmp_path, dataset_sources=[PRETRAINED, "a/b"], kernel_sources=["OWNER/c-d-e"])
-    metadata = read_metadata(made).of("someone", "tiny-seed-1-fold-2")
+    metadata = read_metadata(made).filled("someone", "tiny-seed-1-fold-2")
     assert metadata.id == "someone/podium-tiny-seed-1-fold-2"
     assert metadata.title == "podium tiny-seed-1-fold-2"
     assert metadata.dataset_sources == ["someone/podium-pretrained", "a/b"]
@@ -129,15 +118,8 @@ def test_long_names_stay_apart_within_kaggles_bounds() -> None:
     assert len(titles) == 2
     for title in titles:
         assert len(title) <= 50
-        assert len({slug_of(title) for title in titles}) == 2
-    assert slug_of(kernel_title("cars-b6-head.dropout-0.5")) == "podium-cars-b6-head-dropout-0-5"
-
-
-def test_only_the_owner_pushes(tmp_path: Path) -> None:
-    metadata = read_metadata(entry(tmp_path)).of("someone", "tiny")
-    check_owner(metadata, "Someone")
-    with pytest.raises(MetadataError, match="belongs to someone, the Kaggle credentials are me's"):
-        check_owner(metadata, "me")
+        assert len({slugify(title) for title in titles}) == 2
+    assert slugify(kernel_title("cars-b6-head.dropout-0.5")) == "podium-cars-b6-head-dropout-0-5"
 
 
 def check(made: Entry) -> None:
@@ -212,13 +194,3 @@ def test_an_ensemble_needs_the_kernels_of_its_runs(tmp_path: Path) -> None:
         MetadataError, match="the run cars-b5 is missing: add 'OWNER/podium-cars-b5"
     ):
         check_runs(made, read_metadata(made), ["cars-b6", "cars-b5"])
-
-
-def test_every_kernel_of_the_repository_can_be_pushed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(REPOSITORY)
-    kernels = [each for each in all_entries() if each.metadata.is_file()]
-    assert {"cars-b6", "dogs-vs-cats-b6", "intel-b6", "sample-b0"} <= {
-        each.name for each in kernels
-    }
-    for each in kernels:
-        assert isinstance(read_metadata(each), KernelMetadata)

@@ -31,10 +31,22 @@ def podium(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
     return exited.value.code or 0
 
 
+def test_a_fold_trained_on_kaggle_is_that_trained_here(
+    kaggle: StandIn, trained: Path, tmp_path: Path
+) -> None:
+    """Built, pushed, run and collected: the same bytes, though no Podium is installed there."""
+    outcome = push_entry("tiny", folds=[1], wait=True, poll_seconds=POLL)
+    assert "1 of 2 folds are trained" in str(outcome)
+    for name in ("validation.csv", "test.csv"):
+        path = f"weights/tiny/fold-1/{name}"
+        assert (tmp_path / path).read_bytes() == (trained / path).read_bytes()
+
+
+@pytest.mark.slow
 def test_a_script_does_on_kaggle_what_it_does_here(
     kaggle: StandIn, trained: Path, tmp_path: Path
 ) -> None:
-    """The same bytes, though the images lie elsewhere and nothing of Podium is installed."""
+    """The same run, though the images lie elsewhere."""
     kaggle.nested_input = True
     push_entry("tiny", wait=True, poll_seconds=POLL)
     assert results(tmp_path) == results(trained)
@@ -57,6 +69,7 @@ def test_a_script_does_on_kaggle_what_it_does_here(
     assert set(session.outputs) == {"submission.csv", *(f"weights/tiny/{name}" for name in names)}
 
 
+@pytest.mark.slow
 def test_a_notebook_shows_what_came_of_it(kaggle: StandIn, tmp_path: Path) -> None:
     write_entry(
         tmp_path,
@@ -95,6 +108,7 @@ def test_an_error_in_a_step_fails_the_kernel(
     assert not (tmp_path / "weights").exists()
 
 
+@pytest.mark.slow
 def test_an_ensemble_reads_the_outputs_of_its_kernels(
     kaggle: StandIn, trained: Path, tmp_path: Path
 ) -> None:
@@ -136,6 +150,7 @@ def test_an_ensemble_reads_the_outputs_of_its_kernels(
     )
 
 
+@pytest.mark.slow
 def test_the_sample_goes_the_whole_way(
     stand_in: StandIn,
     data: Path,
@@ -158,7 +173,7 @@ def test_the_sample_goes_the_whole_way(
     run = project / "weights" / submission.stem
     before = {path: path.read_bytes() for path in run.rglob("*.csv")}
     printed = capsys.readouterr().out
-    assert printed.endswith(f"submission  {submission}\n")
+    assert f"submission  {submission}\nreport      {run / 'report.html'}\n" in printed
 
     shutil.rmtree(run)
     assert podium(monkeypatch, "collect", *words) == 0

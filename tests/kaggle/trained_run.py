@@ -24,7 +24,7 @@ def train_once(folder: Path) -> Path:
     return folder
 
 
-def make_unlike(folder: Path, trained: Path) -> None:
+def make_untrained(folder: Path, trained: Path) -> None:
     """A project with the same entry, and neither runs nor images."""
     write_entry(folder, "tiny", RECIPE.format(competition="cars"), competition_sources=[CARS])
     assert (trained / "kernels/tiny/recipe.toml").read_text() == (

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import math
 import secrets
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,8 +13,6 @@ from kaggle_stand_in.answers import Body, Redirect, RefusedError
 if TYPE_CHECKING:
     from kaggle_stand_in.server import StandIn
 
-PAGE = 20  # submissions in a page, where the client does not say
-METRICS = ("accuracy", "log loss")
 RULES = "You must accept this competition's rules before you'll be able to download files."
 
 
@@ -45,8 +42,6 @@ class Submission:
             "privateScore": None,
             "status": self.status,
             "submittedBy": user,
-            "submittedByRef": user,
-            "teamName": user,
             "url": f"https://www.kaggle.com/submissions/{self.ref}/{self.ref}.raw",
         }
         return {key: value for key, value in body.items() if value is not None}
@@ -60,14 +55,8 @@ class Competition:
     archive: Path  # the zip that is downloaded, and that kernels find extracted
     truth: Path | None = None  # CSV of two columns, named as a submission's must be
     rules_accepted: bool = True
-    metric: str = "accuracy"
     submissions: list[Submission] = field(default_factory=list)  # in order of arrival
-    daily_limit: int = 20
     listings_until_scored: int = 1  # how often a submission is listed as PENDING
-
-    def __post_init__(self):
-        if self.metric not in METRICS:
-            raise ValueError(f"metric {self.metric!r}: the stand-in knows {', '.join(METRICS)}")
 
     def require_rules(self) -> None:
         """Raises RefusedError where the rules are not accepted."""
@@ -85,24 +74,19 @@ class Competition:
         self.submissions.append(submission)
         return submission
 
-    def listed(self, user: str, page: int, page_size: int) -> tuple[list[Body], bool]:
-        """A page of the submissions, newest first, and whether there are more."""
-        newest_first = self.submissions[::-1]
-        shown = newest_first[page * page_size : (page + 1) * page_size]
-        for submission in shown:
+    def listed(self, user: str) -> list[Body]:
+        """The submissions, newest first."""
+        for submission in self.submissions:
             submission.listings += 1
             if submission.status == "PENDING" and submission.listings > self.listings_until_scored:
                 self._score(submission)
-        more = len(newest_first) > (page + 1) * page_size
-        return [submission.as_json(user) for submission in shown], more
+        return [submission.as_json(user) for submission in reversed(self.submissions)]
 
     def _score(self, submission: Submission) -> None:
         try:
-            if self.truth is None:
-                raise ValueError(f"the stand-in was given no truth for {self.slug}")
             truth, header = _two_columns(self.truth.read_text(encoding="utf-8"), None)
             answers, _ = _two_columns(submission.text.decode("utf-8-sig"), header)
-            submission.public_score = f"{_scored(self.metric, truth, answers):.5f}"
+            submission.public_score = f"{_accuracy(truth, answers):.5f}"
             submission.status = "COMPLETE"
         except ValueError as error:  # UnicodeDecodeError is one too
             submission.status, submission.error_description = "ERROR", str(error)
@@ -116,33 +100,18 @@ def _two_columns(text: str, header: list[str] | None) -> tuple[dict[str, str], l
     found, *rows = rows
     if header is not None and found != header:
         raise ValueError(f"Submission must have the columns {header}; it has {found}")
-    if len(found) != 2:
-        raise ValueError(f"the stand-in scores two columns, not {found}")
-    wrong = [number for number, row in enumerate(rows, start=2) if len(row) != 2]
-    if wrong:
-        raise ValueError(f"Invalid line {wrong[0]}: expected 2 values")
     answers = dict(rows)
     if len(answers) != len(rows):
         raise ValueError("Submission contains duplicate ids")
     return answers, found
 
 
-def _scored(metric: str, truth: dict[str, str], answers: dict[str, str]) -> float:
+def _accuracy(truth: dict[str, str], answers: dict[str, str]) -> float:
     if len(answers) != len(truth):
         raise ValueError(f"Submission must have {len(truth)} rows; it has {len(answers)}")
     if unknown := sorted(answers.keys() - truth.keys()):
         raise ValueError(f"Unable to find id {unknown[0]!r} in the solution")
-    if metric == "accuracy":
-        return sum(answers[key] == truth[key] for key in truth) / len(truth)
-    return sum(_log_loss(answers[key], truth[key] == "1") for key in truth) / len(truth)
-
-
-def _log_loss(answer: str, positive: bool) -> float:
-    probability = float(answer)
-    if not 0 <= probability <= 1:
-        raise ValueError(f"Probability {answer} is not between 0 and 1")
-    probability = min(max(probability, 1e-15), 1 - 1e-15)
-    return -math.log(probability if positive else 1 - probability)
+    return sum(answers[key] == truth[key] for key in truth) / len(truth)
 
 
 class Competitions(dict[str, Competition]):
@@ -197,8 +166,6 @@ class Competitions(dict[str, Competition]):
         competition.require_rules()
         if self._stand_in.refuse_submission is not None:
             raise RefusedError(400, self._stand_in.refuse_submission)
-        if len(competition.submissions) >= competition.daily_limit:
-            raise RefusedError(400, "Submission not allowed: the submission allowance is used up")
         name, content = self._uploads.pop(body.get("blobFileTokens", ""), ("", None))
         if content is None:
             raise RefusedError(400, "Submission not allowed: the file was not uploaded")
@@ -206,15 +173,5 @@ class Competitions(dict[str, Competition]):
         return {"message": f"Successfully submitted to {competition.slug}", "ref": submission.ref}
 
     def list_submissions(self, body: dict[str, Any]) -> Body:
-        """ListSubmissions, in pages numbered from 1, or from 0 as tokens."""
-        page = int(body.get("pageToken") or max(body.get("page", 1) - 1, 0))
-        competition, user = self.asked(body), self._stand_in.user
-        submissions, more = competition.listed(user, page, body.get("pageSize", PAGE))
-        return {"submissions": submissions, "nextPageToken": str(page + 1) if more else ""}
-
-    def limits(self, body: Body) -> Body:
-        """GetSubmissionLimits."""
-        competition = self.asked(body)
-        number = len(competition.submissions)
-        left = max(competition.daily_limit - number, 0)
-        return {"numToday": number, "numTotal": number, "numAllowedNow": left}
+        """ListSubmissions, all in one page."""
+        return {"submissions": self.asked(body).listed(self._stand_in.user), "nextPageToken": ""}

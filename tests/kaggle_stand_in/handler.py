@@ -71,9 +71,6 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._answer(self._get)
 
-    def do_HEAD(self) -> None:
-        self._answer(self._get)
-
     def do_PUT(self) -> None:
         self._answer(self._upload)
 
@@ -125,8 +122,6 @@ class Handler(BaseHTTPRequestHandler):
         name, file = stand_in.file_at(path, query.get("Signature", ""))
         part = part_of(file, self.headers["Range"], self.headers["If-Range"])
         self._start(part.status, part.headers)
-        if self.command == "HEAD":
-            return
         break_after = stand_in.breaks.next(name)
         for block in part.blocks(break_after):
             self.wfile.write(block)
@@ -182,8 +177,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _send(self, status: int, headers: dict[str, str], content: bytes = b"") -> None:
         self._start(status, {**headers, "Content-Length": str(len(content))})
-        if self.command != "HEAD":
-            self.wfile.write(content)
+        self.wfile.write(content)
 
     def _start(self, status: int, headers: dict[str, str]) -> None:
         self.send_response(status)

@@ -42,10 +42,9 @@ class Kernel:
             raise RefusedError(403, "Permission 'kernels.get' was denied")
         return self.sessions[-1]
 
-    def completed(self, version: str = "") -> Session | None:
-        """The latest run that completed, or that of a version."""
-        wanted = [each for each in self.sessions if version in ("", str(each.version))]
-        return next((each for each in reversed(wanted) if each.status == "COMPLETE"), None)
+    def completed(self) -> Session | None:
+        """The latest run that completed."""
+        return next((each for each in reversed(self.sessions) if each.status == "COMPLETE"), None)
 
 
 class Kernels(dict[str, Kernel]):
@@ -78,7 +77,6 @@ class Kernels(dict[str, Kernel]):
             "ref": f"/code/{ref}",
             "url": f"https://www.kaggle.com/code/{ref}",
             "versionNumber": session.version,
-            "kernelId": 1000 + list(self).index(ref),
         }
         return answer | {key: names for key, names in invalid.items() if names}
 
@@ -169,8 +167,8 @@ class Kernels(dict[str, Kernel]):
             else:
                 invalid["invalidDatasetSources"].append(source)
         for source in body.get("kernelDataSources", []):
-            owner, slug, *version = source.split("/")
-            completed = self[f"{owner}/{slug}"].completed(*version)
+            owner, slug, *_ = source.split("/")
+            completed = self[f"{owner}/{slug}"].completed()
             if completed:
                 mounts[f"notebooks/{owner}/{slug}" if nested else slug] = completed.working
             else:
@@ -195,7 +193,4 @@ class Kernels(dict[str, Kernel]):
 
 
 def _machine(body: dict[str, Any]) -> str:
-    shape = str(body.get("machineShape", ""))
-    if shape.startswith("Tpu") or body.get("enableTpu"):
-        return "TPU"
-    return "GPU" if shape.startswith("Nvidia") or body.get("enableGpu") else "CPU"
+    return "GPU" if str(body.get("machineShape", "")).startswith("Nvidia") else "CPU"

@@ -33,7 +33,7 @@ class StandIn:
         refuse_submission: a message with which CreateSubmission refuses.
         fail_upload: the HTTP status with which an upload is refused.
         links_once: a link to a file serves once only, as Kaggle's do after a while.
-        max_sessions: how many kernels of a kind (CPU, GPU, TPU) may run at once.
+        max_sessions: how many kernels of a kind (CPU, GPU) may run at once.
         hold_queue: kernels stay QUEUED as long as it is true.
         nested_input: input/competitions/<slug>, input/datasets/<owner>/<slug> and
             input/notebooks/<owner>/<slug> instead of input/<slug>, as on newer Kaggle.
@@ -93,16 +93,14 @@ class StandIn:
         archive: Path,
         truth: Path | None = None,
         rules_accepted: bool = True,
-        metric: str = "accuracy",
     ) -> Competition:
         """Add a competition.
 
         Args:
             archive: the zip that downloads serve, and that kernels find extracted.
-            truth: CSV of two columns by which submissions are scored.
-            metric: "accuracy", or "log loss" where the truth is 0 or 1.
+            truth: CSV of two columns by which the accuracy of submissions is scored.
         """
-        self.competitions[slug] = Competition(slug, archive, truth, rules_accepted, metric)
+        self.competitions[slug] = Competition(slug, archive, truth, rules_accepted)
         return self.competitions[slug]
 
     def add_dataset(self, ref: str, archive: Path) -> None:
@@ -159,7 +157,6 @@ class StandIn:
             "competitions.CompetitionApiService/StartSubmissionUpload": competitions.start_upload,
             "competitions.CompetitionApiService/CreateSubmission": competitions.submit,
             "competitions.CompetitionApiService/ListSubmissions": competitions.list_submissions,
-            "competitions.CompetitionApiService/GetSubmissionLimits": competitions.limits,
             "datasets.DatasetApiService/DownloadDataset": self._download_dataset,
             "kernels.KernelsApiService/SaveKernel": kernels.save,
             "kernels.KernelsApiService/GetKernelSessionStatus": kernels.status,

@@ -1,6 +1,5 @@
 """One run of a kernel, from the queue to its end."""
 
-import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -14,7 +13,6 @@ from kaggle_stand_in.runner import Run, lay_out, remove_input
 if TYPE_CHECKING:
     from kaggle_stand_in.server import StandIn
 
-TWELVE_HOURS = 12 * 3600
 ENDED = ("COMPLETE", "ERROR", "CANCEL_ACKNOWLEDGED")
 
 
@@ -23,7 +21,7 @@ class Session:
 
     Attributes:
         pushed: the JSON of SaveKernel: text, kernelType, newTitle, enableInternet, …
-        folder: holds pushed.json, kaggle/working/ and, of a notebook, executed.ipynb.
+        folder: holds kaggle/working/ and, of a notebook, executed.ipynb.
         status: QUEUED, RUNNING, COMPLETE, ERROR or CANCEL_ACKNOWLEDGED.
         log: what it printed: {"stream_name", "time", "data"} of each line.
         exit_code: of its process, once it has ended.
@@ -36,7 +34,7 @@ class Session:
         self.log: list[Body] = []
         self.exit_code: int | None = None
         self._run: Run | None = None
-        self._end_as: tuple[str, str] | None = None  # status and message, where it is ended early
+        self._is_cancelled = False
         self._changed = threading.Condition()
 
     @property
@@ -62,8 +60,8 @@ class Session:
 
     @property
     def outputs(self) -> dict[str, Path]:
-        """What it left in working/, by name; nothing of a run that was ended early."""
-        if not self.ended or self._end_as is not None:
+        """What it left in working/, by name; nothing of a cancelled run."""
+        if not self.ended or self._is_cancelled:
             return {}
         found = [path for path in self.working.rglob("*") if path.is_file()]
         return {path.relative_to(self.working).as_posix(): path for path in found}
@@ -71,7 +69,6 @@ class Session:
     def start(self, stand_in: "StandIn", ref: str, mounts: Mapping[str, Path]) -> None:
         """Queue it; it runs in a thread of its own."""
         self.folder.mkdir(parents=True)
-        (self.folder / "pushed.json").write_text(json.dumps(self.pushed, indent=2))
         self._began = time.monotonic()
         self._break_after: Callable[[], int | None] = lambda: stand_in.breaks.next("log")
         self._thread = threading.Thread(target=self._live, args=(stand_in, ref, mounts))
@@ -94,7 +91,12 @@ class Session:
 
     def cancel(self) -> None:
         """End it, if it has not ended."""
-        self._end_early("CANCEL_ACKNOWLEDGED", "")
+        with self._changed:
+            if self.ended or self.exit_code is not None:
+                return
+            self._is_cancelled = True
+        if self._run is not None:
+            self._run.kill()
 
     def events(self) -> Iterator[Body]:
         """The lines of its log from the first, as they come, until it has ended."""
@@ -126,7 +128,7 @@ class Session:
 
     def _run_it(self, stand_in: "StandIn", ref: str, mounts: Mapping[str, Path]) -> tuple[str, str]:
         """Run it to its end; returns how it ended."""
-        while stand_in.hold_queue and self._end_as is None:
+        while stand_in.hold_queue and not self._is_cancelled:
             time.sleep(0.01)
         instead = stand_in.run_instead
         text = instead(ref) if callable(instead) else instead
@@ -134,7 +136,7 @@ class Session:
         python = stand_in.python or clean_environment()
         lay_out(self.root, mounts)
         with self._changed:
-            if self._end_as is None:
+            if not self._is_cancelled:
                 self._run = Run(
                     python=python,
                     root=self.root,
@@ -147,30 +149,13 @@ class Session:
                 )
                 self.status = "RUNNING"
         if self._run is not None:
-            self._wait_for(self._run)
+            self.exit_code = self._run.wait()
         remove_input(self.root)
-        if self._end_as is not None:
-            return self._end_as
+        if self._is_cancelled:
+            return "CANCEL_ACKNOWLEDGED", ""
         if self.exit_code:
             return "ERROR", f"Your notebook exited with code {self.exit_code}"
         return "COMPLETE", ""
-
-    def _wait_for(self, run: Run) -> None:
-        seconds = self.pushed.get("sessionTimeoutSeconds", TWELVE_HOURS)
-        message = f"Your notebook was stopped because it exceeded its time of {seconds} s"
-        timer = threading.Timer(seconds, self._end_early, ("ERROR", message))
-        timer.start()
-        self.exit_code = run.wait()
-        timer.cancel()
-        timer.join()
-
-    def _end_early(self, status: str, message: str) -> None:
-        with self._changed:
-            if self.ended or self.exit_code is not None:
-                return
-            self._end_as = self._end_as or (status, message)
-        if self._run is not None:
-            self._run.kill()
 
     def _hear(self, stream: str, line: str) -> None:
         since = round(time.monotonic() - self._began, 3)

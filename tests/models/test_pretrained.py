@@ -10,8 +10,13 @@ from keras.src.legacy.saving import legacy_h5_format
 
 from podium.files.untrusted import ForeignFile
 from podium.models.backbones import get_backbone
-from podium.models.pretrained import MissingWeights, build_pretrained
-from podium.models.weights_files import WEIGHTS_FILES, find_weights, weights_file
+from podium.models.pretrained import (
+    WEIGHTS_FILES,
+    MissingWeights,
+    build_pretrained,
+    find_weights,
+    weights_file,
+)
 
 FILE = "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"  # the quickest network to build
 CLOSED_PORT = "http://127.0.0.1:9"

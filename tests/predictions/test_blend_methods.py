@@ -1,12 +1,10 @@
-"""Ways to blend: what each is on a line, and what a bad run does to it."""
+"""Ways to blend: each on a few images by hand, and with a bad run beside good ones."""
 
 import numpy as np
 import pytest
 
 from podium.competitions.metrics import Accuracy, LogLoss, Metric
 from podium.predictions.blend_methods import METHODS, Rule
-from podium.predictions.blend_selection import choose, nested
-from podium.predictions.cross_fitting import PARTS, k_fold_parts
 
 IMAGES, CLASSES = 600, 4
 LABELS = np.random.default_rng(9).integers(CLASSES, size=IMAGES)
@@ -38,12 +36,12 @@ def blended(name: str, runs: np.ndarray, metric: Metric) -> np.ndarray:
 
 def value(metric: Metric, probabilities: np.ndarray) -> float:
     """Higher is better."""
-    return metric.per_image(LABELS, probabilities).mean() * (1 if metric.per_image_score else -1)
+    return metric.per_image(LABELS, probabilities).mean() * (1 if metric.higher_is_better else -1)
 
 
 @pytest.mark.parametrize("name", METHODS)
 @pytest.mark.parametrize("metric", [Accuracy(), LogLoss()], ids=lambda metric: metric.name)
-def test_what_comes_out_are_probabilities_that_need_no_labels(name: str, metric: Metric) -> None:
+def test_a_blend_is_of_probabilities_and_needs_no_labels(name: str, metric: Metric) -> None:
     runs = pool(made_up(1), made_up(2), made_up(3, skill=1))
     rule = fitted(name, runs[:, :400], LABELS[:400], metric)
     found = rule(METHODS[name].into(runs[:, 400:]))
@@ -64,7 +62,7 @@ def test_the_means_on_one_image() -> None:
     np.testing.assert_allclose(Rule(np.array([0.75, 0.25]))(runs), [[0.8, 0.2]])
 
 
-def test_ranks_ignore_how_sure_a_run_is() -> None:
+def test_ranks_ignore_the_confidence_of_a_run() -> None:
     one = np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]])
     surer = np.array([[0.999, 0.001], [0.99, 0.01], [0.9, 0.1]])  # in the same order
     into = METHODS["rank mean"].into
@@ -101,7 +99,7 @@ def test_convex_weights_are_of_the_lowest_log_loss() -> None:
     assert rule.weights[0] == pytest.approx(min(losses, key=losses.__getitem__), abs=0.011)
 
 
-def test_a_product_is_of_runs_that_err_apart_and_no_run_that_guesses() -> None:
+def test_a_product_leaves_out_a_run_that_guesses() -> None:
     guesses = np.full((IMAGES, CLASSES), 1 / CLASSES, np.float32)
     runs, metric = pool(made_up(1), made_up(2), guesses), LogLoss(clip=1e-9)
     rule = fitted("product", runs, LABELS, metric)
@@ -111,76 +109,26 @@ def test_a_product_is_of_runs_that_err_apart_and_no_run_that_guesses() -> None:
     assert found > value(metric, blended("geometric mean", runs, metric)) + 0.01
     only_guesses = fitted("product", pool(guesses, guesses), LABELS, metric)
     np.testing.assert_array_equal(only_guesses.weights, [0.5, 0.5])
+    one = METHODS["product"].into(np.array([[[0.9, 0.1]]] * 2))
+    np.testing.assert_allclose(only_guesses(one), [[0.9, 0.1]], rtol=1e-6)
 
 
-def test_a_stack_learns_which_run_knows_which_class() -> None:
-    """Which no weight of a whole run can tell."""
-    metric, knows = Accuracy(), []
+def test_a_stack_learns_which_run_is_good_at_which_class() -> None:
+    """No weight of a run says that."""
+    metric, experts = Accuracy(), []
     for seed, mine in ((1, (0, 1)), (2, (2, 3))):
         run = made_up(seed, skill=5)
         other = np.setdiff1d(np.arange(CLASSES), mine)
         both = run[:, other].sum(axis=1, keepdims=True)
         run[:, other] = both * np.random.default_rng(seed).dirichlet([0.1, 0.1], IMAGES)
-        knows.append(run)
-    runs = pool(*knows)
+        experts.append(run)
+    runs = pool(*experts)
     values = {name: value(metric, blended(name, runs, metric)) for name in METHODS}
     assert values.pop("stack") > max(values.values()) + 0.05
 
 
-def test_a_stack_of_images_that_lack_a_class_still_knows_it() -> None:
+def test_a_stack_predicts_a_class_that_its_images_lack() -> None:
     few = LABELS < 3
     runs = pool(made_up(1), made_up(2))
     rule = fitted("stack", runs[:, few], LABELS[few], Accuracy())
     assert rule(METHODS["stack"].into(runs)).shape == (IMAGES, CLASSES)
-
-
-# --- The choice among them
-
-
-@pytest.mark.parametrize("metric", [Accuracy(), LogLoss()], ids=lambda metric: metric.name)
-def test_the_simplest_is_taken_where_none_is_better(metric: Metric) -> None:
-    """Equally good runs: no weights are worth fitting, though some always fit better."""
-    runs = pool(*(made_up(seed) for seed in range(1, 4)))
-    choice = choose(runs, LABELS, metric)
-    assert choice.method in ("mean", "selected mean", "geometric mean")
-    best = max(value(metric, tried.best) for tried in choice.tried.values())
-    taken = value(metric, choice.tried[choice.method].best)
-    assert best - taken < 0.02
-
-
-@pytest.mark.parametrize("metric", [Accuracy(), LogLoss()], ids=lambda metric: metric.name)
-def test_a_bad_run_does_not_lower_the_blend(metric: Metric) -> None:
-    good = [made_up(seed) for seed in range(1, 4)]
-    bad = np.random.default_rng(5).dirichlet(np.full(CLASSES, 0.05), IMAGES).astype(np.float32)
-    without, with_it = (
-        value(metric, nested(pool(*runs), LABELS, metric)) for runs in (good, [bad, *good])
-    )
-    assert with_it >= without - 0.003
-
-
-def test_what_is_fitted_to_noise_gains_nothing_where_it_is_judged() -> None:
-    """Runs that guess: fitted on the same images a stack seems to know, nested it does not."""
-    runs = np.random.default_rng(3).dirichlet(np.ones(CLASSES), (8, IMAGES)).astype(np.float32)
-    metric = Accuracy()
-    fitted_to_it = value(metric, blended("stack", runs, metric))
-    assert fitted_to_it > 0.27
-    assert value(metric, nested(runs, LABELS, metric)) < fitted_to_it - 0.015
-
-
-def test_the_same_again_gives_the_same() -> None:
-    runs = pool(made_up(1), made_up(2), made_up(3, skill=1))
-    one, other = (nested(runs, LABELS, LogLoss()) for _ in range(2))
-    np.testing.assert_array_equal(one, other)
-
-
-@pytest.mark.parametrize("metric", [Accuracy(), LogLoss()], ids=lambda metric: metric.name)
-def test_each_image_is_judged_by_a_choice_without_it(metric: Metric) -> None:
-    runs = pool(made_up(1), made_up(2, skill=1), made_up(3, skill=0))
-    found, part = nested(runs, LABELS, metric), k_fold_parts(LABELS, seed=1)
-    differ = 0
-    for number in range(PARTS):
-        mine = part == number
-        others = choose(runs[:, ~mine], LABELS[~mine], metric)
-        np.testing.assert_array_equal(found[mine], others(runs[:, mine]))
-        differ += not np.allclose(found[mine], choose(runs, LABELS, metric)(runs)[mine])
-    assert differ, "with its own images it would have been another choice"

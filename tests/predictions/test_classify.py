@@ -2,46 +2,35 @@
 
 import json
 import shutil
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
-from podium.predictions.classify import answer, classify
+from podium.competitions.boxes import PIXEL_COLUMNS, to_pixels
+from podium.models.box_head import SideCells
+from podium.models.network import build_network
+from podium.predictions.classify import classify
+from podium.predictions.combine import average_tta
 from podium.runs.fold_folder import RunError
 from podium.runs.run_folder import RunFolder
 from podium.training.train import train
-from small_competitions import break_image, draw_image, enter_copy, make_project
+from small_competitions import break_image, enter_copy
 from small_runs import files
 
-MORE = 50  # training images of each class, beside those of the competition: a fold must hold 19
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    project = tmp_path_factory.mktemp("project")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("PODIUM_INPUT", raising=False)
-        patch.chdir(project)
-        data = make_project(project, "clocks-or-crocs")
-        for label, name in enumerate(("clock", "crocodile")):
-            for number in range(100, 100 + MORE):
-                draw_image(data / "train" / name / f"{name}-{number}.png", label)
-        train("tiny", ["stages.0.epochs=3", "stages.0.learning_rate=0.003"], run="tiny")
-        answer(RunFolder(project / "weights" / "tiny"), [data / "test" / "test-0.png"])
-        yield project
+Podium = Callable[..., tuple[int, str, str]]
+TURNED = 6  # EXIF's: a quarter turn to the right makes it upright
 
 
 @pytest.fixture
-def project(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def project(trained_pets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy, to do with as the test likes; the current folder."""
-    return enter_copy(trained, tmp_path, monkeypatch)
+    return enter_copy(trained_pets, tmp_path, monkeypatch)
 
 
 @pytest.fixture
@@ -50,21 +39,19 @@ def run(project: Path) -> RunFolder:
 
 
 @pytest.fixture
-def tests(project: Path) -> Path:
-    """The folder of the six test images."""
-    return project / "input" / "clocks-or-crocs" / "test"
-
-
-Podium = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
 def podium(project: Path, command: Podium) -> Podium:
     return partial(command, "classify", "tiny")
 
 
-def unlike_any(path: Path) -> Path:
-    """An image such as none in training: hard stripes, where those are smooth and colored."""
+@pytest.fixture
+def image(project: Path) -> Image.Image:
+    """One that the run was not trained on, 28 by 24 pixels."""
+    with Image.open(project / "new" / "pug_11.jpg") as file:
+        return file.convert("RGB")
+
+
+def write_stripes(path: Path) -> Path:
+    """Write an image such as none in training: hard stripes, where those are smooth and colored."""
     stripes = np.indices((20, 20))[1] // 2 % 2 * 255
     Image.fromarray(stripes.astype(np.uint8)).save(path)
     return path
@@ -73,10 +60,8 @@ def unlike_any(path: Path) -> Path:
 # --- Images of any kind
 
 
-def test_any_size_mode_and_format(project: Path, podium: Podium, tests: Path) -> None:
-    with Image.open(tests / "test-0.png") as known:
-        image = known.convert("RGB")
-    odd = project / "odd"
+def test_images_of_any_size_mode_and_format(podium: Podium, image: Image.Image) -> None:
+    odd = Path("odd")
     odd.mkdir()
     image.convert("RGBA").save(odd / "clear.png")
     image.convert("CMYK").save(odd / "print.jpg")
@@ -89,240 +74,230 @@ def test_any_size_mode_and_format(project: Path, podium: Podium, tests: Path) ->
     assert (code, err) == (0, "")
     named = [line.split(":")[0] for line in out.splitlines()]
     names = "few.gif", "ink.tif", "deep.png", "wide.webp", "clear.png", "point.bmp", "print.jpg"
-    assert named[:-1] == [str(odd / name) for name in names]
-    assert named[-1] == "unlikeness"
+    assert named == [*(str(odd / name) for name in names), "out-of-distribution"]
 
 
-def test_lines_tell_class_and_probability_as_classify_has_them(
-    run: RunFolder, podium: Podium, tests: Path
+def test_many_images_are_classified_in_parts(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    image = tests / "test-3.png"
-    code, out, _ = podium(image)
-    (probabilities,) = classify(run, [image]).to_dict("records")
-    first, second = sorted(probabilities.items(), key=lambda item: -item[1])
-    said = f"{image}: {first[0]} {first[1]:.3f}, {second[0]} {second[1]:.3f}"
-    assert code == 0 and out.startswith(said)
+    break_image(Path("new/Bengal_11.jpg"))
+    names = ["new", "gone.png", "new/pug_10.jpg"]
+    at_once = classify(run, names).table()
+    monkeypatch.setattr("podium.predictions.classify.AT_ONCE", 2)
+    pd.testing.assert_frame_equal(classify(run, names).table(), at_once, atol=1e-5)
+    assert len(at_once) == 6 and at_once["problem"].notna().sum() == 2
 
 
-def test_many_images_are_answered_for_in_parts(
-    run: RunFolder, tests: Path, monkeypatch: pytest.MonkeyPatch
+# --- Lines, CSV and JSON
+
+
+def test_lines_csv_and_json_agree_and_a_problem_stops_nothing(
+    podium: Podium, run: RunFolder
 ) -> None:
-    break_image(tests / "test-4.png")
-    words = [tests, "gone.png", tests / "test-1.png"]
-    at_once = answer(run, words).images
-    monkeypatch.setattr("podium.predictions.classify.AT_ONCE", 3)
-    in_parts = answer(run, words).images
-    assert [one.file for one in in_parts] == [one.file for one in at_once] and len(in_parts) == 8
-    assert [one.problem for one in in_parts] == [one.problem for one in at_once]
-    for mine, other in zip(in_parts, at_once, strict=True):
-        assert mine.probabilities == pytest.approx(other.probabilities, abs=1e-5)
-
-
-# --- Images that cannot be read
-
-
-def test_an_unreadable_image_is_named_and_hides_no_other(podium: Podium, tests: Path) -> None:
-    break_image(tests / "test-2.png")
-    code, out, err = podium(tests, "gone.png", "file:///etc/hostname")
-    assert code == 1
-    read = [line for line in out.splitlines() if line.startswith(str(tests))]
-    assert len(read) == 5 and not any("test-2" in line for line in read)
-    lines = err.splitlines()
-    assert len(lines) == 3 and "Traceback" not in err
-    assert lines[0].startswith(f"podium: {tests / 'test-2.png'}: ")
-    assert lines[1] == "podium: gone.png: there is no such file"
-    assert "file:///etc/hostname: only http:// and https://" in lines[2]
-
-
-def test_no_image_at_all_says_why_and_nothing_else(podium: Podium) -> None:
-    code, out, err = podium("gone.png")
-    assert (code, out, err) == (1, "", "podium: gone.png: there is no such file\n")
-
-
-def test_an_address_is_classified_as_the_file_is(podium: Podium, tests: Path) -> None:
-    handler = partial(Quiet, directory=str(tests))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-        url = f"http://127.0.0.1:{server.server_address[1]}"
-        code, out, err = podium(tests / "test-1.png", f"{url}/test-1.png", f"{url}/", f"{url}/no")
-        server.shutdown()
-    file, address, _ = out.splitlines()
-    assert file.removeprefix(str(tests)) == address.removeprefix(url)
-    page, missing = err.splitlines()
-    assert code == 1 and "a web page (text/html) came in place" in page
-    assert "the server answers 404" in missing
-
-
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-# --- CSV and JSON
-
-
-def test_csv_and_json_hold_all(project: Path, podium: Podium, tests: Path, run: RunFolder) -> None:
-    odd = unlike_any(project / "stripes.png")
-    code, out, _ = podium(tests, odd, "gone.png", "--csv", "a/b.csv", "--json", "c.json")
-    assert code == 1 and len(out.splitlines()) == 8
+    stripes = write_stripes(Path("stripes.png"))
+    break_image(Path("new/Bengal_11.jpg"))
+    words = "new", stripes, "gone.png", "file:///etc/hostname"
+    code, out, err = podium(*words, "--csv", "a/b.csv", "--json", "c.json")
+    assert code == 1 and "Traceback" not in err
+    assert [line.split(": ")[1] for line in err.splitlines()] == [
+        "new/Bengal_11.jpg",
+        "gone.png",
+        "file:///etc/hostname",
+    ]
     table = pd.read_csv("a/b.csv").set_index("file")
-    known = sorted(tests.iterdir())
-    assert table.index.tolist() == [*map(str, known), str(odd), "gone.png"]
-    expected = classify(run, [*known, odd])
-    found = table.iloc[:-1]
-    np.testing.assert_allclose(found[["p_clock", "p_crocodile"]], expected, atol=1e-6)
-    assert found["class"].tolist() == expected.idxmax(axis=1).tolist()
-    np.testing.assert_allclose(found["probability"], expected.max(axis=1), atol=1e-6)
-    assert table.loc["gone.png", "problem"] == "gone.png: there is no such file"
-    assert table.loc["gone.png"].drop("problem").isna().all() and found["problem"].isna().all()
-
     written = json.loads(Path("c.json").read_text())
-    assert [one["file"] for one in written["images"]] == table.index.tolist()
-    assert written["run"] == "tiny" and written["folds"] == [0, 1]
-    last, gone = written["images"][-2:]
-    assert last["unlike"] is True and last["score"] > written["unlikeness"]["limit"]
-    assert set(last["probabilities"]) == {"clock", "crocodile"}
-    assert gone["class"] is gone["score"] is gone["unlike"] is gone["probabilities"] is None
+    assert (written["run"], written["folds"]) == ("tiny", [0, 1])
+    assert [image["file"] for image in written["images"]] == table.index.tolist()
+    lines = out.splitlines()
+    assert len(lines) == 5
+    read = [image for image in written["images"] if image["problem"] is None]
+    for line, image in zip(lines, read, strict=False):
+        row = table.loc[image["file"]]
+        (first, p), (second, q) = sorted(image["probabilities"].items(), key=lambda item: -item[1])
+        box = " ".join(f"{edge:.0f}" for edge in image["box"].values())
+        assert line.startswith(f"{image['file']}: {first} {p:.3f}, {second} {q:.3f}; box {box}")
+        assert (row["class"], row["ood"]) == (first, image["ood"])
+        found = row[["probability", f"p_{first}", "ood_score", *PIXEL_COLUMNS]].tolist()
+        expected = [p, p, image["ood_score"], *image["box"].values()]
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+    assert lines[3].endswith(f"; out-of-distribution (score {read[3]['ood_score']:.3g})")
+    assert read[3]["ood_score"] > written["out_of_distribution"]["limit"]
+    gone = written["images"][-2]
+    assert gone["problem"] == "gone.png: there is no such file"
+    assert {value for key, value in gone.items() if key not in ("file", "problem")} == {None}
+    assert table.loc["gone.png"].drop("problem").isna().all()
 
 
-def test_what_is_printed_for_a_program_is_printed_alone(podium: Podium, tests: Path) -> None:
-    code, out, _ = podium(tests, "--csv", "-", "--json", "c.json")
+def test_a_dash_prints_csv_or_json_alone(podium: Podium) -> None:
+    code, out, _ = podium("new", "--csv", "-", "--json", "c.json")
     header, *rows = out.splitlines()
-    assert code == 0 and len(rows) == 6
-    assert header == "file,class,probability,unlike,score,problem,p_clock,p_crocodile"
-    _, out, _ = podium(tests, "--json", "-")
+    assert code == 0 and len(rows) == 4
+    boxes = "xmin,ymin,xmax,ymax"
+    assert header == f"file,class,probability,{boxes},ood,ood_score,problem,p_cat,p_dog"
+    _, out, _ = podium("new", "--json", "-")
     assert json.loads(out) == json.loads(Path("c.json").read_text())
 
 
-def test_two_outputs_need_two_places(podium: Podium, tests: Path) -> None:
-    for words in (("--csv", "-", "--json", "-"), ("--csv", "x", "--json", "x")):
-        code, out, err = podium(tests, *words)
-        assert code == 1 and out == "" and "overwrite each other" in err
-    assert "is a folder" in podium(tests, "--csv", ".")[2]
+def test_without_an_image_only_the_reason_is_told(podium: Podium) -> None:
+    assert podium("gone.png") == (1, "", "podium: gone.png: there is no such file\n")
 
 
-# --- Unlike anything in training
+# --- Out-of-distribution images
 
 
-def test_only_what_is_unlike_is_called_so(project: Path, podium: Podium, tests: Path) -> None:
-    odd = unlike_any(project / "stripes.png")
-    code, out, _ = podium(odd, tests)
-    stripes, *known, how = out.splitlines()
-    assert code == 0
-    assert "; unlike anything in training (score " in stripes
-    assert "5 % of known images are beyond " in stripes
-    assert sum("; unlike" in line for line in known) <= 1
-    assert how.startswith("unlikeness: distance, by the network of fold 0; beyond ")
-    assert "from 60 that it has not seen)" in how
-
-
-def test_the_false_alarms_out_of_fold_are_as_stated(run: RunFolder, project: Path) -> None:
+def test_false_alarms_out_of_fold_are_as_frequent_as_stated(run: RunFolder, project: Path) -> None:
     images = run.read_images().query("part == 'train'")
     unseen = images.index[images["fold"].astype(int) == 0]
-    paths = [project / "input" / "clocks-or-crocs" / "train" / name for name in unseen]
-    assert all(path.is_file() for path in paths)
-    answers = answer(run, paths)
-    called = sum(one.unlike for one in answers.images)
-    places = len(paths) + 1
-    assert called == int(0.05 * places) - 1 and answers.ood_detector.rate == (called + 1) / places
-    scores = sorted(one.score for one in answers.images)
-    np.testing.assert_allclose(scores, np.sort(answers.ood_detector.known), rtol=1e-3)
+    folder = project / "input" / "oxford-iiit-pet" / "images"
+    found = classify(run, [folder / f"{name}.jpg" for name in unseen])
+    places = len(unseen) + 1
+    alarms = sum(image.ood for image in found.images)
+    assert alarms == int(0.05 * places) - 1 and found.ood_detector.rate == (alarms + 1) / places
+    scores = sorted(image.ood_score for image in found.images)
+    np.testing.assert_allclose(scores, np.sort(found.ood_detector.known), rtol=1e-3)
 
 
-def test_it_is_fitted_once_and_needs_the_data_no_more(
-    project: Path, run: RunFolder, podium: Podium, tests: Path
+def test_the_detector_is_fitted_once_and_needs_the_data_no_more(
+    run: RunFolder, podium: Podium
 ) -> None:
-    shutil.move(tests, "known")
     shutil.rmtree("input")
     before = files(run.path)
-    _, out, _ = podium("known")
-    assert "unlikeness: distance, by the network of fold 0; beyond" in out
+    _, out, _ = podium("new")
+    *lines, detector = out.splitlines()
+    assert sum("; out-of" in line for line in lines) <= 1
+    assert detector.startswith("out-of-distribution: distance, by the network of fold 0; ")
+    assert "from 60 that it was not trained on)" in detector
     assert files(run.path) == before and "fold-0/unlikeness.npz" in before
     assert "fold-1/unlikeness.npz" not in before
 
 
-def test_without_the_data_it_falls_back_to_doubt_and_says_so(
-    run: RunFolder, podium: Podium, tests: Path
-) -> None:
-    (run.fold(0).path / "unlikeness.npz").unlink()
-    shutil.move(tests, "known")
+def test_without_the_data_uncertainty_is_the_score(run: RunFolder, podium: Podium) -> None:
+    stored = run.fold(0).path / "unlikeness.npz"
+    stored.unlink()
     shutil.rmtree("input")
-    code, out, _ = podium("known")
-    how = out.splitlines()[-1]
-    assert code == 0 and how.startswith("unlikeness: doubt, by the network of fold 0 (the training")
-    assert "not at hand: no data of clocks-or-crocs" in how and "from 60 that it" in how
-    assert not (run.fold(0).path / "unlikeness.npz").exists(), "the data may come back"
+    code, out, _ = podium("new")
+    detector = out.splitlines()[-1]
+    assert code == 0 and ": uncertainty, by the network of fold 0 (the training" in detector
+    assert "not at hand: no data of pets" in detector and "from 60 that it" in detector
+    assert not stored.exists(), "the data may come back"
 
 
-def test_what_was_kept_of_other_weights_or_is_damaged_is_fitted_again(
-    run: RunFolder, tests: Path, capsys: pytest.CaptureFixture[str]
+def test_a_detector_that_is_damaged_or_of_other_weights_is_fitted_again(
+    run: RunFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    place = run.fold(0).path / "unlikeness.npz"
-    limit = answer(run, [tests]).ood_detector.limit
-    kept = place.read_bytes()
-    place.write_bytes(kept[: len(kept) // 2])
-    assert answer(run, [tests]).ood_detector.limit == pytest.approx(limit)
-    assert f"{place} is damaged" in capsys.readouterr().err
-    assert answer(run, [tests]).ood_detector.distance is not None
-    assert "damaged" not in capsys.readouterr().err, "it was kept again"
-
+    stored = run.fold(0).path / "unlikeness.npz"
+    limit = classify(run, ["new"]).ood_detector.limit
+    before = stored.read_bytes()
+    stored.write_bytes(before[: len(before) // 2])
+    assert classify(run, ["new"]).ood_detector.limit == pytest.approx(limit)
+    assert f"{stored} is damaged" in capsys.readouterr().err
     shutil.copy(run.fold(1).weights, run.fold(0).weights)
-    assert answer(run, [tests]).ood_detector.limit != pytest.approx(limit)
-    assert place.read_bytes() != kept
+    assert classify(run, ["new"]).ood_detector.limit != pytest.approx(limit)
+    assert stored.read_bytes() != before
 
 
-def test_too_few_images_out_of_fold_call_nothing_unlike(
-    project: Path, run: RunFolder, podium: Podium
-) -> None:
-    (run.fold(0).path / "unlikeness.npz").unlink()
-    shutil.rmtree("input")
-    predicted = run.fold(0).read_predictions("validation")
-    run.fold(0).write_predictions("validation", predicted.iloc[:10])
-    code, out, _ = podium(unlike_any(project / "stripes.png"))
-    image, how = out.splitlines()
-    assert code == 0 and "; unlike" not in image
-    assert "10 known images are too few to call any unlike" in how
-
-
-# --- Runs
-
-
-def test_a_run_that_is_scored_and_has_predicted_no_test_images_will_do(
-    run: RunFolder, tests: Path
-) -> None:
-    expected = classify(run, sorted(tests.iterdir()))
-    for fold in (0, 1):
-        (run.fold(fold).path / "test.csv").unlink()
-    pd.testing.assert_frame_equal(classify(run, sorted(tests.iterdir())), expected)
-
-
-def test_folds_without_weights_are_left_out(run: RunFolder, tests: Path) -> None:
-    run.fold(0).delete_weights()
-    assert answer(run, [tests]).folds == [1]
-    run.fold(1).delete_weights()
-    with pytest.raises(RunError, match="no trained fold yet, or none whose weights were kept"):
-        answer(run, [tests])
-
-
-def test_a_blend_names_the_runs_to_take(project: Path, podium: Podium, tests: Path) -> None:
-    run = project / "weights" / "tiny" / "run.json"
-    run.write_text(json.dumps({"runs": ["one", "other"], "competition": "clocks-or-crocs"}))
-    code, out, err = podium(tests)
-    assert code == 1 and out == ""
-    assert err.count("\n") == 1 and "is a blend of one, other, not a training run" in err
-
-
-def test_features_that_were_not_learned_are_judged_by_doubt(project: Path, tests: Path) -> None:
+def test_features_that_are_not_learned_are_scored_by_uncertainty(project: Path) -> None:
     stage = 'stages=[{unfreeze = "head", epochs = 1, learning_rate = 1.0, solver = "kernel"}]'
     augmentation = "augmentation={mirror = false, crop = 1.0, rotate = 0.0}"
     head = "head={width = 0, dropout = 0.0, centers = 60}"
+    recipe = project / "kernels" / "tiny" / "recipe.toml"
+    recipe.write_text(recipe.read_text().split("batchnorm_momentum")[0])  # no box head
     train(
         "tiny",
         ["backbone=patches", "cached_views=1", head, augmentation, stage],
         run="kernels",
         folds=[0],
     )
-    answers = answer(RunFolder(project / "weights" / "kernels"), [tests])
-    assert answers.ood_detector.kind == "doubt" and len(answers.ood_detector.known) == 60
-    assert "its features are not learned" in str(answers.ood_detector)
-    assert answers.folds == [0]
+    found = classify(RunFolder(project / "weights" / "kernels"), ["new"])
+    assert found.ood_detector.kind == "uncertainty" and len(found.ood_detector.known) == 60
+    assert "its features are not learned" in str(found.ood_detector)
+    assert found.folds == [0]
+
+
+# --- Runs
+
+
+def test_a_run_that_has_not_predicted_its_test_images_will_do(run: RunFolder) -> None:
+    expected = classify(run, ["new"]).table()
+    for fold in (0, 1):
+        (run.fold(fold).path / "test.csv").unlink()
+    pd.testing.assert_frame_equal(classify(run, ["new"]).table(), expected)
+
+
+def test_folds_without_weights_are_left_out(run: RunFolder) -> None:
+    run.fold(0).delete_weights()
+    assert classify(run, ["new"]).folds == [1]
+    run.fold(1).delete_weights()
+    with pytest.raises(RunError, match="no trained fold yet, or none whose weights were kept"):
+        classify(run, ["new"])
+
+
+def test_a_blend_names_the_runs_to_take(run: RunFolder, podium: Podium) -> None:
+    run.write_run({"runs": ["one", "other"], "competition": "pets"})
+    code, out, err = podium("new")
+    assert code == 1 and out == ""
+    assert err.count("\n") == 1 and "is a blend of one, other, not a training run" in err
+
+
+# --- Boxes
+
+
+def always_find(run: RunFolder, fold: int, box: tuple[float, ...]) -> None:
+    """Make a fold's head find this box in whatever it sees."""
+    network = build_network(run.read_recipe(), 2, pretrained=False)
+    run.fold(fold).read_weights(network.model)
+    cells = network.box_head.get_layer("box_cells")
+    # A softmax of nothing is the mean over all cells, whose centers are in the middle.
+    distances = (np.array(box) - 0.5) / SideCells.REACH
+    cells.set_weights([np.zeros(cells.kernel.shape), np.concatenate([np.zeros(4), distances])])
+    run.fold(fold).write_weights(network.model)
+    keras.backend.clear_session()
+
+
+def boxes_of(run: RunFolder, *names: object, views: int = 2) -> np.ndarray:
+    """The boxes, float64 (images, 4), in pixels."""
+    return classify(run, list(map(str, names)), views).table()[list(PIXEL_COLUMNS)].to_numpy()
+
+
+def test_a_box_is_that_of_all_folds_and_views_in_pixels_of_the_whole_image(
+    run: RunFolder, image: Image.Image
+) -> None:
+    always_find(run, 0, (0.1, 0.2, 0.5, 0.6))
+    always_find(run, 1, (0.3, 0.4, 0.5, 0.8))
+    exif = Image.Exif()
+    exif[0x0112] = TURNED
+    odd = Path("odd")
+    odd.mkdir()
+    image.save(odd / "a.png")
+    image.resize((2000, 1000)).save(odd / "b.jpg")
+    image.resize((2000, 1000)).save(odd / "c.jpg", exif=exif)
+    image.resize((1000, 50)).convert("RGBA").save(odd / "d.webp")
+    sizes = np.array([(28, 24), (2000, 1000), (1000, 2000), (1000, 50)])
+    mean = {1: (0.2, 0.3, 0.5, 0.7), 2: (0.35, 0.3, 0.65, 0.7)}  # the other view is mirrored
+    for views, box in mean.items():
+        # Counted from 1, and the last pixel belongs to the box.
+        expected = np.tile(sizes, 2) * box + [1, 1, 0, 0]
+        np.testing.assert_allclose(boxes_of(run, odd, views=views), expected, atol=0.11)
+
+
+def test_a_turned_image_has_the_box_of_the_upright_one(run: RunFolder, image: Image.Image) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = TURNED
+    image.save("upright.png")
+    image.transpose(Image.Transpose.ROTATE_90).save("turned.png", exif=exif)
+    upright, turned = boxes_of(run, "upright.png", "turned.png")
+    np.testing.assert_array_equal(turned, upright)
+
+
+def test_test_images_have_the_boxes_that_the_run_gave_them(run: RunFolder) -> None:
+    predicted = average_tta(pd.concat([run.fold(fold).read_boxes("test") for fold in (0, 1)]))
+    expected = to_pixels(predicted, run.read_images()[["width", "height"]])
+    paths = [Path("new") / f"{name}.jpg" for name in expected.index]
+    np.testing.assert_allclose(boxes_of(run, *paths), expected, atol=0.11)
+
+
+def test_every_box_is_within_its_image(run: RunFolder) -> None:
+    for fold in (0, 1):
+        always_find(run, fold, (-0.5, 0.9, 1.5, 0.2))  # no head's output is bounded
+    (box,) = boxes_of(run, "new/pug_11.jpg")
+    np.testing.assert_allclose(box, [1, 0.2 * 24 + 1, 28, 0.9 * 24], atol=0.11)

@@ -1,4 +1,4 @@
-"""From folds to a run: views are kept only where they gain, and every test image gets its row."""
+"""Folds become a run: views are kept only where they gain, and every test image gets its row."""
 
 from pathlib import Path
 from typing import Any
@@ -8,14 +8,18 @@ import pandas as pd
 import pytest
 
 from podium.competitions import get_competition
-from podium.predictions.combine import combine, read_validation, score_folds, write_test
+from podium.competitions.boxes import BOX_COLUMNS, NO_BOX, has_box, iou
+from podium.predictions.combine import average_tta, combine, score_folds, write_test
 from podium.runs.fold_folder import RunError
+from podium.runs.run import Run
 from podium.runs.run_folder import RunFolder
 from podium.runs.table import HELD_OUT, TRAIN_ONLY, Table
 
-DOGS_OR_CATS = get_competition("dogs-vs-cats-original")  # scored by accuracy
-CLASSES = list(DOGS_OR_CATS.classes)
+CLASSES = ["cat", "dog"]
+COLUMNS = list(BOX_COLUMNS)
 TEST = ["NA", "10", "2"]  # in the order of the submission
+ALIKE = 5  # images of each kind, because a choice is judged on others than it is made on
+KINDS = {"a": 1, "b": 0, "c": 1, "d": 0}
 
 
 def predictions(view: str, dogs: dict[str, float]) -> pd.DataFrame:
@@ -25,21 +29,22 @@ def predictions(view: str, dogs: dict[str, float]) -> pd.DataFrame:
     return pd.DataFrame(np.stack([1 - dog, dog], axis=1), index, CLASSES)
 
 
-def table(labels: dict[str, int], folds: list[int], unreadable: tuple[str, ...] = ()) -> Table:
-    ids = pd.Index(list(labels), name="id")
+def each(values: dict[str, Any]) -> dict[str, Any]:
+    """The value of a kind for each of its images: a0, a1, …"""
+    return {f"{kind}{number}": value for kind, value in values.items() for number in range(ALIKE)}
+
+
+def open_run(
+    path: Path, labels: dict[str, int], folds: list[int], by_log_loss: bool = False
+) -> Run:
+    """A run with a table in memory; the accuracy of dogs and cats is the score."""
     train = pd.DataFrame(
-        {
-            "path": [Path(f"{name}.jpg") for name in labels],
-            "label": list(labels.values()),
-            "group": range(len(labels)),
-            "fold": folds,
-        },
-        ids,
+        {"label": list(labels.values()), "group": range(len(labels)), "fold": folds},
+        pd.Index(list(labels), name="id"),
     )
-    problems = ["the file is empty" if name in unreadable else "" for name in TEST]
-    test_ids = pd.Index(TEST, dtype=str, name="id")
-    paths = [Path(f"{name}.jpg") for name in TEST]
-    return Table(train, pd.DataFrame({"path": paths, "problem": problems}, test_ids))
+    test = pd.DataFrame({"problem": ""}, pd.Index(TEST, dtype=str, name="id"))
+    competition = get_competition("dogs-vs-cats" if by_log_loss else "dogs-vs-cats-original")
+    return Run(RunFolder(path / "run"), None, competition, Table(train, test))
 
 
 def write_fold(
@@ -51,30 +56,15 @@ def write_fold(
     fold.write_predictions("test", pd.concat(test))
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> RunFolder:
-    return RunFolder(tmp_path / "run")
-
-
-ALIKE = 5  # images of each kind, because a choice is judged on others than it is made on
-KINDS = {"a": 1, "b": 0, "c": 1, "d": 0}
-
-
-def each(values: dict[str, Any]) -> dict[str, Any]:
-    """The value of a kind for each of its images: a0, a1, …"""
-    return {f"{kind}{number}": value for kind, value in values.items() for number in range(ALIKE)}
-
-
-TWO_FOLDS = table(each(KINDS), list(each({"a": 0, "b": 0, "c": 1, "d": 1}).values()))
-
-
-def write_two_folds(folder: RunFolder, mirrored: dict[str, float]) -> None:
+def two_folds(path: Path, mirrored: dict[str, float], by_log_loss: bool = False) -> Run:
     """The plain view is right on a, b and c and wrong on d; test images differ by fold."""
+    folds = list(each({"a": 0, "b": 0, "c": 1, "d": 1}).values())
+    run = open_run(path, each(KINDS), folds, by_log_loss)
     plain = {"a": 0.9, "b": 0.2, "c": 0.8, "d": 0.6}
     test = [{"2": 0.0, "10": 0.25, "NA": 1.0}, {"10": 0.75, "NA": 1.0, "2": 0.5}]
     for number, ids in enumerate(("ba", "dc")):
         write_fold(
-            folder,
+            run.folder,
             number,
             [
                 predictions("plain", each({kind: plain[kind] for kind in ids})),
@@ -85,103 +75,88 @@ def write_two_folds(folder: RunFolder, mirrored: dict[str, float]) -> None:
                 predictions("mirrored", {one: 1 - dog for one, dog in test[number].items()}),
             ],
         )
+    return run
 
 
-def test_views_that_gain_are_kept(folder: RunFolder) -> None:
+# --- Probabilities
+
+
+def test_views_that_gain_are_kept_and_written(tmp_path: Path) -> None:
     # Each view alone is wrong on one kind, their mean on none.
-    write_two_folds(folder, mirrored={"a": 0.9, "b": 0.6, "c": 0.8, "d": 0.1})
-    combined = combine(folder, DOGS_OR_CATS, TWO_FOLDS)
+    run = two_folds(tmp_path, mirrored={"a": 0.9, "b": 0.6, "c": 0.8, "d": 0.1})
+    combined = combine(run)
     assert combined.folds == [0, 1]
-    assert (combined.plain.value, combined.averaged.value) == (0.75, 1.0)
+    assert (combined.plain.value, combined.averaged.value, combined.score.value) == (0.75, 1, 1)
     assert combined.views.keys() == {"plain", "mirrored"}
-    assert combined.score.value == 1.0
-    out_of_fold = folder.read_probabilities("out_of_fold")
+    assert combined.views_used.startswith("plain 0.")
+    assert combined.views_used.endswith("(plain alone 0.7500, equal weights 1.0000)")
+    out_of_fold = run.folder.read_probabilities("out_of_fold")
     assert sorted(out_of_fold.index) == sorted(each(KINDS))
     weight = combined.views["plain"]
     assert out_of_fold.loc["d0", "dog"] == pytest.approx(0.6 * weight + 0.1 * (1 - weight))
     # Test images have p and 1 - p: by id, averaged over the folds.
     plain = np.array([1, 0.5, 0.25])
-    test = folder.read_probabilities("test")
+    test = run.folder.read_probabilities("test")
     np.testing.assert_allclose(test["dog"], weight * plain + (1 - weight) * (1 - plain), atol=1e-6)
-
-
-def test_a_view_alone_may_be_the_best(folder: RunFolder) -> None:
-    write_two_folds(folder, mirrored={"a": 0.99, "b": 0.01, "c": 0.99, "d": 0.01})
-    assert combine(folder, DOGS_OR_CATS, TWO_FOLDS).views == {"mirrored": 1.0}
-
-
-@pytest.mark.parametrize("d", [0.6, 0.9], ids=["as good", "worse"])
-def test_views_that_do_not_gain_are_dropped(folder: RunFolder, d: float) -> None:
-    write_two_folds(folder, mirrored={"a": 0.9, "b": 0.8 if d == 0.9 else 0.2, "c": 0.8, "d": d})
-    combined = combine(folder, DOGS_OR_CATS, TWO_FOLDS)
-    assert combined.averaged.value <= combined.plain.value == 0.75
-    assert combined.views == {"plain": 1.0}
-    assert combined.score.value == combined.plain.value
-    out_of_fold = folder.read_probabilities("out_of_fold")
-    found = out_of_fold.loc[["a0", "b1", "c2", "d3"], "dog"]
-    np.testing.assert_allclose(found, [0.9, 0.2, 0.8, 0.6])
-    # By id, averaged over the folds, in the order of the submission.
-    test = folder.read_probabilities("test")
-    assert test.index.tolist() == TEST
-    np.testing.assert_allclose(test["dog"], [1, 0.5, 0.25])
-
-
-def test_log_loss_keeps_views_where_it_falls(folder: RunFolder) -> None:
-    write_two_folds(folder, mirrored={"a": 0.99, "b": 0.01, "c": 0.99, "d": 0.55})
-    combined = combine(folder, get_competition("dogs-vs-cats"), TWO_FOLDS)
-    assert combined.averaged.value < combined.plain.value
-    assert "mirrored" in combined.views
-    assert combined.score.metric == "log loss"
-    assert combined.score.value < combined.plain.value
-
-
-def test_what_was_found_is_written(folder: RunFolder) -> None:
-    write_two_folds(folder, mirrored={"a": 0.9, "b": 0.6, "c": 0.8, "d": 0.1})
-    combined = combine(folder, DOGS_OR_CATS, TWO_FOLDS)
-    written = folder.read_score()
+    written = run.folder.read_score()
     assert written["score"] == combined.score.as_dict()
-    assert written["scored"] == "out-of-fold"
-    assert written["folds"] == [0, 1]
+    assert (written["scored"], written["folds"]) == ("out-of-fold", [0, 1])
     assert written["views"] == combined.views
     assert (written["plain"]["value"], written["averaged_views"]["value"]) == (0.75, 1.0)
     alone = [{"value": 0.75, "views": {view: 1.0}} for view in ("plain", "mirrored")]
-    assert written["tried_views"][:2] == alone
-    assert written["tried_views"][2] == {"value": 1.0, "views": combined.views}
+    assert written["tried_views"][:3] == [*alone, {"value": 1.0, "views": combined.views}]
     assert written["costs"] == {"0": {"seconds": 60}, "1": {"seconds": 61}}
-    folder_line = f"views       {combined.views_used}"
-    assert folder_line.startswith("views       plain 0.")
-    assert folder_line.endswith("(plain alone 0.7500, all alike 1.0000)")
 
 
-def test_without_a_finished_fold_there_is_nothing_to_combine(folder: RunFolder) -> None:
-    with pytest.raises(RunError, match="no trained fold yet: train it to its end first"):
-        combine(folder, DOGS_OR_CATS, TWO_FOLDS)
+def test_a_view_alone_may_be_the_best(tmp_path: Path) -> None:
+    run = two_folds(tmp_path, mirrored={"a": 0.99, "b": 0.01, "c": 0.99, "d": 0.01})
+    assert combine(run).views == {"mirrored": 1.0}
 
 
-def test_a_fold_without_test_predictions_is_scored_and_not_combined(folder: RunFolder) -> None:
-    write_two_folds(folder, mirrored={"a": 0.9, "b": 0.2, "c": 0.8, "d": 0.1})
-    files = set(folder.path.rglob("*"))
+@pytest.mark.parametrize("d", [0.6, 0.9], ids=["as good", "worse"])
+def test_views_that_do_not_gain_are_dropped(tmp_path: Path, d: float) -> None:
+    mirrored = {"a": 0.9, "b": 0.8 if d == 0.9 else 0.2, "c": 0.8, "d": d}
+    run = two_folds(tmp_path, mirrored)
+    combined = combine(run)
+    assert combined.averaged.value <= combined.plain.value == combined.score.value == 0.75
+    assert combined.views == {"plain": 1.0}
+    found = run.folder.read_probabilities("out_of_fold").loc[["a0", "b1", "c2", "d3"], "dog"]
+    np.testing.assert_allclose(found, [0.9, 0.2, 0.8, 0.6])
+    # By id, averaged over the folds, in the order of the submission.
+    test = run.folder.read_probabilities("test")
+    assert test.index.tolist() == TEST
+    np.testing.assert_allclose(test["dog"], [1, 0.5, 0.25])
+    write_test(run, folds=[1], views={"plain": 1.0})
+    np.testing.assert_allclose(run.folder.read_probabilities("test")["dog"], [1, 0.75, 0.5])
+
+
+def test_log_loss_keeps_views_where_it_falls(tmp_path: Path) -> None:
+    mirrored = {"a": 0.99, "b": 0.01, "c": 0.99, "d": 0.55}
+    combined = combine(two_folds(tmp_path, mirrored, by_log_loss=True))
+    assert "mirrored" in combined.views
+    assert combined.score.metric == "log loss"
+    assert combined.score.value < combined.plain.value > combined.averaged.value
+
+
+def test_a_fold_without_test_predictions_is_scored_and_not_combined(tmp_path: Path) -> None:
+    run = two_folds(tmp_path, mirrored={"a": 0.9, "b": 0.2, "c": 0.8, "d": 0.1})
+    folder, files = run.folder, set(run.folder.path.rglob("*"))
     (folder.fold(0).path / "test.csv").unlink()
-    validation = read_validation(folder, [0])
-    scored = score_folds(validation, [0], DOGS_OR_CATS, TWO_FOLDS)
+    scored = score_folds(run, [0])
     assert (scored.plain.value, scored.averaged.value, scored.score.images) == (1.0, 1.0, 10)
     assert str(scored).endswith("; 1 of 2 folds are trained")
-    assert set(folder.path.rglob("*")) < files, "a look at the score writes nothing"
-    assert folder.scored_folds() == [0, 1]
+    assert set(folder.path.rglob("*")) < files, "nothing is written"
+    combined = combine(run)
+    assert (combined.folds, combined.score.images) == ([1], 10)
+    assert sorted(folder.read_probabilities("out_of_fold").index) == sorted(each({"c": 1, "d": 0}))
     (folder.fold(1).path / "test.csv").unlink()
     with pytest.raises(RunError, match=r"fold 0, 1 is trained .*: podium predict run"):
-        combine(folder, DOGS_OR_CATS, TWO_FOLDS)
+        combine(run)
 
 
-def test_folds_that_are_not_trained_yet_are_said(folder: RunFolder) -> None:
-    write_two_folds(folder, mirrored={"a": 0.9, "b": 0.2, "c": 0.8, "d": 0.1})
-    (folder.fold(0).path / "test.csv").unlink()
-    combined = combine(folder, DOGS_OR_CATS, TWO_FOLDS)
-    assert combined.folds == [1]
-    assert combined.score.images == 10
-    assert str(combined).endswith("; 1 of 2 folds are trained")
-    found = folder.read_probabilities("out_of_fold").index
-    assert sorted(found) == sorted(each({"c": 1, "d": 0}))
+def test_without_a_trained_fold_nothing_is_combined(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="no trained fold yet: train it to its end first"):
+        combine(open_run(tmp_path, {"a": 0}, [0]))
 
 
 HELD_OUT_LABELS = each({"a": 1, "b": 0, "c": 1, "d": 0, "e": 1})
@@ -197,45 +172,159 @@ HELD_OUT_FOLDS = each({"a": TRAIN_ONLY, "b": 0, "c": 0, "d": HELD_OUT, "e": HELD
     ],
 )
 def test_the_held_out_share_is_scored_and_chooses_nothing(
-    folder: RunFolder, mirrored: dict[str, float], view: str, score: float
+    tmp_path: Path, mirrored: dict[str, float], view: str, score: float
 ) -> None:
     plain = {"b": 0.6, "c": 0.8, "d": 0.3, "e": 0.9}
-    test = [predictions("plain", dict.fromkeys(TEST, 0.5))]
-    test.append(predictions("mirrored", dict.fromkeys(TEST, 0.5)))
+    test = [predictions(name, dict.fromkeys(TEST, 0.5)) for name in ("plain", "mirrored")]
     validation = [predictions("plain", each(plain)), predictions("mirrored", each(mirrored))]
-    write_fold(folder, 0, validation, test)
-    folds = list(HELD_OUT_FOLDS.values())
-    combined = combine(folder, DOGS_OR_CATS, table(HELD_OUT_LABELS, folds))
+    run = open_run(tmp_path, HELD_OUT_LABELS, list(HELD_OUT_FOLDS.values()))
+    write_fold(run.folder, 0, validation, test)
+    combined = combine(run)
     assert combined.plain.value == 0.5  # of b and c
     assert max(combined.views, key=lambda name: combined.views[name]) == view
     assert combined.score.value == score  # of d and e
     assert combined.score.images == 10
-    assert combined.scored == folder.read_score()["scored"] == "held-out"
+    assert combined.scored == run.folder.read_score()["scored"] == "held-out"
     assert str(combined) == f"held-out {combined.score}"  # one fold is all there is
-    assert len(folder.read_probabilities("out_of_fold")) == 20
+    assert len(run.folder.read_probabilities("out_of_fold")) == 20
 
 
-def test_test_images_that_nobody_can_read_get_the_class_prior(folder: RunFolder) -> None:
-    labels = {"a": 1, "b": 0, "c": 1, "d": 1}
-    unreadable = ("10", "NA")
-    write_fold(
-        folder,
-        0,
-        [predictions("plain", {"a": 0.9, "b": 0.2, "c": 0.8, "d": 0.6})],
-        [predictions("plain", {"2": 0.125})],
-    )
-    readable = table(labels, [0] * 4, unreadable)
-    assert readable.readable_test.index.tolist() == ["2"]
-    combine(folder, DOGS_OR_CATS, readable)
-    test = folder.read_probabilities("test")
+def test_unreadable_test_images_get_the_class_prior(tmp_path: Path) -> None:
+    run = open_run(tmp_path, {"a": 1, "b": 0, "c": 1, "d": 1}, [0] * 4)
+    validation = [predictions("plain", {"a": 0.9, "b": 0.2, "c": 0.8, "d": 0.6})]
+    write_fold(run.folder, 0, validation, [predictions("plain", {"2": 0.125})])
+    combine(run)
+    test = run.folder.read_probabilities("test")
     assert test.index.tolist() == TEST
     np.testing.assert_allclose(test["dog"], [0.75, 0.75, 0.125])
-    submission = DOGS_OR_CATS.validated_submission(test, readable.test.index)
-    assert submission["id"].tolist() == TEST
-    assert submission["label"].tolist() == [1, 1, 0]
 
 
-def test_the_test_images_are_written_again_from_the_chosen_folds(folder: RunFolder) -> None:
-    write_two_folds(folder, mirrored={"a": 0.9, "b": 0.2, "c": 0.8, "d": 0.1})
-    write_test(folder, DOGS_OR_CATS, TWO_FOLDS, folds=[1], views={"plain": 1.0})
-    np.testing.assert_allclose(folder.read_probabilities("test")["dog"], [1, 0.75, 0.5])
+# --- Boxes
+
+IDS = [f"pet_{number}" for number in range(20)]
+FOLDS = [number % 2 for number in range(len(IDS))]
+
+
+def right_boxes() -> pd.DataFrame:
+    random = np.random.default_rng(0)
+    corner, side = random.uniform(0, 0.5, (len(IDS), 2)), random.uniform(0.2, 0.5, (len(IDS), 2))
+    boxes = np.concatenate([corner, corner + side], axis=1).astype(np.float32)
+    boxes[4] = NO_BOX  # nobody drew one
+    return pd.DataFrame(boxes, pd.Index(IDS, name="id"), COLUMNS)
+
+
+def boxes_in_views(ids: list[str], views: dict[str, float]) -> pd.DataFrame:
+    """The right boxes, moved by so much in each view; of an image without one, the middle."""
+    truth = right_boxes().loc[ids].fillna(0.4)
+    moved = {view: truth + np.float32(shift) for view, shift in views.items()}
+    joined = pd.concat(moved, names=["view", "id"]).swaplevel()
+    return joined.assign(cat=1.0, dog=0.0)[["cat", "dog", *COLUMNS]]
+
+
+def box_run(path: Path, fold: list[int], *validation: pd.DataFrame) -> Run:
+    """A run whose folds predicted these images."""
+    folder = RunFolder(path)
+    for number, table in enumerate(validation):
+        folder.fold(number).write_predictions("validation", table)
+        folder.fold(number).write_cost({})
+    train = right_boxes().assign(label=0, group=range(len(IDS)), fold=fold)
+    test = pd.DataFrame({"problem": ""}, pd.Index(["t", "u"], name="id"))
+    return Run(folder, None, get_competition("pets"), Table(train, test))
+
+
+def both(path: Path, views: dict[str, float]) -> Run:
+    return box_run(path, FOLDS, *(boxes_in_views(IDS[fold::2], views) for fold in (0, 1)))
+
+
+def test_views_whose_boxes_err_to_either_side_are_averaged(tmp_path: Path) -> None:
+    run = both(tmp_path, {"plain": 0.04, "mirrored": -0.04, "center": 0.3})
+    found = score_folds(run, [0, 1]).boxes
+    assert found.views == {"plain": 0.5, "mirrored": 0.5}
+    assert [one.metric for one in found.scores] == ["mean IoU", "IoU over 0.5", "IoU over 0.75"]
+    assert found.score.value == pytest.approx(1, abs=1e-4) and found.plain.value < 0.9
+    assert found.score.images == 19, "one has no box to judge by"
+    assert sorted(found.out_of_fold.index) == sorted(IDS), "and is predicted all the same"
+
+
+def test_the_plain_view_stays_where_the_boxes_of_others_are_worse(tmp_path: Path) -> None:
+    run = both(tmp_path, {"plain": 0.0, "mirrored": 0.05})
+    assert score_folds(run, [0, 1]).boxes.views == {"plain": 1.0}
+
+
+def test_the_boxes_of_held_out_images_are_scored(tmp_path: Path) -> None:
+    """They are predicted well here, the validation images are not."""
+    held_out = IDS[::4]
+    good = boxes_in_views(held_out, {"plain": 0.0})
+    bad = boxes_in_views([name for name in IDS if name not in held_out], {"plain": 0.1})
+    fold = [HELD_OUT if name in held_out else 0 for name in IDS]
+    found = score_folds(box_run(tmp_path, fold, pd.concat([good, bad])), [0]).boxes
+    assert found.score.value == pytest.approx(1, abs=1e-4)
+    assert found.score.images == sum(has_box(right_boxes().loc[held_out]))
+    assert found.plain.value < 0.8, "views are chosen on the others"
+    truth = right_boxes().loc[held_out[:1]]
+    assert iou(truth, found.out_of_fold.loc[held_out[:1]]) == pytest.approx(1, abs=1e-4)
+
+
+def test_images_without_any_box_are_refused(tmp_path: Path) -> None:
+    run = box_run(tmp_path, [0] * len(IDS), boxes_in_views(["pet_4"], {"plain": 0.0}))
+    with pytest.raises(ValueError, match="none of the images that the folds score has a box"):
+        score_folds(run, [0])
+
+
+def test_test_boxes_are_the_mean_of_folds_and_views(tmp_path: Path) -> None:
+    run = box_run(tmp_path, FOLDS)
+    for fold, shift in enumerate((0.1, 0.2)):
+        box = np.float32([0.1, 0.1, 0.5, 0.5]) + shift
+        index = pd.MultiIndex.from_tuples([("t", "plain"), ("t", "mirrored")], names=["id", "view"])
+        boxes = pd.DataFrame([box, box + 0.1], index, COLUMNS).assign(cat=1.0, dog=0.0)
+        run.folder.fold(fold).write_predictions("test", boxes[["cat", "dog", *COLUMNS]])
+    write_test(run, [0, 1], None, {"plain": 1.0})
+    found = run.folder.read_boxes("test")
+    np.testing.assert_allclose(found.loc["t"], [0.25, 0.25, 0.65, 0.65], atol=1e-6)
+    assert found.loc["u"].isna().all(), "could not be read"
+    write_test(run, [0, 1], None, {"plain": 0.25, "mirrored": 0.75})
+    weighted = run.folder.read_boxes("test")
+    np.testing.assert_allclose(weighted.loc["t"], found.loc["t"] + 0.075, atol=1e-6)
+
+
+# --- average_tta
+
+
+@pytest.fixture
+def two_views() -> pd.DataFrame:
+    """The second view has the images in another order."""
+    plain, mirrored = {"a": 1.0, "b": 0.0, "c": 0.5}, {"c": 1.0, "a": 0.5, "b": 1.0}
+    return pd.concat([predictions("plain", plain), predictions("mirrored", mirrored)])
+
+
+@pytest.mark.parametrize(
+    ("weights", "dog"),
+    [
+        (None, {"a": 0.75, "b": 0.5, "c": 0.75}),
+        ({"plain": 0.5, "mirrored": 0.5}, {"a": 0.75, "b": 0.5, "c": 0.75}),
+        ({"plain": 0.75, "mirrored": 0.25}, {"a": 0.875, "b": 0.25, "c": 0.625}),
+        ({"mirrored": 2.0}, {"a": 0.5, "b": 1.0, "c": 1.0}),
+    ],
+)
+def test_views_are_averaged_by_id_and_weight(
+    two_views: pd.DataFrame, weights: dict[str, float] | None, dog: dict[str, float]
+) -> None:
+    mean = average_tta(two_views, weights)
+    assert mean.index.name == "id" and mean["dog"].to_dict() == dog
+    for seed in range(3):
+        shuffled = average_tta(two_views.sample(frac=1, random_state=seed), weights)
+        pd.testing.assert_frame_equal(shuffled.loc[mean.index], mean)
+
+
+def test_folds_are_averaged(two_views: pd.DataFrame) -> None:
+    other = predictions("plain", {"a": 0.0})
+    mean = average_tta(pd.concat([two_views, other]), {"plain": 1.0})
+    assert mean["dog"].to_dict() == {"a": 0.5, "b": 0.0, "c": 0.5}
+
+
+def test_rows_are_float32_that_sum_to_one() -> None:
+    values = np.random.default_rng(0).dirichlet([0.1] * 3, 300).astype(np.float16)
+    index = pd.MultiIndex.from_product([range(300), ["plain"]], names=["id", "view"])
+    mean = average_tta(pd.DataFrame(values, index))  # as mixed precision leaves them
+    assert set(mean.dtypes) == {np.dtype(np.float32)}
+    np.testing.assert_allclose(mean.sum(axis=1), 1, atol=3e-7)

@@ -1,4 +1,4 @@
-"""The score of images unlike any in training: what it finds, and how often it is wrong."""
+"""The scores of out-of-distribution images, and how often they are wrong."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ def features(seed: int, images: int, channels: int = 64) -> tuple[np.ndarray, np
 
 
 @pytest.mark.parametrize("channels", [64, 600], ids=["full rank", "more channels than images"])
-def test_what_leaves_the_directions_of_training_is_far(channels: int) -> None:
+def test_features_beside_those_of_training_are_far(channels: int) -> None:
     distance = fit_mahalanobis(*features(0, 200, channels))
     known, _ = features(1, 100, channels)
     random = np.random.default_rng(2)
@@ -26,7 +26,7 @@ def test_what_leaves_the_directions_of_training_is_far(channels: int) -> None:
     assert distance(elsewhere).min() > distance(known).max()
 
 
-def test_a_distance_is_that_to_the_nearest_class() -> None:
+def test_the_distance_is_to_the_nearest_class() -> None:
     train, labels = features(0, 200)
     distance = fit_mahalanobis(train, labels)
     means = np.stack([train[labels == label].mean(axis=0) for label in (0, 1)])
@@ -34,14 +34,14 @@ def test_a_distance_is_that_to_the_nearest_class() -> None:
     assert distance(means).max() < 0.2 * distance(between).min()
 
 
-def test_brightness_of_the_features_does_not_count() -> None:
+def test_the_length_of_features_does_not_count() -> None:
     train, labels = features(0, 200)
     known, _ = features(1, 10)
     distance = fit_mahalanobis(train, labels)
     np.testing.assert_allclose(distance(known), distance(40 * known), rtol=1e-3)
 
 
-def test_images_that_are_all_alike_and_empty_features_give_finite_distances() -> None:
+def test_identical_images_and_empty_features_have_finite_distances() -> None:
     same = np.ones((30, 16), np.float32)
     distance = fit_mahalanobis(same, np.zeros(30, int))
     other = np.r_[np.ones(8), -np.ones(8)].astype(np.float32)
@@ -49,25 +49,25 @@ def test_images_that_are_all_alike_and_empty_features_give_finite_distances() ->
     assert np.isfinite(scores).all() and scores[1] > 1000 * max(scores[0], 1e-3)
 
 
-def test_doubt_is_what_the_highest_probability_leaves() -> None:
+def test_uncertainty_is_what_the_highest_probability_leaves() -> None:
     scores = uncertainty(np.array([[0.9, 0.1], [0.5, 0.5]], np.float32))
     np.testing.assert_allclose(scores, [0.1, 0.5], atol=1e-6)
-    by_doubt = OODDetector(0, np.zeros(3))
-    np.testing.assert_allclose(by_doubt.scores(np.empty((1, 0)), np.array([[0.2, 0.8]])), [0.2])
+    detector = OODDetector(0, np.zeros(3))
+    np.testing.assert_allclose(detector.scores(np.empty((1, 0)), np.array([[0.2, 0.8]])), [0.2])
 
 
 def test_the_limit_leaves_one_place_in_twenty() -> None:
     scores = np.random.default_rng(0).permutation(np.arange(1.0, 100.0))
-    unlikeness = OODDetector(0, scores)  # 99 scores leave 100 places
-    assert unlikeness.limit == 95 and unlikeness.rate == 0.05
+    detector = OODDetector(0, scores)  # 99 scores leave 100 places
+    assert detector.limit == 95 and detector.rate == 0.05
     assert OODDetector(0, scores[:19]).limit == scores[:19].max()
     assert OODDetector(0, np.arange(98.0)).rate < FALSE_ALARM_RATE, "never more than the limit"
 
 
-def test_too_few_known_images_call_nothing_unlike() -> None:
+def test_too_few_known_images_set_no_limit() -> None:
     few = OODDetector(0, np.arange(18.0))
     assert few.limit == np.inf and few.rate == 0 and few.interval == (0, 0)
-    assert "18 known images are too few to call any unlike" in str(few)
+    assert "18 known images are too few to set a limit" in str(few)
     assert OODDetector(0, np.empty(0)).limit == np.inf
     assert few.as_dict()["limit"] is None
 
@@ -76,10 +76,15 @@ def test_the_interval_holds_the_rate_of_false_alarms() -> None:
     random = np.random.default_rng(0)
     rates, inside = [], 0
     for _ in range(1000):
-        unlikeness = OODDetector(0, random.random(170))
-        low, high = unlikeness.interval
-        rates.append(1 - unlikeness.limit)  # of new scores that are as even as the known ones
+        detector = OODDetector(0, random.random(170))
+        low, high = detector.interval
+        rates.append(1 - detector.limit)  # of new scores that are as even as the known ones
         inside += low <= rates[-1] <= high
-    assert np.mean(rates) == pytest.approx(unlikeness.rate, abs=0.002)
+    assert np.mean(rates) == pytest.approx(detector.rate, abs=0.002)
     assert 0.93 < inside / 1000 < 0.97
-    assert f"beyond {unlikeness.limit:.3g} are 4.7 % of known images" in str(unlikeness)
+    assert f"4.7 % of known images score above {detector.limit:.3g}" in str(detector)
+
+
+def test_the_p_value_is_the_share_of_known_scores_and_the_new_one() -> None:
+    detector = OODDetector(0, np.arange(9.0))
+    assert [detector.p_value(score) for score in (-1, 8, 9)] == [1, 0.2, 0.1]

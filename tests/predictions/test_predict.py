@@ -1,4 +1,4 @@
-"""Predicting in views: each image is decoded once, and a row is that of its id and view."""
+"""Each image is decoded once for all views, and each row is that of its id and view."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from podium.competitions.boxes import BOX_COLUMNS
-from podium.files.images import read_image
+from podium.files.image_io import read_image
 from podium.predictions.predict import predict_views
 from podium.predictions.tta import VIEWS
 
@@ -45,7 +45,7 @@ def images(tmp_path: Path) -> Decoding:
 
 @pytest.fixture(scope="module")
 def model() -> keras.Model:
-    """Tells where in the image it is bright, so that each view gives another answer."""
+    """A network whose answer depends on where it is bright, so that it differs by view."""
     keras.utils.set_random_seed(0)
     return keras.Sequential(
         [
@@ -58,8 +58,7 @@ def model() -> keras.Model:
     )
 
 
-@pytest.mark.parametrize("batch_size", [2, 3, 5, 32])
-@pytest.mark.parametrize("count", [1, 4, 10])
+@pytest.mark.parametrize(("count", "batch_size"), [(1, 2), (4, 3), (10, 32)])
 def test_rows_are_of_their_id_and_view(
     model: keras.Model, images: Decoding, count: int, batch_size: int
 ) -> None:
@@ -86,7 +85,7 @@ def test_no_images_are_an_empty_table(model: keras.Model, images: Decoding) -> N
 
 
 def test_boxes_are_of_the_image_in_whatever_view(images: Decoding) -> None:
-    """A network that always says the same box of what it sees."""
+    """The network finds the same box in whatever it sees."""
     inputs = keras.Input((SIZE, SIZE, 3), dtype="uint8")
     mean = keras.layers.GlobalAveragePooling2D()(keras.ops.cast(inputs, "float32"))
     box = keras.layers.Dense(

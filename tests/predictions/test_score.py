@@ -1,4 +1,4 @@
-"""The score: scikit-learn's value, and an interval that tells how sure it is."""
+"""Scores: scikit-learn's values with intervals, stratified parts, and the time of predicting."""
 
 from pathlib import Path
 
@@ -7,9 +7,20 @@ import pandas as pd
 import pytest
 from sklearn.metrics import accuracy_score, log_loss
 
-from podium.competitions.boxes import NO_BOX, box_table, iou
+from podium.competitions.boxes import BOX_METRICS, NO_BOX, box_table, iou
 from podium.competitions.metrics import Accuracy, LogLoss
-from podium.predictions.score import Score, is_better, score, score_boxes, score_files
+from podium.predictions.score import (
+    BATCHES,
+    PARTS,
+    SINGLES,
+    Score,
+    image_scores,
+    k_fold_parts,
+    score,
+    score_files,
+    speeds,
+    time_predictions,
+)
 
 
 def drawn(images: int, classes: int = 3) -> tuple[pd.Series, pd.DataFrame]:
@@ -34,20 +45,16 @@ def test_scores_are_those_of_sklearn_joined_by_id() -> None:
     assert accuracy.images == loss.images == 300
 
 
-def test_labels_of_images_without_a_prediction_do_not_count() -> None:
+def test_labels_without_a_prediction_do_not_count() -> None:
     labels, probabilities = drawn(100)
     half = probabilities[:50]
     assert score(Accuracy(), labels, half) == score(Accuracy(), labels.loc[half.index], half)
-
-
-def test_a_prediction_without_a_label_is_refused() -> None:
-    labels, probabilities = drawn(10)
-    with pytest.raises(ValueError, match="2 predictions have no label"):
-        score(Accuracy(), labels.drop(probabilities.index[:2]), probabilities)
+    with pytest.raises(ValueError, match="50 predictions have no label"):
+        score(Accuracy(), labels.loc[half.index], probabilities)
 
 
 @pytest.mark.parametrize("metric", [Accuracy(), LogLoss()], ids=lambda metric: metric.name)
-def test_the_interval_holds_the_value_and_shrinks_as_images_grow(
+def test_the_interval_holds_the_value_and_shrinks_with_more_images(
     metric: Accuracy | LogLoss,
 ) -> None:
     scores = [score(metric, *drawn(images)) for images in (50, 200, 800)]
@@ -56,22 +63,18 @@ def test_the_interval_holds_the_value_and_shrinks_as_images_grow(
     # Four times the images: half the width, as the standard error has it.
     assert 0.3 < widths[1] / widths[0] < 0.75
     assert 0.3 < widths[2] / widths[1] < 0.75
+    assert score(metric, *drawn(50)) == scores[0], "the same each time"
 
 
 def test_the_interval_is_that_of_the_standard_error() -> None:
-    labels, probabilities = drawn(400)
-    accuracy = score(Accuracy(), labels, probabilities)
+    accuracy = score(Accuracy(), *drawn(400))
     error = np.sqrt(accuracy.value * (1 - accuracy.value) / 400)
     assert accuracy.low == pytest.approx(accuracy.value - 1.96 * error, abs=error / 4)
     assert accuracy.high == pytest.approx(accuracy.value + 1.96 * error, abs=error / 4)
 
 
-def test_the_interval_is_the_same_each_time() -> None:
-    assert score(Accuracy(), *drawn(100)) == score(Accuracy(), *drawn(100))
-
-
 @pytest.mark.parametrize(("images", "low"), [(1, 0.025), (20, 0.8316)])
-def test_where_all_images_are_right_some_doubt_remains(images: int, low: float) -> None:
+def test_the_interval_is_exact_where_all_images_are_right(images: int, low: float) -> None:
     """Of n hits in n the exact interval begins at the n-th root of 0.025."""
     labels = pd.Series(0, [str(number) for number in range(images)])
     probabilities = pd.DataFrame({"a": 0.75, "b": 0.25}, labels.index).astype(np.float32)
@@ -84,18 +87,90 @@ def test_where_all_images_are_right_some_doubt_remains(images: int, low: float) 
     assert loss.low == loss.high == pytest.approx(-np.log(0.75))
 
 
-def test_a_score_says_what_it_is() -> None:
+def test_a_score_is_printed_and_comes_back_from_json() -> None:
     one = Score("accuracy", 0.98765, 0.98, 0.99333, 1200)
     assert str(one) == "accuracy 0.9877 (95 % interval 0.9800 to 0.9933, 1200 images)"
-    assert one.as_dict()["images"] == 1200
+    row = one.as_dict()
+    assert Score.from_dict(row) == one
+    row["pictures"] = row.pop("images")  # of an older Podium
+    assert Score.from_dict(row) == one
 
 
-@pytest.mark.parametrize(("metric", "good", "bad"), [(Accuracy(), 0.9, 0.8), (LogLoss(), 0.1, 0.2)])
-def test_better_is_strictly_better(metric: Accuracy | LogLoss, good: float, bad: float) -> None:
-    first, second = (Score(metric.name, value, 0, 1, 10) for value in (good, bad))
-    assert is_better(metric, first, second)
-    assert not is_better(metric, second, first)
-    assert not is_better(metric, first, first)
+def test_the_log_loss_decides_between_equal_accuracies() -> None:
+    labels, sure = np.array([0, 1]), np.array([[0.9, 0.1], [0.2, 0.8]])
+    unsure, wrong = np.array([[0.6, 0.4], [0.4, 0.6]]), np.array([[0.9, 0.1], [0.8, 0.2]])
+    values = [image_scores(Accuracy(), labels, one).mean() for one in (sure, unsure, wrong)]
+    assert values[0] > values[1] > values[2]
+    losses = [image_scores(LogLoss(), labels, one).mean() for one in (sure, unsure, wrong)]
+    assert 0 > losses[0] > losses[1] > losses[2], "higher is better"
+
+
+@pytest.mark.parametrize("images", [3, 16, 601])
+def test_parts_are_stratified(images: int) -> None:
+    labels = np.random.default_rng(1).integers(4, size=images)
+    part = k_fold_parts(labels)
+    sizes = np.bincount(part, minlength=PARTS)
+    assert sizes.max() - sizes.min() <= 1
+    np.testing.assert_array_equal(part, k_fold_parts(labels))
+    assert images < 100 or (part != k_fold_parts(labels, seed=1)).mean() > 0.5
+    for label in range(4):
+        counts = np.bincount(part[labels == label], minlength=PARTS)
+        assert counts.max() - counts.min() <= 1
+
+
+# --- Boxes
+
+
+def drawn_boxes(images: int = 200) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Boxes, every fifth of them missing, and predictions near them in another order."""
+    random = np.random.default_rng(0)
+    corners = random.uniform(0, 0.5, (images, 2))
+    truth = np.concatenate([corners, corners + 0.4], axis=1)
+    predicted = truth + random.normal(0, 0.03, truth.shape)
+    truth[::5] = NO_BOX
+    ids = [f"{number}.jpg" for number in range(images)]
+    return box_table(ids, truth), box_table(ids, predicted).sample(frac=1, random_state=0)
+
+
+def test_boxes_are_scored_by_id_where_there_is_one() -> None:
+    truth, predicted = drawn_boxes()
+    scores = [score(metric, truth, predicted) for metric in BOX_METRICS]
+    values = iou(truth.to_numpy(), predicted.loc[truth.index].to_numpy())
+    values = values[~np.isnan(values)]
+    assert [one.images for one in scores] == [160] * 3
+    assert [one.metric for one in scores] == ["mean IoU", "IoU over 0.5", "IoU over 0.75"]
+    wanted = [values.mean(), (values > 0.5).mean(), (values > 0.75).mean()]
+    assert [one.value for one in scores] == pytest.approx(wanted)
+    assert 0.1 < scores[2].value < 0.95
+    assert scores[0].low < scores[0].value < scores[0].high < scores[0].low + 0.05
+
+
+def test_images_without_any_box_are_refused() -> None:
+    truth, predicted = drawn_boxes()
+    with pytest.raises(ValueError, match="none of the 40 images has a box"):
+        score(BOX_METRICS[0], truth[::5], predicted.loc[truth.index[::5]])
+
+
+# --- Speed
+
+
+def test_single_images_and_full_batches_are_timed() -> None:
+    seen = []
+    images = [np.full((4, 4, 3), number, np.uint8) for number in range(3)]
+    times = time_predictions(lambda batch: seen.append(batch.shape), images, batch_size=5)
+    single, batch = (1, 4, 4, 3), (5, 4, 4, 3)
+    assert seen == [single, batch, *[single] * SINGLES, *[batch] * BATCHES], "first to trace"
+    assert len(times["single"]) == SINGLES and len(times["batch"]) == BATCHES
+    assert min(times["single"]) >= 0
+
+
+def test_the_times_of_all_folds_count() -> None:
+    folds = [{"single": [10.0, 12.0], "batch": [4.0]}, {"single": [14.0], "batch": [6.0]}]
+    found = speeds(folds)
+    assert found["single"].value == pytest.approx(12) and found["single"].images == 3
+    assert found["single"].low < 12 < found["single"].high
+    assert found["batch"].value == pytest.approx(5)
+    assert speeds([]) == {}
 
 
 # --- score_files
@@ -121,79 +196,22 @@ def test_a_submission_is_scored_by_id(tmp_path: Path, truth: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        (
-            "id,label\n1.jpg,0\n",
-            "expected the columns of .*, 'id,label', came 'Id,Category'; give both the same",
-        ),
-        ("Id,Category\n1.jpg,0\n2.jpg,1\n3.jpg,2\n", "have other ids"),
-        ("Id,Category\n1.jpg,0\n2.jpg,1\n3.jpg,2\nNA,3\n5.jpg,0\n", "have other ids"),
+        ("id,label\n1.jpg,0\n", "expected the columns of .*, 'id,label', came 'Id,Category'"),
+        ("Id,Category\n1.jpg,0\n2.jpg,1\n3.jpg,2\n", r"have other ids: the first lacks 1 \(NA\)"),
+        ("Id,Category\n1.jpg,0\n2.jpg,1\n3.jpg,2\nNA,3\n5.jpg,0\n", r"the second 1 \(5\.jpg\)"),
         ("Id,Category\n1.jpg,0\n2.jpg,1\n3.jpg,2\nNA,\n", "1 rows have empty cells"),
         ("Id,Category\n1.jpg,0\n1.jpg,0\n3.jpg,2\nNA,3\n", "1 ids are there twice"),
         ("Id,Category\n", "has no rows"),
         ("", r"a\.csv: expected two columns, id and answer, came ''"),
+        ("Id,Category,note\n1,0,x\n", r"expected two columns, .*'Id,Category,note'"),
+        (None, r"a\.csv"),
     ],
 )
 def test_files_that_cannot_be_compared_are_refused(
-    tmp_path: Path, truth: Path, text: str, expected: str
+    tmp_path: Path, truth: Path, text: str | None, expected: str
 ) -> None:
-    with pytest.raises(ValueError, match=expected):
-        score_files(csv(tmp_path / "a.csv", text), truth)
-
-
-def test_files_of_more_than_two_columns_are_refused(tmp_path: Path) -> None:
-    wide = csv(tmp_path / "a.csv", "Id,Category,note\n1,0,x\n")
-    with pytest.raises(ValueError, match=r"expected two columns, .*'Id,Category,note'"):
-        score_files(wide, wide)
-
-
-def test_a_missing_file_is_named(tmp_path: Path, truth: Path) -> None:
-    with pytest.raises((ValueError, OSError), match=r"b\.csv"):
-        score_files(tmp_path / "b.csv", truth)
-
-
-# --- Boxes
-
-
-def drawn_boxes(images: int = 200) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Boxes, every fifth of them missing, and predictions near them in another order."""
-    random = np.random.default_rng(0)
-    corners = random.uniform(0, 0.5, (images, 2))
-    truth = np.concatenate([corners, corners + 0.4], axis=1)
-    predicted = truth + random.normal(0, 0.03, truth.shape)
-    truth[::5] = NO_BOX
-    ids = [f"{number}.jpg" for number in range(images)]
-    return box_table(ids, truth), box_table(ids, predicted).sample(frac=1, random_state=0)
-
-
-def test_boxes_are_scored_by_id_where_there_is_one() -> None:
-    truth, predicted = drawn_boxes()
-    mean, half, three_quarters = score_boxes(truth, predicted)
-    values = iou(truth.to_numpy(), predicted.loc[truth.index].to_numpy())
-    values = values[~np.isnan(values)]
-    assert [each.images for each in (mean, half, three_quarters)] == [160] * 3
-    assert mean.value == pytest.approx(values.mean())
-    assert half.value == pytest.approx((values > 0.5).mean())
-    assert three_quarters.value == pytest.approx((values > 0.75).mean())
-    assert 0.1 < three_quarters.value < 0.95
-    assert mean.low < mean.value < mean.high
-    assert mean.high - mean.low < 0.05
-    assert str(mean).startswith("mean IoU 0.")
-    assert "interval" in str(three_quarters)
-    assert three_quarters.metric == "IoU over 0.75"
-
-
-def test_only_predicted_images_are_scored() -> None:
-    truth, predicted = drawn_boxes()
-    part = predicted[:50]
-    assert score_boxes(truth, part) == score_boxes(truth.loc[part.index], part)
-
-
-def test_boxes_that_cannot_be_scored_are_named() -> None:
-    truth, predicted = drawn_boxes()
-    with pytest.raises(ValueError, match=r"^200 predicted boxes .* without a truth"):
-        score_boxes(truth[:0], predicted)
-    with pytest.raises(ValueError, match="none of the 40 images has a box"):
-        score_boxes(truth[::5], predicted.loc[truth.index[::5]])
-    predicted.loc["1.jpg"] = NO_BOX
-    with pytest.raises(ValueError, match=r"^1 images have no predicted box, such as 1\.jpg$"):
-        score_boxes(truth, predicted)
+    path = tmp_path / "a.csv"
+    if text is not None:
+        csv(path, text)
+    with pytest.raises((ValueError, OSError), match=expected):
+        score_files(path, truth)

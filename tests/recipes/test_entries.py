@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from podium.competitions import get_competition
-from podium.models.weights_files import WEIGHTS_FILES
-from podium.recipes.ensemble import load_ensemble
-from podium.recipes.entries import Entry, all_entries, describe_entries, get_entry
-from podium.recipes.recipe_file import RecipeError
+from podium.models.pretrained import WEIGHTS_FILES
+from podium.recipes.entries import Entry, all_entries, get_entry
+from podium.recipes.recipe_file import RecipeError, load_ensemble
+from podium.reports.listing import describe_entries
 
 REPOSITORY = Path(__file__).parents[2]
 ENTRIES = sorted((REPOSITORY / "kernels").glob("*/recipe.toml"))

@@ -15,12 +15,12 @@ from PIL import Image
 
 from podium.competitions import MissingData, get_competition
 from podium.competitions.boxes import BOX_COLUMNS, box_table
-from podium.data.table import prepare_table
+from podium.data.table import prepare_run
 from podium.files.atomic_write import write_json
-from podium.files.images import UnreadableImage
+from podium.files.image_io import UnreadableImage
 from podium.recipes.recipe_file import parse_recipe
-from podium.reports.gallery import BLUE, GREEN, RED, draw_gallery, gallery
-from podium.reports.gallery_choice import choose_rows, read_judged
+from podium.reports.gallery import BLUE, GREEN, RED, choose_rows, draw_gallery, gallery
+from podium.reports.run_data import read_run_data
 from podium.runs.fold_folder import RunError
 from podium.runs.run_folder import RunFolder
 from small_competitions import DRAW
@@ -52,7 +52,7 @@ def write_run(place: Path, boxes: bool = True, **changes: object) -> RunFolder:
     data = {"competition": "pets", "backbone": "resnet-small", "folds": 2, **changes}
     folder = RunFolder(place / "weights" / "a")
     folder.begin(parse_recipe(data, "here"), {"entry": "a"}, fresh=False)
-    train = prepare_table(PETS, parse_recipe(data, "here"), folder).train
+    train = prepare_run(folder, parse_recipe(data, "here")).table.train
     numbers = train.index.str.split("_").str[1].astype(int).to_numpy()
     label = train["label"].to_numpy()
     sure = (
@@ -65,20 +65,26 @@ def write_run(place: Path, boxes: bool = True, **changes: object) -> RunFolder:
     truth = train[list(BOX_COLUMNS)].fillna(0.25).to_numpy()
     found = box_table(train.index, truth + off * [1, 0, 1, 0])
     folder.write_probabilities("out_of_fold", probabilities, found if boxes else None)
+    folds = [0] if "shares" in changes else [0, 1]
+    for fold in folds:
+        folder.fold(fold).write_cost({"seconds": 1})
+    score = {"metric": "accuracy", "value": 0.8, "low": 0.6, "high": 0.9, "images": len(train)}
+    kind = "held-out" if "shares" in changes else "out-of-fold"
+    folder.write_score({"score": score, "folds": folds, "scored": kind, "tried_views": []})
     return folder
 
 
 def chosen(folder: RunFolder, columns: int) -> dict[str, list[str]]:
-    rows = choose_rows(read_judged(folder), columns)
+    rows = choose_rows(read_run_data(folder), columns)
     return {row.name: row.images.index.tolist() for row in rows}
 
 
 def drawn(folder: RunFolder, columns: int = 6) -> tuple[Figure, dict[str, Axes]]:
     """The figure, and the axes of each row's first image."""
-    judged = read_judged(folder)
-    rows = choose_rows(judged, columns)
-    figure = draw_gallery(judged, rows)
-    starts = np.cumsum([0, *(len(row.images) for row in rows)])
+    run = read_run_data(folder)
+    rows = choose_rows(run, columns)
+    figure = draw_gallery(run, rows)
+    starts = np.cumsum([0, *(len(row.images) + 1 for row in rows)])  # and the axes of its name
     return figure, {row.name: figure.axes[start] for row, start in zip(rows, starts, strict=False)}
 
 
@@ -111,7 +117,7 @@ def test_no_image_is_in_two_rows_and_rows_are_short_where_there_are_few(place: P
 
 def test_a_row_without_images_is_left_out(place: Path) -> None:
     folder = write_run(place)
-    right = read_judged(folder).images.index.difference(WRONG)
+    right = read_run_data(folder).judged.index.difference(WRONG)
     probabilities, boxes = (
         folder.read_probabilities("out_of_fold"),
         folder.read_boxes("out_of_fold"),
@@ -124,10 +130,10 @@ def test_a_row_without_images_is_left_out(place: Path) -> None:
 
 def test_where_images_were_held_out_these_are_shown(place: Path) -> None:
     folder = write_run(place, shares=[0.5, 0.25, 0.25])
-    judged = read_judged(folder)
+    run = read_run_data(folder)
     stored = folder.read_images().query("part == 'train'")
-    assert sorted(judged.images.index) == sorted(stored.index[stored["fold"].astype(int) == -2])
-    title = draw_gallery(judged, choose_rows(judged)).texts[0].get_text()
+    assert sorted(run.judged.index) == sorted(stored.index[stored["fold"].astype(int) == -2])
+    title = draw_gallery(run, choose_rows(run)).texts[0].get_text()
     assert "held-out images" in title
 
 
@@ -168,7 +174,7 @@ def test_boxes_and_their_iou(place: Path) -> None:
     assert [true.get_linestyle(), found.get_linestyle()] == ["-", "--"]
     (corner,) = first["best"].texts
     assert corner.get_text() == f"IoU {9 / 11:.2f}"
-    assert corner.get_position() == (0.02, 0.98) and corner.get_verticalalignment() == "top"
+    assert corner.get_position() == (0.02, 0.02) and corner.get_verticalalignment() == "top"
 
 
 def rgba(color: str) -> tuple[float, ...]:
@@ -177,7 +183,7 @@ def rgba(color: str) -> tuple[float, ...]:
 
 def test_an_image_without_a_true_box_has_the_predicted_one(place: Path) -> None:
     figure, _ = drawn(write_run(place))
-    last = figure.axes[-1]
+    last = figure.axes[-2]  # the last axes have the name of the row
     assert label(last)[0] == "✗ dog 0.70, is cat"
     (box,) = last.patches
     assert box.get_edgecolor() == rgba(BLUE)
@@ -186,7 +192,7 @@ def test_an_image_without_a_true_box_has_the_predicted_one(place: Path) -> None:
 
 def test_without_boxes_there_is_nothing_on_the_images(place: Path) -> None:
     figure, _ = drawn(write_run(place, boxes=False))
-    assert all(not axis.patches and not axis.texts for axis in figure.axes)
+    assert all(not axis.patches for axis in figure.axes)
     assert figure.legends == []
 
 
@@ -196,9 +202,9 @@ def test_images_keep_their_shape_and_overlap_nothing(place: Path) -> None:
     folder = write_run(place)
     figure, first = drawn(folder, columns=4)
     width, height = figure.get_size_inches()
+    figure.draw_without_rendering()
     portrait = first["best"].get_position()
     assert portrait.height * height / (portrait.width * width) == pytest.approx(70 / 28)
-    figure.draw_without_rendering()
     boxes = [axis.get_tightbbox() for axis in figure.axes]  # with their labels
     boxes += [text.get_window_extent() for text in [*figure.texts, *figure.legends]]
     for number, box in enumerate(boxes):

@@ -63,7 +63,7 @@ def test_which_blends_use_a_run(project: Path) -> None:
     used = {row["run"] for row in blended.folder.read_score()["runs"] if row["weight"] > 0}
     found = rows(describe_runs())
     assert found["ab"][0] == "a blend"
-    assert f"{blended.judged.score.value:.4f}" in found["ab"][1]
+    assert f"{blended.score.value:.4f}" in found["ab"][1]
     for name in "ab":
         assert (found[name][-1] == "ab") == (name in used)
 
@@ -72,12 +72,10 @@ def test_a_score_that_is_too_good_is_called_so(project: Path) -> None:
     about = {"stage": 0, "from": "x", "above": 0.9, "knows_the_fold": "x has another split"}
     run = RunFolder(project / "weights" / "a")
     run.fold(1).write_pseudo({"stages": [{**about, "near_copies": 0, "labels": {}}]})
-    assert "(too good)" in rows(describe_runs())["a"][2]
-    assert "too good: the pseudo-labels of fold 1 know its labels" in str(assemble(run))
+    assert "(leaky)" in rows(describe_runs())["a"][2]
+    assert "leaky       the pseudo-labels of fold 1 reveal its labels" in str(assemble(run))
     assert run.read_score()["too_good"] == {"1": "x has another split"}
-    with pytest.raises(
-        RunError, match=r"a was trained on pseudo-labels that know labels of fold 1"
-    ):
+    with pytest.raises(RunError, match="a is leaky: its pseudo-labels of fold 1 reveal labels"):
         blend(["a", "b"])
 
 

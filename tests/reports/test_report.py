@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from PIL import Image
-from test_report_page import Read
+from test_page import Read
 
 from podium.competitions import get_competition
 from podium.files.atomic_write import write_json
@@ -177,7 +177,7 @@ def test_a_score_that_is_too_good_is_said() -> None:
     folder.fold(1).write_pseudo({"stages": [row]})
     assemble(folder)
     said = words(read(report(["a"]).path))
-    assert "The score of fold 1 is too good: b has another split." in said
+    assert "The score of fold 1 leaks: b has another split." in said
 
 
 def test_a_run_put_together_of_parts_names_the_machine_of_each_fold() -> None:

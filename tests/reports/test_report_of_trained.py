@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from test_report_page import Read
+from test_page import Read
 
-from podium.reports.report import figures_of, report
+from podium.reports.report import figures_of, report, with_report
 from podium.reports.thumbnails import with_heat
 from podium.runs.run_folder import RunFolder
-from podium.training.train import Outcome, train
+from podium.training.train import RunResult, train
 from small_competitions import BOX_RECIPE, break_image, make_project
 
 
@@ -37,15 +37,15 @@ def in_the_project(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def outcome(project: Path) -> Outcome:
+def outcome(project: Path) -> RunResult:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(project)
         patch.setenv("PODIUM_DEBUG", "1")
-        return train("tiny")
+        return with_report(train("tiny"))
 
 
 @pytest.fixture(scope="module")
-def page(outcome: Outcome) -> str:
+def page(outcome: RunResult) -> str:
     return outcome.report.read_text(encoding="utf-8")
 
 
@@ -56,7 +56,7 @@ def words(page: str) -> str:
 def section(page: str, title: str) -> str:
     """The HTML of a section."""
     (found,) = [
-        one for one in page.split("<section ")[1:] if one.startswith(f'aria-labeledby="{title}"')
+        one for one in page.split("<section ")[1:] if one.startswith(f'aria-labelledby="{title}"')
     ]
     return found
 
@@ -67,7 +67,7 @@ def images(html: str) -> list[np.ndarray]:
     return [np.asarray(Image.open(io.BytesIO(base64.b64decode(one)))) for one in found]
 
 
-def test_a_training_ends_with_its_report(outcome: Outcome, page: str, project: Path) -> None:
+def test_a_training_ends_with_its_report(outcome: RunResult, page: str, project: Path) -> None:
     assert outcome.report == outcome.folder.path / "report.html"
     assert f"report      {outcome.report}\n" in str(outcome)
     assert "Left out" not in words(page), "the network was in memory, the images are here"
@@ -75,7 +75,7 @@ def test_a_training_ends_with_its_report(outcome: Outcome, page: str, project: P
     assert outcome.report.stat().st_size < 2e6
 
 
-def test_the_memory_of_each_stage_is_recorded(outcome: Outcome, page: str) -> None:
+def test_the_memory_of_each_stage_is_recorded(outcome: RunResult, page: str) -> None:
     history = outcome.folder.fold(1).read_history()
     assert history["peak_memory_gb"].between(0.1, 100).all()
     assert f"{history['peak_memory_gb'].max():.2f} GB" in words(section(page, "cost-and-origin"))
@@ -101,7 +101,7 @@ def test_images_are_shown_with_both_boxes(page: str) -> None:
     assert "mean IoU" in words(section(page, "score"))
 
 
-def test_a_batch_is_shown_as_the_network_saw_it(outcome: Outcome, page: str) -> None:
+def test_a_batch_is_shown_as_the_network_saw_it(outcome: RunResult, page: str) -> None:
     shown = section(page, "as-the-network-sees-them")
     assert "Fold 1, stage 1, 16 px: training images of the first batch" in words(shown)
     found = images(shown)
@@ -110,7 +110,7 @@ def test_a_batch_is_shown_as_the_network_saw_it(outcome: Outcome, page: str) -> 
     assert 'class="true"' in shown
 
 
-def test_grad_cam_looks_at_right_and_wrong_images(outcome: Outcome, page: str) -> None:
+def test_grad_cam_looks_at_right_and_wrong_images(outcome: RunResult, page: str) -> None:
     shown = section(page, "grad-cam")
     judged = outcome.folder.read_probabilities("out_of_fold")
     assert "By the network of fold 1, on images that it was not trained on." in words(shown)
@@ -120,7 +120,7 @@ def test_grad_cam_looks_at_right_and_wrong_images(outcome: Outcome, page: str) -
     assert tiles.count(3) == shown.count('class="wrong"')
 
 
-def test_the_command_makes_the_same_page_later(outcome: Outcome, page: str) -> None:
+def test_the_command_makes_the_same_page_later(outcome: RunResult, page: str) -> None:
     made = report(["tiny"])
     assert made.path == outcome.report and not made.left_out
     again = made.path.read_text(encoding="utf-8")
@@ -130,13 +130,13 @@ def test_the_command_makes_the_same_page_later(outcome: Outcome, page: str) -> N
         assert section(again, part) == section(page, part)
 
 
-def test_training_again_leaves_the_report_of_a_finished_run(outcome: Outcome) -> None:
+def test_training_again_leaves_the_report_of_a_finished_run(outcome: RunResult) -> None:
     before = outcome.report.stat().st_mtime_ns
-    assert train("tiny").report == outcome.report
+    assert with_report(train("tiny")).report == outcome.report
     assert outcome.report.stat().st_mtime_ns == before
 
 
-def test_without_weights_the_rest_is_made(outcome: Outcome, tmp_path: Path) -> None:
+def test_without_weights_the_rest_is_made(outcome: RunResult, tmp_path: Path) -> None:
     copy = RunFolder(tmp_path / "copy")
     shutil.copytree(outcome.folder.path, copy.path)
     for fold in (0, 1):
@@ -147,7 +147,7 @@ def test_without_weights_the_rest_is_made(outcome: Outcome, tmp_path: Path) -> N
 
 
 def test_of_other_images_no_network_part_is_made(
-    outcome: Outcome, project: Path, tmp_path: Path
+    outcome: RunResult, project: Path, tmp_path: Path
 ) -> None:
     listed = next((project / "input").iterdir()) / "annotations" / "trainval.txt"
     before = listed.read_text()
@@ -161,7 +161,7 @@ def test_of_other_images_no_network_part_is_made(
 
 
 def test_broken_files_are_said_in_their_place(
-    outcome: Outcome, project: Path, tmp_path: Path
+    outcome: RunResult, project: Path, tmp_path: Path
 ) -> None:
     """All of the dogs, of which there are some in each batch and each sample; of size known."""
     pil_images = next((project / "input").iterdir()) / "images"
@@ -179,7 +179,7 @@ def test_broken_files_are_said_in_their_place(
     assert "Grad-CAM: Left out: an image's file cannot be read" in cam
 
 
-def test_a_notebook_gets_the_gallery_as_well(outcome: Outcome) -> None:
+def test_a_notebook_gets_the_gallery_as_well(outcome: RunResult) -> None:
     charts = len(list(outcome.report.with_suffix("").glob("*.png")))
     assert len(list(figures_of(outcome.folder))) == charts + 1
 

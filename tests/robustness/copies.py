@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from podium.files.images import read_image, resize
+from podium.files.image_io import read_image, resize
 
 Image = np.ndarray  # uint8 (height, width, 3) RGB
 Change = Callable[[Image, np.random.Generator], Image]

@@ -44,7 +44,7 @@ def corpus(name: str) -> list[bytes]:
 
 
 def _reader(scratch: Path) -> Target:
-    from podium.files.images import UnreadableImage, decode_image, decode_sized, read_image
+    from podium.files.image_io import UnreadableImage, decode_image, decode_sized, read_image
 
     path = scratch / "fuzzed.jpg"
 

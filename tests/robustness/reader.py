@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from podium.data.near_duplicates import fingerprint
-from podium.files.images import UnreadableImage, decode_sized, read_bytes, read_image
+from podium.files.image_io import UnreadableImage, decode_sized, read_bytes, read_image
 from podium.system import peak_memory
 
 LARGE = 100_000_000  # values; beyond it only whether it is read counts

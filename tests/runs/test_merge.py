@@ -487,7 +487,7 @@ def another_fold(folder: RunFolder) -> None:
         (write("pictures.csv", "part,id\ntrain,a\n"), "is not the table of a run"),
         (leak, "near-identical images"),
         (cut("fold-0/best.weights.h5"), "fold 0 of .* is damaged: .*truncated"),
-        (write("fold-0/best.weights.h5", "<html>"), "is damaged: .*is no HDF5 file"),
+        (write("fold-0/best.weights.h5", "<html>"), "is damaged: .*or a web page"),
         (cut("fold-0/validation.csv"), "is damaged"),
         (cut("fold-0/test.csv"), "is damaged"),
         (write("fold-0/test.csv", "<html>"), "is damaged"),

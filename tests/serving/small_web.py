@@ -3,6 +3,7 @@
 import io
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -38,6 +39,7 @@ def serving(project: Path, *words: str) -> Iterator[tuple[str, subprocess.Popen]
                     break
             else:
                 raise AssertionError(f"it ended: {said}")
+            process.send_signal(signal.SIGINT)
+            assert process.wait(60) in (0, 130, -2), "Ctrl-C ends it"
         finally:
-            process.terminate()
-            process.wait(20)
+            process.kill()

@@ -1,4 +1,4 @@
-"""The API on a real run: answers, and every bad input with its status."""
+"""The API on a real run: predictions, and every bad input with its status."""
 
 import re
 import struct
@@ -7,7 +7,7 @@ import threading
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -15,69 +15,67 @@ import pytest
 from fastapi.testclient import TestClient
 from small_web import encoded
 
-from podium.serving.app import make_app
+from podium.serving.app import find_examples, make_app
 from podium.serving.engine import Engine
-from podium.serving.examples import find_examples
-from podium.serving.limits import RequestLimits
+from podium.serving.schema import RequestLimits
 
 HERE = "http://127.0.0.1"
-pytestmark = pytest.mark.usefixtures("in_the_project")
-
 LIMITS = RequestLimits(megabytes=1, pixels=1_000_000, images=4, seconds=30, waiting=20)
+pytestmark = pytest.mark.usefixtures("in_the_project")
 
 
 @contextmanager
 def client_of(engine: Engine, limits: RequestLimits = LIMITS) -> Iterator[TestClient]:
-    app = make_app(engine, limits, find_examples(engine, 4), ["127.0.0.1"])
+    app = make_app(engine, limits, find_examples(engine.run, 0, 4), ["127.0.0.1"])
     with TestClient(app, base_url=HERE) as client:
         yield client
 
 
 @pytest.fixture(scope="module")
-def client(engine: Engine) -> Iterator[TestClient]:
-    with client_of(engine) as made:
+def client(engine: Engine, served: Path) -> Iterator[TestClient]:
+    with chdir(served), client_of(engine) as made:
         yield made
 
 
-def ask(client: TestClient, *files: tuple[str, bytes]):
-    return client.post("/api/classify", files=[("images", one) for one in files])
+def ask(client: TestClient, *files: tuple[str, bytes], field: str = "images"):
+    return client.post("/api/classify", files=[(field, file) for file in files])
 
 
-def held_up(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+def hold_up(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     """Make the networks wait until the event is set."""
-    go, see = threading.Event(), engine.see
+    go, predict = threading.Event(), engine.predict
 
     def wait(images: np.ndarray):
         assert go.wait(20)
-        return see(images)
+        return predict(images)
 
-    monkeypatch.setattr(engine, "see", wait)
+    monkeypatch.setattr(engine, "predict", wait)
     return go
 
 
-# --- Answers
+# --- Predictions
 
 
-def test_an_image_gets_classes_heat_and_box(client: TestClient, engine: Engine, unseen: list[Path]):
-    response = ask(client, ("a.jpg", unseen[0].read_bytes()))
+@pytest.mark.parametrize("field", ["images", "pictures"])
+def test_an_image_gets_classes_heat_and_box(
+    client: TestClient, engine: Engine, unseen: list[Path], field: str
+) -> None:
+    response = ask(client, ("a.jpg", unseen[0].read_bytes()), field=field)
     assert response.status_code == 200
     (found,) = response.json()["images"]
     assert (found["name"], found["width"], found["height"]) == ("a.jpg", 28, 24)
-    shares = [one["probability"] for one in found["classes"]]
-    assert [one["name"] for one in sorted(found["classes"], key=lambda one: one["name"])] == sorted(
-        engine.classes
-    )
-    assert shares == sorted(shares, reverse=True) and sum(shares) == pytest.approx(1, abs=1e-3)
+    assert sorted(score["name"] for score in found["classes"]) == sorted(engine.classes)
+    assert sum(score["probability"] for score in found["classes"]) == pytest.approx(1, abs=1e-3)
     assert np.shape(found["classes"][0]["heat"]) == (4, 4)
     box = found["box"]
     assert 0 <= box["x_min"] <= box["x_max"] <= 1 and 0 <= box["y_min"] <= box["y_max"] <= 1
-    assert found["unlike"] is False and found["score"] <= found["limit"]
+    assert found["ood"] is False and found["ood_score"] <= found["ood_limit"]
 
 
-def test_what_it_does_not_know_is_called_unlike(client: TestClient, foreign: bytes) -> None:
+def test_a_foreign_image_is_out_of_distribution(client: TestClient, foreign: bytes) -> None:
     (found,) = ask(client, ("foreign.png", foreign)).json()["images"]
-    assert found["unlike"] is True and found["score"] > found["limit"]
-    assert found["as_unlike"] < 0.05
+    assert found["ood"] is True and found["ood_score"] > found["ood_limit"]
+    assert found["ood_p_value"] < 0.05
 
 
 def test_a_bad_image_spoils_no_other(client: TestClient, unseen: list[Path]) -> None:
@@ -89,29 +87,31 @@ def test_a_bad_image_spoils_no_other(client: TestClient, unseen: list[Path]) -> 
     assert first["classes"] == last["classes"]
 
 
-def test_those_who_come_together_share_batches_and_get_their_own(
+def test_requests_at_the_same_time_share_batches_and_get_their_own(
     engine: Engine, unseen: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = [path.read_bytes() for path in unseen]
-    with client_of(engine) as client:
-        alone = [ask(client, ("x", one)).json()["images"][0]["classes"] for one in data]
-        batches, see = [], engine.see
+    batches, predict = [], engine.predict
 
-        def count(images: np.ndarray):
-            batches.append(len(images))
-            return see(images)
+    def count(images: np.ndarray):
+        batches.append(len(images))
+        return predict(images)
 
-        monkeypatch.setattr(engine, "see", count)
+    monkeypatch.setattr(engine, "predict", count)
     with client_of(engine) as client, ThreadPoolExecutor(12) as threads:
-        answers = list(threads.map(lambda n: ask(client, ("x", data[n % 4])).json(), range(12)))
+        alone = [ask(client, ("x", one)).json()["images"][0]["classes"] for one in data]
+        batches.clear()
+        responses = list(threads.map(lambda n: ask(client, ("x", data[n % 4])).json(), range(12)))
     assert sum(batches) == 12 and max(batches) > 1
-    for number, answer in enumerate(answers):
-        for found, expected in zip(answer["images"][0]["classes"], alone[number % 4], strict=True):
+    for number, response in enumerate(responses):
+        for found, expected in zip(
+            response["images"][0]["classes"], alone[number % 4], strict=True
+        ):
             assert found["name"] == expected["name"]
             assert found["probability"] == pytest.approx(expected["probability"], abs=1e-4)
 
 
-# --- What is refused
+# --- Errors
 
 
 def png_of(width: int, height: int) -> bytes:
@@ -124,22 +124,18 @@ def png_of(width: int, height: int) -> bytes:
     )
 
 
-SVG = b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
-EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(/etc/passwd) run\n"
-
-
 @pytest.mark.parametrize(
     ("data", "status", "says"),
     [
         (b"not an image at all", 415, "not an image"),
-        (SVG, 415, "not an image"),
-        (EPS, 415, "not an image"),
+        (b'<svg xmlns="http://www.w3.org/2000/svg"></svg>', 415, "not an image"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(/a) run\n", 415, "not an image"),
         (b"", 422, "empty"),
         (encoded(np.zeros((50, 50, 3)), "JPEG")[:400], 422, "broken|truncated"),
         (encoded(np.random.default_rng(0).integers(0, 256, (64, 64)), "PNG")[:900], 422, "trunc"),
-        (png_of(50_000, 50_000), 413, "pixels"),
-        (png_of(1001, 1000), 413, "1,001 × 1,000: more than 1 million pixels"),
-        (bytes(1_000_001), 413, "larger than 1 MB"),
+        (png_of(50_000, 50_000), 413, "more than the limit, 1 million pixels"),
+        (png_of(1001, 1000), 413, "more than the limit, 1 million pixels"),
+        (bytes(1_000_001), 413, "larger than the limit, 1 MB"),
         (bytes(2_200_000), 413, "too large"),
     ],
     ids=["text", "svg", "eps", "empty", "cut", "cut png", "bomb", "pixels", "bytes", "request"],
@@ -150,46 +146,41 @@ def test_each_bad_file_has_its_status(client: TestClient, data: bytes, status: i
     assert re.search(says, response.json()["detail"])
 
 
+FORM = {"content-type": "multipart/form-data"}
+BOUND = {"content-type": "multipart/form-data; boundary=x"}
+
+
 @pytest.mark.parametrize(
     ("words", "status"),
     [
         ({}, 422),
-        ({"data": {"images": "a word"}, "files": {}}, 415),
+        ({"data": {"images": "a word"}}, 415),
         ({"json": {"images": []}}, 415),
         ({"files": {"images": ("", b"")}}, 422),
-        ({"content": b"--x", "headers": {"content-type": "multipart/form-data"}}, 400),
-        (
-            {"content": b"rubbish", "headers": {"content-type": "multipart/form-data; boundary=x"}},
-            400,
-        ),
+        ({"content": b"--x", "headers": FORM}, 400),
+        ({"content": b"rubbish", "headers": BOUND}, 400),
     ],
     ids=["nothing", "urlencoded", "json", "no file chosen", "no boundary", "rubbish"],
 )
-def test_no_file_at_all(client: TestClient, words: dict, status: int) -> None:
+def test_without_a_file_the_status_says_why(client: TestClient, words: dict, status: int) -> None:
     response = client.post("/api/classify", **words)
     assert response.status_code == status
     assert response.json()["detail"]
 
 
-def test_more_images_than_allowed(client: TestClient, foreign: bytes) -> None:
+def test_more_images_than_the_limit_are_refused(client: TestClient, foreign: bytes) -> None:
     assert ask(client, *[("a.png", foreign)] * 4).status_code == 200
-    for count in (5, 9):
-        response = ask(client, *[("a.png", foreign)] * count)
-        assert response.status_code == 413
-        assert "more than 4 images" in response.json()["detail"]
-
-
-def test_a_body_without_an_announced_length_is_counted(client: TestClient) -> None:
-    head = b'--x\r\nContent-Disposition: form-data; name="p"; filename="p"\r\n\r\n'
-    kind = {"content-type": "multipart/form-data; boundary=x"}
-
-    def body() -> Iterator[bytes]:
-        yield head
-        for _ in range(30):
-            yield bytes(100_000)
-
-    response = client.post("/api/classify", content=body(), headers=kind)
+    response = ask(client, *[("a.png", foreign)] * 5)
     assert response.status_code == 413
+    assert "more than 4 images" in response.json()["detail"]
+
+
+def test_a_body_of_unknown_length_is_counted(client: TestClient) -> None:
+    def body() -> Iterator[bytes]:
+        yield b'--x\r\nContent-Disposition: form-data; name="p"; filename="p"\r\n\r\n'
+        yield from (bytes(100_000) for _ in range(30))
+
+    assert client.post("/api/classify", content=body(), headers=BOUND).status_code == 413
 
 
 @pytest.mark.parametrize(
@@ -197,10 +188,8 @@ def test_a_body_without_an_announced_length_is_counted(client: TestClient) -> No
     [
         ("../../etc/passwd.png", "passwd.png"),
         ("C:\\images\\a.png", "a.png"),
-        ("<script>alert(1)<script>.png", "<script>alert(1)<script>.png"),
-        ("a\u202egnp.exe", "agnp.exe"),
+        ("<img src=x>.png", "<img src=x>.png"),
         ("x" * 500, "x" * 80),
-        ("..", "image"),
     ],
 )
 def test_names_are_repeated_without_paths(client: TestClient, foreign: bytes, sent: str, told: str):
@@ -209,56 +198,52 @@ def test_names_are_repeated_without_paths(client: TestClient, foreign: bytes, se
     assert response.json()["images"][0]["name"] == told
 
 
-def test_a_full_house_turns_away_until_there_is_room(
+def test_too_many_requests_are_refused_until_there_is_room(
     engine: Engine, foreign: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    go = held_up(engine, monkeypatch)
+    go = hold_up(engine, monkeypatch)
     with client_of(engine, RequestLimits(waiting=2)) as client, ThreadPoolExecutor(3) as threads:
         asked = [threads.submit(ask, client, ("a.png", foreign)) for _ in range(3)]
-        turned_away = next(as_completed(asked)).result()  # two wait for the networks
-        assert turned_away.status_code == 503
-        assert int(turned_away.headers["retry-after"]) > 0
+        refused = next(as_completed(asked)).result()  # two wait for the networks
+        assert refused.status_code == 503
+        assert int(refused.headers["retry-after"]) > 0
         assert client.get("/health").status_code == 200
         go.set()
         assert sorted(one.result().status_code for one in asked) == [200, 200, 503]
         assert ask(client, ("a.png", foreign)).status_code == 200
 
 
-def test_too_much_at_the_same_time_is_turned_away(engine: Engine, foreign: bytes) -> None:
-    class Small(RequestLimits):
-        held_bytes = 10
-
-    with client_of(engine, Small()) as client:
+def test_too_many_bytes_at_the_same_time_are_refused(
+    engine: Engine, foreign: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("podium.serving.uploads.HELD", 0)
+    with client_of(engine) as client:
         assert ask(client, ("a.png", foreign)).status_code == 503
 
 
-def test_what_takes_too_long_is_told_and_over(
+def test_a_slow_prediction_is_told_and_over(
     engine: Engine, foreign: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    go = held_up(engine, monkeypatch)
+    go = hold_up(engine, monkeypatch)
     with client_of(engine, RequestLimits(seconds=0.2)) as client:
-        response = ask(client, ("a.png", foreign))
-        assert response.status_code == 504
+        assert ask(client, ("a.png", foreign)).status_code == 504
         go.set()
         # The batch that was computed for nobody may still be on its way.
-        answers = (ask(client, ("a.png", foreign)).status_code for _ in range(100))
-        assert 200 in answers
+        assert 200 in (ask(client, ("a.png", foreign)).status_code for _ in range(100))
 
 
-def test_nothing_goes_to_a_disk(
+def test_uploads_are_never_on_a_disk(
     client: TestClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Not even for a moment: with nowhere to put temporary files, large ones still come through."""
+    """With nowhere to put temporary files, large ones still come through."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
     large = encoded(np.random.default_rng(0).integers(0, 256, (560, 560, 3)), "BMP")
-    assert len(large) > 900_000
-    small = encoded(np.zeros((9, 9)), "PNG")
-    response = ask(client, ("a.bmp", large), ("b.bmp", large), ("c.png", small))
+    response = ask(client, ("a.bmp", large), ("b.bmp", large))
     assert response.status_code == 200
-    assert len(response.json()["images"]) == 3
+    assert len(response.json()["images"]) == 2
 
 
-# --- What is told around
+# --- Around
 
 
 def test_only_names_of_this_machine_are_answered(client: TestClient) -> None:
@@ -268,15 +253,15 @@ def test_only_names_of_this_machine_are_answered(client: TestClient) -> None:
 def test_the_run_its_limits_and_examples(client: TestClient, engine: Engine) -> None:
     told = client.get("/api/run").json()
     assert told["run"] == "tiny" and told["classes"] == engine.classes and told["boxes"]
-    assert told["limits"] == {"megabytes": 1, "pixels": 1e6, "images": 4, "seconds": 30}
+    assert told["limits"] == LIMITS.model_dump()
     assert "accuracy" in told["score"]
-    assert [one["name"] for one in told["examples"]] == ["cat", "cat", "dog", "dog"]
-    for one in told["examples"]:
-        image = client.get(f"/{one['address']}")
+    assert [example["name"] for example in told["examples"]] == ["cat", "dog", "cat", "dog"]
+    for example in told["examples"]:
+        image = client.get(f"/{example['address']}")
         assert image.headers["content-type"] == "image/jpeg"
         found = ask(client, ("example.jpg", image.content)).json()["images"][0]
-        assert found["classes"][0]["name"] == one["name"], "it learns these colors"
-    assert client.get("/examples/4.jpg").status_code == 404
+        assert found["classes"][0]["name"] == example["name"], "it learns these colors"
+    assert client.get("/examples/4").status_code == 404
     assert client.get("/health").json() == {"status": "ok", "run": "tiny"}
 
 
@@ -290,9 +275,10 @@ def test_pages_load_nothing_from_elsewhere(client: TestClient, path: str) -> Non
         assert "//" not in address
         assert client.get("/" + address.lstrip("/")).status_code == 200, address
     assert "default-src 'self'" in page.headers["content-security-policy"]
+    assert page.headers["cache-control"] == "no-store"
 
 
-def test_the_schema_names_field_and_statuses(client: TestClient) -> None:
+def test_the_schema_has_the_field_and_the_statuses(client: TestClient) -> None:
     described = client.get("/openapi.json").json()["paths"]["/api/classify"]["post"]
     form = described["requestBody"]["content"]["multipart/form-data"]["schema"]
     assert form["properties"]["images"]["items"]["format"] == "binary"

@@ -1,5 +1,6 @@
-"""What comes together is answered together, each by its own answer."""
+"""What comes together is predicted together, and each gets its own result."""
 
+import asyncio
 import threading
 
 import numpy as np
@@ -9,7 +10,7 @@ from podium.serving.batcher import Batcher
 
 
 class Doubling:
-    """Answers with the doubles; the first batch waits until `go` is set."""
+    """Returns the doubles; the first batch waits until `go` is set."""
 
     def __init__(self) -> None:
         self.sizes: list[int] = []
@@ -29,47 +30,52 @@ def work() -> Doubling:
     return Doubling()
 
 
-@pytest.fixture
-def batcher(work: Doubling):
-    made: Batcher[int] = Batcher(work, most=4)
-    yield made
-    work.go.set()
-    made.close()
-    assert not made.alive
+async def put(batcher: Batcher[int], *numbers: int) -> list[asyncio.Task[int]]:
+    """Tasks that wait in the batcher."""
+    tasks = [asyncio.create_task(batcher.put(np.array(number))) for number in numbers]
+    await asyncio.sleep(0)
+    return tasks
 
 
-def test_what_waits_is_answered_in_full_batches(batcher: Batcher, work: Doubling) -> None:
-    first = batcher.put(np.array(100))
-    assert work.begun.wait(10)  # nothing below can be in its batch
-    others = [batcher.put(np.array(number)) for number in range(9)]
-    work.go.set()
-    assert first.result(10) == 200
-    assert [one.result(10) for one in others] == [2 * number for number in range(9)]
+async def begin(batcher: Batcher[int], work: Doubling) -> asyncio.Task[int]:
+    """A batch on its way, which nothing that comes later can be in."""
+    (first,) = await put(batcher, 100)
+    assert await asyncio.to_thread(work.begun.wait, 10)
+    return first
+
+
+def test_what_waits_is_predicted_in_full_batches(work: Doubling) -> None:
+    async def run() -> list[int]:
+        batcher = Batcher(work, 4)
+        tasks = [await begin(batcher, work), *await put(batcher, *range(9))]
+        work.go.set()
+        return await asyncio.gather(*tasks)
+
+    assert asyncio.run(run()) == [200, *range(0, 18, 2)]
     assert work.sizes == [1, 4, 4, 1]
 
 
-def test_nobody_computes_for_those_who_left(batcher: Batcher, work: Doubling) -> None:
-    batcher.put(np.array(0))
-    assert work.begun.wait(10)
-    left, stayed = batcher.put(np.array(1)), batcher.put(np.array(2))
-    assert left.cancel()
-    work.go.set()
-    assert stayed.result(10) == 4
+def test_nothing_is_computed_for_those_who_left(work: Doubling) -> None:
+    async def run() -> int:
+        batcher = Batcher(work, 4)
+        leaving_late = await begin(batcher, work)
+        left, stayed = await put(batcher, 1, 2)
+        left.cancel()
+        leaving_late.cancel()
+        await asyncio.sleep(0)
+        work.go.set()
+        return await stayed
+
+    assert asyncio.run(run()) == 4
     assert work.sizes == [1, 1]
 
 
-def test_an_error_is_told_and_the_next_batch_is_answered(batcher: Batcher, work: Doubling) -> None:
-    work.go.set()
-    with pytest.raises(ArithmeticError):
-        batcher.put(np.array(-1)).result(10)
-    assert batcher.put(np.array(3)).result(10) == 6
+def test_an_error_is_told_and_the_next_batch_is_predicted(work: Doubling) -> None:
+    async def run() -> int:
+        batcher = Batcher(work, 4)
+        with pytest.raises(ArithmeticError):
+            await batcher.put(np.array(-1))
+        return await batcher.put(np.array(3))
 
-
-def test_closing_answers_what_waits(work: Doubling) -> None:
-    batcher: Batcher[int] = Batcher(work, most=4)
-    batcher.put(np.array(0))
-    assert work.begun.wait(10)
-    waiting = [batcher.put(np.array(number)) for number in range(5)]
     work.go.set()
-    batcher.close()
-    assert [one.result(0) for one in waiting] == [0, 2, 4, 6, 8]
+    assert asyncio.run(run()) == 6

@@ -132,12 +132,12 @@ def test_a_dropped_image_gets_its_class_and_a_bad_file_its_message(
     page.drop("cat.jpg", unseen[0].read_bytes(), "image/jpeg")
     page.answers(1)
     assert page.text(".verdict").startswith("cat, ")
-    assert "of images of the known kind" in page.text(".sure")
+    assert "of known images score as high" in page.text(".likeness")
     assert page.driver.execute_script(DRAWN, page.all("canvas.heat")[0])
     assert page.driver.execute_script(DRAWN, page.all("canvas.box")[0])
     page.drop("foreign.png", foreign)
     page.answers(2)
-    assert "Unlike anything in training" in page.text(".sure")
+    assert "Unlike the training images (out-of-distribution)" in page.text(".likeness")
     page.drop("letter.png", b"Dear all,")
     page.answers(3)
     assert "No answer (415)" in page.text(".problem")
@@ -186,7 +186,7 @@ def test_an_example_by_keyboard_and_another_class_s_heat(page: Page) -> None:
         "true",
     )
     shown = second.find_element(By.CSS_SELECTOR, ".label").text
-    assert page.text(".heat-toggle") == f"what speaks for {shown}"
+    assert page.text(".heat-toggle") == f"evidence for {shown}"
     page.all(".heat-toggle input")[0].send_keys(Keys.SPACE)
     assert not page.all("canvas.heat")[0].is_displayed()
     page.all(".box-toggle input")[0].send_keys(Keys.SPACE)

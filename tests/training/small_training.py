@@ -82,7 +82,7 @@ def weights(model: keras.Model) -> list[np.ndarray]:
 
 def raw_validation(images: FoldDataset, size: int = 16) -> np.ndarray:
     """The validation images as the network sees them, uint8 (images, size, size, 3)."""
-    from podium.files.images import resize
+    from podium.files.image_io import resize
 
     return np.stack([resize(images.cache[i], size, size) for i in images.validation])
 

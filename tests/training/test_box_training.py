@@ -17,7 +17,7 @@ from small_training import (
 
 from podium.competitions.boxes import has_box, iou
 from podium.data.batches import view_batches
-from podium.files.images import resize
+from podium.files.image_io import resize
 from podium.training.cached_features import cache_features
 from podium.training.datasets import FoldDataset, of_images
 
@@ -104,10 +104,7 @@ def test_cached_maps_have_the_boxes_of_their_views(tmp_path: Path, images: FoldD
     inputs = keras.Input((None, None, 3), dtype="uint8")
     shown = keras.ops.cast(inputs, "float32")
     trunk = keras.Model(inputs, [keras.layers.GlobalAveragePooling2D()(shown), shown])
-    features = cache_features(
-        trunk, images.cache, images.train, images.validation, recipe, 24, 8, tmp_path,
-        images.train_boxes,
-    )  # fmt: skip
+    features = cache_features(trunk, images, recipe, 24, 8, tmp_path)
     (maps,), (plain,) = features.maps, features.validation_maps
     assert maps.shape == (3, TRAIN, 24, 24, 3) and plain.shape[1:] == (24, 24, 3)
     assert not has_box(features.boxes[:, :4]).any(), "these have none"

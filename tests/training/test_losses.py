@@ -18,15 +18,15 @@ def random_boxes(count: int, seed: int) -> np.ndarray:
 
 def test_overlap_is_that_of_the_metrics() -> None:
     one, other = random_boxes(200, 0), random_boxes(200, 1)
-    found, generalised = (part.numpy() for part in overlap(one, other))
+    found, generalized = (part.numpy() for part in overlap(one, other))
     np.testing.assert_allclose(found, iou(one, other), atol=1e-5)
-    assert (generalised <= found + 1e-6).all() and (generalised > -1).all()
+    assert (generalized <= found + 1e-6).all() and (generalized > -1).all()
 
 
 def test_giou_of_boxes_that_do_not_meet() -> None:
     """Two unit boxes two apart: a hull of 4 by 1, of which half is covered."""
-    _, generalised = overlap(np.array([[0.0, 0, 1, 1]]), np.array([[3.0, 0, 4, 1]]))
-    np.testing.assert_allclose(generalised, [-0.5], atol=1e-6)
+    _, generalized = overlap(np.array([[0.0, 0, 1, 1]]), np.array([[3.0, 0, 4, 1]]))
+    np.testing.assert_allclose(generalized, [-0.5], atol=1e-6)
 
 
 def test_a_right_box_has_no_loss_and_a_wrong_one_its_sum() -> None:

@@ -1,9 +1,7 @@
-"""Pseudo-labels: who gives them to a fold, what joins it, and what is refused before it trains."""
+"""Pseudo-labels: which networks label a fold, which images join it, and what is refused."""
 
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -12,18 +10,19 @@ import pandas as pd
 import pytest
 
 from podium.competitions import get_competition
-from podium.data.table import prepare_table
+from podium.data.table import prepare_run
 from podium.predictions.blend import blend
 from podium.recipes.entries import get_entry
 from podium.recipes.recipe import Recipe
 from podium.recipes.recipe_file import parse_recipe
+from podium.runs.run import Run
 from podium.runs.run_folder import RunFolder
-from podium.runs.table import Table, stored_table
+from podium.runs.table import stored_table
 from podium.training.fold_runner import FoldRunner
 from podium.training.pseudo_labels import check_pseudo, pseudo_labels, read_labeler
 from podium.training.train import train
 from small_competitions import RECIPE, draw_image, enter_copy, make_project, write_entry
-from small_runs import CLASSES, TEST, VIEWS, write_run
+from small_runs import CLASSES, TEST, VIEWS, Command, write_run
 
 # --- Made-up runs: who gives the labels
 
@@ -61,56 +60,34 @@ def say(folder: RunFolder, fold: int, crocodile: Iterable[float]) -> None:
     folder.fold(fold).write_predictions("test", pd.concat(tables))
 
 
-def table_of(folder: RunFolder) -> Table:
-    return stored_table(folder)
+def labels_from(project: Path, name: str, fold: int, seed: int = 0) -> tuple[list[float], str]:
+    """Crocodiles, as a run labels a fold of a run with the split of this seed, and the leak."""
+    mine = Run.open(write_run(project / "mine", folds=[], seed=seed))
+    probabilities, leak = read_labeler(name, mine, fold)
+    assert probabilities.index.tolist() == TEST
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
+    return probabilities["crocodile"].round(4).tolist(), leak
 
 
-def teach(project: Path, name: str, fold: int, seed: int = 0) -> tuple[list[float], str]:
-    """What a run says to a fold of a run with the split of this seed: crocodiles, and the leak."""
-    mine = write_run(project / "mine", folds=[], seed=seed)
-    teacher = read_labeler(name, COMPETITION, table_of(mine), fold)
-    assert teacher.probabilities.index.tolist() == TEST
-    np.testing.assert_allclose(teacher.probabilities.sum(axis=1), 1, atol=1e-6)
-    return teacher.probabilities["crocodile"].round(4).tolist(), teacher.leak_reason
-
-
-def test_with_the_same_split_a_fold_hears_only_its_own_network(here: Path) -> None:
+def test_with_the_same_split_only_the_network_of_the_fold_labels(here: Path) -> None:
     made_up(here, "a", [[0.9, 0.1, 0.5], [0.2, 0.8, 0.6]])
-    assert teach(here, "a", 0) == (pytest.approx([0.9, 0.1, 0.5]), "")
-    assert teach(here, "a", 1) == (pytest.approx([0.2, 0.8, 0.6]), "")
+    assert labels_from(here, "a", 0) == (pytest.approx([0.9, 0.1, 0.5]), "")
+    assert labels_from(here, "a", 1) == (pytest.approx([0.2, 0.8, 0.6]), "")
 
 
-def test_with_another_split_it_hears_all_and_that_is_said(here: Path) -> None:
+def test_with_another_split_all_networks_label_and_leak(here: Path) -> None:
     made_up(here, "a", [[0.9, 0.1, 0.5], [0.2, 0.8, 0.6]], seed=1)
-    crocodiles, knows = teach(here, "a", 0)
+    crocodiles, leak = labels_from(here, "a", 0)
     assert crocodiles == pytest.approx([0.55, 0.45, 0.55])
     folds = [stored_table(RunFolder(here / name)).train["fold"] for name in ("mine", "weights/a")]
     seen = int(((folds[0] == 0) & (folds[1] != 0)).sum())
-    assert seen > 0 and f"a has another split: {seen} of the 8 images" in knows
+    assert seen > 0 and f"a has another split: {seen} of the 8 images" in leak
 
 
-def test_one_image_that_was_trained_on_is_enough(here: Path) -> None:
-    run = made_up(here, "a", [[0.9, 0.1, 0.5], [0.2, 0.8, 0.6]])
-    images = run.read_images()
-    scored = images.index[(images["part"] == "train") & (images["fold"] == "0")]
-    images.loc[scored[0], "fold"] = "1"
-    run.write_images(images.reset_index().set_index(["part", "id"]))
-    assert "a has another split: 1 of the 8 images" in teach(here, "a", 0)[1]
-    assert teach(here, "a", 1)[1] == "", "which scores fewer images, all of them there as well"
-
-
-def test_an_image_that_the_run_lacks_may_have_been_seen_as_a_copy(here: Path) -> None:
-    run = made_up(here, "a", [[0.9, 0.1, 0.5], [0.2, 0.8, 0.6]])
-    images = run.read_images()
-    scored = images.index[(images["part"] == "train") & (images["fold"] == "0")]
-    run.write_images(images.drop(scored[0]).reset_index().set_index(["part", "id"]))
-    assert "a has another split: 1 of the 8 images" in teach(here, "a", 0)[1]
-
-
-def test_a_fold_that_is_not_trained_there_hears_the_others(here: Path) -> None:
+def test_a_fold_that_is_not_trained_is_labeled_by_the_others(here: Path) -> None:
     made_up(here, "a", [[0.9, 0.1, 0.5]], folds=[0])
-    assert teach(here, "a", 0) == (pytest.approx([0.9, 0.1, 0.5]), "")
-    assert teach(here, "a", 1) == (pytest.approx([0.9, 0.1, 0.5]), "a has no finished fold 1")
+    assert labels_from(here, "a", 0) == (pytest.approx([0.9, 0.1, 0.5]), "")
+    assert labels_from(here, "a", 1) == (pytest.approx([0.9, 0.1, 0.5]), "a has no finished fold 1")
 
 
 def blended(project: Path, name: str, runs: list[str], weights: list[float] | None = None):
@@ -123,73 +100,55 @@ def blended(project: Path, name: str, runs: list[str], weights: list[float] | No
     return folder
 
 
-def test_of_a_blend_a_fold_hears_the_members_own_networks(here: Path) -> None:
+def test_of_a_blend_the_members_networks_of_the_fold_label(here: Path) -> None:
     made_up(here, "a", [[0.9, 0.1, 0.5], [0.2, 0.8, 0.6]])
     made_up(here, "b", [[0.7, 0.3, 0.5], [0.1, 0.1, 0.1]], views=2)
     made_up(here, "c", [[0.1, 0.1, 0.1], [0.3, 0.3, 0.3]])
     blended(here, "ab", ["a", "b"])
-    assert teach(here, "ab", 0) == (pytest.approx([0.8, 0.2, 0.5]), "")
+    assert labels_from(here, "ab", 0) == (pytest.approx([0.8, 0.2, 0.5]), "")
     blended(here, "abc", ["ab", "c"])
-    assert teach(here, "abc", 0) == (pytest.approx([0.45, 0.15, 0.3]), "")
-    assert teach(here, "abc", 1) == (pytest.approx([0.225, 0.375, 0.325]), "")
+    assert labels_from(here, "abc", 0) == (pytest.approx([0.45, 0.15, 0.3]), "")
+    assert labels_from(here, "abc", 1) == (pytest.approx([0.225, 0.375, 0.325]), "")
 
 
-def test_a_blends_weights_count_and_who_has_none_need_not_be_here(here: Path) -> None:
+def test_weights_of_a_blend_count_and_a_run_without_may_be_missing(here: Path) -> None:
     made_up(here, "a", [[0.9, 0.1, 0.5], [0.2, 0.8, 0.6]])
     made_up(here, "b", [[0.7, 0.3, 0.5], [0.1, 0.1, 0.1]])
     made_up(here, "bad", [[0.5, 0.5, 0.5], [0.5, 0.5, 0.5]], seed=1)
     blended(here, "abb", ["a", "b", "bad"], [0.75, 0.25, 0.0])
-    assert teach(here, "abb", 0) == (pytest.approx([0.85, 0.15, 0.5]), "")
+    assert labels_from(here, "abb", 0) == (pytest.approx([0.85, 0.15, 0.5]), "")
     shutil.rmtree(here / "weights" / "bad")
-    assert teach(here, "abb", 0) == (pytest.approx([0.85, 0.15, 0.5]), "")
+    assert labels_from(here, "abb", 0) == (pytest.approx([0.85, 0.15, 0.5]), "")
 
 
-def test_of_a_blend_without_its_members_it_hears_the_whole(here: Path) -> None:
+def test_a_blend_without_its_members_labels_as_a_whole(here: Path) -> None:
     made_up(here, "a", [[0.9, 0.1, 0.5], [0.2, 0.8, 0.6]])
     made_up(here, "b", [[0.7, 0.3, 0.5], [0.1, 0.1, 0.1]])
     folder = blended(here, "ab", ["a", "b"])
     whole = folder.read_probabilities("test")["crocodile"].tolist()
     shutil.rmtree(here / "weights" / "b")
-    crocodiles, knows = teach(here, "ab", 0)
+    crocodiles, leak = labels_from(here, "ab", 0)
     assert crocodiles == pytest.approx(whole, abs=1e-3) != pytest.approx([0.8, 0.2, 0.5])
-    assert knows == "b, a part of ab, is not here"
+    assert leak == "b, a part of ab, is not here"
 
 
-def test_of_a_blend_with_another_split_it_hears_the_whole(here: Path) -> None:
+def test_a_blend_with_another_split_labels_as_a_whole(here: Path) -> None:
     made_up(here, "a", [[0.9, 0.1, 0.5], [0.2, 0.8, 0.6]])
     made_up(here, "b", [[0.7, 0.3, 0.5], [0.1, 0.1, 0.1]], seed=1)
     whole = blended(here, "ab", ["a", "b"]).read_probabilities("test")["crocodile"].tolist()
-    crocodiles, knows = teach(here, "ab", 0)
+    crocodiles, leak = labels_from(here, "ab", 0)
     assert crocodiles == pytest.approx(whole, abs=1e-3)
-    assert "b has another split" in knows and "a has" not in knows
-
-
-@pytest.mark.parametrize(
-    ("kept", "knows"),
-    [
-        ("", ""),
-        ("c has another split", "a was itself trained on pseudo-labels that know them"),
-        (None, "a was itself trained on pseudo-labels that know them"),
-    ],
-)
-def test_what_a_runs_own_pseudo_labels_know_it_knows(
-    here: Path, kept: str | None, knows: str
-) -> None:
-    stage = {"unfreeze": "all", "epochs": 1, "learning_rate": 0.1, "pseudo": {"from": "c"}}
-    run = made_up(here, "a", [[0.9, 0.1, 0.5], [0.2, 0.8, 0.6]], stages=[stage])
-    if kept is not None:
-        run.fold(0).write_pseudo({"stages": [{"stage": 0, "knows_the_fold": kept}]})
-    assert teach(here, "a", 0)[1] == knows
+    assert "b has another split" in leak and "a has" not in leak
 
 
 def test_damaged_predictions_are_named(here: Path) -> None:
     run = made_up(here, "a", [[0.9, 0.1, 0.5], [0.2, 0.8, 0.6]])
     (run.fold(0).path / "test.csv").write_text("id,view,clock\n10,plain,1\n")
     with pytest.raises(ValueError, match=r"no probabilities of clock, crocodile"):
-        teach(here, "a", 0)
+        labels_from(here, "a", 0)
     (run.fold(0).path / "test.csv").write_text("no table")
     with pytest.raises(ValueError, match=r"a: test predictions cannot be read"):
-        teach(here, "a", 0)
+        labels_from(here, "a", 0)
 
 
 # --- What joins, and what is kept of it
@@ -210,7 +169,7 @@ def labels_of(
     project: Path, recipe: Recipe, fold: int = 0, copies: Callable = no_copies
 ) -> dict[int, dict[str, int]]:
     mine = write_run(project / "mine", folds=[])
-    found = pseudo_labels(recipe, COMPETITION, mine, table_of(mine), fold, copies)
+    found = pseudo_labels(Run(mine, recipe, COMPETITION, stored_table(mine)), fold, copies)
     return {stage: labels.to_dict() for stage, labels in found.items()}
 
 
@@ -246,7 +205,7 @@ def test_nobody_sure_is_said_and_nothing_joins(
     made_up(here, "a", [[0.9, 0.1, 0.6], [0.2, 0.8, 0.6]])
     assert labels_of(here, recipe({"from": "a"})) == {0: {}}
     assert "0 of 3 test images" in (said := capsys.readouterr().out)
-    assert "the surest has 0.900. The stage trains without" in said
+    assert "the highest is 0.900. The stage trains without" in said
 
 
 def test_near_copies_of_what_the_fold_scores_are_left_out(
@@ -277,8 +236,8 @@ def test_what_was_chosen_is_kept_and_stays(here: Path, capsys: pytest.CaptureFix
     assert RunFolder(here / "mine").leaky_folds() == {1: row["knows_the_fold"]}
     said = capsys.readouterr().out.splitlines()
     (warning,) = [line for line in said if line.startswith("warning: ")]
-    assert "from a know labels of fold 1 (a has another split: " in warning
-    assert "out-of-fold score will be too good" in warning
+    assert "leak labels of fold 1 (a has another split: " in warning
+    assert "out-of-fold score will be too high" in warning
 
     shutil.rmtree(here / "weights" / "a")
     assert labels_of(here, recipe({"from": "a", "above": 0.56}), fold=1) == first
@@ -289,9 +248,10 @@ def test_what_was_chosen_is_kept_and_stays(here: Path, capsys: pytest.CaptureFix
 def test_unreadable_test_images_do_not_join(here: Path) -> None:
     made_up(here, "a", [[0.99, 0.01, 0.99], [0.2, 0.8, 0.6]])
     mine = write_run(here / "mine", folds=[])
-    table = table_of(mine)
+    table = stored_table(mine)
     table.test.loc["10", "problem"] = "broken"
-    found = pseudo_labels(recipe({"from": "a"}), COMPETITION, mine, table, 0, no_copies)
+    run = Run(mine, recipe({"from": "a"}), COMPETITION, table)
+    found = pseudo_labels(run, 0, no_copies)
     assert found[0].to_dict() == {"NA": 1, "2": 1}
 
 
@@ -311,7 +271,6 @@ def test_a_run_that_fits_is_taken(here: Path) -> None:
     blended(here, "ab", ["a", "b"])
     check_pseudo(recipe({"from": "a"}, {"from": "ab"}), RunFolder(here / "weights" / "new"))
     check_pseudo(recipe(None))
-    assert "is this run itself" in refusal(recipe({"from": "a"}), RunFolder(here / "weights" / "a"))
 
 
 def test_a_missing_run_is_named(here: Path) -> None:
@@ -339,8 +298,9 @@ def test_the_run_itself_is_refused_alone_and_in_a_blend(here: Path) -> None:
     into = made_up(here, "a", [])
     made_up(here, "b", [])
     blended(here, "ab", ["a", "b"])
-    assert "'a' is this run itself" in refusal(recipe({"from": "a"}), into)
-    assert "a blend of which this run, a, is a part" in refusal(recipe({"from": "ab"}), into)
+    for name in ("a", "ab"):
+        said = refusal(recipe({"from": name}), into)
+        assert f"from {name}: it has the labels of this run itself, a, which would be" in said
     check_pseudo(recipe({"from": "b"}), into)
 
 
@@ -352,15 +312,8 @@ TINY = RECIPE.replace('{{ unfreeze = "all", epochs = 1, learning_rate = 0.001 }}
 PSEUDO = HEAD.replace(" }}", ', pseudo = {{ from = "tiny", above = 0.9 }} }}')
 LEARNS = TINY.replace(HEAD, f"{HEAD}, {PSEUDO}").format(competition="dogs-vs-cats")
 PLAIN = LEARNS.replace(', pseudo = { from = "tiny", above = 0.9 }', "")
-COMMAND = "import sys; from podium.cli import main; sys.argv = ['podium', *sys.argv[1:]]; main()"
 SURE = {0: {"1": 1, "4": 0, "10": 1}, 1: {"2": 0, "3": 1, "4": 1, "7": 0}}  # by fold
-
-
-def podium(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", COMMAND, *arguments],
-        cwd=project, capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
+JOINS = {0: {"1": 1, "10": 1}, 1: SURE[1]}
 
 
 @pytest.fixture(scope="module")
@@ -377,7 +330,7 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.delenv("PODIUM_INPUT", raising=False)
         patch.chdir(project)
         recipe, run = get_entry("tiny").recipe(), RunFolder(project / "weights" / "tiny")
-        fold = prepare_table(get_competition("dogs-vs-cats"), recipe, run).train["fold"]
+        fold = prepare_run(run, recipe).table.train["fold"]
         shutil.copy(data / "train" / f"{fold.index[fold == 0][0]}.jpg", data / "test" / "4.jpg")
         train("tiny")
         for number, sure in SURE.items():
@@ -395,135 +348,98 @@ def project(first: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     return enter_copy(first, tmp_path, monkeypatch)
 
 
-def kept(project: Path, run: str, fold: int) -> dict:
-    path = project / "weights" / run / f"fold-{fold}" / "pseudo.json"
-    (row,) = json.loads(path.read_text())["stages"]
+def kept(run: str, fold: int) -> dict:
+    """What a fold keeps of its stage with pseudo-labels."""
+    (row,) = RunFolder(Path("weights", run)).fold(fold).read_pseudo()["stages"]
     return row
 
 
-def test_a_second_run_learns_from_the_first_on_the_command_line(project: Path) -> None:
-    done = podium(project, "train", "learns")
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert "warning" not in done.stdout, "the same split: nothing leaks"
+def runner_of(entry: str, run: str) -> FoldRunner:
+    found = get_entry(entry).recipe([])
+    folder = RunFolder(Path("weights", run).resolve())
+    folder.begin(found, {"entry": entry}, fresh=False)
+    return FoldRunner(prepare_run(folder, found))
+
+
+def test_a_second_run_learns_from_the_first(project: Path, command: Command) -> None:
+    code, said, errors = command("train", "learns")
+    assert code == 0, errors[-3000:]
+    assert "warning" not in said, "the same split: nothing leaks"
     # Test image 4 is a copy of what fold 0 scores; in fold 1 that is trained on anyway.
-    assert "pseudo-labels of stage 2: 2 of 11 test images, of which tiny is sure (0.9 or" in (
-        done.stdout
-    )
-    assert "dog 2; 1 more are left out, near-copies" in done.stdout
-    assert "learning rate 0.001, 16 px, 2 test images join" in done.stdout
-    assert "learning rate 0.001, 16 px, 4 test images join" in done.stdout
-    assert done.stdout.count("test images join") == 2, "in stage 2 of each fold, and no other"
+    assert "pseudo-labels of stage 2: 2 of 11 test images, of which tiny is sure (0.9 or" in said
+    assert "dog 2; 1 more are left out, near-copies" in said
+    assert "learning rate 0.001, 16 px, 2 test images join" in said
+    assert "learning rate 0.001, 16 px, 4 test images join" in said
+    assert said.count("test images join") == 2, "in stage 2 of each fold, and no other"
     names = get_competition("dogs-vs-cats").classes
-    for fold, sure in SURE.items():
-        row = kept(project, "learns", fold)
-        joined = {name: label for name, label in sure.items() if (fold, name) != (0, "4")}
-        assert row["labels"] == {name: names[label] for name, label in joined.items()}
-        assert RunFolder(project / "weights" / "learns").leaky_folds() == {}
-        assert row["knows_the_fold"] == "" and row["near_copies"] == (1 if fold == 0 else 0)
     folder = RunFolder(project / "weights" / "learns")
+    assert folder.leaky_folds() == {}
+    for fold, joins in JOINS.items():
+        row = kept("learns", fold)
+        assert row["labels"] == {name: names[label] for name, label in joins.items()}
+        assert row["knows_the_fold"] == "" and row["near_copies"] == (1 if fold == 0 else 0)
     training = folder.read_images().query("part == 'train'").index
     assert set(folder.read_probabilities("out_of_fold").index) == set(training), "and no test one"
     assert len(pd.read_csv(project / "submissions" / "learns.csv")) == 11
 
 
-def fold_run(entry: str, run: str, fold: int = 0, *overrides: str) -> FoldRunner:
-    found = get_entry(entry).recipe(overrides)
-    competition = get_competition(found.competition)
-    folder = RunFolder(Path("weights", run).resolve())
-    folder.begin(found, {"entry": entry}, fresh=False)
-    return FoldRunner(competition, found, folder, prepare_table(competition, found, folder))
-
-
-def test_the_positions_are_those_of_the_test_images(project: Path) -> None:
-    """Of each that joins, the very file is in the cache where the training looks for it."""
-    run = fold_run("learns", "learns")
-    for fold, sure in SURE.items():
+def test_positions_are_those_of_the_test_images(project: Path) -> None:
+    """Each image that joins is in the cache where the training looks for it."""
+    run = runner_of("learns", "learns")
+    for fold, joins in JOINS.items():
         images = run._images(fold)
         positions, labels = images.pseudo[1]
         names = [run._paths.iloc[position].stem for position in positions]
-        expected = {name: label for name, label in sure.items() if (fold, name) != (0, "4")}
-        assert dict(zip(names, labels.argmax(axis=1).tolist(), strict=True)) == expected
+        assert dict(zip(names, labels.argmax(axis=1).tolist(), strict=True)) == joins
         assert all(run._paths.iloc[position].parent.name == "test" for position in positions)
         assert positions.min() >= len(run.table.train)
-        assert not set(positions) & set(images.validation)
-        assert not set(positions) & set(run.scored(fold))
 
 
-def test_what_joins_changes_the_second_stage_and_nobody_sure_changes_nothing(
+def test_what_joins_changes_the_second_stage_only(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     plain = train("plain", folds=[0]).folder.fold(0)
     learns = train("learns", folds=[0]).folder.fold(0)
     capsys.readouterr()
-    nobody = train("learns", ["stages.1.pseudo.above=0.99"], folds=[0]).folder.fold(0)
-    assert "the surest has 0.950. The stage trains without" in capsys.readouterr().out
-    assert nobody.path.parent.name == "learns-stages.1.pseudo.above-0.99"
+    none = train("learns", ["stages.1.pseudo.above=0.99"], folds=[0]).folder.fold(0)
+    assert "the highest is 0.950. The stage trains without" in capsys.readouterr().out
     first, second = plain.read_history()["loss"]
     assert learns.read_history()["loss"][0] == pytest.approx(first, rel=1e-5)
     assert abs(learns.read_history()["loss"][1] / second - 1) > 1e-4
-    np.testing.assert_allclose(nobody.read_history()["loss"], [first, second], rtol=1e-5)
+    np.testing.assert_allclose(none.read_history()["loss"], [first, second], rtol=1e-5)
     np.testing.assert_allclose(
-        nobody.read_predictions("test"), plain.read_predictions("test"), atol=1e-5
+        none.read_predictions("test"), plain.read_predictions("test"), atol=1e-5
     )
-
-
-def test_another_split_warns_and_takes_all_that_the_run_says(
-    project: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    # The mean of the two networks is sure of nothing that only one of them is sure of.
-    first = RunFolder(project / "weights" / "tiny")
-    for fold in range(2):
-        predicted = first.fold(fold).read_predictions("test")
-        predicted.loc["9"] = [0.0, 1.0]
-        first.fold(fold).write_predictions("test", predicted)
-    train("learns", ["seed=1"], folds=[0])
-    row = kept(project, "learns-seed-1", 0)
-    assert row["labels"] == {"9": "dog"}
-    assert "tiny has another split" in row["knows_the_fold"]
-    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("warning")]
-    assert len(said) == 1 and "labels of fold 0 (tiny has another split" in said[0]
 
 
 def test_a_run_that_goes_on_keeps_its_labels(project: Path) -> None:
-    """It was stopped before it trained, and by then the first run says something else."""
-    undisturbed = train("learns", folds=[0], run="undisturbed").folder.fold(0)
-    run = fold_run("learns", "stopped")
+    """It was stopped before it trained; by then the first run predicts something else."""
+    run = runner_of("learns", "stopped")
     labels = {stage: found[0] for stage, found in run._images(0).pseudo.items()}
-    predicted = RunFolder(project / "weights" / "tiny").fold(0)
-    table = predicted.read_predictions("test")
+    labeler = RunFolder(project / "weights" / "tiny").fold(0)
+    table = labeler.read_predictions("test")
     table[:] = [0.0, 1.0]
-    predicted.write_predictions("test", table)
-    again = fold_run("learns", "stopped")._images(0).pseudo
+    labeler.write_predictions("test", table)
+    again = runner_of("learns", "stopped")._images(0).pseudo
     for stage, positions in labels.items():
         np.testing.assert_array_equal(again[stage][0], positions)
     shutil.rmtree(project / "weights" / "tiny")
-    stopped = train("learns", folds=[0], run="stopped").folder.fold(0)
-    for column in ("loss", "val_loss"):
-        np.testing.assert_allclose(
-            stopped.read_history()[column], undisturbed.read_history()[column], rtol=1e-4
-        )
-    np.testing.assert_allclose(
-        stopped.read_predictions("test"), undisturbed.read_predictions("test"), atol=1e-4
-    )
+    train("learns", folds=[0], run="stopped")
     train("learns", folds=[0], run="stopped")  # a finished one needs nothing
 
 
 @pytest.mark.parametrize(
-    ("overrides", "run", "expected"),
+    ("arguments", "expected"),
     [
-        (["stages.1.pseudo.from=none"], None, "no run 'none'; "),
-        ([], "tiny", "'tiny' is this run itself"),
-        (["stages.1.pseudo.above=0.3"], None, "stages.1.pseudo.above: came 0.3, should be greater"),
+        (["--set", "stages.1.pseudo.from=none"], "no run 'none'; "),
+        (["--run", "tiny", "--fresh"], "from tiny: it has the labels of this run itself"),
+        (["--set", "stages.1.pseudo.above=0.3"], "stages.1.pseudo.above: came 0.3, should be"),
     ],
 )
-def test_mistakes_are_said_before_anything_is_written(
-    project: Path, overrides: list[str], run: str | None, expected: str
+def test_mistakes_are_told_before_anything_is_written(
+    project: Path, command: Command, arguments: list[str], expected: str
 ) -> None:
-    before = sorted(path for path in project.rglob("*"))
-    arguments = [word for override in overrides for word in ("--set", override)]
-    done = podium(
-        project, "train", "learns", *arguments, *(["--run", run, "--fresh"] if run else [])
-    )
-    assert done.returncode == 1 and expected in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
-    assert sorted(path for path in project.rglob("*")) == before
+    before = sorted(project.rglob("*"))
+    code, _, errors = command("train", "learns", *arguments)
+    assert code == 1 and expected in errors and len(errors.strip().splitlines()) == 1
+    assert sorted(project.rglob("*")) == before

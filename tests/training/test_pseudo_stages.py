@@ -16,7 +16,7 @@ from small_training import (
     weights,
 )
 
-from podium.files.images import resize
+from podium.files.image_io import resize
 from podium.recipes.tables import Stage
 from podium.training.datasets import FoldDataset, of_images
 from podium.training.trainer import Trainer

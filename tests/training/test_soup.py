@@ -1,9 +1,9 @@
-"""`podium soup` on small networks that were really trained: a run like any other comes of it."""
+"""Soups: the choice of a mixture, which runs may be averaged, and soups of trained networks."""
 
-import json
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +16,116 @@ from podium.competitions import get_competition
 from podium.data.splits import split_halves
 from podium.models.network import build_network
 from podium.predictions.classify import classify
+from podium.predictions.combine import RunResult
 from podium.reports.report import report
+from podium.runs.fold_folder import RunError
 from podium.runs.merge import merge_run
+from podium.runs.run import Run
 from podium.runs.run_folder import RunFolder
 from podium.runs.table import stored_table
-from podium.training import fold_soup
 from podium.training.fold_runner import FoldRunner
-from podium.training.soup import SoupResult, soup
-from podium.training.soup_members import CannotSoup
-from podium.training.soup_selection import Trials
+from podium.training.soup import CannotSoup, FoldSoup, Mixture, check_members, choose, soup
 from podium.training.train import predict, train
-from small_competitions import make_project
-from small_runs import files
+from small_competitions import enter_copy, make_project
+from small_runs import files, write_run
+
+# --- The choice of a mixture, by made-up qualities
+
+
+def quality_of(**qualities: float) -> Callable[[Mixture], float]:
+    """The quality of each mixture, its names joined; 0 if it is not given."""
+    return lambda mixture: qualities.get("".join(sorted(mixture)), 0.0)
+
+
+def test_weights_that_help_join_and_others_are_left_out() -> None:
+    quality = quality_of(a=0.5, b=0.7, c=0.6, bc=0.8, abc=0.1)
+    assert choose("abc", quality) == {"b", "c"}
+    assert choose("abc", quality_of(a=0.5, b=0.5, ab=0.5)) == {"a", "b"}, "does no harm"
+    assert choose("ab", quality_of(a=0.5, b=0.7, ab=0.6)) == {"b"}
+    assert choose("ab", quality_of(a=-np.inf, b=-1.0, ab=-np.inf)) == {"b"}
+
+
+def test_a_mean_is_taken_only_where_it_is_better_than_the_greedy_soup() -> None:
+    quality = quality_of(a=0.5, bc=0.9)
+    assert choose("abc", quality) == {"a"}
+    assert choose("abc", quality, [Mixture("bc")]) == {"b", "c"}
+    assert choose("abc", quality_of(a=0.9, bc=0.9), [Mixture("bc")]) == {"a"}
+
+
+# --- Which runs may be averaged; what is in them is made up
+
+Make = Callable[..., RunFolder]
+
+
+@pytest.fixture
+def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
+    """Makes a run in weights/, with checkpoints of these epochs in each of its folds."""
+    monkeypatch.chdir(tmp_path)
+
+    def make(name: str, epochs: tuple[int, ...] = (), **arguments: Any) -> RunFolder:
+        folder = write_run(tmp_path / "weights" / name, **arguments)
+        for fold in folder.scored_folds():
+            for epoch in epochs:
+                path = folder.fold(fold).checkpoint(epoch)
+                path.parent.mkdir(exist_ok=True)
+                path.write_bytes(b"weights")
+        return folder
+
+    return make
+
+
+def check(*runs: RunFolder) -> None:
+    check_members([Run.open(run) for run in runs])
+
+
+def test_runs_of_one_network_and_split_fit(make: Make) -> None:
+    first = make("a", epochs=(9, 10))
+    check(first)
+    check(first, make("b", head={"dropout": 0.5}, label_smoothing=0.1, image_size=24))
+    check(make("c", folds=[0], epochs=(1,)), make("d", seed=1, folds=[1]))  # no fold in common
+
+
+def test_less_than_two_sets_of_weights_are_refused(make: Make) -> None:
+    first = make("a")
+    with pytest.raises(CannotSoup, match=r"fold 0 of a has fewer than two sets.*checkpoints=5"):
+        check(first)
+    with pytest.raises(CannotSoup, match="fold 1 of a has fewer"):
+        check(first, make("b", folds=[0]))
+    for fold in (0, 1):
+        first.fold(fold).delete_weights()
+    with pytest.raises(CannotSoup, match="fold 0 of a has fewer"):
+        check(first)
+
+
+def test_another_split_is_refused(make: Make) -> None:
+    with pytest.raises(CannotSoup, match=r"other has another split: \d of the 8 images"):
+        check(make("a"), make("other", seed=1))
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"backbone": "resnet-patches"}, "backbone is 'resnet-patches', not 'resnet-small'"),
+        ({"head": {"width": 8}}, "head is "),
+        ({"box": {"width": 8}}, "box is "),
+    ],
+)
+def test_another_network_is_refused(make: Make, changes: dict[str, Any], told: str) -> None:
+    with pytest.raises(CannotSoup, match=f"other is another network than a: {told}"):
+        check(make("a"), make("other", **changes))
+
+
+def test_blends_and_soups_are_refused(make: Make, tmp_path: Path) -> None:
+    first, made = make("a", epochs=(1,)), make("a-soup")
+    made.write_run({**made.read_run(), "soup": {"runs": [{"run": "a"}], "folds": []}})
+    with pytest.raises(CannotSoup, match="a-soup is a soup: name its runs, a"):
+        check(first, made)
+    RunFolder(tmp_path / "weights" / "blend").write_run({"runs": ["a", "b"]})
+    with pytest.raises(RunError, match="is a blend of a, b"):
+        soup(["a", "blend"])
+
+
+# --- Of networks that were really trained
 
 RECIPE = """
 competition = "{competition}"
@@ -43,8 +141,6 @@ batchnorm_momentum = 0.5
 head = {{ width = 8 }}
 stages = [{{ unfreeze = "all", epochs = 6, learning_rate = 0.003 }}]
 """
-SHARES = "shares=[0.4,0.3,0.3]"
-Tried = dict[str, tuple[float, float]]  # accuracy and minus the log loss, by row
 
 
 @pytest.fixture(scope="module")
@@ -56,262 +152,182 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.chdir(project)
         make_project(project, "clocks-or-crocs", RECIPE)
         train("tiny")
-        one_fold = Path("weights", "one")
-        shutil.copytree(Path("weights", "tiny"), one_fold)
-        shutil.rmtree(one_fold / "fold-1")
-        train("tiny", [SHARES], run="held-out")
+        shutil.copytree(Path("weights", "tiny"), Path("weights", "one"))
+        shutil.rmtree(Path("weights", "one", "fold-1"))
+        train("tiny", ["shares=[0.4,0.3,0.3]", "stages.0.epochs=3"], run="held-out")
         train("tiny", ["stages.0.learning_rate=0.001"], folds=[0], run="slow")
         yield project
 
 
 @pytest.fixture(scope="module")
-def souped(trained: Path) -> SoupResult:
+def made(trained: Path) -> RunResult:
     return soup(["tiny"])
 
 
 @pytest.fixture
 def project(
-    trained: Path, souped: SoupResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    trained: Path, made: RunResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Path:
-    """A copy with the soup, to do with as the test likes; the current folder."""
-    shutil.copytree(trained, tmp_path / "project")
-    monkeypatch.chdir(tmp_path / "project")
-    return tmp_path / "project"
+    """A copy with the soup, the current folder."""
+    return enter_copy(trained, tmp_path, monkeypatch)
 
 
-def tried(folder: RunFolder, fold: int) -> Tried:
-    rows = next(row for row in folder.read_run()["soup"]["folds"] if row["fold"] == fold)["tried"]
+def qualities(folder: RunFolder, fold: int) -> dict[str, tuple[float, float]]:
+    """Accuracy and minus the log loss of what was tried, by the beginning of its name."""
+    (row,) = (row for row in folder.read_run()["soup"]["folds"] if row["fold"] == fold)
     return {
-        row["weights"]: (row["accuracy"], -np.inf if row["log loss"] is None else -row["log loss"])
-        for row in rows
+        each["weights"].split(" of ")[0].split(",")[0]: (each["accuracy"], -each["log loss"])
+        for each in row["tried"]
     }
 
 
-def one(table: Tried, beginning: str) -> tuple[float, float]:
-    (found,) = (value for name, value in table.items() if name.startswith(beginning))
-    return found
-
-
-# --- What a soup leaves
-
-
-def test_the_soup_is_a_run_of_the_same_split(souped: SoupResult, trained: Path) -> None:
-    folder, first = souped.folder, RunFolder(trained / "weights" / "tiny")
+def test_a_soup_is_a_run_of_the_same_split(made: RunResult, trained: Path) -> None:
+    folder, first = made.folder, RunFolder(trained / "weights" / "tiny")
     assert folder.path == trained / "weights" / "tiny-soup"
     assert folder.finished_folds() == [0, 1]
     assert folder.read_recipe() == first.read_recipe()
-    run = folder.read_run()
-    assert run["entry"] == "tiny" and folder.read_souped() == ["tiny"]
+    assert folder.read_run()["entry"] == "tiny" and folder.read_souped() == ["tiny"]
     assert (folder.path / "pictures.csv").read_bytes() == (first.path / "pictures.csv").read_bytes()
-    for name in ("out_of_fold", "test"):
-        mine, theirs = folder.read_probabilities(name), first.read_probabilities(name)
-        assert set(mine.index) == set(theirs.index)
-        np.testing.assert_allclose(mine.sum(axis=1), 1, atol=1e-5)
-    for number in (0, 1):
-        mine, theirs = folder.fold(number), first.fold(number)
+    for fold in (0, 1):
+        here, there = folder.fold(fold), first.fold(fold)
         for name in ("validation", "test"):
-            found, wanted = mine.read_predictions(name).index, theirs.read_predictions(name).index
-            assert set(found) == set(wanted) and len(found) == len(wanted)
-        assert mine.read_cost()["seconds"] >= theirs.read_cost()["seconds"]
-        assert mine.checkpoints() == []
+            found, wanted = (one.read_predictions(name) for one in (here, there))
+            assert sorted(found.index) == sorted(wanted.index)
+            np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
+        assert here.read_cost()["seconds"] >= there.read_cost()["seconds"]
+        assert here.checkpoints() == []
     assert pd.read_csv(trained / "submissions" / "tiny-soup.csv").shape == (6, 2)
-    said = str(souped)
-    assert "tiny-soup" in said and "the soup gains" in said and "run         " in said
 
 
-def test_what_was_tried_is_in_the_table(souped: SoupResult) -> None:
-    for row in souped.folder.read_run()["soup"]["folds"]:
-        names = [each["weights"] for each in row["tried"]]
-        alone = [name for name in names if name.startswith(("best", "epoch"))]
-        assert {part for name in alone for part in name.split(" = ")} >= {
-            "best",
-            "epoch 4",
-            "epoch 5",
-            "epoch 6",
-        }
-        assert [name.split(" of ")[0] for name in names[len(alone) :]][1:3] == [
-            "uniform soup",
-            "greedy soup",
-        ]
-        assert set(row["ingredients"]) <= set(alone)
+def test_a_soup_is_no_worse_than_the_best_checkpoint(made: RunResult) -> None:
+    for fold in (0, 1):
+        table = qualities(made.folder, fold)
+        assert {"best", "SWA", "uniform soup", "greedy soup", "chosen"} < set(table)
+        alone = [value for name, value in table.items() if name.startswith(("best", "epoch"))]
+        assert len(alone) >= 3
+        assert table["greedy soup"] >= max(alone)
+        assert table["chosen"] >= max(table["greedy soup"], table["SWA"])
 
 
-@pytest.mark.parametrize("fold", [0, 1])
-def test_it_is_no_worse_than_the_best_checkpoint(souped: SoupResult, fold: int) -> None:
-    table = tried(souped.folder, fold)
-    alone = [value for name, value in table.items() if name.startswith(("best", "epoch"))]
-    assert one(table, "greedy") >= max(alone)
-    assert one(table, "chosen") >= one(table, "greedy")
-
-
-def test_the_weights_predict_what_is_written(project: Path, souped: SoupResult) -> None:
-    """Test predictions are those of best.weights.h5, read anew."""
+def test_weights_on_disk_predict_the_test_images(project: Path, made: RunResult) -> None:
     predict("tiny-soup")
     for fold in (0, 1):
-        before = souped.folder.fold(fold).read_predictions("test")
+        before = made.folder.fold(fold).read_predictions("test")
         after = RunFolder(project / "weights" / "tiny-soup").fold(fold).read_predictions("test")
         np.testing.assert_allclose(after.loc[before.index], before, atol=1e-5)
-
-
-def test_the_score_is_of_images_that_did_not_choose(souped: SoupResult, trained: Path) -> None:
-    """Each half of a fold as the table's cross-fitted row has it, in the plain view."""
-    table = stored_table(souped.folder).train
-    for fold in (0, 1):
-        predicted = (
-            souped.folder.fold(fold).read_predictions("validation").xs("plain", level="view")
-        )
-        right = predicted.to_numpy()[
-            np.arange(len(predicted)), table.loc[predicted.index, "label"].to_numpy()
-        ]
-        accuracy, goodness = one(tried(souped.folder, fold), "each half")
-        assert (right > 0.5).mean() == pytest.approx(accuracy)
-        assert np.log(right.clip(1e-4, 1 - 1e-4)).mean() == pytest.approx(goodness, rel=1e-3)
 
 
 def test_predictions_of_a_half_do_not_depend_on_its_own_labels(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With the labels of a half turned round, only what is predicted of the other one changes."""
+    """With the labels of a half turned round, only predictions of the other one change."""
     before = soup(["one"]).folder.fold(0).read_predictions("validation")
     images = stored_table(RunFolder(project / "weights" / "one")).train.query("fold == 0")
     half = split_halves(images["label"], images["group"], seed=0).to_numpy()
-    known = Trials.__init__
+    init = FoldSoup.__init__
 
-    def turn(self: Trials, predict: Any, labels: np.ndarray, metric: Any) -> None:
-        known(self, predict, np.where(half == 0, 1 - labels, labels), metric)
+    def turn(self: FoldSoup, *arguments: Any) -> None:
+        init(self, *arguments)
+        self._labels = np.where(half == 0, 1 - self._labels, self._labels)
 
-    monkeypatch.setattr(Trials, "__init__", turn)
+    monkeypatch.setattr(FoldSoup, "__init__", turn)
     after = soup(["one"], fresh=True).folder.fold(0).read_predictions("validation")
     same = np.isclose(after.loc[before.index], before, atol=1e-5).all(axis=1)
     turned = before.index.get_level_values("id").isin(images.index[half == 0])
     assert same[turned].all() and not same[~turned].all()
 
 
-def test_the_held_out_share_is_predicted_by_what_all_others_chose(project: Path) -> None:
-    outcome = soup(["held-out"]).outcome
-    assert outcome.combined.scored == "held-out"
-    folds = stored_table(outcome.folder).train["fold"]
-    predicted = outcome.folder.fold(0).read_predictions("validation")
+def test_the_held_out_share_is_predicted_by_the_choice_of_all_others(project: Path) -> None:
+    result = soup(["held-out"])
+    assert result.combined.scored == "held-out"
+    folds = stored_table(result.folder).train["fold"]
+    predicted = result.folder.fold(0).read_predictions("validation")
     assert set(predicted.index.unique("id")) == set(folds.index[folds != -1])
     held_out = folds.index[folds == -2]
-    expected = predicted.loc[predicted.index.get_level_values("id").isin(held_out)]
+    wanted = predicted.groupby(level="id").mean().loc[held_out]
     paths = get_competition("clocks-or-crocs").read_training()["path"]
-    found = classify(outcome.folder, list(paths.loc[held_out]), views=2)
-    wanted = expected.groupby(level="id").mean().loc[held_out]
-    np.testing.assert_allclose(found, wanted, atol=1e-5)
-
-
-def test_weights_that_memory_has_no_room_for_are_read_again(
-    project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    kept = soup(["one"]).folder
-    monkeypatch.setattr(fold_soup, "KEPT", 0.0)
-    read = soup(["one"], name="read").folder
-    assert (
-        read.read_run()["soup"]["folds"][0]["halves"]
-        == (kept.read_run()["soup"]["folds"][0]["halves"])
-    )
-    for name in ("validation", "test"):
-        found, wanted = (folder.fold(0).read_predictions(name) for folder in (read, kept))
-        np.testing.assert_allclose(found, wanted, atol=1e-5)
-
-
-# --- A bad checkpoint, several runs
+    found = classify(result.folder, list(paths.loc[held_out]), views=2).table()
+    np.testing.assert_allclose(found.filter(like="p_"), wanted, atol=1e-5)
 
 
 def test_a_bad_checkpoint_is_left_out(project: Path) -> None:
     run = RunFolder(project / "weights" / "one")
     network = build_network(run.read_recipe(), 2)
     random = np.random.default_rng(0)
-    spoilt = [random.normal(0, 1, array.shape) ** 2 for array in network.model.get_weights()]
-    network.model.set_weights(spoilt)
+    shapes = [array.shape for array in network.model.get_weights()]
+    network.model.set_weights([random.normal(0, 1, shape) ** 2 for shape in shapes])
     run.fold(0).write_checkpoint(network.model, 6)
     folder = soup(["one"]).folder
     (row,) = folder.read_run()["soup"]["folds"]
     for chosen in (row["ingredients"], *row["halves"]):
-        assert chosen and not any("epoch 6" in name for name in chosen)
-    table = tried(folder, 0)
-    assert one(table, "epoch 6") < one(table, "best")
-    assert one(table, "uniform") < one(table, "chosen")
+        assert chosen and "epoch 6" not in chosen
+    table = qualities(folder, 0)
+    assert table["epoch 6"] < table["best"] and table["uniform soup"] < table["chosen"]
 
 
-def test_a_soup_over_runs(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = soup(["tiny", "slow"], name="both")
-    names = {part for name in tried(found.folder, 0) for part in name.split(" = ")}
-    assert {"tiny: best", "slow: best", "slow: SWA, the last 3"} <= names
-    assert not any("slow" in name for name in tried(found.folder, 1))
-    assert "slow has not trained fold 1" in capsys.readouterr().out
-    assert set(found.scores) == {"tiny", "slow", "both"}
-    assert found.scores["both"].images == 10, "those of fold 0, which all of them predict"
+def test_a_soup_of_runs_tries_the_weights_of_each(project: Path) -> None:
+    folder = soup(["tiny", "slow"], name="both").folder
+    assert {"tiny: best", "slow: best", "slow: SWA"} < set(qualities(folder, 0))
+    assert not any("slow" in name for name in qualities(folder, 1))
 
 
-# --- Again, killed, refused
-
-
-def test_the_same_command_again_changes_nothing(project: Path, souped: SoupResult) -> None:
+def test_the_same_command_again_changes_nothing(project: Path, made: RunResult) -> None:
     before = files(project)
-    again = soup(["tiny"])
+    assert soup(["tiny"]).combined == made.combined
     assert files(project) == before
-    assert again.scores == souped.scores
 
 
 def test_a_killed_soup_goes_on_fold_by_fold(
-    project: Path, souped: SoupResult, monkeypatch: pytest.MonkeyPatch
+    project: Path, made: RunResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Killed(BaseException):
         pass
 
-    known = FoldRunner.predict_test
+    predict_test = FoldRunner.predict_test
 
-    def killed(self: FoldRunner, fold: int, views: int) -> None:
+    def kill(self: FoldRunner, fold: int, views: int) -> None:
         if fold == 1:
             raise Killed
-        known(self, fold, views)
+        predict_test(self, fold, views)
 
     with monkeypatch.context() as patch:
-        patch.setattr(FoldRunner, "predict_test", killed)
+        patch.setattr(FoldRunner, "predict_test", kill)
         with pytest.raises(Killed):
             soup(["tiny"], name="killed")
     folder = RunFolder(project / "weights" / "killed")
     assert folder.finished_folds() == [0]
-    times = {path: path.stat().st_mtime_ns for path in folder.fold(0).path.iterdir()}
-    again = soup(["tiny"], name="killed")
-    assert {path: path.stat().st_mtime_ns for path in times} == times
-    assert [row["fold"] for row in again.folder.read_run()["soup"]["folds"]] == [0, 1]
-    found, wanted = (one.folder.read_probabilities("out_of_fold") for one in (again, souped))
+    before = files(folder.fold(0).path)
+    again = soup(["tiny"], name="killed").folder
+    assert files(folder.fold(0).path) == before
+    assert [row["fold"] for row in again.read_run()["soup"]["folds"]] == [0, 1]
+    found, wanted = (one.read_probabilities("out_of_fold") for one in (again, made.folder))
     np.testing.assert_allclose(found.loc[wanted.index], wanted, atol=1e-4)
 
 
 def test_other_folders_are_not_overwritten(project: Path) -> None:
-    soup(["one"])
-    weights = project / "weights"
-    before = files(weights)
-    with pytest.raises(CannotSoup, match="one-soup is a soup of one: begin again with --fresh"):
-        soup(["one", "slow"])
-    with pytest.raises(CannotSoup, match="slow is not a soup"):
-        soup(["one"], name="slow")
-    with pytest.raises(CannotSoup, match="cannot be called one as one of its runs"):
-        soup(["one"], name="one", fresh=True)
-    run = json.loads(before["one/run.json"])
-    (weights / "one" / "run.json").write_text(json.dumps({**run, "started": "later"}))
-    with pytest.raises(CannotSoup, match="a soup of one, which were trained again since"):
-        soup(["one"])
-    (weights / "one" / "run.json").write_bytes(before["one/run.json"])
-    assert files(weights) == before
-    assert soup(["one", "slow"], fresh=True).folder.read_souped() == ["one", "slow"]
+    before = files(project)
+    refused = partial(pytest.raises, CannotSoup, match="is no soup of these runs as they are now")
+    for runs, name, fresh in ((["tiny", "slow"], "tiny-soup", False), (["one"], "slow", True)):
+        with refused():
+            soup(runs, name, fresh)
+    run = RunFolder(project / "weights" / "tiny")
+    about = run.read_run()
+    run.write_run({**about, "started": "later"})
+    with refused():
+        soup(["tiny"])
+    run.write_run(about)
+    assert files(project) == before
+    assert soup(["one", "slow"], "tiny-soup", fresh=True).folder.read_souped() == ["one", "slow"]
 
 
-# --- A run like any other
-
-
-def test_a_soup_is_classified_drawn_merged_and_blended(
-    project: Path, souped: SoupResult, monkeypatch: pytest.MonkeyPatch
+def test_a_soup_is_classified_reported_merged_and_blended(
+    project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = RunFolder(project / "weights" / souped.folder.name)
+    folder = RunFolder(project / "weights" / "tiny-soup")
     images = sorted((project / "input" / "clocks-or-crocs" / "test").iterdir())
-    found = classify(folder, images)
-    views = [folder.fold(fold).read_predictions("test") for fold in (0, 1)]
-    np.testing.assert_allclose(found, pd.concat(views).groupby(level="id").mean(), atol=1e-5)
+    views = pd.concat([folder.fold(fold).read_predictions("test") for fold in (0, 1)])
+    found = classify(folder, images).table().filter(like="p_")
+    np.testing.assert_allclose(found, views.groupby(level="id").mean(), atol=1e-5)
     page = report([str(folder.path)]).path.read_text()
     assert "The weights are a mean of those of tiny." in page
 

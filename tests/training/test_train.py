@@ -12,8 +12,7 @@ import pandas as pd
 import pytest
 
 from podium.competitions import COMPETITIONS, get_competition
-from podium.data.table import BrokenImages, prepare_table
-from podium.files.images import UnreadableImage
+from podium.data.table import BrokenImages, prepare_run
 from podium.predictions.classify import classify
 from podium.predictions.combine import assemble
 from podium.recipes.entries import get_entry
@@ -21,7 +20,7 @@ from podium.runs.fold_folder import RunError
 from podium.runs.run_folder import RunFolder
 from podium.training.devices import Devices
 from podium.training.fold_runner import FoldRunner
-from podium.training.train import Outcome, find_run, predict, train, train_to_score
+from podium.training.train import RunResult, find_run, predict, train, train_to_score
 from small_competitions import break_image, draw_image, make_project
 
 
@@ -36,11 +35,11 @@ def files(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
 
 
-def out_of_fold(outcome: Outcome) -> pd.DataFrame:
+def out_of_fold(outcome: RunResult) -> pd.DataFrame:
     return outcome.folder.read_probabilities("out_of_fold")
 
 
-def folds(outcome: Outcome) -> pd.Series:
+def folds(outcome: RunResult) -> pd.Series:
     """The fold of each training image, by id."""
     return outcome.folder.read_images().query("part == 'train'")["fold"].astype(int)
 
@@ -126,7 +125,7 @@ def run(finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     copy = Finished.__new__(Finished)
     copy.project, copy.data = project, project / finished.data.relative_to(finished.project)
     copy.copies = finished.copies
-    copy.outcome = Outcome(
+    copy.outcome = RunResult(
         RunFolder(project / "weights" / finished.folder.name),
         finished.outcome.combined,
         project / "submissions" / finished.outcome.submission.name,
@@ -222,12 +221,11 @@ def test_predict_gives_again_what_training_predicted(run: Finished) -> None:
 def test_classify_says_what_predict_says(run: Finished) -> None:
     images = [run.data / "test_upload" / name for name in ("missing.jpg",)]
     known = sorted((run.data / "test_upload").iterdir())
-    found = classify(run.folder, known, views=2)
+    found = classify(run.folder, known, views=2).table().set_index("file").filter(like="p_")
     assert found.index.tolist() == [str(path) for path in known]
     expected = pd.concat(_tables(run)).groupby("id").mean()
     np.testing.assert_allclose(found, expected.loc[[path.name for path in known]], atol=1e-5)
-    with pytest.raises(UnreadableImage):
-        classify(run.folder, images)
+    assert "no such file" in classify(run.folder, images).images[0].problem
 
 
 def test_find_run_takes_a_name_or_a_path_and_says_what_there_is(run: Finished) -> None:
@@ -470,13 +468,12 @@ def test_the_precision_of_the_devices_reaches_each_network(project: Path) -> Non
             return "mixed_float16"
 
     before = keras.mixed_precision.global_policy()
-    competition, recipe = get_competition("dogs-vs-cats"), get_entry("tiny").recipe()
+    recipe = get_entry("tiny").recipe()
     folder = RunFolder(project / "weights" / "tiny")
-    table = prepare_table(competition, recipe, folder)
     try:
-        fold_run = FoldRunner(competition, recipe, folder, table, TensorCores())
+        fold_run = FoldRunner(prepare_run(folder, recipe), TensorCores())
         fold_run.train(1, deadline=None)
-        fold_run.score(1, views=1)
+        fold_run.score(1)
         fold_run.predict_test(1, views=1)
         assert fold_run._network.features.outputs[0].dtype == "float16"
     finally:

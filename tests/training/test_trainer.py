@@ -40,12 +40,9 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> FoldDataset:
 def features_of(
     training: Trainer, views: int = 2, gigabytes: float = 1.0
 ) -> tuple[np.ndarray, np.ndarray]:
-    images = training.images
     found = cached_features.cache_features(
         training.network.features,
-        images.cache,
-        images.train,
-        images.validation,
+        training.images,
         training.recipe.model_copy(update={"cached_views": views, "cached_gb": gigabytes}),
         size=16,
         batch_size=8,

@@ -1,17 +1,17 @@
-"""The commands and their help, nothing else; what takes seconds to import is imported late."""
+"""The commands and their help, without logic; what takes seconds to import is imported late."""
 
 import os
 import sys
 
 import typer
 
-from podium.cli import ensembles, experiments, inspect, kaggle, train
-from podium.cli.signals import INTERRUPTED, Stopping
+from podium.cli import experiments, inspect, kaggle, train
+from podium.cli.signals import one_line_on_signal
 
 PANELS = {  # of the help
     "From images to a submission": train.COMMANDS,
     "Looking at runs": inspect.COMMANDS,
-    "Several runs in one": ensembles.COMMANDS,
+    "Several runs in one": train.ENSEMBLE_COMMANDS,
     "Trying recipes": experiments.COMMANDS,
     "Kaggle": kaggle.COMMANDS,
 }
@@ -29,27 +29,18 @@ for panel, commands in PANELS.items():
 
 def main() -> None:
     """Run a command; a user's mistake is one line and exit code 1 (PODIUM_DEBUG: a traceback)."""
-    with Stopping() as stopping:
+    with one_line_on_signal():
         try:
             app()
-        except SystemExit as end:
-            if end.code != INTERRUPTED:
-                raise
-            print(f"\npodium: {stopping}", file=sys.stderr)
-            sys.exit(stopping.exit_code)
-        except (ValueError, OSError) as error:
-            _tell(error)
         except Exception as error:
             from podium.system import MORE_MEMORY, out_of_memory
 
-            if not isinstance(error, out_of_memory()):
+            line = str(error)
+            if isinstance(error, out_of_memory()):
+                line = f"{MORE_MEMORY} ({line[:200]})"
+            elif not isinstance(error, ValueError | OSError):
                 raise
-            _tell(error, f"{MORE_MEMORY} ({str(error)[:200]})")
-
-
-def _tell(error: Exception, line: str = "") -> None:
-    """End with one line; with PODIUM_DEBUG, with the error itself."""
-    if os.environ.get("PODIUM_DEBUG"):
-        raise error
-    print(f"podium: {line or error}", file=sys.stderr)
-    sys.exit(1)
+            if os.environ.get("PODIUM_DEBUG"):
+                raise
+            print(f"podium: {line}", file=sys.stderr)
+            sys.exit(1)

@@ -15,11 +15,9 @@ def compare(
     ] = None,
     fold: Folds = None,
     override: Overrides = None,
-    sample: Annotated[
-        int | None, typer.Option(min=1, help="Only so many combinations, drawn at random.")
-    ] = None,
+    sample: Annotated[int | None, typer.Option(min=1, help="So many, drawn at random.")] = None,
 ) -> None:
-    """Score an entry with different recipes side by side; writes docs/experiments.md.
+    """Score an entry with different recipes side by side; adds to weights/experiments.csv.
 
     Goes on where it was stopped, and trains no combination twice. Exit code 1 if one failed.
     """
@@ -33,14 +31,12 @@ def compare(
 
 def find_lr(
     entry: Entry,
-    fold: Annotated[int, typer.Option(help="Whose images train.")] = 0,
-    stage: Annotated[
-        int | None, typer.Option(min=1, help="By default the last; those before are trained.")
-    ] = None,
+    fold: Annotated[int, typer.Option(help="The fold whose training images are used.")] = 0,
+    stage: Annotated[int | None, typer.Option(min=1, help="By default the last one.")] = None,
     steps: Annotated[int, typer.Option(min=10, help="Batches, each at a higher rate.")] = 100,
     override: Overrides = None,
 ) -> None:
-    """Try rising learning rates in a stage of an entry, and draw the loss by rate."""
+    """Train the stages before one, run a learning-rate range test in it, and draw the curve."""
     from podium.experiments.find_lr import find_lr
 
     print(f"\n{find_lr(entry, override or [], fold, stage, steps)}")
@@ -48,34 +44,29 @@ def find_lr(
 
 def tune(
     entry: Entry,
-    trials: Annotated[
-        int, typer.Option(min=1, help="In all, those of earlier calls and other processes too.")
-    ] = 40,
+    trials: Annotated[int, typer.Option(min=1, help="In all calls and processes.")] = 40,
     hours: Annotated[
         float | None,
-        typer.Option(
-            min=0.0, help="No trial begins that would take longer, going by the longest so far."
-        ),
+        typer.Option(min=0.0, help="No trial begins that would take longer than what is left."),
     ] = None,
     search: Annotated[
         list[str] | None,
         typer.Option(
-            help="KEY=LOW:HIGH or KEY=LOW:HIGH:log; in place of learning rates, weight decay, "
-            "dropout, label smoothing and the augmentation that the entry uses."
+            help="KEY=LOW:HIGH or KEY=LOW:HIGH:log; by default learning rates, weight decay, "
+            "dropout, label smoothing and the augmentation in use."
         ),
     ] = None,
     fold: Folds = None,
     override: Overrides = None,
-    storage: Annotated[
-        str | None,
-        typer.Option(help="Database that several can share; weights/studies.db if not given."),
-    ] = None,
+    storage: Annotated[str | None, typer.Option(help="Database that several share.")] = None,
 ) -> None:
-    """Search ranges of an entry's numbers with Optuna, on fold 0 if no other is given."""
+    """Search ranges of an entry's numbers with Optuna, by default on fold 0.
+
+    The study is in weights/studies.db, or in the database that --storage names.
+    """
     from podium.experiments.tune import tune
 
-    words = trials, hours, search or [], fold or [], override or [], storage
-    print(f"\n{tune(entry, *words)}")
+    print(f"\n{tune(entry, trials, hours, search or [], fold or [], override or [], storage)}")
 
 
 COMMANDS = (compare, find_lr, tune)

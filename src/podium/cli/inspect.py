@@ -1,4 +1,4 @@
-"""Commands that show what a run sees, and what it is worth."""
+"""Commands that look at runs, and at images through them."""
 
 import sys
 from pathlib import Path
@@ -11,66 +11,58 @@ from podium.cli.options import Run
 
 def classify(
     run: Run,
-    images: Annotated[
-        list[str], typer.Argument(help="Files, folders and http(s) addresses, of any format.")
-    ],
-    csv: Annotated[Path | None, typer.Option(help="Write a CSV there; - prints it.")] = None,
-    json: Annotated[Path | None, typer.Option(help="Write JSON there; - prints it.")] = None,
+    images: Annotated[list[str], typer.Argument(help="Files, folders, http(s) addresses.")],
+    csv: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="Write a CSV there; - prints it.")
+    ] = None,
+    json: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="Write JSON there; - prints it.")
+    ] = None,
 ) -> None:
-    """Say what is on images from anywhere, and which are unlike anything in training.
+    """Classify images from anywhere; those unlike the training images are out-of-distribution.
 
-    Exit code 1 if an image could not be read; the others are answered for all the same.
+    Exit code 1 if an image could not be read; the others are classified all the same.
     """
-    from podium.predictions.answers import check_outputs
     from podium.system import import_tensorflow
 
-    check_outputs(csv, json)
     import_tensorflow()
-    from podium.predictions.classify import answer
-    from podium.training.train import find_run
+    from podium.predictions.classify import classify
+    from podium.runs.find_run import find_run
 
-    answers = answer(find_run(run), images)
-    answers.write(csv, json)
-    for problem in answers.problems:
+    predictions = classify(find_run(run), images)
+    predictions.write(csv, json)
+    problems = [image.problem for image in predictions.images if image.problem]
+    for problem in problems:
         print(f"podium: {problem}", file=sys.stderr)
-    if answers.problems:
+    if problems:
         raise typer.Exit(1)
 
 
 def serve(
-    run: Annotated[
-        str | None, typer.Argument(help="Name or path of a run folder of weights/.")
-    ] = None,
+    run: Annotated[str | None, typer.Argument(help="A run folder of weights/.")] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8000,
-    host: Annotated[
-        str, typer.Option(help="Address to listen at; 0.0.0.0 lets other machines in.")
-    ] = "127.0.0.1",
-    folds: Annotated[
-        int, typer.Option(min=1, help="Networks to average; two take twice as long as one.")
-    ] = 1,
+    host: Annotated[str, typer.Option(help="0.0.0.0 lets other machines in.")] = "127.0.0.1",
+    folds: Annotated[int, typer.Option(min=1, help="Networks to average, slower by each.")] = 1,
     examples: Annotated[int, typer.Option(min=0, help="Images on the page to try.")] = 8,
-    megabytes: Annotated[float, typer.Option(min=0.001, help="Of an image, at the most.")] = 20,
-    megapixels: Annotated[float, typer.Option(min=0.001, help="Of an image, at the most.")] = 60,
+    megabytes: Annotated[float, typer.Option(min=0.001, help="Largest file of an image.")] = 20,
+    megapixels: Annotated[float, typer.Option(min=0.001, help="Largest image.")] = 60,
     seconds: Annotated[float, typer.Option(min=0.1, help="To send, and to answer.")] = 20,
-    waiting: Annotated[int, typer.Option(min=1, help="Requests at a time, at the most.")] = 64,
+    waiting: Annotated[int, typer.Option(min=1, help="Most requests at a time.")] = 64,
     browser: Annotated[bool, typer.Option("--open", help="Open the page.")] = False,
 ) -> None:
-    """Serve a run: a page for one's own images, and the same as an HTTP API (/docs)."""
-    from podium.serving.packages import require_web_packages
-
-    require_web_packages()
-    from podium.serving.limits import RequestLimits
+    """Serve a run: a page to drop images on, and an HTTP API (/docs)."""
+    from podium.serving.schema import RequestLimits
     from podium.serving.serve import serve
 
-    limits = RequestLimits(megabytes, round(megapixels * 1e6), seconds=seconds, waiting=waiting)
+    limits = RequestLimits(
+        megabytes=megabytes, pixels=round(megapixels * 1e6), seconds=seconds, waiting=waiting
+    )
     serve(run, host, port, folds, examples, limits, browser)
 
 
 def gallery(
     run: Run,
-    to: Annotated[
-        Path | None, typer.Option(help="PNG; weights/RUN/gallery.png if not given.")
-    ] = None,
+    to: Annotated[Path | None, typer.Option(help="By default weights/RUN/gallery.png.")] = None,
     columns: Annotated[int, typer.Option(min=1, max=20, help="Images in a row.")] = 6,
 ) -> None:
     """Draw the best, middling, worst and misclassified images of a run, with their boxes."""
@@ -81,14 +73,10 @@ def gallery(
 
 
 def report(
-    runs: Annotated[
-        list[str], typer.Argument(help="A run or a blend; several are set side by side.")
-    ],
-    to: Annotated[
-        Path | None, typer.Option(help="HTML; weights/RUN/report.html if not given.")
-    ] = None,
+    runs: Annotated[list[str], typer.Argument(help="A run or blend; several: side by side.")],
+    to: Annotated[Path | None, typer.Option(help="By default weights/RUN/report.html.")] = None,
 ) -> None:
-    """Write all that is known of a run into one page: scores, curves, mistakes, Grad-CAM."""
+    """Write a page about a run: scores, curves, mistakes, Grad-CAM."""
     from podium.reports.report import report
 
     print(f"\n{report(runs, to)}")

@@ -1,11 +1,15 @@
 """Commands that talk to Kaggle or build for it."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from podium.cli.options import Entry, Folds, Fresh, Overrides, Poll, Wait
+
+if TYPE_CHECKING:
+    from podium.kaggle.kernels import CollectedBlend
+    from podium.predictions.combine import RunResult
 
 
 def build(
@@ -43,7 +47,7 @@ def push(
     words = override or [], fold or [], each_fold, wait, fresh, at_once, poll
     outcome = push_entry(entry, *words)
     if outcome:
-        print(f"\n{outcome}")
+        _print_with_report(outcome)
 
 
 def collect(
@@ -60,7 +64,17 @@ def collect(
     """Bring what a pushed entry left on Kaggle into weights/ and submissions/."""
     from podium.kaggle.kernels import collect_entry
 
-    print(f"\n{collect_entry(entry, override or [], fold or [], each_fold, wait, fresh, poll)}")
+    words = override or [], fold or [], each_fold, wait, fresh, poll
+    _print_with_report(collect_entry(entry, *words))
+
+
+def _print_with_report(outcome: "RunResult | CollectedBlend") -> None:
+    from podium.reports.report import report_after_training
+
+    report = report_after_training(outcome.folder)
+    print(f"\n{outcome}")
+    if report:
+        print(f"report      {report}")
 
 
 def download(

@@ -1,10 +1,11 @@
-"""Words that several commands take."""
+"""Options that several commands take."""
 
 from typing import Annotated
 
 import typer
 
 Run = Annotated[str, typer.Argument(help="Name or path of a run folder of weights/.")]
+Competition = Annotated[str, typer.Argument(help="Its name, e.g. cars.")]
 Entry = Annotated[str, typer.Argument(help="An entry of kernels/: see podium entries.")]
 Overrides = Annotated[
     list[str] | None,
@@ -13,4 +14,4 @@ Overrides = Annotated[
 Folds = Annotated[list[int] | None, typer.Option("--fold", help="Only this fold; repeatable.")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Replace what is here already.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Follow it to its end.")]
-Poll = Annotated[float, typer.Option(min=0.1, help="Seconds between two questions to Kaggle.")]
+Poll = Annotated[float, typer.Option(min=0.1, help="Seconds between two requests to Kaggle.")]

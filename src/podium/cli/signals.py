@@ -1,45 +1,43 @@
-"""Ctrl-C and SIGTERM end a command alike: at once, in one line, and with the exit code of a shell.
-
-What is being written has a temporary name until it is whole, so that there is nothing to finish.
-"""
+"""Ctrl-C and SIGTERM end a command alike: at once, in one line, with the exit code of a shell."""
 
 import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
-from typing import Any, Self
 
-INTERRUPTED = 130  # what Typer makes of a KeyboardInterrupt
-WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
+INTERRUPTED = 130  # the exit code that Typer makes of a KeyboardInterrupt
+SIGNALS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 
 
-class Stopping:
-    """In its context the first of these signals raises KeyboardInterrupt; a second one kills."""
+@contextmanager
+def one_line_on_signal() -> Iterator[None]:
+    """Raise KeyboardInterrupt at the first signal, and let a second one kill.
 
-    def __init__(self) -> None:
-        self.by = signal.SIGINT
+    Whatever is being written has a temporary name until it is complete: nothing is to be finished.
+    """
+    received: list[int] = []
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    # Ignored: a command in the background, or under nohup. None: not Python's to change.
+    handled = [number for number in before if before[number] not in (signal.SIG_IGN, None)]
 
-    def __enter__(self) -> Self:
-        before = {one: signal.getsignal(one) for one in WORDS}
-        # Ignored: a command in the background, or under nohup. None: not Python's to change.
-        self._before = {k: v for k, v in before.items() if v not in (signal.SIG_IGN, None)}
-        for one in self._before:
-            signal.signal(one, self._stop)
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        for one, handler in self._before.items():
-            signal.signal(one, handler)
-
-    @property
-    def exit_code(self) -> int:
-        return 128 + self.by
-
-    def __str__(self) -> str:
-        return f"{WORDS[self.by]}; the same command goes on from here"
-
-    def _stop(self, number: int, frame: FrameType | None) -> None:
-        self.by = signal.Signals(number)
-        # What ends here may take a while to, and must not be interrupted with a traceback.
-        self._before = dict.fromkeys(self._before, signal.SIG_DFL)
-        for one in self._before:
-            signal.signal(one, signal.SIG_DFL)
+    def stop(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        for other in handled:
+            signal.signal(other, signal.SIG_DFL)
         raise KeyboardInterrupt
+
+    for number in handled:
+        signal.signal(number, stop)
+    try:
+        yield
+    except SystemExit as end:
+        if end.code != INTERRUPTED or not received:
+            raise
+        word = SIGNALS[signal.Signals(received[0])]
+        print(f"\npodium: {word}; the same command goes on from here", file=sys.stderr)
+        sys.exit(128 + received[0])
+    finally:
+        if not received:
+            for number in handled:
+                signal.signal(number, before[number])

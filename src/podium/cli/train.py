@@ -5,29 +5,28 @@ from typing import Annotated
 
 import typer
 
-from podium.cli.options import Entry, Folds, Overrides, Run
+from podium.cli.options import Competition, Entry, Folds, Fresh, Overrides, Run
 
 
 def train(
     entry: Entry,
     fold: Folds = None,
     override: Overrides = None,
-    limit: Annotated[int | None, typer.Option(help="Training images at the most.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Use only so many training images.")] = None,
     run: Annotated[str | None, typer.Option(help="Name of the run folder.")] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Begin again, if there is a run.")] = False,
+    fresh: Fresh = False,
 ) -> None:
     """Train an entry to its submission; the same command goes on with a killed run."""
+    from podium.reports.report import with_report
     from podium.training.train import train
 
     overrides = [*(override or []), *([f"limit={limit}"] if limit is not None else [])]
-    print(f"\n{train(entry, overrides, fold or [], run, fresh)}")
+    print(f"\n{with_report(train(entry, overrides, fold or [], run, fresh))}")
 
 
 def predict(
     run: Run,
-    views: Annotated[
-        int | None, typer.Option(min=1, max=10, help="Views of each image to average.")
-    ] = None,
+    views: Annotated[int | None, typer.Option(min=1, max=10, help="Views to average.")] = None,
 ) -> None:
     """Predict the test images of a run again, and write its submission."""
     from podium.training.train import predict
@@ -48,12 +47,10 @@ def sample(
     print(f"{folder} {'drawn' if drawn else 'is there already'}: podium train {Sample.name}-b0")
 
 
-def check(
-    competition: Annotated[str, typer.Argument(help="Its name, e.g. cars.")],
-) -> None:
-    """Read every image; say what is broken, missing or doubled. Exit code 1 if some are."""
+def check(competition: Competition) -> None:
+    """Read every image; list what is broken, missing or doubled. Exit code 1 if some are."""
     from podium.competitions import get_competition
-    from podium.data.check_competition import check_competition
+    from podium.data.check import check_competition
 
     report = check_competition(get_competition(competition))
     print(report)
@@ -63,7 +60,7 @@ def check(
 
 def entries() -> None:
     """List the entries of kernels/: competition, backbone, machine, and what is missing here."""
-    from podium.recipes.entries import describe_entries
+    from podium.reports.listing import describe_entries
 
     print(describe_entries())
 
@@ -78,4 +75,27 @@ def score(
     print(f"score       {score_files(submission, truth)}")
 
 
+def blend(
+    runs: Annotated[list[str], typer.Argument(help="Runs, or an entry that is an ensemble.")],
+    to: Annotated[Path | None, typer.Option(help="Path of the submission.")] = None,
+    common: Annotated[bool, typer.Option("--common", help="Judge on images all have.")] = False,
+) -> None:
+    """Blend runs in the way that is best out of fold; prints the gain and its interval."""
+    from podium.predictions.blend import blend
+
+    print(blend(runs, to, common))
+
+
+def soup(
+    runs: Annotated[list[str], typer.Argument(help="A run with checkpoints, or several runs.")],
+    run: Annotated[str | None, typer.Option(help="Name of the soup's run folder.")] = None,
+    fresh: Fresh = False,
+) -> None:
+    """Average checkpoints of runs to one network, as far as that is no worse out of fold."""
+    from podium.training.soup import soup
+
+    print(f"\n{soup(runs, run, fresh)}")
+
+
 COMMANDS = (train, predict, sample, check, entries, score)
+ENSEMBLE_COMMANDS = (blend, soup)

@@ -1,5 +1,6 @@
-"""What every competition says of itself, and what follows from it for all of them."""
+"""The description of a competition, and what follows from it for all of them."""
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,17 +10,24 @@ import numpy as np
 import pandas as pd
 
 from podium import paths
-from podium.competitions.csv_files import likely_mistake, read_csv, same_form
-from podium.competitions.errors import MissingData, WrongSubmission
+from podium.competitions.csv_files import (
+    MissingData,
+    WrongSubmission,
+    likely_mistake,
+    read_csv,
+    same_form,
+)
 from podium.competitions.metrics import Metric
 from podium.files.archives import unpacked_view
 from podium.text import summarize
 
-IMAGE_ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".tif", ".tiff", ".bmp"}
+IMAGE_ENDINGS = {
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".avif", ".gif", ".tif", ".tiff", ".bmp",
+}  # fmt: skip
 
 
 class Competition(ABC):
-    """Where a dataset's images are, what its labels mean, its metric, its CSV.
+    """A dataset: its images, the meaning of its labels, its metric, its CSV.
 
     A subclass sets the class variables and writes the three methods; see the README.
     """
@@ -61,7 +69,7 @@ class Competition(ABC):
         Raises:
             MissingData: it is in none of the places that are looked at.
         """
-        looked_at = [place / self.slug for place in paths.inputs()]
+        looked_at = [path / self.slug for path in paths.inputs()]
         for folder in looked_at:
             if folder.is_dir():
                 return folder
@@ -70,7 +78,7 @@ class Competition(ABC):
                 # Kaggle mounts some competitions with the archives within them still packed.
                 return unpacked_view(folder, paths.scratch())
         attached = paths.kaggle_input()
-        where = ", ".join(str(place) for place in [*looked_at, *([attached] if attached else [])])
+        where = ", ".join(str(path) for path in [*looked_at, *([attached] if attached else [])])
         raise MissingData(f"no data of {self.name}: looked for {where}. To get it: {self.get_it}")
 
     def read_training(self, folder: Path | None = None) -> pd.DataFrame:
@@ -85,8 +93,8 @@ class Competition(ABC):
         folder = folder or self.folder()
         table = self.training_images(folder).sort_index()
         _check_ids(table, f"training images of {self.name} in {folder}")
-        counts = table["label"].value_counts()
-        empty = [name for number, name in enumerate(self.classes) if number not in counts.index]
+        labels = set(table["label"])
+        empty = [name for number, name in enumerate(self.classes) if number not in labels]
         if empty:
             raise MissingData(
                 f"{folder}: no training images of {len(empty)} of {len(self.classes)} classes: "
@@ -108,30 +116,21 @@ class Competition(ABC):
         _check_ids(table, f"test images of {self.name} in {folder}")
         if self.sample_submission is None:
             return table
-        ids = self._read_sample(folder)
+        path = folder / self.sample_submission
+        nothing = pd.DataFrame(columns=list(self.classes), index=pd.Index([], dtype=str))
+        sample = read_csv(path, list(self.submission(nothing.astype(np.float32)).columns))
+        ids = pd.Index(sample.iloc[:, 0])
         # As the table spells them: the files' accents may be in another form.
         spelled = {same_form(name): name for name in ids}
         table.index = table.index.map(lambda name: spelled.get(same_form(name), name))
         absent, extra = ids.difference(table.index), table.index.difference(ids)
         if len(absent) or len(extra):
             raise MissingData(
-                f"{folder / self.sample_submission}: {len(absent)} ids have no image "
-                f"({summarize(absent)}) and {len(extra)} images not in it ({summarize(extra)}); "
+                f"{path}: {len(absent)} ids have no image ({summarize(absent)}) and {len(extra)} "
+                f"images are not in it ({summarize(extra)}); "
                 f"{likely_mistake(extra, absent) or 'unpack the download again'}"
             )
         return table.loc[ids]
-
-    def _read_sample(self, folder: Path) -> pd.Index:
-        path = folder / str(self.sample_submission)
-        sample = read_csv(path, columns=list(self.submission(self._no_probabilities()).columns))
-        return pd.Index(sample.iloc[:, 0])
-
-    def _no_probabilities(self) -> pd.DataFrame:
-        return pd.DataFrame(
-            np.empty((0, len(self.classes)), np.float32),
-            columns=list(self.classes),
-            index=pd.Index([], dtype=str),
-        )
 
     def validated_submission(
         self,
@@ -197,12 +196,12 @@ def subfolder(folder: Path, *names: str) -> Path:
 
 def class_folders(folder: Path, classes: Sequence[str], prefix: str = "") -> pd.DataFrame:
     """The training table of a layout with a folder per class; ids are `<prefix><class>/<file>`."""
-    places = {same_form(path.name): path for path in folder.iterdir() if path.is_dir()}
+    folders = {same_form(path.name): path for path in folder.iterdir() if path.is_dir()}
     rows = [
         (f"{prefix}{name}/{path.name}", path, number)
         for number, name in enumerate(classes)
-        if same_form(name) in places
-        for path in images_in(places[same_form(name)])
+        if same_form(name) in folders
+        for path in images_in(folders[same_form(name)])
     ]
     return training_table(rows)
 
@@ -212,20 +211,25 @@ def resolve_unicode_path(path: Path) -> Path:
     if path.name.isascii() or path.exists() or not path.parent.is_dir():
         return path
     form = same_form(path.name)
-    return next((one for one in path.parent.iterdir() if same_form(one.name) == form), path)
+    same = (other for other in path.parent.iterdir() if same_form(other.name) == form)
+    return next(same, path)
 
 
 def training_table(rows: Sequence[tuple[str, Path, int]]) -> pd.DataFrame:
     """The training table of rows (id, path, class number)."""
     ids, paths, labels = zip(*rows, strict=True) if rows else ((), (), ())
-    return pd.DataFrame(
-        {"path": pd.Series(paths, dtype=object).to_numpy(), "label": np.array(labels, np.int64)},
-        index=pd.Index(ids, dtype=str, name="id"),
-    )
+    return test_table(ids, paths).assign(label=np.array(labels, np.int64))
 
 
 def test_table(ids: Sequence[str], paths: Sequence[Path]) -> pd.DataFrame:
-    """The test table: a path per id."""
+    """The test table: a path per id.
+
+    Raises:
+        MissingData: a name cannot be written in any file that a run has.
+    """
+    for name in ids:
+        if re.search("[\ud800-\udfff]", name):
+            raise MissingData(f"{name!r}: the name of this file is not in UTF-8; rename it")
     return pd.DataFrame(
         {"path": pd.Series(list(paths), dtype=object).to_numpy()},
         index=pd.Index(list(ids), dtype=str, name="id"),

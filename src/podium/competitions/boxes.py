@@ -6,10 +6,11 @@ all four where there is none.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import pandas as pd
+
+from podium.competitions.metrics import Metric
 
 BOX_COLUMNS = ("x_min", "y_min", "x_max", "y_max")  # of a table, in shares
 PIXEL_COLUMNS = ("xmin", "ymin", "xmax", "ymax")  # of a CSV, in pixels
@@ -20,15 +21,7 @@ NO_BOX = np.full(4, np.nan, np.float32)
 FIRST_PIXEL = 1
 
 
-class BoxMetric(Protocol):
-    """A metric of boxes that is the mean of a value per image, as `competitions.metrics`."""
-
-    name: str
-    per_image_score: bool
-
-    def per_image(self, truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-        """A value for each image, from two arrays of boxes (n, 4)."""
-        ...
+BoxMetric = Metric  # of two arrays of boxes (n, 4) in place of labels and probabilities
 
 
 @dataclass(frozen=True)
@@ -36,7 +29,7 @@ class MeanIoU:
     """Mean of the intersection over union."""
 
     name: str = "mean IoU"
-    per_image_score: bool = True
+    higher_is_better: bool = True
 
     def per_image(self, truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
         return iou(truth, predicted)
@@ -47,7 +40,7 @@ class IoUOver:
     """Share of images whose intersection over union is above a bound."""
 
     bound: float
-    per_image_score: bool = True
+    higher_is_better: bool = True
 
     @property
     def name(self) -> str:
@@ -84,7 +77,7 @@ def area(boxes: np.ndarray) -> np.ndarray:
 
 
 def tidy(boxes: np.ndarray) -> np.ndarray:
-    """Boxes as a network gives them, made boxes of the image: corners in order, within 0 to 1.
+    """Put the corners of a network's boxes in order, and within 0 to 1.
 
     Args:
         boxes: (..., 4), in shares.
@@ -93,8 +86,8 @@ def tidy(boxes: np.ndarray) -> np.ndarray:
         float32 (..., 4).
     """
     boxes = np.asarray(boxes, np.float32)
-    one, other = boxes[..., :2], boxes[..., 2:]
-    ordered = np.concatenate([np.minimum(one, other), np.maximum(one, other)], axis=-1)
+    first, second = boxes[..., :2], boxes[..., 2:]
+    ordered = np.concatenate([np.minimum(first, second), np.maximum(first, second)], axis=-1)
     return ordered.clip(0, 1)
 
 
@@ -104,9 +97,9 @@ def has_box(boxes: np.ndarray) -> np.ndarray:
 
 
 def from_pixels(corners: np.ndarray, width: int, height: int) -> np.ndarray:
-    """A box as annotated, in pixels from 1 and with the last one, in shares.
+    """An annotated box, in pixels from 1 with the last one, as shares of the image.
 
-    What passes the border is cut off there; swapped corners are put in order.
+    It is cut off at the border; swapped corners are put in order.
 
     Returns:
         float32 (4,), NaN where nothing of it is in the image.
@@ -123,11 +116,10 @@ def to_pixels(boxes: pd.DataFrame, sizes: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         boxes: `BOX_COLUMNS` by id, in shares.
-        sizes: width and height in pixels, by id, 0 where an image cannot be read; more ids do
-            not harm.
+        sizes: width and height in pixels by id, 0 where an image cannot be read.
 
     Returns:
-        `PIXEL_COLUMNS` by id, float64 with one decimal, xmin ≤ xmax and ymin ≤ ymax; NaN where a
+        `PIXEL_COLUMNS` by id, float64 with one decimal, xmin ≤ xmax and ymin ≤ ymax; NaN where an
         image cannot be read.
 
     Raises:

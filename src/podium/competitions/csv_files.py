@@ -1,4 +1,4 @@
-"""A CSV as text, cell by cell as it was written; what is none is named with what to do about it.
+"""CSV files read as text, cell by cell; what is none is named, with what to do about it.
 
 Not by pandas: it takes a longer first row for an index, and fills shorter ones up.
 """
@@ -6,30 +6,37 @@ Not by pandas: it takes a longer first row for an index, and fills shorter ones 
 import csv
 import io
 import unicodedata
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from podium.competitions.errors import MissingData, WrongTable
 from podium.text import single_line, summarize
 
 SAVE = "save it as CSV (UTF-8), its cells separated by commas"
-# How files begin that are often taken for a CSV.
+# Beginnings of files that are often taken for a CSV.
 FOREIGN = {
     b"PK": "an archive or a spreadsheet",
     b"\x1f\x8b": "an archive",
     b"\xd0\xcf\x11\xe0": "a spreadsheet",
     b"\xff\xfe": "in UTF-16",
     b"\xfe\xff": "in UTF-16",
-    b"%PDF": "a PDF",
-    b"\x89PNG": "an image",
-    b"\xff\xd8\xff": "an image",
 }
 SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 Rows = list[tuple[int, list[str]]]
+
+
+class MissingData(ValueError):
+    """A competition's files are not there, or not where its layout has them."""
+
+
+class WrongTable(MissingData):
+    """A file that is not the table that it should be: names it, and says what to do."""
+
+
+class WrongSubmission(ValueError):
+    """A submission that the competition would not accept."""
 
 
 def read_csv(path: Path, columns: list[str]) -> pd.DataFrame:
@@ -40,47 +47,29 @@ def read_csv(path: Path, columns: list[str]) -> pd.DataFrame:
     """
     if not path.is_file():
         raise MissingData(f"{path} is missing; unpack the download again")
-    try:
-        rows = read_rows(path)
-    except WrongTable as error:
-        raise MissingData(str(error)) from error
+    rows = read_rows(path)
     header = rows[0][1] if rows else []
     if not set(columns) <= set(header):
-        raise MissingData(
+        raise WrongTable(
             f"{path}: expected the columns {shown(columns)}, came {shown(header)}"
             f"{other_separator(header) or '; unpack the download again'}"
         )
     if len(rows) == 1:
-        raise MissingData(f"{path} has no rows; unpack the download again")
+        raise WrongTable(f"{path} has no rows; unpack the download again")
     if max(map(header.count, columns)) > 1:
-        raise MissingData(f"{path}: two columns are called alike in {shown(header)}; rename one")
-    if odd := uneven(path, rows):
-        raise MissingData(odd)
-    places = [header.index(name) for name in columns]
-    cells = [(line, [row[place] for place in places]) for line, row in rows[1:]]
-    _check_cells(path, cells)
-    return pd.DataFrame([row for _, row in cells], columns=columns, dtype=str)
-
-
-def _check_cells(path: Path, rows: Rows) -> None:
-    """Raises MissingData where a cell is empty, or the first one is no id or another row's."""
-    empty = [line for line, row in rows if not all(cell.strip() for cell in row)]
-    if empty:
-        raise MissingData(
-            f"{path}: {len(empty)} rows have empty cells: lines {summarize(empty)}; "
-            "fill them in, or delete these lines"
-        )
-    spaced = [f"line {line}: {row[0]!r}" for line, row in rows if row[0] != row[0].strip()]
-    if spaced:
-        raise MissingData(
-            f"{path}: {len(spaced)} ids have spaces around them ({summarize(spaced)}); remove them"
-        )
-    counts = Counter(row[0] for _, row in rows)
-    doubled = [name for name, count in counts.items() if count > 1]
-    if doubled:
-        raise MissingData(
-            f"{path}: {len(doubled)} ids are there twice ({summarize(doubled)}); keep one of each"
-        )
+        raise WrongTable(f"{path}: two columns are called alike in {shown(header)}; rename one")
+    require_even(path, rows)
+    lines, cells = zip(*rows[1:], strict=True)
+    table = pd.DataFrame(cells, lines, header, dtype=str)[columns]
+    ids, is_empty = table[columns[0]], table.apply(lambda column: column.str.strip()) == ""
+    for wrong, what, remedy in (
+        (table.index[is_empty.any(axis=1)], "rows have empty cells", "fill in or delete the lines"),
+        (ids[ids != ids.str.strip()].map(repr), "ids have spaces around them", "remove them"),
+        (ids[ids.duplicated()].unique(), "ids are there twice", "keep one line of each"),
+    ):
+        if len(wrong):
+            raise WrongTable(f"{path}: {len(wrong)} {what} ({summarize(wrong)}); {remedy}")
+    return table.reset_index(drop=True)
 
 
 def read_rows(path: Path, spaces: bool = False) -> Rows:
@@ -95,31 +84,41 @@ def read_rows(path: Path, spaces: bool = False) -> Rows:
         WrongTable: no CSV in UTF-8.
     """
     data = path.read_bytes()
-    kind = next((kind for start, kind in FOREIGN.items() if data.startswith(start)), "")
-    if not kind and b"\0" in data:
-        kind = "a binary file"
-    if kind:
-        raise WrongTable(f"{path} is not a CSV in UTF-8: it is {kind}; {SAVE}")
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        came = data[error.start : error.start + 1].hex()
+    why = next((f"it is {kind}" for start, kind in FOREIGN.items() if data.startswith(start)), "")
+    if not why and b"\0" in data:
+        why = "it is a binary file"
+    rows: Rows = []
+    if not why:
+        try:
+            text = io.StringIO(data.decode("utf-8-sig"), newline="")
+            reader = csv.reader(text, strict=True, skipinitialspace=not spaces)
+            rows = [(reader.line_num, row) for row in reader if row]
+        except UnicodeDecodeError as error:
+            line = data.count(b"\n", 0, error.start) + 1
+            why = f"line {line} has the byte 0x{data[error.start]:02x}"
+        except csv.Error as error:
+            quote = "a quote is opened and not closed"
+            problem = quote if "end of data" in str(error) else single_line(str(error))
+            why = f"line {reader.line_num}: {problem}"
+    if why:
+        raise WrongTable(f"{path} is not a CSV in UTF-8: {why}; {SAVE}")
+    return rows
+
+
+def require_even(path: Path, rows: Rows) -> None:
+    """Raises WrongTable where lines have more or fewer cells than the header."""
+    cells = len(rows[0][1])
+    odd = [line for line, row in rows if len(row) != cells]
+    if odd:
+        have = "line has" if len(odd) == 1 else "lines have"
         raise WrongTable(
-            f"{path} is not a CSV in UTF-8: line {line} has the byte 0x{came}; {SAVE}"
-        ) from error
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True, skipinitialspace=not spaces)
-    try:
-        return [(reader.line_num, row) for row in reader if row]
-    except csv.Error as error:
-        why = "a quote is opened and not closed" if "end of data" in str(error) else str(error)
-        raise WrongTable(
-            f"{path} is not a CSV in UTF-8: line {reader.line_num}: {single_line(why)}; {SAVE}"
-        ) from error
+            f"{path}: expected {cells} cells in each line, {len(odd)} {have} others "
+            f"({summarize(odd)}); mend them, and put quotes around a cell with a comma in it"
+        )
 
 
 def other_separator(header: Sequence[str]) -> str:
-    """What to say of a header whose cells are separated by something else than commas."""
+    """A remedy where the cells of a header are separated by something else than commas."""
     for sign, name in SEPARATORS.items():
         if any(sign in cell for cell in header):
             return f"; its cells are separated by {name}: {SAVE}"
@@ -132,29 +131,16 @@ def shown(cells: Sequence[str], most: int = 60) -> str:
     return repr(f"{text[:most]}…" if len(text) > most else text)
 
 
-def uneven(path: Path, rows: Rows) -> str:
-    """What to say of the lines that have more or fewer cells than the header; "" if none has."""
-    cells = len(rows[0][1])
-    odd = [line for line, row in rows if len(row) != cells]
-    if not odd:
-        return ""
-    have = "line has" if len(odd) == 1 else "lines have"
-    return (
-        f"{path}: expected {cells} cells in each line, {len(odd)} {have} others: {summarize(odd)}; "
-        "mend them, and put quotes around a cell with a comma in it"
-    )
-
-
-def likely_mistake(strange: Iterable[str], missing: Iterable[str]) -> str:
-    """Why ids that nobody knows are probably others that are missed, and what to do; "" else."""
-    strange, missing = list(strange), list(missing)
+def likely_mistake(unknown: Iterable[str], missing: Iterable[str]) -> str:
+    """A remedy where unknown ids are probably the missing ones, written otherwise; "" else."""
+    unknown, missing = list(unknown), list(missing)
     for fold, why in (
         (str.strip, "spaces around them: remove them"),
         (same_form, "the form of their accents (NFC or NFD): write them as they are asked for"),
         (str.casefold, "capital letters: write them as they are asked for"),
         (lambda name: Path(name).stem, "the ending: write them as they are asked for"),
     ):
-        count = len({fold(name) for name in strange} & {fold(name) for name in missing})
+        count = len(set(map(fold, unknown)) & set(map(fold, missing)))
         if count:
             return f"{count} of these ids differ only in {why}"
     return ""

@@ -10,7 +10,7 @@ class Metric(Protocol):
     """A metric that is the mean of a value per image, so that it can be bootstrapped."""
 
     name: str
-    per_image_score: bool
+    higher_is_better: bool
 
     def per_image(self, labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
         """A value for each image, from labels (n,) and probabilities (n, classes)."""
@@ -22,7 +22,7 @@ class Accuracy:
     """Share of images whose likeliest class is the right one."""
 
     name: str = "accuracy"
-    per_image_score: bool = True
+    higher_is_better: bool = True
 
     def per_image(self, labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
         return (probabilities.argmax(axis=1) == labels).astype(np.float64)
@@ -34,7 +34,7 @@ class LogLoss:
 
     clip: float = 1e-4
     name: str = "log loss"
-    per_image_score: bool = False
+    higher_is_better: bool = False
 
     def per_image(self, labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
         right = probabilities[np.arange(len(labels)), labels].astype(np.float64)

@@ -8,16 +8,20 @@ import pandas as pd
 
 from podium.competitions.base import Competition
 from podium.competitions.boxes import FIRST_PIXEL, PIXEL_COLUMNS
-from podium.competitions.csv_files import likely_mistake, other_separator, read_rows, shown, uneven
-from podium.competitions.errors import WrongSubmission, WrongTable
-from podium.text import single_line
-
-NAMED = 3  # ids, lines or values in a message
-LISTED = 12  # classes in a message
+from podium.competitions.csv_files import (
+    WrongSubmission,
+    WrongTable,
+    likely_mistake,
+    other_separator,
+    read_rows,
+    require_even,
+    shown,
+)
+from podium.text import summarize
 
 
 def check_submission_file(competition: Competition, path: Path, test_ids: pd.Index | None) -> int:
-    """See that a CSV is what the competition's own submission would be; returns its rows.
+    """Compare a CSV with what the competition's own submission would be; returns its rows.
 
     Args:
         test_ids: all that must be there, in any order; None where they are not known.
@@ -25,54 +29,56 @@ def check_submission_file(competition: Competition, path: Path, test_ids: pd.Ind
     Raises:
         WrongSubmission: other columns, ids missing, doubled or unknown, or impossible answers.
     """
-    form = _form(competition)
+    # A submission in which every class is the certain answer once: its columns and their values.
+    names = list(competition.classes)
+    certain = pd.DataFrame(np.eye(len(names), dtype=np.float32), pd.Index(names), names)
+    form = competition.submission(certain)
     columns = list(form.columns)
     forms = [columns, [*columns, *PIXEL_COLUMNS]] if competition.has_boxes else [columns]
-    table = _read(path, forms)
-    _check_ids(path, table[form.columns[0]], test_ids)
-    for column in form.columns[1:]:
+    try:
+        table = _read(path, forms)
+    except WrongTable as error:
+        raise WrongSubmission(str(error)) from error
+    _check_ids(path, table[columns[0]], test_ids)
+    for column in columns[1:]:
         _check_answers(path, table[column], form[column])
     if len(table.columns) > len(columns):
         _check_boxes(path, table[list(PIXEL_COLUMNS)])
     return len(table)
 
 
-def _form(competition: Competition) -> pd.DataFrame:
-    """A submission in which every class is the certain answer once: its columns, what may stand."""
-    certain = np.eye(len(competition.classes), dtype=np.float32)
-    names = list(competition.classes)
-    return competition.submission(pd.DataFrame(certain, columns=names, index=pd.Index(names)))
-
-
 def _read(path: Path, forms: list[list[str]]) -> pd.DataFrame:
-    """The cells as text, by line number.
-
-    Args:
-        forms: the columns that may come, or other ones that may.
-    """
+    """The cells as text, by line number; `forms` are the columns that may come."""
     if not path.is_file():
-        raise WrongSubmission(f"there is no file {path}: give a submission's CSV")
-    try:
-        rows = read_rows(path, spaces=True)  # an id with a space before it is another one
-    except WrongTable as error:
-        raise WrongSubmission(str(error)) from error
+        raise WrongTable(f"there is no file {path}: give a submission's CSV")
+    rows = read_rows(path, spaces=True)  # an id with a space before it is another one
     header = rows[0][1] if rows else []
     if header not in forms:
         expected = " or ".join(repr(",".join(columns)) for columns in forms)
-        what_to_do = other_separator(header) or "; give it this first line"
-        raise WrongSubmission(
-            f"{path}: expected the columns {expected}, came {shown(header)}{what_to_do}"
+        raise WrongTable(
+            f"{path}: expected the columns {expected}, came {shown(header)}"
+            f"{other_separator(header) or _other_columns(header, forms)}"
         )
     if len(rows) == 1:
-        raise WrongSubmission(f"{path} has no rows: write one for each test image")
-    if odd := uneven(path, rows):
-        raise WrongSubmission(odd)
+        raise WrongTable(f"{path} has no rows: write one for each test image")
+    require_even(path, rows)
     lines, cells = zip(*rows[1:], strict=True)
     return pd.DataFrame(cells, index=lines, columns=header, dtype=str)
 
 
+def _other_columns(header: list[str], forms: list[list[str]]) -> str:
+    """The remedy for a header with the right columns and others, or in another order."""
+    for columns in forms:
+        extra = [name for name in header if name not in columns]
+        if sorted(header) == sorted(columns):
+            return "; put the columns in this order"
+        if extra and set(columns) < set(header):
+            return f"; take out the column {shown(extra)} (pandas: to_csv(…, index=False))"
+    return "; give it this first line"
+
+
 def _check_ids(path: Path, ids: pd.Series, test_ids: pd.Index | None) -> None:
-    problems, what_to_do = [], "keep one line for each test image"
+    problems, remedy = [], "keep one line for each test image"
     empty = ids.index[ids.str.strip() == ""]
     if len(empty):
         problems.append(_counted("line has no id", "lines have no id", empty))
@@ -86,9 +92,9 @@ def _check_ids(path: Path, ids: pd.Series, test_ids: pd.Index | None) -> None:
             problems.append(_counted("test id is missing", "test ids are missing", absent))
         if len(extra):
             problems.append(_counted("id is no test id", "ids are no test ids", extra))
-        what_to_do = likely_mistake(extra, absent) or what_to_do
+        remedy = likely_mistake(extra, absent) or remedy
     if problems:
-        raise WrongSubmission(f"{path}: {', '.join(problems)}; {what_to_do}")
+        raise WrongSubmission(f"{path}: {', '.join(problems)}; {remedy}")
 
 
 def _check_answers(path: Path, answers: pd.Series, allowed: pd.Series) -> None:
@@ -99,7 +105,7 @@ def _check_answers(path: Path, answers: pd.Series, allowed: pd.Series) -> None:
     else:
         classes = [str(value) for value in allowed.unique()]
         right = answers.isin(classes)
-        expected = f"one of {', '.join(classes[:LISTED])}" + ", …" * (len(classes) > LISTED)
+        expected = f"one of {summarize(classes, most=12)}"
     if not right.all():
         wrong = [f"line {line}: {answer!r}" for line, answer in answers[~right].items()]
         count = _counted("row has something else", "rows have something else", wrong)
@@ -124,6 +130,4 @@ def _check_boxes(path: Path, boxes: pd.DataFrame) -> None:
 
 def _counted(one: str, many: str, items: Sequence[object] | pd.Index | np.ndarray) -> str:
     """How many, and the first few of them: "4 ids are there twice (a, b, c, …)"."""
-    first = ", ".join(single_line(str(item)) for item in items[:NAMED])
-    more = ", …" if len(items) > NAMED else ""
-    return f"{len(items)} {one if len(items) == 1 else many} ({first}{more})"
+    return f"{len(items)} {one if len(items) == 1 else many} ({summarize(list(items))})"

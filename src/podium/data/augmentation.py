@@ -2,16 +2,17 @@
 
 import random
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
 
 import albumentations as A  # noqa: N812
 import numpy as np
 
 from podium.competitions.boxes import NO_BOX, has_box
-from podium.data.outlines import outline_of, visible_box
+from podium.data.outlines import ELLIPSE, outline_of, visible_box
 from podium.data.transforms import Framing, Shift
 from podium.recipes.tables import Augmentation
+
+Augmenter = Callable[..., tuple[np.ndarray, np.ndarray]]  # see `seeded_augmenter`
 
 LEAST_VISIBLE = 0.5  # of what a box is around; with less of it in the image the box is dropped
 ERASED_SHARE = (0.05, 0.2)  # of the area
@@ -31,30 +32,30 @@ def build_augmenter(augmentation: Augmentation, size: int) -> A.Compose:
     return A.Compose(steps, keypoint_params=points, strict=True)
 
 
-def augment(augmenter: A.Compose, image: np.ndarray, seed: int) -> np.ndarray:
-    """Augment an image; the same seed and image give the same result in any order of calls.
+def augment(
+    augmenter: A.Compose,
+    image: np.ndarray,
+    seed: int,
+    box: np.ndarray = NO_BOX,
+    outline: np.ndarray = ELLIPSE,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Augment an image, with its box where it has one; the same seed gives the same result.
 
     One augmenter must not be used by two threads at once: see `seeded_augmenter`.
-    """
-    _begin(augmenter, seed)
-    return augmenter(image=image)["image"]
-
-
-def augment_with_box(
-    augmenter: A.Compose, image: np.ndarray, box: np.ndarray, seed: int, outline: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Augment an image, which is the same as without a box, and take a box along.
 
     Args:
-        box: float32 (4,), in shares of the image; NaN where it has none.
+        box: float32 (4,), fractions of the image; NaN where it has none. The image is augmented
+            alike with and without it.
         outline: what in the box it is drawn around, `outlines.RECTANGLE` or `outlines.ELLIPSE`:
             after a turn the box is drawn around that again.
 
     Returns:
-        uint8 (size, size, 3), and float32 (4,) in shares of the square: the part that is in it,
+        uint8 (size, size, 3), and float32 (4,), fractions of the square: the part that is in it,
         NaN where there was no box or less than `LEAST_VISIBLE` of its outline's area is in it.
     """
-    _begin(augmenter, seed)
+    # Compose.set_random_seed would start every step from the same seed: their draws would be
+    # equal, and mirrored images always the darker ones. Here all draw from one stream.
+    augmenter.set_random_state(np.random.default_rng(seed), random.Random(seed))
     if not has_box(box):
         return augmenter(image=image)["image"], NO_BOX.copy()
     height, width = image.shape[:2]
@@ -65,60 +66,23 @@ def augment_with_box(
     return changed["image"], visible_box((changed["keypoints"] + 0.5) / side, LEAST_VISIBLE)
 
 
-def seeded_augmenter(
-    augmentation: Augmentation, size: int
-) -> Callable[[np.ndarray, int], np.ndarray]:
-    """A function (image, seed) → uint8 (size, size, 3) that any number of threads may call."""
-    lent = _lender(augmentation, size)
-
-    def augment_image(image: np.ndarray, seed: int) -> np.ndarray:
-        with lent() as augmenter:
-            return augment(augmenter, image, seed)
-
-    return augment_image
-
-
-def seeded_box_augmenter(
-    augmentation: Augmentation, size: int, outline: np.ndarray
-) -> Callable[[np.ndarray, np.ndarray, int], tuple[np.ndarray, np.ndarray]]:
-    """A function (image, box, seed) → (image, box) for any number of threads.
-
-    See `augment_with_box`.
-    """
-    lent = _lender(augmentation, size)
-
-    def augment_both(
-        image: np.ndarray, box: np.ndarray, seed: int
-    ) -> tuple[np.ndarray, np.ndarray]:
-        with lent() as augmenter:
-            return augment_with_box(augmenter, image, box, seed, outline)
-
-    return augment_both
-
-
-def _begin(augmenter: A.Compose, seed: int) -> None:
-    # Compose.set_random_seed would start every step from the same seed: their draws would be
-    # equal, and mirrored images always the darker ones. Here all draw from one stream.
-    augmenter.set_random_state(np.random.default_rng(seed), random.Random(seed))
-
-
-def _lender(
-    augmentation: Augmentation, size: int
-) -> Callable[[], AbstractContextManager[A.Compose]]:
-    """What lends an augmenter to one thread at a time."""
+def seeded_augmenter(augmentation: Augmentation, size: int) -> Augmenter:
+    """`augment` as a function (image, seed, box) that any number of threads may call."""
     # Not threading.local: TensorFlow's threads lose it between calls. deque is thread-safe.
     idle: deque[A.Compose] = deque()
 
-    @contextmanager
-    def lent() -> Iterator[A.Compose]:
+    def augment_alone(
+        image: np.ndarray, seed: int, box: np.ndarray = NO_BOX
+    ) -> tuple[np.ndarray, np.ndarray]:
         try:
             augmenter = idle.pop()
         except IndexError:
             augmenter = build_augmenter(augmentation, size)
-        yield augmenter
+        augmented = augment(augmenter, image, seed, box)
         idle.append(augmenter)
+        return augmented
 
-    return lent
+    return augment_alone
 
 
 def _geometry(augmentation: Augmentation, size: int) -> list[A.BasicTransform]:

@@ -9,17 +9,16 @@ import numpy as np
 import tensorflow as tf
 
 from podium.competitions.boxes import NO_BOX
-from podium.data.augmentation import seeded_box_augmenter
-from podium.data.datasets import (
+from podium.data.augmentation import Augmenter, seeded_augmenter
+from podium.data.tf_datasets import (
     PREFETCHED,
     keep_alive,
     num_threads,
     weak_callback,
     without_autotune,
 )
-from podium.data.epochs import steps_per_epoch
-from podium.data.outlines import ELLIPSE
-from podium.files.images import read_image, resize
+from podium.files.image_io import read_image, resize
+from podium.recipes.recipe import steps_per_epoch
 from podium.recipes.tables import Augmentation
 from podium.system import free_memory
 
@@ -116,7 +115,7 @@ def training_batches(
     batch_size = min(batch_size, len(indices))
     steps = steps_per_epoch(len(indices), batch_size)
     found = np.tile(NO_BOX, (len(indices), 1)) if boxes is None else boxes
-    augment = seeded_box_augmenter(augmentation, size, ELLIPSE)
+    augment = seeded_augmenter(augmentation, size)
     labels = labels.astype(np.float32)
     maker = _Maker(cache, indices, labels, found, size, batch_size, seed, augment)
 
@@ -158,7 +157,7 @@ class _Maker:
     size: int
     batch_size: int
     seed: int
-    augment: Callable[[ImageArray, np.ndarray, int], tuple[ImageArray, np.ndarray]]
+    augment: Augmenter
 
     def order(self, epoch: np.int64) -> np.ndarray:
         """Positions in `indices`, int64 (steps, batch)."""
@@ -176,7 +175,7 @@ class _Maker:
             entropy = np.random.SeedSequence((self.seed, int(epoch), index))
             seed = int(entropy.generate_state(1, np.uint64)[0])
             box = self.boxes[position]
-            images[place], boxes[place] = self.augment(self.cache[index], box, seed)
+            images[place], boxes[place] = self.augment(self.cache[index], seed, box)
         return images, self.labels[positions], boxes
 
 

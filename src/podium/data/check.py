@@ -1,14 +1,16 @@
-"""A look at every image before hours of training: which are broken, and fingerprints of all."""
+"""Every image read before hours of training: which are broken, and which are near-copies."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from tqdm import tqdm
 
-from podium.data.near_duplicates import THUMBNAIL_SIDE, fingerprint
-from podium.files.images import UnreadableImage, decode_sized, read_bytes
+from podium.competitions import Competition
+from podium.data.near_duplicates import THUMBNAIL_SIDE, fingerprint, near_duplicate_groups
+from podium.files.image_io import UnreadableImage, decode_sized, read_bytes
 
 UNREADABLE = {"width": 0, "height": 0, "thumbnail": None, "small": False}
 
@@ -41,3 +43,74 @@ def _check(path: Path | str) -> dict[str, Any]:
         return {"problem": str(error), **UNREADABLE}
     sides = {"width": image.size.width, "height": image.size.height}
     return {"problem": "", **sides, **fingerprint(image.pixels)._asdict()}
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """The findings of `podium check`."""
+
+    train: int  # images
+    test: int
+    classes: dict[str, int]  # training images by class
+    sizes: dict[str, int]  # images by "width×height", the commonest first
+    broken: list[str]  # a line each, the file's path in it
+    doubled: list[list[str]]  # groups of near-identical training images, "id (class)"
+    contradictions: list[list[str]]  # those of several classes: one label must be wrong
+    leaked: int  # test images that are near-copies of a training image
+
+    @property
+    def clean(self) -> bool:
+        return not (self.broken or self.doubled)
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.train} training and {self.test} test images; "
+            + _few([f"{count} of {size}" for size, count in self.sizes.items()]),
+            "classes: " + ", ".join(f"{name} {count}" for name, count in self.classes.items()),
+            f"broken or missing: {len(self.broken) or 'none'}",
+            *(f"  {problem}" for problem in self.broken),
+            f"groups of near-identical training images: {len(self.doubled) or 'none'}",
+            *(f"  {' = '.join(names)}" for names in self.doubled),
+            f"of these with several labels: {len(self.contradictions) or 'none'}",
+            *(f"  {' = '.join(names)}" for names in self.contradictions),
+            f"test images that are near-copies of training images: {self.leaked or 'none'}",
+        ]
+        return "\n".join(lines)
+
+
+def check_competition(competition: Competition) -> CheckResult:
+    """Read every image of a competition.
+
+    Raises:
+        MissingData: the data is not there, or not in its layout.
+    """
+    train, test = competition.read_training(), competition.read_test()
+    table = pd.concat({"train": train, "test": test}, names=["part", "id"])
+    checked = check_images(table["path"])
+    readable = checked["problem"] == ""
+    table = table[readable].reset_index()
+    table["group"] = near_duplicate_groups(checked[readable])
+    classes = table["label"].map(dict(enumerate(competition.classes))).fillna("test")
+    table["name"] = table["id"] + " (" + classes + ")"
+    labeled = table[table["part"] == "train"]
+    groups = [group for _, group in labeled.groupby("group") if len(group) > 1]
+    in_train = set(labeled["group"])
+    sizes = checked.loc[readable, "width"].astype(str) + "×" + checked["height"].astype(str)
+    return CheckResult(
+        train=len(train),
+        test=len(test),
+        classes={
+            name: int((train["label"] == number).sum())
+            for number, name in enumerate(competition.classes)
+        },
+        sizes=sizes.value_counts().to_dict(),
+        broken=checked.loc[~readable, "problem"].tolist(),
+        doubled=[group["name"].tolist() for group in groups],
+        contradictions=[g["name"].tolist() for g in groups if g["label"].nunique() > 1],
+        leaked=int(table.loc[table["part"] == "test", "group"].isin(in_train).sum()),
+    )
+
+
+def _few(parts: list[str], most: int = 3) -> str:
+    rest = len(parts) - most
+    return ", ".join(parts[:most]) + (f" and {rest} more sizes" if rest > 0 else "")

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from podium.data.datasets import PREFETCHED, num_threads
+from podium.data.tf_datasets import PREFETCHED, num_threads
 from podium.recipes.tables import Augmentation
 
 

@@ -1,6 +1,6 @@
 """Near-identical images, which must not be on both sides of a split.
 
-An index of low frequencies names the pairs that may be copies, also slightly cropped or mirrored
+Low frequencies name the pairs that may be copies, also slightly cropped or mirrored
 ones. Of these, the fine details are compared after the two images have been laid over each other
 (Evangelidis and Psarakis, 2008, "Parametric Image Alignment Using Enhanced Correlation Coefficient
 Maximization"). Without the latter, cars photographed in one studio pass for copies.
@@ -16,11 +16,9 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
-from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from podium.data.neighbors import Cells
-from podium.files.images import resize
+from podium.files.image_io import resize
 
 THUMBNAIL_SIDE = 64  # pixels
 
@@ -37,9 +35,9 @@ SMALL_SIDE = 48  # pixels
 SMALL_FINE_CORRELATION = 0.92
 MAX_DIFFERENCE = 7  # gray levels, root mean square
 
-RADIUS = 6  # waves in an image: the highest frequency that is indexed
-IMAGE_BLOCK = 4096  # looked up at once, in three trims and mirrored: 100 MB
-PAIR_BLOCK = 4096  # from the index at once
+RADIUS = 6  # waves in an image: the highest frequency that is compared
+IMAGE_BLOCK = 1024  # images compared with all others at once: 100 MB where there are 25,000
+PAIR_BLOCK = 4096  # pairs laid over each other at once
 ALIGNMENT = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 40, 1e-4)  # steps, precision
 
 
@@ -108,8 +106,7 @@ def near_copies(
 def _groups(thumbnails: np.ndarray, small: np.ndarray) -> np.ndarray:
     """Group number of each thumbnail, int (images,), below the number of images."""
     groups, copies = np.arange(len(thumbnails)), np.zeros((0, 2), dtype=np.int64)
-    # The index makes many small products, for which threads cost more than they save.
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor() as pool:  # OpenCV releases the lock
+    with ThreadPoolExecutor() as pool:  # OpenCV releases the lock
         for mirrored in (False, True):
             others = np.ascontiguousarray(thumbnails[:, :, ::-1]) if mirrored else thumbnails
             for pairs in _likely(thumbnails, others, groups):
@@ -122,7 +119,7 @@ def _groups(thumbnails: np.ndarray, small: np.ndarray) -> np.ndarray:
 
 
 def _likely(thumbnails: np.ndarray, others: np.ndarray, groups: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield pairs i < j as int (≤ PAIR_BLOCK, 2) that the index finds, each once.
+    """Yield pairs i < j as int (≤ PAIR_BLOCK, 2) of like low frequencies, each once.
 
     Args:
         groups: changed by the caller as pairs turn out to be copies. Those of one group are left
@@ -130,7 +127,7 @@ def _likely(thumbnails: np.ndarray, others: np.ndarray, groups: np.ndarray) -> I
     """
     tried: set[int] = set()
     waiting: list[np.ndarray] = []
-    for found in chain(_indexed(thumbnails, others), [None]):
+    for found in chain(_alike(thumbnails, others), [None]):
         if found is not None and len(found := _untried(found, groups, tried)):
             waiting.append(found)
         if found is None or sum(map(len, waiting)) >= PAIR_BLOCK:
@@ -157,21 +154,25 @@ def _untried(pairs: np.ndarray, groups: np.ndarray, tried: set[int]) -> np.ndarr
     return np.stack(np.divmod(np.array(fresh, dtype=np.int64), len(groups)), axis=1)
 
 
-def _indexed(thumbnails: np.ndarray, others: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield pairs of like low frequencies, int (≤ PAIR_BLOCK, 2) in any order, some repeatedly."""
+def _alike(thumbnails: np.ndarray, others: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield pairs of like low frequencies, int (≤ PAIR_BLOCK, 2) in any order, some repeatedly.
+
+    All are compared with all: 25,000 images take seconds, fewer than to decode them.
+    """
     lowest = _low_frequencies(thumbnails, trim=0)
     rows = np.flatnonzero(lowest.any(axis=1))  # a flat image has none
     if not len(rows):
         return
-    cells = Cells(lowest[rows])
+    lowest = lowest[rows]
     starts = range(0, len(rows), IMAGE_BLOCK)
     for start in tqdm(starts, "looking for near-copies", delay=2, leave=False):
         block = rows[start : start + IMAGE_BLOCK]
         for trim in (0, *TRIMS):
-            for pairs in cells.near(_low_frequencies(others[block], trim), MIN_COSINE):
-                for first in range(0, len(pairs), PAIR_BLOCK):
-                    found = pairs[first : first + PAIR_BLOCK]
-                    yield np.stack([block[found[:, 0]], rows[found[:, 1]]], axis=1)
+            cosines = _low_frequencies(others[block], trim) @ lowest.T
+            pairs = np.divmod(np.flatnonzero(cosines >= MIN_COSINE), len(rows))
+            for first in range(0, len(pairs[0]), PAIR_BLOCK):
+                left, right = (side[first : first + PAIR_BLOCK] for side in pairs)
+                yield np.stack([block[left], rows[right]], axis=1)
 
 
 def _low_frequencies(thumbnails: np.ndarray, trim: int) -> np.ndarray:

@@ -1,15 +1,16 @@
-"""The table of a run: its images, checked once, split once, stored, and checked again."""
+"""The images of a run: checked once, split once, stored, and located anew at each start."""
 
 import numpy as np
 import pandas as pd
 
-from podium.competitions import Competition
+from podium.competitions import Competition, get_competition
 from podium.competitions.boxes import BOX_COLUMNS
 from podium.data.check import check_images
 from podium.data.near_duplicates import near_duplicate_groups
 from podium.data.splits import limit_images, split_folds, split_shares
 from podium.recipes.recipe import Recipe
 from podium.runs.fold_folder import RunError
+from podium.runs.run import Run
 from podium.runs.run_folder import RunFolder
 from podium.runs.table import DROPPED, SIZE_COLUMNS, Table, check_stored, stored_table
 from podium.text import summarize
@@ -21,8 +22,8 @@ class BrokenImages(ValueError):
     """Images that cannot be read, in a run that is to stop for them."""
 
 
-def prepare_table(competition: Competition, recipe: Recipe, folder: RunFolder) -> Table:
-    """The table of a run: made at its first start, read from its folder at any later one.
+def prepare_run(folder: RunFolder, recipe: Recipe) -> Run:
+    """A run with its table: made at the first start, read from the folder at any later one.
 
     Raises:
         BrokenImages: some cannot be read and the recipe says "stop", or all of a class.
@@ -31,6 +32,7 @@ def prepare_table(competition: Competition, recipe: Recipe, folder: RunFolder) -
             does not remember to be free of them, as it comes from elsewhere or was changed by
             hand, is compared with the images themselves, whatever groups it names.
     """
+    competition = get_competition(recipe.competition)
     made_here = folder.read_images() is None
     if made_here:
         train, test = competition.read_training(), competition.read_test()
@@ -55,7 +57,20 @@ def prepare_table(competition: Competition, recipe: Recipe, folder: RunFolder) -
         _check_again(table.train, folder)
     if folder.read_checked() != digest:
         folder.write_checked(digest)
-    return table
+    return Run(folder, recipe, competition, table)
+
+
+def open_run(folder: RunFolder) -> Run:
+    """A trained run whose images are located, to predict or to show them.
+
+    Raises:
+        RunError: it is a blend, has no table, or the images are others than when it began.
+        MissingData: the images are not here.
+        LeakingSplit: the stored split has near-identical images on both sides.
+    """
+    recipe = folder.read_recipe()
+    competition = get_competition(recipe.competition)
+    return Run(folder, recipe, competition, read_table(competition, folder))
 
 
 def read_table(competition: Competition, folder: RunFolder) -> Table:

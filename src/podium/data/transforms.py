@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from albumentations.core.type_definitions import Targets
 
-from podium.files.images import resize
+from podium.files.image_io import resize
 
 CROP_RATIO = 4 / 3  # of a crop's sides, relative to the image's own: 3/4 to 4/3
 

@@ -1,1 +1,1 @@
-"""Recipes side by side."""
+"""Recipes side by side: compared, searched, and the learning-rate range test."""

@@ -4,17 +4,22 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
+from filelock import FileLock
+from matplotlib.figure import Figure
+
+from podium import paths
 from podium.competitions import get_competition
-from podium.experiments.grid import SAMPLE_SEED, Combination, all_combinations, parse_try, sample
-from podium.experiments.own_process import Failed
-from podium.experiments.record import figure_path, record
-from podium.experiments.trade_off import Point, pareto_front, trade_off
-from podium.experiments.trial import TrialResult, is_scored, run_experiment, run_of
-from podium.files.atomic_write import atomic_write
-from podium.reports.figures import png
+from podium.experiments.grid import Combination, all_combinations, key_of, parse_try, sample
+from podium.experiments.trial import TrialFailed, TrialResult, is_scored, run_of, run_trial
+from podium.files.atomic_write import atomic_write, write_csv
+from podium.reports.figures import canvas, plain, png
+from podium.runs.run_folder import run_name
 from podium.text import format_table
 
-TITLES = ("", "tried", "score (95 % interval)", "plain", "averaged")
+RECORD = "experiments.csv"
+KEY = ["entry", "change", "folds"]  # of a row of the record
+BEST = "* best trade-off: nothing here is as good and faster, or as fast and better"
 
 
 @dataclass(frozen=True)
@@ -24,39 +29,25 @@ class Comparison:
     measured: list[TrialResult]
     failed: list[tuple[Combination, str]]
     keys: list[str]  # that were tried
-    page: Path | None
     figure: Path | None
 
     def __str__(self) -> str:
         lines = []
         if self.measured:
-            marks = pareto_front(self.points, self.per_image_score)
-            rows = [
-                ("*" if mark else "", *_cells(one, self.keys))
-                for one, mark in zip(self.measured, marks, strict=True)
+            rows = [_cells(result, self.keys) for result in self.measured]
+            for row, is_best in zip(rows, pareto_front(self.measured), strict=True):
+                row[""] = "*" if is_best else ""
+            lines += format_table([list(rows[0]), *(list(row.values()) for row in rows)])
+            lines += [
+                "",
+                "* best trade-off: nothing here is as good and faster, or as fast and better",
             ]
-            boxes = [one.scores[0].metric] if (one := self.measured[0].combined.boxes) else []
-            lines += [*format_table([(*TITLES, *boxes, "seconds", "memory"), *rows]), ""]
-            lines += ["* best trade-off: nothing here is as good and faster, or as fast and better"]
+            lines += [f"record      {paths.runs() / RECORD}"]
         for combination, message in self.failed:
             lines.append(f"failed      {combination.values(self.keys)}: {message}")
-        if self.page:
-            lines.append(f"record      {self.page}")
         if self.figure:
             lines.append(f"figure      {self.figure}")
         return "\n".join(lines)
-
-    @property
-    def points(self) -> list[Point]:
-        return [
-            Point(one.combination.values(self.keys), one.combined.score, one.seconds)
-            for one in self.measured
-        ]
-
-    @property
-    def per_image_score(self) -> bool:
-        recipe = self.measured[0].combination.recipe
-        return get_competition(recipe.competition).metric.per_image_score
 
 
 def compare(
@@ -66,20 +57,19 @@ def compare(
     overrides: Iterable[str] = (),
     sample_size: int | None = None,
 ) -> Comparison:
-    """Run each combination of the values to try as far as its score; those that were run are not.
+    """Train each combination of the values to try as far as its score, unless it has one.
 
-    What is measured is in docs/experiments.csv at once. One that fails does not stop the others.
+    A result is in the record at once. A combination that fails stops no other.
 
     Args:
         tries: `key=a,b,c` each; without any, the entry with the overrides is measured alone.
-        folds: those of each run; all if none is given.
-        overrides: `key=value` of all of them.
-        sample_size: only so many of them, drawn at random.
+        sample_size: only so many combinations, drawn at random.
 
     Raises:
         ValueError: a recipe is refused; nothing has been trained then.
     """
     tries = list(tries)
+    keys = [parse_try(text)[0] for text in tries]
     every = all_combinations(entry, tries, overrides)
     chosen = sample(every, sample_size)
     folds = sorted(set(folds)) or chosen[0].recipe.fold_numbers
@@ -87,83 +77,121 @@ def compare(
         for fold in folds:
             combination.recipe.check_fold(fold)
         get_competition(combination.recipe.competition).folder()
-    keys = [parse_try(text)[0] for text in tries]
-    _announce(every, chosen, keys, folds)
 
-    measured, failed, page = [], [], None
-    for number, combination in enumerate(chosen, start=1):
-        here = is_scored(run_of(combination), folds)
-        print(f"\n{number} of {len(chosen)}: {combination.values(keys)}", flush=True)
-        try:
-            alike = measured[0].run if measured else None
-            one = run_experiment(combination, folds, alike)
-        except Failed as error:
-            failed.append((combination, str(error).splitlines()[0]))
-            print(f"failed: {error}", flush=True)
-            continue
-        print(f"{one}{', from an earlier run' * here}", flush=True)
-        measured.append(one)
-        page = record([one])
-    return _conclude(measured, failed, keys, page)
-
-
-def _conclude(
-    measured: list[TrialResult],
-    failed: list[tuple[Combination, str]],
-    keys: list[str],
-    page: Path | None,
-) -> Comparison:
-    """Sort what was measured, and draw it."""
-    measured = _best_first(measured)
-    if len(measured) < 2:
-        return Comparison(measured, failed, keys, page, None)
-    first = measured[0].combination
-    figure = figure_path(first.entry, keys)
-    comparison = Comparison(measured, failed, keys, page, figure)
-    folds = ", ".join(map(str, measured[0].combined.folds))
-    title = ", ".join([f"{first.entry}, fold {folds}", *_untried(first, keys)])
-    drawn = trade_off(comparison.points, comparison.per_image_score, title)
-    with atomic_write(figure) as part:
-        part.write_bytes(png(drawn))
-    record()  # the page shows the figure
-    return comparison
-
-
-def _best_first(measured: list[TrialResult]) -> list[TrialResult]:
-    if not measured:
-        return []
-    metric = get_competition(measured[0].combination.recipe.competition).metric
-    sign = -1 if metric.per_image_score else 1
-    return sorted(measured, key=lambda one: (sign * one.combined.score.value, one.seconds))
-
-
-def _announce(
-    every: list[Combination], chosen: list[Combination], keys: list[str], folds: list[int]
-) -> None:
-    count = f"{len(chosen)} combination{'s' * (len(chosen) > 1)}"
-    of = f" of {len(every)}, a random sample with seed {SAMPLE_SEED}"
     here = sum(is_scored(run_of(combination), folds) for combination in chosen)
-    print(
-        f"comparing {count}{of * (len(chosen) < len(every))}; {here} are here already\n"
-        f"entry       {chosen[0].entry}\nfold        {', '.join(map(str, folds))}"
-    )
-    if untried := _untried(chosen[0], keys):
+    print(f"comparing {len(chosen)} of {len(every)} combinations; {here} are here already")
+    print(f"entry       {entry}\nfold        {', '.join(map(str, folds))}")
+    untried = [one for one in chosen[0].overrides if key_of(one) not in keys]
+    if untried:
         print(f"all with    {', '.join(untried)}")
 
+    measured, failed = [], []
+    for number, combination in enumerate(chosen, start=1):
+        print(f"\n{number} of {len(chosen)}: {combination.values(keys)}", flush=True)
+        try:
+            result = run_trial(combination, folds, measured[0].run if measured else None)
+        except TrialFailed as error:
+            print(f"failed: {error}", flush=True)
+            failed.append((combination, str(error).splitlines()[0]))
+            continue
+        print(result, flush=True)
+        measured.append(result)
+        record(result)
 
-def _untried(combination: Combination, keys: list[str]) -> list[str]:
-    """The changes that all of them have."""
-    return [one for one in combination.overrides if one.partition("=")[0] not in keys]
+    measured.sort(key=lambda result: (-_goodness(result), result.seconds))
+    figure = None
+    if len(measured) > 1:
+        figure = paths.runs() / "experiments" / f"{run_name(f'{entry}-', sorted(keys))}.png"
+        title = ", ".join([f"{entry}, fold {' '.join(map(str, folds))}", *untried])
+        with atomic_write(figure) as part:
+            part.write_bytes(png(trade_off(measured, keys, title)))
+    return Comparison(measured, failed, keys, figure)
 
 
-def _cells(one: TrialResult, keys: list[str]) -> tuple[str, ...]:
-    score = one.combined.score
-    return (
-        one.combination.values(keys),
-        f"{score.value:.4f} ({score.low:.4f} to {score.high:.4f})",
-        f"{one.combined.plain.value:.4f}",
-        f"{one.combined.averaged.value:.4f}",
-        *([f"{boxes.scores[0].value:.4f}"] if (boxes := one.combined.boxes) else []),
-        str(one.seconds),
-        f"{one.peak_memory_gb:.1f} GB",
-    )
+def record(result: TrialResult) -> None:
+    """Add a result to the record of experiments, in place of an earlier one of the same trial."""
+    path = paths.runs() / RECORD
+    with FileLock(path.with_name(".experiments.lock")):
+        rows = pd.DataFrame([_row(result)])
+        if path.is_file():
+            rows = pd.concat([pd.read_csv(path, dtype=str, keep_default_na=False), rows])
+        rows = rows.drop_duplicates(KEY, keep="last").sort_values(["competition", *KEY])
+        write_csv(path, rows, index=False)
+
+
+def pareto_front(results: list[TrialResult]) -> list[bool]:
+    """For each result, whether none is better in score or time without being worse in the other.
+
+    Results that are the same in both are on the front together, or none of them is.
+    """
+    pairs = [(_goodness(result), -result.seconds) for result in results]
+    return [
+        not any(
+            other[0] >= pair[0] and other[1] >= pair[1] and other != pair for other in pairs
+        )
+        for pair in pairs
+    ]  # fmt: skip
+
+
+def trade_off(results: list[TrialResult], keys: list[str], title: str) -> Figure:
+    """Score with its interval against time; the front in color and named, the others gray."""
+    figure, axis = canvas(9, 5.5)
+    marked = zip(results, pareto_front(results), strict=True)
+    for result, is_best in sorted(marked, key=lambda pair: pair[0].seconds):
+        score = result.combined.score
+        ends = [[score.value - score.low], [score.high - score.value]]
+        name = plain(result.combination.values(keys))
+        style = {"label": name, "zorder": 3} if is_best else {"color": "0.7"}
+        axis.errorbar(result.seconds, score.value, ends, fmt="o", capsize=3, **style)
+    metric = results[0].combined.score.metric
+    axis.set(xlabel="seconds of training and scoring", ylabel=metric, title=plain(title))
+    if _goodness(results[0]) < 0:
+        axis.invert_yaxis()  # better is higher up in every figure
+    figure.legend(loc="outside lower left", title="best trade-offs, fastest first", fontsize=9)
+    return figure
+
+
+def _goodness(result: TrialResult) -> float:
+    """The score, negative where a lower one is better."""
+    metric = get_competition(result.combination.recipe.competition).metric
+    return result.combined.score.value * (1 if metric.higher_is_better else -1)
+
+
+def _cells(result: TrialResult, keys: list[str]) -> dict[str, str]:
+    """A row of the table by its titles; the first is for the mark of the best trade-offs."""
+    combined, score = result.combined, result.combined.score
+    boxes = combined.boxes.scores[:1] if combined.boxes else []
+    return {
+        "": "",
+        "tried": result.combination.values(keys),
+        "score (95 % interval)": f"{score.value:.4f} ({score.low:.4f} to {score.high:.4f})",
+        "plain": f"{combined.plain.value:.4f}",
+        "averaged": f"{combined.averaged.value:.4f}",
+        **{box.metric: f"{box.value:.4f}" for box in boxes},
+        "seconds": str(result.seconds),
+        "memory": f"{result.peak_memory_gb:.1f} GB",
+    }
+
+
+def _row(result: TrialResult) -> dict[str, object]:
+    """A row of the record."""
+    run = result.run.read_run()
+    combined, score = result.combined, result.combined.score
+    return {
+        "date": run["started"][:10],
+        "commit": (run["commit"] or "")[:12],
+        "competition": result.combination.recipe.competition,
+        "entry": result.combination.entry,
+        "change": result.combination.change,
+        "folds": " ".join(map(str, combined.folds)),
+        "images": score.images,
+        "metric": score.metric if combined.scored == "out-of-fold" else f"held-out {score.metric}",
+        "score": round(score.value, 5),
+        "low": round(score.low, 5),
+        "high": round(score.high, 5),
+        "plain": round(combined.plain.value, 5),
+        "averaged": round(combined.averaged.value, 5),
+        "seconds": result.seconds,
+        "peak_memory_gb": result.peak_memory_gb,
+        "machine": run["machine"],
+    }

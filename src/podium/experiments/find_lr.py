@@ -1,37 +1,32 @@
-"""`podium find-lr`: the range test of learning rates for one stage of an entry."""
+"""`podium find-lr`: the learning-rate range test of one stage of an entry."""
 
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from podium import paths
-from podium.competitions import get_competition
-from podium.data.table import prepare_table
+from podium.data.table import prepare_run
 from podium.files.atomic_write import atomic_write, write_json
 from podium.recipes.entries import get_entry
 from podium.recipes.recipe import Recipe
+from podium.reports.curves import lr_figure
 from podium.reports.figures import png
-from podium.reports.lr_curve import lr_figure
 from podium.runs.run_folder import RunFolder, run_name
 from podium.system import import_tensorflow
+from podium.training.lr_curve import LRCurve
 from podium.training.preflight import check_recipe
 from podium.training.warm_start import resolve_backbone
 
-if TYPE_CHECKING:
-    from podium.training.lr_curve import LRCurve
-
-LOW, HIGH = 1e-7, 1.0  # between which rates are tried
-STEPS = 100
+LOW, HIGH = 1e-7, 1.0  # the learning rates of the first and the last step
 
 
 @dataclass(frozen=True)
 class LRSuggestion:
-    """What the test found, and what the recipe has."""
+    """The learning rate that the test suggests, beside the recipe's."""
 
     stage: int  # counted from 0
-    curve: "LRCurve"
+    curve: LRCurve
     recipe_rate: float
     figure: Path
 
@@ -50,7 +45,7 @@ def find_lr(
     overrides: Iterable[str] = (),
     fold: int = 0,
     stage: int | None = None,
-    steps: int = STEPS,
+    steps: int = 100,
 ) -> LRSuggestion:
     """Train the stages before one, then raise the learning rate in it step by step.
 
@@ -65,31 +60,29 @@ def find_lr(
     check_recipe(recipe)
     recipe.check_fold(fold)
     number = _stage_number(recipe, stage)
-    competition = get_competition(recipe.competition)
     figure = paths.runs() / "find-lr" / f"{run_name(entry, overrides)}-stage-{number + 1}.png"
     figure.parent.mkdir(parents=True, exist_ok=True)
     # The stages before leave the files of a run, which nobody needs afterwards.
-    with tempfile.TemporaryDirectory(dir=figure.parent, prefix=".part-") as place:
-        folder = RunFolder(Path(place))
+    with tempfile.TemporaryDirectory(dir=figure.parent, prefix=".part-") as scratch:
+        folder = RunFolder(Path(scratch))
         folder.begin(recipe, {"entry": entry}, fresh=False)
-        table = prepare_table(competition, recipe, folder)
         import_tensorflow(recipe.threads)
         from podium.training.fold_runner import FoldRunner
 
-        fold_run = FoldRunner(competition, recipe, folder, table)
-        curve = fold_run.lr_range_test(fold, number, LOW, HIGH, steps)
+        runner = FoldRunner(prepare_run(folder, recipe))
+        curve = runner.lr_range_test(fold, number, LOW, HIGH, steps)
     rate = recipe.stages[number].learning_rate
     with atomic_write(figure) as part:
         title = f"{entry}, fold {fold}, stage {number + 1}"
         part.write_bytes(png(lr_figure(curve, rate, title)))
     about = {"entry": entry, "recipe": recipe.model_dump(), "fold": fold, "stage": number}
     points = {"rates": curve.rates.tolist(), "losses": curve.losses.tolist()}
-    write_json(figure.with_suffix(".json"), {**about, **points})  # for the report of a run
+    write_json(figure.with_suffix(".json"), about | points)  # for the report of a run
     return LRSuggestion(number, curve, rate, figure)
 
 
 def _stage_number(recipe: Recipe, stage: int | None) -> int:
-    """The stage counted from 0, once it is known to have a learning rate."""
+    """The stage counted from 0; it must have a learning rate."""
     count = len(recipe.stages)
     number = count - 1 if stage is None else stage - 1
     if not 0 <= number < count:

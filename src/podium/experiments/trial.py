@@ -1,28 +1,48 @@
-"""One experiment: a run as far as its score, trained unless that was done before."""
+"""A trial: one recipe trained as far as its score, in a process of its own.
+
+Trials in one process would all show the peak memory of the largest so far, and one that the
+machine has no memory for would end them all.
+"""
 
 import hashlib
-from dataclasses import dataclass, replace
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing.connection import wait
+from typing import Any
+
+from tqdm import tqdm
 
 from podium import paths
-from podium.competitions import get_competition
-from podium.experiments import own_process
 from podium.experiments.grid import Combination
-from podium.predictions.combine import FoldScores, read_validation, score_folds
-from podium.predictions.combine_boxes import combine_boxes
+from podium.predictions.combine import FoldScores, score_folds
 from podium.recipes.recipe import Recipe
 from podium.runs.fold_folder import RunError
 from podium.runs.merge import copy_whole
+from podium.runs.run import Run
 from podium.runs.run_folder import RunFolder, run_name
-from podium.runs.table import stored_table
+from podium.system import out_of_memory
 from podium.training.warm_start import resolve_backbone
 
-# What decides which images there are and how they are split.
+# The keys that decide which images there are and how they are split.
 DATA = ("competition", "limit", "folds", "shares", "seed", "broken_images")
+
+
+class TrialFailed(ValueError):
+    """An error that a user can do something about; it ends the trial, and no other."""
+
+
+class TrialDiverged(TrialFailed):
+    """A training whose loss became infinite."""
 
 
 @dataclass(frozen=True)
 class TrialResult:
-    """What an experiment came to."""
+    """The score of a trial and its costs."""
 
     combination: Combination
     run: RunFolder
@@ -35,31 +55,30 @@ class TrialResult:
         return f"{self.combined.score}{boxes}, {self.seconds} seconds, {self.peak_memory_gb:.1f} GB"
 
 
-def run_experiment(
-    combination: Combination, folds: list[int], alike: RunFolder | None = None
+def run_trial(
+    combination: Combination, folds: list[int], earlier: RunFolder | None = None
 ) -> TrialResult:
-    """Train what is not trained yet of an experiment, in a process of its own.
+    """Train those folds of a combination that have no score yet, and measure all of them.
 
     Args:
-        alike: an earlier run of the same comparison; where it has the same images they are not
-            checked and split again, which takes long.
+        earlier: a run of the same comparison, whose table is used if it has the same images.
 
     Raises:
-        Failed: a message for the user; the folds so far are kept.
+        TrialFailed: a message for the user; the folds so far are kept.
     """
     run = run_of(combination)
     if not is_scored(run, folds):
-        split = alike.path if alike and _same_data(alike, combination.recipe) else None
-        words = combination.entry, combination.overrides, folds, run.name, split
-        own_process.call(_train, *words)
+        if earlier:
+            _copy_table(earlier, run, combination.recipe)
+        in_own_process(_train, combination.entry, combination.overrides, folds, run.name)
     return measure(combination, run, folds)
 
 
 def run_of(combination: Combination) -> RunFolder:
     """The run folder of a combination: the one that `podium train` uses.
 
-    Where that is a run of another recipe, because the entry was changed since, it is one beside
-    it: nothing that took hours to compute is replaced.
+    If the entry was changed since that was trained, it is another one beside it: nothing that
+    took hours to compute is replaced.
     """
     name = run_name(combination.entry, combination.overrides)
     folder = RunFolder(paths.runs() / name)
@@ -77,31 +96,65 @@ def digest(recipe: Recipe) -> str:
 
 
 def measure(combination: Combination, run: RunFolder, folds: list[int]) -> TrialResult:
-    """Score these folds of a run, and add up what they cost; nothing of the run is changed."""
-    competition, table = get_competition(combination.recipe.competition), stored_table(run)
-    combined = score_folds(read_validation(run, folds), folds, competition, table)
+    """Score these folds of a run, and add up their costs; nothing of the run is changed."""
     costs = [run.fold(fold).read_cost() for fold in folds]
     return TrialResult(
         combination,
         run,
-        replace(combined, boxes=combine_boxes(run, folds, table)),
+        score_folds(Run.open(run), folds),
         sum(cost["seconds"] for cost in costs),
         max(cost["peak_memory_gb"] for cost in costs),
     )
 
 
-def _train(
-    entry: str, overrides: tuple[str, ...], folds: list[int], run: str, split: str | None
-) -> None:
-    """In the process of the experiment."""
+def in_own_process(function: Callable[..., None], *arguments: Any) -> None:
+    """Call a function of a module in a process that ends with this one, however that ends.
+
+    Raises:
+        TrialFailed: the process was killed. An error of the function is raised as it is.
+    """
+    spawn = multiprocessing.get_context("spawn")  # TensorFlow does not survive a fork
+    with ProcessPoolExecutor(1, spawn, _end_with_parent) as pool:
+        try:
+            pool.submit(function, *arguments).result()
+        except BrokenProcessPool:
+            raise TrialFailed("its process was killed: was there too little memory?") from None
+        except KeyboardInterrupt:
+            for process in multiprocessing.active_children():
+                process.terminate()
+            raise
+
+
+def _end_with_parent() -> None:
+    """Watch the parent: if it is killed, its next start would train the same run beside this."""
+
+    def watch() -> None:
+        wait([multiprocessing.parent_process().sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _train(entry: str, overrides: tuple[str, ...], folds: list[int], run: str) -> None:
     from podium.training.train import train_to_score
 
-    folder = paths.runs() / run
-    if split and not (folder / "pictures.csv").is_file():
-        copy_whole(split / "pictures.csv", folder / "pictures.csv")
-        if (split / "checked.json").is_file():
-            copy_whole(split / "checked.json", folder / "checked.json")
-    train_to_score(entry, overrides, folds, run)
+    tqdm.set_lock(threading.RLock())  # an interrupted process would leak a semaphore
+    try:
+        train_to_score(entry, overrides, folds, run)
+    except (ValueError, OSError, *out_of_memory()) as error:
+        name = type(error).__name__  # the class itself would import TensorFlow into the parent
+        kind = TrialDiverged if name == "TrainingDiverged" else TrialFailed
+        raise kind(str(error) or name) from error
+
+
+def _copy_table(source: RunFolder, target: RunFolder, recipe: Recipe) -> None:
+    """Copy the table of a run with the same images: to check and split them takes long."""
+    other = source.read_recipe()
+    if any(getattr(other, key) != getattr(recipe, key) for key in DATA):
+        return
+    for name in ("pictures.csv", "checked.json"):
+        if (source.path / name).is_file() and not (target.path / name).exists():
+            copy_whole(source.path / name, target.path / name)
 
 
 def _has_recipe(folder: RunFolder, recipe: Recipe) -> bool:
@@ -109,8 +162,3 @@ def _has_recipe(folder: RunFolder, recipe: Recipe) -> bool:
         return folder.read_recipe() == resolve_backbone(recipe, folder)
     except RunError:  # of an older Podium, or no training run
         return False
-
-
-def _same_data(run: RunFolder, recipe: Recipe) -> bool:
-    other = run.read_recipe()
-    return all(getattr(other, key) == getattr(recipe, key) for key in DATA)

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all: written under a temporary name, then renamed."""
+"""Files and folders that are there whole or not at all: written elsewhere, then renamed."""
 
 import errno
 import json
@@ -7,7 +7,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +28,11 @@ def atomic_write(path: Path) -> Iterator[Path]:
     Raises:
         OSError: where the disk is full or may not be written to, with what to do about it.
     """
-    # The ending stays, because Keras and pandas choose the format by it.
-    part = path.with_name(f".part-{os.getpid()}-{path.name}")
+    part = _part(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield part
-        with part.open("rb") as file:
+        with part.open("rb+") as file:
             os.fsync(file.fileno())
         part.replace(path)
     except OSError as error:
@@ -45,18 +44,39 @@ def atomic_write(path: Path) -> Iterator[Path]:
         raise
 
 
-def _explained(error: OSError, path: Path) -> OSError:
-    """What keeps a file from being written, told by its own name; any other trouble as it is."""
-    named = Path(error.filename) if isinstance(error.filename, str | Path) else path
-    if named not in (path, *path.parents) and named.parent not in (path, path.parent):
-        return error  # of a file that was read for it
-    if error.errno in FULL:
-        return OSError(error.errno, f"no space left to write here. {MAKE_ROOM}", str(path))
-    if error.errno in LOCKED:
-        why = os.strerror(error.errno).lower()
-        text = f"{why}: nothing can be written here. Change that, and the same command goes on"
-        return OSError(error.errno, text, str(path))
-    return error
+@contextmanager
+def atomic_folder(target: Path, replace: bool = False) -> Iterator[Path]:
+    """Give an empty folder to fill; it takes the name `target` only once it is complete.
+
+    Args:
+        replace: take the place of the folder that is there, which is kept until then.
+
+    Raises:
+        FileExistsError: it is there with something in it, and not to be replaced.
+    """
+    old, part = target.with_name(f".old-{target.name}"), _part(target)
+    if old.is_dir() and not target.exists():
+        old.rename(target)  # a kill came between the two renames below
+    shutil.rmtree(old, ignore_errors=True)
+    for left in target.parent.glob(".part-*"):
+        if _is_left(left, target.name):
+            shutil.rmtree(left)
+    try:
+        part.mkdir(parents=True)
+        yield part
+        if hasattr(os, "sync"):
+            os.sync()  # a rename may reach the disk before the files do
+        if target.is_dir() and any(target.iterdir()):
+            if not replace:
+                raise FileExistsError(errno.EEXIST, "is there already", str(target))
+            target.rename(old)
+        elif target.is_dir():
+            target.rmdir()
+        part.rename(target)
+        shutil.rmtree(old, ignore_errors=True)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
 
 
 def remove_temp_files(folder: Path, name: str | None = None) -> None:
@@ -66,11 +86,7 @@ def remove_temp_files(folder: Path, name: str | None = None) -> None:
         name: only what was to become a file of this name.
     """
     for part in folder.rglob(".part-*"):
-        written = re.fullmatch(r"\.part-(\d+)-(.+)", part.name)
-        if not written or name not in (None, written[2]):
-            continue
-        # Another process may be writing: folds of one run can be trained side by side.
-        if not is_another_process(int(written[1])):
+        if _is_left(part, name):
             part.unlink(missing_ok=True)
 
 
@@ -85,6 +101,15 @@ def write_csv(path: Path, table: pd.DataFrame, index: bool = True) -> None:
         table.to_csv(part, index=index, float_format="%.9g", lineterminator="\n")
 
 
+def require_writable(folder: Path) -> None:
+    """See that files can be made in a folder, before hours go into what is to lie there.
+
+    Raises:
+        OSError: they cannot, and why.
+    """
+    require_space(folder, 0)
+
+
 def require_space(folder: Path, needed: int) -> None:
     """Refuse to begin a large file that the disk has no room for.
 
@@ -94,7 +119,12 @@ def require_space(folder: Path, needed: int) -> None:
         OSError: names what is needed and what is free.
     """
     needed = round(needed * 1.05) + HEADERS
-    with _trial(folder) as file:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        trial = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
+    except OSError as error:
+        raise _explained(error, folder) from error
+    with trial:
         free = shutil.disk_usage(folder).free
         if needed > free:
             raise OSError(
@@ -103,29 +133,7 @@ def require_space(folder: Path, needed: int) -> None:
                 f"are free. {MAKE_ROOM}",
                 str(folder),
             )
-        preallocate(file, needed)  # one may have less of the disk than is free
-
-
-def require_writable(folder: Path) -> None:
-    """See that files can be made in a folder, before hours go into what is to lie there.
-
-    Raises:
-        OSError: they cannot, and why.
-    """
-    with _trial(folder):
-        pass
-
-
-@contextmanager
-def _trial(folder: Path) -> Iterator[int]:
-    """An open file without a name in a folder, which is made if it is not there."""
-    with ExitStack() as stack:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            file = stack.enter_context(tempfile.TemporaryFile(dir=folder))
-        except OSError as error:
-            raise _explained(error, folder) from error
-        yield file.fileno()
+        preallocate(trial.fileno(), needed)  # one may have less of the disk than is free
 
 
 def preallocate(file: int, size: int) -> None:
@@ -143,3 +151,30 @@ def preallocate(file: int, size: int) -> None:
             return  # a disk that cannot do it
         text = f"no space left: the next file needs {size / 1e6:.1f} MB. {MAKE_ROOM}"
         raise OSError(error.errno, text) from error
+
+
+def _part(path: Path) -> Path:
+    """A temporary name; the ending stays, because Keras and pandas choose the format by it."""
+    return path.with_name(f".part-{os.getpid()}-{path.name}")
+
+
+def _is_left(part: Path, name: str | None) -> bool:
+    """Whether its writer is gone: folds of one run can be trained side by side."""
+    written = re.fullmatch(r"\.part-(\d+)-(.+)", part.name)
+    if not written or name not in (None, written[2]):
+        return False
+    return not is_another_process(int(written[1]))
+
+
+def _explained(error: OSError, path: Path) -> OSError:
+    """The same error with what to do, where it keeps the file `path` from being written."""
+    named = Path(error.filename) if isinstance(error.filename, str | Path) else path
+    if named not in (path, *path.parents) and named.parent not in (path, path.parent):
+        return error  # of a file that was read for it
+    if error.errno in FULL:
+        return OSError(error.errno, f"no space left to write here. {MAKE_ROOM}", str(path))
+    if error.errno in LOCKED:
+        why = os.strerror(error.errno).lower()
+        text = f"{why}: nothing can be written here. Change that, and the same command goes on"
+        return OSError(error.errno, text, str(path))
+    return error

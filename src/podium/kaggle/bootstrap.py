@@ -1,4 +1,4 @@
-"""How a built kernel brings Podium along: the first part of its code, constants filled in.
+"""First part of a built kernel: it unpacks Podium. `podium build` fills in the constants.
 
 Nothing is installed and no internet is needed. The code is plain enough for the Python of an old
 image, so that it can say what is wrong with it.
@@ -16,7 +16,7 @@ import zipfile
 # The last commit that changed these sources, and the SHA-256 of what is packed below.
 COMMIT = ""
 SOURCES = ""
-# Of the command that the kernel runs.
+# Arguments of the command that the kernel runs.
 ARGUMENTS = []
 # A zip of Podium, the entry, efficientnet and keras_applications; xz; base 85.
 PAYLOAD = ""

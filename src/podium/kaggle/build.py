@@ -1,16 +1,23 @@
 """An entry built into the one file that a Kaggle kernel is, with its metadata beside it."""
 
+import base64
+import hashlib
+import io
 import json
-import re
+import lzma
 import shutil
+import subprocess
+import zipfile
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from importlib.metadata import distribution
 from pathlib import Path
 
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
+import podium
 from podium import paths
 from podium.files.atomic_write import atomic_write
 from podium.kaggle.client import KaggleError, connect, user_name
@@ -22,21 +29,24 @@ from podium.kaggle.metadata import (
     kernel_name,
     read_metadata,
 )
-from podium.kaggle.payload import BuildError, Payload, pack
-from podium.kaggle.private import check_nothing_private
-from podium.recipes.ensemble import load_ensemble
+from podium.kaggle.secret_scan import check_no_secrets
 from podium.recipes.entries import Entry, all_entries, get_entry
+from podium.recipes.recipe_file import load_ensemble
 from podium.runs.run_folder import run_name
 
 LIMIT = 1_000_000  # bytes of a kernel's code; Kaggle takes no more
+CARRIED = ("efficientnet", "Keras-Applications")  # pure Python, and not in Kaggle's image
+LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the same sources must give the same bytes on any day
+LINE = 100  # characters of the payload
+PACKAGE = Path(podium.__file__).parent
 BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
-SHOW = """\
+RESULTS_CELL = """\
 import pandas as pd
 from IPython.display import Image, display
 
 from podium.reports.figures import png
 from podium.reports.report import figures_of
-from podium.training.train import find_run
+from podium.runs.find_run import find_run
 
 for figure in figures_of(find_run("{run}")):
     display(Image(png(figure)))
@@ -44,15 +54,19 @@ pd.read_csv("submission.csv").head(10)
 """
 
 
+class BuildError(ValueError):
+    """A kernel that cannot be built, or that Kaggle would not take."""
+
+
 @dataclass(frozen=True)
 class KernelBuild:
     """A kernel ready to be pushed: `kaggle kernels push -p FOLDER` takes it as it is."""
 
     folder: Path
-    run: str  # that it writes
     fold: int | None  # the only one that it trains
     metadata: KernelMetadata
-    payload: Payload
+    sources: str  # SHA-256 of the zip within
+    commit: str  # the last that changed the sources; with a + where they were changed since
 
     @property
     def code(self) -> Path:
@@ -63,7 +77,7 @@ class KernelBuild:
         lines = [
             f"kernel      {self.metadata.id} ({self.metadata.machine_shape or 'CPU'})",
             f"code        {self.code} ({size / 1000:.0f} of {LIMIT / 1000:.0f} kB)",
-            f"sources     {self.payload.sources} of commit {self.payload.commit or 'none'}",
+            f"sources     {self.sources} of commit {self.commit or 'none'}",
         ]
         if self.metadata.owner == OWNER:
             lines.append(
@@ -86,28 +100,38 @@ def build(
 
     Raises:
         MetadataError: kernel-metadata.json says what Kaggle would misunderstand, or too little.
-        BuildError: the file is too large, or a package that it has to carry is not here.
+        BuildError: the file is too large.
         RecipeError: the recipe or an override is refused.
-        PrivateContent: it would give away what is of this machine only.
+        SecretFound: the kernel would give away a secret, or something of this machine.
     """
     entry, overrides = get_entry(entry_name), list(overrides)
-    metadata = check(entry, overrides, fold)
     run = run_name(entry.name, overrides)
     name = kernel_name(run, fold)
+    metadata = check(entry, overrides, fold).filled(owner or OWNER, name)
+    about = metadata.model_dump_json(indent=2, exclude_none=True) + "\n"
     arguments = [word for override in overrides for word in ("--set", override)]
     arguments += ["--fold", str(fold)] if fold is not None else []
-    metadata = metadata.of(owner or OWNER, name)
-    payload = pack(entry)
-    make = _notebook if metadata.kernel_type == "notebook" else _script
-    _check_own(entry, metadata, make(entry, run, replace(payload, text=""), arguments), owner)
-    code = make(entry, run, payload, arguments)
+    packed = _pack(entry, {str(entry.metadata): about, "--set": "\n".join(overrides)})
+    sources = hashlib.sha256(packed).hexdigest()
+    folder = paths.project() / "build" / name
+    built = KernelBuild(folder, fold, metadata, sources, _commit(entry))
+    code = _bootstrap(built, arguments, packed)
+    if metadata.kernel_type == "notebook":
+        code = _notebook(entry, run, code, arguments)
+    else:
+        comment = f"# {run}: built by Podium from kernels/{entry.name}; change it there, not here."
+        code = f"{comment}\n{code}\n\n{entry.code.read_text(encoding='utf-8')}"
     if len(code.encode()) > LIMIT:
         raise BuildError(
             f"{entry.name}: the kernel would have {len(code.encode()):,} bytes, Kaggle takes "
             f"{LIMIT:,}: is there more in {entry.path} or the package than code?"
         )
-    folder = _write(paths.project() / "build" / name, metadata, code)
-    return KernelBuild(folder, run, fold, metadata, payload)
+    if folder.exists():
+        shutil.rmtree(folder)  # a kernel is one file: nothing of an earlier build may stay
+    for path, text in {built.code: code, folder / "kernel-metadata.json": about}.items():
+        with atomic_write(path) as part:
+            part.write_text(text, encoding="utf-8")
+    return built
 
 
 def build_entries(
@@ -146,74 +170,105 @@ def check(entry: Entry, overrides: Iterable[str] = (), fold: int | None = None) 
     return metadata
 
 
-def _check_own(entry: Entry, metadata: KernelMetadata, code: str, owner: str | None) -> None:
-    """Refuse what would give away something of this machine, in what is not packed."""
-    files = {
-        str(entry.recipe_file): entry.recipe_file.read_bytes(),
-        str(entry.code): entry.code.read_bytes(),
-        str(entry.metadata): metadata.model_dump_json(indent=2).encode(),
-        f"the code around {entry.code}": code.encode(),  # with the changes to the recipe
+def _pack(entry: Entry, texts: dict[str, str]) -> bytes:
+    """A zip of all that an entry needs, whose bytes depend on names and contents only.
+
+    Args:
+        texts: what else is in the kernel, to be looked through with the rest.
+    """
+    library = {
+        str(Path("podium", path.relative_to(PACKAGE))): path.read_text(encoding="utf-8")
+        for pattern in ("*.py", "reports/static/*")
+        for path in PACKAGE.rglob(pattern)
     }
-    check_nothing_private(files, owner, ours=True)
-
-
-def _write(folder: Path, metadata: KernelMetadata, code: str) -> Path:
-    if folder.exists():
-        shutil.rmtree(folder)  # a kernel is one file: nothing of an earlier build may stay
-    with atomic_write(folder / metadata.code_file) as part:
-        part.write_text(code, encoding="utf-8")
-    with atomic_write(folder / "kernel-metadata.json") as part:
-        text = metadata.model_dump_json(indent=2, exclude_none=True)
-        part.write_text(text + "\n", encoding="utf-8")
-    return folder
-
-
-def _script(entry: Entry, run: str, payload: Payload, arguments: list[str]) -> str:
-    about = f"# {run}: built by Podium from kernels/{entry.name}; change it there, not here.\n"
-    return about + _bootstrap(payload, arguments) + "\n\n" + entry.code.read_text(encoding="utf-8")
-
-
-def _notebook(entry: Entry, run: str, payload: Payload, arguments: list[str]) -> str:
     recipe = entry.recipe_file.read_text(encoding="utf-8")
-    about = "\n".join(
-        line.removeprefix("#").strip() for line in recipe.split("\n\n")[0].splitlines()
-    )
+    code = entry.code.read_text(encoding="utf-8")
+    own = {str(entry.recipe_file): recipe, str(entry.code): code, **texts}
+    check_no_secrets(library, own)
+    number = distribution("podium").version  # as Python tells it
+    about = f"Metadata-Version: 2.1\nName: podium\nVersion: {number}\n"
+    files = {
+        **library,
+        **_carried(),
+        f"podium-{number}.dist-info/METADATA": about,
+        f"kernels/{entry.name}/recipe.toml": recipe,
+    }
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:  # xz compresses it better
+        for name in sorted(files):
+            info = zipfile.ZipInfo(name, LONG_AGO)
+            info.external_attr = 0o644 << 16
+            archive.writestr(info, files[name])
+    return buffer.getvalue()
+
+
+def _carried() -> dict[str, str]:
+    """The modules, license and version of the carried packages, as their wheels have them."""
+    return {
+        str(file): file.read_text(encoding="utf-8")
+        for package in CARRIED
+        for file in distribution(package).files or []
+        if (file.suffix == ".py" or file.name in ("METADATA", "LICENSE", "top_level.txt"))
+    }
+
+
+def _commit(entry: Entry) -> str:
+    """The last commit that changed what is packed, so that others change no byte of a kernel."""
+
+    def git(*words: str) -> str:
+        command = ["git", "-C", str(PACKAGE), *words]
+        return subprocess.run(command, capture_output=True, text=True).stdout.strip()
+
+    if not shutil.which("git"):
+        return ""
+    repository = git("rev-parse", "--show-toplevel")  # none, where installed from a wheel
+    packed = [str(PACKAGE)]
+    if repository and entry.path.resolve().is_relative_to(repository):
+        packed.append(str(entry.path.resolve()))
+    commit = git("log", "-1", "--format=%H", "--", *packed)
+    is_changed = commit and git("status", "--porcelain", "--", *packed)
+    return f"{commit}+" if is_changed else commit
+
+
+def _bootstrap(built: KernelBuild, arguments: list[str], packed: bytes) -> str:
+    """The code that unpacks the payload, its constants filled in."""
+    xz = lzma.compress(packed, preset=9 | lzma.PRESET_EXTREME)
+    payload = base64.b85encode(xz).decode()
+    lines = [payload[start : start + LINE] for start in range(0, len(payload), LINE)]
+    text = BOOTSTRAP.read_text(encoding="utf-8")
+    for constant, value in {
+        'COMMIT = ""': f"COMMIT = {json.dumps(built.commit)}",
+        'SOURCES = ""': f"SOURCES = {json.dumps(built.sources)}",
+        "ARGUMENTS = []": f"ARGUMENTS = {json.dumps(arguments)}",
+        'PAYLOAD = ""': "\n".join(['PAYLOAD = """', *lines, '"""']),
+    }.items():
+        text = text.replace(f"\n{constant}\n", f"\n{value}\n")
+    return text
+
+
+def _notebook(entry: Entry, run: str, bootstrap: str, arguments: list[str]) -> str:
+    """A notebook that brings Podium along, runs the entry, and shows what came of it."""
+    recipe = entry.recipe_file.read_text(encoding="utf-8")
+    comment = recipe.split("\n\n")[0].splitlines()
+    about = "\n".join(line.removeprefix("#").strip() for line in comment)
     changed = f"\n\nHere with `{' '.join(arguments)}`." if arguments else ""
-    bring = new_code_cell(_bootstrap(payload, arguments))
-    bring.metadata["_kg_hide-input"] = True  # Kaggle's own word for a folded cell
     cells = [
         new_markdown_cell(
             f"# {run}\n\nBuilt by Podium from `kernels/{entry.name}`: change it there, not "
             f"here.\n\n{about}{changed}"
         ),
         new_markdown_cell("## Podium\n\nThe library travels in this cell, compressed."),
-        bring,
+        # Kaggle's own word for a folded cell.
+        new_code_cell(bootstrap, metadata={"_kg_hide-input": True}),
         new_markdown_cell(f"## The recipe\n\n```toml\n{recipe.strip()}\n```"),
         new_markdown_cell("## The run"),
         new_code_cell(entry.code.read_text(encoding="utf-8").strip()),
         new_markdown_cell("## What came of it"),
-        new_code_cell(SHOW.format(run=run).strip()),
+        new_code_cell(RESULTS_CELL.format(run=run).strip()),
     ]
     for number, cell in enumerate(cells):
         cell["id"] = f"cell-{number}"  # nbformat draws them at random: the bytes must not change
-    notebook = new_notebook(cells=cells, metadata={"kernelspec": _KERNELSPEC})
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    notebook = new_notebook(cells=cells, metadata={"kernelspec": kernel})
     nbformat.validate(notebook)
     return nbformat.writes(notebook) + "\n"
-
-
-_KERNELSPEC = {"name": "python3", "display_name": "Python 3", "language": "python"}
-
-
-def _bootstrap(payload: Payload, arguments: list[str]) -> str:
-    """The code that unpacks the payload, its constants filled in."""
-    text = BOOTSTRAP.read_text(encoding="utf-8")
-    constants = {
-        "COMMIT": json.dumps(payload.commit),
-        "SOURCES": json.dumps(payload.sources),
-        "ARGUMENTS": json.dumps(arguments),
-        "PAYLOAD": f'"""\n{payload.text}\n"""',
-    }
-    for name, value in constants.items():
-        before, empty, after = re.split(rf'^({name} = (?:""|\[\])\n)', text, flags=re.MULTILINE)
-        text = f"{before}{empty.split('=')[0]}= {value}\n{after}"
-    return text

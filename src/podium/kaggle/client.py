@@ -3,16 +3,19 @@
 import io
 import json
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kaggle.api.kaggle_api_extended import KaggleApi
-    from kagglesdk import KaggleClient
-    from requests import HTTPError, Response
+    from requests import HTTPError
 
 SILENCE = 120.0  # seconds without a byte after which a connection is given up
+PAUSES = (2.0, 4.0, 8.0, 16.0, 32.0)  # seconds before each further try without progress
+BLOCK = 1 << 17  # bytes written at once, and lost where a connection breaks
 ENDPOINT = "PODIUM_KAGGLE_ENDPOINT"  # where calls go in place of kaggle.com: a proxy, or a test
 
 
@@ -40,17 +43,7 @@ def connect() -> "KaggleApi":
         os.environ["KAGGLE_API_ENVIRONMENT"] = "LOCALHOST"
     with explained("checking the Kaggle credentials"), redirect_stdout(io.StringIO()):
         try:
-            from kaggle.api.kaggle_api_extended import KaggleApi
-
-            class Impatient(KaggleApi):
-                """The client, whose connections would otherwise wait for an answer for ever."""
-
-                def build_kaggle_client(self) -> "KaggleClient":
-                    kaggle = super().build_kaggle_client()
-                    hang_up_after(SILENCE, kaggle)
-                    return kaggle
-
-            api = Impatient()
+            api = _client()
             api.args = ["--local"] if endpoint else []  # chooses the endpoint just named
             api.authenticate()  # prints a page of help and exits where there are none
         except SystemExit as error:
@@ -62,8 +55,39 @@ def connect() -> "KaggleApi":
     return api
 
 
+def _client() -> "KaggleApi":
+    """The client, with time limits and without tries of its own in downloads."""
+    import requests
+    from kaggle.api.kaggle_api_extended import KaggleApi
+
+    class Adapter(requests.adapters.HTTPAdapter):
+        def send(self, request: Any, **options: Any) -> Any:
+            options["timeout"] = options.get("timeout") or SILENCE  # else it waits for ever
+            return super().send(request, **options)
+
+    class Client(KaggleApi):
+        def build_kaggle_client(self) -> Any:
+            kaggle = super().build_kaggle_client()
+            session = kaggle.http_client()._init_session() or kaggle.http_client()._session
+            for scheme in ("http://", "https://"):
+                session.mount(scheme, Adapter())
+            return kaggle
+
+        def download_file(self, response: Any, outfile: str, *words: Any, **options: Any) -> None:
+            # Its own tries go on with the first address until that has expired, and then write
+            # the page that says so over what has come.
+            options |= {"max_retries": 0, "timeout": SILENCE, "chunk_size": BLOCK}
+            try:
+                super().download_file(response, outfile, *words, **options)
+            except ValueError as error:  # another length than was announced: such a page
+                Path(outfile).unlink()
+                raise requests.ConnectionError(str(error)) from error
+
+    return Client()
+
+
 def user_name(api: "KaggleApi") -> str:
-    """Whose credentials these are: the owner of what is pushed.
+    """The user that the credentials name: the owner of what is pushed.
 
     Raises:
         NoCredentials: they name nobody.
@@ -74,26 +98,12 @@ def user_name(api: "KaggleApi") -> str:
     return name
 
 
-def hang_up_after(seconds: float, kaggle: "KaggleClient") -> None:
-    """Give the connections of a client this time limit, where a call has none of its own."""
-    from requests.adapters import HTTPAdapter
-
-    class Impatient(HTTPAdapter):
-        def send(self, request: Any, **options: Any) -> "Response":
-            limit = options.pop("timeout", None) or seconds
-            return super().send(request, timeout=limit, **options)
-
-    session = kaggle.http_client()._init_session() or kaggle.http_client()._session
-    for scheme in ("http://", "https://"):
-        session.mount(scheme, Impatient())
-
-
 @contextmanager
-def explained(what: str, forbidden: str = "", unknown: str = "") -> Iterator[None]:
+def explained(action: str, forbidden: str = "", unknown: str = "") -> Iterator[None]:
     """Turn what a call of the client raises into a KaggleError.
 
     Args:
-        what: the doing that failed, as the message begins: "downloading cars".
+        action: what failed, as the message begins: "downloading cars".
         forbidden: what to do where Kaggle answers 403.
         unknown: what to do where Kaggle answers 404.
     """
@@ -108,34 +118,62 @@ def explained(what: str, forbidden: str = "", unknown: str = "") -> Iterator[Non
     try:
         yield
     except requests.HTTPError as error:
-        code = _code(error)
-        hint = advice.get(code, "")
-        raise KaggleError(
-            f"{what}: Kaggle answers {code}: {_said(error)}" + f". {hint}" * bool(hint)
-        ) from error
+        code = _status_code(error)
+        hint = f". {advice[code]}" if advice.get(code) else ""
+        raise KaggleError(f"{action}: Kaggle answers {code}: {_message(error)}{hint}") from error
     except json.JSONDecodeError as error:
         raise KaggleError(
-            f"{what}: the answer is not Kaggle's, because it is no JSON. Does a proxy ask for a "
+            f"{action}: the answer is not Kaggle's, because it is no JSON. Does a proxy ask for a "
             "password?"
         ) from error
     except requests.RequestException as error:
         raise KaggleError(
-            f"{what}: the connection failed ({_innermost(error)}); try again when there is one"
+            f"{action}: the connection failed ({_root_cause(error)}); try again when there is one"
         ) from error
 
 
-def is_passing(error: BaseException) -> bool:
+def is_passing(error: BaseException | None) -> bool:
     """Whether a later try may well succeed: no connection, or a server in trouble."""
     import requests
 
     if isinstance(error, requests.HTTPError):
-        code = _code(error)
+        code = _status_code(error)
         return code == 429 or code >= 500
     broken = requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError
     return isinstance(error, broken)
 
 
-def _code(error: "HTTPError") -> int:
+def fetch_patiently(fetch: Callable[[], None], path: Path) -> None:
+    """Fetch a file, trying again while the connection breaks; progress begins the count again.
+
+    Raises:
+        OSError: what `requests` raises; what came of the file is kept.
+    """
+    import requests
+
+    pauses = iter(PAUSES)
+    while True:
+        before = megabytes(path)
+        try:
+            with redirect_stdout(io.StringIO()):  # a progress bar goes to stderr
+                fetch()
+            return
+        except requests.RequestException as error:
+            if megabytes(path) > before:
+                pauses = iter(PAUSES)
+            pause = next(pauses, None) if is_passing(error) else None
+            if pause is None:
+                raise
+        print(f"no connection at {megabytes(path):.1f} MB; trying again in {pause:.0f} s")
+        time.sleep(pause)
+
+
+def megabytes(path: Path) -> float:
+    """The size of a file; 0 where there is none."""
+    return path.stat().st_size / 1e6 if path.is_file() else 0.0
+
+
+def _status_code(error: "HTTPError") -> int:
     """The status of a refusal; some come as JSON in an answer whose own status is 200."""
     if error.response is None:
         return 0
@@ -144,7 +182,7 @@ def _code(error: "HTTPError") -> int:
     return int(error.response.json().get("code", 0))
 
 
-def _said(error: "HTTPError") -> str:
+def _message(error: "HTTPError") -> str:
     """Kaggle's own words where it sent some, without a final full stop."""
     try:
         message = error.response.json().get("message")
@@ -153,8 +191,8 @@ def _said(error: "HTTPError") -> str:
     return str(message or error).strip().rstrip(".")
 
 
-def _innermost(error: BaseException) -> str:
-    """The cause at the bottom: requests and urllib3 wrap it several times."""
+def _root_cause(error: BaseException) -> str:
+    """The innermost error: requests and urllib3 wrap it several times."""
     while True:
         inner = error.__cause__ or error.__context__ or getattr(error, "reason", None)
         if not isinstance(inner, BaseException):

@@ -1,29 +1,45 @@
 """The commands for kernels: push an entry, or each of its folds, and collect what they leave."""
 
 import shlex
+import shutil
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 from podium import paths
 from podium.kaggle.build import KernelBuild, build, check
-from podium.kaggle.client import KaggleError, connect, explained, user_name
-from podium.kaggle.collect import CollectedBlend, collect, write_collected
-from podium.kaggle.follow import POLL_SECONDS, KaggleKernel, KernelStatus, follow, status_of
-from podium.kaggle.metadata import check_owner, kernel_name
-from podium.kaggle.push import push, run_kernels
-from podium.predictions.combine import RunResult
+from podium.kaggle.client import KaggleError, connect, user_name
+from podium.kaggle.following import KernelRun, push, push_and_follow
+from podium.kaggle.metadata import kernel_name
+from podium.predictions.blend import adopt_blend
+from podium.predictions.combine import RunResult, assemble
+from podium.predictions.score import Score
 from podium.recipes.entries import get_entry
 from podium.runs.fold_folder import RunError
+from podium.runs.merge import merge_run
 from podium.runs.run_folder import RunFolder, run_name
 
-if TYPE_CHECKING:
-    from kaggle.api.kaggle_api_extended import KaggleApi
+POLL_SECONDS = 10.0
 
 Fold = int | None  # None: all of them in one kernel
 
 
 class KernelFailed(KaggleError):
     """A kernel ended without having done its work."""
+
+
+@dataclass(frozen=True)
+class CollectedBlend:
+    """A blend that was made on Kaggle, from runs that need not be here."""
+
+    folder: RunFolder
+
+    def __str__(self) -> str:
+        score = Score.from_dict(self.folder.read_score()["score"])
+        return (
+            f"run         {self.folder.path}\n"
+            f"score       out-of-fold {score}\n"
+            f"submission  {paths.submission(self.folder.name)}"
+        )
 
 
 def push_entry(
@@ -50,32 +66,36 @@ def push_entry(
     """
     overrides = list(overrides)
     run = RunFolder(paths.runs() / run_name(entry, overrides))
-    to_push = _to_push(entry, overrides, list(folds), each_fold, run, fresh)
+    to_push = _folds_to_push(entry, overrides, list(folds), each_fold, run, fresh)
     if not to_push:
         print(f"all folds are in {run.path} already; --fresh pushes them again")
-        return write_collected(run)
+        return _combine(run)
     for fold in to_push:
         check(get_entry(entry), overrides, fold)  # before any call
     api = connect()
-    user = user_name(api)
-    builts = [build(entry, user, overrides, fold) for fold in to_push]
-    for built in builts:
-        check_owner(built.metadata, user)
-        print(f"{built}\n", flush=True)
-    command = _command("collect", entry, overrides, to_push)
-    at_once = at_once or builts[0].metadata.sessions
+    builds = [build(entry, user_name(api), overrides, fold) for fold in to_push]
+    print(*builds, sep="\n\n", end="\n\n", flush=True)
+    collect_command = _command("collect", entry, overrides, to_push)
+    at_once = at_once or builds[0].metadata.sessions
     if not wait:
-        _push_only(api, builts, at_once, command)
+        if len(builds) > at_once:
+            raise KaggleError(
+                f"{len(builds)} kernels, and {at_once} may run at once: --wait pushes the others "
+                "as places get free"
+            )
+        for built in builds:
+            print(f"pushed: {push(api, built)}", flush=True)
+        print(f"when it has run: {collect_command}")
         return None
     try:
-        ended = run_kernels(api, builts, at_once, poll_seconds)
+        ended = push_and_follow(api, builds, at_once, poll_seconds)
     except KeyboardInterrupt as error:
         raise KaggleError(
-            f"interrupted; what was pushed runs on, and `{command} --wait` follows it again"
+            f"interrupted; what was pushed runs on, and `{collect_command} --wait` follows it again"
         ) from error
-    _collect_all(api, ended, run.name, fresh, builts[0].payload.sources)
-    _raise_failed(ended, builts, _command("push", entry, overrides, ()))
-    return write_collected(run)
+    _collect_complete(ended, run, fresh, builds[0].sources)
+    _raise_failed(ended, builds, _command("push", entry, overrides, ()))
+    return _combine(run)
 
 
 def collect_entry(
@@ -93,55 +113,36 @@ def collect_entry(
         KernelFailed: the kernel, or a fold's, ended with an error or runs still.
     """
     overrides = list(overrides)
-    run = run_name(entry, overrides)
-    chosen: list[Fold] = [*folds]
+    run = RunFolder(paths.runs() / run_name(entry, overrides))
+    chosen: list[Fold] = [*folds] or [None]
     if each_fold:
         chosen = [*get_entry(entry).recipe(overrides).fold_numbers]
     metadata = check(get_entry(entry), overrides)
     api = connect()
-    ended = []
-    for fold in chosen or [None]:
-        name = kernel_name(run, fold)
-        kernel = KaggleKernel(
-            metadata.of(user_name(api), name).id,
-            paths.project() / "build" / name,
-            f"[{name}] " if len(chosen) > 1 else "",
-        )
-        ended.append(follow(api, kernel, poll_seconds) if wait else _ask(api, kernel))
-    _collect_all(api, ended, run, fresh)
-    failed = [str(end) for end in ended if not end.complete]
+    kernels = []
+    for fold in chosen:
+        name = kernel_name(run.name, fold)
+        ref = metadata.filled(user_name(api), name).id
+        label = f"[{name}] " if len(chosen) > 1 else ""
+        kernels.append(KernelRun(api, ref, paths.project() / "build" / name, label))
+        kernels[-1].follow(poll_seconds) if wait else kernels[-1].ask()
+    _collect_complete(kernels, run, fresh)
+    failed = [str(kernel) for kernel in kernels if not kernel.is_complete]
     if failed:
-        log = "" if wait else ". --wait shows the log of what has ended"
-        raise KernelFailed("; ".join(failed) + log)
-    return write_collected(RunFolder(paths.runs() / run))
+        hint = "" if wait else ". --wait shows the log of what has ended"
+        raise KernelFailed("; ".join(failed) + hint)
+    return _combine(run)
 
 
-def _collect_all(
-    api: "KaggleApi", ended: list[KernelStatus], run: str, fresh: bool, sources: str | None = None
-) -> None:
-    """Bring what completed; what is wrong with one output keeps none of the others away."""
-    errors: list[ValueError] = []
-    for end in ended:
-        if end.complete:
-            try:
-                collect(api, end.kernel, run, fresh, sources)
-            except (KaggleError, RunError) as error:
-                errors.append(error)
-    if len(errors) == 1:
-        raise errors[0]
-    if errors:
-        raise KernelFailed("; ".join(str(error) for error in errors))
-
-
-def _to_push(
+def _folds_to_push(
     entry: str, overrides: list[str], folds: list[int], each_fold: bool, run: RunFolder, fresh: bool
 ) -> list[Fold]:
     """One kernel for all folds, or one for each that is asked for and not here yet."""
-    here = [] if fresh else run.finished_folds()
+    finished = [] if fresh else run.finished_folds()
     if each_fold:
         numbers = get_entry(entry).recipe(overrides).fold_numbers
-        return [fold for fold in numbers if fold not in here]
-    doubled = [fold for fold in here if not folds or fold in folds]
+        return [fold for fold in numbers if fold not in finished]
+    doubled = [fold for fold in finished if not folds or fold in folds]
     if doubled:
         raise RunError(
             f"{run.path} has fold {', '.join(map(str, doubled))} already: push what is missing "
@@ -150,38 +151,68 @@ def _to_push(
     return [*folds] or [None]
 
 
-def _push_only(api: "KaggleApi", builts: Sequence[KernelBuild], at_once: int, command: str) -> None:
-    if len(builts) > at_once:
+def _collect_complete(
+    kernels: Sequence[KernelRun], run: RunFolder, fresh: bool, sources: str | None = None
+) -> None:
+    """Collect what completed; what is wrong with one output keeps none of the others away."""
+    errors = []
+    for kernel in kernels:
+        if kernel.is_complete:
+            try:
+                _collect(kernel, run, fresh, sources)
+            except (KaggleError, RunError) as error:
+                errors.append(str(error))
+    if errors:
+        raise KernelFailed("; ".join(errors))
+
+
+def _collect(kernel: KernelRun, into: RunFolder, fresh: bool, sources: str | None) -> None:
+    """Fetch what a kernel left and add it to the run in weights/.
+
+    Args:
+        sources: the hash of what was pushed, where that is known: an output of other sources is
+            that of an earlier version of the kernel.
+
+    Raises:
+        KaggleError: no output, or not this run's.
+        RunError: weights/ has another run of this name. The output stays in build/.
+    """
+    output = kernel.folder / "output"
+    shutil.rmtree(output, ignore_errors=True)
+    kernel.fetch_output(output)
+    part = RunFolder(output / "weights" / into.name)
+    if not part.exists:
         raise KaggleError(
-            f"{len(builts)} kernels, and {at_once} may run at once: --wait pushes the others as "
-            "places get free"
+            f"{kernel.ref} left no run {into.name}; what it did leave is in {output}, and its log "
+            "on Kaggle says more"
         )
-    for built in builts:
-        print(f"pushed: {push(api, built)}", flush=True)
-    print(f"when it has run: {command}")
+    made_from = part.read_run().get("sources")
+    if sources is not None and made_from != sources:
+        raise KaggleError(
+            f"the output of {kernel.ref} was made from the sources {str(made_from)[:12]}, pushed "
+            f"were {sources[:12]}: it is an earlier version's. Wait, then `podium collect`"
+        )
+    if part.read_blended():
+        adopt_blend(part, into, fresh)
+    else:
+        merge_run(part, into, fresh)
+    shutil.rmtree(output)
 
 
-def _ask(api: "KaggleApi", kernel: KaggleKernel) -> KernelStatus:
-    """How a kernel is now; one that still runs has not completed."""
-    unknown = f"no kernel {kernel.ref} on Kaggle, or it is not yours: push it first"
-    with explained(f"asking how {kernel.ref} is", unknown, unknown):
-        status, message = status_of(api, kernel.ref)
-    return KernelStatus(kernel, status, message)
+def _combine(run: RunFolder) -> RunResult | CollectedBlend:
+    """Combine the folds that are in weights/ by now; a blend is complete as it came."""
+    return CollectedBlend(run) if run.read_blended() else assemble(run)
 
 
-def _raise_failed(ended: list[KernelStatus], builts: Sequence[KernelBuild], command: str) -> None:
+def _raise_failed(ended: Sequence[KernelRun], builds: Sequence[KernelBuild], command: str) -> None:
     """Name what did not run to its end, and the command that pushes that alone."""
-    folds = {built.metadata.id: built.fold for built in builts}
-    failed = [end for end in ended if not end.complete]
-    if not failed:
-        return
-    said = "; ".join(
-        f"{end}" + f" (its log: {end.kernel.log})" * end.kernel.log.is_file() for end in failed
-    )
-    words = [
-        f"--fold {folds[end.kernel.ref]}" for end in failed if folds[end.kernel.ref] is not None
-    ]
-    raise KernelFailed(f"{said}. Again: {' '.join([command, *words])} --wait")
+    folds = {built.metadata.id: built.fold for built in builds}
+    failed = [run for run in ended if not run.is_complete]
+    if failed:
+        logs = {run: f" (its log: {run.log_file})" for run in failed if run.log_file.is_file()}
+        reasons = "; ".join(f"{run}{logs.get(run, '')}" for run in failed)
+        numbers = [f"--fold {folds[run.ref]}" for run in failed if folds[run.ref] is not None]
+        raise KernelFailed(f"{reasons}. Again: {' '.join([command, *numbers])} --wait")
 
 
 def _command(word: str, entry: str, overrides: list[str], folds: Iterable[Fold]) -> str:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
-from tqdm import tqdm
 
 from podium import paths
 from podium.competitions import Competition, MissingData, WrongSubmission
@@ -29,7 +28,7 @@ class SubmissionResult:
 
     file: str
     competition: str  # Kaggle's name of it
-    number: int  # Kaggle's number of it; 0 where it gave none
+    number: int  # Kaggle's number of it
     public_score: str | None = None
     private_score: str | None = None  # shown once the competition has ended
 
@@ -65,13 +64,7 @@ def submit(
     number = _send(api, slug, csv, message)
     if not wait:
         return SubmissionResult(csv.name, slug, number)
-    if not number:
-        print("warning: Kaggle gave the submission no number to follow it by")
-        return SubmissionResult(csv.name, slug, number)
-    try:
-        scored = _follow(api, slug, number, poll_seconds)
-    except KeyboardInterrupt as error:
-        raise KaggleError(f"interrupted: {_taken(slug, number)}") from error
+    scored = _follow(api, slug, number, poll_seconds)
     public, private = scored.public_score or "", scored.private_score or None
     return SubmissionResult(csv.name, slug, number, public, private)
 
@@ -104,27 +97,26 @@ def _send(api: "KaggleApi", slug: str, csv: Path, message: str) -> int:
     """
     from requests import RequestException
 
-    doing, printed = f"submitting {csv.name} to {slug}", io.StringIO()
+    action, printed = f"submitting {csv.name} to {slug}", io.StringIO()
     unclear = f"Kaggle may have taken it: look at {_page(slug)} before you submit it again"
     forbidden = f"Accept its rules at {_page(slug, 'rules')}, then submit again"
     unknown = "Kaggle has no such competition, or it takes no more submissions"
-    with explained(doing, forbidden, unknown), redirect_stdout(printed):
+    with explained(action, forbidden, unknown), redirect_stdout(printed):
         try:
             answer = api.competition_submit(str(csv), message, slug)
         except (RequestException, json.JSONDecodeError) as error:
-            if _may_have_arrived(error):
-                raise KaggleError(
-                    f"{doing}: no clear answer ({type(error).__name__}). {unclear}"
-                ) from error
-            raise
+            if not _may_have_arrived(error):
+                raise
+            cause = type(error).__name__
+            raise KaggleError(f"{action}: no clear answer ({cause}). {unclear}") from error
         except KeyboardInterrupt as error:
-            raise KaggleError(f"{doing}: interrupted. {unclear}") from error
+            raise KaggleError(f"{action}: interrupted. {unclear}") from error
     if answer.message == api.COMPETITION_SUBMIT_UPLOAD_FAILED_MESSAGE:
-        # The client prints what went wrong, if it knows, after warnings of its own version.
+        # The client prints what went wrong, if it has a reason, after warnings of its version.
         lines = [line for line in printed.getvalue().splitlines() if not line.startswith("Warning")]
         reason = lines[-1] if lines else "Kaggle's storage did not take the file"
         raise KaggleError(
-            f"{doing}: the upload failed ({reason}); nothing was submitted, try again"
+            f"{action}: the upload failed ({reason}); nothing was submitted, try again"
         )
     return answer.ref
 
@@ -132,11 +124,11 @@ def _send(api: "KaggleApi", slug: str, csv: Path, message: str) -> int:
 def _may_have_arrived(error: Exception) -> bool:
     """Whether the last step, which is the one that counts, had begun and has no clear end."""
     if isinstance(error, json.JSONDecodeError):
-        return True  # what answered may be a proxy: nobody knows for whom
-    url = getattr(getattr(error, "request", None), "url", None) or ""
-    response = getattr(error, "response", None)
-    refused = response is not None and response.status_code == 429
-    return url.endswith("/CreateSubmission") and is_passing(error) and not refused
+        return True  # a proxy may have answered, after any step
+    request, response = getattr(error, "request", None), getattr(error, "response", None)
+    is_last_step = request is not None and str(request.url).endswith("/CreateSubmission")
+    is_refused = response is not None and response.status_code == 429
+    return is_last_step and is_passing(error) and not is_refused
 
 
 def _follow(api: "KaggleApi", slug: str, number: int, poll_seconds: float) -> "ApiSubmission":
@@ -145,18 +137,18 @@ def _follow(api: "KaggleApi", slug: str, number: int, poll_seconds: float) -> "A
     Raises:
         KaggleError: it could not be scored, or not within LONGEST_WAIT.
     """
-    deadline, warned = time.monotonic() + LONGEST_WAIT, False
-    doing = f"submission {number} is taken, waiting for its score"
-    with tqdm(desc=doing, bar_format="{desc}: {elapsed}", delay=2, leave=False) as progress:
-        while True:
+    deadline = time.monotonic() + LONGEST_WAIT
+    taken = f"submission {number} is taken and counts: see {_page(slug)}"
+    print(f"submission {number} is taken, waiting for its score", flush=True)
+    try:
+        while time.monotonic() < deadline:
             try:
-                found = _look_up(api, slug, number)
+                found = _find(api, slug, number)
             except KaggleError as error:
-                if not _is_passing(error):
-                    raise KaggleError(f"{error}. But {_taken(slug, number)}") from error
-                if not warned:
-                    progress.write(f"warning: {error}. Asking on")
-                found, warned = None, True
+                cause = error.__cause__
+                if not (is_passing(cause) or isinstance(cause, json.JSONDecodeError)):
+                    raise KaggleError(f"{error}. But {taken}") from error
+                found = None
             if found and found.status.name == "COMPLETE":
                 return found
             if found and found.status.name == "ERROR":
@@ -164,31 +156,17 @@ def _follow(api: "KaggleApi", slug: str, number: int, poll_seconds: float) -> "A
                 raise KaggleError(
                     f"Kaggle could not score submission {number} ({found.file_name}): {reason}"
                 )
-            if time.monotonic() > deadline:
-                minutes = round(LONGEST_WAIT / 60)
-                raise KaggleError(f"no score after {minutes} minutes, but {_taken(slug, number)}")
             time.sleep(poll_seconds)
-            progress.update()
+    except KeyboardInterrupt as error:
+        raise KaggleError(f"interrupted: {taken}") from error
+    raise KaggleError(f"no score after {LONGEST_WAIT / 60:.0f} minutes, but {taken}")
 
 
-def _look_up(api: "KaggleApi", slug: str, number: int) -> "ApiSubmission | None":
+def _find(api: "KaggleApi", slug: str, number: int) -> "ApiSubmission | None":
     """The submission of that number, among the newest; None before Kaggle lists it."""
-    doing = f"asking for the score of submission {number}"
-    with explained(doing):
-        try:
-            submissions = api.competition_submissions(slug) or []
-        except json.JSONDecodeError as error:
-            raise KaggleError(f"{doing}: the answer is not Kaggle's") from error
+    with explained(f"asking for the score of submission {number}"):
+        submissions = api.competition_submissions(slug) or []
     return next((each for each in submissions if each and each.ref == number), None)
-
-
-def _is_passing(error: KaggleError) -> bool:
-    cause = error.__cause__
-    return isinstance(cause, json.JSONDecodeError) or (cause is not None and is_passing(cause))
-
-
-def _taken(slug: str, number: int) -> str:
-    return f"submission {number} is taken and counts: see {_page(slug)}"
 
 
 def _page(slug: str, name: str = "submissions") -> str:

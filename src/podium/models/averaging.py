@@ -1,13 +1,11 @@
-"""Several sets of weights made one, with BatchNorm statistics of its own (arXiv:1803.05407, 3.2).
+"""The mean of several sets of weights, with BatchNorm statistics of its own (arXiv:1803.05407).
 
-The mean of several networks has other activations than each of them, so that the mean of their
+The mean of several networks has other activations than each of them, so the mean of their
 statistics would not fit it.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 
-import keras
 import numpy as np
 import tensorflow as tf
 from keras import layers
@@ -15,105 +13,65 @@ from keras import layers
 from podium.models.network import Network
 
 Weights = Sequence[np.ndarray]  # as `get_weights` gives them
-BatchNorms = Sequence[layers.BatchNormalization]
 
 
 class Averager:
     """Gives a network the mean of several sets of its weights.
 
     Args:
-        network: its own weights are lost.
+        network: to predict with from now on: its own weights are lost, it is not to be trained.
         batches: gives batches of images as the network is trained on them, uint8 (batch, height,
             width, 3), each time from the first one on.
     """
 
     def __init__(self, network: Network, batches: Callable[[], Iterable]):
-        self._network, self._batches = network, batches
-        self._steps: dict[tuple[str, ...], Callable] = {}  # tracing a large network takes seconds
+        self._model, self._batches = network.model, batches
+        self._batchnorms = [x for x in network.layers if isinstance(x, layers.BatchNormalization)]
+        self._steps: dict[frozenset[str], Callable] = {}  # tracing a large network takes seconds
+        for layer in self._batchnorms:
+            layer.momentum = 0.0  # a step replaces the statistics by those of its batch
+        for layer in network.layers:
+            if isinstance(layer, layers.Dropout):
+                layer.rate = 0.0  # nor is anything dropped at prediction
 
     def average(self, ingredients: Iterable[Weights]) -> None:
-        """Give the network the mean of these weights, of which one at a time need be in memory.
+        """Give the network the mean of these weights, of which one at a time is in memory.
 
         Statistics that differ between them are estimated again. The others belong to frozen
         layers: they are constants that all of the weights were trained with.
         """
-        model = self._network.model
-        mean, moved = _mean(ingredients)
-        model.set_weights(mean)
-        of_moved = {id(variable) for variable, one in zip(model.weights, moved, strict=True) if one}
+        weights = iter(ingredients)
+        first, count = next(weights), 1
+        total = [array.astype(np.float64) for array in first]
+        differs = [False] * len(first)
+        for arrays in weights:
+            count += 1
+            for place, array in enumerate(arrays):
+                total[place] += array
+                differs[place] = differs[place] or not np.array_equal(first[place], array)
+        self._model.set_weights([array / count for array in total])
+        pairs = zip(self._model.weights, differs, strict=True)
+        changed = {variable.path for variable, is_changed in pairs if is_changed}
         self.estimate(
             [
                 layer
-                for layer in _batchnorms(self._network)
-                if any(id(variable) in of_moved for variable in _statistics(layer))
+                for layer in self._batchnorms
+                if changed & {layer.moving_mean.path, layer.moving_variance.path}
             ]
         )
 
-    def estimate(self, batchnorms: BatchNorms) -> None:
-        """Give BatchNorm layers the mean of the batches' statistics, nothing being dropped."""
+    def estimate(self, batchnorms: Sequence[layers.BatchNormalization]) -> None:
+        """Give BatchNorm layers the mean of the batches' statistics; others stay as they are."""
         if not batchnorms:
             return
-        variables = [variable for layer in batchnorms for variable in _statistics(layer)]
-        total, count = [np.zeros(variable.shape) for variable in variables], 0
-        with _only_these_learn(self._network, batchnorms):
-            step = self._step(batchnorms)
-            for images in self._batches():
-                step(images)
-                count += 1
-                for sum_, variable in zip(total, variables, strict=True):
-                    sum_ += variable.numpy()
-        for sum_, variable in zip(total, variables, strict=True):
-            variable.assign((sum_ / count).astype(np.float32))
-
-    def _step(self, batchnorms: BatchNorms) -> Callable:
-        """Run the network over a batch, whose statistics these layers then have."""
-        names = tuple(layer.name for layer in batchnorms)
-        if names not in self._steps:
-            model = self._network.model
-            self._steps[names] = tf.function(lambda images: model(images, training=True))
-        return self._steps[names]
-
-
-def _mean(ingredients: Iterable[Weights]) -> tuple[list[np.ndarray], list[bool]]:
-    """The mean of each array, and whether it differs between the ingredients."""
-    weights = iter(ingredients)
-    first = next(weights)
-    total, moved, count = [array.astype(np.float64) for array in first], [False] * len(first), 1
-    for arrays in weights:
-        count += 1
-        for place, array in enumerate(arrays):
-            total[place] += array
-            moved[place] = moved[place] or not np.array_equal(first[place], array)
-    mean = [(sum_ / count).astype(array.dtype) for sum_, array in zip(total, first, strict=True)]
-    return mean, moved
-
-
-@contextmanager
-def _only_these_learn(network: Network, batchnorms: BatchNorms) -> Iterator[None]:
-    """While it lasts, a training step forgets these layers' statistics for those of its batch.
-
-    It changes no other layer, and drops nothing: at prediction nothing is dropped either.
-    """
-    every, chosen = _batchnorms(network), set(batchnorms)
-    dropouts = [layer for layer in network.layers if isinstance(layer, layers.Dropout)]
-    before = [(layer, layer.trainable, layer.momentum) for layer in every]
-    rates = [(layer, layer.rate) for layer in dropouts]
-    try:
-        for layer in every:
-            layer.trainable, layer.momentum = layer in chosen, 0.0
-        for layer in dropouts:
-            layer.rate = 0.0
-        yield
-    finally:
-        for layer, trainable, momentum in before:
-            layer.trainable, layer.momentum = trainable, momentum
-        for layer, rate in rates:
-            layer.rate = rate
-
-
-def _statistics(layer: layers.BatchNormalization) -> list[keras.Variable]:
-    return [layer.moving_mean, layer.moving_variance]
-
-
-def _batchnorms(network: Network) -> list[layers.BatchNormalization]:
-    return [layer for layer in network.layers if isinstance(layer, layers.BatchNormalization)]
+        for layer in self._batchnorms:
+            layer.trainable = layer in batchnorms
+        names = frozenset(layer.name for layer in batchnorms)
+        step = self._steps.setdefault(names, tf.function(lambda x: self._model(x, training=True)))
+        statistics = [v for layer in batchnorms for v in (layer.moving_mean, layer.moving_variance)]
+        values = []
+        for images in self._batches():
+            step(images)
+            values.append([variable.numpy() for variable in statistics])
+        for variable, of_batches in zip(statistics, zip(*values, strict=True), strict=True):
+            variable.assign(np.mean(of_batches, axis=0))

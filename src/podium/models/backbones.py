@@ -3,9 +3,12 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import keras
-import numpy as np
+
+from podium.models.patches import patches
+from podium.models.small_resnets import resnet_patches, resnet_small
 
 
 @dataclass(frozen=True)
@@ -17,9 +20,7 @@ class Backbone:
     preprocessing: str  # mode of `Preprocessing`
     block: str  # regular expression: a layer's block is the text that this matches in its name
     block_ends: bool = False  # the expression names the last layer of a block instead
-    # What is computed from preprocessed training images, float32 (images, height, width, 3).
-    fit: Callable[[keras.Model, np.ndarray], None] | None = None
-    parts: tuple[int, ...] = (1,)  # relative numbers of channels of what a kernel keeps apart
+    parts: tuple[int, ...] = (1,)  # relative numbers of channels that kernels keep apart
 
     def blocks(self, network: keras.Model) -> list[list[keras.layers.Layer]]:
         """The layers of the built network in blocks, from the image to the top."""
@@ -39,7 +40,7 @@ class Backbone:
         return blocks
 
     def block_outputs(self, network: keras.Model) -> dict[str, keras.KerasTensor]:
-        """What each block of the built network gives, by the block's name."""
+        """The output of each block of the built network, by the block's name."""
         outputs = {}
         for block in self.blocks(network):
             matches = [re.match(self.block, layer.name) for layer in block]
@@ -62,8 +63,7 @@ def get_backbone(name: str) -> Backbone:
 
 def _efficientnet(letter: str) -> Backbone:
     def build(weights: str | None) -> keras.Model:
-        # Not efficientnet.tfkeras, which also imports scikit-image, for what Podium does not use;
-        # all that it adds to the networks is to hand them Keras.
+        # Not efficientnet.tfkeras, which also imports scikit-image and only hands over Keras.
         import efficientnet.model
         from tensorflow import keras as tf_keras
 
@@ -81,9 +81,7 @@ def _efficientnet(letter: str) -> Backbone:
     return Backbone(f"efficientnet-{letter}", build, "torch", block=r"stem|block\d+[a-z]|top")
 
 
-def _keras_application(
-    name: str, preprocessing: str, block: str, block_ends: bool = False
-) -> Backbone:
+def _application(name: str, preprocessing: str, block: str, block_ends: bool = False) -> Backbone:
     def build(weights: str | None) -> keras.Model:
         make = getattr(keras.applications, name)
         return make(weights=weights, include_top=False, input_shape=(None, None, 3))
@@ -91,59 +89,25 @@ def _keras_application(
     return Backbone(name.lower(), build, preprocessing, block, block_ends)
 
 
-def _resnet_small(name: str, blocks: tuple[int, ...]) -> Backbone:
-    def build(weights: str | None) -> keras.Model:
-        from podium.models.small_resnets import resnet_small
-
-        return resnet_small(blocks)
-
-    return Backbone(name, build, preprocessing="torch", block=r"stem|block\d+[a-z]")
-
-
-def _resnet_patches() -> Backbone:
-    def build(weights: str | None) -> keras.Model:
-        from podium.models.resnet_patches import resnet_patches
-
-        return resnet_patches()
-
-    def fit(network: keras.Model, images: np.ndarray) -> None:
-        from podium.models.resnet_patches import fit_patches
-
-        fit_patches(network, images)
-
-    return Backbone("resnet-patches", build, "torch", block=r"stem|block\d+[a-z]", fit=fit)
-
-
-def _patches() -> Backbone:
-    def build(weights: str | None) -> keras.Model:
-        from podium.models.patches import patches
-
-        return patches()
-
-    def fit(network: keras.Model, images: np.ndarray) -> None:
-        from podium.models.patches import fit_patches_dictionary
-
-        fit_patches_dictionary(network, images)
-
-    return Backbone("patches", build, "torch", block="patches", fit=fit, parts=(1, 4, 16))
+def _own(name: str, build: Callable[[], keras.Model], **changes: Any) -> Backbone:
+    """A backbone of Podium's own, of which there are no pretrained weights."""
+    about = {"preprocessing": "torch", "block": r"stem|block\d+[a-z]", **changes}
+    return Backbone(name, lambda weights: build(), **about)
 
 
 BACKBONES: dict[str, Backbone] = {
     backbone.name: backbone
     for backbone in (
         *(_efficientnet(f"b{number}") for number in range(8)),
-        _keras_application("VGG16", "caffe", r"block\d"),
-        _keras_application("ResNet50", "caffe", r"conv1|conv\d_block\d+"),
-        _keras_application("InceptionV3", "tf", r"mixed\d+$", block_ends=True),
-        _keras_application(
-            "InceptionResNetV2",
-            "tf",
-            r"mixed_\d[a-z]$|block\d+_\d+_ac$",
-            block_ends=True,
+        _application("VGG16", "caffe", r"block\d"),
+        _application("ResNet50", "caffe", r"conv1|conv\d_block\d+"),
+        _application("InceptionV3", "tf", r"mixed\d+$", True),
+        _application(
+            "InceptionResNetV2", "tf", r"mixed_\d[a-z]$|block\d+_\d+_ac$", block_ends=True
         ),
-        _resnet_small("resnet-small", blocks=(2, 2, 2)),
-        _resnet_small("resnet-8", blocks=(1, 1, 1)),
-        _resnet_patches(),
-        _patches(),
+        _own("resnet-small", lambda: resnet_small(blocks=(2, 2, 2))),
+        _own("resnet-8", lambda: resnet_small(blocks=(1, 1, 1))),
+        _own("resnet-patches", resnet_patches),
+        _own("patches", patches, block="patches", parts=(1, 4, 16)),
     )
 }

@@ -1,4 +1,4 @@
-"""The box head: each side of the box is looked for on its own in the maps of features."""
+"""The box head: finds each side of the box on its own, in maps of features."""
 
 from collections.abc import Sequence
 
@@ -9,13 +9,11 @@ from podium.recipes.tables import BoxHead
 
 
 class SideCells(layers.Layer):
-    """For each side of the box: where in a map it is seen, and how far from there it is.
+    """Sides of a box, each a softmax over cells and a distance from each cell.
 
     A softmax over all cells says where a side is seen best, and each cell says how far the side is
-    from its center; their mean, so weighted, is the side. What is learned of one place holds
-    for any other, so that a few hundred boxes are enough, and nothing else has to be annotated: the
-    places are learned through them (cf. the spatial softmax of DSNT, Nibali et al. 2018,
-    arXiv:1801.07372).
+    from its center; their weighted mean is the side (cf. the spatial softmax of DSNT, Nibali et
+    al. 2018, arXiv:1801.07372). One place teaches all others, so a few hundred boxes are enough.
 
     Called with float32 (batch, height, width, 8): for the left, top, right and bottom side the
     logits of where, then the distances in units of `REACH`. Gives float32 (batch, 4): x_min, y_min,
@@ -39,7 +37,7 @@ class SideCells(layers.Layer):
 
 
 def build_box_head(box: BoxHead, channels: Sequence[int]) -> keras.Model:
-    """From maps of features, the finest first, to a box.
+    """Build the network from maps of features, the finest first, to a box.
 
     Args:
         channels: of each map.
@@ -53,17 +51,16 @@ def build_box_head(box: BoxHead, channels: Sequence[int]) -> keras.Model:
         for number, count in enumerate(channels, start=1)
     ]
     joined = []
-    for number, one in enumerate(inputs, start=1):
-        x = layers.BatchNormalization(name=f"box_scale_{number}")(one)
+    for number, tensor in enumerate(inputs, start=1):
+        x = layers.BatchNormalization(name=f"box_scale_{number}")(tensor)
         x = layers.SpatialDropout2D(box.dropout, name=f"box_dropout_{number}")(x)
         x = layers.Conv2D(box.width, 1, use_bias=False, name=f"box_project_{number}")(x)
         joined.append(x if number == 1 else Enlarge(name=f"box_enlarge_{number}")(x, joined[0]))
     x = layers.Add(name="box_join")(joined) if len(joined) > 1 else joined[0]
     x = _norm_relu(x, "box_join")
     for number in range(1, box.depth + 1):
-        y = layers.Conv2D(box.width, 3, padding="same", use_bias=False, name=f"box_conv_{number}")(
-            x
-        )
+        name = f"box_conv_{number}"
+        y = layers.Conv2D(box.width, 3, padding="same", use_bias=False, name=name)(x)
         x = layers.Add(name=f"box_add_{number}")([x, _norm_relu(y, f"box_{number}")])
     # Near zero: the first sides are in the middle, whatever is in the image. Starting from a box
     # of a typical size was worse: mean IoU 0.753 in place of 0.796 on the pets.

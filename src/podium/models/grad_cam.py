@@ -1,6 +1,4 @@
-"""Where in an image a network sees a class: Grad-CAM (Selvaraju et al. 2017, arXiv:1610.02391)."""
-
-from collections.abc import Callable
+"""Heat maps of where a network sees a class: Grad-CAM (arXiv:1610.02391)."""
 
 import keras
 import numpy as np
@@ -16,15 +14,14 @@ _POOLINGS = layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D
 
 
 class NoHeatMap(ValueError):
-    """A network in which no place of an image speaks for a class."""
+    """A network without heat maps: no place of an image speaks for a class."""
 
 
 class GradCam:
     """Heat maps of a network, whatever its backbone, its taps and its head but for kernels.
 
     `maps` goes from uint8 images (batch, height, width, 3) to a list of what the head pools,
-    (batch, rows, columns, channels) each; `pooled` from there to the pooled features. Who needs
-    probabilities and heat of the same images runs `maps` once and takes both from it.
+    (batch, rows, columns, channels) each; `pooled` from there to the pooled features.
 
     Raises:
         NoHeatMap: the head is one of kernels, or no map has more than one cell.
@@ -38,17 +35,23 @@ class GradCam:
                 "it sees a class; other heads have one"
             )
         features = network.features
-        seen = [layer.input for layer in features.layers if isinstance(layer, _POOLINGS)]
-        seen = list({id(one): one for one in seen}.values())  # both poolings see the same map
-        if all(one.shape[1:3] == (1, 1) for one in seen):
+        inputs = [layer.input for layer in features.layers if isinstance(layer, _POOLINGS)]
+        maps = list({id(tensor): tensor for tensor in inputs}.values())  # two poolings share one
+        if all(tensor.shape[1:3] == (1, 1) for tensor in maps):
             raise NoHeatMap("the backbone gives one cell for the whole image: no heat map")
-        self.maps = keras.Model(features.input, seen, name="maps")
-        self.pooled = keras.Model(seen, features.output, name="pooled")
+        self.maps = keras.Model(features.input, maps, name="maps")
+        self.pooled = keras.Model(maps, features.output, name="pooled")
         self._logits = keras.Model(network.head.input, logits.output, name="logits")
-        self._traced: dict[int, Callable] = {}  # by the number of classes that are asked for
+        # The classes come one by one, so that their number is known when this is traced.
+        self._trace = tf.function(
+            lambda images, *classes: self.heat(
+                self.maps(images, training=False), tf.stack(classes, axis=1)
+            ),
+            reduce_retracing=True,
+        )
 
     def __call__(self, images: np.ndarray, classes: np.ndarray) -> np.ndarray:
-        """How much each place of an image speaks for a class.
+        """Compute how much each place of an image speaks for a class.
 
         Args:
             images: uint8 (images, height, width, 3), as the network sees them.
@@ -60,26 +63,14 @@ class GradCam:
             does anywhere.
         """
         numbers = np.asarray(classes, np.int32).reshape(len(images), -1)
-        function = self._function(numbers.shape[1])
         parts = [
-            function(images[start : start + BATCH], numbers[start : start + BATCH]).numpy()
-            for start in range(0, len(images), BATCH)
+            self._trace(images[i : i + BATCH], *numbers[i : i + BATCH].T)
+            for i in range(0, len(images), BATCH)
         ]
         return np.concatenate(parts).reshape(*np.shape(classes), *parts[0].shape[2:])
 
-    def _function(self, several: int) -> Callable:
-        if several not in self._traced:
-            self._traced[several] = tf.function(
-                lambda images, classes: self.heat(self.maps(images, training=False), classes),
-                input_signature=[
-                    tf.TensorSpec((None, None, None, 3), tf.uint8),
-                    tf.TensorSpec((None, several), tf.int32),
-                ],
-            )
-        return self._traced[several]
-
     def heat(self, maps: list[tf.Tensor], classes: tf.Tensor) -> tf.Tensor:
-        """The same from what `maps` gives, as a part of a graph.
+        """Compute the same from the outputs of `maps`, as a part of a graph.
 
         Args:
             classes: int (batch, several), `several` known when it is traced.
@@ -92,20 +83,18 @@ class GradCam:
             tape.watch(maps)
             logits = self._logits(self.pooled(maps, training=False), training=False)
             chosen = tf.unstack(tf.gather(logits, classes, batch_dims=1), classes.shape[1], axis=1)
-        return tf.stack([_heat(maps, tape.gradient(one, maps)) for one in chosen], axis=1)
+        return tf.stack([_heat(maps, tape.gradient(logit, maps)) for logit in chosen], axis=1)
 
 
 def _heat(maps: list[tf.Tensor], gradients: list[tf.Tensor]) -> tf.Tensor:
-    """One class: float32 (batch, rows, columns) of the finest map."""
-    rows, columns = tf.shape(maps[0])[1], tf.shape(maps[0])[2]
-    for one in maps[1:]:
-        rows, columns = tf.maximum(rows, tf.shape(one)[1]), tf.maximum(columns, tf.shape(one)[2])
+    """The heat of one class: float32 (batch, rows, columns) of the finest map."""
+    size = tf.reduce_max([tf.shape(tensor)[1:3] for tensor in maps], axis=0)
     total = 0.0
-    for one, gradient in zip(maps, gradients, strict=True):
+    for tensor, gradient in zip(maps, gradients, strict=True):
         # The paper takes the mean of the gradients. Their sum is the same but for a factor, and
         # counts per area: so maps of different fineness add up, each by what it says.
         weights = tf.reduce_sum(tf.cast(gradient, tf.float32), axis=(1, 2), keepdims=True)
-        heat = tf.reduce_sum(weights * tf.cast(one, tf.float32), axis=-1, keepdims=True)
-        total += tf.image.resize(heat, (rows, columns))[..., 0]
+        heat = tf.reduce_sum(weights * tf.cast(tensor, tf.float32), axis=-1, keepdims=True)
+        total += tf.image.resize(heat, size)[..., 0]
     total = tf.nn.relu(total)
     return tf.math.divide_no_nan(total, tf.reduce_max(total, axis=(1, 2), keepdims=True))

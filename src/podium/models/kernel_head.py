@@ -1,7 +1,4 @@
-"""The head of kernel regression: how alike an image's features are to those of training images.
-
-Its weights are solved (training/kernel_solver.py) and not trained.
-"""
+"""The head of kernel regression, whose weights are solved (training/solvers.py), not trained."""
 
 from collections.abc import Sequence
 
@@ -60,9 +57,9 @@ class KernelRegression(layers.Layer):
         """Take a solution.
 
         Args:
-            mean, scale: (channels,), an image's features are (features - mean) · scale.
+            mean, scale: (channels,), to standardize features: (features - mean) · scale.
             centers: (images, channels), already scaled; as many as there are centers, or fewer.
-            dual: (images, classes), what each center's kernel adds to the logits.
+            dual: (images, classes), weights of the kernels in the logits.
         """
         unused = [(0, self.count - len(centers)), (0, 0)]
         parts = np.split(centers, np.cumsum(self.channels)[:-1], axis=1)
@@ -80,7 +77,7 @@ class KernelRegression(layers.Layer):
 
 
 def split_channels(channels: int, parts: Sequence[int]) -> list[int]:
-    """How many channels are in each part; the last takes what is left over."""
+    """The number of channels in each part; the last takes what is left over."""
     sizes = [channels * part // sum(parts) for part in parts]
     sizes[-1] += channels - sum(sizes)
     return sizes

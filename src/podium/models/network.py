@@ -15,10 +15,12 @@ from podium.models.pretrained import build_pretrained
 from podium.recipes.recipe import Recipe
 from podium.recipes.tables import Head
 
+LayerWeights = dict[str, list[np.ndarray]]  # by the layer's name
+
 
 @dataclass(frozen=True)
 class Network:
-    """One set of weights, seen as a whole and as its parts.
+    """One set of weights, as a whole and as its parts.
 
     `model` maps uint8 images (batch, height, width, 3) to probabilities (batch, classes), and
     with a box head to these and boxes (batch, 4). `trunk` stops at what the heads see, and `heads`
@@ -62,14 +64,16 @@ class Network:
 
     @property
     def is_fitted_first(self) -> bool:
-        """Whether a part of the backbone is computed from training images."""
-        return self.kind.fit is not None
+        """Whether a layer of the backbone is computed from training images."""
+        return any(hasattr(layer, "fit") for layer in self.backbone.layers)
 
     def fit_first(self, images: np.ndarray) -> None:
-        """Compute that part from uint8 (images, height, width, 3)."""
-        if self.kind.fit:
-            preprocessed = self.model.get_layer("preprocessing")(images)
-            self.kind.fit(self.backbone, keras.ops.convert_to_numpy(preprocessed))
+        """Compute that layer from uint8 (images, height, width, 3)."""
+        preprocessed = self.model.get_layer("preprocessing")(images)
+        for layer in self.backbone.layers:
+            if hasattr(layer, "fit"):
+                before = keras.Model(self.backbone.input, layer.input)
+                layer.fit(keras.ops.convert_to_numpy(before(preprocessed)))
 
     def rate_scales(self, layer_decay: float) -> list[float]:
         """Relative learning rates of the model's trainable variables, as they are unfrozen now.
@@ -119,12 +123,12 @@ def build_network(recipe: Recipe, classes: int, pretrained: bool = True) -> Netw
     probabilities = head(pooled)
     classifier = keras.Model(images, probabilities, name=recipe.backbone)
     if not recipe.box:
-        one = (classifier, features, head)
-        return Network(*one, *one, None, backbone, kind)
-    seen = [maps[end] for end in for_heads[1]]
-    box_head = build_box_head(recipe.box, [one.shape[-1] for one in seen])
-    model = keras.Model(images, [probabilities, box_head(seen)], name=recipe.backbone)
-    trunk = keras.Model(images, [pooled, *seen], name="trunk")
+        parts = (classifier, features, head)
+        return Network(*parts, *parts, None, backbone, kind)
+    box_maps = [maps[end] for end in for_heads[1]]
+    box_head = build_box_head(recipe.box, [tensor.shape[-1] for tensor in box_maps])
+    model = keras.Model(images, [probabilities, box_head(box_maps)], name=recipe.backbone)
+    trunk = keras.Model(images, [pooled, *box_maps], name="trunk")
     inputs = [head.input, *box_head.inputs]
     heads = keras.Model(inputs, [head(inputs[0]), box_head(inputs[1:])], name="heads")
     return Network(model, trunk, heads, classifier, features, head, box_head, backbone, kind)
@@ -133,13 +137,14 @@ def build_network(recipe: Recipe, classes: int, pretrained: bool = True) -> Netw
 def build_head(head: Head, channels: int, classes: int, parts: Sequence[int] = (1,)) -> keras.Model:
     """[Dense relu → BatchNorm → Dropout] `depth` times, or kernels; then softmax in float32."""
     inputs = keras.Input((channels,), name="pooled")
-    x = inputs
-    for number in range(1, head.depth + 1) if head.width else ():
-        x = layers.Dense(head.width, activation="relu", name=f"dense_{number}")(x)
-        x = layers.BatchNormalization(name=f"bn_{number}")(x)
-        x = layers.Dropout(head.dropout, name=f"dropout_{number}")(x)
-    if not head.width:
-        x = layers.Dropout(head.dropout, name="dropout")(x)
+    if head.width:
+        x = inputs
+        for number in range(1, head.depth + 1):
+            x = layers.Dense(head.width, activation="relu", name=f"dense_{number}")(x)
+            x = layers.BatchNormalization(name=f"bn_{number}")(x)
+            x = layers.Dropout(head.dropout, name=f"dropout_{number}")(x)
+    else:
+        x = layers.Dropout(head.dropout, name="dropout")(inputs)
     if head.centers:
         x = KernelRegression(head.centers, classes, parts, name="logits")(x)
     else:
@@ -147,6 +152,40 @@ def build_head(head: Head, channels: int, classes: int, parts: Sequence[int] = (
     # float16 cannot hold small probabilities, and the log of them is the loss.
     outputs = layers.Activation("softmax", dtype="float32", name="probabilities")(x)
     return keras.Model(inputs, outputs, name="head")
+
+
+def backbone_weights(network: Network) -> LayerWeights:
+    """The weights of the backbone, as far as the network's heads tap it."""
+    return {layer.name: layer.get_weights() for layer in network.backbone.layers if layer.weights}
+
+
+def give_backbone(network: Network, weights: LayerWeights, source: str) -> None:
+    """Give the backbone another network's weights; layers that it lacks are left out.
+
+    Some packages let Keras number their layers: both networks must be the first that was built
+    after `clear_session`.
+
+    Args:
+        source: of the weights, for the error.
+
+    Raises:
+        ValueError: a layer has none there, or of another shape; nothing was changed then.
+    """
+    mine = backbone_weights(network)
+    for name, arrays in mine.items():
+        if name not in weights:
+            raise ValueError(
+                f"the backbone of {source} has no layer {name!r}, which this recipe needs: "
+                "it was trained with lower taps alone; tap blocks that it has (head.taps, box.taps)"
+            )
+        here, there = ([array.shape for array in each] for each in (arrays, weights[name]))
+        if here != there:
+            raise ValueError(
+                f"layer {name!r} of {source} has other shapes than here: {there}, not {here}; "
+                "was it trained by another version of Podium or its packages?"
+            )
+    for name in mine:
+        network.backbone.get_layer(name).set_weights(weights[name])
 
 
 def _set_drop_connect(backbone: keras.Model, rate: float) -> None:
@@ -184,8 +223,8 @@ def _tap(
                 f"{key}: {kind.name} has no block {unknown[0]!r}; its blocks are: "
                 f"{', '.join(outputs)}"
             )
-    whole = next(reversed(outputs))  # whose output is the backbone's own
-    wanted = [names or [whole] for names in taps.values()]
+    last = next(reversed(outputs))  # whose output is the backbone's own
+    wanted = [names or [last] for names in taps.values()]
     ends = list(dict.fromkeys(name for names in wanted for name in names))
     tapped = keras.Model(backbone.input, [outputs[name] for name in ends], name=backbone.name)
     return tapped, [[ends.index(name) for name in names] for names in wanted]
@@ -198,5 +237,5 @@ def _pool(maps: list[keras.KerasTensor], pooling: str) -> keras.KerasTensor:
         "max": [layers.GlobalMaxPooling2D],
         "both": [layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D],
     }[pooling]
-    pooled = [pool()(one) for one in maps for pool in pools]
+    pooled = [pool()(tensor) for tensor in maps for pool in pools]
     return layers.Concatenate(name="pool")(pooled) if len(pooled) > 1 else pooled[0]

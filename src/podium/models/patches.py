@@ -1,4 +1,4 @@
-"""A backbone that is solved and not trained: how alike an image's patches are to random ones.
+"""The backbone `patches`, solved and not trained: an image's patches against random ones.
 
 Filters are random patches of the training images, whitened (Coates, Ng and Lee 2011, "An analysis
 of single-layer networks in unsupervised feature learning"). Features are the mean responses in the
@@ -52,17 +52,16 @@ class PooledPatches(layers.Layer):
         side = GRIDS[-1]
         shares = _shares(height)[:, None, :, None] * _shares(width)[None, :, None, :]
         shares = ops.reshape(shares, (side * side, height * width))
-        cells = []
+        signs = []
         for above in (responses + (bias - threshold), -responses - (bias + threshold)):
             maps = ops.reshape(ops.relu(above), (-1, height * width, 2 * FILTERS))
             pooled = ops.reshape(ops.matmul(shares, maps), (-1, side, side, 2 * FILTERS))
             plain, mirrored = ops.split(pooled, 2, axis=-1)
-            cells.append((plain + ops.flip(mirrored, axis=2)) / 2)
-        finest = ops.concatenate(cells, axis=-1)  # (batch, 4, 4, 2 · FILTERS)
-        grids = [ops.average_pool(finest, side // grid) for grid in GRIDS]
+            signs.append((plain + ops.flip(mirrored, axis=2)) / 2)
+        finest = ops.concatenate(signs, axis=-1)  # (batch, 4, 4, 2 · FILTERS)
         flat = [
-            ops.reshape(grid, (-1, 1, 1, count * 2 * FILTERS))
-            for grid, count in zip(grids, CELLS, strict=True)
+            ops.reshape(ops.average_pool(finest, side // grid), (-1, 1, 1, cells * 2 * FILTERS))
+            for grid, cells in zip(GRIDS, CELLS, strict=True)
         ]
         return ops.power(ops.concatenate(flat, axis=-1), POWER)
 
@@ -70,8 +69,8 @@ class PooledPatches(layers.Layer):
         return (shape[0], 1, 1, sum(CELLS) * 2 * FILTERS)
 
     def fit(self, images: np.ndarray) -> None:
-        """Whitened random patches of (images, height, width, channels)."""
-        patches = random_patches(images, PATCH, SAMPLED)
+        """Compute the filters: whitened random patches of (images, height, width, channels)."""
+        patches = random_patches(images, SAMPLED)
         patches -= patches.mean(axis=1, keepdims=True)
         patches /= np.sqrt(patches.var(axis=1, keepdims=True) + CONTRAST)
         mean = patches.mean(axis=0)
@@ -91,18 +90,9 @@ class PooledPatches(layers.Layer):
 
 
 def patches() -> keras.Model:
-    """Build the network without its top: (batch, height, width, 3) → (batch, 1, 1, 4032)."""
+    """Build the network: (batch, height, width, 3) → (batch, 1, 1, 4032)."""
     inputs = keras.Input((None, None, 3))
     return keras.Model(inputs, PooledPatches(name="patches")(inputs), name="patches")
-
-
-def fit_patches_dictionary(network: keras.Model, images: np.ndarray) -> None:
-    """Fit the filters to training images.
-
-    Args:
-        images: float32 (images, height, width, 3) as the network gets them.
-    """
-    network.get_layer("patches").fit(images)
 
 
 def _inverse_deviation(images):
@@ -113,7 +103,7 @@ def _inverse_deviation(images):
 
 
 def _shares(places):
-    """What each place weighs in the mean of each cell along a side: (cells, places).
+    """The weight of each place in the mean of each cell along a side: (cells, places).
 
     Cells are of one size, so that a place on a border may belong to both sides in part: a mirrored
     image has mirrored cells, and coarser ones are means of finer ones.
@@ -125,18 +115,17 @@ def _shares(places):
     return ops.maximum(within, 0.0) / size
 
 
-def random_patches(images: np.ndarray, side: int, count: int) -> np.ndarray:
-    """float32 (count, values of a patch), from random places of random images.
+def random_patches(images: np.ndarray, count: int) -> np.ndarray:
+    """Cut patches from random places of random images (images, height, width, channels).
 
-    Args:
-        images: (images, height, width, channels).
-        side: of a patch, pixels.
+    Returns:
+        float32 (count, values of a patch).
     """
     random = np.random.default_rng(0)
-    images_there, height, width, _ = images.shape
-    number = random.integers(0, images_there, count)
-    top = random.integers(0, height - side + 1, count)
-    left = random.integers(0, width - side + 1, count)
-    windows = np.lib.stride_tricks.sliding_window_view(images, (side, side), (1, 2))
+    total, height, width, _ = images.shape
+    number = random.integers(0, total, count)
+    top = random.integers(0, height - PATCH + 1, count)
+    left = random.integers(0, width - PATCH + 1, count)
+    windows = np.lib.stride_tricks.sliding_window_view(images, (PATCH, PATCH), (1, 2))
     found = windows[number, top, left].transpose(0, 2, 3, 1)  # (count, height, width, channels)
     return found.reshape(count, -1).astype(np.float32)

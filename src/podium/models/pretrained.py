@@ -1,41 +1,90 @@
-"""Pretrained weights: found on disk before any download, so that a run works offline."""
+"""Pretrained weights: found on disk before any download, so that a run works offline.
+
+Every command reads the names of the files: this module imports neither TensorFlow nor h5py.
+"""
 
 from pathlib import Path
-
-import keras
+from typing import TYPE_CHECKING
 
 from podium import paths
-from podium.files.untrusted import check_weights
-from podium.models.backbones import Backbone
-from podium.models.weights_files import WEIGHTS_FILES, find_weights
+
+if TYPE_CHECKING:  # imports TensorFlow, which takes seconds
+    import keras
+
+    from podium.models.backbones import Backbone
+
+_KERAS = "{}_weights_tf_dim_ordering_tf_kernels_notop.h5"
+
+# By backbone and by the recipe's word for the weights: the file, as the packages name it.
+WEIGHTS_FILES: dict[str, dict[str, str]] = {
+    **{
+        f"efficientnet-b{number}": {
+            "imagenet": f"efficientnet-b{number}_weights_tf_dim_ordering_tf_kernels_"
+            "autoaugment_notop.h5",
+            "noisy-student": f"efficientnet-b{number}_noisy-student_notop.h5",
+        }
+        for number in range(8)
+    },
+    "vgg16": {"imagenet": _KERAS.format("vgg16")},
+    "resnet50": {"imagenet": _KERAS.format("resnet50")},
+    "inceptionv3": {"imagenet": _KERAS.format("inception_v3")},
+    "inceptionresnetv2": {"imagenet": _KERAS.format("inception_resnet_v2")},
+    **{name: {} for name in ("resnet-small", "resnet-8", "resnet-patches", "patches")},
+}
 
 
 class MissingWeights(ValueError):
     """A file of pretrained weights that is nowhere, or is not this backbone's."""
 
 
-def build_pretrained(backbone: Backbone, weights: str) -> keras.Model:
+def weights_file(backbone: str, weights: str) -> str | None:
+    """The file that a recipe's weights are in, or None where they have no file of a package."""
+    return WEIGHTS_FILES.get(backbone, {}).get(weights)
+
+
+def find_weights(file_name: str) -> Path | None:
+    """The first file of that name in the places for pretrained weights, or attached on Kaggle."""
+    own = [place / file_name for place in paths.pretrained()]
+    candidates = [*own, *paths.find_in_kaggle_input(file_name)]
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def check_choice(backbone: str, weights: str) -> None:
+    """Make sure that the weights are a package's, "none", or a file of weights.
+
+    Raises:
+        MissingWeights: they are none of these.
+        ForeignFile: the file is more than weights.
+    """
+    names = [*WEIGHTS_FILES[backbone], "none"]
+    if weights in names:
+        return
+    if not Path(weights).is_file():
+        raise MissingWeights(
+            f"weights of {backbone}: expected {', '.join(names)} or the path of an .h5 file, "
+            f"came {weights!r}, which is no file"
+        )
+    from podium.files.untrusted import check_weights
+
+    check_weights(Path(weights))
+
+
+def build_pretrained(backbone: "Backbone", weights: str) -> "keras.Model":
     """Build the backbone with these weights: a package's name for them, a path, or "none".
 
     Raises:
         MissingWeights: names the file, the places looked at and the ways to get it.
         ForeignFile: the file is more than weights.
     """
+    from podium.files.untrusted import check_weights
+
+    check_choice(backbone.name, weights)
     if weights == "none":
         return backbone.build(None)
-    names = WEIGHTS_FILES[backbone.name]
-    if weights in names:
-        path = find_weights(names[weights])
-        if path is None:
-            return _download(backbone, weights, names[weights])
-    else:
-        path = Path(weights)
-        if not path.is_file():
-            choices = ", ".join([*names, "none"])
-            raise MissingWeights(
-                f"weights of {backbone.name}: expected {choices} or the path of an .h5 file, "
-                f"came {weights!r}, which is no file"
-            )
+    file_name = weights_file(backbone.name, weights)
+    path = find_weights(file_name) if file_name else Path(weights)
+    if path is None:
+        return _download(backbone, weights, file_name)
     check_weights(path)
     network = backbone.build(None)
     try:
@@ -45,7 +94,7 @@ def build_pretrained(backbone: Backbone, weights: str) -> keras.Model:
     return network
 
 
-def _download(backbone: Backbone, weights: str, file_name: str) -> keras.Model:
+def _download(backbone: "Backbone", weights: str, file_name: str) -> "keras.Model":
     """Let the package fetch its file (into ~/.keras/models, where it is found from then on)."""
     print(f"{file_name} is not on this machine; downloading it", flush=True)
     try:

@@ -1,12 +1,23 @@
-"""The small residual network for 32×32 images, trained from scratch (arXiv:1512.03385, 4.2).
+"""Small residual networks (arXiv:1512.03385, 4.2), trained from scratch.
 
-With one block in each group it is the ResNet-8 of MLPerf Tiny (arXiv:2106.07597).
+resnet-small is the one for 32×32 images, resnet-8 that of MLPerf Tiny (arXiv:2106.07597), with a
+block in each group. The first layer of resnet-patches is solved and not trained: with some hundred
+to some thousand images, the filters next to the pixels are what a network learns worst. There they
+are the whitened principal components of the training images' own patches (Coates and Ng 2011, "An
+analysis of single-layer networks"), applied to the local contrast.
 """
 
 from collections.abc import Sequence
 
 import keras
-from keras import layers
+import numpy as np
+from keras import layers, ops
+
+from podium.models.patches import PATCH, random_patches
+
+SAMPLED = 40_000  # patches that the filters are computed from
+FLATTEN = 0.05  # added to the variances when whitening, relative to their mean
+EPSILON = 0.05  # added to the variance of a neighborhood, of pixels with a deviation of about 1
 
 
 def resnet_small(blocks: Sequence[int], filters: Sequence[int] = (16, 32, 64)) -> keras.Model:
@@ -17,27 +28,86 @@ def resnet_small(blocks: Sequence[int], filters: Sequence[int] = (16, 32, 64)) -
         filters: channels of each group.
     """
     inputs = keras.Input((None, None, 3))
-    x = convolution(inputs, filters[0], 1, "stem_")
+    x = _convolution(inputs, filters[0], 1, "stem_")
     x = layers.Activation("relu", name="stem_activation")(x)
     for group, (count, width) in enumerate(zip(blocks, filters, strict=True), start=1):
         for number in range(count):
             stride = 2 if number == 0 and group > 1 else 1
-            x = residual_block(x, width, stride, f"block{group}{chr(ord('a') + number)}_")
+            x = _residual_block(x, width, stride, f"block{group}{chr(ord('a') + number)}_")
     return keras.Model(inputs, x, name="resnet-small")
 
 
-def residual_block(inputs, filters: int, stride: int, prefix: str):
+def resnet_patches(filters: Sequence[int] = (32, 64, 128)) -> keras.Model:
+    """Build the network without its top: (batch, height, width, 3) → (…, height/8, width/8, 128).
+
+    Args:
+        filters: channels of the three groups; each halves the image.
+    """
+    inputs = keras.Input((None, None, 3))
+    x = WhitenedPatches(name="stem_patches")(LocalContrast(name="stem_contrast")(inputs))
+    x = layers.Concatenate(name="stem_join")([x, inputs])  # colors, which the contrast hides
+    for group, width in enumerate(filters, start=1):
+        x = _convolution(x, width, 2, f"block{group}a_")
+        x = layers.Activation("relu", name=f"block{group}a_activation")(x)
+        if group < len(filters):
+            x = _residual_block(x, width, 1, f"block{group}b_")
+    return keras.Model(inputs, x, name="resnet-patches")
+
+
+@keras.saving.register_keras_serializable("podium")
+class LocalContrast(layers.Layer):
+    """Each pixel less the mean of its neighborhood, over its deviation, all colors together."""
+
+    def call(self, images):
+        def local(values):
+            return ops.average_pool(values, PATCH, 1, "same")
+
+        mean = local(ops.mean(images, axis=-1, keepdims=True))
+        squares = local(ops.mean(images * images, axis=-1, keepdims=True))
+        variance = ops.maximum(squares - mean * mean, 0.0)
+        return (images - mean) * ops.rsqrt(variance + EPSILON)
+
+
+@keras.saving.register_keras_serializable("podium")
+class WhitenedPatches(layers.Layer):
+    """Responses to fixed filters, each in two channels: where it is above zero, and below.
+
+    The filters are a weight that no training changes; `fit` computes them.
+    """
+
+    def build(self, shape):
+        count = PATCH * PATCH * shape[-1]  # all components
+        self.kernel = self.add_weight(
+            shape=(PATCH, PATCH, shape[-1], count), trainable=False, name="kernel"
+        )
+
+    def call(self, x):
+        responses = ops.conv(x, ops.cast(self.kernel, x.dtype), padding="same")
+        return ops.concatenate([ops.relu(responses), ops.relu(-responses)], axis=-1)
+
+    def compute_output_shape(self, shape):
+        return (*shape[:-1], 2 * PATCH * PATCH * shape[-1])
+
+    def fit(self, images: np.ndarray) -> None:
+        """Compute the filters: whitened principal components of patches of (images, …, 3)."""
+        patches = random_patches(images, SAMPLED)
+        variances, components = np.linalg.eigh(np.cov(patches.T))
+        kernel = components / np.sqrt(variances + FLATTEN * variances.mean())
+        self.kernel.assign(kernel[:, ::-1].reshape(PATCH, PATCH, images.shape[-1], -1))
+
+
+def _residual_block(inputs, filters: int, stride: int, prefix: str):
     """relu(inputs + two convolutions), with a 1×1 convolution where the shapes differ."""
-    x = convolution(inputs, filters, stride, prefix + "first_")
+    x = _convolution(inputs, filters, stride, prefix + "first_")
     x = layers.Activation("relu", name=prefix + "activation")(x)
-    x = convolution(x, filters, 1, prefix + "second_")
+    x = _convolution(x, filters, 1, prefix + "second_")
     if stride > 1 or inputs.shape[-1] != filters:
-        inputs = convolution(inputs, filters, stride, prefix + "shortcut_", kernel=1)
+        inputs = _convolution(inputs, filters, stride, prefix + "shortcut_", kernel=1)
     x = layers.Add(name=prefix + "add")([x, inputs])
     return layers.Activation("relu", name=prefix + "output")(x)
 
 
-def convolution(x, filters: int, stride: int, prefix: str, kernel: int = 3):
+def _convolution(x, filters: int, stride: int, prefix: str, kernel: int = 3):
     """Convolution → BatchNorm; the layers' names begin with the prefix."""
     x = layers.Conv2D(
         filters,

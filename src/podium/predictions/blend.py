@@ -5,40 +5,117 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from podium import paths
-from podium.files.atomic_write import atomic_write, remove_temp_files, write_json
-from podium.predictions.blend_boxes import BlendedBoxes, blend_boxes
-from podium.predictions.blend_evaluation import BlendEvaluation, judge, probability_table
-from podium.predictions.blend_members import BlendRun, CannotBlend, read_member, read_pool
+from podium.competitions.boxes import BOX_COLUMNS, BOX_METRICS
+from podium.files.atomic_write import remove_temp_files, write_json
+from podium.predictions.blend_members import CannotBlend, Pool, read_member, read_pool
+from podium.predictions.blend_selection import BlendChoice, choose, nested
 from podium.predictions.combine import write_submission
-from podium.recipes.ensemble import EnsembleRecipe, is_ensemble, load_ensemble
+from podium.predictions.score import Score, direction, score, with_interval
 from podium.recipes.entries import all_entries
+from podium.recipes.recipe_file import EnsembleRecipe, is_ensemble, load_ensemble
 from podium.runs.merge import CannotMerge, check_own, copy_whole
 from podium.runs.run_folder import RunFolder
+from podium.runs.table import SIZE_COLUMNS
 from podium.system import about_this_run
+from podium.text import format_table
 
 DEFAULT_NAME = "blend"
-RELIABILITY = "reliability.png"  # where the metric is log loss
-# All that a blend's folder holds. run.json is the last: it makes the folder a run.
+# All files of a blend's folder. run.json is the last: it makes the folder a run.
 FILES = ("pictures.csv", "out_of_fold.csv", "test.csv", "score.json", "run.json")
 
 
 @dataclass(frozen=True)
+class BlendedBoxes:
+    """The mean of the boxes of those runs that find some; nothing is chosen."""
+
+    runs: dict[str, float]  # the mean IoU of each run alone
+    scores: list[Score]
+    out_of_fold: pd.DataFrame  # `BOX_COLUMNS` by id
+    test: pd.DataFrame
+    images: pd.DataFrame  # part, annotated box, width and height of all images, by id
+
+
+@dataclass(frozen=True)
 class BlendResult:
-    """What a blend ends with."""
+    """A chosen blend, its score beside each run's on the same images, and its submission."""
 
     folder: RunFolder
-    judged: BlendEvaluation
+    pool: Pool
+    choice: BlendChoice
+    out_of_fold: pd.DataFrame  # each image by a blend that was chosen and fitted without it
+    scores: list[Score]  # of each run alone
+    methods: dict[str, tuple[Score, Score | None]]  # cross-validated; calibrated
+    score: Score  # of the whole procedure, nested
+    best: str  # the best single run
+    gain: Score  # over it
     boxes: BlendedBoxes | None  # where the runs find boxes
     submission: Path
 
     def __str__(self) -> str:
-        boxes = f"boxes       {self.boxes}\n" * (self.boxes is not None)
-        return (
-            f"{self.judged}\n{boxes}run         {self.folder.path}\nsubmission  {self.submission}"
-        )
+        runs = [("run", self.score.metric, "95 % interval", "folds", "weight")]
+        for member, one, weight in zip(
+            self.pool.members, self.scores, self.choice.weights, strict=True
+        ):
+            folds = ", ".join(map(str, member.folds))
+            runs.append((member.name, *_cells(one), folds, f"{weight:.3f}"))
+        titles = ["blended by", self.score.metric, "95 % interval"]
+        if any(calibrated for _, calibrated in self.methods.values()):
+            titles += ["calibrated", "95 % interval"]
+        methods = [(*titles, "")]
+        for name, (one, calibrated) in self.methods.items():
+            is_taken = name == self.choice.method
+            taken = "taken: the simplest within noise of the best" if is_taken else ""
+            methods.append((name, *_cells(one), *(_cells(calibrated) if calibrated else ()), taken))
+        calibration, gain = self.choice.calibration, self.gain
+        noise = ", within noise" if round(gain.low, 4) <= 0 <= round(gain.high, 4) else ""
+        lines = [
+            *[*format_table(runs), "", *format_table(methods), ""],
+            f"blend       {self.choice.method}{f', {calibration}' if calibration else ''}",
+            f"score       {self.score}, all of it chosen and fitted on other images",
+            f"gain        {gain.value:+.4f} over {self.best}, the best single run "
+            f"(95 % interval {gain.low:+.4f} to {gain.high:+.4f}{noise})",
+        ]
+        if self.boxes:
+            alone = ", ".join(f"{name} {value:.4f}" for name, value in self.boxes.runs.items())
+            lines.append(f"boxes       {self.boxes.scores[0]}, the mean of {alone}")
+        lines += [f"run         {self.folder.path}", f"submission  {self.submission}"]
+        return "\n".join(lines)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The content of score.json."""
+        choice, boxes = self.choice, self.boxes
+        runs = [
+            {
+                "run": member.name,
+                "folds": member.folds,
+                "weight": round(float(weight), 6),
+                "temperature": round(calibration.temperature, 4),
+                "floor": calibration.floor,
+                **one.as_dict(),
+            }
+            for member, weight, calibration, one in zip(
+                self.pool.members, choice.weights, choice.calibrations, self.scores, strict=True
+            )
+        ]
+        methods = {
+            name: {**one.as_dict(), "calibrated": calibrated and calibrated.as_dict()}
+            for name, (one, calibrated) in self.methods.items()
+        }
+        return {
+            "score": self.score.as_dict(),
+            "scored": "out-of-fold, nested",
+            "gain": {"over": self.best, **self.gain.as_dict()},
+            "method": choice.method,
+            "calibration": choice.calibration and asdict(choice.calibration),
+            "runs": runs,
+            "methods": methods,
+            "boxes": boxes
+            and {"runs": boxes.runs, "scores": [one.as_dict() for one in boxes.scores]},
+        }
 
 
 def blend(runs: Sequence[str], to: Path | None = None, common: bool = False) -> BlendResult:
@@ -53,24 +130,24 @@ def blend(runs: Sequence[str], to: Path | None = None, common: bool = False) -> 
         RecipeError: the entry's recipe.toml is refused.
         RunError: a run is missing, is not finished, or does not fit the others.
     """
-    about: dict[str, Any] = {}
-    name = to.stem if to else DEFAULT_NAME
     if to and to.is_dir():
         raise CannotBlend(f"--to {to} is a folder: name the file of the submission")
-    recipe = _ensemble(runs)
-    if recipe:
-        name = about["entry"] = runs[0]
-        runs = recipe.runs
-    pool = read_pool(runs, common)
+    recipe = _ensemble(runs) if len(runs) < 2 else None
+    pool = read_pool(recipe.runs if recipe else runs, common)
     if recipe and pool.competition.name != recipe.competition:
         raise CannotBlend(
             f"the ensemble is of {recipe.competition}, its runs are of {pool.competition.name}"
         )
+    name = runs[0] if recipe else to.stem if to else DEFAULT_NAME
     folder = RunFolder(paths.runs() / name)
-    _check_target(folder, pool.members)
-    judged = judge(pool)
-    boxes = blend_boxes(pool.members, pool.labels.index, pool.test_ids)
-    return BlendResult(folder, judged, boxes, _write(folder, judged, boxes, about, to))
+    _check_target(folder)
+    if folder.path.resolve() in [member.folder.path.resolve() for member in pool.members]:
+        raise CannotBlend(
+            f"the blend would be written over its own run {name}: name it otherwise, with --to"
+        )
+    blended = _evaluate(pool, folder, to or paths.submission(name))
+    _write(blended, {"entry": name} if recipe else {})
+    return blended
 
 
 def adopt_blend(part: RunFolder, into: RunFolder, fresh: bool = False) -> Path:
@@ -79,19 +156,18 @@ def adopt_blend(part: RunFolder, into: RunFolder, fresh: bool = False) -> Path:
     Args:
         part: where it was fetched to; it is only read.
         into: its folder here.
-        fresh: replace a blend of that name which differs.
+        fresh: replace another blend of that name.
 
     Raises:
         RunError: it is no blend or damaged, or another run of that name is here.
     """
-    drawn = (part.path / RELIABILITY).is_file()
-    for name in [*([RELIABILITY] * drawn), *FILES]:
+    for name in FILES:
         check_own(part, part.path / name)
     if not part.read_blended():
         raise CannotMerge(f"{part.path} is no blend")
     member = read_member(str(part.path))
     part.read_score()
-    _check_target(into, [])
+    _check_target(into)
     if into.exists and not fresh:
         for name in FILES[:3]:
             if (into.path / name).read_bytes() != (part.path / name).read_bytes():
@@ -99,110 +175,111 @@ def adopt_blend(part: RunFolder, into: RunFolder, fresh: bool = False) -> Path:
                     f"{into.path} is a blend with another {name}: keep it, or replace it by that "
                     f"of {part.path} with --fresh"
                 )
-    remove_temp_files(into.path)
-    (into.path / "run.json").unlink(missing_ok=True)
-    for name in [*([RELIABILITY] * drawn), *FILES]:
+    _begin(into)
+    for name in FILES:
         copy_whole(part.path / name, into.path / name)
-    return write_submission(into, member.competition, member.test.index)
+    return write_submission(into, member.competition)
 
 
-def _write(
-    folder: RunFolder,
-    judged: BlendEvaluation,
-    boxes: BlendedBoxes | None,
-    about: dict[str, Any],
-    to: Path | None,
-) -> Path:
-    """Write the blend's folder and its submission; run.json, which makes it a run, last."""
-    pool, choice = judged.pool, judged.choice
-    competition = pool.competition
-    remove_temp_files(folder.path)
-    (folder.path / "run.json").unlink(missing_ok=True)
-    parts = {"train": pool.labels.to_frame(), "test": pd.DataFrame(index=pool.test_ids)}
-    if boxes:
-        stored = boxes.images
-        for part, table in parts.items():
-            parts[part] = table.join(stored[stored["part"] == part].drop(columns="part"))
-    folder.write_images(pd.concat(parts, names=["part", "id"]))
-    folder.write_probabilities("out_of_fold", judged.out_of_fold, boxes and boxes.out_of_fold)
-    test = probability_table(choice(pool.test), pool.test_ids, competition)
-    folder.write_probabilities("test", test, boxes and boxes.test)
-    folder.write_score({**_summary(judged), "boxes": boxes and boxes.as_dict()})
-    _write_reliability(folder, judged)
-    submission = write_submission(folder, competition, pool.test_ids, to)
-    about |= {"competition": competition.name, "runs": [member.name for member in pool.members]}
-    write_json(folder.path / "run.json", {**about, **about_this_run()})
-    return submission
-
-
-def _summary(judged: BlendEvaluation) -> dict[str, Any]:
-    """What score.json says of a blend."""
-    choice, members = judged.choice, judged.pool.members
-    runs = [
-        {
-            "run": member.name,
-            "folds": member.folds,
-            "weight": round(float(weight), 6),
-            "temperature": round(calibration.temperature, 4),
-            "floor": calibration.floor,
-            **one.as_dict(),
-        }
-        for member, weight, calibration, one in zip(
-            members, choice.weights, choice.preparation.calibrations, judged.scores, strict=True
-        )
-    ]
-    methods = {
-        name: {**one.as_dict(), "calibrated": calibrated and calibrated.as_dict()}
-        for name, (one, calibrated) in judged.tried.items()
-    }
-    return {
-        "score": judged.score.as_dict(),
-        "scored": "out-of-fold, nested",
-        "gain": {"over": members[judged.best].name, **judged.gain.as_dict()},
-        "method": choice.method,
-        "calibration": choice.calibration and asdict(choice.calibration),
-        "runs": runs,
-        "methods": methods,
-    }
-
-
-def _write_reliability(folder: RunFolder, judged: BlendEvaluation) -> None:
-    """Draw how sure the blend is and how often right, before and after its calibration."""
-    taken = judged.choice.tried[judged.choice.method]
-    if taken.calibrated is None:
-        (folder.path / RELIABILITY).unlink(missing_ok=True)  # of a blend that this one replaces
-        return
-    from podium.reports.reliability import draw_reliability  # matplotlib takes a second
-
-    both = {"as blended": taken.blended, "calibrated": taken.calibrated}
-    figure = draw_reliability(judged.pool.labels.to_numpy(), both)
-    with atomic_write(folder.path / RELIABILITY) as part:
-        figure.savefig(part, format="png", dpi=110)
-
-
-def _ensemble(runs: Sequence[str]) -> EnsembleRecipe | None:
-    """The recipe of the entry that is named in place of runs, if one is."""
-    if len(runs) > 1:
-        return None
+def _ensemble(runs: Sequence[str]) -> EnsembleRecipe:
+    """The recipe of the entry that is named in place of runs."""
     files = {entry.name: entry.path / "recipe.toml" for entry in all_entries()}
-    name = next(iter(runs), "")
-    if name in files and is_ensemble(files[name]):
-        return load_ensemble(files[name])
-    ensembles = ", ".join(entry for entry, file in files.items() if is_ensemble(file))
+    ensembles = {name: file for name, file in files.items() if is_ensemble(file)}
+    if runs and runs[0] in ensembles:
+        return load_ensemble(ensembles[runs[0]])
     raise CannotBlend(
-        (f"{name} alone is no blend: " if name else "")
-        + f"name two runs or more, or an ensemble of kernels/ (there are: {ensembles or 'none'})"
+        (f"{runs[0]} alone is no blend: " if runs else "")
+        + "name two runs or more, or an ensemble of kernels/ "
+        f"(there are: {', '.join(ensembles) or 'none'})"
     )
 
 
-def _check_target(folder: RunFolder, members: list[BlendRun]) -> None:
-    """Refuse to write over a training run, or over a blend that is blended."""
-    if not folder.exists:
-        return
-    if not folder.read_blended():
+def _check_target(folder: RunFolder) -> None:
+    """Refuse to write over a training run."""
+    if folder.exists and not folder.read_blended():
         raise CannotBlend(f"{folder.path} is a training run: name the blend otherwise, with --to")
-    if folder.path.resolve() in [member.folder.path.resolve() for member in members]:
-        raise CannotBlend(
-            f"the blend would be written over its own run {folder.name}: name it otherwise, with "
-            "--to"
-        )
+
+
+def _begin(folder: RunFolder) -> None:
+    """Clear a folder for a blend, which is none until run.json is there again."""
+    remove_temp_files(folder.path)
+    (folder.path / "run.json").unlink(missing_ok=True)
+
+
+def _evaluate(pool: Pool, folder: RunFolder, submission: Path) -> BlendResult:
+    """Choose the blend of these runs, and score it on images that had no part in the choice."""
+    metric, labels, sign = pool.competition.metric, pool.labels, direction(pool.competition.metric)
+    numbers = labels.to_numpy(np.int64)
+
+    def scored(probabilities: np.ndarray | None) -> Score | None:
+        if probabilities is None:
+            return None
+        return score(metric, labels, _table(probabilities, labels.index, pool))
+
+    scores = [scored(run) for run in pool.out_of_fold]
+    best = max(range(len(scores)), key=lambda run: sign * scores[run].value)
+    choice = choose(pool.out_of_fold, numbers, metric)
+    blended = nested(pool.out_of_fold, numbers, metric)
+    ours, single = (metric.per_image(numbers, one) for one in (blended, pool.out_of_fold[best]))
+    return BlendResult(
+        folder,
+        pool,
+        choice,
+        _table(blended, labels.index, pool),
+        scores,
+        {name: (scored(c.blended), scored(c.calibrated)) for name, c in choice.candidates.items()},
+        scored(blended),
+        pool.members[best].name,
+        with_interval("gain", sign * (ours - single)),
+        _blend_boxes(pool),
+        submission,
+    )
+
+
+def _blend_boxes(pool: Pool) -> BlendedBoxes | None:
+    """Average the boxes of the runs that find some; None if there are none."""
+    found = {member.name: member.folder.read_boxes("out_of_fold") for member in pool.members}
+    finding = [member for member in pool.members if found[member.name] is not None]
+    if not finding:
+        return None
+    columns = list(BOX_COLUMNS)
+    images = finding[0].folder.read_images()[["part", *columns, *SIZE_COLUMNS]]
+    truth = images.loc[images["part"] == "train", columns]
+    alone = {member.name: found[member.name].loc[pool.labels.index] for member in finding}
+    tests = [member.folder.read_boxes("test").loc[pool.test_ids] for member in finding]
+    mean = sum(alone.values()) / len(finding)
+    return BlendedBoxes(
+        {name: score(BOX_METRICS[0], truth, boxes).value for name, boxes in alone.items()},
+        [score(metric, truth, mean) for metric in BOX_METRICS],
+        mean,
+        sum(tests) / len(finding),
+        images,
+    )
+
+
+def _write(blended: BlendResult, about: dict[str, Any]) -> None:
+    """Write the blend's folder and its submission; run.json, which makes it a run, last."""
+    folder, pool, boxes = blended.folder, blended.pool, blended.boxes
+    _begin(folder)
+    parts = {"train": pool.labels.to_frame(), "test": pd.DataFrame(index=pool.test_ids)}
+    if boxes:
+        for part, table in parts.items():
+            parts[part] = table.join(boxes.images.query("part == @part").drop(columns="part"))
+    folder.write_images(pd.concat(parts, names=["part", "id"]))
+    folder.write_probabilities("out_of_fold", blended.out_of_fold, boxes and boxes.out_of_fold)
+    test = _table(blended.choice(pool.test), pool.test_ids, pool)
+    folder.write_probabilities("test", test, boxes and boxes.test)
+    folder.write_score(blended.as_dict())
+    write_submission(folder, pool.competition, blended.submission)
+    about |= {"competition": pool.competition.name, "runs": [one.name for one in pool.members]}
+    write_json(folder.path / "run.json", {**about, **about_this_run()})
+
+
+def _table(probabilities: np.ndarray, ids: pd.Index, pool: Pool) -> pd.DataFrame:
+    """float32 by id, a column per class."""
+    classes = list(pool.competition.classes)
+    return pd.DataFrame(probabilities.astype(np.float32), index=ids, columns=classes)
+
+
+def _cells(one: Score) -> tuple[str, str]:
+    return f"{one.value:.4f}", f"{one.low:.4f} to {one.high:.4f}"

@@ -1,4 +1,4 @@
-"""Which way to blend: compared by cross-validation, and the whole of it judged by another one."""
+"""The choice of how to blend: by cross-validation, and scored as a whole by another one."""
 
 from dataclasses import dataclass
 
@@ -6,75 +6,103 @@ import numpy as np
 from tqdm import tqdm
 
 from podium.competitions.metrics import LogLoss, Metric
-from podium.predictions.blend_methods import METHODS, Method, Rule
-from podium.predictions.blend_preparation import Preparation, prepare
+from podium.predictions.blend_methods import METHODS, Method, Rule, fit_convex
 from podium.predictions.calibration import Calibration, cross_fitted, fit_calibration
-from podium.predictions.cross_fitting import k_fold_parts
-from podium.predictions.score import per_image_score
+from podium.predictions.score import direction, image_scores, k_fold_parts
 
 
 @dataclass(frozen=True)
-class Tried:
-    """A method as it does on images that it was not fitted on."""
+class Candidate:
+    """A method's probabilities (images, classes), each image's by a fit without it."""
 
-    blended: np.ndarray  # float64 (images, classes)
+    blended: np.ndarray
     calibrated: np.ndarray | None  # where the metric is log loss
-    gains: bool = False  # by its calibration
-
-    @property
-    def best(self) -> np.ndarray:
-        return self.blended if self.calibrated is None or not self.gains else self.calibrated
+    best: np.ndarray  # the calibrated ones only where they gain
 
 
 @dataclass(frozen=True)
 class BlendChoice:
-    """A blend as it was chosen: runs' predictions (runs, images, classes) to one."""
+    """A fitted blend, from the runs' predictions (runs, images, classes) to probabilities."""
 
-    preparation: Preparation
+    calibrations: list[Calibration]  # of each run
+    used: np.ndarray  # positions of the runs that have something to add
     method: str
-    rule: Rule  # for the runs that take part
-    calibration: Calibration | None
-    tried: dict[str, Tried]  # by method
+    rule: Rule  # for the runs that are used
+    calibration: Calibration | None  # of the blend
+    candidates: dict[str, Candidate]  # by method
 
     @property
     def weights(self) -> np.ndarray:
-        """Of all runs; they sum to 1."""
-        return self.preparation.spread(self.rule.weights)
+        """The weights of all runs; they sum to 1."""
+        weights = np.zeros(len(self.calibrations))
+        weights[self.used] = self.rule.weights
+        return weights
 
     def __call__(self, predictions: np.ndarray) -> np.ndarray:
-        prepared = self.preparation(predictions)
+        prepared = _calibrated(predictions, self.calibrations)[self.used]
         blended = self.rule(METHODS[self.method].into(prepared))
         return self.calibration(blended) if self.calibration else blended
 
 
 def choose(predictions: np.ndarray, labels: np.ndarray, metric: Metric) -> BlendChoice:
-    """Try each method on images that it was not fitted on, and take the simplest good one.
+    """Calibrate the runs, cross-validate each method, and take the simplest good one.
 
-    Good is what is not worse than the best by more than the standard error of their difference
-    (the rule of Breiman et al. 1984, 3.4.3).
+    An overconfident run would count too much in a mean: each gets a temperature. A run has
+    nothing to add if the weights of the lowest log loss leave it out. A method is good if it is
+    not worse than the best by more than the standard error of their difference (the rule of
+    Breiman et al. 1984, 3.4.3).
 
     Args:
         predictions: float (runs, images, classes), all out of fold.
         labels: class numbers (images,).
     """
-    part, preparation = k_fold_parts(labels), prepare(predictions, labels)
-    prepared = preparation(predictions)
-    tried = {name: _try(one, prepared, labels, metric, part) for name, one in METHODS.items()}
-    method = _simplest({name: one.best for name, one in tried.items()}, labels, metric)
-    taken, way = tried[method], METHODS[method]
-    return BlendChoice(
-        preparation,
-        method,
-        way.fit(way.into(prepared), labels, metric),
-        fit_calibration(taken.blended, labels) if taken.gains else None,
-        tried,
+    calibrations = [fit_calibration(run, labels) for run in predictions]
+    prepared = _calibrated(predictions, calibrations)
+    used = np.flatnonzero(fit_convex(prepared, labels).weights)
+    prepared = prepared[used]
+    candidates = {
+        name: _cross_validate(method, prepared, labels, metric) for name, method in METHODS.items()
+    }
+    best = max(
+        candidates, key=lambda name: image_scores(metric, labels, candidates[name].best).mean()
     )
 
+    def is_good(name: str) -> bool:
+        first, other = (metric.per_image(labels, candidates[one].best) for one in (best, name))
+        worse_by = direction(metric) * (first - other)
+        return worse_by.mean() <= worse_by.std() / np.sqrt(len(labels))
 
-def _try(
-    method: Method, predictions: np.ndarray, labels: np.ndarray, metric: Metric, part: np.ndarray
-) -> Tried:
-    """Cross-validate a method."""
+    name = next(filter(is_good, candidates))
+    method, taken = METHODS[name], candidates[name]
+    rule = method.fit(method.into(prepared), labels, metric)
+    gains = taken.best is taken.calibrated
+    calibration = fit_calibration(taken.blended, labels) if gains else None
+    return BlendChoice(calibrations, used, name, rule, calibration, candidates)
+
+
+def nested(predictions: np.ndarray, labels: np.ndarray, metric: Metric) -> np.ndarray:
+    """Blend each part of the images by a choice that was made on the others.
+
+    Returns:
+        float64 (images, classes), by which the whole procedure is scored.
+    """
+    part = k_fold_parts(labels, seed=1)  # other parts than the choice makes
+    blended = np.empty(predictions.shape[1:])
+    for number in tqdm(np.unique(part), "judging", unit=" parts", delay=2, leave=False):
+        mine = part == number
+        blended[mine] = choose(predictions[:, ~mine], labels[~mine], metric)(predictions[:, mine])
+    return blended
+
+
+def _calibrated(predictions: np.ndarray, calibrations: list[Calibration]) -> np.ndarray:
+    pairs = zip(calibrations, predictions, strict=True)
+    return np.stack([calibration(run) for calibration, run in pairs]).astype(np.float32)
+
+
+def _cross_validate(
+    method: Method, predictions: np.ndarray, labels: np.ndarray, metric: Metric
+) -> Candidate:
+    part = k_fold_parts(labels)
     transformed = method.into(predictions)
     blended = np.empty(predictions.shape[1:])
     for number in np.unique(part):
@@ -82,35 +110,7 @@ def _try(
         rule = method.fit(transformed[:, ~mine], labels[~mine], metric)
         blended[mine] = rule(transformed[:, mine])
     if not isinstance(metric, LogLoss):
-        return Tried(blended, None)
+        return Candidate(blended, None, blended)
     calibrated = cross_fitted(blended, labels, part)
     before, after = (metric.per_image(labels, one).mean() for one in (blended, calibrated))
-    return Tried(blended, calibrated, after < before)
-
-
-def nested(predictions: np.ndarray, labels: np.ndarray, metric: Metric) -> np.ndarray:
-    """What the whole procedure gives on images that had no part in any of its choices.
-
-    Returns:
-        float64 (images, classes): each part by the choice on the others.
-    """
-    part = k_fold_parts(labels, seed=1)  # other parts than the choice makes
-    blended = np.empty(predictions.shape[1:])
-    for number in tqdm(np.unique(part), "judging", unit=" parts", delay=2, leave=False):
-        mine = part == number
-        choice = choose(predictions[:, ~mine], labels[~mine], metric)
-        blended[mine] = choice(predictions[:, mine])
-    return blended
-
-
-def _simplest(tried: dict[str, np.ndarray], labels: np.ndarray, metric: Metric) -> str:
-    """The first method that is within noise of the best."""
-    best = max(tried, key=lambda name: per_image_score(metric, labels, tried[name]).mean())
-    values = {name: metric.per_image(labels, blended) for name, blended in tried.items()}
-    sign = 1 if metric.per_image_score else -1
-
-    def is_level(name: str) -> bool:
-        worse_by = sign * (values[best] - values[name])
-        return worse_by.mean() <= worse_by.std() / np.sqrt(len(worse_by))
-
-    return next(filter(is_level, tried))
+    return Candidate(blended, calibrated, calibrated if after < before else blended)

@@ -1,11 +1,11 @@
-"""How sure predictions may be: a temperature and a floor, chosen where log loss is the score."""
+"""Calibration of probabilities: a temperature and a floor, where log loss is the score."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import minimize_scalar
 
-FLOORS = (0.0, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)  # of a probability
+FLOORS = (0.0, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)  # smallest probabilities that are tried
 LOG_RANGE = (-2.5, 2.5)  # of the temperature's logarithm
 SMALLEST = 1e-7
 
@@ -14,11 +14,11 @@ SMALLEST = 1e-7
 class Calibration:
     """softmax(log p / temperature), then no probability below a floor (arXiv:1706.04599)."""
 
-    temperature: float = 1.0  # above 1: less sure
+    temperature: float = 1.0  # above 1: less confident
     floor: float = 0.0
 
     def __call__(self, probabilities: np.ndarray) -> np.ndarray:
-        """Float (images, classes) to the same."""
+        """Calibrate probabilities (images, classes): float64."""
         powers = probabilities.astype(np.float64).clip(SMALLEST) ** (1 / self.temperature)
         powers /= powers.sum(axis=1, keepdims=True)
         powers = powers.clip(self.floor)
@@ -29,10 +29,10 @@ class Calibration:
 
 
 def fit_calibration(probabilities: np.ndarray, labels: np.ndarray) -> Calibration:
-    """The temperature and then the floor of the lowest log loss, if that gains beyond noise.
+    """Find the temperature and then the floor of the lowest log loss.
 
-    A log loss hangs on a few images that are wrong and sure: a gain below its standard error
-    is most often a loss on other images, and then nothing is changed.
+    A log loss hangs on a few images that are wrong and confident. A gain below its standard error
+    is most often a loss on other images: then nothing is changed.
     """
     right = np.arange(len(labels)), labels
     logarithms = np.log(probabilities.clip(SMALLEST)).astype(np.float32)
@@ -46,16 +46,14 @@ def fit_calibration(probabilities: np.ndarray, labels: np.ndarray) -> Calibratio
         return -np.log(calibration(probabilities)[right].clip(SMALLEST))
 
     found = minimize_scalar(loss_at, bounds=LOG_RANGE, method="bounded", options={"xatol": 1e-3})
-    temperature, none = float(np.exp(found.x)), Calibration()
-    best = min(
-        (Calibration(temperature, floor) for floor in FLOORS), key=lambda c: losses(c).mean()
-    )
-    gain = losses(none) - losses(best)
-    return best if gain.mean() > gain.std() / np.sqrt(len(gain)) else none
+    candidates = [Calibration(float(np.exp(found.x)), floor) for floor in FLOORS]
+    best = min(candidates, key=lambda candidate: losses(candidate).mean())
+    gain = losses(Calibration()) - losses(best)
+    return best if gain.mean() > gain.std() / np.sqrt(len(gain)) else Calibration()
 
 
 def cross_fitted(probabilities: np.ndarray, labels: np.ndarray, part: np.ndarray) -> np.ndarray:
-    """Each part of the images calibrated by what was fitted on the others."""
+    """Calibrate each part of the images by what was fitted on the others."""
     calibrated = np.empty(probabilities.shape)
     for number in np.unique(part):
         mine = part == number

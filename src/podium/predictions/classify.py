@@ -1,7 +1,9 @@
-"""Any image from anywhere, through the networks of a run."""
+"""Any image through the networks of a run, and the predictions as lines, CSV and JSON."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from json import dumps
 from pathlib import Path
 from typing import Any
 
@@ -9,155 +11,165 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from podium.competitions import get_competition
-from podium.competitions.boxes import box_table, to_pixels
-from podium.files.images import SizedImage, UnreadableImage
-from podium.predictions.answers import ImagePrediction, Predictions
-from podium.predictions.image_sources import Source, find_sources
-from podium.predictions.ood import OODDetector
-from podium.predictions.ood_fitting import load_or_fit_detector
+from podium.competitions.boxes import PIXEL_COLUMNS, box_table, to_pixels
+from podium.files.atomic_write import write_csv, write_json
+from podium.files.image_io import SizedImage, UnreadableImage
+from podium.predictions.image_sources import find_images, load_image
+from podium.predictions.ood import OODDetector, load_or_fit_detector
 from podium.predictions.predictor import Predictor
 from podium.predictions.tta import VIEWS
-from podium.runs.fold_folder import RunError
+from podium.runs.run import Run
 from podium.runs.run_folder import RunFolder
 
 AT_ONCE = 512  # images in memory
+TOP_CLASSES = 3  # in a line
+STDOUT = Path("-")
 
 
-def answer(folder: RunFolder, words: Sequence[str | Path], views: int = 2) -> Predictions:
-    """Say what is on images, and which of them are unlike anything that the run has learned.
+@dataclass(frozen=True)
+class ImagePrediction:
+    """The prediction for an image, or the problem that prevents one."""
+
+    file: str
+    problem: str | None = None
+    probabilities: dict[str, float] | None = None
+    box: dict[str, float] | None = None  # `PIXEL_COLUMNS` of the upright image; None: no box head
+    ood: bool | None = None
+    ood_score: float | None = None
+
+    @property
+    def ranking(self) -> list[tuple[str, float]]:
+        """The classes and their probabilities, the likeliest first."""
+        return sorted((self.probabilities or {}).items(), key=lambda item: -item[1])
+
+    def __str__(self) -> str:
+        likeliest = [f"{name} {value:.3f}" for name, value in self.ranking[:TOP_CLASSES]]
+        line = f"{self.file}: {', '.join(likeliest)}"
+        if self.box:
+            line += "; box " + " ".join(f"{edge:.0f}" for edge in self.box.values())
+        return f"{line}; out-of-distribution (score {self.ood_score:.3g})" if self.ood else line
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all of it for JSON."""
+        name, probability = self.ranking[0] if self.probabilities else (None, None)
+        return {
+            "file": self.file,
+            "class": name,
+            "probability": probability,
+            "box": self.box,
+            "ood": self.ood,
+            "ood_score": self.ood_score,
+            "problem": self.problem,
+            "probabilities": self.probabilities,
+        }
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """The predictions for all images that were named, in their order."""
+
+    run: Run
+    folds: list[int]
+    ood_detector: OODDetector | None  # None: no image could be read
+    images: list[ImagePrediction]
+
+    def table(self) -> pd.DataFrame:
+        """Return a row per image; the probability of a class is in the column `p_<class>`."""
+        boxes = PIXEL_COLUMNS if self.run.recipe.box else ()
+        classes = [f"p_{name}" for name in self.run.competition.classes]
+        first = ["file", "class", "probability", *boxes, "ood", "ood_score", "problem"]
+        rows = []
+        for image in self.images:
+            probabilities = {f"p_{name}": value for name, value in image.ranking}
+            rows.append(image.as_dict() | (image.box or {}) | probabilities)
+        return pd.DataFrame(rows, columns=[*first, *classes])
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all of it for JSON."""
+        return {
+            "run": self.run.name,
+            "folds": self.folds,
+            "out_of_distribution": self.ood_detector.as_dict() if self.ood_detector else None,
+            "images": [image.as_dict() for image in self.images],
+        }
+
+    def write(self, csv: Path | None = None, json: Path | None = None) -> None:
+        """Print a line per image, and write CSV and JSON; "-" prints one of them alone."""
+        if STDOUT not in (csv, json):
+            for image in self.images:
+                if image.probabilities:
+                    print(image)
+            if self.ood_detector:
+                print(f"out-of-distribution: {self.ood_detector}")
+        if csv == STDOUT:
+            self.table().to_csv(sys.stdout, index=False, float_format="%.9g", lineterminator="\n")
+        elif csv:
+            write_csv(csv, self.table(), index=False)
+        if json == STDOUT:
+            print(dumps(self.as_dict(), indent=2, ensure_ascii=False))
+        elif json:
+            write_json(json, self.as_dict())
+
+
+def classify(folder: RunFolder, names: Sequence[str | Path], views: int = 2) -> Predictions:
+    """Classify images of any size, mode and format; one that cannot be read stops no other.
 
     Args:
-        words: files, folders and addresses on the web; images of any size, mode and format.
+        names: files, folders and addresses on the web.
         views: how many of `VIEWS` are averaged.
-
-    Returns:
-        An answer for each image; one that cannot be read hides no other.
 
     Raises:
         RunError: no trained network, or a blend, which has none of its own.
     """
-    looker, folds = open_run(folder)
-    sources = find_sources(words)
-    ood_detector = None
-    answers: list[ImagePrediction] = []
-    for start in range(0, len(sources), AT_ONCE):
-        part = sources[start : start + AT_ONCE]
-        read = [_try(source, looker) for source in tqdm(part, "reading", delay=2, leave=False)]
-        images = [one for one in read if isinstance(one, SizedImage)]
-        if images and ood_detector is None:  # it may take minutes, which no misspelled name costs
-            looker.open(folds[0])
-            ood_detector = load_or_fit_detector(folder, looker.competition, looker, folds[0])
-        found = iter(_found(looker, folds, images, views, ood_detector) if images else [])
-        answers += [
-            ImagePrediction(source.name, problem=str(one))
-            if isinstance(one, UnreadableImage)
-            else ImagePrediction(source.name, **next(found))
-            for source, one in zip(part, read, strict=True)
-        ]
-    classes = looker.competition.classes
-    return Predictions(folder.name, folds, classes, looker.finds_boxes, ood_detector, answers)
+    predictor = Predictor(folder)
+    files = find_images(names)
+    detector = None
+    predictions: list[ImagePrediction] = []
+    for start in range(0, len(files), AT_ONCE):
+        part, images = [], []
+        for file in tqdm(files[start : start + AT_ONCE], "reading", delay=2, leave=False):
+            try:
+                images.append(load_image(file, predictor.run.recipe.cache_size))
+                part.append(ImagePrediction(file))
+            except UnreadableImage as error:
+                part.append(ImagePrediction(file, problem=str(error)))
+        if images and detector is None:  # the first time takes minutes: not for a misspelled name
+            predictor.load(predictor.folds[0])
+            detector = load_or_fit_detector(predictor, predictor.folds[0])
+        found = iter(_predict(predictor, detector, images, views) if images else [])
+        predictions += [image if image.problem else replace(image, **next(found)) for image in part]
+    return Predictions(predictor.run, predictor.folds, detector, predictions)
 
 
-def classify(folder: RunFolder, files: Sequence[Path], views: int = 2) -> pd.DataFrame:
-    """Probabilities of each file's image, the mean over the run's folds and some views.
-
-    Args:
-        files: images of any size and format.
-        views: how many of `VIEWS`.
-
-    Returns:
-        float32, a row per file in their order, a column per class.
-
-    Raises:
-        UnreadableImage: a file is no image.
-        RunError: as for `answer`.
-    """
-    looker, folds = open_run(folder)
-    images = [Source(str(file)).read(looker.side) for file in files]
-    seen = _look(looker, folds, images, views)
-    index = pd.Index([str(path) for path in files], name="file")
-    return pd.DataFrame(seen.probabilities, index=index, columns=list(looker.competition.classes))
-
-
-def open_run(folder: RunFolder) -> tuple[Predictor, list[int]]:
-    """The network of a run, and the folds that have weights for it."""
-    recipe = folder.read_recipe()  # refuses a blend: a mean of ranks needs all images at once
-    folds = [fold for fold in folder.scored_folds() if folder.fold(fold).can_predict]
-    if not folds:
-        raise RunError(
-            f"{folder.path} has no trained fold yet, or none whose weights were kept: train it to "
-            "its end first"
-        )
-    return Predictor(folder, recipe, get_competition(recipe.competition)), folds
-
-
-def _try(source: Source, looker: Predictor) -> SizedImage | UnreadableImage:
-    try:
-        return source.read(looker.side)
-    except UnreadableImage as error:
-        return error
-
-
-def _found(
-    looker: Predictor,
-    folds: Sequence[int],
-    images: Sequence[SizedImage],
-    views: int,
-    ood_detector: OODDetector,
-) -> list[dict[str, Any]]:
-    """What is answered for each image."""
-    seen = _look(looker, folds, images, views)
-    scores, limit = ood_detector.scores(seen.features, seen.plain), ood_detector.limit
-    names = looker.competition.classes
-    boxes = [None] * len(images) if seen.boxes is None else _in_pixels(seen.boxes, images)
-    return [
-        {
-            "probabilities": dict(zip(names, map(float, row), strict=True)),
+def _predict(
+    predictor: Predictor, detector: OODDetector, images: Sequence[SizedImage], views: int
+) -> Iterator[dict[str, Any]]:
+    """Average the folds and views; the first fold's plain view is scored for OOD."""
+    pixels = [image.pixels for image in images]
+    by_fold = []
+    for fold in tqdm(predictor.folds, "classifying", unit=" networks", delay=2, leave=False):
+        predictor.load(fold)
+        by_fold.append(predictor.predict(pixels, VIEWS[:views]))
+    probabilities = _mean([prediction.probabilities for prediction in by_fold])
+    scores = detector.scores(by_fold[0].features, by_fold[0].probabilities[:, 0])
+    boxes: list[Any] = [None] * len(images)
+    if predictor.run.recipe.box:
+        ids = [str(number) for number in range(len(images))]
+        sides = [(image.size.width, image.size.height) for image in images]
+        shares = box_table(ids, _mean([prediction.boxes for prediction in by_fold]))
+        sizes = pd.DataFrame(sides, ids, ["width", "height"])
+        boxes = to_pixels(shares, sizes).to_dict("records")
+    classes = predictor.run.competition.classes
+    for row, box, score in zip(probabilities, boxes, scores, strict=True):
+        yield {
+            "probabilities": dict(zip(classes, row.tolist(), strict=True)),
             "box": box,
-            "score": float(score),
-            "unlike": bool(score > limit),
+            "ood": bool(score > detector.limit),
+            "ood_score": float(score),
         }
-        for row, box, score in zip(seen.probabilities, boxes, scores, strict=True)
-    ]
 
 
-def _in_pixels(boxes: np.ndarray, images: Sequence[SizedImage]) -> list[dict[str, float]]:
-    """Boxes (images, 4) in pixels of the images, as they were before they were shrunk."""
-    numbers = [str(number) for number in range(len(images))]
-    sizes = [(one.size.width, one.size.height) for one in images]
-    sides = pd.DataFrame(sizes, numbers, ["width", "height"])
-    return to_pixels(box_table(numbers, boxes), sides).to_dict("records")
-
-
-@dataclass(frozen=True)
-class _Seen:
-    """What the networks of a run say of some images, all float32."""
-
-    probabilities: np.ndarray  # (images, classes), by all folds
-    boxes: np.ndarray | None  # (images, 4), by all folds, in shares; None: no box head
-    plain: np.ndarray  # (images, classes), by the first fold in the plain view
-    features: np.ndarray  # (images, channels), as it saw them
-
-
-def _look(
-    looker: Predictor, folds: Sequence[int], images: Sequence[SizedImage], views: int
-) -> _Seen:
-    """Each image through the networks of all folds; the mean over these and the views."""
-    pixels = [one.pixels for one in images]
-    probabilities = np.zeros((len(images), len(looker.competition.classes)))
-    boxes = np.zeros((len(images), 4))
-    first = None
-    for fold in tqdm(folds, "classifying", unit=" networks", delay=2, leave=False):
-        looker.open(fold)
-        looked = looker.predict(pixels, VIEWS[:views])
-        probabilities += looked.probabilities.mean(axis=1)
-        if looked.boxes is not None:
-            boxes += looked.boxes.mean(axis=1)
-        first = first or looked
-    return _Seen(
-        (probabilities / len(folds)).astype(np.float32),
-        (boxes / len(folds)).astype(np.float32) if looker.finds_boxes else None,
-        first.probabilities[:, 0],
-        first.features,
-    )
+def _mean(by_fold: Sequence[np.ndarray]) -> np.ndarray:
+    """Average (images, views, …) of each fold to float32 (images, …)."""
+    by_views = [values.mean(axis=1) for values in by_fold]
+    return np.mean(by_views, axis=0, dtype=np.float64).astype(np.float32)

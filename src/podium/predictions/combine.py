@@ -1,114 +1,122 @@
-"""From the folds' predictions to the run's: probabilities, score, and submission."""
+"""From the folds' predictions to the run's: probabilities, boxes, score and submission."""
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from podium import paths
-from podium.competitions import Competition, get_competition
-from podium.competitions.boxes import to_pixels
+from podium.competitions import Competition
+from podium.competitions.boxes import BOX_COLUMNS, BOX_METRICS, BoxMetric, has_box, to_pixels
+from podium.competitions.metrics import Metric
 from podium.files.atomic_write import remove_temp_files, write_csv
-from podium.predictions.combine_boxes import CombinedBoxes, combine_boxes, combine_test_boxes
-from podium.predictions.probabilities import average_views, class_prior
-from podium.predictions.score import Score, score
-from podium.predictions.speed import speeds
-from podium.predictions.tta import VIEWS
-from podium.predictions.tta_selection import choose_views
+from podium.predictions.score import Score, score, speeds
+from podium.predictions.tta import VIEWS, choose_views
 from podium.runs.fold_folder import RunError
+from podium.runs.run import Run
 from podium.runs.run_folder import RunFolder
-from podium.runs.table import HELD_OUT, SIZE_COLUMNS, Table, stored_table
+from podium.runs.table import HELD_OUT, SIZE_COLUMNS
 
 
 @dataclass(frozen=True)
-class FoldScores:
-    """What a run comes to."""
+class ViewScores:
+    """Predictions of all scored images, with the views that gain, and what they score."""
 
-    folds: list[int]
-    plain: Score
-    averaged: Score  # over all predicted views
-    views: dict[str, float]  # weights of those that are used: the plain one where none gain
+    scores: list[Score]  # by each metric; views are chosen by the first
+    plain: Score  # of the plain view alone, on the images that views are chosen on
+    averaged: Score  # of all views equally, on the same
+    views: dict[str, float]  # weights of those that are used
     tried: list[dict[str, Any]]  # value and weights: of each view alone, then of the best sets
-    score: Score  # of `out_of_fold`, or of the held-out images
-    scored: str  # what the score is of: "out-of-fold" or "held-out"
-    of_folds: int  # that the recipe has
-    # float32 by id, with views that were chosen on other images.
+    # float32 by id; the views were chosen on other images.
     out_of_fold: pd.DataFrame = field(repr=False, compare=False)
-    boxes: CombinedBoxes | None = None  # where the run has a box head
-    speeds: dict[str, Score] = field(default_factory=dict)  # of predicting, where it was timed
 
     def __str__(self) -> str:
-        missing = self.of_folds - len(self.folds)
-        return f"{self.scored} {self.score}" + (
-            f"; {len(self.folds)} of {self.of_folds} folds are trained" if missing else ""
-        )
+        first, *others = self.scores
+        values = [
+            f"{one.metric} {one.value:.3f} ({one.low:.3f} to {one.high:.3f})" for one in others
+        ]
+        return ", ".join([str(first), *values])
 
     @property
-    def speed(self) -> str:
-        """How long an image takes, alone and among others."""
-        return ", ".join(
-            f"{one.value:.1f} ms an image ({kind}; 95 % interval {one.low:.1f} to {one.high:.1f})"
-            for kind, one in self.speeds.items()
-        )
+    def score(self) -> Score:
+        return self.scores[0]
 
     @property
     def views_used(self) -> str:
-        """Which views are averaged, and what the plain one alone scores."""
+        """The views that are averaged, and the scores of what is no choice."""
         used = ", ".join(f"{name} {weight:.2f}" for name, weight in self.views.items())
-        predicted = {name for one in self.tried for name in one["views"]}
-        if len(predicted) == 1:
-            return used
-        only_plain = self.views.keys() == {VIEWS[0].name}
-        gain = f"none of {len(predicted)} gains: plain" if only_plain else "plain alone"
-        return f"{used} ({gain} {self.plain.value:.4f}, all alike {self.averaged.value:.4f})"
+        compared = f"plain alone {self.plain.value:.4f}, equal weights {self.averaged.value:.4f}"
+        return f"{used} ({compared})"
+
+
+@dataclass(frozen=True)
+class FoldScores(ViewScores):
+    """The joint probabilities of a run's folds, with the boxes beside them, and their scores."""
+
+    folds: list[int]
+    of_folds: int  # in the recipe
+    scored: str  # which images the score is of: "out-of-fold" or "held-out"
+    boxes: ViewScores | None  # where the run has a box head
+    speeds: dict[str, Score]  # milliseconds an image, where predicting was timed
+
+    def __str__(self) -> str:
+        text = f"{self.scored} {self.score}"
+        if len(self.folds) < self.of_folds:
+            text += f"; {len(self.folds)} of {self.of_folds} folds are trained"
+        return text
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """What a run ends with."""
+    """A run with its scores and its submission."""
 
     folder: RunFolder
     combined: FoldScores
     submission: Path
     report: Path | None = None  # where one was made
+    runner: Any = field(default=None, repr=False, compare=False)  # that trained folds just now
 
     def __str__(self) -> str:
-        doubtful = ", ".join(map(str, self.folder.leaky_folds()))
-        warning = f"\n            too good: the pseudo-labels of fold {doubtful} know its labels"
-        return (
-            f"run         {self.folder.path}\n"
-            f"score       {self.combined}{warning * bool(doubtful)}\n"
-            f"views       {self.combined.views_used}\n"
-            + f"boxes       {self.combined.boxes}\n" * (self.combined.boxes is not None)
-            + f"speed       {self.combined.speed}\n" * bool(self.combined.speeds)
-            + f"report      {self.report}\n" * (self.report is not None)
-            + f"submission  {self.submission}"
-        )
+        combined, boxes = self.combined, self.combined.boxes
+        lines: list[tuple[str, object]] = [("run", self.folder.path), ("score", combined)]
+        for fold in self.folder.leaky_folds():
+            lines.append(("leaky", f"the pseudo-labels of fold {fold} reveal its labels"))
+        lines.append(("views", combined.views_used))
+        if boxes:
+            lines += [("boxes", boxes), ("", f"views {boxes.views_used}")]
+        for kind, one in combined.speeds.items():
+            interval = f"95 % interval {one.low:.1f} to {one.high:.1f}"
+            lines.append(("speed", f"{one.value:.1f} ms an image ({kind}; {interval})"))
+        if self.report:
+            lines.append(("report", self.report))
+        lines.append(("submission", self.submission))
+        return "\n".join(f"{name:<12}{value}" for name, value in lines)
 
 
 def assemble(folder: RunFolder) -> RunResult:
     """Combine all finished folds of a run, and write its submission.
 
-    It needs the run's folder and neither images nor networks: the folds may have been trained
+    Only the run's folder is needed, neither images nor networks: the folds may have been trained
     on other machines.
 
     Raises:
-        RunError: it has no finished fold, or no table of images.
+        RunError: the run has no finished fold, or no table of images.
     """
-    competition = get_competition(folder.read_recipe().competition)
-    table = stored_table(folder)
-    combined = combine(folder, competition, table)
-    submission = write_submission(folder, competition, table.test.index)
-    return RunResult(folder, combined, submission)
+    run = Run.open(folder)
+    combined = combine(run)
+    return RunResult(folder, combined, write_submission(folder, run.competition))
 
 
-def combine(folder: RunFolder, competition: Competition, table: Table) -> FoldScores:
-    """Join the finished folds by id, keep the views only where they gain, and write all of it.
+def combine(run: Run) -> FoldScores:
+    """Join the finished folds by id, keep the views only where they gain, and write the result.
 
     Raises:
         RunError: no fold is finished.
     """
+    folder = run.folder
     folds = folder.finished_folds()
     if not folds:
         trained = ", ".join(map(str, folder.scored_folds()))
@@ -118,29 +126,83 @@ def combine(folder: RunFolder, competition: Competition, table: Table) -> FoldSc
             else f"{folder.path}: fold {trained} is trained and scored, and the test images are "
             f"not predicted yet: podium predict {folder.name}"
         )
-    combined = join_folds(folder, folds, competition, table)
+    combined = score_folds(run, folds)
     boxes = combined.boxes
-    found = boxes and boxes.out_of_fold
-    folder.write_probabilities("out_of_fold", combined.out_of_fold, found)
-    write_test(folder, competition, table, folds, combined.views, boxes and boxes.views)
+    folder.write_probabilities("out_of_fold", combined.out_of_fold, boxes and boxes.out_of_fold)
+    write_test(run, folds, combined.views, boxes and boxes.views)
     folder.write_score(summary(folder, combined))
     return combined
 
 
-def join_folds(
-    folder: RunFolder, folds: list[int], competition: Competition, table: Table
-) -> FoldScores:
-    """What these scored folds come to, classes and boxes; nothing is written."""
-    validation = read_validation(folder, folds)
+def score_folds(run: Run, folds: list[int]) -> FoldScores:
+    """Score these folds together; nothing is written.
+
+    Raises:
+        ValueError: the run has a box head, and none of the images to be scored has a box.
+    """
+    train, folder = run.table.train, run.folder
+    held_out = train.index[train["fold"] == HELD_OUT]
+    found = _read_boxes(folder, folds, "validation")
+    boxes = None
+    if found is not None:
+        boxes = _score_views(found, train[list(BOX_COLUMNS)], held_out, BOX_METRICS)
     costs = [folder.fold(number).read_cost() for number in folds]
-    times = [cost["milliseconds"] for cost in costs if "milliseconds" in cost]
-    combined = score_folds(validation, folds, competition, table)
-    boxes = combine_boxes(folder, folds, table)
-    return replace(combined, boxes=boxes, speeds=speeds(times))
+    classes = _score_views(
+        read_validation(folder, folds), train["label"], held_out, [run.competition.metric]
+    )
+    return FoldScores(
+        **vars(classes),
+        folds=folds,
+        of_folds=train.loc[train["fold"] >= 0, "fold"].nunique(),
+        scored="held-out" if len(held_out) else "out-of-fold",
+        boxes=boxes,
+        speeds=speeds([cost["milliseconds"] for cost in costs if "milliseconds" in cost]),
+    )
+
+
+def _score_views(
+    predictions: pd.DataFrame,
+    truth: pd.Series | pd.DataFrame,
+    held_out: pd.Index,
+    metrics: Sequence[Metric | BoxMetric],
+) -> ViewScores:
+    """Choose views on the validation images, and score the held-out images if there are some.
+
+    Without a held-out part the validation images are scored, each with views that were chosen on
+    others.
+
+    Args:
+        predictions: probabilities or boxes by id and view.
+        truth: class numbers or boxes by id.
+    """
+    ids = predictions.index.get_level_values("id")
+    annotated = truth.index if truth.ndim == 1 else truth.index[has_box(truth)]
+    is_held_out = ids.isin(held_out)
+    to_choose = ids.isin(annotated) & ~is_held_out
+    judged, first = predictions[to_choose], metrics[0]
+    if judged.empty:
+        raise ValueError(
+            "none of the images that the folds score has a box to judge by: train more images"
+        )
+    choice = choose_views(judged, truth, first)
+    others = average_tta(predictions[~to_choose], choice.weights)
+    out_of_fold = pd.concat([choice.cross_fitted, others])
+    scored = out_of_fold
+    if len(held_out):
+        scored = average_tta(predictions[is_held_out], choice.weights)
+    return ViewScores(
+        [score(metric, truth, scored) for metric in metrics],
+        score(first, truth, average_tta(judged, {VIEWS[0].name: 1.0})),
+        score(first, truth, average_tta(judged)),
+        choice.weights,
+        choice.tried,
+        out_of_fold,
+    )
 
 
 def summary(folder: RunFolder, combined: FoldScores) -> dict[str, Any]:
-    """What score.json says of a run."""
+    """The content of score.json."""
+    boxes = combined.boxes
     return {
         "score": combined.score.as_dict(),
         "scored": combined.scored,
@@ -149,90 +211,91 @@ def summary(folder: RunFolder, combined: FoldScores) -> dict[str, Any]:
         "plain": combined.plain.as_dict(),
         "averaged_views": combined.averaged.as_dict(),
         "tried_views": combined.tried,
-        "boxes": combined.boxes and combined.boxes.as_dict(),
-        "too_good": folder.leaky_folds(),  # why, by fold
+        "boxes": boxes
+        and {
+            "scores": [one.as_dict() for one in boxes.scores],
+            "plain": boxes.plain.value,
+            "averaged_views": boxes.averaged.value,
+            "views": boxes.views,
+            "tried_views": boxes.tried,
+        },
+        "too_good": folder.leaky_folds(),  # the reason, by fold
         "speed": {kind: one.as_dict() for kind, one in combined.speeds.items()},
         "costs": {number: folder.fold(number).read_cost() for number in combined.folds},
     }
 
 
-def read_validation(folder: RunFolder, folds: list[int]) -> pd.DataFrame:
-    """What the networks of these folds say of images that they have not seen, by id and view."""
-    return pd.concat([folder.fold(n).read_predictions("validation") for n in folds])
-
-
-def score_folds(
-    validation: pd.DataFrame, folds: list[int], competition: Competition, table: Table
-) -> FoldScores:
-    """The score of these folds' predictions, with the views only where they gain.
-
-    The score is that of the held-out share where the split has one, else of the out-of-fold
-    predictions; whether views gain is always seen on validation images.
-    """
-    fold_of = table.train["fold"]
-    held_out = fold_of.index[fold_of == HELD_OUT]
-    is_held_out = validation.index.get_level_values("id").isin(held_out)
-    judged = validation[~is_held_out]
-    labels = table.train["label"]
-
-    def of(predictions: pd.DataFrame, views: dict[str, float] | None) -> Score:
-        return score(competition.metric, labels, average_views(predictions, views))
-
-    choice = choose_views(judged, labels, competition.metric)
-    out_of_fold, scored, kind = choice.cross_fitted, choice.cross_fitted, "out-of-fold"
-    if len(held_out):
-        scored, kind = average_views(validation[is_held_out], choice.weights), "held-out"
-        out_of_fold = pd.concat([out_of_fold, scored])
-    return FoldScores(
-        folds,
-        of(judged, {VIEWS[0].name: 1.0}),
-        of(judged, None),
-        choice.weights,
-        choice.tried,
-        score(competition.metric, labels, scored),
-        kind,
-        fold_of[fold_of >= 0].nunique(),
-        out_of_fold,
-    )
-
-
 def write_test(
-    folder: RunFolder,
-    competition: Competition,
-    table: Table,
+    run: Run,
     folds: list[int],
-    views: dict[str, float] | None = None,
-    box_views: dict[str, float] | None = None,
-) -> pd.DataFrame:
+    views: Mapping[str, float] | None = None,
+    box_views: Mapping[str, float] | None = None,
+) -> None:
     """Average the folds' test predictions over views and folds, and write them for the run.
 
-    Images that nobody could read get the class prior: a submission needs every id.
+    A submission needs every id: an image that cannot be read gets the share of each class in
+    training, and no box.
     """
+    folder, ids = run.folder, run.table.test.index
     predictions = pd.concat([folder.fold(n).read_predictions("test") for n in folds])
-    probabilities = average_views(predictions, views)
-    unread = table.test.index.difference(probabilities.index)
-    prior = class_prior(table.train["label"], unread, competition.classes)
-    probabilities = pd.concat([probabilities, prior]).loc[table.test.index]
-    boxes = combine_test_boxes(folder, folds, table.test.index, box_views)
+    averaged = average_tta(predictions, views)
+    probabilities = averaged.reindex(ids)
+    labels = run.table.train["label"]
+    prior = np.bincount(labels, minlength=len(averaged.columns)) / len(labels)
+    probabilities.loc[~ids.isin(averaged.index)] = prior.astype(np.float32)
+    boxes = _read_boxes(folder, folds, "test")
+    if boxes is not None:
+        boxes = average_tta(boxes, box_views).reindex(ids)
     folder.write_probabilities("test", probabilities, boxes)
-    return probabilities
 
 
-def write_submission(
-    folder: RunFolder, competition: Competition, test_ids: pd.Index, path: Path | None = None
-) -> Path:
-    """Write the submission of a run from its test probabilities; returns its path.
+def write_submission(folder: RunFolder, competition: Competition, path: Path | None = None) -> Path:
+    """Write the submission of a run or a blend from its test predictions; returns its path.
 
     Raises:
-        WrongSubmission: the probabilities are not of these images, or are none.
+        WrongSubmission: the probabilities are not of the test images, or are none.
     """
     path = path or paths.submission(folder.name)
     remove_temp_files(path.parent, path.name)
+    images = folder.read_images()
+    test = images[images["part"] == "test"]
     boxes, pixels = folder.read_boxes("test"), None
     if boxes is not None:
-        images = folder.read_images()
-        pixels = to_pixels(boxes, images.loc[images["part"] == "test", SIZE_COLUMNS])
+        pixels = to_pixels(boxes, test[SIZE_COLUMNS])
     probabilities = folder.read_probabilities("test")
-    submission = competition.validated_submission(probabilities, test_ids, pixels)
+    submission = competition.validated_submission(probabilities, test.index, pixels)
     write_csv(path, submission, index=False)
     return path
+
+
+def average_tta(
+    predictions: pd.DataFrame, weights: Mapping[str, float] | None = None
+) -> pd.DataFrame:
+    """The mean over views and folds: float32 by id; rows of probabilities sum to 1.
+
+    Args:
+        predictions: probabilities or boxes by id and view; of each view a row for each fold.
+        weights: of the views that count; by default all count equally.
+    """
+    predictions = predictions.astype(np.float64)
+    if weights is not None:
+        predictions = predictions[predictions.index.isin(weights, level="view")]
+    views = predictions.index.get_level_values("view")
+    weight = pd.Series(1.0 if weights is None else views.map(weights), predictions.index, float)
+    total = predictions.mul(weight, axis=0).groupby(level="id", sort=False).sum()
+    if list(predictions.columns) == list(BOX_COLUMNS):
+        divisor = weight.groupby(level="id", sort=False).sum()
+    else:
+        divisor = total.sum(axis=1)
+    return total.div(divisor, axis=0).astype(np.float32)
+
+
+def read_validation(folder: RunFolder, folds: list[int]) -> pd.DataFrame:
+    """The probabilities of images that the folds' networks have not seen, by id and view."""
+    return pd.concat([folder.fold(n).read_predictions("validation") for n in folds])
+
+
+def _read_boxes(folder: RunFolder, folds: list[int], name: str) -> pd.DataFrame | None:
+    """The boxes of all folds, by id and view; None without a box head."""
+    found = [folder.fold(number).read_boxes(name) for number in folds]
+    return None if any(one is None for one in found) else pd.concat(found)

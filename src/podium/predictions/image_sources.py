@@ -1,56 +1,82 @@
-"""What a user names, as images: files, those of a folder, addresses on the web."""
+"""Images by the names that a user gives: files, folders and addresses on the web."""
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-from podium.competitions.base import IMAGE_ENDINGS, images_in
+import requests
+
+from podium.competitions.base import images_in
 from podium.data.batches import shrink
-from podium.files.images import SizedImage, UnreadableImage, decode_sized, read_bytes
-from podium.predictions.image_download import fetch_image
+from podium.files.image_io import SizedImage, UnreadableImage, decode_sized, read_bytes
 
 ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+MAX_BYTES = 30_000_000  # of an image from the web
+SECONDS = 30  # that a server may be silent
+CHUNK = 65_536  # bytes
 
 
-@dataclass(frozen=True)
-class Source:
-    """An image that is still to be read, by the name that the user gave it."""
+def find_images(names: Sequence[str | Path]) -> list[str]:
+    """Replace each folder by its own image files, sorted; other names stay as they are.
 
-    name: str
-    problem: str = ""  # why there is none
-
-    def read(self, side: int) -> SizedImage:
-        """The image, its shorter side at most `side` pixels, and the size that it had.
-
-        Raises:
-            UnreadableImage: it cannot be read or fetched; the message begins with its name.
-        """
-        if self.problem:
-            raise UnreadableImage(f"{self.name}: {self.problem}")
-        if ADDRESS.match(self.name):
-            found = fetch_image(self.name, side)
-        else:
-            path = Path(self.name)
-            found = decode_sized(read_bytes(path), str(path), side)
-        return replace(found, pixels=shrink(found.pixels, side))
-
-
-def find_sources(words: Sequence[str | Path]) -> list[Source]:
-    """The images that are meant, in the order of the words; those of a folder sorted.
-
-    A folder gives its own image files, by their endings: not other files, and not those of
-    folders in it.
+    A folder without images stays as well: `load_image` says so.
     """
-    found: list[Source] = []
-    for word in map(str, words):
-        if ADDRESS.match(word) or not Path(word).is_dir():
-            found.append(Source(word))
-            continue
-        try:
-            files = [Source(str(path)) for path in images_in(Path(word)) if path.is_file()]
-        except OSError as error:
-            files = [Source(word, f"the folder cannot be read ({error.strerror})")]
-        endings = ", ".join(sorted(IMAGE_ENDINGS))
-        found += files or [Source(word, f"there is no image file in this folder ({endings})")]
+    found: list[str] = []
+    for name in map(str, names):
+        files = []
+        if not ADDRESS.match(name) and Path(name).is_dir():
+            files = [str(path) for path in images_in(Path(name)) if path.is_file()]
+        found += files or [name]
     return found
+
+
+def load_image(name: str, side: int) -> SizedImage:
+    """Read or fetch an image, its shorter side shrunk to at most `side` pixels.
+
+    Raises:
+        UnreadableImage: it cannot be read or fetched; the message begins with its name.
+    """
+    content_type = ""
+    if ADDRESS.match(name):
+        data, content_type = fetch(name)
+    elif Path(name).is_dir():
+        raise UnreadableImage(f"{name}: there is no image file in this folder")
+    else:
+        data = read_bytes(Path(name))
+    try:
+        image = decode_sized(data, name, side)
+    except UnreadableImage as error:
+        if not content_type.startswith("text/"):
+            raise
+        raise UnreadableImage(
+            f"{name}: a web page ({content_type}) came in place of an image; give the address of "
+            "the image itself"
+        ) from error
+    return replace(image, pixels=shrink(image.pixels, side))
+
+
+def fetch(url: str) -> tuple[bytes, str]:
+    """Download a file and its content type.
+
+    Raises:
+        UnreadableImage: not http(s), no answer in time, an error status, or too large.
+    """
+    if not url.lower().startswith(("http://", "https://")):  # nor does requests follow others
+        raise UnreadableImage(f"{url}: only http:// and https:// are fetched")
+    data, headers = bytearray(), {"User-Agent": "podium", "Accept": "image/*,*/*;q=0.5"}
+    try:
+        with requests.get(url, stream=True, timeout=SECONDS, headers=headers) as response:
+            if not response.ok:
+                status = f"{response.status_code} {response.reason}".strip()
+                raise UnreadableImage(f"{url}: the server answers {status}")
+            for chunk in response.iter_content(CHUNK):
+                data += chunk
+                if len(data) > MAX_BYTES:
+                    raise UnreadableImage(f"{url}: larger than the limit, {MAX_BYTES / 1e6:g} MB")
+    except requests.RequestException as error:
+        cause: BaseException = error  # requests and urllib3 wrap it several times
+        while inner := cause.__cause__ or cause.__context__:
+            cause = inner
+        raise UnreadableImage(f"{url}: cannot be fetched ({cause})") from error
+    return bytes(data), response.headers.get("Content-Type", "").split(";")[0].strip().lower()

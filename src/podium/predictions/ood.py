@@ -1,27 +1,40 @@
-"""Whether an image is unlike anything in training, and how often that is said of one that is not.
+"""Out-of-distribution images: how far an image is from those that a network was trained on.
 
-A network scores images that it has not seen; what lies beyond all but a few of them is unlike
-(split conformal prediction: Vovk, Gammerman and Shafer 2005).
+A fold's network scores images that it was not trained on. An image that scores above all but a few
+of these is out-of-distribution, OOD (split conformal prediction: Vovk, Gammerman and Shafer 2005).
 """
 
-from dataclasses import dataclass
+import sys
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from scipy.stats import beta
+from tqdm import tqdm
 
-FALSE_ALARM_RATE = 0.05  # share of known images that may be called unlike
+from podium.competitions.base import MissingData
+from podium.data.batches import shrink
+from podium.data.table import read_table
+from podium.files.image_io import UnreadableImage, read_image
+from podium.predictions.predictor import Predictor
+from podium.predictions.tta import VIEWS
+from podium.runs.fold_folder import FoldFolder, RunError
+from podium.runs.table import HELD_OUT
+
+FALSE_ALARM_RATE = 0.05  # share of images like the training ones that may be called OOD
 SHRINKAGE = 0.1  # of the covariance, towards the same variance in all directions
 NEGLIGIBLE = 1e-6  # variance of a direction, relative to the largest
+MAX_TRAINING = 1000  # training images that distances are measured from
+MAX_UNSEEN = 600  # images out of fold: the interval of 5 % is then 3.4 to 6.9 %
+AT_ONCE = 128  # images in memory
 
 
 @dataclass(frozen=True)
 class MahalanobisScore:
-    """How far the features of an image are from those of the nearest class.
+    """The Mahalanobis distance of features from the nearest class, about 1 for a training image.
 
-    The Mahalanobis distance with a covariance that all classes share (arXiv:1807.03888), between
-    features of unit length (arXiv:2505.18032), per channel: about 1 for a training image.
+    All classes share a covariance (arXiv:1807.03888); features have unit length (arXiv:2505.18032).
     """
 
     means: np.ndarray  # float32 (classes, channels)
@@ -30,27 +43,20 @@ class MahalanobisScore:
     rest: float  # variance along any other
 
     def __call__(self, features: np.ndarray) -> np.ndarray:
-        """float64 (images,) of features (images, channels)."""
+        """Return the scores, float64 (images,), of features (images, channels)."""
+        scaled = _unit_length(features)
+        projected = scaled @ self.directions
         nearest = np.full(len(features), np.inf)
-        scaled = _unit(features)
-        along_all = scaled @ self._directions  # (images, rank)
-        for mean, along_mean in zip(self.means, self._along_means, strict=True):
-            along = along_all - along_mean
-            whole = ((scaled - mean) ** 2).sum(axis=1)
-            beyond = np.maximum(whole - (along**2).sum(axis=1), 0)
-            squared = (along**2 / self.variances).sum(axis=1) + beyond / self.rest
+        for mean, projected_mean in zip(self.means, self._projected_means, strict=True):
+            along = (projected - projected_mean) ** 2
+            beyond = np.maximum(((scaled - mean) ** 2).sum(axis=1) - along.sum(axis=1), 0)
+            squared = (along / self.variances).sum(axis=1) + beyond / self.rest
             nearest = np.minimum(nearest, squared)
         return np.sqrt(nearest / features.shape[1])
 
-    # A server asks for one image at a time: what does not depend on it is computed once.
-
-    @cached_property
-    def _directions(self) -> np.ndarray:
-        return self.directions.astype(np.float64)
-
-    @cached_property
-    def _along_means(self) -> np.ndarray:
-        return self.means.astype(np.float64) @ self._directions  # (classes, rank)
+    @cached_property  # by a server, which asks for one image at a time
+    def _projected_means(self) -> np.ndarray:
+        return self.means.astype(np.float64) @ self.directions
 
 
 def fit_mahalanobis(features: np.ndarray, labels: np.ndarray) -> MahalanobisScore:
@@ -60,13 +66,13 @@ def fit_mahalanobis(features: np.ndarray, labels: np.ndarray) -> MahalanobisScor
         features: (images, channels).
         labels: class numbers (images,).
     """
-    scaled = _unit(features)
+    scaled = _unit_length(features)
     classes, numbers = np.unique(labels, return_inverse=True)
     means = np.stack([scaled[numbers == number].mean(axis=0) for number in range(len(classes))])
     offset = scaled - means[numbers]
     _, lengths, directions = np.linalg.svd(offset, full_matrices=False)
     variances = lengths**2 / len(offset)
-    # Images that are all alike have no variance, and anything else is far from them.
+    # Identical images have no variance, and anything else is far from them.
     even = max(variances.sum() / features.shape[1], 1e-12)
     kept = variances > NEGLIGIBLE * variances.max()
     return MahalanobisScore(
@@ -78,21 +84,21 @@ def fit_mahalanobis(features: np.ndarray, labels: np.ndarray) -> MahalanobisScor
 
 
 def uncertainty(probabilities: np.ndarray) -> np.ndarray:
-    """What the highest probability leaves: float64 (images,) of (images, classes)."""
+    """Return 1 - the highest probability: float64 (images,) of (images, classes)."""
     return 1 - probabilities.astype(np.float64).max(axis=1)
 
 
 @dataclass(frozen=True)
 class OODDetector:
-    """The score of an image, and the limit beyond which it is unlike anything in training.
+    """The score of an image, and the limit above which it is out-of-distribution.
 
-    It is of one network and not of the mean over several: a known image is out of fold for one
-    alone, and the mean of five is so much steadier that its limit would say too little.
+    One network decides and not the mean over several: an image out of fold is unseen by one alone,
+    and the mean of five is so much steadier that its limit would be too high.
 
     Args:
-        known: scores of images that the network has not seen.
-        distance: of features; without one it is `uncertainty`.
-        remark: why it is not the distance.
+        known: scores of images that the fold's network was not trained on.
+        distance: of features; None: the score is `uncertainty`.
+        remark: why the score is not the distance.
     """
 
     fold: int
@@ -101,38 +107,42 @@ class OODDetector:
     remark: str = ""
 
     def scores(self, features: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-        """float64 (images,), what the fold's network says of each in the plain view."""
+        """Return float64 (images,) from the outputs of the fold's network for the plain view."""
         return uncertainty(probabilities) if self.distance is None else self.distance(features)
 
+    def p_value(self, score: float) -> float:
+        """Return the share of known images, and the new one, that score as high or higher."""
+        return float((np.sum(self.known >= score) + 1) / (len(self.known) + 1))
+
     @property
-    def _beyond(self) -> int:
-        """How many places, of those that the known scores leave a new one, are beyond the limit."""
+    def _places(self) -> int:
+        """How many of the places that the known scores leave a new one are above the limit."""
         return int(FALSE_ALARM_RATE * (len(self.known) + 1) + 1e-9)
 
     @property
     def limit(self) -> float:
-        """What a score must exceed; infinite where too few images are known."""
-        return float(np.sort(self.known)[-self._beyond]) if self._beyond else np.inf
+        """The score that an OOD image exceeds; infinite where too few images are known."""
+        return float(np.sort(self.known)[-self._places]) if self._places else np.inf
 
     @property
     def rate(self) -> float:
-        """The share of new images of the known kind that will be called unlike, as expected."""
-        return self._beyond / (len(self.known) + 1)
+        """The expected share of new images like the training ones that are called OOD."""
+        return self._places / (len(self.known) + 1)
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Where that share is with 95 %, known images being a sample (Vovk 2012, section 3)."""
-        if not self._beyond:
+        """The 95 % interval of that share, known images being a sample (Vovk 2012, section 3)."""
+        if not self._places:
             return 0.0, 0.0
-        places = beta(self._beyond, len(self.known) + 1 - self._beyond)
-        return float(places.ppf(0.025)), float(places.ppf(0.975))
+        low, high = beta(self._places, len(self.known) + 1 - self._places).ppf([0.025, 0.975])
+        return float(low), float(high)
 
     @property
     def kind(self) -> str:
-        return "doubt" if self.distance is None else "distance"
+        return "uncertainty" if self.distance is None else "distance"
 
     def as_dict(self) -> dict[str, Any]:
-        """All of it for JSON, where infinity is None."""
+        """Return all of it for JSON, where an infinite limit is None."""
         return {
             "kind": self.kind,
             "remark": self.remark or None,
@@ -144,20 +154,80 @@ class OODDetector:
         }
 
     def __str__(self) -> str:
-        said = f"unlikeness: {self.kind}, by the network of fold {self.fold}" + (
-            f" ({self.remark})" if self.remark else ""
-        )
-        if not self._beyond:
-            return f"{said}; {len(self.known)} known images are too few to call any unlike"
+        remark = f" ({self.remark})" if self.remark else ""
+        judged = f"{self.kind}, by the network of fold {self.fold}{remark}"
+        if not self._places:
+            return f"{judged}; {len(self.known)} known images are too few to set a limit"
         low, high = self.interval
         return (
-            f"{said}; beyond {self.limit:.3g} are {100 * self.rate:.1f} % of known images "
+            f"{judged}; {100 * self.rate:.1f} % of known images score above {self.limit:.3g} "
             f"(95 % interval {100 * low:.1f} to {100 * high:.1f} %, from {len(self.known)} that it "
-            "has not seen)"
+            "was not trained on)"
         )
 
 
-def _unit(features: np.ndarray) -> np.ndarray:
-    """float64, each row of length 1."""
+def load_or_fit_detector(predictor: Predictor, fold: int) -> OODDetector:
+    """Read the detector of a fold's network, or fit it now and keep it.
+
+    Warnings go to the error stream: the other one may be a CSV.
+
+    Args:
+        predictor: with the weights of this fold.
+    """
+    folder = predictor.run.folder.fold(fold)
+    if predictor.run.recipe.head.centers:
+        # Measured: features that were not learned hardly tell OOD images from others.
+        return _by_uncertainty(folder, fold, "its features are not learned")
+    try:
+        stored = folder.read_ood()
+    except ValueError as error:
+        print(f"warning: {error}: it is fitted again", file=sys.stderr)
+        stored = None
+    if stored is not None:
+        known, rest = stored.pop("known"), float(stored.pop("rest"))
+        return OODDetector(fold, known, MahalanobisScore(**stored, rest=rest))
+    try:
+        known, distance = _fit_and_score(predictor, fold)
+    except (MissingData, RunError, UnreadableImage) as error:
+        return _by_uncertainty(folder, fold, f"the training images are not at hand: {error}")
+    try:
+        folder.write_ood({"known": known, **asdict(distance)})
+    except OSError as error:  # a run may be attached to a kernel, where nothing can be written
+        print(f"warning: {error}: the next call fits the OOD detector again", file=sys.stderr)
+    return OODDetector(fold, known, distance)
+
+
+def _by_uncertainty(folder: FoldFolder, fold: int, remark: str) -> OODDetector:
+    """Take the known scores from the stored predictions, which needs no image."""
+    plain = folder.read_predictions("validation").xs(VIEWS[0].name, level="view")
+    return OODDetector(fold, uncertainty(plain.to_numpy()), remark=remark)
+
+
+def _fit_and_score(predictor: Predictor, fold: int) -> tuple[np.ndarray, MahalanobisScore]:
+    """Fit the distance to training images, and score others that the network has not seen."""
+    train = read_table(predictor.run.competition, predictor.run.folder).train
+    is_unseen = train["fold"].isin([fold, HELD_OUT]).to_numpy()
+    seen = _evenly_chosen(np.flatnonzero(~is_unseen), MAX_TRAINING)
+    unseen = _evenly_chosen(np.flatnonzero(is_unseen), MAX_UNSEEN)
+    paths = train["path"].iloc[[*seen, *unseen]].to_numpy()
+    side = predictor.run.recipe.cache_size
+    features = []
+    for start in tqdm(range(0, len(paths), AT_ONCE), "fitting OOD, once", delay=2, leave=False):
+        part = paths[start : start + AT_ONCE]
+        images = [shrink(read_image(path, side), side) for path in part]
+        features.append(predictor.predict(images, VIEWS[:1]).features)
+    of_seen, of_unseen = np.split(np.concatenate(features), [len(seen)])
+    distance = fit_mahalanobis(of_seen, train["label"].to_numpy()[seen])
+    return distance(of_unseen), distance
+
+
+def _evenly_chosen(positions: np.ndarray, most: int) -> np.ndarray:
+    """Up to `most` of them: the table is in the order of ids, often by class."""
+    chosen = np.linspace(0, len(positions) - 1, min(most, len(positions)))
+    return positions[chosen.round().astype(int)]
+
+
+def _unit_length(features: np.ndarray) -> np.ndarray:
+    """Scale each row to length 1, float64."""
     features = features.astype(np.float64)
     return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)

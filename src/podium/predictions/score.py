@@ -1,5 +1,7 @@
-"""The score of out-of-fold predictions, and how sure it is."""
+"""Scores of predictions with their confidence intervals, and the time that predicting takes."""
 
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -8,21 +10,15 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binomtest, bootstrap
 
-from podium.competitions.boxes import BOX_COLUMNS, BOX_METRICS, IoUOver, has_box
-from podium.competitions.csv_files import (
-    likely_mistake,
-    other_separator,
-    read_csv,
-    read_rows,
-    shown,
-)
-from podium.competitions.errors import WrongTable
+from podium.competitions.boxes import BoxMetric, IoUOver, has_box
+from podium.competitions.csv_files import WrongTable, other_separator, read_csv, read_rows, shown
 from podium.competitions.metrics import Accuracy, LogLoss, Metric
 from podium.text import summarize
 
 RESAMPLES = 2000
-# Of the log loss that is taken from an accuracy: decides only between equal ones.
-TIE = 1e-6
+TIE = 1e-6  # weight of the log loss, which decides between equal accuracies only
+PARTS = 5
+SINGLES, BATCHES = 30, 4  # predictions that are timed
 
 
 @dataclass(frozen=True)
@@ -46,98 +42,51 @@ class Score:
 
     @classmethod
     def from_dict(cls, row: dict[str, Any]) -> "Score":
-        """What `as_dict` gave, also of a score.json that counts `pictures`."""
+        """Read what `as_dict` gave; an older Podium counted `pictures`."""
         images = row["images"] if "images" in row else row["pictures"]
         return cls(row["metric"], row["value"], row["low"], row["high"], images)
 
 
-def score(metric: Metric, labels: pd.Series, probabilities: pd.DataFrame) -> Score:
-    """Score the images that have a label; both are joined by id.
-
-    The interval is the percentile bootstrap over images (Efron and Tibshirani 1993, ch. 13).
-
-    Raises:
-        ValueError: a prediction has no label.
-    """
-    labels = labels.reindex(probabilities.index)
-    if labels.isna().any():
-        raise ValueError(f"{int(labels.isna().sum())} predictions have no label to score against")
-    values = metric.per_image(labels.to_numpy(np.int64), probabilities.to_numpy())
-    return with_interval(metric.name, values, share=isinstance(metric, Accuracy))
-
-
-def score_boxes(truth: pd.DataFrame, predicted: pd.DataFrame) -> list[Score]:
-    """Score the predicted boxes of the images that have a box, by each of `BOX_METRICS`.
+def score(
+    metric: Metric | BoxMetric, truth: pd.Series | pd.DataFrame, predicted: pd.DataFrame
+) -> Score:
+    """Score predictions by id: probabilities of images, or boxes of those that have one.
 
     Args:
-        truth: `boxes.BOX_COLUMNS` by id, NaN where an image has no box.
-        predicted: the same columns by id; both are joined by id.
+        truth: class numbers, or `BOX_COLUMNS`, NaN where an image has no box.
 
     Raises:
-        ValueError: a prediction is no training image's, or is missing its numbers; or none of
-            the images has a box.
+        ValueError: a prediction has no truth, or none of the images has a box.
     """
     unknown = predicted.index.difference(truth.index)
     if len(unknown):
-        raise ValueError(
-            f"{len(unknown)} predicted boxes are of images without a truth to score against, "
-            f"such as {unknown[0]}"
-        )
-    columns = list(BOX_COLUMNS)
-    right = truth.loc[predicted.index, columns].to_numpy(np.float64)
-    found = predicted[columns].to_numpy(np.float64)
-    scored = has_box(right)
-    if not scored.any():
-        raise ValueError(f"none of the {len(predicted)} images has a box to score against")
-    empty = predicted.index[scored & ~np.isfinite(found).all(axis=1)]
-    if len(empty):
-        raise ValueError(f"{len(empty)} images have no predicted box, such as {empty[0]}")
-    return [
-        with_interval(
-            metric.name,
-            metric.per_image(right[scored], found[scored]),
-            share=isinstance(metric, IoUOver),
-        )
-        for metric in BOX_METRICS
-    ]
-
-
-def per_image_score(metric: Metric, labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """The metric's value per image, higher being better, ties settled by the log loss.
-
-    Args:
-        labels: class numbers (images,).
-        probabilities: float (images, classes).
-
-    Returns:
-        float64 (images,).
-    """
-    values = metric.per_image(labels, probabilities)
-    if isinstance(metric, LogLoss):
-        return -values
-    sign = 1 if metric.per_image_score else -1
-    return sign * values - TIE * LogLoss().per_image(labels, probabilities)
-
-
-def is_better(metric: Metric, first: Score, second: Score) -> bool:
-    """Whether the first score is strictly the better one."""
-    return (first.value > second.value) == metric.per_image_score and first.value != second.value
+        raise ValueError(f"{len(unknown)} predictions have no label to score against")
+    right, found = truth.loc[predicted.index].to_numpy(), predicted.to_numpy()
+    if right.ndim == 2:
+        annotated = has_box(right)
+        if not annotated.any():
+            raise ValueError(f"none of the {len(predicted)} images has a box to score against")
+        right, found = right[annotated], found[annotated]
+    values = metric.per_image(right, found)
+    return with_interval(metric.name, values, share=isinstance(metric, Accuracy | IoUOver))
 
 
 def with_interval(name: str, values: np.ndarray, share: bool = False) -> Score:
-    """The mean of a value per image, with its interval.
+    """The mean of a value per image, with its percentile bootstrap interval.
+
+    The bootstrap is that of Efron and Tibshirani (1993, ch. 13).
 
     Args:
-        share: each value is 1 for right or 0 for wrong. Where all are alike, of which the bootstrap
-            knows no doubt, it is the exact interval of a share (Clopper and Pearson 1934).
+        share: each value is 1 for right or 0 for wrong. Where all are equal, the bootstrap has no
+            interval, and the exact one of a share is taken (Clopper and Pearson 1934).
     """
     if share and np.ptp(values) == 0:
-        of_share = binomtest(int(values.sum()), len(values)).proportion_ci()
-        low, high = of_share.low, of_share.high
+        exact = binomtest(int(values.sum()), len(values)).proportion_ci()
+        low, high = exact.low, exact.high
     elif len(values) < 2 or np.ptp(values) == 0:
         low = high = values.mean()
     else:
-        interval = bootstrap(
+        low, high = bootstrap(
             (values,),
             np.mean,
             n_resamples=RESAMPLES,
@@ -145,40 +94,106 @@ def with_interval(name: str, values: np.ndarray, share: bool = False) -> Score:
             batch=max(1, 10_000_000 // len(values)),
             rng=np.random.default_rng(0),
         ).confidence_interval
-        low, high = interval
     return Score(name, float(values.mean()), float(low), float(high), len(values))
+
+
+def direction(metric: Metric | BoxMetric) -> int:
+    """1 where a higher value of the metric is better, -1 where a lower one is."""
+    return 1 if metric.higher_is_better else -1
+
+
+def image_scores(
+    metric: Metric | BoxMetric, truth: np.ndarray, predicted: np.ndarray
+) -> np.ndarray:
+    """Values per image, higher being better; the log loss decides between equal accuracies.
+
+    Args:
+        truth: class numbers (images,), or boxes (images, 4).
+        predicted: probabilities (images, classes), or boxes.
+    """
+    values = direction(metric) * metric.per_image(truth, predicted)
+    if isinstance(metric, LogLoss) or truth.ndim == 2:
+        return values
+    return values - TIE * LogLoss().per_image(truth, predicted)
+
+
+def k_fold_parts(labels: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Deal images into `PARTS` stratified parts: int (images,).
+
+    A choice is made on four parts and judged on the fifth. Near-duplicates may come apart: what
+    is chosen are a few weights, which remember no image.
+
+    Args:
+        labels: class numbers (images,), in an order that is always the same.
+    """
+    order = np.random.default_rng(seed).permutation(len(labels))
+    order = order[np.argsort(labels[order], kind="stable")]  # class after class, each shuffled
+    part = np.empty(len(labels), np.int64)
+    part[order] = np.arange(len(labels)) % PARTS
+    return part
+
+
+def time_predictions(
+    predict: Callable[[np.ndarray], Any], images: Sequence[np.ndarray], batch_size: int
+) -> dict[str, list[float]]:
+    """Time a network on single images and on full batches, in milliseconds an image.
+
+    Args:
+        predict: takes uint8 (batch, height, width, 3).
+        images: one size, at least one image; repeated where they are too few.
+    """
+    wanted = max(SINGLES, batch_size)
+    stack = np.stack([images[number % len(images)] for number in range(wanted)])
+    batch = stack[:batch_size]
+
+    def milliseconds(part: np.ndarray) -> float:
+        began = time.perf_counter()
+        predict(part)
+        return round(1000 * (time.perf_counter() - began) / len(part), 3)
+
+    milliseconds(stack[:1]), milliseconds(batch)  # the first calls also trace
+    return {
+        "single": [milliseconds(stack[n : n + 1]) for n in range(SINGLES)],
+        "batch": [milliseconds(batch) for _ in range(BATCHES)],
+    }
+
+
+def speeds(times: Sequence[Mapping[str, list[float]]]) -> dict[str, Score]:
+    """The mean of all times that were taken, by kind, with its interval."""
+    return {
+        kind: with_interval("ms an image", np.concatenate([each[kind] for each in times]))
+        for kind in (times[0] if times else ())
+    }
 
 
 def score_files(submission: Path, truth: Path) -> Score:
     """The accuracy of a submission of classes against a CSV of the same form with the truth.
 
     Raises:
-        ValueError: no such form, or other columns or ids in the two.
+        ValueError: a file is no CSV of ids and answers, or the columns or ids differ.
     """
-    submitted, right = (_read_answers(path) for path in (submission, truth))
+    submitted, right = _read_answers(submission), _read_answers(truth)
     if list(submitted.columns) != list(right.columns):
         raise ValueError(
             f"{truth}: expected the columns of {submission}, {shown(list(submitted))}, came "
             f"{shown(list(right))}; give both the same ones"
         )
     ids, answer = right.columns
-    two = right, submitted
-    absent, extra = (sorted(set(a[ids]) - set(b[ids])) for a, b in (two, two[::-1]))
-    if absent or extra:
-        what_to_do = likely_mistake(extra, absent) or "take two files of one competition"
+    submitted, right = submitted.set_index(ids)[answer], right.set_index(ids)[answer]
+    absent = right.index.difference(submitted.index)
+    extra = submitted.index.difference(right.index)
+    if len(absent) or len(extra):
         raise ValueError(
             f"{submission} and {truth} have other ids: the first lacks {len(absent)} "
-            f"({summarize(absent)}), the second {len(extra)} ({summarize(extra)}); {what_to_do}"
+            f"({summarize(absent)}), the second {len(extra)} ({summarize(extra)}); take two files "
+            "of one competition"
         )
-    joined = submitted.merge(right, on=ids, suffixes=("", " of truth"))
-    hits = (joined[answer] == joined[f"{answer} of truth"]).to_numpy(np.float64)
+    hits = (submitted == right.loc[submitted.index]).to_numpy(np.float64)
     return with_interval("accuracy", hits, share=True)
 
 
 def _read_answers(path: Path) -> pd.DataFrame:
-    """A CSV of two columns, id and answer, as text: an id may be 001 or NA."""
-    if not path.is_file():
-        raise ValueError(f"there is no file {path}: give a CSV of two columns, id and answer")
+    """Read a CSV of two columns, id and answer, as text: an id may be 001 or NA."""
     rows = read_rows(path)
     header = rows[0][1] if rows else []
     if len(header) != 2:
@@ -186,6 +201,4 @@ def _read_answers(path: Path) -> pd.DataFrame:
             f"{path}: expected two columns, id and answer, came {shown(header)}"
             f"{other_separator(header) or '; give it these two'}"
         )
-    if len(rows) == 1:
-        raise WrongTable(f"{path} has no rows: write one for each image")
     return read_csv(path, header)

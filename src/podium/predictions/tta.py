@@ -1,25 +1,36 @@
-"""The views of test-time augmentation: deterministic, the same for every image."""
+"""Test-time augmentation: deterministic views of an image, and the choice of those that gain."""
 
 from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
 
 import cv2
 import numpy as np
+import pandas as pd
 
-from podium.files.images import resize
+from podium.competitions.boxes import BoxMetric
+from podium.competitions.metrics import Metric
+from podium.files.image_io import resize
+from podium.predictions.score import PARTS, image_scores, k_fold_parts
 
-Pixels = int | float | np.ndarray  # a number for all, or one for each
+CROP = 0.875
+PLAIN_SHARES = (0.25, 0.5, 0.75)  # weights of the plain view that are tried, besides an equal one
+SETS = 20  # sets of views that are listed
+AT_ONCE = 10_000_000  # numbers that are averaged in one go
+
+Pixels = int | float | np.ndarray  # a number for all boxes, or one for each
 
 
 @dataclass(frozen=True)
 class View:
-    """A part of the image, or the image with a reflected border, perhaps mirrored.
+    """A crop of the image, or the image with a reflected border, perhaps mirrored.
 
     Called with an image uint8 (height, width, 3) and a size in pixels, it gives
     uint8 (size, size, 3).
 
     Args:
-        scale: side of the part relative to the image's; above 1 a border is added.
-        x, y: where the part lies: 0 left or top, 0.5 center, 1 right or bottom.
+        scale: side of the crop relative to the image's; above 1 a border is added.
+        x, y: where the crop lies: 0 left or top, 0.5 center, 1 right or bottom.
     """
 
     name: str
@@ -37,33 +48,25 @@ class View:
         image = resize(image, size, size)
         return np.ascontiguousarray(image[:, ::-1] if self.mirror else image)
 
-    def of_image(self, boxes: np.ndarray, width: Pixels, height: Pixels) -> np.ndarray:
-        """Boxes of the image as the view shows them; beyond 0 to 1 where it cuts them.
+    def to_image(self, boxes: np.ndarray, width: Pixels, height: Pixels) -> np.ndarray:
+        """Map boxes that were predicted in the view to the image: float64 (..., 4).
 
         Args:
-            boxes: (..., 4), in shares of the image.
-            width, height: pixels of the image that the view is of; arrays (...) where each box
-                is of another. An image that was shrunk before is cut at other pixels than the
-                whole one, which moves a box by less than a pixel of the shrunk one.
-
-        Returns:
-            float64 (..., 4), in shares of the view's sides.
+            boxes: (..., 4), as fractions of the view's sides.
+            width, height: the image's sides in pixels; arrays (...) where each box is of another
+                image. A copy that was shrunk before is cropped at other pixels, which moves a box
+                by less than a pixel of the copy.
         """
         left, top, part_width, part_height = self._part(width, height)
-        x = (boxes[..., ::2] * _each(width) - _each(left)) / _each(part_width)
-        y = (boxes[..., 1::2] * _each(height) - _each(top)) / _each(part_height)
-        return _joined(_mirrored(x) if self.mirror else x, y)
-
-    def to_image(self, boxes: np.ndarray, width: Pixels, height: Pixels) -> np.ndarray:
-        """Boxes that were predicted in the view, in shares of the image: `of_image` undone."""
-        left, top, part_width, part_height = self._part(width, height)
-        x = _mirrored(boxes[..., ::2]) if self.mirror else boxes[..., ::2]
-        x = (x * _each(part_width) + _each(left)) / _each(width)
-        y = (boxes[..., 1::2] * _each(part_height) + _each(top)) / _each(height)
-        return _joined(x, y)
+        if self.mirror:
+            x_min, y_min, x_max, y_max = np.moveaxis(boxes, -1, 0)
+            boxes = np.stack([1 - x_max, y_min, 1 - x_min, y_max], axis=-1)
+        offset = np.stack([left, top, left, top], axis=-1)
+        scale = np.stack([part_width, part_height, part_width, part_height], axis=-1)
+        return (boxes * scale + offset) / np.stack([width, height, width, height], axis=-1)
 
     def _part(self, width: Pixels, height: Pixels) -> tuple[Pixels, Pixels, Pixels, Pixels]:
-        """Left, top, width and height of what the view shows; left and top below 0 of a border."""
+        """Left, top, width and height of what the view shows; a border begins below 0."""
         if self.scale > 1:
             left = -np.rint(width * (self.scale - 1) / 2)
             top = -np.rint(height * (self.scale - 1) / 2)
@@ -75,22 +78,6 @@ class View:
         return left, top, part_width, part_height
 
 
-def _each(pixels: Pixels) -> np.ndarray:
-    """A number for each box, beside its two coordinates of an axis."""
-    return np.asarray(pixels, np.float64)[..., np.newaxis]
-
-
-def _mirrored(x: np.ndarray) -> np.ndarray:
-    """x_min and x_max from the other side."""
-    return 1 - x[..., ::-1]
-
-
-def _joined(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Boxes (..., 4) of x_min and x_max, and y_min and y_max."""
-    return np.stack([x[..., 0], y[..., 0], x[..., 1], y[..., 1]], axis=-1)
-
-
-CROP = 0.875
 VIEWS = (  # in the order in which they are worth their time
     View("plain"),
     View("mirrored", mirror=True),
@@ -103,3 +90,83 @@ VIEWS = (  # in the order in which they are worth their time
     View("wider", 1.125),
     View("wider mirrored", 1.125, mirror=True),
 )
+
+
+@dataclass(frozen=True)
+class ViewChoice:
+    """The weights of views, and predictions by weights that were chosen on other images."""
+
+    weights: dict[str, float]  # the views that are used; their weights sum to 1
+    cross_fitted: pd.DataFrame  # float32 by id
+    tried: list[dict[str, Any]]  # value and weights: of each view alone, then of the best sets
+
+
+def choose_views(
+    predictions: pd.DataFrame, truth: pd.Series | pd.DataFrame, metric: Metric | BoxMetric
+) -> ViewChoice:
+    """Score each view and each set of views, and keep the best where it gains.
+
+    The views of a set count equally, or the plain one has a weight of its own. The choice is
+    scored on images that had no part in it. Where it does no better than the plain view alone, or
+    than all views equally, which are no choice, the better of these is taken.
+
+    Args:
+        predictions: probabilities or boxes by id and view, the plain view first; a view that some
+            images lack is left out.
+        truth: class numbers, or boxes, by id.
+    """
+    ids = predictions.index.unique("id").sort_values()
+    counts = predictions.index.get_level_values("view").value_counts(sort=False)
+    views = list(counts.index[counts == len(ids)])
+    by_view = np.stack(
+        [predictions.xs(view, level="view").loc[ids].to_numpy(np.float32) for view in views]
+    )  # (views, images, classes), or 4 for the classes
+    right = truth.loc[ids].to_numpy()
+    part = k_fold_parts(right if right.ndim == 1 else np.zeros(len(right), np.int64))
+
+    def averaged(weights: np.ndarray) -> np.ndarray:
+        return np.tensordot(weights, by_view, axes=1)
+
+    def by_name(weights: np.ndarray) -> dict[str, float]:
+        return {view: float(weight) for view, weight in zip(views, weights, strict=True) if weight}
+
+    weightings = _weightings(len(views))
+    sums = np.empty((len(weightings), PARTS))  # of the scores of each part's images
+    at_once = max(1, AT_ONCE // by_view[0].size)  # many times as fast as one by one
+    for start in range(0, len(weightings), at_once):
+        for row, found in enumerate(averaged(weightings[start : start + at_once]), start):
+            sums[row] = np.bincount(part, image_scores(metric, right, found), PARTS)
+    total = sums.sum(axis=1)
+
+    chosen = np.empty_like(by_view[0])
+    for number in range(PARTS):
+        best = weightings[np.argmax(total - sums[:, number])]
+        chosen[part == number] = np.tensordot(best, by_view[:, part == number], axes=1)
+    plain, equal = weightings[0], np.full(len(views), 1 / len(views), np.float32)
+    candidates = [  # the first of the best is taken
+        (plain, by_view[0]),
+        (equal, averaged(equal)),
+        (weightings[np.argmax(total)], chosen),
+    ]
+    weights, found = max(candidates, key=lambda pair: image_scores(metric, right, pair[1]).mean())
+    listed = weightings[[*range(len(views)), *np.argsort(-total, kind="stable")[:SETS]]]
+    tried = [
+        {"value": float(metric.per_image(right, averaged(row)).mean()), "views": by_name(row)}
+        for row in listed
+    ]
+    cross_fitted = pd.DataFrame(found, index=ids, columns=predictions.columns)
+    return ViewChoice(by_name(weights), cross_fitted, tried)
+
+
+def _weightings(views: int) -> np.ndarray:
+    """float32 (weightings, views): the plain view alone first, then larger and larger sets."""
+    rows = []
+    for size in range(1, views + 1):
+        for chosen in map(list, combinations(range(views), size)):
+            has_plain = chosen[0] == 0 and size > 1
+            for share in dict.fromkeys([1 / size, *(PLAIN_SHARES if has_plain else ())]):
+                weights = np.zeros(views, np.float32)
+                weights[chosen] = (1 - share) / max(size - 1, 1)
+                weights[chosen[0]] = share
+                rows.append(weights)
+    return np.stack(rows)

@@ -3,17 +3,11 @@
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 
 from podium import paths
-from podium.competitions import COMPETITIONS, MissingData, get_competition
-from podium.models.weights_files import WEIGHTS_FILES, find_weights, weights_file
-from podium.recipes.ensemble import is_ensemble, load_ensemble
-from podium.recipes.recipe import RUN, Recipe
-from podium.recipes.recipe_file import RecipeError, load_recipe
-from podium.runs.run_folder import RunFolder
-from podium.text import format_table
+from podium.recipes.recipe import Recipe
+from podium.recipes.recipe_file import RecipeError, is_ensemble, load_recipe
 
 
 @dataclass(frozen=True)
@@ -39,15 +33,13 @@ class Entry:
         """The recipe of its training; where it starts from a run, that need not be here.
 
         Raises:
-            RecipeError: it is refused, names what nobody knows, or the entry trains nothing.
+            RecipeError: it is refused, or the entry trains nothing.
         """
         if self.is_ensemble:
             raise RecipeError(
                 f"{self.name} averages runs and trains nothing: podium blend {self.name}"
             )
-        recipe = load_recipe(self.recipe_file, overrides)
-        _check_names(recipe, str(self.recipe_file))
-        return recipe
+        return load_recipe(self.recipe_file, overrides)
 
     @property
     def metadata(self) -> Path:
@@ -83,61 +75,3 @@ def get_entry(name: str) -> Entry:
         known = ", ".join(entries) or "none: run podium inside the project's folder"
         raise ValueError(f"no entry {name!r} in {paths.entries()}; there are: {known}")
     return entries[name]
-
-
-def describe_entries() -> str:
-    """A table of the entries: name, competition, backbone, machine, what is missing here."""
-    rows = [("entry", "competition", "backbone", "meant for", "missing here")]
-    for entry in all_entries():
-        rows.append((entry.name, *_describe(entry)))
-    return "\n".join(format_table(rows))
-
-
-def _check_names(recipe: Recipe, source: str) -> None:
-    """Refuse names of a competition, a backbone or weights that Podium does not know."""
-    known = {"competition": (recipe.competition, list(COMPETITIONS))}
-    if not recipe.backbone.startswith(RUN):
-        known["backbone"] = recipe.backbone, list(WEIGHTS_FILES)
-        path = Path(recipe.weights)  # whether it is there, training/preflight.py looks
-        is_path = path.suffix or len(path.parts) > 1 or path.is_file()
-        if not is_path and not recipe.weights.startswith(RUN):
-            names = [*WEIGHTS_FILES.get(recipe.backbone, ()), "none"]
-            known["weights"] = recipe.weights, names
-    for key, (came, names) in known.items():
-        if came in names:
-            continue
-        close = "".join(f"; did you mean {name}?" for name in get_close_matches(came, names, n=1))
-        more = ", or the path of an .h5 file" if key == "weights" else ""
-        raise RecipeError(
-            f"{source}: {key}: came {came!r}, should be one of {', '.join(names)}{more}{close}"
-        )
-
-
-def _describe(entry: Entry) -> tuple[str, str, str, str]:
-    """Competition, backbone, machine and what is missing."""
-    if entry.is_ensemble:
-        ensemble = load_ensemble(entry.recipe_file)
-        missing = _missing_runs(ensemble.runs)
-        what = f"{len(ensemble.runs)} runs"
-        return ensemble.competition, what, entry.machine, ", ".join(missing) or "nothing"
-    recipe = entry.recipe()
-    missing = _missing(recipe)
-    return recipe.competition, recipe.backbone, entry.machine, ", ".join(missing) or "nothing"
-
-
-def _missing(recipe: Recipe) -> list[str]:
-    """What the recipe needs and this machine does not have."""
-    missing = []
-    competition = get_competition(recipe.competition)
-    try:
-        competition.folder()
-    except MissingData:
-        missing.append(f"data in input/{competition.slug}")
-    file = weights_file(recipe.backbone, recipe.weights)
-    if file and find_weights(file) is None:
-        missing.append(f"weights {file}")
-    return missing + _missing_runs(recipe.needed_runs)
-
-
-def _missing_runs(runs: list[str]) -> list[str]:
-    return [f"run {run}" for run in runs if not RunFolder(paths.runs() / run).exists]

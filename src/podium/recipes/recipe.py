@@ -21,6 +21,7 @@ from podium.recipes.tables import (
 DEFAULT_IMAGE_SIZE = 224
 RUN = "run:"  # before the name of a run that the training starts from
 LARGER = 1.25  # the last default stage trains on images this much larger
+CACHED_DETAIL = 1.25  # side of cached images, relative to the largest that a network sees
 
 
 class Recipe(StrictTable):
@@ -202,6 +203,17 @@ class Recipe(StrictTable):
     def final_image_size(self) -> int:
         """The size that the last stage trains on, and so the one to predict on."""
         return self.stages[-1].image_size or self.image_size
+
+    @property
+    def cache_size(self) -> int:
+        """Pixels that the shorter side of each image is shrunk to when it is decoded."""
+        sizes = [self.image_size, *(stage.image_size or 0 for stage in self.stages)]
+        return round(max(sizes) * CACHED_DETAIL)
+
+
+def steps_per_epoch(images: int, batch_size: int) -> int:
+    """Batches in an epoch: all full, and one if the images fill none."""
+    return max(1, images // batch_size)
 
 
 def default_stages(image_size: Any) -> list[dict[str, Any]]:

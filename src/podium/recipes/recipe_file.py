@@ -1,16 +1,16 @@
-"""recipe.toml: read, changed by `--set`, and every mistake in it named."""
+"""recipe.toml of a training or an ensemble: read, changed by `--set`, every mistake named."""
 
 import difflib
 import re
 import tomllib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Self, TypeVar, get_args, get_origin
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from podium.recipes.recipe import DEFAULT_IMAGE_SIZE, Recipe, default_stages
-from podium.recipes.tables import StrictTable
+from podium.recipes.tables import RUN_NAME, StrictTable
 from podium.text import single_line
 
 # What pydantic says in Python's words, in those of whoever writes a recipe.
@@ -37,6 +37,20 @@ class RecipeError(ValueError):
     """A recipe that cannot be run: says which key, what came, and what is allowed."""
 
 
+class EnsembleRecipe(StrictTable):
+    """All choices of an ensemble: the recipe.toml of an entry that names runs."""
+
+    competition: str
+    runs: Annotated[list[Annotated[str, Field(pattern=RUN_NAME)]], Field(min_length=2)]
+
+    @model_validator(mode="after")
+    def _runs_are_different(self) -> Self:
+        doubled = sorted({run for run in self.runs if self.runs.count(run) > 1})
+        if doubled:
+            raise ValueError(f"runs: {', '.join(doubled)} is named twice")
+        return self
+
+
 def load_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:
     """Read a recipe.toml and apply `key=value` overrides; dots reach into tables and lists.
 
@@ -48,6 +62,24 @@ def load_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:
     for override in sorted(overrides, key=lambda override: override.startswith("stages.")):
         _override(data, override)
     return parse_recipe(data, source=str(path))
+
+
+def is_ensemble(path: Path) -> bool:
+    """Whether this recipe.toml names runs, and so is no recipe of a training.
+
+    Raises:
+        RecipeError: the file cannot be read or is no TOML.
+    """
+    return "runs" in read_toml(path)
+
+
+def load_ensemble(path: Path) -> EnsembleRecipe:
+    """Read the recipe.toml of an ensemble.
+
+    Raises:
+        RecipeError: the file is no TOML, or a key or value is refused.
+    """
+    return parse_table(EnsembleRecipe, read_toml(path), source=str(path))
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -5,12 +5,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from podium.data.epochs import steps_per_epoch
-from podium.recipes.recipe import Recipe
+from podium.recipes.recipe import Recipe, steps_per_epoch
 from podium.reports.figures import GRAY, HEIGHT, PALETTE, WIDTH, canvas, plain, styles, tidy
+from podium.training.lr_curve import LRCurve
 from podium.training.one_cycle import one_cycle
 
 POINTS = 400  # of the line of a stage
+HEADROOM = 1.5  # above the first loss of a range test, relative to the fall
 
 
 def learning_curve(
@@ -112,4 +113,25 @@ def _draw_rates(lines: list, begins: list, dots: list, momenta: bool) -> Figure:
     if momenta:
         axes[1].set_ylabel("momentum")
     axes[-1].set_xlabel("step")
+    return figure
+
+
+def lr_figure(curve: LRCurve, recipe_rate: float, title: str) -> Figure:
+    """The smoothed loss over the rates, with the suggestion and what the recipe has."""
+    figure, axis = canvas()
+    axis.plot(curve.rates, curve.losses, color=PALETTE[0])
+    for rate, label, color, style in (
+        (curve.suggested, "suggested", PALETTE[2], "-"),
+        (curve.steepest, "steepest", PALETTE[1], "-."),
+        (recipe_rate, "recipe", GRAY, "--"),
+    ):
+        label = f"{label}: {rate:.1e}"
+        axis.axvline(rate, color=color, linewidth=1.2, linestyle=style, label=label)
+    axis.set(
+        xscale="log", xlabel="learning rate", ylabel="training loss, smoothed", title=plain(title)
+    )
+    start, lowest = float(curve.losses[0]), float(curve.losses.min())
+    top = start + HEADROOM * max(start - lowest, 0.1 * start)
+    axis.set_ylim(lowest - 0.1 * (top - lowest), top)
+    axis.legend(fontsize=8)
     return figure

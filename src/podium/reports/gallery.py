@@ -1,4 +1,7 @@
-"""The gallery: a figure of images that a run does best, middling, worst, and gets wrong."""
+"""The gallery: a figure of images that a run does best, middling, worst, and gets wrong.
+
+A test set has no truth, so these are images that no network saw that judges them.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,28 +17,31 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
 from podium.competitions.boxes import BOX_COLUMNS
+from podium.data.table import open_run
 from podium.files.atomic_write import atomic_write
-from podium.files.images import read_image
-from podium.reports.gallery_choice import (
-    COLUMNS,
-    FOUND_COLUMNS,
-    Row,
-    ScoredImages,
-    choose_rows,
-    read_judged,
-)
+from podium.files.image_io import read_image
+from podium.reports.run_data import FOUND_COLUMNS, RunData, read_run_data
+from podium.runs.fold_folder import RunError
 from podium.runs.run_folder import RunFolder
-from podium.text import format_table as in_columns
-from podium.text import summarize
+from podium.text import format_table, summarize
 
 # The colors are told apart by more than their hue: boxes by dashes, labels by a mark and words.
 GREEN, RED, BLUE = "#0b8a3a", "#c81e1e", "#1d4ed8"
 DPI = 110  # six images a row are 1280 pixels wide
-CELL, GAP = 1.56, 0.12  # inches: the longer side of an image, and what is between two
-NAMES, MARGIN = 1.35, 0.1  # inches: what the names of the rows take, and the border
-LINE = 0.16  # inches: a line of a label
+CELL = 1.7  # inches: an image with its label
+NAMES = 1.44  # inches: what the names of the rows take
 LETTERS = 22  # in a line of a label
 SMALL = 9  # points
+COLUMNS = 6
+
+
+@dataclass(frozen=True)
+class Row:
+    """Some images of the gallery, side by side."""
+
+    name: str
+    about: str
+    images: pd.DataFrame  # of `RunData.judged`, with their path
 
 
 @dataclass(frozen=True)
@@ -47,10 +53,10 @@ class Gallery:
 
     def __str__(self) -> str:
         lines = [(row.name, row.about, summarize(row.images.index)) for row in self.rows]
-        return "\n".join([*in_columns(lines), f"\ngallery     {self.path}"])
+        return "\n".join([*format_table(lines), f"\ngallery     {self.path}"])
 
 
-def gallery(folder: RunFolder, to: Path | None = None, format_table: int = COLUMNS) -> Gallery:
+def gallery(folder: RunFolder, to: Path | None = None, columns: int = COLUMNS) -> Gallery:
     """Draw the gallery of a run or of a blend, and write it.
 
     Args:
@@ -66,148 +72,134 @@ def gallery(folder: RunFolder, to: Path | None = None, format_table: int = COLUM
     to = to or folder.path / "gallery.png"
     if to.is_dir() or to.suffix.lower() != ".png":
         raise ValueError(f"{to}: give the name of a file that ends in .png")
-    judged = read_judged(folder)
-    rows = choose_rows(judged, format_table)
-    figure = draw_gallery(judged, rows)
+    run = read_run_data(folder)
+    rows = choose_rows(run, columns)
+    figure = draw_gallery(run, rows)
     with atomic_write(to) as part:
         figure.savefig(part, format="png", dpi=DPI)
     return Gallery(to, rows)
 
 
-def draw_gallery(judged: ScoredImages, rows: list[Row]) -> Figure:
+def choose_rows(run: RunData, columns: int = COLUMNS) -> list[Row]:
+    """The best, middling, worst and misclassified images; rows without any are left out.
+
+    By the IoU, of all images that have a box. Without boxes by the probability of the true
+    class, of the images that are classified right: the worst of all would be misclassified
+    ones in both rows.
+
+    Raises:
+        RunError: the images are others than those that the run was trained with.
+        MissingData: the images are not here.
+    """
+    images, quality = _located(run), "iou" if _has_boxes(run) else "of_true"
+    wrong = images["said"] != images["label"]
+    of_them = images[images["iou"].notna()] if _has_boxes(run) else images[~wrong]
+    ordered = of_them.sort_values(quality, ascending=False, kind="stable")
+    best, middling, worst = (
+        ordered.iloc[part] for part in np.array_split(np.arange(len(ordered)), 3)
+    )
+    middle = max(len(middling) - columns, 0) // 2
+    name = "IoU" if _has_boxes(run) else "probability"
+    chosen = {
+        "best": best[:columns],
+        "middling": middling[middle : middle + columns],
+        "worst": worst[::-1][:columns],
+    }
+    rows = []
+    for row, shown in chosen.items():
+        if shown.empty:
+            continue
+        ends = (f"{end:.2f}" for end in shown[quality].iloc[[0, -1]])
+        rows.append(Row(row, f"{name} {' to '.join(dict.fromkeys(ends))}", shown))
+    if wrong.any():
+        mistakes = images[wrong].sort_values("sure", ascending=False, kind="stable")[:columns]
+        rows.append(Row("misclassified", f"{wrong.sum():,} of {len(images):,}", mistakes))
+    return rows
+
+
+def _has_boxes(run: RunData) -> bool:
+    return "iou" in run.judged
+
+
+def _located(run: RunData) -> pd.DataFrame:
+    """The judged images with their paths."""
+    if run.recipe is not None:
+        found = open_run(run.folder).table.train["path"]
+    else:
+        found = run.competition.read_training()["path"]
+    gone = run.judged.index.difference(found.index)
+    if len(gone):
+        raise RunError(
+            f"{run.folder.path} has predictions of {len(gone)} images that are not in "
+            f"{run.competition.folder()}, such as {gone[0]}"
+        )
+    return run.judged.assign(path=found.loc[run.judged.index])
+
+
+def draw_gallery(run: RunData, rows: list[Row]) -> Figure:
     """A row of images for each row, its name at the left, under a title that says what they are.
 
     Raises:
         UnreadableImage: one of them is gone or broken.
     """
-    shown = [[_Shown(judged, image) for _, image in row.images.iterrows()] for row in rows]
-    widest = max(map(len, [*shown, "abc"]))  # the title needs the width of three
-    width = 2 * MARGIN + NAMES + widest * (CELL + GAP)
-    title = fill(f"{judged.run}: {_what_is_shown(judged)}", int(width * 12))
-    top = MARGIN + 0.19 * len(title.splitlines()) + 0.25 * judged.has_boxes
-    labels = [LINE * max(one.label.count("\n") + 1 for one in line) + 0.06 for line in shown]
-    heights = [max(one.height for one in line) for line in shown]
-    height = top + sum(labels) + sum(heights) + 2 * GAP * len(rows)
-    figure = Figure(figsize=(width, height))
-
-    def place(x: float, y: float) -> tuple[float, float]:
-        """Inches from the left and from the top, as matplotlib has it."""
-        return x / width, 1 - y / height
-
-    figure.text(*place(MARGIN, MARGIN), title, va="top", fontsize=11)
-    if judged.has_boxes:
-        _explain_boxes(figure, place(MARGIN, top - 0.2))
-    y = top - GAP
-    for row, line, label, tall in zip(rows, shown, labels, heights, strict=True):
-        y += 2 * GAP + label
-        figure.text(*place(MARGIN, y), row.name, va="top", fontsize=12, fontweight="bold")
-        about = fill(row.about, 16)
-        figure.text(*place(MARGIN, y + 0.24), about, va="top", fontsize=SMALL, color="#444444")
-        for number, one in enumerate(line):
-            left, bottom = place(MARGIN + NAMES + number * (CELL + GAP), y + one.height)
-            size = one.width / width, one.height / height
-            one.draw(figure.add_axes((left, bottom, *size)))
-        y += tall
+    columns = max(3, *(len(row.images) for row in rows))  # the title needs the width of three
+    size = NAMES + columns * CELL, 0.7 + len(rows) * (CELL + 0.45)
+    figure = Figure(figsize=size, layout="constrained")
+    how = "rows by the probability of the true class, the first three of those that are right"
+    if _has_boxes(run):
+        how = "rows by the IoU of the boxes"
+    title = (
+        f"{run.name}: {len(run.judged):,} {run.kind} images, each judged by networks that have not "
+        f"seen it; {how}"
+    )
+    figure.suptitle(fill(title, int(size[0] * 11)), x=0.01, ha="left", fontsize=11)
+    if _has_boxes(run):
+        lines = [
+            Line2D([], [], color=GREEN, linewidth=2, label="true box"),
+            Line2D([], [], color=BLUE, linewidth=2, linestyle="--", label="predicted box"),
+        ]
+        figure.legend(handles=lines, loc="outside lower left", ncols=2, frameon=False)
+    ratios = [NAMES, *[CELL] * columns]
+    grid = figure.add_gridspec(len(rows), 1 + columns, width_ratios=ratios)
+    for number, row in enumerate(rows):
+        for column, (_, image) in enumerate(row.images.iterrows(), start=1):
+            _draw_image(figure.add_subplot(grid[number, column]), image, _has_boxes(run))
+        names = figure.add_subplot(grid[number, 0])
+        names.set_axis_off()
+        names.text(0, 1, row.name, va="top", fontsize=12, fontweight="bold")
+        names.text(0, 0.8, fill(row.about, 16), va="top", fontsize=SMALL, color="#444444")
     return figure
 
 
-def _what_is_shown(judged: ScoredImages) -> str:
-    how = (
-        "rows by the IoU of the boxes"
-        if judged.has_boxes
-        else "rows by the probability of the true class, the first three of those that are right"
-    )
-    return (
-        f"{len(judged.images):,} {judged.kind} images, each judged by networks that have not "
-        f"seen it; {how}"
-    )
-
-
-def _explain_boxes(figure: Figure, place: tuple[float, float]) -> None:
-    lines = [
-        Line2D([], [], color=GREEN, linewidth=2, label="true box"),
-        Line2D([], [], color=BLUE, linewidth=2, linestyle="--", label="predicted box"),
-    ]
-    figure.legend(
-        handles=lines,
-        loc="upper left",
-        bbox_to_anchor=place,
-        ncols=2,
-        frameon=False,
-        fontsize=SMALL,
-        borderpad=0,
-        borderaxespad=0,
-    )
-
-
-class _Shown:
-    """An image as it is drawn, its longer side `CELL` inches."""
-
-    def __init__(self, judged: ScoredImages, image: pd.Series) -> None:
-        names = judged.competition.classes
-        self.right = image["said"] == image["label"]
-        self.label = _label(
-            names[image["said"]], image["sure"], "" if self.right else names[image["label"]]
-        )
-        self.pixels = read_image(image["path"], round(CELL * DPI))
-        height, width = self.pixels.shape[:2]
-        self.width, self.height = (CELL * side / max(height, width) for side in (width, height))
-        self.boxes = []
-        self.corner = ""
-        if judged.has_boxes:
-            self.boxes = list(_boxes_of(image))
-            overlap = image["iou"]
-            self.corner = "no true box" if np.isnan(overlap) else f"IoU {overlap:.2f}"
-
-    def draw(self, axis: Axes) -> None:
-        axis.imshow(self.pixels, extent=(0, 1, 1, 0), aspect="auto")
-        axis.set_axis_off()
-        axis.set_title(
-            self.label,
-            loc="left",
-            color=GREEN if self.right else RED,
-            fontsize=SMALL,
-            fontweight="normal" if self.right else "bold",
-            pad=3,
-        )
-        for box in self.boxes:
+def _draw_image(axis: Axes, image: pd.Series, has_boxes: bool) -> None:
+    """An image with its label in green or red and, where there are boxes, these and their IoU."""
+    pixels = read_image(image["path"], round(CELL * DPI))
+    axis.imshow(pixels, extent=(0, 1, 1, 0), aspect=pixels.shape[0] / pixels.shape[1])
+    axis.set_axis_off()
+    right = image["said"] == image["label"]
+    label = _label(image["answer"], image["sure"], "" if right else image["truth"])
+    style = {"color": GREEN} if right else {"color": RED, "fontweight": "bold"}
+    axis.set_title(label, loc="left", fontsize=SMALL, pad=3, **style)
+    if has_boxes:
+        for box in _boxes_of(image):
             axis.add_patch(box)
-        if self.corner:
-            axis.text(
-                0.02,
-                0.98,
-                self.corner,
-                transform=axis.transAxes,
-                va="top",
-                fontsize=SMALL - 1,
-                color="white",
-                bbox={"facecolor": "black", "alpha": 0.65, "pad": 1.5, "linewidth": 0},
-            )
+        corner = "no true box" if np.isnan(image["iou"]) else f"IoU {image['iou']:.2f}"
+        ground = {"facecolor": "black", "alpha": 0.65, "pad": 1.5, "linewidth": 0}
+        axis.text(0.02, 0.02, corner, va="top", fontsize=SMALL - 1, color="white", bbox=ground)
 
 
 def _label(said: str, sure: float, truth: str) -> str:
-    """What was said, and the true class if it was another: in as few lines as it fits in."""
+    """The predicted class, and the true one if it is another: in as few lines as it fits in."""
     if not truth:
         return fill(f"✓ {said} {sure:.2f}", LETTERS)
-    lines = f"✗ {said} {sure:.2f},", f"is {truth}"
-    together = " ".join(lines)
-    if len(together) <= LETTERS:
-        return together
-    return "\n".join(fill(line, LETTERS) for line in lines)
+    return fill(f"✗ {said} {sure:.2f}, is {truth}", LETTERS)
 
 
 def _boxes_of(image: pd.Series) -> Iterator[Rectangle]:
     """The true box solid, the predicted one dashed over it, both to be seen on any ground."""
-    for format_table, color, style in ((BOX_COLUMNS, GREEN, "-"), (FOUND_COLUMNS, BLUE, "--")):
-        x, y, other_x, other_y = (float(image[name]) for name in format_table)
+    halo = [withStroke(linewidth=3.5, foreground="white")]
+    for columns, color, style in ((BOX_COLUMNS, GREEN, "-"), (FOUND_COLUMNS, BLUE, "--")):
+        x, y, other_x, other_y = (float(image[name]) for name in columns)
         if not np.isnan(x):
-            yield Rectangle(
-                (x, y),
-                other_x - x,
-                other_y - y,
-                fill=False,
-                edgecolor=color,
-                linewidth=2,
-                linestyle=style,
-                path_effects=[withStroke(linewidth=3.5, foreground="white")],
-            )
+            look = {"edgecolor": color, "linewidth": 2, "linestyle": style, "path_effects": halo}
+            yield Rectangle((x, y), other_x - x, other_y - y, fill=False, **look)

@@ -1,14 +1,18 @@
-"""All runs of weights/: what each scores, what it took, and which blends use it."""
+"""Lists: the runs of weights/ with their scores, the entries of kernels/ with what they need."""
 
 from dataclasses import dataclass
 from typing import Any
 
 from podium import paths
-from podium.competitions import get_competition
-from podium.predictions.combine import read_validation, score_folds
+from podium.competitions import MissingData, get_competition
+from podium.models.pretrained import find_weights, weights_file
+from podium.predictions.combine import score_folds
 from podium.predictions.score import Score
+from podium.recipes.entries import Entry, all_entries
+from podium.recipes.recipe import Recipe
+from podium.recipes.recipe_file import load_ensemble
+from podium.runs.run import Run
 from podium.runs.run_folder import RunFolder
-from podium.runs.table import stored_table
 from podium.text import format_table
 
 TITLES = ("run", "entry", "folds", "score", "95 % interval", "images", "minutes", "blended in")
@@ -25,15 +29,15 @@ class Line:
     score: Score | None  # None before the first fold is trained
     minutes: float | None  # of training and scoring; a blend has none
     weights: dict[str, float]  # of the runs that it blends
-    too_good: bool = False  # its pseudo-labels know what it scores
+    leaky: bool = False  # its pseudo-labels leak what it scores
 
     def cells(self, blended_in: str) -> tuple[str, ...]:
         one = self.score
         scores = ("", "", "")
         if one:
             interval = f"{one.low:.4f} to {one.high:.4f}"
-            too_good = " (too good)" if self.too_good else ""
-            scores = f"{one.metric} {one.value:.4f}{too_good}", interval, str(one.images)
+            leaky = " (leaky)" if self.leaky else ""
+            scores = f"{one.metric} {one.value:.4f}{leaky}", interval, str(one.images)
         minutes = "" if self.minutes is None else f"{self.minutes:.1f}"
         return (self.name, self.entry, self.folds, *scores, minutes, blended_in)
 
@@ -67,7 +71,7 @@ def describe_runs(competition: str | None = None) -> str:
 
 
 def _table(competition: str, lines: list[Line]) -> list[str]:
-    sign = -1 if get_competition(competition).metric.per_image_score else 1
+    sign = -1 if get_competition(competition).metric.higher_is_better else 1
 
     def place(line: Line) -> tuple[bool, float]:
         return line.score is None, sign * line.score.value if line.score else 0.0
@@ -120,6 +124,42 @@ def _score(folder: RunFolder, folds: list[int]) -> Score | None:
         written = folder.read_score()
         if written["folds"] == folds:
             return Score.from_dict(written["score"])
-    competition = get_competition(folder.read_recipe().competition)
-    validation = read_validation(folder, folds)
-    return score_folds(validation, folds, competition, stored_table(folder)).score
+    return score_folds(Run.open(folder), folds).score
+
+
+def describe_entries() -> str:
+    """A table of the entries: name, competition, backbone, machine, what is missing here."""
+    rows = [("entry", "competition", "backbone", "meant for", "missing here")]
+    for entry in all_entries():
+        rows.append((entry.name, *_describe(entry)))
+    return "\n".join(format_table(rows))
+
+
+def _describe(entry: Entry) -> tuple[str, str, str, str]:
+    """Competition, backbone, machine and what is missing."""
+    if entry.is_ensemble:
+        ensemble = load_ensemble(entry.recipe_file)
+        missing = _missing_runs(ensemble.runs)
+        what = f"{len(ensemble.runs)} runs"
+        return ensemble.competition, what, entry.machine, ", ".join(missing) or "nothing"
+    recipe = entry.recipe()
+    missing = _missing(recipe)
+    return recipe.competition, recipe.backbone, entry.machine, ", ".join(missing) or "nothing"
+
+
+def _missing(recipe: Recipe) -> list[str]:
+    """What the recipe needs and this machine does not have."""
+    missing = []
+    competition = get_competition(recipe.competition)
+    try:
+        competition.folder()
+    except MissingData:
+        missing.append(f"data in input/{competition.slug}")
+    file = weights_file(recipe.backbone, recipe.weights)
+    if file and find_weights(file) is None:
+        missing.append(f"weights {file}")
+    return missing + _missing_runs(recipe.needed_runs)
+
+
+def _missing_runs(runs: list[str]) -> list[str]:
+    return [f"run {run}" for run in runs if not RunFolder(paths.runs() / run).exists]

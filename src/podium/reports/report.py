@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,20 +12,20 @@ from tqdm import tqdm
 
 from podium.competitions import MissingData
 from podium.files.atomic_write import atomic_write, remove_temp_files
-from podium.files.images import UnreadableImage
+from podium.files.image_io import UnreadableImage
+from podium.predictions.combine import RunResult
 from podium.reports import page
 from podium.reports.blocks import Page, Section, Words
 from podium.reports.figures import png
-from podium.reports.gallery import draw_gallery
-from podium.reports.gallery_choice import choose_rows, read_judged
+from podium.reports.gallery import choose_rows, draw_gallery
 from podium.reports.run_data import RunData, read_run_data
 from podium.reports.sections import comparison, overview
 from podium.reports.sections.classes import calibration_section, classes_section
-from podium.reports.sections.cost import cost_section
 from podium.reports.sections.curves import learning_section
 from podium.reports.sections.ensembling import blend_section, soup_section, views_section
 from podium.reports.sections.grad_cam import seen_sections
 from podium.reports.sections.mistakes import images_section
+from podium.reports.sections.overview import cost_section
 from podium.runs.find_run import find_run
 from podium.runs.fold_folder import RunError
 from podium.runs.run_folder import RunFolder
@@ -79,6 +79,12 @@ def report(runs: Sequence[str], to: Path | None = None) -> Report:
     return _write(_page_of(several), to or folders[0].path / f"report-with-{others}.html")
 
 
+def with_report(result: RunResult) -> RunResult:
+    """The result of a training with its report; that of a run that was finished stays as it is."""
+    runner = result.runner
+    return replace(result, report=report_after_training(result.folder, runner, keep=not runner))
+
+
 def report_after_training(
     folder: RunFolder, fold_run: "FoldRunner | None" = None, keep: bool = False
 ) -> Path | None:
@@ -122,8 +128,7 @@ def figures_of(folder: RunFolder) -> Iterator[Figure]:
     for chart in _page(one, []).charts:
         yield chart.figure
     try:
-        judged = read_judged(folder)
-        gallery = draw_gallery(judged, choose_rows(judged))
+        gallery = draw_gallery(one, choose_rows(one))
     except (MissingData, RunError, UnreadableImage) as error:  # trained on another machine
         print(f"no gallery: {error}")
     else:

@@ -9,13 +9,15 @@ import pandas as pd
 
 from podium.competitions import Competition, MissingData, get_competition
 from podium.competitions.boxes import BOX_COLUMNS, iou
-from podium.predictions.combine import join_folds, summary
+from podium.predictions.combine import score_folds, summary
 from podium.predictions.score import Score, score
 from podium.recipes.recipe import Recipe
-from podium.reports.gallery_choice import FOUND_COLUMNS
 from podium.runs.fold_folder import RunError
+from podium.runs.run import Run
 from podium.runs.run_folder import RunFolder
 from podium.runs.table import HELD_OUT, stored_table
+
+FOUND_COLUMNS = tuple(f"found_{name}" for name in BOX_COLUMNS)
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,11 @@ class RunData:
     @property
     def score(self) -> Score:
         return Score.from_dict(self.results["score"])
+
+    @property
+    def kind(self) -> str:
+        """What the score is of: "out-of-fold" or "held-out"."""
+        return self.results.get("scored", "out-of-fold")
 
     @property
     def classes(self) -> list[str]:
@@ -134,7 +141,7 @@ def read_run_data(folder: RunFolder) -> RunData:
             raise RunError(f"{folder.path} has no trained fold yet: train it to its end first")
         stored_table(folder)  # refuses what is damaged, or leaks
         stored = folder.read_images()
-        results, *predicted = _joined(folder, folds, competition)
+        results, *predicted = _joined(folder, folds)
     paths, missing = _paths(competition)
     return RunData(
         folder, competition, about, results, recipe, folds, stored, *predicted, paths, missing
@@ -145,7 +152,7 @@ OUT_OF_FOLD = "out_of_fold"
 
 
 def _joined(
-    folder: RunFolder, folds: list[int], competition: Competition
+    folder: RunFolder, folds: list[int]
 ) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame | None]:
     """Results, probabilities and boxes: as written, where that is of these folds."""
     if (folder.path / "score.json").is_file():
@@ -157,7 +164,7 @@ def _joined(
                 folder.read_probabilities(OUT_OF_FOLD),
                 folder.read_boxes(OUT_OF_FOLD),
             )
-    combined = join_folds(folder, folds, competition, stored_table(folder))
+    combined = score_folds(Run.open(folder), folds)
     boxes = combined.boxes and combined.boxes.out_of_fold
     return summary(folder, combined), combined.out_of_fold, boxes
 

@@ -9,10 +9,10 @@ import pandas as pd
 from PIL import Image
 
 from podium.competitions.boxes import BOX_COLUMNS
-from podium.files.images import UnreadableImage, read_image, resize
+from podium.files.image_io import UnreadableImage, read_image, resize
 from podium.reports.blocks import Box, ImageTile
-from podium.reports.gallery_choice import FOUND_COLUMNS
 from podium.reports.page import data_uri
+from podium.reports.run_data import FOUND_COLUMNS
 
 SIDE = 200  # pixels of the longer side
 QUALITY = 80
@@ -75,7 +75,7 @@ def labeled(path: object, row: pd.Series, name: str, note: str = "") -> ImageTil
     said, truth, sure = row["answer"], row["truth"], row["sure"]
     hit = row["said"] == row["label"]
     pil_image = thumbnail(path)
-    about = f"{truth}, said to be {said} with probability {sure:.2f}"
+    about = f"{truth}, predicted as {said} with probability {sure:.2f}"
     return ImageTile(
         pil_image,
         f"image of {about}" if pil_image else "this image's file cannot be read",

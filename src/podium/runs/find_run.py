@@ -1,34 +1,36 @@
-"""The runs there are: found by name or path, here or among what is attached to a kernel."""
+"""Runs found by name or path, here or among what is attached to a kernel."""
 
-import atexit
-import shutil
-import tempfile
-from functools import cache
 from pathlib import Path
 
 from podium import paths
 from podium.runs.fold_folder import RunError
-from podium.runs.merge import merge_run
 from podium.runs.run_folder import RunFolder
 
 
 def find_run(run: str) -> RunFolder:
     """The run of that name or path.
 
-    Inside a Kaggle kernel it may be in the outputs of other kernels. If it is there in parts,
-    a kernel each, they are put together in a folder that lasts as long as this process.
+    Raises:
+        RunError: there is none, it is there in parts (see `runs.merge.gather_run`), or a link
+            leads out of it.
+    """
+    parts = find_parts(run)
+    if len(parts) > 1:
+        raise RunError(f"run {run!r} is in {len(parts)} parts; podium blend joins them")
+    return parts[0]
+
+
+def find_parts(run: str) -> list[RunFolder]:
+    """The run folder of that name or path, or inside a kernel the parts that several kernels left.
 
     Raises:
-        RunError: there is none, its parts do not fit together, or a link leads out of it.
+        RunError: there is none, or a link leads out of it.
     """
     for path in (Path(run), paths.runs() / run):
         if RunFolder(path).exists:
-            return _without_links(RunFolder(path.resolve()))
-    attached = _attached(run)
-    if len(attached) == 1:
-        return attached[0]
-    if attached:
-        return _put_together(run, tuple(attached))
+            return [_without_links(RunFolder(path.resolve()))]
+    if attached := _attached(run):
+        return attached
     known = sorted(path.parent.name for path in paths.runs().glob("*/run.json"))
     place = paths.kaggle_input()
     elsewhere = f", and in {place} there is none of that name" if place else ""
@@ -38,11 +40,7 @@ def find_run(run: str) -> RunFolder:
 
 
 def _without_links(folder: RunFolder) -> RunFolder:
-    """The folder, unless it leads out of itself: what is read is its own, and what is written too.
-
-    Raises:
-        RunError: names the link.
-    """
+    """The folder, unless a link leads out of it: what is read and written is its own."""
     for path in folder.path.rglob("*"):
         if path.is_symlink() and not path.resolve().is_relative_to(folder.path):
             raise RunError(
@@ -63,14 +61,3 @@ def _attached(run: str) -> list[RunFolder]:
         for path in (place, place / "weights" / run)
     ]
     return [folder for folder in found if folder.exists]
-
-
-@cache  # a run that is asked for twice is the same one
-def _put_together(run: str, parts: tuple[RunFolder, ...]) -> RunFolder:
-    paths.scratch().mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(dir=paths.scratch()))
-    atexit.register(shutil.rmtree, scratch, ignore_errors=True)
-    whole = RunFolder(scratch / run)
-    for part in parts:
-        merge_run(part, whole)
-    return whole

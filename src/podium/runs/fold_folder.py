@@ -13,7 +13,7 @@ from podium.competitions.boxes import BOX_COLUMNS
 from podium.files.atomic_write import atomic_write, require_space, write_csv, write_json
 from podium.files.untrusted import check_weights, opened_arrays
 
-Row = dict[str, Any]  # of a history: stage, epoch, losses, …; or of what a network stems from
+Row = dict[str, Any]  # of a history: stage, epoch, losses, …; or of a lineage
 ORIGIN = ("run", "fold", "competition", "weights")  # the keys of the latter
 AGAIN = "delete it, and the same command trains the fold again from its start"
 
@@ -158,17 +158,17 @@ class FoldFolder:
 
     @property
     def pseudo_label_leak(self) -> str:
-        """Why the pseudo-labels know labels of what the fold scores; "" if none or they do not."""
+        """Why the pseudo-labels leak labels of what the fold scores; "" if none do."""
         kept = self.read_pseudo()
         rows = [] if kept is None else kept["stages"]
         return "; ".join({row["knows_the_fold"]: None for row in rows if row["knows_the_fold"]})
 
     def write_start(self, runs: list[Row]) -> None:
-        """Write the runs that the network stems from: its own source, then that one's, …"""
+        """Write the lineage of the network: the run it started from, then that one's, …"""
         write_json(self._start, {"runs": runs})
 
     def read_start(self) -> list[Row]:
-        """The same; none where it stems from no run."""
+        """Read the lineage; empty where it started from no run."""
         if not self._start.is_file():
             return []
         try:
@@ -177,7 +177,7 @@ class FoldFolder:
             raise RunError(f"{self._start} is not as Podium writes it") from error
 
     def write_ood(self, arrays: dict[str, np.ndarray]) -> None:
-        """Write what the fold's network, as it is now, finds unlike; see any_image/."""
+        """Write the out-of-distribution detector of the fold's weights as they are now."""
         with atomic_write(self._unlikeness) as part:
             np.savez(part, weights=np.array(self.digest()), **arrays)
 

@@ -1,7 +1,10 @@
 """A run that was trained in parts, on several machines, put together in one folder."""
 
+import atexit
 import filecmp
 import shutil
+import tempfile
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -9,24 +12,46 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from podium import paths
 from podium.competitions import get_competition
 from podium.competitions.boxes import BOX_COLUMNS
 from podium.files.atomic_write import atomic_write, remove_temp_files, write_json
 from podium.files.untrusted import check_weights
 from podium.recipes.recipe import Recipe
+from podium.runs.find_run import find_parts
 from podium.runs.fold_folder import FoldFolder, RunError
 from podium.runs.run_folder import RunFolder
 from podium.runs.table import HELD_OUT, LeakingSplit, Table, stored_table
 
-# What is taken of a finished fold, and its checkpoints, where it has some. test.csv is the last: it
-# makes the fold a finished one.
+# What is taken of a finished fold, in this order, and its checkpoints after the weights. test.csv
+# is the last: it makes the fold a finished one.
 FILES = ("best.weights.h5", "history.csv", "validation.csv", "cost.json", "test.csv")
-PSEUDO = "pseudo.json"  # beside these, where the recipe has pseudo-labels
-START = "started_from.json"  # the same, where the training starts from a run
 
 
 class CannotMerge(RunError):
     """Two folders that are no parts of one run, or a part that is damaged."""
+
+
+def gather_run(run: str) -> RunFolder:
+    """Find a run; the parts that several kernels left of it are joined first.
+
+    They are joined in a folder that lasts as long as this process.
+
+    Raises:
+        RunError: there is none, its parts do not fit together, or a link leads out of it.
+    """
+    parts = find_parts(run)
+    return parts[0] if len(parts) == 1 else _joined(run, tuple(parts))
+
+
+@cache  # a run that is asked for twice is the same one
+def _joined(run: str, parts: tuple[RunFolder, ...]) -> RunFolder:
+    paths.scratch().mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(dir=paths.scratch()))
+    atexit.register(shutil.rmtree, scratch, ignore_errors=True)
+    for part in parts:
+        merge_run(part, RunFolder(scratch / run))
+    return RunFolder(scratch / run)
 
 
 def merge_run(part: RunFolder, into: RunFolder, fresh: bool = False) -> list[int]:
@@ -56,17 +81,16 @@ def merge_run(part: RunFolder, into: RunFolder, fresh: bool = False) -> list[int
         _check_fold(part, fold, recipe, table)
     _check_same_run(part, into, recipe, table)
     origins = {fold: _origin(part, fold) for fold in folds}
-    names = _files(recipe)
-    taken = [fold for fold in folds if not _is_there(part, into, fold, names, fresh)]
+    taken = [fold for fold in folds if not _is_there(part, into, fold, recipe, fresh)]
 
     remove_temp_files(into.path)
     if not into.exists:
         write_json(into.path / "run.json", {**part.read_run(), "parts": []})
-    if not _images(into).is_file():
-        copy_whole(_images(part), _images(into))
+    if not _table_file(into).is_file():
+        copy_whole(_table_file(part), _table_file(into))
     if taken:  # what was combined so far is of other folds
         (into.path / "score.json").unlink(missing_ok=True)
-    files = [(fold, name) for fold in taken for name in _names(part.fold(fold), recipe)]
+    files = [(fold, name) for fold in taken for name in _files(part.fold(fold), recipe)]
     for fold, name in tqdm(files, f"merging {into.name}", unit=" files", delay=2, leave=False):
         target = into.fold(fold)
         if name == FILES[0]:
@@ -80,33 +104,27 @@ def merge_run(part: RunFolder, into: RunFolder, fresh: bool = False) -> list[int
     return taken
 
 
-def _names(folder: FoldFolder, recipe: Recipe) -> list[str]:
-    """All that is taken of a fold, by its path in the fold's folder, in this order."""
+def _files(folder: FoldFolder, recipe: Recipe) -> list[str]:
+    """What a fold with this recipe must have, by its path in the fold's folder, in this order."""
     checkpoints = [folder.checkpoint(epoch) for epoch in folder.checkpoints()]
-    first, *others = _files(recipe)
-    return [first, *(str(path.relative_to(folder.path)) for path in checkpoints), *others]
+    pseudo = ["pseudo.json"] if recipe.pseudo_runs else []
+    start = ["started_from.json"] if recipe.started_from else []
+    kept = [str(path.relative_to(folder.path)) for path in checkpoints]
+    return [FILES[0], *kept, *FILES[1:-1], *pseudo, *start, FILES[-1]]
 
 
 def _read_part(part: RunFolder) -> tuple[Recipe, Table]:
     """The recipe and the table of a part, which nobody vouches for."""
     try:
-        for path in (part.path / "run.json", _images(part)):
+        for path in (part.path / "run.json", _table_file(part)):
             check_own(part, path)
-        recipe = part.read_recipe()
-        get_competition(recipe.competition)
-        return recipe, stored_table(part)
+        return part.read_recipe(), stored_table(part)
     except CannotMerge:
         raise
     except LeakingSplit as error:
         raise CannotMerge(f"{part.path}: {error}") from error
     except (ValueError, OSError, AttributeError) as error:
         raise CannotMerge(f"{part.path} cannot be read as a run: {error}") from error
-
-
-def _files(recipe: Recipe) -> list[str]:
-    """What a fold with this recipe must have."""
-    pseudo, start = [PSEUDO] * bool(recipe.pseudo_runs), [START] * bool(recipe.started_from)
-    return [*FILES[:-1], *pseudo, *start, FILES[-1]]
 
 
 def check_own(part: RunFolder, path: Path) -> None:
@@ -120,39 +138,34 @@ def check_own(part: RunFolder, path: Path) -> None:
 def _check_fold(part: RunFolder, fold: int, recipe: Recipe, table: Table) -> None:
     """See that a finished fold is whole: each file read, each image predicted."""
     folder = part.fold(fold)
-    for name in _names(folder, recipe):
+    for name in _files(folder, recipe):
         check_own(part, folder.path / name)
     folds = table.train["fold"]
     scored = folds.index[(folds == fold) | (folds == HELD_OUT)]
-    classes = list(get_competition(recipe.competition).classes)
     try:
         recipe.check_fold(fold)
         folder.read_history()
         folder.read_cost()
         _ = folder.pseudo_label_leak, folder.read_start()  # reads them
         for name, ids in (("validation", scored), ("test", table.readable_test.index)):
-            _check_predictions(folder, name, ids, recipe.views, classes)
-            if recipe.box:
-                _check_boxes(folder, name)
+            _check_predictions(folder, name, ids, recipe)
         for path in (folder.weights, *map(folder.checkpoint, folder.checkpoints())):
             check_weights(path)
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise CannotMerge(f"fold {fold} of {part.path} is damaged: {error}") from error
 
 
-def _check_predictions(
-    folder: FoldFolder, name: str, ids: pd.Index, views: int, classes: list[str]
-) -> None:
-    """Raises ValueError unless there are probabilities of just these images, in each view."""
-    predictions = folder.read_predictions(name)
+def _check_predictions(folder: FoldFolder, name: str, ids: pd.Index, recipe: Recipe) -> None:
+    """Raises ValueError unless there are predictions of just these images, in each view."""
+    predictions, boxes = folder.read_predictions(name), folder.read_boxes(name)
+    classes = list(get_competition(recipe.competition).classes)
     if list(predictions.columns) != classes:
         raise ValueError(f"{name}.csv has the classes {list(predictions.columns)}, not {classes}")
     index = predictions.index
     found = index.unique("id")
     # `podium predict` may have added views to those that the recipe asks for.
-    views = max(views, index.unique("view").size)
-    rows = len(ids) * views
-    if not index.is_unique or len(index) != rows or len(found.symmetric_difference(ids)):
+    views = max(recipe.views, index.unique("view").size)
+    if not index.is_unique or len(index) != len(ids) * views or set(found) != set(ids):
         raise ValueError(
             f"{name}.csv should have {len(ids)} images in each of {views} views, has "
             f"{len(found)} in {len(index)} rows"
@@ -161,16 +174,8 @@ def _check_predictions(
     # NaN is not at least 0 either.
     if not (values >= 0).all() or not np.allclose(values.sum(axis=1), 1, atol=1e-3):
         raise ValueError(f"{name}.csv holds values that are no probabilities")
-
-
-def _check_boxes(folder: FoldFolder, name: str) -> None:
-    """Raises ValueError unless each prediction has a box within its image."""
-    boxes = folder.read_boxes(name)
-    if boxes is None:
-        raise ValueError(f"{name}.csv has no boxes, and the recipe has a box head")
-    # NaN is not at least 0 either.
-    if not ((boxes >= 0) & (boxes <= 1)).to_numpy().all():
-        raise ValueError(f"{name}.csv holds boxes that are not within their images")
+    if recipe.box and (boxes is None or not ((boxes >= 0) & (boxes <= 1)).to_numpy().all()):
+        raise ValueError(f"{name}.csv lacks boxes within their images, and there is a box head")
 
 
 def _check_same_run(part: RunFolder, into: RunFolder, recipe: Recipe, table: Table) -> None:
@@ -178,14 +183,13 @@ def _check_same_run(part: RunFolder, into: RunFolder, recipe: Recipe, table: Tab
     differences = []
     if into.exists:
         here, there = into.read_recipe().model_dump(), recipe.model_dump()
-        changed = [key for key in here if here[key] != there[key]]
-        for key in changed[:1]:
-            more = f" (and {len(changed) - 1} more keys)" * (len(changed) > 1)
-            differences.append(
-                f"the recipes differ: {key} is {here[key]!r} here, {there[key]!r} there{more}"
-            )
-    if _images(into).is_file():
-        differences += _differing_images(stored_table(into), table)
+        differences += [
+            f"the recipes differ: {key} is {here[key]!r} here, {there[key]!r} there"
+            for key in here
+            if here[key] != there[key]
+        ][:1]
+    if _table_file(into).is_file():
+        differences += _differences(stored_table(into), table)
     if differences:
         raise CannotMerge(
             f"{part.path} is no part of the run {into.path}: {'; '.join(differences)}. Put it into "
@@ -193,44 +197,38 @@ def _check_same_run(part: RunFolder, into: RunFolder, recipe: Recipe, table: Tab
         )
 
 
-def _differing_images(here: Table, there: Table) -> list[str]:
-    """What is not the same in two tables, a clause each.
-
-    The numbers of the groups may differ: both splits were checked against their own.
-    """
+def _differences(here: Table, there: Table) -> list[str]:
+    """What is not the same in two tables, a clause each; groups may be numbered otherwise."""
     found = []
-    for kind, one, other in (
-        ("training", here.train.index, there.train.index),
-        ("test", here.test.index, there.test.index),
+    for kind, mine, other in (
+        ("training", here.train, there.train),
+        ("test", here.test, there.test),
     ):
-        only = len(one.difference(other)), len(other.difference(one))
+        only = len(mine.index.difference(other.index)), len(other.index.difference(mine.index))
         if any(only):
             found.append(f"{only[0]} {kind} images are only here, {only[1]} only there")
-        elif kind == "test" and not one.equals(other):
-            found.append("the test images are in another order")
-    for frame, others, column, what in (
-        (here.train, there.train, "label", "other labels"),
-        (here.train, there.train, "fold", "other folds: their out-of-fold scores would be false"),
-        (here.test, there.test, "problem", "can be read in only one of the two"),
-    ):
-        common = frame.index.intersection(others.index)
-        one, other = frame.loc[common, column], others.loc[common, column]
-        if column == "problem":  # the reason names a path of its machine
-            one, other = one == "", other == ""
-        count = int((one != other).sum())
-        if count:
-            have = "" if column == "problem" else "have "
-            found.append(f"{count} images {have}{what}")
-    common = here.train.index.intersection(there.train.index)
-    boxes = [
-        part.train.loc[common].reindex(columns=list(BOX_COLUMNS)).to_numpy(np.float64)
-        for part in (here, there)
-    ]
-    moved = int((~np.isclose(*boxes, equal_nan=True)).any(axis=1).sum())
-    return [*found, *([f"{moved} images have other boxes"] * (moved > 0))]
+    if not found and not here.test.index.equals(there.test.index):
+        found.append("the test images are in another order")
+    if found:
+        return found
+    train = there.train.loc[here.train.index]
+    mine, other = (
+        table.reindex(columns=list(BOX_COLUMNS)).to_numpy(np.float64)
+        for table in (here.train, train)
+    )
+    counts = {
+        "have other labels": here.train["label"] != train["label"],
+        "have other folds: their out-of-fold scores would be false": here.train["fold"]
+        != train["fold"],
+        # The reason why names a path of its machine.
+        "can be read in only one of the two": (here.test["problem"] == "")
+        != (there.test["problem"] == ""),
+        "have other boxes": (~np.isclose(mine, other, equal_nan=True)).any(axis=1),
+    }
+    return [f"{int(differ.sum())} images {what}" for what, differ in counts.items() if differ.any()]
 
 
-def _is_there(part: RunFolder, into: RunFolder, fold: int, names: list[str], fresh: bool) -> bool:
+def _is_there(part: RunFolder, into: RunFolder, fold: int, recipe: Recipe, fresh: bool) -> bool:
     """Whether the run has this fold already, just the same.
 
     Raises:
@@ -238,12 +236,9 @@ def _is_there(part: RunFolder, into: RunFolder, fold: int, names: list[str], fre
     """
     theirs, mine = part.fold(fold), into.fold(fold)
     if mine.finished:
-        same = (
-            (mine.path / name).is_file()
-            and filecmp.cmp(theirs.path / name, mine.path / name, shallow=False)
-            for name in names
-        )
-        if all(same):
+        names = [name for name in _files(theirs, recipe) if "/" not in name]
+        _, differing, missing = filecmp.cmpfiles(theirs.path, mine.path, names, shallow=False)
+        if not differing and not missing:
             return True
         trouble = "is finished there already, with other results"
     elif mine.read_progress() is not None:
@@ -279,7 +274,7 @@ def _record(into: RunFolder, fold: int, origin: dict[str, Any]) -> None:
     write_json(into.path / "run.json", {**run, "parts": parts})
 
 
-def _images(folder: RunFolder) -> Path:
+def _table_file(folder: RunFolder) -> Path:
     return folder.path / "pictures.csv"
 
 

@@ -78,7 +78,7 @@ class RunFolder:
         return sorted(int(name) for name in names if name.isdecimal())
 
     def leaky_folds(self) -> dict[int, str]:
-        """The folds whose score is too good, because their pseudo-labels know it, and why."""
+        """The folds whose pseudo-labels leak labels that they score, and why."""
         known = {number: self.fold(number).pseudo_label_leak for number in self._folds()}
         return {number: why for number, why in known.items() if why}
 

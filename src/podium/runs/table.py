@@ -18,7 +18,7 @@ HELD_OUT = -2
 
 
 class LeakingSplit(ValueError):
-    """Near-identical images on both sides of a split: its score would be too good."""
+    """Near-identical images on both sides of a split: its score would be leaky."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def check_split(table: pd.DataFrame) -> None:
         raise LeakingSplit(
             f"{straddling['group'].nunique()} groups of near-identical images, "
             f"{len(straddling)} images in all, are in several folds at once, such as "
-            f"{examples}: split by group, or the validation score is too good"
+            f"{examples}: split by group, or the validation score leaks"
         )
 
 

@@ -2,200 +2,201 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-from fastapi import FastAPI, Request
-from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi import FastAPI, HTTPException, Request
+from fastapi.responses import FileResponse, Response
 from fastapi.staticfiles import StaticFiles
 from fastapi_offline import FastAPIOffline
-from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
+from podium.competitions.base import MissingData
+from podium.data.table import read_table
+from podium.runs.fold_folder import RunError
+from podium.runs.run import Run
+from podium.runs.table import HELD_OUT
 from podium.serving.batcher import Batcher
-from podium.serving.decoding import Square, decode_upload
-from podium.serving.engine import Engine, Seen
-from podium.serving.examples import ExampleImage
-from podium.serving.headers import SafeHeaders
-from podium.serving.limits import RETRY_AFTER, RequestError, RequestGate, RequestLimits
+from podium.serving.engine import Engine
 from podium.serving.schema import (
-    About,
-    Answered,
+    ErrorResponse,
     Example,
-    Health,
-    NotAnswered,
+    ImageError,
+    ImageResponse,
     PredictResponse,
-    Problem,
-    about,
-    answered,
+    RequestLimits,
+    RunInfo,
 )
-from podium.serving.uploads import FIELD, FORM, Upload, read_uploads
+from podium.serving.uploads import FORM, RequestGate, decode_upload, read_uploads
 
 STATIC = Path(__file__).parent / "static"
-STATUSES = {
-    400: "The form cannot be read.",
-    408: "It was not sent in time.",
-    413: "Too many bytes, pixels or images.",
-    415: "Not an image in a known format, or not a form.",
-    422: "No file came, or an empty, truncated or broken one.",
-    503: "Too many requests are waiting; `Retry-After` says when to come back.",
-    504: "There was no answer in time.",
-}
-BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            FORM: {
-                "schema": {
-                    "type": "object",
-                    "required": [FIELD],
-                    "properties": {
-                        FIELD: {"type": "array", "items": {"type": "string", "format": "binary"}}
-                    },
-                }
-            }
-        },
-    }
-}
+ERRORS = 400, 408, 413, 415, 422, 503, 504  # statuses of api/classify
+FILES = {"type": "array", "items": {"type": "string", "format": "binary"}}
+FORM_SCHEMA = {"type": "object", "required": ["images"], "properties": {"images": FILES}}
+
+# Browsers load nothing from elsewhere and keep nothing. Images that the page shows itself are
+# blob: ones; Swagger's page at /docs has a script of its own in it.
+POLICY = (
+    "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+INLINE = "; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'"
 
 
 class Service:
-    """From uploads to answers: images are decoded on all cores and answered in batches."""
+    """Classifies uploads: images are decoded on all cores and predicted in batches."""
 
     def __init__(self, engine: Engine, limits: RequestLimits) -> None:
-        self.engine, self.limits, self.gate = engine, limits, RequestGate(limits)
-        self.batcher: Batcher[Seen] = Batcher(engine.see, engine.most)
+        self._engine, self._limits = engine, limits
+        self._batcher = Batcher(engine.predict, engine.batch_size)
         self._decoders = ThreadPoolExecutor(os.cpu_count() or 1, "decoder")
 
-    def close(self) -> None:
-        self.batcher.close()
-        self._decoders.shutdown(cancel_futures=True)
-
-    async def answer(self, uploads: Sequence[Upload]) -> list[Answered | NotAnswered]:
-        """Of each image, in their order; a bad one spoils no other.
+    async def classify(
+        self, uploads: Sequence[tuple[str, bytes]]
+    ) -> list[ImageResponse | ImageError]:
+        """Classify files, of names and bytes, in their order; a bad one stops no other.
 
         Raises:
-            Refused: it took too long.
+            HTTPException: 504, it took too long.
         """
         try:
-            async with asyncio.timeout(self.limits.seconds):
-                return await asyncio.gather(*(self._one(upload) for upload in uploads))
+            async with asyncio.timeout(self._limits.seconds):
+                return await asyncio.gather(*(self._classify_one(*upload) for upload in uploads))
         except TimeoutError:
-            raise RequestError(504, f"no answer within {self.limits.seconds:g} s") from None
+            raise HTTPException(504, f"no answer within {self._limits.seconds:g} s") from None
 
-    async def _one(self, upload: Upload) -> Answered | NotAnswered:
-        loop = asyncio.get_running_loop()
+    async def _classify_one(self, name: str, data: bytes) -> ImageResponse | ImageError:
+        sides = self._engine.run.recipe.cache_size, self._engine.size
+        decode = partial(decode_upload, name, data, self._limits, *sides)
         try:
-            square: Square = await loop.run_in_executor(
-                self._decoders,
-                decode_upload,
-                upload,
-                self.limits,
-                self.engine.side,
-                self.engine.size,
-            )
-        except RequestError as refused:
-            return NotAnswered(name=upload.name, status=refused.status, detail=refused.reason)
-        seen = await asyncio.wrap_future(self.batcher.put(square.pixels))
-        return answered(upload.name, square, seen, self.engine)
+            image = await asyncio.get_running_loop().run_in_executor(self._decoders, decode)
+        except HTTPException as error:
+            return ImageError(name=name, status=error.status_code, detail=error.detail)
+        prediction = await self._batcher.put(image.pixels)
+        size = {"width": image.size.width, "height": image.size.height}
+        return ImageResponse(name=name, **size, **dict(prediction))
 
 
 def make_app(
     engine: Engine,
     limits: RequestLimits,
-    examples: Sequence[ExampleImage] = (),
+    examples: Sequence[Example] = (),
     hosts: Sequence[str] = ("*",),
 ) -> FastAPI:
-    """The application.
+    """Make the application.
 
     Args:
         hosts: names that it may be called by. A page elsewhere that makes its own name point to
             this machine could else read the answers of a server that only this machine may ask.
     """
-    service = Service(engine, limits)
-
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        yield
-        service.close()
-
     app = FastAPIOffline(  # FastAPI's own /docs loads its scripts from a CDN
-        title=f"Podium: {engine.folder.name}",
-        description="What is on an image, where the network sees it, and how sure that is. "
+        title=f"Podium: {engine.run.name}",
+        description="Classes of images, the evidence for them, and out-of-distribution images. "
         "Nothing that is sent is kept.",
-        lifespan=lifespan,
         redoc_url=None,
         favicon_url="/static/icon.svg",
     )
-    app.add_middleware(SafeHeaders)
+    service, gate = Service(engine, limits), RequestGate(limits)
+    body = {"required": True, "content": {FORM: {"schema": FORM_SCHEMA}}}
+    errors = {status: {"model": ErrorResponse} for status in ERRORS}
+    info = describe_run(engine, limits, examples)
+
+    @app.post("/api/classify", responses=errors, openapi_extra={"requestBody": body})
+    async def classify(request: Request) -> PredictResponse:
+        """Classify one or several images.
+
+        One that cannot be read has its own status among the others. If none can be read, the
+        response has the status of the first one.
+        """
+        with gate.enter(request):
+            images = await service.classify(await read_uploads(request, limits))
+        failed = [image for image in images if isinstance(image, ImageError)]
+        if len(failed) == len(images):
+            raise HTTPException(failed[0].status, "; ".join(image.detail for image in failed))
+        return PredictResponse(run=engine.run.name, images=images)
+
+    @app.get("/health", summary="Whether the server answers")
+    async def health() -> dict[str, str]:
+        return {"status": "ok", "run": engine.run.name}
+
+    @app.get("/api/run", summary="The run that is served, and the limits")
+    async def run() -> RunInfo:
+        return info
+
+    _add_pages(app, examples)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
-    app.add_exception_handler(RequestError, _refuse)
-    _add_api(app, service)
-    _add_pages(app, service, examples)
     return app
 
 
-def _add_api(app: FastAPI, service: Service) -> None:
-    problems = {status: {"model": Problem, "description": why} for status, why in STATUSES.items()}
+def _add_pages(app: FastAPI, examples: Sequence[Example]) -> None:
+    """Add the page, its files and the examples; browsers load nothing from elsewhere."""
+    app.mount("/static", StaticFiles(directory=STATIC))
 
-    @app.post(
-        "/api/classify",
-        response_model=PredictResponse,
-        responses=problems,
-        openapi_extra=BODY,
-        summary="Say what is on one or several images",
-    )
-    async def classify(request: Request) -> Response:
-        """One that cannot be read has its own status among the answers of the others.
-
-        If none can be read, the whole answer has the status of the first one.
-        """
-        with service.gate.enter() as held:
-            uploads = await read_uploads(request, service.limits, held)
-            images = await service.answer(uploads)
-        bad = [one for one in images if isinstance(one, NotAnswered)]
-        if len(bad) == len(images):
-            raise RequestError(bad[0].status, "; ".join(one.detail for one in bad))
-        found = PredictResponse(run=service.engine.folder.name, images=images)
-        return Response(found.model_dump_json(), media_type="application/json")
-
-    @app.get("/health", summary="Whether it answers", responses={503: {"model": Problem}})
-    async def health() -> Health:
-        if not service.batcher.alive:
-            raise RequestError(503, "the networks have stopped")
-        return Health(run=service.engine.folder.name)
-
-
-def _add_pages(app: FastAPI, service: Service, examples: Sequence[ExampleImage]) -> None:
-    told = about(
-        service.engine,
-        service.limits,
-        [
-            Example(address=f"examples/{number}.jpg", name=example.name)
-            for number, example in enumerate(examples)
-        ],
-    )
-
-    @app.get("/api/run", summary="The run that answers, and its limits")
-    async def run() -> About:
-        return told
-
-    @app.get("/examples/{number}.jpg", include_in_schema=False)
-    async def example(number: int) -> Response:
+    @app.get("/examples/{number}", include_in_schema=False)
+    async def example(number: int) -> FileResponse:
         if not 0 <= number < len(examples):
             raise HTTPException(404)
-        return Response(examples[number].jpeg, media_type="image/jpeg")
+        return FileResponse(examples[number].path)
 
     @app.get("/", include_in_schema=False)
     async def page() -> FileResponse:
         return FileResponse(STATIC / "index.html")
 
-    app.mount("/static", StaticFiles(directory=STATIC))
+    @app.middleware("http")
+    async def add_headers(
+        request: Request, call_next: Callable[[Request], Awaitable[Response]]
+    ) -> Response:
+        response = await call_next(request)
+        inline = INLINE if request.url.path == "/docs" else ""
+        response.headers["Content-Security-Policy"] = POLICY + inline
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers["Cache-Control"] = "no-store"
+        return response
 
 
-async def _refuse(request: Request, refused: Exception) -> JSONResponse:
-    assert isinstance(refused, RequestError)
-    headers = {"Retry-After": str(RETRY_AFTER)} if refused.status == 503 else None
-    return JSONResponse({"detail": refused.reason}, refused.status, headers)
+def describe_run(engine: Engine, limits: RequestLimits, examples: Sequence[Example]) -> RunInfo:
+    """Describe the run for the page, before any image has come."""
+    folds = ", ".join(map(str, engine.folds))
+    used = f"folds {folds} are averaged" if len(engine.folds) > 1 else f"fold {folds} answers"
+    try:
+        score = engine.run.folder.read_score()["score"]
+        interval = f"95 % interval {score['low']:.3f} to {score['high']:.3f}"
+        shown = f"{score['metric']} {score['value']:.3f} ({interval})"
+    except (RunError, KeyError):  # a run that still trains has none
+        shown = None
+    return RunInfo(
+        run=engine.run.name,
+        competition=engine.run.competition.name,
+        classes=engine.classes,
+        networks=f"of {len(engine.trained_folds)} trained networks, {used}",
+        score=shown,
+        # Without the remark, which may name paths on this machine.
+        out_of_distribution=str(replace(engine.ood_detector, remark="")),
+        no_heat=engine.no_heat,
+        boxes=engine.run.recipe.box is not None,
+        limits=limits,
+        examples=list(examples),
+    )
+
+
+def find_examples(run: Run, fold: int, most: int) -> list[Example]:
+    """Find up to `most` images that the fold's network was not trained on, the classes in turns."""
+    if not most:
+        return []
+    try:
+        train = read_table(run.competition, run.folder).train
+    except (MissingData, RunError) as error:
+        print(f"no examples on the page: {error}")
+        return []
+    unseen = train[train["fold"].isin([fold, HELD_OUT])]
+    turn = unseen.groupby("label").cumcount()
+    chosen = unseen.assign(turn=turn).sort_values(["turn", "label"], kind="stable").head(most)
+    return [
+        Example(
+            address=f"examples/{number}", name=run.competition.classes[row.label], path=row.path
+        )
+        for number, row in enumerate(chosen.itertuples())
+    ]

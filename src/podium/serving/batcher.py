@@ -1,80 +1,59 @@
-"""Requests that come at the same time, answered by one call: a network is faster on batches."""
+"""Requests that come at the same time, predicted in one batch: a network is faster on batches."""
 
-import queue
-import threading
-import time
+import asyncio
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, TypeVar
 
 import numpy as np
 
-Seen = TypeVar("Seen")
+Result = TypeVar("Result")
 
-GATHERED = 0.004  # seconds that the first image of a batch waits for others
+GATHERING = 0.004  # seconds that the first image waits for others
 
 
-class Batcher(Generic[Seen]):
-    """A thread that takes what is waiting, up to so many at a time, and answers each.
-
-    It waits a moment for others; while a batch is computed the next one gathers by itself.
+class Batcher(Generic[Result]):
+    """Batches of what is waiting; while one is predicted in a thread, the next one gathers.
 
     Args:
-        work: from images (batch, ...) to an answer for each.
-        most: images in a batch.
+        predict: from images (batch, ...) to a result for each; one call at a time.
+        batch_size: images in a batch, at the most.
     """
 
-    def __init__(self, work: Callable[[np.ndarray], Sequence[Seen]], most: int) -> None:
-        self._work, self._most = work, most
-        self._queue: queue.SimpleQueue[tuple[np.ndarray, Future[Seen]] | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="batcher", daemon=True)
-        self._thread.start()
+    def __init__(self, predict: Callable[[np.ndarray], Sequence[Result]], batch_size: int) -> None:
+        self._predict, self._batch_size = predict, batch_size
+        self._waiting: list[tuple[np.ndarray, asyncio.Future[Result]]] = []
+        self._thread = ThreadPoolExecutor(1, "batcher")
+        self._task: asyncio.Task[None] | None = None
 
-    @property
-    def alive(self) -> bool:
-        return self._thread.is_alive()
+    async def put(self, image: np.ndarray) -> Result:
+        """Return the result for an image; if the caller is cancelled, it costs no computing."""
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._waiting.append((image, future))
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._work())
+        return await future
 
-    def put(self, image: np.ndarray) -> "Future[Seen]":
-        """The answer to come; a future that was cancelled costs no computing."""
-        future: Future[Seen] = Future()
-        self._queue.put((image, future))
-        return future
+    async def _work(self) -> None:
+        await asyncio.sleep(GATHERING)
+        while wanted := [pair for pair in self._waiting if not pair[1].done()]:
+            batch, self._waiting = wanted[: self._batch_size], wanted[self._batch_size :]
+            await self._predict_batch(*zip(*batch, strict=True))
+        self._waiting = []
 
-    def close(self) -> None:
-        """Answer what is waiting, then end."""
-        self._queue.put(None)
-        self._thread.join()
-
-    def _run(self) -> None:
-        ended = False
-        while not ended:
-            batch, ended = self._gather()
-            wanted = [one for one in batch if one[1].set_running_or_notify_cancel()]
-            if wanted:
-                self._answer([image for image, _ in wanted], [future for _, future in wanted])
-
-    def _gather(self) -> tuple[list[tuple[np.ndarray, "Future[Seen]"]], bool]:
-        """The next batch, and whether it is the last one."""
-        first = self._queue.get()
-        if first is None:
-            return [], True
-        batch, until = [first], time.monotonic() + GATHERED
-        while len(batch) < self._most:
-            try:
-                another = self._queue.get(timeout=max(0.0, until - time.monotonic()))
-            except queue.Empty:
-                break
-            if another is None:
-                return batch, True
-            batch.append(another)
-        return batch, False
-
-    def _answer(self, images: list[np.ndarray], futures: list["Future[Seen]"]) -> None:
+    async def _predict_batch(
+        self, images: Sequence[np.ndarray], futures: Sequence["asyncio.Future[Result]"]
+    ) -> None:
+        results: Sequence[Result | Exception]
         try:
-            answers = self._work(np.stack(images))
+            loop = asyncio.get_running_loop()
+            results = await loop.run_in_executor(self._thread, self._predict, np.stack(images))
         except Exception as error:  # whatever it is, those who wait are told
-            for future in futures:
-                future.set_exception(error)
-            return
-        for future, answer in zip(futures, answers, strict=True):
-            future.set_result(answer)
+            results = [error] * len(futures)
+        for future, result in zip(futures, results, strict=True):
+            if future.done():
+                continue  # cancelled meanwhile
+            if isinstance(result, Exception):
+                future.set_exception(result)
+            else:
+                future.set_result(result)

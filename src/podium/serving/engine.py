@@ -1,40 +1,26 @@
-"""The networks of a run, ready to answer: classes, heat maps, boxes and unlikeness in one pass."""
+"""The networks of a run in one graph: classes, heat maps, box and OOD score in one pass."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from itertools import zip_longest
 
 import keras
 import numpy as np
 import tensorflow as tf
 from threadpoolctl import threadpool_limits
 
-from podium.competitions import Competition
-from podium.competitions.boxes import tidy
+from podium.competitions.boxes import BOX_COLUMNS, tidy
 from podium.models.grad_cam import GradCam, NoHeatMap
-from podium.models.network import build_network
-from podium.predictions.classify import open_run
-from podium.predictions.ood import OODDetector
-from podium.predictions.ood_fitting import load_or_fit_detector
-from podium.recipes.recipe import Recipe
+from podium.models.network import Network, build_network
+from podium.predictions.ood import load_or_fit_detector
+from podium.predictions.predictor import Predictor
 from podium.runs.run_folder import RunFolder
+from podium.serving.schema import ClassScore, Prediction
 
 HEATED = 3  # of the likeliest classes, that get a heat map
 
 
-@dataclass(frozen=True)
-class Seen:
-    """What the networks say of one image."""
-
-    probabilities: np.ndarray  # float32 (classes,)
-    top: np.ndarray  # the likeliest classes, the first one first
-    heat: np.ndarray | None  # float32 (top, rows, columns), 0 to 1; None: no heat maps
-    box: np.ndarray | None  # float32 (4,), in shares of the image; None: no box head
-    score: float  # of unlikeness
-    beyond: float  # share of known images that are as unlike or more
-
-
 class Engine:
-    """Built once; `see` is called by one thread.
+    """Built once; `predict` is called by one thread.
 
     Args:
         networks: how many folds' networks are averaged. Each takes as long as the first one.
@@ -44,109 +30,95 @@ class Engine:
     """
 
     def __init__(self, folder: RunFolder, networks: int = 1) -> None:
-        looker, folds = open_run(folder)
-        self.folder, self.folds = folder, folds[:networks]
-        self.recipe: Recipe = looker.recipe
-        self.competition: Competition = looker.competition
-        self.side, self.size = looker.side, self.recipe.final_image_size
-        self.most = self.recipe.batch_size  # images at once: what fits a training fits here
-        looker.open(folds[0])
-        self.ood_detector: OODDetector = load_or_fit_detector(
-            folder, self.competition, looker, folds[0]
-        )
-        self._known = np.sort(self.ood_detector.known)
-        # NumPy's threads would wait for cores that TensorFlow's use, for products that take 1 ms.
+        predictor = Predictor(folder)
+        self.run, self.trained_folds = predictor.run, predictor.folds
+        self.folds = predictor.folds[:networks]
+        self.classes = list(self.run.competition.classes)
+        self.size = self.run.recipe.final_image_size
+        self.batch_size = self.run.recipe.batch_size  # what fits a training fits here
+        predictor.load(self.folds[0])
+        self.ood_detector = load_or_fit_detector(predictor, self.folds[0])
+        # BLAS' threads would wait for cores that TensorFlow's use, for products that take 1 ms.
         self._one_thread = threadpool_limits(1, "blas")
-        one = [_Network(folder, self.recipe, self.classes, fold) for fold in self.folds]
-        self.no_heat = one[0].no_heat
-        self._function = _together(one, self.size, min(HEATED, len(self.classes)))
-
-    @property
-    def classes(self) -> list[str]:
-        return list(self.competition.classes)
-
-    @property
-    def finds_boxes(self) -> bool:
-        return self.recipe.box is not None
+        opened = [self._open(fold) for fold in self.folds]
+        self.no_heat: str | None = None
+        try:
+            cams = [GradCam(network) for network in opened]
+        except NoHeatMap as error:
+            cams, self.no_heat = [], str(error)
+        self._graph = _one_graph(opened, cams, self.size, min(HEATED, len(self.classes)))
 
     def warm_up(self) -> None:
-        """Trace, and meet some sizes of batches, so that no request has to wait for it."""
-        count = 1
-        while True:
-            self.see(np.zeros((count, self.size, self.size, 3), np.uint8))
-            if count == self.most:
-                break
-            count = min(2 * count, self.most)
+        """Trace the graph with the smallest and largest batch, so that no request waits for it."""
+        for count in (1, self.batch_size):
+            self.predict(np.zeros((count, self.size, self.size, 3), np.uint8))
 
-    def see(self, images: np.ndarray) -> list[Seen]:
-        """Of uint8 (images, size, size, 3), each."""
-        found = {name: value.numpy() for name, value in self._function(images).items()}
-        scores = self.ood_detector.scores(found["features"], found["plain"])
+    def predict(self, images: np.ndarray) -> list[Prediction]:
+        """Predict images, uint8 (images, size, size, 3)."""
+        outputs = {name: values.numpy() for name, values in self._graph(images).items()}
+        scores = self.ood_detector.scores(outputs["features"], outputs["plain"])
         return [
-            Seen(
-                found["probabilities"][number],
-                found["top"][number],
-                found["heat"][number] if "heat" in found else None,
-                tidy(found["boxes"][number]).mean(axis=0) if "boxes" in found else None,
-                float(score),
-                self._beyond(score),
-            )
+            self._describe({name: values[number] for name, values in outputs.items()}, float(score))
             for number, score in enumerate(scores)
         ]
 
-    def _beyond(self, score: float) -> float:
-        as_far = len(self._known) - np.searchsorted(self._known, score, side="left")
-        return float((as_far + 1) / (len(self._known) + 1))
+    def _describe(self, outputs: dict[str, np.ndarray], ood_score: float) -> Prediction:
+        """Round the outputs for one image, and give them their names."""
+        probabilities = outputs["probabilities"].astype(float).round(6).clip(0, 1).tolist()
+        ranking = np.argsort(-outputs["probabilities"], kind="stable").tolist()
+        heat = outputs["heat"].astype(float).round(3).tolist() if "heat" in outputs else []
+        box = None
+        if "boxes" in outputs:
+            edges = tidy(outputs["boxes"]).mean(axis=0).astype(float).round(4).tolist()
+            box = dict(zip(BOX_COLUMNS, edges, strict=True))
+        detector = self.ood_detector
+        return Prediction(
+            classes=[
+                ClassScore(name=self.classes[number], probability=probabilities[number], heat=rows)
+                for number, rows in zip_longest(ranking, heat)
+            ],
+            box=box,
+            ood=ood_score > detector.limit,
+            ood_score=round(ood_score, 4),
+            ood_limit=round(detector.limit, 4) if np.isfinite(detector.limit) else None,
+            ood_p_value=round(detector.p_value(ood_score), 4),
+        )
+
+    def _open(self, fold: int) -> Network:
+        network = build_network(self.run.recipe, len(self.classes), pretrained=False)
+        self.run.folder.fold(fold).read_weights(network.model)
+        return network
 
 
-class _Network:
-    """One fold's: from images to all that is wanted, the backbone passed once."""
-
-    def __init__(self, folder: RunFolder, recipe: Recipe, classes: list[str], fold: int) -> None:
-        network = build_network(recipe, len(classes), pretrained=False)
-        folder.fold(fold).read_weights(network.model)
-        self.cam, self.no_heat = None, ""
-        try:
-            self.cam = GradCam(network)
-        except NoHeatMap as error:
-            self.no_heat = str(error)
-        maps = self.cam.maps.outputs if self.cam else []
-        self._maps = len(maps)
-        outputs = [*maps, network.features.output, *network.model.outputs]
-        self._model = keras.Model(network.model.input, outputs)
-
-    def __call__(self, images: tf.Tensor) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
-        """Maps; features, probabilities and, where there is a box head, boxes."""
-        outputs = self._model(images, training=False)
-        return outputs[: self._maps], outputs[self._maps :]
-
-
-def _together(networks: list[_Network], size: int, heated: int) -> Callable:
-    """All networks in one graph that takes batches of any size: the mean of what they say."""
+def _one_graph(
+    networks: list[Network], cams: list[GradCam], size: int, heated: int
+) -> Callable[[np.ndarray], dict[str, tf.Tensor]]:
+    """Join all networks in a graph for batches of any size, each backbone passed once."""
+    models = []
+    for number, network in enumerate(networks):
+        maps = cams[number].maps.outputs if cams else []
+        outputs = [network.features.output, *network.model.outputs, *maps]
+        models.append(keras.Model(network.model.input, outputs))
+    first_map = 1 + len(networks[0].model.outputs)
 
     @tf.function(input_signature=[tf.TensorSpec((None, size, size, 3), tf.uint8)])
-    def see(images: tf.Tensor) -> dict[str, tf.Tensor]:
-        seen = [network(images) for network in networks]
-        features, plain = seen[0][1][:2]
-        probabilities = _mean([parts[1] for _, parts in seen])
-        top = tf.math.top_k(probabilities, heated).indices
+    def predict(images: tf.Tensor) -> dict[str, tf.Tensor]:
+        outputs = [model(images, training=False) for model in models]
+        probabilities = tf.reduce_mean([parts[1] for parts in outputs], axis=0)
         found = {
-            "features": tf.cast(features, tf.float32),
-            "plain": plain,
+            "features": tf.cast(outputs[0][0], tf.float32),
+            "plain": outputs[0][1],
             "probabilities": probabilities,
-            "top": top,
         }
-        if networks[0].cam:
-            pairs = zip(networks, seen, strict=True)
-            heat = _mean([network.cam.heat(maps, top) for network, (maps, _) in pairs])
+        if cams:
+            top = tf.math.top_k(probabilities, heated).indices
+            pairs = zip(cams, outputs, strict=True)
+            heat = [cam.heat(parts[first_map:], top) for cam, parts in pairs]
+            heat = tf.reduce_mean(heat, axis=0)
             highest = tf.reduce_max(heat, axis=(2, 3), keepdims=True)
             found["heat"] = tf.math.divide_no_nan(heat, highest)
-        if len(seen[0][1]) > 2:
-            found["boxes"] = tf.stack([parts[2] for _, parts in seen], axis=1)
+        if first_map > 2:
+            found["boxes"] = tf.stack([parts[2] for parts in outputs], axis=1)
         return found
 
-    return see
-
-
-def _mean(values: list[tf.Tensor]) -> tf.Tensor:
-    return tf.add_n(values) / len(values)
+    return predict

@@ -3,20 +3,15 @@
 import socket
 import threading
 import webbrowser
-
-import uvicorn
+from importlib.util import find_spec
 
 from podium import paths
 from podium.runs.find_run import find_run
-from podium.serving.limits import RequestLimits
+from podium.serving.schema import RequestLimits
 from podium.system import import_tensorflow
 
-HOW_TO_GET_ONE = (
-    "`make prototype` trains the sample and serves it, or `podium sample` and `podium train "
-    "sample-b0` make one (about five minutes); `podium entries` lists what else can be trained"
-)
+PACKAGES = ("fastapi", "fastapi_offline", "python_multipart", "uvicorn")  # of the extra `web`
 ONLY_HERE = ("127.0.0.1", "localhost", "::1")
-CONNECTIONS = 500  # open ones, those that only wait included
 
 
 def serve(
@@ -28,70 +23,59 @@ def serve(
     limits: RequestLimits,
     browser: bool,
 ) -> None:
-    """Answer until Ctrl-C.
+    """Serve a run until Ctrl-C.
 
     Args:
-        run: name or path; None is refused with a list of those there are.
-        host: the address to listen at; port 0 is any free one.
+        run: name or path; None is refused with a list of the runs.
+        port: 0 is any free one.
         networks: how many folds' networks are averaged.
         examples: images on the page to try, at the most.
         browser: whether to open the page.
 
     Raises:
-        ValueError: no run, or the port is taken.
+        ValueError: no run, a package is missing, or the port is taken.
     """
-    folder = find_run(_named(run))
-    with listen(host, port) as listening:  # what is wrong so far was told at once
+    if missing := [name for name in PACKAGES if find_spec(name) is None]:
+        raise ValueError(f"{', '.join(missing)} missing: pip install 'podium[web]'")
+    if run is None:
+        runs = sorted(path.parent.name for path in paths.runs().glob("*/run.json"))
+        known = ", ".join(runs) or "none yet (`make prototype` trains one in about five minutes)"
+        raise ValueError(f"which run? `podium serve RUN`; there are: {known}")
+    folder = find_run(run)
+    with listen(host, port) as listening:  # all mistakes so far cost no time
         import_tensorflow()
-        from podium.serving.app import make_app
+        import uvicorn
+
+        from podium.serving.app import find_examples, make_app
         from podium.serving.engine import Engine
-        from podium.serving.examples import find_examples
 
         engine = Engine(folder, networks)
         print("warming up", flush=True)
         engine.warm_up()
-        hosts = [host, *ONLY_HERE, "[::1]"] if host in ONLY_HERE else ["*"]
-        app = make_app(engine, limits, find_examples(engine, examples), hosts)
-        shown = f"[{host}]" if ":" in host else host
-        address = f"http://{shown}:{listening.getsockname()[1]}/"
-        listening.listen()
-        said = f"{folder.name} is at {address}, its API at {address}docs; Ctrl-C ends it"
-        print(said, flush=True)
-        if host not in ONLY_HERE:
+        is_local = host in ONLY_HERE
+        hosts = [*ONLY_HERE, "[::1]"] if is_local else ["*"]
+        app = make_app(engine, limits, find_examples(engine.run, engine.folds[0], examples), hosts)
+        address = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}/"
+        print(
+            f"{folder.name} is at {address}, its API at {address}docs; Ctrl-C ends it", flush=True
+        )
+        if not is_local:
             print("warning: anyone who can reach this address can use it", flush=True)
         if browser:
             threading.Timer(0.5, webbrowser.open, [address]).start()
-        config = uvicorn.Config(
-            app,
-            log_level="warning",
-            access_log=False,
-            limit_concurrency=CONNECTIONS,
-            timeout_graceful_shutdown=5,
-            server_header=False,
-        )
+        config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=5)
         uvicorn.Server(config).run(sockets=[listening])
 
 
-def _named(run: str | None) -> str:
-    there = sorted(path.parent.name for path in paths.runs().glob("*/run.json"))
-    if run is None and there:
-        raise ValueError(f"which run? `podium serve RUN`; there are: {', '.join(there)}")
-    if run is None or not (there or "/" in run):
-        raise ValueError(f"there is no run in {paths.runs()} yet: {HOW_TO_GET_ONE}")
-    return run
-
-
 def listen(host: str, port: int) -> socket.socket:
-    """The address taken, and nobody let in yet."""
+    """Take the address; whoever connects waits until the server runs."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # With its protocol: asyncio knows by it where to send at once what is ready (TCP_NODELAY).
-    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((host, port))
+        listening = socket.create_server((host, port), family=family)
     except OSError as error:
-        listening.close()
         raise ValueError(
             f"cannot listen at {host}:{port} ({error.strerror}); another one is --port {port + 1}"
         ) from error
+    # Send at once what is ready: asyncio asks for it only on sockets that it made itself.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listening

@@ -1,117 +1,143 @@
-"""The images of a request: read into memory, never to a disk, and no more than allowed."""
+"""The images of a request: read into memory, never to a disk, within the limits, and decoded."""
 
 import asyncio
 import contextlib
-import re
 import sys
-import time
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from io import BytesIO
+from pathlib import PureWindowsPath
 
-from starlette.datastructures import UploadFile
+from fastapi import HTTPException, Request
+from PIL import Image, UnidentifiedImageError
 from starlette.formparsers import MultiPartException, MultiPartParser
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect
 
-from podium.serving.limits import MemoryHold, RequestError, RequestLimits
+from podium.data.batches import shrink
+from podium.files.image_io import SizedImage, UnreadableImage, decode_sized
+from podium.predictions.tta import VIEWS
+from podium.serving.schema import RequestLimits
 
-FIELD = "images"
 FORM = "multipart/form-data"
+SEND = f"send images as {FORM}, in the field 'images'"  # a field of any other name is read as well
+HELD = 5  # requests of the largest size that are in memory at the same time
 MAX_NAME = 80  # characters of a file's name that are repeated
-FIELDS = 20  # of a form, beside the images
 DRAINED = 5.0  # seconds
+# What browsers and cameras make. Pillow reads more, and for some starts other programs (EPS).
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 
 
-@dataclass(frozen=True)
-class Upload:
-    name: str
-    data: bytes
+class RequestGate:
+    """Lets requests in while there is room; only the event loop's thread uses it."""
+
+    def __init__(self, limits: RequestLimits) -> None:
+        self._waiting, self._largest = limits.waiting, limits.request_bytes
+        self._requests = self._bytes = 0
+
+    @contextlib.contextmanager
+    def enter(self, request: Request) -> Iterator[None]:
+        """Hold room for a request and its bytes; one that does not say how many has the most.
+
+        Raises:
+            HTTPException: 503, there is no room.
+        """
+        size = min(int(request.headers.get("content-length", self._largest)), self._largest)
+        if self._requests >= self._waiting or self._bytes + size > HELD * self._largest:
+            detail = f"{self._requests} requests are waiting already: try again soon"
+            raise HTTPException(503, detail, {"Retry-After": "2"})
+        self._requests += 1
+        self._bytes += size
+        try:
+            yield
+        finally:
+            self._requests -= 1
+            self._bytes -= size
 
 
 class _InMemory(MultiPartParser):
     spool_max_size = sys.maxsize  # beyond it Starlette would write to a temporary file
 
 
-async def read_uploads(request: Request, limits: RequestLimits, held: MemoryHold) -> list[Upload]:
-    """All files of a form, whatever their fields are called.
+async def read_uploads(request: Request, limits: RequestLimits) -> list[tuple[str, bytes]]:
+    """Read the names and bytes of all files of a form, whatever their fields are called.
 
     Raises:
-        Refused: too large, too slow, not a form, or no file in it.
+        HTTPException: too large (413), too slow (408), no form (415), or no file in it (422).
     """
-    kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
-    if kind and kind != FORM:
-        await _drain(request)
-        raise RequestError(415, f"send images as {FORM}, in the field {FIELD!r}; {kind[:60]} came")
-    if not kind:
-        raise RequestError(422, _no_file())
+    content_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    parser = _InMemory(request.headers, _bounded(request, limits), max_files=limits.images)
     try:
+        if content_type != FORM:
+            status = 415 if content_type else 422
+            raise HTTPException(status, f"{SEND}; {content_type[:60] or 'nothing'} came")
         async with asyncio.timeout(limits.seconds):
-            return await _parse(request, limits, held)
+            form = await parser.parse()
     except TimeoutError:
-        raise RequestError(408, f"it was not sent within {limits.seconds:g} s") from None
+        raise HTTPException(408, f"it was not sent within {limits.seconds:g} s") from None
     except ClientDisconnect:
-        raise RequestError(400, "the connection broke off") from None
-
-
-async def _parse(request: Request, limits: RequestLimits, held: MemoryHold) -> list[Upload]:
-    parser = _InMemory(
-        request.headers, _bounded(request, limits, held), max_files=limits.images + 1
-    )
-    try:
-        form = await parser.parse()
-    except MultiPartException as error:
+        raise HTTPException(400, "the connection broke off") from None
+    except (HTTPException, MultiPartException) as error:
         await _drain(request)
+        if isinstance(error, HTTPException):
+            raise
         if "Too many files" in error.message:
-            raise RequestError(413, f"more than {limits.images} images in one request") from error
-        raise RequestError(400, f"the form cannot be read: {error.message}") from error
-    files = [one for _, one in form.multi_items() if isinstance(one, UploadFile)]
-    uploads = [Upload(plain_name(one.filename), await one.read()) for one in files]
-    uploads = [one for one, file in zip(uploads, files, strict=True) if one.data or file.filename]
-    if not uploads:
-        raise RequestError(422, _no_file())
-    if len(uploads) > limits.images:
-        raise RequestError(413, f"more than {limits.images} images in one request")
-    return uploads
+            raise HTTPException(413, f"more than {limits.images} images came") from error
+        raise HTTPException(400, f"the form cannot be read: {error.message}") from error
+    files = [file for _, file in form.multi_items() if not isinstance(file, str)]
+    if not files:
+        raise HTTPException(422, f"no image came: {SEND}")
+    # The name without a path, whichever system it came from.
+    names = [PureWindowsPath(file.filename or "").name[:MAX_NAME] or "image" for file in files]
+    return [(name, await file.read()) for name, file in zip(names, files, strict=True)]
 
 
-async def _bounded(
-    request: Request, limits: RequestLimits, held: MemoryHold
-) -> AsyncIterator[bytes]:
-    """The body as it comes, as long as it is not too long."""
-    too_large = RequestError(
-        413,
-        f"too large: an image may have {limits.megabytes:g} MB and a request "
-        f"{limits.request_bytes / 1e6:.0f} MB",
-    )
-    announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and int(announced) > limits.request_bytes:
-        await _drain(request)
-        raise too_large
+async def _bounded(request: Request, limits: RequestLimits) -> AsyncIterator[bytes]:
+    """Yield the body as it comes, as long as it is not too long."""
     came = 0
     async for chunk in request.stream():
         came += len(chunk)
         if came > limits.request_bytes:
-            await _drain(request)
-            raise too_large
-        held.add(len(chunk))
+            most = f"{limits.megabytes:g} MB and a request {limits.request_bytes / 1e6:.0f} MB"
+            raise HTTPException(413, f"too large: an image may have {most}")
         yield chunk
 
 
 async def _drain(request: Request) -> None:
-    """Let the rest come and forget it: who is still sending would not read an answer."""
-    ends = time.monotonic() + DRAINED
+    """Let the rest come and forget it: who is still sending would not read a response."""
     with contextlib.suppress(ClientDisconnect, TimeoutError, RuntimeError):
         async with asyncio.timeout(DRAINED):
             async for _ in request.stream():
-                if time.monotonic() > ends:
-                    break
+                pass
 
 
-def plain_name(name: str | None) -> str:
-    """A file's name without its path and without what no name needs; for people to read only."""
-    last = re.split(r"[/\\]", name or "")[-1]
-    printable = "".join(one for one in last if one.isprintable()).strip()
-    return printable[:MAX_NAME] if printable.strip(".") else "image"
+def decode_upload(
+    name: str, data: bytes, limits: RequestLimits, side: int, size: int
+) -> SizedImage:
+    """Decode an image to a square, in the same way as a training does.
 
+    Args:
+        side: what the shorter side is shrunk to first, pixels.
+        size: of the square, pixels.
 
-def _no_file() -> str:
-    return f"no image came: send files as {FORM}, in the field {FIELD!r}"
+    Raises:
+        HTTPException: too large (413), no image (415), or a broken one (422).
+    """
+    if not data:
+        raise HTTPException(422, f"{name}: the file is empty")
+    if len(data) > 1e6 * limits.megabytes:
+        raise HTTPException(413, f"{name}: larger than the limit, {limits.megabytes:g} MB")
+    try:
+        with Image.open(BytesIO(data), formats=FORMATS) as header:
+            if header.width * header.height > limits.pixels:
+                raise Image.DecompressionBombError
+        image = decode_sized(data, name, side)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        most = f"{limits.pixels / 1e6:g} million pixels"
+        raise HTTPException(413, f"{name}: more than the limit, {most}") from error
+    except UnidentifiedImageError as error:
+        raise HTTPException(415, f"{name}: not an image ({', '.join(FORMATS)})") from error
+    except UnreadableImage as error:
+        raise HTTPException(422, str(error)) from error
+    except Exception as error:  # decoders raise anything for broken bytes
+        raise HTTPException(422, f"{name}: broken ({error})") from error
+    return replace(image, pixels=VIEWS[0](shrink(image.pixels, side), size))

@@ -6,23 +6,24 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from podium.data.augmentation import seeded_augmenter, seeded_box_augmenter
+from podium.data.augmentation import seeded_augmenter
 from podium.data.batches import ImageArray, View, view_batches
-from podium.data.datasets import keep_alive, weak_callback, without_autotune
-from podium.data.epochs import steps_per_epoch
-from podium.data.outlines import ELLIPSE
+from podium.data.tf_datasets import keep_alive, weak_callback, without_autotune
 from podium.files.atomic_write import preallocate, require_space
-from podium.files.images import resize
-from podium.recipes.recipe import Recipe
-from podium.system import free_memory
+from podium.files.image_io import resize
+from podium.recipes.recipe import Recipe, steps_per_epoch
+from podium.system import free_memory, verbosity
 from podium.training.callbacks import TimeBudget
-from podium.training.progress import verbosity
+
+if TYPE_CHECKING:
+    from podium.training.datasets import FoldDataset
 
 PART = 4096  # features that are computed in one go
 PART_OF_MAPS = 512  # the same with maps, which are some hundred times as large
@@ -44,25 +45,22 @@ class Features:
 
 def cache_features(
     trunk: keras.Model,
-    cache: Sequence[ImageArray],
-    train: np.ndarray,
-    validation: np.ndarray,
+    images: "FoldDataset",
     recipe: Recipe,
     size: int,
     batch_size: int,
     folder: Path,
-    boxes: np.ndarray | None = None,
     budget: TimeBudget | None = None,
 ) -> Features:
     """Run the frozen backbone over each augmented view of each training image, once.
 
     Args:
         trunk: uint8 images → (batch, channels), or a list of these and maps.
-        train, validation: indices into the cache.
         folder: for features above the recipe's `cached_gb`; they are gone when nothing uses them.
-        boxes: of the training images, float32 (images, 4); NaN where there is none.
         budget: of time; where it is short, there are fewer views, and at least one.
     """
+    cache, train, validation = images.cache, images.train, images.validation
+    boxes = images.train_boxes
     views = [augmented_view(recipe, number, size) for number in range(recipe.cached_views)]
     plain: list[View] = [lambda image, size: resize(image, size, size)]
     shapes = [tuple(one.shape[1:]) for one in _outputs(trunk, size)]
@@ -159,7 +157,7 @@ def augmented_view(recipe: Recipe, number: int, size: int) -> View:
     augment = seeded_augmenter(recipe.augmentation, size)
 
     def view(image: ImageArray, size: int) -> ImageArray:
-        return augment(image, view_seed(recipe, number, image))
+        return augment(image, view_seed(recipe, number, image))[0]
 
     return view
 
@@ -176,13 +174,13 @@ def _boxes_in_views(
 
     The images are augmented again for it, which takes a tenth of the time of their features.
     """
-    augment = seeded_box_augmenter(recipe.augmentation, size, ELLIPSE)
+    augment = seeded_augmenter(recipe.augmentation, size)
     moved = np.empty((views, len(train), 4), np.float32)
     for place, index in enumerate(tqdm(train, "boxes in the views", delay=2, leave=False)):
         image = cache[int(index)]
         for number in range(views):
             seed = view_seed(recipe, number, image)
-            moved[number, place] = augment(image, boxes[place], seed)[1]
+            moved[number, place] = augment(image, seed, boxes[place])[1]
     return moved
 
 

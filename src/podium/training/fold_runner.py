@@ -9,46 +9,46 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from podium.competitions import Competition
 from podium.competitions.boxes import BOX_COLUMNS
 from podium.data.batches import ImageCache, view_batches
 from podium.data.near_duplicates import near_copies
-from podium.files.images import resize
-from podium.models.network import Network, build_network
-from podium.models.transfer import LayerWeights, give_backbone
+from podium.files.image_io import resize
+from podium.models.network import LayerWeights, Network, build_network, give_backbone
 from podium.predictions.predict import predict_views
-from podium.predictions.speed import time_predictions
+from podium.predictions.score import time_predictions
 from podium.predictions.tta import VIEWS
-from podium.recipes.recipe import Recipe
-from podium.runs.run_folder import RunFolder
-from podium.runs.table import HELD_OUT, SIZE_COLUMNS, Table
+from podium.runs.run import Run
+from podium.runs.table import HELD_OUT, SIZE_COLUMNS
 from podium.system import peak_memory_gb
-from podium.training.augmented_samples import AugmentedSample, sample_augmented
 from podium.training.callbacks import TimeBudget
-from podium.training.datasets import FoldDataset, of_images, stage_batch_size, stage_seed
+from podium.training.datasets import (
+    AugmentedSample,
+    FoldDataset,
+    of_images,
+    sample_augmented,
+    stage_batch_size,
+    stage_seed,
+)
 from podium.training.devices import Devices
 from podium.training.lr_curve import LRCurve
 from podium.training.pseudo_labels import pseudo_labels
 from podium.training.trainer import Trainer
-from podium.training.warm_start import find_initial_weights, read_backbone
+from podium.training.warm_start import find_initial_weights
 
 FIRST = 1000  # images that a first layer is fitted to
 TIMED = 30  # images that are predicted one by one, to know how long it takes
-CACHED_DETAIL = 1.25  # side of cached images, relative to the largest that a network sees
 
 
 @dataclass
 class FoldRunner:
-    """Trains and predicts the folds of a run; decoded images are shared between them."""
+    """Trains, scores and predicts the folds of a run; they share the decoded images."""
 
-    competition: Competition
-    recipe: Recipe
-    folder: RunFolder
-    table: Table
+    run: Run
     devices: Devices = field(default_factory=Devices)
 
     def __post_init__(self) -> None:
-        recipe = self.recipe
+        self.recipe, self.folder, self.table = self.run.recipe, self.run.folder, self.run.table
+        self.competition, recipe = self.run.competition, self.run.recipe
         self.devices.set_determinism(recipe.deterministic)
         precision = self.devices.set_precision(recipe.mixed_precision)
         print(f"computing on {self.devices}, {precision}")
@@ -56,7 +56,7 @@ class FoldRunner:
         every = pd.concat([self.table.train, self.table.readable_test])
         self._paths = every["path"]
         self._sides = every[SIZE_COLUMNS] if self.competition.has_boxes else None
-        self._cache = ImageCache(list(self._paths), cached_side(recipe), recipe.memory_share)
+        self._cache = ImageCache(list(self._paths), recipe.cache_size, recipe.memory_share)
         self._loaded: int | None = None  # the fold whose network is in memory
 
     def train(self, fold: int, deadline: float | None) -> None:
@@ -73,10 +73,10 @@ class FoldRunner:
         """Train the stages before one, then try rising learning rates in it."""
         return self._training(fold, deadline=None).lr_range_test(stage, low, high, steps)
 
-    def score(self, fold: int, views: int) -> None:
+    def score(self, fold: int) -> None:
         """Predict what the network just trained has not seen of the training images."""
         folder = self.folder.fold(fold)
-        folder.write_predictions("validation", self.predict(self.scored(fold), views))
+        folder.write_predictions("validation", self.predict(self.scored(fold), self.recipe.views))
         cost: dict[str, Any] = {
             "seconds": round(time.monotonic() - self._began),
             "peak_memory_gb": peak_memory_gb(),
@@ -148,12 +148,12 @@ class FoldRunner:
 
         A killed training has them in its state, and needs no other run.
         """
-        start = find_initial_weights(self.recipe, self.folder, self.table, fold)
+        start = find_initial_weights(self.run, fold)
         if start is None:
             return None
         print(start, flush=True)
         self._clear()
-        weights = read_backbone(start)
+        weights = start.read_backbone()
         self.folder.fold(fold).write_start(start.lineage)
         return weights
 
@@ -219,7 +219,7 @@ class FoldRunner:
         def copies(tests: pd.Index, scored: np.ndarray) -> np.ndarray:
             return near_copies(self._cache, self._positions(tests), np.flatnonzero(scored))
 
-        return pseudo_labels(self.recipe, self.competition, self.folder, self.table, fold, copies)
+        return pseudo_labels(self.run, fold, copies)
 
     def _some(self, positions: np.ndarray, most: int, size: int) -> np.ndarray:
         """Up to so many of these images, evenly chosen: uint8 (images, size, size, 3)."""
@@ -237,9 +237,3 @@ class FoldRunner:
 
     def _test(self) -> np.ndarray:
         return np.arange(len(self.table.train), len(self._paths))
-
-
-def cached_side(recipe: Recipe) -> int:
-    """What the shorter side of an image is shrunk to before anything else is done, pixels."""
-    sizes = [recipe.image_size, *(stage.image_size or 0 for stage in recipe.stages)]
-    return round(max(sizes) * CACHED_DETAIL)

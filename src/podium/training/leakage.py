@@ -1,7 +1,10 @@
-"""What the network of a fold has seen, so that nothing of it leaks into the score of another."""
+"""Leakage: whether a fold's network has been trained on images that another fold is scored on."""
 
 import pandas as pd
 
+from podium.competitions import get_competition
+from podium.runs.fold_folder import Row, RunError
+from podium.runs.merge import gather_run
 from podium.runs.run_folder import RunFolder
 from podium.runs.table import HELD_OUT, Table, stored_table
 
@@ -12,21 +15,60 @@ def scored_by(table: Table, fold: int) -> pd.Index:
     return folds.index[folds.isin([fold, HELD_OUT])]
 
 
-def leak_reason(run: RunFolder, fold: int, scored: pd.Index) -> str:
-    """Why the network of a run's fold knows labels of these images, or may; "" if it does not.
+def split_leak(run: RunFolder, fold: int, scored: pd.Index) -> str:
+    """Why the split of a run lets its fold train on these images, or on copies; "" if it does not.
 
-    It must have scored each of them itself: of one that it merely lacks, it may have seen a copy.
+    The fold must score each of them: of an image that the run merely lacks, it may have a copy.
     """
-    theirs = stored_table(run).train["fold"].reindex(scored)
-    seen = len(scored) - int(theirs.isin([fold, HELD_OUT]).sum())
-    if seen:
-        return (
-            f"{run.name} has another split: {seen} of the {len(scored)} images that are scored "
-            "here are not scored by that fold there"
-        )
-    its_own = run.fold(fold)
-    if run.read_recipe().pseudo_runs and (
-        its_own.read_pseudo() is None or its_own.pseudo_label_leak
-    ):
-        return f"{run.name} was itself trained on pseudo-labels that know them"
-    return ""
+    folds = stored_table(run).train["fold"].reindex(scored)
+    trained = len(scored) - int(folds.isin([fold, HELD_OUT]).sum())
+    if not trained:
+        return ""
+    return (
+        f"{run.name} has another split: {trained} of the {len(scored)} images that are scored here "
+        "are not scored by that fold there"
+    )
+
+
+def leak_reason(run: RunFolder, fold: int, scored: pd.Index, competition: str) -> str:
+    """Why the network of a run's fold may have learned labels of these images; "" if it has not.
+
+    Args:
+        scored: ids of training images of the competition.
+    """
+    recipe, images = run.read_recipe(), _image_source(competition)
+    lineage = run.fold(fold).read_start()
+    if _image_source(recipe.competition) == images:
+        # Its lineage was checked against what it scores itself, among which these images are.
+        return split_leak(run, fold, scored) or _pseudo_label_leak(run, fold)
+    if recipe.started_from and not lineage:
+        return f"{run.name} does not say what its fold {fold} was started from"
+    related = [row for row in lineage if _image_source(row["competition"]) == images]
+    reasons = (_ancestor_leak(row, scored, competition) for row in related)
+    return next((f"{run.name} was started from {reason}" for reason in reasons if reason), "")
+
+
+def _image_source(competition: str) -> str:
+    """The competition whose training images these are."""
+    return get_competition(competition).same_images_as or competition
+
+
+def _pseudo_label_leak(run: RunFolder, fold: int) -> str:
+    folder = run.fold(fold)
+    is_known = not run.read_recipe().pseudo_runs or folder.read_pseudo() is not None
+    if is_known and not folder.pseudo_label_leak:
+        return ""
+    return f"{run.name} was itself trained on leaky pseudo-labels"
+
+
+def _ancestor_leak(ancestor: Row, scored: pd.Index, competition: str) -> str:
+    name, fold = ancestor["run"], ancestor["fold"]
+    try:
+        run = gather_run(name)
+    except RunError:
+        return f"{name}, which is not here, so that its training images are unknown"
+    folder = run.fold(fold)
+    if not folder.weights.is_file() or folder.digest() != ancestor["weights"]:
+        return f"{name}, whose fold {fold} has other weights by now"
+    reason = leak_reason(run, fold, scored, competition)
+    return f"{name}, and {reason}" if reason else ""

@@ -1,4 +1,4 @@
-"""What a box head is trained by: GIoU and smooth L1, of the images that have a box."""
+"""The loss of a box head: GIoU and smooth L1, of the images that have a box."""
 
 import keras
 from keras import ops
@@ -36,7 +36,7 @@ class MeanIoUMetric(keras.metrics.Mean):
 
 
 def overlap(first, second):
-    """Intersection over union, and the generalised one (GIoU), of pairs of boxes (batch, 4)."""
+    """Intersection over union, and the generalized one (GIoU), of pairs of boxes (batch, 4)."""
     corner = ops.maximum(first[..., :2], second[..., :2])
     opposite = ops.minimum(first[..., 2:], second[..., 2:])
     shared = _area(corner, opposite)
@@ -53,7 +53,7 @@ def _area(corner, opposite):
 
 
 def _there(boxes):
-    """Which boxes are there (batch,), and all of them with a stand-in where they are not.
+    """Whether each box is there (batch,), and all of them with a stand-in where they are not.
 
     Masking the loss alone would not do: the slope of NaN times 0 is NaN.
     """

@@ -1,11 +1,9 @@
-"""Whether a recipe can run here: seen before an image is read, and without TensorFlow."""
+"""Preflight: whether a recipe can run here, before an image is read and without TensorFlow."""
 
 from importlib.util import find_spec
-from pathlib import Path
 
 from podium.competitions import get_competition
-from podium.files.untrusted import check_weights
-from podium.models.weights_files import WEIGHTS_FILES
+from podium.models.pretrained import WEIGHTS_FILES, check_choice
 from podium.recipes.recipe import Recipe
 from podium.runs.run_folder import RunFolder
 from podium.system import check_address_space, check_tensorflow
@@ -17,29 +15,22 @@ def check_recipe(recipe: Recipe, into: RunFolder | None = None, fresh: bool = Fa
     """Refuse what would fail only after minutes.
 
     Args:
-        recipe: as `resolve` gives it.
+        recipe: as `resolve_backbone` gives it.
         into: the folder of the run, where it is known. One that goes on has its pseudo-labels, and
             its folds may need nothing of the run that they started from.
         fresh: it begins again.
 
     Raises:
         ValueError: too little memory, an unknown backbone or weights, a package that is not
-            installed or too old, a run to start from or to take pseudo-labels from that is not
-            what it takes.
+            installed or too old, a run to start from or to take pseudo-labels from that does not
+            fit.
     """
     check_tensorflow()
     check_address_space()
     if recipe.backbone not in WEIGHTS_FILES:
         raise ValueError(f"no backbone {recipe.backbone!r}; there are: {', '.join(WEIGHTS_FILES)}")
-    names = [*WEIGHTS_FILES[recipe.backbone], "none"]
-    of_file = recipe.started_from is None and recipe.weights not in names
-    if of_file and not Path(recipe.weights).is_file():
-        raise ValueError(
-            f"weights of {recipe.backbone}: expected {', '.join(names)} or the path of an .h5 "
-            f"file, came {recipe.weights!r}, which is no file"
-        )
-    if of_file:
-        check_weights(Path(recipe.weights))
+    if recipe.started_from is None:
+        check_choice(recipe.backbone, recipe.weights)
     if recipe.box and not get_competition(recipe.competition).has_boxes:
         raise ValueError(
             f"a box head needs boxes to learn from, and {recipe.competition} has none: leave [box] "

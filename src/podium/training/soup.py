@@ -1,72 +1,57 @@
-"""`podium soup`: several checkpoints of a run, or of runs of one network, become one network."""
+"""`podium soup`: checkpoints of a run, or of several runs of one network, become one network.
 
+Fold by fold, mixtures of weights predict the validation images: each set alone, the mean of a run's
+last epochs (SWA, arXiv:1803.05407), the mean of all, and the greedy soup (arXiv:2203.05482). The
+best one predicts the test images. Each half of the validation images is scored by the mixture
+that the other half chose.
+"""
+
+import hashlib
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache, lru_cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from podium import paths
-from podium.competitions import Competition, get_competition
-from podium.data.table import read_table
+from podium.competitions.metrics import LogLoss
+from podium.data.splits import split_halves
+from podium.data.table import open_run
 from podium.files.atomic_write import remove_temp_files
-from podium.predictions.combine import RunResult, assemble, read_validation
-from podium.predictions.probabilities import average_views
-from podium.predictions.score import Score, score, with_interval
-from podium.runs.merge import copy_whole
+from podium.files.untrusted import check_weights
+from podium.predictions.combine import RunResult, assemble
+from podium.predictions.score import image_scores
+from podium.runs.fold_folder import RunError
+from podium.runs.merge import copy_whole, gather_run
+from podium.runs.run import Run
 from podium.runs.run_folder import RunFolder, check_name
-from podium.runs.table import HELD_OUT, Table
-from podium.system import about_this_run, import_tensorflow
-from podium.text import format_table
+from podium.runs.table import HELD_OUT
+from podium.system import about_this_run, import_tensorflow, peak_memory_gb
+from podium.training.leakage import scored_by, split_leak
 from podium.training.preflight import check_recipe
-from podium.training.soup_members import CannotSoup, SoupRun, ingredients_of, read_runs
+from podium.training.warm_start import trained_folds
+
+if TYPE_CHECKING:  # imports TensorFlow, which takes seconds
+    from podium.training.fold_runner import FoldRunner
+
+STATISTICS = 2000  # images that BatchNorm statistics are estimated from
+IN_MEMORY = 8  # sets of weights; others are read again for each mixture
+
+Mixture = frozenset[str]  # names of the sets of weights that are averaged
 
 
-@dataclass(frozen=True)
-class Gain:
-    """What the soup scores above the best of its runs, with a 95 % interval (paired)."""
-
-    over: str
-    value: float  # positive where the soup is better
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return (
-            f"{self.value:+.4f} against {self.over} (95 % interval {self.low:+.4f} to "
-            f"{self.high:+.4f})"
-        )
+class CannotSoup(RunError):
+    """Runs whose weights cannot be averaged, or not honestly."""
 
 
-@dataclass(frozen=True)
-class SoupResult:
-    """What a soup ends with."""
-
-    outcome: RunResult
-    scores: dict[str, Score]  # by run, the soup last; on the same images in the same views
-    gain: Gain
-
-    @property
-    def folder(self) -> RunFolder:
-        return self.outcome.folder
-
-    def __str__(self) -> str:
-        first = next(iter(self.scores.values()))
-        rows = [("run", first.metric, "95 % interval")]
-        rows += [
-            (name, f"{one.value:.4f}", f"{one.low:.4f} to {one.high:.4f}")
-            for name, one in self.scores.items()
-        ]
-        lines = [*format_table(rows), f"on {first.images} images; the soup gains {self.gain}"]
-        return "\n".join([*lines, "", str(self.outcome)])
-
-
-def soup(runs: Sequence[str], name: str | None = None, fresh: bool = False) -> SoupResult:
+def soup(runs: Sequence[str], name: str | None = None, fresh: bool = False) -> RunResult:
     """Average weights of runs fold by fold, as far as that does no harm, into a run of its own.
 
-    Each fold's choice is made on its validation images. The out-of-fold predictions are by
-    choices that were made without the image: on the other half of its fold. The same call
-    goes on where it was killed.
+    The same call goes on where it was killed.
 
     Args:
         runs: names or paths; best weights and checkpoints of all of them are tried.
@@ -76,121 +61,224 @@ def soup(runs: Sequence[str], name: str | None = None, fresh: bool = False) -> S
     Raises:
         RunError: the weights cannot be averaged, or another run of that name is there.
     """
-    members = read_runs(list(runs))
+    members = [Run.open(gather_run(run)) for run in runs]
+    check_members(members)
     first = members[0]
     check_recipe(first.recipe, first.folder)
-    competition = get_competition(first.recipe.competition)
-    table = read_table(competition, first.folder)
+    table = open_run(first.folder).table
     folder = RunFolder(paths.runs() / check_name(name or f"{first.name}-soup"))
     _begin(folder, members, fresh)
-    to_do = [fold for fold in first.folds if fold not in folder.finished_folds()]
-    if to_do:
-        _make_folds(folder, members, competition, table, to_do)
-    outcome = assemble(folder)
-    scores, gain = _compare(outcome, members, competition, table)
-    return SoupResult(outcome, scores, gain)
+    if to_do := sorted({*trained_folds(first.folder)}.difference(folder.finished_folds())):
+        import_tensorflow(first.recipe.threads)
+        from podium.training.fold_runner import FoldRunner
+
+        runner = FoldRunner(Run(folder, first.recipe, first.competition, table))
+        for number, fold in enumerate(to_do, start=1):
+            print(f"\nfold {fold} ({number} of {len(to_do)})", flush=True)
+            _inherit(folder, members, fold)
+            FoldSoup(runner, members, fold).make()
+    names = " ".join(member.name for member in members)
+    print(f"\nwhat the soup gains, image by image: podium report {names} {folder.name}\n")
+    return assemble(folder)
 
 
-def _begin(folder: RunFolder, members: list[SoupRun], fresh: bool) -> None:
+def check_members(members: list[Run]) -> None:
+    """Make sure that the weights of these runs may be averaged.
+
+    Raises:
+        CannotSoup: one is a soup, of another network or another split, or there is nothing to
+            average.
+    """
+    first, folds = members[0], trained_folds(members[0].folder)
+    for member in members:
+        if sources := member.folder.read_souped():
+            raise CannotSoup(f"{member.name} is a soup: name its runs, {', '.join(sources)}")
+        here, there = _architecture(first), _architecture(member)
+        for key in here:
+            if here[key] != there[key]:
+                raise CannotSoup(
+                    f"{member.name} is another network than {first.name}: {key} is {there[key]!r}, "
+                    f"not {here[key]!r}; networks of different layers can be blended: podium blend"
+                )
+        for fold in set(folds).intersection(trained_folds(member.folder)):
+            if leak := split_leak(member.folder, fold, scored_by(first.table, fold)):
+                raise CannotSoup(f"fold {fold}: {leak}; train both with the same seed and folds")
+    for fold in folds or [0]:
+        if sum(len(weights_of(member, fold)) for member in members) < 2:
+            raise CannotSoup(
+                f"fold {fold} of {first.name} has fewer than two sets of weights to average: train "
+                "with --set checkpoints=5, or name more runs of the same network"
+            )
+
+
+def weights_of(run: Run, fold: int) -> dict[str, Path]:
+    """The files of all weights that there are of a fold, by name, the best ones first."""
+    folder = run.folder.fold(fold)
+    if not folder.can_predict:
+        return {}
+    epochs = {f"epoch {epoch}": folder.checkpoint(epoch) for epoch in folder.checkpoints()}
+    return {"best": folder.weights, **epochs}
+
+
+def _architecture(run: Run) -> dict[str, Any]:
+    """The choices of a recipe that say which layers a network has."""
+    keys = {"competition", "backbone", "head", "box"}
+    without_weights = {"head": {"dropout"}, "box": {"dropout", "loss_weight"}}
+    return run.recipe.model_dump(include=keys, exclude=without_weights)
+
+
+def _begin(folder: RunFolder, members: list[Run], fresh: bool) -> None:
     """Make the soup's folder, or make sure that it is one of these very runs."""
-    identities = [member.identity for member in members]
-    if folder.name in [member.name for member in members]:
-        raise CannotSoup(f"the soup cannot be called {folder.name} as one of its runs: --run NAME")
+    first = members[0].folder
+    runs = [{"run": m.name, "started": m.folder.read_run().get("started")} for m in members]
     if folder.exists:
-        souped = folder.read_souped()
-        if not souped:
-            raise CannotSoup(f"{folder.path} is not a soup: name this one otherwise, --run NAME")
+        soup = folder.read_run().get("soup")
+        if not soup or (soup["runs"] != runs and not fresh):
+            raise CannotSoup(
+                f"{folder.path} is no soup of these runs as they are now: name this one otherwise, "
+                "--run NAME, or begin a soup again with --fresh"
+            )
         if fresh:
             shutil.rmtree(folder.path)
-        elif folder.read_run()["soup"]["runs"] != identities:
-            same = souped == [member.name for member in members]
-            raise CannotSoup(
-                f"{folder.path} is a soup of {', '.join(souped)}"
-                + ", which were trained again since" * same
-                + ": begin again with --fresh, or name this one otherwise with --run NAME"
-            )
     remove_temp_files(folder.path)
-    first = members[0]
-    if folder.read_images() is None:
-        copy_whole(first.folder.path / "pictures.csv", folder.path / "pictures.csv")
     if not folder.exists:
-        about = {"entry": first.folder.read_run().get("entry"), **about_this_run()}
-        soup = {"runs": identities, "folds": []}
-        folder.write_run({"recipe": first.recipe.model_dump(), **about, "soup": soup})
+        copy_whole(first.path / "pictures.csv", folder.path / "pictures.csv")
+        about = {"entry": first.read_run().get("entry"), **about_this_run()}
+        recipe = members[0].recipe.model_dump()
+        folder.write_run({"recipe": recipe, **about, "soup": {"runs": runs, "folds": []}})
 
 
-def _make_folds(
-    folder: RunFolder,
-    members: list[SoupRun],
-    competition: Competition,
-    table: Table,
-    folds: list[int],
-) -> None:
-    import_tensorflow(members[0].recipe.threads)
-    from podium.training.fold_runner import FoldRunner  # imports TensorFlow, which takes seconds
-    from podium.training.fold_soup import FoldSoup
+def _inherit(folder: RunFolder, members: list[Run], fold: int) -> None:
+    """Keep the lineage of the runs' networks, and pseudo-labels, those that leak before others."""
+    lineage: list[dict[str, Any]] = []
+    pseudo = []
+    for member in members:
+        source = member.folder.fold(fold)
+        lineage += [row for row in source.read_start() if row not in lineage]
+        if (labels := source.read_pseudo()) is not None:
+            pseudo.insert(0 if source.pseudo_label_leak else len(pseudo), labels)
+    if lineage:
+        folder.fold(fold).write_start(lineage)
+    if pseudo:
+        folder.fold(fold).write_pseudo(pseudo[0])
 
-    recipe = members[0].recipe
-    fold_run = FoldRunner(competition, recipe, folder, table)
-    for number, fold in enumerate(folds, start=1):
-        ingredients = ingredients_of(members, fold)
-        print(f"\nfold {fold} ({number} of {len(folds)}): {len(ingredients)} sets of weights")
+
+def choose(
+    names: Iterable[str], quality: Callable[[Mixture], float], means: Iterable[Mixture] = ()
+) -> Mixture:
+    """Choose the greedy soup, or one of the means where it is better.
+
+    The greedy soup is the best set of weights, and each further one, best first, that does no harm.
+    """
+    alone = [Mixture([name]) for name in names]
+    best, *others = sorted(alone, key=quality, reverse=True)
+    for other in others:
+        if quality(best | other) >= quality(best):
+            best |= other
+    return max([best, *means], key=quality)
+
+
+class FoldSoup:
+    """Makes one fold of a soup: tries mixtures of weights, and predicts by the best one."""
+
+    def __init__(self, runner: "FoldRunner", members: list[Run], fold: int):
+        from podium.models.averaging import Averager
+
+        self._began, self._runner, self._fold = time.monotonic(), runner, fold
+        self._sources = [member.folder.fold(fold) for member in members]
+        network = runner.open(fold)
+        self._model, self._metric = network.model, runner.competition.metric
+        self._averager = Averager(network, lambda: runner.last_batches(fold, images=STATISTICS))
+        self._read, self._predict = lru_cache(IN_MEMORY)(self._read), cache(self._predict)
+        train, scored = runner.table.train, runner.scored(fold)
+        is_held_out = (train["fold"] == HELD_OUT).to_numpy()[scored]
+        self._held_out, self._judges = scored[is_held_out], scored[~is_held_out]
+        images = train.iloc[self._judges]
+        self._labels = images["label"].to_numpy()
+        self._half = split_halves(images["label"], images["group"], runner.recipe.seed).to_numpy()
+        self._files: dict[str, Path] = {}  # without copies: the last epoch may be the best
+        self._means: dict[str, Mixture] = {}
+        names: dict[bytes, str] = {}
         for member in members:
-            if fold not in member.folds:
-                print(f"{member.name} has not trained fold {fold}, or not kept its weights")
-        _take_pseudo(folder, members, fold)
-        _take_start(folder, members, fold)
-        fold_soup = FoldSoup(fold_run, fold, ingredients)
-        _record(folder, fold_soup.make())
-        fold_soup.write_cost()
-        fold_run.predict_test(fold, recipe.views)
+            prefix, epochs = f"{member.name}: " if len(members) > 1 else "", set()
+            for name, path in weights_of(member, fold).items():
+                weights = b"".join(array.tobytes() for array in self._read(path))
+                known = names.setdefault(hashlib.sha256(weights).digest(), prefix + name)
+                self._files.setdefault(known, path)
+                if name != "best":
+                    epochs.add(known)
+            if len(epochs) > 1:
+                self._means[f"{prefix}SWA, the last {len(epochs)}"] = Mixture(epochs)
 
+    def make(self) -> None:
+        """Choose a mixture, and write all files of the fold."""
+        means, everywhere = self._means.values(), partial(self._quality, rows=np.s_[:])
+        chosen, greedy = (choose(self._files, everywhere, also) for also in (means, ()))
+        halves = [  # each by the images of the other one
+            choose(self._files, partial(self._quality, rows=self._half != number), means)
+            for number in (0, 1)
+        ]
+        tried = {
+            **{name: Mixture([name]) for name in self._files},
+            **self._means,
+            f"uniform soup of all {len(self._files)}": Mixture(self._files),
+            f"greedy soup of {len(greedy)}": greedy,
+            f"chosen, the mean of {len(chosen)}": chosen,
+        }
+        rows = [{"weights": name, **self._values(mixture)} for name, mixture in tried.items()]
+        title = f"fold {self._fold}, {len(self._labels)} images, plain view"
+        table = pd.DataFrame(rows).set_index("weights").rename_axis(index=None, columns=title)
+        print(f"{table.to_string(float_format='%.4f')}\nchosen: {', '.join(sorted(chosen))}")
+        self._write(chosen, halves)
+        folder = self._runner.folder
+        run = folder.read_run()
+        about = {"fold": self._fold, "ingredients": sorted(chosen), "tried": rows}
+        about["halves"] = [sorted(mixture) for mixture in halves]
+        others = [row for row in run["soup"]["folds"] if row["fold"] != self._fold]
+        folder.write_run({**run, "soup": {**run["soup"], "folds": [*others, about]}})
+        seconds = round(time.monotonic() - self._began)  # and those of all trainings
+        spent = sum(source.read_cost()["seconds"] for source in self._sources if source.scored)
+        cost = {"seconds": seconds + spent, "soup_seconds": seconds}
+        folder.fold(self._fold).write_cost({**cost, "peak_memory_gb": peak_memory_gb()})
+        self._runner.predict_test(self._fold, self._runner.recipe.views)
 
-def _take_pseudo(folder: RunFolder, members: list[SoupRun], fold: int) -> None:
-    """Keep what joined the training, of the run whose score that made too good, if there is one."""
-    folds = [member.folder.fold(fold) for member in members]
-    labeled = [one for one in folds if one.read_pseudo() is not None]
-    if labeled:
-        kept = max(labeled, key=lambda one: bool(one.pseudo_label_leak))
-        folder.fold(fold).write_pseudo(kept.read_pseudo())
+    def _write(self, chosen: Mixture, halves: list[Mixture]) -> None:
+        """Write weights and validation predictions; the network ends with the chosen mixture."""
+        folder, tables = self._runner.folder.fold(self._fold), []
+        folder.forget_cost()
+        for mixture in sorted({*halves, chosen}, key=lambda mixture: mixture == chosen):
+            self._average(mixture)
+            parts = [self._judges[self._half == n] for n in (0, 1) if halves[n] == mixture]
+            parts += [self._held_out] if mixture == chosen else []
+            positions = np.sort(np.concatenate(parts))
+            tables.append(self._runner.predict(positions, self._runner.recipe.views))
+        folder.write_weights(self._model)
+        folder.write_predictions("validation", pd.concat(tables))
+        # How the first run learned: the soup itself has no epochs.
+        copy_whole(self._sources[0].path / "history.csv", folder.path / "history.csv")
 
+    def _quality(self, mixture: Mixture, rows: np.ndarray | slice) -> float:
+        scores = image_scores(self._metric, self._labels, self._predict(mixture))
+        # NaN, of weights that have diverged, would compare at random.
+        return float(scores[rows].mean()) if np.isfinite(scores).all() else -np.inf
 
-def _take_start(folder: RunFolder, members: list[SoupRun], fold: int) -> None:
-    """Keep which runs the networks stem from, each once."""
-    runs = [row for member in members for row in member.folder.fold(fold).read_start()]
-    if runs:
-        unique = [row for number, row in enumerate(runs) if row not in runs[:number]]
-        folder.fold(fold).write_start(unique)
+    def _values(self, mixture: Mixture) -> dict[str, float | None]:
+        """The metric and the log loss; None where the weights have diverged."""
+        values = {}
+        for metric in (self._metric, LogLoss()):
+            value = metric.per_image(self._labels, self._predict(mixture)).mean()
+            values[metric.name] = float(value) if np.isfinite(value) else None
+        return values
 
+    def _predict(self, mixture: Mixture) -> np.ndarray:
+        """Predict the images that judge."""
+        self._average(mixture)
+        return self._runner.predict_plain(self._judges)
 
-def _record(folder: RunFolder, chosen: dict) -> None:
-    """Add to run.json what was chosen in a fold."""
-    run = folder.read_run()
-    others = [row for row in run["soup"]["folds"] if row["fold"] != chosen["fold"]]
-    run["soup"]["folds"] = sorted([*others, chosen], key=lambda row: row["fold"])
-    folder.write_run(run)
+    def _average(self, mixture: Mixture) -> None:
+        self._averager.average(self._read(self._files[name]) for name in sorted(mixture))
 
-
-def _compare(
-    outcome: RunResult, members: list[SoupRun], competition: Competition, table: Table
-) -> tuple[dict[str, Score], Gain]:
-    """Score soup and runs on the images that all of them predict, in the soup's views."""
-    metric, views = competition.metric, outcome.combined.views
-    every = {}
-    for name, folder in [*((m.name, m.folder) for m in members), (None, outcome.folder)]:
-        folds = [n for n in outcome.combined.folds if folder.fold(n).scored]
-        if folds:
-            every[name or folder.name] = average_views(read_validation(folder, folds), views)
-    ids = pd.concat(every.values(), axis=1, join="inner").index
-    held_out = table.train.index[table.train["fold"] == HELD_OUT]
-    if len(held_out):  # which the run is scored by, being chosen on the others
-        ids = ids[ids.isin(held_out)]
-    labels = table.train["label"]
-    scores = {name: score(metric, labels, one.loc[ids]) for name, one in every.items()}
-    sign = 1 if metric.per_image_score else -1
-    *names, soup = every
-    over = max(names, key=lambda name: sign * scores[name].value)
-    right = labels.loc[ids].to_numpy()
-    mine, theirs = (metric.per_image(right, every[n].loc[ids].to_numpy()) for n in (soup, over))
-    gain = with_interval("gain", sign * (mine - theirs))
-    return scores, Gain(over, gain.value, gain.low, gain.high)
+    def _read(self, path: Path) -> list[np.ndarray]:
+        check_weights(path)
+        self._model.load_weights(path)
+        return self._model.get_weights()

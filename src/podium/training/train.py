@@ -1,4 +1,4 @@
-"""A run, from an entry's recipe to its submission: the way through, in that order."""
+"""The recipe of the whole, read from top to bottom: from an entry to its submission."""
 
 import time
 from collections.abc import Iterable
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from podium import paths
 from podium.competitions import get_competition
-from podium.data.table import prepare_table, read_table
+from podium.data.table import open_run, prepare_run
 from podium.files.atomic_write import require_writable
 from podium.predictions.combine import RunResult, assemble, write_submission, write_test
 from podium.recipes.entries import get_entry
@@ -31,27 +31,25 @@ def train(
     run: str | None = None,
     fresh: bool = False,
 ) -> RunResult:
-    """Train an entry, or go on where a killed run stopped.
+    """Train an entry, or go on where a killed run stopped, and write its submission.
 
     Args:
         overrides: `key=value` changes to the entry's recipe.
-        folds: which to train; all if none is given.
+        folds: to train; all if none is given.
         run: name of the run folder; by default the entry's name and the overrides.
         fresh: begin again where there is a run of that name.
 
     Raises:
         ValueError: a user's mistake, with what to do about it.
     """
-    folder, fold_run = _train_folds(entry, overrides, folds, run, fresh, test=True)
-    outcome = assemble(folder)
-    from podium.reports.report import report_after_training  # matplotlib takes a second
+    folder, runner = _train_folds(entry, overrides, folds, run, fresh, test=True)
 
-    trained = fold_run is not None
-    return replace(outcome, report=report_after_training(folder, fold_run, keep=not trained))
+    # ---- Combine: folds joined by id, views kept where they gain, score, submission -------------
+    return replace(assemble(folder), runner=runner)
 
 
 def train_to_score(entry: str, overrides: Iterable[str], folds: Iterable[int], run: str) -> None:
-    """As `train`, but only as far as an experiment needs it: no test image is predicted.
+    """Train as `train` does, as far as an experiment needs it: no test image is predicted.
 
     `train` and `predict` do that later, with the weights that are there.
     """
@@ -66,39 +64,44 @@ def _train_folds(
     fresh: bool,
     test: bool,
 ) -> "tuple[RunFolder, FoldRunner | None]":
-    """The run's folder, and what has trained its folds, if some were to be trained."""
+    """The run's folder, and the fold runner, or None if every fold was finished."""
     began = time.monotonic()
+
+    # ---- Recipe: the entry's, with the changes of the command line ------------------------------
     overrides = list(overrides)
     name = run_name(entry, overrides) if run is None else check_name(run)
     folder = RunFolder(paths.runs() / name)
     recipe = resolve_backbone(get_entry(entry).recipe(overrides), folder, fresh)
+
+    # ---- Checks: whatever would fail only after minutes -----------------------------------------
     check_recipe(recipe, folder, fresh)
-    competition = get_competition(recipe.competition)
     chosen = _chosen_folds(recipe, folds)
-    competition.folder()  # without data no run begins and, with --fresh, none is erased
-    require_writable(paths.submission(name).parent)  # a folder that is needed at the very end
+    # Without data no run begins and, with --fresh, none is erased.
+    get_competition(recipe.competition).folder()
+    require_writable(paths.submission(name).parent)  # needed at the very end
     folder.begin(recipe, {"entry": entry, **about_this_run()}, fresh)
-    table = prepare_table(competition, recipe, folder)
 
-    fold_run = None
-    there = folder.finished_folds() if test else folder.scored_folds()
-    to_do = [fold for fold in chosen if fold not in there]
-    check_warm_starts(recipe, folder, table, to_do)
-    if to_do:
-        import_tensorflow(recipe.threads)
-        from podium.training.fold_runner import (
-            FoldRunner,  # imports TensorFlow, which takes seconds
-        )
+    # ---- Table: images read, near-duplicates grouped, folds split; stored once ------------------
+    opened = prepare_run(folder, recipe)
+    finished = folder.finished_folds() if test else folder.scored_folds()
+    to_do = [fold for fold in chosen if fold not in finished]
+    check_warm_starts(opened, to_do)
+    if not to_do:
+        return folder, None
 
-        fold_run = FoldRunner(competition, recipe, folder, table)
-        for number, fold in enumerate(to_do, start=1):
-            print(f"\nfold {fold} ({number} of {len(to_do)})", flush=True)
-            if not folder.fold(fold).can_predict:
-                fold_run.train(fold, _deadline(recipe, began, number / len(to_do)))
-                fold_run.score(fold, recipe.views)
-            if test:
-                fold_run.predict_test(fold, recipe.views)
-    return folder, fold_run
+    # ---- Folds: each trains its stages, is scored, and predicts the test images -----------------
+    import_tensorflow(recipe.threads)
+    from podium.training.fold_runner import FoldRunner
+
+    runner = FoldRunner(opened)
+    for number, fold in enumerate(to_do, start=1):
+        print(f"\nfold {fold} ({number} of {len(to_do)})", flush=True)
+        if not folder.fold(fold).can_predict:
+            runner.train(fold, _deadline(recipe, began, number / len(to_do)))
+            runner.score(fold)
+        if test:
+            runner.predict_test(fold, recipe.views)
+    return folder, runner
 
 
 def predict(run: str, views: int | None = None) -> tuple[RunFolder, Path]:
@@ -109,24 +112,22 @@ def predict(run: str, views: int | None = None) -> tuple[RunFolder, Path]:
         views: how many of `VIEWS`, which all count alike; by default those of the recipe, of
             which those are averaged that gain.
     """
-    folder = find_run(run)
-    recipe = folder.read_recipe()
-    competition = get_competition(recipe.competition)
-    table = read_table(competition, folder)
+    opened = open_run(find_run(run))
+    folder, recipe = opened.folder, opened.recipe
     folds = folder.scored_folds()
     if not folds:
         raise RunError(f"{folder.path} has no trained fold yet: train it to its end first")
     import_tensorflow(recipe.threads)
     from podium.training.fold_runner import FoldRunner
 
-    fold_run = FoldRunner(competition, recipe, folder, table)
+    runner = FoldRunner(opened)
     for number, fold in enumerate(folds, start=1):
         print(f"\nfold {fold} ({number} of {len(folds)})", flush=True)
-        fold_run.predict_test(fold, views or recipe.views)
+        runner.predict_test(fold, views or recipe.views)
     if views is None:
         return folder, assemble(folder).submission
-    write_test(folder, competition, table, folds)
-    return folder, write_submission(folder, competition, table.test.index)
+    write_test(opened, folds)
+    return folder, write_submission(folder, opened.competition)
 
 
 def _chosen_folds(recipe: Recipe, folds: Iterable[int]) -> list[int]:

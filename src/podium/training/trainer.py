@@ -6,13 +6,11 @@ from typing import Any
 
 import keras
 
-from podium.data.epochs import steps_per_epoch
 from podium.models.network import Network
-from podium.recipes.recipe import Recipe
+from podium.recipes.recipe import Recipe, steps_per_epoch
 from podium.recipes.tables import Stage
 from podium.runs.fold_folder import FoldFolder, Row
-from podium.system import peak_memory_gb
-from podium.training.cached_features import Features, cache_features
+from podium.system import peak_memory_gb, verbosity
 from podium.training.callbacks import CheckpointCallback, OneCycleSchedule, TimeBudget
 from podium.training.datasets import (
     Batches,
@@ -24,20 +22,14 @@ from podium.training.datasets import (
     stage_size,
 )
 from podium.training.devices import Devices, clear_kernel_cache
-from podium.training.kernel_solver import KernelFit, fit_kernel, predict_logits, score_logits
-from podium.training.logistic_solver import Logistic, fit_logistic
+from podium.training.head_stage import HeadStage
 from podium.training.losses import BoxLoss, MeanIoUMetric
 from podium.training.lr_curve import LRCurve
 from podium.training.lr_finder import LRFinder
 from podium.training.optimizers import make_optimizer
-from podium.training.progress import verbosity
 from podium.training.resume import ResumeState
 
-Score = dict[str, float]  # accuracy and log_loss
-
 CACHED_PAUSE = 10.0  # seconds that a kill may cost a head, whose epochs take less than one
-
-
 USED_UP = "the time budget is used up: training ends here, to still predict in time"
 
 
@@ -165,9 +157,8 @@ class Trainer:
         """Give the head the weights of a regression in place of training it."""
         began = time.monotonic()
         self.network.unfreeze("head", train_batchnorm=False)
-        solve = {"logistic": self._solve_logistic, "kernel": self._solve_kernel}[stage.solver]
         row: Row = {"stage": state.stage, "epoch": 0}
-        for prefix, score in zip(("", "val_"), solve(stage), strict=True):
+        for prefix, score in zip(("", "val_"), self._head(stage).solve(), strict=True):
             row |= {f"{prefix}accuracy": score["accuracy"], f"{prefix}loss": score["log_loss"]}
         row |= {"learning_rate": 0.0, "seconds": round(time.monotonic() - began, 3)}
         state.add({**row, "peak_memory_gb": peak_memory_gb()})
@@ -176,42 +167,6 @@ class Trainer:
         self.folder.write_history(state.history)
         state.stage_finished = True
         state.write(self.folder, self.network.model, None)  # no optimizer
-
-    def _solve_logistic(self, stage: Stage) -> tuple[Score, Score]:
-        features, logistic = self._features(stage)
-        self.network.head.get_layer("logits").set_weights([logistic.weights, logistic.bias])
-        return (
-            logistic.score(features.train[0], self.images.train_labels),
-            logistic.score(features.validation, self.images.validation_labels),
-        )
-
-    def _solve_kernel(self, stage: Stage) -> tuple[Score, Score]:
-        """The training images are scored by what is solved without each of them."""
-        features, layer = self._cached(stage), self.network.head.get_layer("logits")
-        labels, labeled = self.images.train_labels, self.images.labeled
-        kernel = fit_kernel(features.train[0], labels, layer.channels, layer.count, labeled)
-        layer.set(kernel.mean, kernel.scale, kernel.centers, kernel.dual)
-        own = kernel.rows < labeled
-        train = score_logits(kernel.left_out[own], labels[kernel.rows[own]])
-        validation = score_logits(
-            predict_logits(layer, features.validation), self.images.validation_labels
-        )
-        print(
-            f"kernel regression on {self._centers(kernel)}: validation accuracy "
-            f"{validation['accuracy']:.4f}, log loss {validation['log_loss']:.4f} (left out of "
-            f"the training images: {train['accuracy']:.4f}, {train['log_loss']:.4f})",
-            flush=True,
-        )
-        return train, validation
-
-    def _centers(self, kernel: KernelFit) -> str:
-        """How many images the kernels are around, and what has found no place."""
-        joining = self.images.pseudo_labeled
-        if not joining:
-            return f"{len(kernel.rows)} images"
-        joined = int((kernel.rows >= self.images.labeled).sum())
-        left = f" ({joining - joined} more with a larger head.centers)" * (joined < joining)
-        return f"{len(kernel.rows)} images, {joined} of them pseudo-labeled{left}"
 
     def _prepare(self, state: ResumeState, stage: Stage) -> tuple[keras.Model, Batches]:
         """What the stage trains, compiled, and on what: a head alone learns from features."""
@@ -265,42 +220,11 @@ class Trainer:
         seed = stage_seed(self.recipe, state.stage)
         if not cached:
             return of_images(self.images, self.recipe, stage, seed, state.epoch)
-        features, _ = self._features(stage)
+        features = self._head(stage).features()
         return of_features(features, self.images, self.recipe, stage, seed, state.epoch)
 
-    def _cached(self, stage: Stage) -> Features:
-        """The features that the head learns from."""
-        images, size = self.images, stage_size(self.recipe, stage)
-        features = cache_features(
-            self.network.trunk,
-            images.cache,
-            images.train,
-            images.validation,
-            self.recipe,
-            size,
-            stage_batch_size(self.recipe, stage),
-            self.folder.path,
-            images.train_boxes,
-            self.budget,
-        )
-        self.budget.measure(features.seconds_per_image, 1, size)
-        return features
-
-    def _features(self, stage: Stage) -> tuple[Features, Logistic]:
-        """The features that the head learns from, and logistic regression on them: the floor."""
-        features, images = self._cached(stage), self.images
-        half = self.budget.left() / 2  # the head is to be trained as well
-        logistic = fit_logistic(features.train, images.train_labels, images.labeled, half)
-        floor = logistic.score(features.validation, images.validation_labels)
-        print(
-            f"logistic regression on them: validation accuracy {floor['accuracy']:.4f}, log loss "
-            f"{floor['log_loss']:.4f} (C = {logistic.strength}, {logistic.seconds:.0f} s)",
-            flush=True,
-        )
-        self.folder.write_linear_probe(
-            {**floor, "strength": logistic.strength, "rows": logistic.rows}
-        )
-        return features, logistic
+    def _head(self, stage: Stage) -> HeadStage:
+        return HeadStage(self.network, self.images, self.recipe, stage, self.folder, self.budget)
 
     def _title(self, state: ResumeState, stage: Stage) -> str:
         size = stage_size(self.recipe, stage)

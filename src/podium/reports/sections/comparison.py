@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from podium.predictions.score import Score, score, with_interval
+from podium.predictions.score import score, with_interval
 from podium.reports.blocks import (
     Block,
     Chart,
@@ -17,12 +18,14 @@ from podium.reports.blocks import (
     Section,
     TableBlock,
     Words,
+    duration,
+    gained,
+    interval,
+    scored,
 )
-from podium.reports.confusion import by_class
 from podium.reports.curves import learning_curve
-from podium.reports.numbers import duration, gained, interval, scored
-from podium.reports.reliability import calibration_bins, calibration_error
 from podium.reports.run_data import RunData
+from podium.reports.sections.classes import by_class, calibration_bins, calibration_error
 from podium.reports.thumbnails import thumbnail
 
 SHOWN = 7  # images of a kind
@@ -60,20 +63,13 @@ def scores_section(runs: Sequence[RunData]) -> Section:
             one.name,
             *scored(one.score),
             f"{calibration_error(_bins(one)):.4f}",
-            _folds(one),
+            ", ".join(map(str, one.folds)) or "a blend",
             _seconds(one),
         )
         for one in runs
     ]
-    titles = [
-        "run",
-        runs[0].score.metric,
-        "95 % interval",
-        "images",
-        "ECE",
-        "folds",
-        "trained in",
-    ]
+    metric = runs[0].score.metric
+    titles = ["run", metric, "95 % interval", "images", "ECE", "folds", "trained in"]
     return Section(
         "Scores", [TableBlock("Each run on its own images", titles, rows), _paired(runs)]
     )
@@ -81,10 +77,6 @@ def scores_section(runs: Sequence[RunData]) -> Section:
 
 def _bins(one: RunData) -> pd.DataFrame:
     return calibration_bins(one.judged["label"].to_numpy(), one.judged_probabilities)
-
-
-def _folds(one: RunData) -> str:
-    return ", ".join(map(str, one.folds)) or "a blend"
 
 
 def _seconds(one: RunData) -> str:
@@ -96,7 +88,7 @@ def _paired(runs: Sequence[RunData]) -> TableBlock:
     """Each run against the first, image by image; positive where it is better."""
     first, rows = runs[0], []
     metric, labels = first.competition.metric, first.train["label"]
-    sign = 1 if metric.per_image_score else -1
+    sign = 1 if metric.higher_is_better else -1
     for other in runs[1:]:
         ids = common(first, other)
         tables = [one.probabilities.loc[ids] for one in (first, other)]
@@ -104,15 +96,9 @@ def _paired(runs: Sequence[RunData]) -> TableBlock:
         numbers = labels.loc[ids].to_numpy()
         before, after = (metric.per_image(numbers, table.to_numpy()) for table in tables)
         gain = with_interval("gain", np.asarray(sign * (after - before), np.float64))
-        rows.append(
-            (other.name, f"{theirs:.4f}", f"{mine:.4f}", _difference(gain), f"{len(ids):,}")
-        )
+        rows.append((other.name, f"{theirs:.4f}", f"{mine:.4f}", gained(gain), f"{len(ids):,}"))
     titles = ["run", metric.name, first.name, "better by", "images of both"]
     return TableBlock(f"Against {first.name}, on the same images", titles, rows)
-
-
-def _difference(gain: Score) -> str:
-    return gained(gain)
 
 
 def recipes_section(runs: Sequence[RunData]) -> Section:
@@ -184,9 +170,8 @@ def classes_section(runs: Sequence[RunData]) -> Section:
     ]
     rows = []
     for name in runs[0].classes:
-        values = [table[name] for table in tables]
-        known = [value for value in values if not np.isnan(value)]
-        apart = f"{max(known) - min(known):.3f}" if known else ""
+        values = np.array([table[name] for table in tables])
+        apart = "" if np.isnan(values).all() else f"{np.nanmax(values) - np.nanmin(values):.3f}"
         cells = ("–" if np.isnan(value) else f"{value:.3f}" for value in values)
         rows.append((name, *cells, apart))
     titles = ["class", *(one.name for one in runs), "apart"]
@@ -227,27 +212,22 @@ def _disagreements(first: RunData, other: RunData) -> Iterator[Block]:
             continue
         caption = f"{winner.name} is right, {loser.name} is wrong: {len(lost):,}"
         with ThreadPoolExecutor() as pool:
-            draw = _Drawn(winner, loser)
-            yield ImageGrid(caption, list(pool.map(draw, lost.index[:SHOWN])))
+            tiles = pool.map(partial(_tile, winner, loser), lost.index[:SHOWN])
+            yield ImageGrid(caption, list(tiles))
 
 
-class _Drawn:
-    """Draws an image that one run gets right and another one wrong."""
-
-    def __init__(self, winner: RunData, loser: RunData) -> None:
-        self.winner, self.loser = winner, loser
-
-    def __call__(self, name: str) -> ImageTile:
-        right, wrong = self.winner.judged.loc[name], self.loser.judged.loc[name]
-        truth, said = right["truth"], wrong["answer"]
-        image = thumbnail(self.winner.paths.get(name))
-        return ImageTile(
-            image,
-            f"image of {truth}, said to be {said}" if image else "this file cannot be read",
-            str(name),
-            right=f"{self.winner.name}: {truth} {right['sure']:.2f}",
-            wrong=f"{self.loser.name}: {said} {wrong['sure']:.2f}",
-        )
+def _tile(winner: RunData, loser: RunData, name: str) -> ImageTile:
+    """An image that one run gets right and another one wrong."""
+    right, wrong = winner.judged.loc[name], loser.judged.loc[name]
+    truth, said = right["truth"], wrong["answer"]
+    image = thumbnail(winner.paths.get(name))
+    return ImageTile(
+        image,
+        f"image of {truth}, predicted as {said}" if image else "this file cannot be read",
+        str(name),
+        right=f"{winner.name}: {truth} {right['sure']:.2f}",
+        wrong=f"{loser.name}: {said} {wrong['sure']:.2f}",
+    )
 
 
 def headline(runs: Sequence[RunData]) -> str:

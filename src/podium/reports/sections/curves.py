@@ -1,4 +1,4 @@
-"""How a run learned: curves by fold, rates by step, the range test, the floor under the head."""
+"""How a run learned: curves by fold, rates by step, the range test, the linear probe."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -8,8 +8,7 @@ import numpy as np
 from podium import paths
 from podium.recipes.recipe import Recipe
 from podium.reports.blocks import Block, Chart, Charts, Section, TableBlock, Words
-from podium.reports.curves import learning_curve, rates_by_step
-from podium.reports.lr_curve import lr_figure
+from podium.reports.curves import learning_curve, lr_figure, rates_by_step
 from podium.reports.run_data import RunData
 from podium.runs.fold_folder import read_json
 from podium.runs.table import HELD_OUT
@@ -28,7 +27,7 @@ def learning_section(one: RunData) -> Section:
         blocks.append(Words("No epochs: the weights were made of those of other runs.", True))
     elif max(map(len, one.histories.values())) == 1:
         blocks.append(Words("Each fold has a single epoch, and so no curve."))
-    return Section(title, [*blocks, *_floors(one)])
+    return Section(title, [*blocks, *_linear_probes(one)])
 
 
 def _curves(one: RunData) -> Iterator[Chart]:
@@ -99,21 +98,21 @@ def _same(tested: dict[str, Any], recipe: Recipe) -> bool:
     return without_rates(tested) == without_rates(recipe.model_dump())
 
 
-def _floors(one: RunData) -> Iterator[TableBlock]:
+def _linear_probes(one: RunData) -> Iterator[TableBlock]:
     rows = []
     for fold, history in one.histories.items():
         path = one.folder.fold(fold).path / "floor.json"
         if path.is_file() and "val_accuracy" in history:
-            floor, end = read_json(path), history.iloc[-1]
+            probe, end = read_json(path), history.iloc[-1]
             rows.append(
                 (
                     str(fold),
-                    f"{floor['accuracy']:.4f}",
+                    f"{probe['accuracy']:.4f}",
                     f"{end['val_accuracy']:.4f}",
-                    f"{floor['log_loss']:.4f}",
+                    f"{probe['log_loss']:.4f}",
                     f"{end.get('val_head_loss', end['val_loss']):.4f}",
                 )
             )
     if rows:
-        titles = ["fold", "accuracy, floor", "last epoch", "log loss, floor", "last epoch"]
-        yield TableBlock("Floor: logistic regression on the head's features", titles, rows)
+        titles = ["fold", "accuracy, probe", "last epoch", "log loss, probe", "last epoch"]
+        yield TableBlock("Linear probe: logistic regression on the head's features", titles, rows)

@@ -5,9 +5,18 @@ import numpy as np
 from podium.predictions.combine import read_validation
 from podium.predictions.score import Score, with_interval
 from podium.predictions.tta import VIEWS
-from podium.reports.blocks import Block, Chart, Charts, Section, TableBlock, Words
+from podium.reports.blocks import (
+    Block,
+    Chart,
+    Charts,
+    Section,
+    TableBlock,
+    Words,
+    gained,
+    interval,
+    scored,
+)
 from podium.reports.figures import PALETTE, canvas, plain
-from podium.reports.numbers import gained, interval, scored
 from podium.reports.run_data import RunData
 
 SETS = 8  # of views that are listed
@@ -53,7 +62,7 @@ def _gain(one: RunData) -> str:
     alone = alone[~alone.index.duplicated()].loc[judged.index].to_numpy()
     labels = judged["label"].to_numpy()
     values = [metric.per_image(labels, table) for table in (one.judged_probabilities, alone)]
-    sign = 1 if metric.per_image_score else -1
+    sign = 1 if metric.higher_is_better else -1
     return gained(with_interval("gain", np.asarray(sign * (values[0] - values[1]), np.float64)))
 
 
@@ -64,7 +73,7 @@ def blend_section(one: RunData) -> Section:
         (
             row["run"],
             f"{row['weight']:.3f}",
-            *scored(_score(row)),
+            *scored(Score.from_dict(row)),
             ", ".join(map(str, row["folds"])),
             f"{row['temperature']:.2f}",
         )
@@ -73,14 +82,14 @@ def blend_section(one: RunData) -> Section:
     titles = ["run", "weight", metric, "95 % interval", "images", "folds", "temperature"]
     ways = [
         (
-            name + " (taken)" * (name == results["method"]),
+            f"{name} (taken)" if name == results["method"] else name,
             f"{row['value']:.4f}",
             interval(row["low"], row["high"]),
         )
         for name, row in results["methods"].items()
     ]
     gain = results["gain"]
-    text = f"Gain over {gain['over']}, the best single run: {gained(_score(gain))}."
+    text = f"Gain over {gain['over']}, the best single run: {gained(Score.from_dict(gain))}."
     return Section(
         "Blend",
         [
@@ -90,10 +99,6 @@ def blend_section(one: RunData) -> Section:
             TableBlock("Ways to blend them", ["blended by", metric, "95 % interval"], ways),
         ],
     )
-
-
-def _score(row: dict) -> Score:
-    return Score.from_dict(row)
 
 
 def _weights(one: RunData) -> Chart:

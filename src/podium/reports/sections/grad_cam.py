@@ -1,4 +1,4 @@
-"""What a network sees: a batch as it was trained on, and where in an image it sees a class."""
+"""A batch as the network was trained on it, and Grad-CAM: where in an image it sees a class."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from podium.data.table import read_table
-from podium.files.images import UnreadableImage, resize
+from podium.data.table import open_run
+from podium.files.image_io import UnreadableImage, resize
 from podium.reports.blocks import ImageGrid, ImageTile, Section, Words
 from podium.reports.run_data import RunData
 from podium.reports.sections.mistakes import evenly
@@ -47,11 +47,11 @@ def _left_out(title: str, why: str) -> Section:
 
 
 def _open(one: RunData) -> "FoldRunner":
-    table = read_table(one.competition, one.folder)
+    run = open_run(one.folder)
     import_tensorflow()
     from podium.training.fold_runner import FoldRunner
 
-    return FoldRunner(one.competition, one.recipe, one.folder, table)
+    return FoldRunner(run)
 
 
 def _batch(one: RunData, fold_run: "FoldRunner") -> Section:
@@ -140,11 +140,11 @@ def _strips(one: RunData, fold_run: "FoldRunner", heat, rows: pd.DataFrame) -> I
         ]
         yield ImageTile(
             as_uri(np.hstack(tiles), SIDE_OF_STRIP),
-            f"{truth}, and where the network sees {said}" + f" and {truth}" * (not hit),
+            f"{truth}, and where the network sees {said}" + ("" if hit else f" and {truth}"),
             str(name),
             right=f"{said} {row['sure']:.2f}" if hit else "",
             wrong="" if hit else f"{said} {row['sure']:.2f}, labeled {truth}",
-            note=f"no place speaks for {', '.join(dict.fromkeys(nowhere))}" if nowhere else "",
+            note=f"no evidence for {', '.join(dict.fromkeys(nowhere))}" if nowhere else "",
         )
 
 

@@ -1,4 +1,4 @@
-"""The images to look at: mistakes, doubts, labels that may be wrong, copies, poor boxes."""
+"""The images to look at: mistakes, near misses, likely label errors, copies, poor boxes."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 
 from podium.reports.blocks import Block, ImageGrid, ImageTile, Section, TableBlock, Words
-from podium.reports.label_errors import likely_label_errors
 from podium.reports.run_data import RunData
 from podium.reports.thumbnails import labeled, thumbnail
 
@@ -19,14 +18,14 @@ def images_section(one: RunData) -> Section:
     judged = one.judged
     wrong = judged["said"] != judged["label"]
     mistakes = judged[wrong].sort_values("sure", ascending=False, kind="stable")
-    doubts = judged[~wrong].sort_values("sure", kind="stable")
+    unsure = judged[~wrong].sort_values("sure", kind="stable")
     blocks: list[Block] = []
     if one.missing or one.paths.empty:
         why = one.missing or "there are no training images"
         text = f"Left out, but for their names: {why}."
         blocks.append(Words(text, left_out=True))
     blocks.append(_show(one, "Most confident mistakes", mistakes, "There is no mistake."))
-    blocks.append(_show(one, "Least sure hits", doubts, "There is no hit."))
+    blocks.append(_show(one, "Least confident hits", unsure, "There is no hit."))
     if "iou" in judged:
         boxes = judged[judged["iou"].notna()].sort_values("iou", kind="stable")
         notes = [f"IoU {value:.2f}" for value in boxes["iou"][:SHOWN]]
@@ -60,7 +59,7 @@ def _show(
             )
             for (name, row), note in zip(few.iterrows(), notes, strict=True)
         ]
-        return TableBlock(caption, ["image", "said", "probability", "label", ""], names)
+        return TableBlock(caption, ["image", "predicted", "probability", "label", ""], names)
 
     def draw(number: int) -> ImageTile:
         name, row = few.index[number], few.iloc[number]
@@ -88,6 +87,40 @@ def _label_errors(one: RunData) -> Iterator[Block]:
     yield Words(text)
 
 
+def likely_label_errors(labels: np.ndarray, probabilities: np.ndarray) -> pd.DataFrame:
+    """Images whose label is likely wrong, by confident learning.
+
+    Northcutt, Jiang and Chuang 2021 (arXiv:1911.00068, section 3.1), in NumPy: a kernel on Kaggle
+    writes a report as well, and has no cleanlab. Both find the same images.
+
+    An image counts to a class if it is as sure of it as images of that label are in the mean; of
+    several such classes to the most likely one. One whose label is predicted is in no doubt.
+
+    Args:
+        labels: class numbers (images,).
+        probabilities: float (images, classes), out of fold.
+
+    Returns:
+        row, and class number suggested, the likeliest error first: by how much more the network
+        believes in another class than in the label.
+    """
+    rows = np.arange(len(labels))
+    values = probabilities.astype(np.float64)
+    present = np.unique(labels)
+    # A class without images has no such bound, and nothing counts to it.
+    bounds = np.full(values.shape[1], np.inf)
+    bounds[present] = [values[labels == number, number].mean() for number in present]
+    reached = np.where(values >= bounds - 1e-6, values, -1.0)
+    suggested = reached.argmax(axis=1)
+    elsewhere = (reached.max(axis=1) >= 0) & (suggested != labels)
+    doubted = np.flatnonzero(elsewhere & (values.argmax(axis=1) != labels))
+    others = values.copy()
+    others[rows, labels] = -1
+    margin = values[rows, labels] - others.max(axis=1)
+    ordered = doubted[np.argsort(margin[doubted], kind="stable")]
+    return pd.DataFrame({"row": ordered, "suggested": suggested[ordered]})
+
+
 def _copies(one: RunData) -> Iterator[Block]:
     """Near-copies that have different labels."""
     title = "Near-copies in different classes"
@@ -102,7 +135,9 @@ def _copies(one: RunData) -> Iterator[Block]:
         return
     shown = pd.concat([train[train["group"] == number][:4] for number in mixed[:GROUPS]])
     numbers = {group: number for number, group in enumerate(mixed, start=1)}
-    caption = f"{title}: {len(mixed):,} groups" + f", the first {GROUPS}" * (len(mixed) > GROUPS)
+    caption = f"{title}: {len(mixed):,} groups"
+    if len(mixed) > GROUPS:
+        caption += f", the first {GROUPS}"
     if one.missing:
         rows = [
             (str(numbers[row["group"]]), str(name), one.classes[row["label"]])

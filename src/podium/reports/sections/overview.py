@@ -1,6 +1,7 @@
-"""What was run and what came of it: the score, the recipe, the data."""
+"""The run: its score, its recipe, its data, its cost and where it was made."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pandas as pd
 
@@ -8,8 +9,18 @@ from podium.competitions.metrics import Accuracy
 from podium.predictions.score import Score, score
 from podium.recipes.recipe import Recipe
 from podium.recipes.tables import Stage
-from podium.reports.blocks import Block, Facts, Section, TableBlock, Verbatim, Words
-from podium.reports.numbers import duration, interval, scored, share
+from podium.reports.blocks import (
+    Block,
+    Facts,
+    Section,
+    TableBlock,
+    Verbatim,
+    Words,
+    duration,
+    interval,
+    scored,
+    share,
+)
 from podium.reports.run_data import RunData
 from podium.runs.table import DROPPED, HELD_OUT
 
@@ -23,7 +34,7 @@ def headline(one: RunData) -> str:
 
 def about(one: RunData) -> str:
     """What the score is of, in a sentence."""
-    kind = one.results.get("scored", "out-of-fold")
+    kind = one.kind
     what = f"{one.score.images:,} {kind} images of {one.competition.name}"
     if one.recipe is None:
         return f"A blend of {', '.join(one.about['runs'])}, judged on {what}."
@@ -36,7 +47,7 @@ def score_section(one: RunData) -> Section:
     rows = [(kind, *scored(found)) for kind, found in _scores(one)]
     blocks: list[Block] = [TableBlock("Scores", ["", "value", "95 % interval", "images"], rows)]
     for fold, why in one.results.get("too_good", {}).items():
-        blocks.append(Words(f"✗ The score of fold {fold} is too good: {why}."))
+        blocks.append(Words(f"✗ The score of fold {fold} leaks: {why}."))
     if len(one.folds) > 1 and "fold" in one.judged:
         blocks.append(_by_fold(one))
     if speed := one.results.get("speed"):
@@ -51,7 +62,7 @@ def score_section(one: RunData) -> Section:
 
 
 def _scores(one: RunData) -> Iterator[tuple[str, Score]]:
-    kind = one.results.get("scored", "out-of-fold")
+    kind = one.kind
     yield f"{one.score.metric}, {kind}", one.score
     accuracy = Accuracy()
     if one.score.metric != accuracy.name:
@@ -87,17 +98,24 @@ def _by_fold(one: RunData) -> TableBlock:
 def recipe_section(one: RunData) -> Section:
     recipe = one.recipe
     assert recipe is not None, "a blend has none"
-    facts = [
-        ("backbone", recipe.backbone),
-        ("weights", recipe.weights),
-        ("image size", f"{recipe.final_image_size} px"),
-        ("batch size", str(recipe.batch_size)),
-        ("optimizer", f"{recipe.optimizer}, weight decay {recipe.weight_decay:g}"),
-        ("head", _head(recipe)),
-        ("augmentation", _augmentation(recipe)),
-        ("keeps", f"the {recipe.keep} epoch"),
-        ("views", str(recipe.views)),
-        ("seed", str(recipe.seed)),
+    kept = (
+        "backbone",
+        "weights",
+        "batch_size",
+        "optimizer",
+        "weight_decay",
+        "keep",
+        "views",
+        "seed",
+    )
+    facts = [(key.replace("_", " "), str(getattr(recipe, key))) for key in kept]
+    facts.append(("image size", f"{recipe.final_image_size} px"))
+    tables = {"head": recipe.head, "augmentation": recipe.augmentation}
+    if recipe.box:
+        tables["box"] = recipe.box
+    facts += [
+        (name, ", ".join(f"{key} {value}" for key, value in table.model_dump().items() if value))
+        for name, table in tables.items()
     ]
     rows = [
         (str(number), *_stage(recipe, stage)) for number, stage in enumerate(recipe.stages, start=1)
@@ -111,26 +129,6 @@ def recipe_section(one: RunData) -> Section:
             Verbatim("The whole recipe", recipe.model_dump_json(indent=2)),
         ],
     )
-
-
-def _head(recipe: Recipe) -> str:
-    head = recipe.head
-    if head.centers:
-        return f"kernel regression on {head.centers} images"
-    dense = f"{head.depth} × {head.width}, " if head.width else ""
-    box = ", and one for the box" * (recipe.box is not None)
-    return f"{dense}{head.pooling} pooling, dropout {head.dropout:g}{box}"
-
-
-def _augmentation(recipe: Recipe) -> str:
-    chosen = recipe.augmentation.model_dump()
-    if not (chosen["mixup"] or chosen["cutmix"]):
-        chosen.pop("mixed")
-    return ", ".join(
-        name if value is True else f"{name} {value:g}"
-        for name, value in chosen.items()
-        if value and not (name == "crop" and value == 1)
-    ) or "none"  # fmt: skip
 
 
 def learns(stage: Stage) -> str:
@@ -177,7 +175,7 @@ def data_section(one: RunData) -> Section:
     ]
     blocks: list[Block] = [Facts(facts)]
     if dropped:
-        more = f", the first {NAMED} of {len(dropped):,}" * (len(dropped) > NAMED)
+        more = f", the first {NAMED} of {len(dropped):,}" if len(dropped) > NAMED else ""
         titles = ["file", "part", "why", "so that"]
         blocks.append(TableBlock(f"Files left out{more}", titles, dropped[:NAMED]))
     titles = ["class", "images", "share"]
@@ -201,3 +199,70 @@ def _dropped(stored: pd.DataFrame) -> list[tuple[str, str, str, str]]:
         )
         for name, row in broken.iterrows()
     ]
+
+
+def cost_section(one: RunData) -> Section:
+    """Seconds and memory by stage, and where the run comes from."""
+    blocks: list[Block] = []
+    if one.recipe:
+        blocks += _cost_by_stage(one, one.recipe)
+    facts = [("entry", one.about.get("entry") or "none")]
+    if one.recipe:
+        facts.append(("seed", str(one.recipe.seed)))
+    parts = one.about.get("parts")
+    if not parts:
+        return Section("Cost and origin", [*blocks, Facts([*facts, *_origin(one.about).items()])])
+    rows = [(str(part["fold"]), *_origin(part).values()) for part in parts]
+    table = TableBlock("Where each fold was made", ["fold", *_origin({})], rows)
+    return Section("Cost and origin", [*blocks, Facts(facts), table])
+
+
+def _origin(about: dict[str, Any]) -> dict[str, str]:
+    """Where a run, or a part of one, comes from."""
+    versions = about.get("versions", {})
+    return {
+        "machine": about.get("machine") or "",
+        "started": about.get("started") or "",
+        "commit": (about.get("commit") or "")[:12],
+        "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
+    }
+
+
+def _cost_by_stage(one: RunData, recipe: Recipe) -> Iterator[Block]:
+    histories = one.histories
+    if not histories:
+        yield Words("No epochs are recorded: the weights were made of those of other runs.", True)
+        return
+    every = pd.concat(histories.values())
+    rows = []
+    for number, stage in enumerate(recipe.stages):
+        mine = every[every["stage"] == number]
+        seconds = mine["seconds"].sum()
+        rows.append(
+            (
+                f"{number + 1}: {learns(stage)}",
+                f"{len(mine) / len(histories):g}",
+                duration(seconds),
+                duration(seconds / len(histories)),
+                _peak(mine),
+            )
+        )
+    costs = [one.folder.fold(fold).read_cost() for fold in histories]
+    whole = sum(cost.get("seconds", 0) for cost in costs)
+    rest = max(whole - every["seconds"].sum(), 0.0)
+    peaks = [cost["peak_memory_gb"] for cost in costs if "peak_memory_gb" in cost]
+    peak = f"{max(peaks):.2f} GB" if peaks else ""
+    rows.append(("beside the epochs", "", duration(rest), duration(rest / len(costs)), peak))
+    rows.append(("all of it", "", duration(whole), duration(whole / len(costs)), peak))
+    titles = ["stage", "epochs a fold", "all folds", "a fold", "peak memory until then"]
+    yield TableBlock("Time and memory by stage", titles, rows)
+    yield Words(
+        "Beside the epochs: cached features, the linear probe, and validation in all views."
+    )
+    if "peak_memory_gb" not in every:
+        yield Words("The memory of each stage was not recorded when this run was trained.", True)
+
+
+def _peak(rows: pd.DataFrame) -> str:
+    known = "peak_memory_gb" in rows and rows["peak_memory_gb"].notna().any()
+    return f"{rows['peak_memory_gb'].max():.2f} GB" if known else ""

@@ -1,9 +1,9 @@
-// What is drawn over an image: the heat map and the box.
+// The heat map and the box that are drawn over an image.
 
-// Cividis (Nuñez, Anderton and Renslow 2018): dark blue to yellow, alike for all kinds of eyes.
+// Cividis (Nuñez, Anderton and Renslow 2018): dark blue to yellow, safe for color-blind eyes.
 const COLORS = [[0, 34, 78], [53, 69, 108], [102, 105, 112], [148, 142, 119], [200, 184, 102], [254, 232, 56]];
-const OPACITY = 0.62; // where most speaks for the class
-const FAINT = 0.25; // and where nothing does: the image must stay to be seen
+const OPACITY = 0.62; // where the evidence for the class is strongest
+const FAINT = 0.25; // where there is none: the image must stay visible
 const WIDTH = 512; // of the box's canvas, pixels
 
 function color(value) {
@@ -13,7 +13,7 @@ function color(value) {
 }
 
 export function scale() {
-  return `linear-gradient(90deg, ${COLORS.map((one) => `rgb(${one.join(" ")})`).join(", ")})`;
+  return `linear-gradient(90deg, ${COLORS.map((rgb) => `rgb(${rgb.join(" ")})`).join(", ")})`;
 }
 
 export function drawHeat(canvas, rows) {

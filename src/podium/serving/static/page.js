@@ -3,9 +3,9 @@ import { takePhoto } from "./camera.js";
 import { drawBox, drawHeat, scale } from "./overlay.js";
 
 const AT_ONCE = 4; // requests
-const TRIES = 5; // where the server says that too many wait
+const TRIES = 5; // where the server says that too many requests wait
 const SHOWN = 5; // classes; the others can be unfolded
-const SURE = 0.6; // probability of a class that is named without a "perhaps"
+const SURE = 0.6; // probability of a class that is named without a "Perhaps"
 const SMALLEST = 240; // pixels of an image's longer side on the page
 const UNUSUAL = 0.2; // share of known images
 
@@ -60,7 +60,7 @@ async function answer(file, card) {
 async function ask(file) {
   const most = about?.limits.megabytes;
   if (most && file.size > most * 1e6) {
-    throw { status: 413, detail: `larger than ${most} MB, which is the most` };
+    throw { status: 413, detail: `larger than the limit, ${most} MB` };
   }
   const form = new FormData();
   form.append("images", file, file.name || "image");
@@ -100,7 +100,7 @@ function makeCard(file) {
 }
 
 function showProblem(card, { status, detail }) {
-  find(".said", card).replaceChildren(
+  find(".result", card).replaceChildren(
     element("p", "problem", "", element("strong", "", `No answer${status ? ` (${status})` : ""}`),
       document.createTextNode(detail ?? "something went wrong in this page")),
   );
@@ -111,11 +111,11 @@ function showAnswer(card, found) {
   const [best] = found.classes;
   const perhaps = best.probability < SURE ? "Perhaps " : "";
   const verdict = element("p", "verdict", `${perhaps}${best.name}, ${percent(best.probability)}`);
-  find(".said", card).replaceChildren(verdict, sureness(found), ...classList(card, found));
+  find(".result", card).replaceChildren(verdict, likeness(found), ...classList(card, found));
   const image = find("img", card);
   image.alt = `Your image: ${best.name}`;
   const draw = () => {
-    // Very small images are enlarged, so that one sees what is drawn over them.
+    // Very small images are enlarged, so that what is drawn over them is seen.
     const enlarged = SMALLEST / Math.max(image.naturalWidth, image.naturalHeight, 1);
     if (enlarged > 1) image.style.width = `${enlarged * image.naturalWidth}px`;
     if (found.box) drawBox(find(".box", card), found.box, image);
@@ -126,23 +126,24 @@ function showAnswer(card, found) {
   card.classList.add("answered");
 }
 
-function sureness({ unlike, limit, score, as_unlike: share }) {
-  const known = `${percent(share)} of images of the known kind are as unlike or more`;
-  const numbers = limit === null ? "" : ` (score ${score.toFixed(2)}, limit ${limit.toFixed(2)})`;
-  if (unlike) {
-    return element("p", "sure unlike", "", element("strong", "", "⚠ Unlike anything in training"),
-      document.createTextNode(`Only ${known}${numbers}: the classes below may mean nothing.`));
-  }
+function likeness({ ood, ood_limit: limit, ood_score: score, ood_p_value: share }) {
   if (limit === null) {
-    return element("p", "sure", "Too few known images to say whether this is one of their kind.");
+    return element("p", "likeness", "Too few known images to tell whether this one is out-of-distribution.");
   }
-  const word = share < UNUSUAL ? "? A little unusual" : "✓ Not unlike what it has learned";
-  return element("p", "sure", "", element("strong", "", word),
-    document.createTextNode(`${known}${numbers}.`));
+  const known = `${percent(share)} of known images score as high or higher`;
+  const numbers = `(score ${score.toFixed(2)}, limit ${limit.toFixed(2)})`;
+  if (ood) {
+    const title = "⚠ Unlike the training images (out-of-distribution)";
+    return element("p", "likeness ood", "", element("strong", "", title),
+      document.createTextNode(`Only ${known} ${numbers}: the classes below may mean nothing.`));
+  }
+  const title = share < UNUSUAL ? "? A little unusual" : "✓ Looks like the training images";
+  return element("p", "likeness", "", element("strong", "", title),
+    document.createTextNode(`${known} ${numbers}.`));
 }
 
 function classList(card, found) {
-  const rows = found.classes.map((one) => classRow(card, one));
+  const rows = found.classes.map((entry) => classRow(card, entry));
   if (rows.length <= SHOWN + 1) return [element("ol", "classes", "", ...rows)];
   const first = element("ol", "classes", "", ...rows.slice(0, SHOWN));
   const rest = element("details", "", "",
@@ -151,18 +152,18 @@ function classList(card, found) {
   return [first, rest];
 }
 
-function classRow(card, one) {
+function classRow(card, entry) {
   const bar = element("i");
-  bar.style.width = `${100 * one.probability}%`;
-  const row = element(one.heat ? "button" : "div", "", "", element("span", "label", one.name),
-    element("span", "track", "", bar), element("span", "number", percent(one.probability)));
-  if (one.heat) {
+  bar.style.width = `${100 * entry.probability}%`;
+  const row = element(entry.heat ? "button" : "div", "", "", element("span", "label", entry.name),
+    element("span", "track", "", bar), element("span", "number", percent(entry.probability)));
+  if (entry.heat) {
     row.type = "button";
-    row.title = `Show what speaks for ${one.name}`;
-    row.classIdentity = one;
+    row.title = `Show the evidence for ${entry.name}`;
+    row.classIdentity = entry;
     row.addEventListener("click", () => {
       find(".heat-toggle input", card).checked = true;
-      showHeat(card, one);
+      showHeat(card, entry);
     });
   }
   return element("li", "", "", row);
@@ -185,13 +186,13 @@ function setUpToggles(card, found, best) {
   });
 }
 
-function showHeat(card, one) {
+function showHeat(card, entry) {
   const canvas = find("canvas.heat", card);
   canvas.hidden = false;
-  drawHeat(canvas, one.heat);
-  find(".heat-toggle span", card).textContent = `what speaks for ${one.name}`;
+  drawHeat(canvas, entry.heat);
+  find(".heat-toggle span", card).textContent = `evidence for ${entry.name}`;
   for (const row of card.querySelectorAll(".classes button")) {
-    row.setAttribute("aria-pressed", String(row.classIdentity === one));
+    row.setAttribute("aria-pressed", String(row.classIdentity === entry));
   }
 }
 
@@ -202,18 +203,18 @@ function fact(term, text) {
 }
 
 function showAbout() {
-  const { run, competition, classes, networks, score, unlikeness, no_heat, limits } = about;
+  const { run, competition, classes, networks, score, no_heat, limits } = about;
   find("#run").textContent = run;
   document.title = `${run} · Podium`;
   find("#about").textContent =
-    `Tells ${classes.length} classes of ${competition} apart` +
+    `Classifies ${classes.length} classes of ${competition}` +
     (score ? `; out of fold: ${score}` : "");
   find("#limits").textContent =
     `Up to ${limits.megabytes} MB and ${limits.pixels / 1e6} million pixels each`;
   fact("Classes", classes.join(", "));
   fact("Networks", networks);
-  if (score) fact("Score", `${score}, out of fold, of all networks together and with all views`);
-  fact("Unlikeness", unlikeness);
+  if (score) fact("Score", `${score}, out of fold, by all networks and views`);
+  fact("Out-of-distribution", about.out_of_distribution);
   if (no_heat) fact("Heat maps", no_heat);
 }
 

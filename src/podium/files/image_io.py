@@ -1,0 +1,216 @@
+"""From a file to an image: uint8 (height, width, 3) RGB, however the file stores it."""
+
+import re
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+
+MAX_PIXELS = 89_478_485  # where Pillow starts to warn of decompression bombs
+MAX_BYTES = 6 * MAX_PIXELS  # of a file: three channels of 16 bits, not compressed
+
+DEEP_GRAY_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
+JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7]")  # no stuffed zero and no restart of the coding
+JPEG_END = b"\xff\xd9"
+CV2_FLAGS = {  # by what the sides are divided
+    1: cv2.IMREAD_COLOR,
+    2: cv2.IMREAD_REDUCED_COLOR_2,
+    4: cv2.IMREAD_REDUCED_COLOR_4,
+    8: cv2.IMREAD_REDUCED_COLOR_8,
+}
+
+# Images are worked on side by side, a thread each: OpenCV's own threads would fight with these.
+cv2.setNumThreads(1)
+
+
+class UnreadableImage(ValueError):
+    """A file without a complete image: says which file and why."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """Pixels of an image as `read_image` gives it: upright."""
+
+    width: int
+    height: int
+    orientation: int  # EXIF's: how the file stores it; 5 to 8 lie on their side
+
+    @property
+    def stored(self) -> tuple[int, int]:
+        """Width and height as the file has them, before it is turned upright."""
+        sides = (self.width, self.height)
+        return sides[::-1] if self.orientation >= 5 else sides
+
+
+@dataclass(frozen=True)
+class SizedImage:
+    """An image that was perhaps decoded smaller than it is, and how large it is."""
+
+    pixels: np.ndarray  # uint8 (height, width, 3)
+    size: Size  # of the image in its file
+
+
+def read_size(path: Path) -> Size:
+    """The size of an image from its file's header.
+
+    Raises:
+        UnreadableImage: missing, or not an image. A truncated one has its header still.
+    """
+    with _readable(path):
+        try:
+            with Image.open(path) as pil_image:
+                return _size_of(pil_image)
+        except Exception as error:  # decoders raise anything for broken bytes
+            raise UnreadableImage(f"{path}: has no size that can be read ({error})") from error
+
+
+def read_image(path: Path, shorter_side: int | None = None) -> np.ndarray:
+    """Decode a file to uint8 (height, width, 3) RGB, upright as its EXIF says, over white.
+
+    A truncated file is refused: a network would learn its gray half.
+
+    Args:
+        shorter_side: pixels that are enough of it. A large JPEG then comes at a half, a quarter
+            or an eighth of its size, which takes a fraction of the time; never below this.
+
+    Raises:
+        UnreadableImage: missing, empty, not an image, truncated, or above MAX_PIXELS.
+    """
+    return decode_image(read_bytes(path), str(path), shorter_side)
+
+
+def read_bytes(path: Path) -> bytes:
+    """The bytes of an image's file.
+
+    Raises:
+        UnreadableImage: there is none, or it cannot be read.
+    """
+    with _readable(path):
+        return path.read_bytes()
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Refuse what is no file, as a pipe never ends; say in one line why a file cannot be read."""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise UnreadableImage(f"{path}: is a folder, a pipe or a device, and no file")
+        if path.stat().st_size > MAX_BYTES:
+            raise UnreadableImage(f"{path}: too large, at most {MAX_BYTES / 1e6:.0f} MB are read")
+        yield
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise UnreadableImage(f"{path}: there is no such file") from error
+    except OSError as error:
+        raise UnreadableImage(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def decode_image(data: bytes, name: str, shorter_side: int | None = None) -> np.ndarray:
+    """Decode the bytes of a file, as `read_image`; `name` is what an error calls it."""
+    return decode_sized(data, name, shorter_side).pixels
+
+
+def decode_sized(data: bytes, name: str, shorter_side: int | None = None) -> SizedImage:
+    """Decode the bytes of a file, and tell the size that the image has in it."""
+    if not data:
+        raise UnreadableImage(f"{name}: the file is empty")
+    try:
+        with Image.open(BytesIO(data)) as pil_image:
+            return _decode(pil_image, data, shorter_side)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise UnreadableImage(
+            f"{name}: too large, at most {MAX_PIXELS:,} pixels are decoded ({error})"
+        ) from error
+    except UnidentifiedImageError as error:
+        raise UnreadableImage(f"{name}: not an image in a known format") from error
+    except Exception as error:  # decoders raise anything for broken bytes, even IndexError
+        kind = "truncated" if "truncated" in str(error).lower() else "broken"
+        raise UnreadableImage(f"{name}: {kind} ({error})") from error
+
+
+def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Stretch an image to (height, width): linearly, and by area where it shrinks to a half.
+
+    Beyond a half, linear interpolation would skip pixels and alias; area interpolation averages
+    all of them. Down to a half linear is nearer to a careful (Lanczos) one, and five times as
+    fast. Along a side that grows, area would only repeat pixels, hence the two steps.
+    """
+    lower, narrower = min(height, image.shape[0]), min(width, image.shape[1])
+    if 2 * height <= image.shape[0] or 2 * width <= image.shape[1]:
+        image = cv2.resize(image, (narrower, lower), interpolation=cv2.INTER_AREA)
+    if (height, width) != image.shape[:2]:
+        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
+    return image
+
+
+def _size_of(pil_image: Image.Image) -> Size:
+    width, height = pil_image.size
+    if pil_image.format == "TIFF":  # whose size Pillow turns already, in some versions
+        tags = ExifTags.Base.ImageWidth, ExifTags.Base.ImageLength
+        width, height = (int(pil_image.tag_v2[tag]) for tag in tags)  # type: ignore[attr-defined]
+    orientation = 1
+    with suppress(Exception):  # broken EXIF does not make the pixels unreadable
+        orientation = int(pil_image.getexif().get(ExifTags.Base.Orientation, 1))
+    orientation = orientation if 1 <= orientation <= 8 else 1
+    return Size(*((height, width) if orientation >= 5 else (width, height)), orientation)
+
+
+def _decode(pil_image: Image.Image, data: bytes, shorter_side: int | None) -> SizedImage:
+    if pil_image.format == "EPS":  # Pillow would have another program run it
+        raise UnidentifiedImageError
+    width, height = pil_image.size
+    if width * height > MAX_PIXELS:
+        raise Image.DecompressionBombError(f"{width} × {height} pixels")
+    if pil_image.format == "PNG":
+        with Image.open(BytesIO(data)) as png:
+            png.verify()  # the checksums, which it does not look at when it decodes
+    size, side = _size_of(pil_image), min(width, height)
+    divisor = next(by for by in (8, 4, 2, 1) if by == 1 or side // by >= (shorter_side or side))
+    if _is_plain_jpeg(pil_image, data) and size.orientation == 1:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), CV2_FLAGS[divisor])
+        if image is not None:
+            return SizedImage(cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image), size)
+    pil_image.draft(None, (width // divisor, height // divisor))  # heeded by JPEGs alone
+    return SizedImage(_to_rgb(pil_image), size)
+
+
+def _is_plain_jpeg(pil_image: Image.Image, data: bytes) -> bool:
+    """Whether OpenCV decodes it, to Pillow's pixels in two thirds of the time.
+
+    OpenCV decodes what is broken without a word. It only gets a JPEG of one scan, in which no
+    marker but those of restarts comes before the last, at the file's end.
+    """
+    if pil_image.format != "JPEG" or pil_image.mode not in ("RGB", "L"):
+        return False
+    marker = JPEG_MARKER.search(data, pil_image.fp.tell())  # the header has been read
+    return bool(marker) and data[marker.start() :] == JPEG_END
+
+
+def _to_rgb(pil_image: Image.Image) -> np.ndarray:
+    """Any mode of Pillow's to uint8 (height, width, 3)."""
+    pil_image.load()
+    with suppress(Exception):  # as above, broken EXIF
+        ImageOps.exif_transpose(pil_image, in_place=True)
+    if pil_image.mode in DEEP_GRAY_MODES:
+        return np.repeat(_scaled_gray(pil_image)[..., np.newaxis], 3, axis=2)
+    if pil_image.has_transparency_data:
+        transparent = pil_image.convert("RGBA")
+        pil_image = Image.new("RGB", transparent.size, "white")
+        pil_image.paste(transparent, mask=transparent)
+    return np.array(pil_image.convert("RGB"))
+
+
+def _scaled_gray(pil_image: Image.Image) -> np.ndarray:
+    """Gray of 16 or 32 bits, or real, as uint8 (height, width); Pillow would clip at 255."""
+    values = np.asarray(pil_image).astype(np.float32)
+    top = float(values.max(initial=0, where=np.isfinite(values)))
+    # Mode "I" holds 16-bit files as well as 32-bit ones, and "F" names no range at all.
+    ranges = (1, 255, 65535) if pil_image.mode == "F" else (65535,)
+    white = next((limit for limit in ranges if top <= limit), max(top, 1))
+    values = np.nan_to_num(values, posinf=white, neginf=0) * (255 / white)
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8)

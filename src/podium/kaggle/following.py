@@ -1,0 +1,248 @@
+"""Kernels on Kaggle: pushed, followed to their end with their log, and their output fetched."""
+
+import io
+import re
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tqdm import tqdm
+
+from podium.files.atomic_write import atomic_write
+from podium.kaggle.build import KernelBuild
+from podium.kaggle.client import SILENCE, KaggleError, explained, fetch_patiently, is_passing
+
+if TYPE_CHECKING:
+    from kaggle.api.kaggle_api_extended import KaggleApi
+
+ENDED = {"COMPLETE", "ERROR", "CANCEL_ACKNOWLEDGED", "REFUSED"}  # the last is our own word
+PATIENCE = 90  # times in a row that Kaggle may not answer: a quarter of an hour
+LAST_LINES = 5.0  # seconds that the log may take to arrive once the kernel has ended
+PAGE = 200  # files in one answer: the most that Kaggle gives
+
+
+class PushRefused(KaggleError):
+    """Kaggle does not run the kernel, or runs it without something that it needs."""
+
+
+class SessionsFull(PushRefused):
+    """The account runs as many kernels as it may at once."""
+
+
+class KernelRun:
+    """The last run of a kernel: its status, its log, which is printed and kept, and its output.
+
+    Attributes:
+        ref: owner/slug.
+        folder: where it was built, and where its log goes.
+        label: printed before each line of its log.
+        status: one of Kaggle's, or REFUSED where the run never began.
+    """
+
+    def __init__(self, api: "KaggleApi", ref: str, folder: Path, label: str = ""):
+        self.api, self.ref, self.folder, self.label = api, ref, folder, label
+        self.log_file = folder / "kernel.log"
+        self.status, self.message = "", ""
+        self._failures = 0
+        self._lines: list[str] = []
+        # A thread of its own, because a stream that has gone silent tells nobody that it has.
+        self._listener = threading.Thread(target=self._listen, name=f"log of {ref}", daemon=True)
+        self._is_over = threading.Event()  # what comes at once is still heard
+        self._is_deaf = False
+
+    @property
+    def is_complete(self) -> bool:
+        return self.status == "COMPLETE"
+
+    def __str__(self) -> str:
+        if self.status not in ENDED:
+            return f"{self.ref} is {self.status}: --wait follows it to its end"
+        message = f": {self.message}" if self.message else ""
+        return f"{self.ref} ended as {self.status}{message}"
+
+    def ask(self) -> None:
+        """Ask Kaggle for the status.
+
+        Raises:
+            KaggleError: it refuses, or does not answer.
+        """
+        unknown = f"no kernel {self.ref} on Kaggle, or it is not yours: push it first"
+        with explained(f"asking how {self.ref} is", unknown, unknown):
+            try:
+                answer = self.api.kernels_status(self.ref)
+            except ValueError as error:
+                if isinstance(error.__context__, OSError):  # which the client hides by guesses
+                    raise error.__context__ from None
+                raise
+        self.status, self.message = answer.status.name, answer.failure_message or ""
+
+    def poll(self) -> bool:
+        """Ask for the status, patiently, and print what is new; returns whether it has ended.
+
+        Raises:
+            KaggleError: the connection stayed away. The kernel runs on.
+        """
+        before = self.status
+        try:
+            self.ask()
+        except KaggleError as error:
+            self._failures += 1
+            if not is_passing(error.__cause__) or self._failures > PATIENCE:
+                raise
+            if self._failures == 1:
+                print(f"{self.label}no answer from Kaggle; asking again", flush=True)
+            return False
+        self._failures = 0
+        if self.status != before:
+            print(f"{self.label}{self.ref}: {self.status}", flush=True)
+        if self.status in (*ENDED, "RUNNING") and self._listener.ident is None:
+            self._listener.start()  # not before: while it is queued there may be an earlier log
+        if self.status not in ENDED:
+            return False
+        self._is_over.set()
+        self._listener.join(LAST_LINES)
+        self._is_deaf = True
+        with atomic_write(self.log_file) as part:
+            part.write_text("".join(self._lines), encoding="utf-8")
+        return True
+
+    def follow(self, poll_seconds: float) -> None:
+        """Poll until it has ended."""
+        try:
+            while not self.poll():
+                time.sleep(poll_seconds)
+        finally:
+            self.stop_listening()
+
+    def stop_listening(self) -> None:
+        """Print nothing any more; a silent stream ends in its own time."""
+        self._is_deaf = True
+        self._is_over.set()
+
+    def fetch_output(self, folder: Path) -> None:
+        """Fetch all files that the run left.
+
+        The client's `kernels_output` would write what a refusal holds, and wherever a name leads.
+
+        Raises:
+            KaggleError: there are none, the connection failed, or a name leads out of the folder.
+        """
+        from kagglesdk.kernels.types import kernels_api_service
+
+        request, files = kernels_api_service.ApiListKernelSessionOutputRequest(), []
+        request.user_name, request.kernel_slug = self.ref.split("/")
+        request.page_size, request.page_token = PAGE, ""
+        with explained(f"fetching the output of {self.ref}"):
+            with self.api.build_kaggle_client() as kaggle:
+                while not files or request.page_token:
+                    answer = kaggle.kernels.kernels_api_client.list_kernel_session_output(request)
+                    files += answer.files or []
+                    request.page_token = answer.next_page_token
+                    if not files:
+                        raise KaggleError(f"{self.ref} has no output: see its log on Kaggle")
+            for file in files:
+                if not (folder / file.file_name).resolve().is_relative_to(folder.resolve()):
+                    raise KaggleError(
+                        f"{self.ref} has an output file {file.file_name!r}, whose name leads out "
+                        "of its folder"
+                    )
+            for file in tqdm(files, desc="fetching", unit="file", disable=None):
+                path = folder / file.file_name
+                fetch_patiently(partial(self._fetch_file, file.url, path), path)
+
+    def _fetch_file(self, url: str, path: Path) -> None:
+        import requests
+
+        with requests.get(url, stream=True, timeout=SILENCE) as answer:
+            answer.raise_for_status()
+            self.api.download_file(answer, str(path), None, resume=True)
+
+    def _listen(self) -> None:
+        """Print the log as it comes; after a break the stream begins again from the first line."""
+        while True:
+            seen = 0
+            try:
+                for event in self.api.kernels_logs_stream(self.ref):
+                    if self._is_deaf:
+                        return
+                    seen += 1
+                    if seen > len(self._lines):
+                        line = str(event.get("data", "")).removesuffix("\n") + "\n"
+                        self._lines.append(line)
+                        print(self.label + line, end="", flush=True)
+                if seen:
+                    return
+            except (OSError, ValueError):
+                pass  # no log yet, or the connection broke: the status will tell when it is over
+            if self._is_over.is_set():
+                return
+            self._is_over.wait(2.0)
+
+
+def push(api: "KaggleApi", built: KernelBuild) -> str:
+    """Push a built kernel, which starts it; returns its page.
+
+    Raises:
+        SessionsFull: the account runs as many as it may.
+        PushRefused: with Kaggle's own words, which the client would only print.
+    """
+    ref = built.metadata.id
+    with explained(f"pushing {ref}"), redirect_stdout(io.StringIO()):
+        answer = api.kernels_push(str(built.folder))
+    if answer.error:
+        full = re.search(r"session count|concurrent|maximum.*session", answer.error, re.IGNORECASE)
+        kind = SessionsFull if full else PushRefused
+        raise kind(f"pushing {ref}: Kaggle refuses: {answer.error.rstrip('.')}")
+    missing = [
+        f"{key}: {', '.join(names)}"
+        for key in ("dataset_sources", "competition_sources", "kernel_sources", "model_sources")
+        if (names := getattr(answer, f"invalid_{key}"))
+    ]
+    if missing:
+        raise PushRefused(
+            f"pushing {ref}: Kaggle took it, and runs it without what it cannot find or may not "
+            f"show you: {'; '.join(missing)}. Mend kernel-metadata.json (or accept the "
+            "competition's rules), and push again"
+        )
+    return answer.url
+
+
+def push_and_follow(
+    api: "KaggleApi", builds: Sequence[KernelBuild], at_once: int, poll_seconds: float
+) -> list[KernelRun]:
+    """Push kernels as places get free, follow all to their end, and return their runs.
+
+    Raises:
+        KaggleError: the connection stayed away. What was pushed runs on.
+    """
+    waiting, running, ended = deque(builds), [], []
+    told = ""
+    try:
+        while waiting or running:
+            while waiting and len(running) < at_once:
+                label = f"[{waiting[0].folder.name}] " if len(builds) > 1 else ""
+                run = KernelRun(api, waiting[0].metadata.id, waiting[0].folder, label)
+                try:
+                    print(f"{label}pushed: {push(api, waiting[0])}", flush=True)
+                    running.append(run)
+                except SessionsFull as error:
+                    if told != str(error):
+                        print(f"{label}{error}. Trying again", flush=True)
+                    told = str(error)
+                    break
+                except KaggleError as error:
+                    run.status, run.message = "REFUSED", str(error)
+                    ended.append(run)
+                waiting.popleft()
+            time.sleep(poll_seconds)
+            ended += [run for run in running if run.poll()]
+            running = [run for run in running if run not in ended]
+    finally:
+        for run in running:
+            run.stop_listening()
+    return ended

@@ -1,0 +1,66 @@
+"""What is shown as seen in training is what was seen."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_training import draw, recipe, stage
+
+from podium.data.batches import training_batches
+from podium.training.cached_features import augmented_view
+from podium.training.datasets import FoldDataset, sample_augmented, stage_seed
+
+LIVELY = {"crop": 0.5, "rotate": 20.0}
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> FoldDataset:
+    return draw(tmp_path_factory.mktemp("images"))
+
+
+def test_it_is_the_first_batch_of_the_last_stage_on_images(images: FoldDataset) -> None:
+    two = recipe(stages=[stage("head"), stage("all")], augmentation=LIVELY)
+    seen = sample_augmented(images, two, 5)
+    batches = training_batches(
+        images.cache,
+        images.train,
+        images.train_labels,
+        size=16,
+        batch_size=8,
+        augmentation=two.augmentation,
+        seed=stage_seed(two, 1),
+        first_epoch=0,
+        epochs=1,
+    )
+    expected, labels = next(batches.as_numpy_iterator())
+    assert (seen.stage, seen.cached) == (1, False)
+    np.testing.assert_array_equal(seen.images, expected[:5])
+    np.testing.assert_array_equal(seen.labels, labels[:5])
+
+
+def test_mixed_images_have_mixed_labels(images: FoldDataset) -> None:
+    mixed = recipe(augmentation={**LIVELY, "mixup": 4.0})
+    seen = sample_augmented(images, mixed, 8)
+    assert ((seen.labels > 0.01) & (seen.labels < 0.99)).any()
+    np.testing.assert_allclose(seen.labels.sum(axis=1), 1, rtol=1e-5)
+
+
+def test_of_cached_features_it_is_the_views_that_were_cached(images: FoldDataset) -> None:
+    cached = recipe(stages=[stage("head")], augmentation=LIVELY, cached_views=2)
+    boxes = np.tile(np.array([0.2, 0.2, 0.8, 0.8], np.float32), (len(images.train), 1))
+    seen = sample_augmented(replace(images, train_boxes=boxes), cached, 4)
+    assert (seen.stage, seen.cached) == (0, True)
+    chosen = np.linspace(0, len(images.train) - 1, 4).astype(int)
+    for number, position in enumerate(chosen):
+        image = images.cache[int(images.train[position])]
+        expected = augmented_view(cached, number % 2, 16)(image, 16)
+        np.testing.assert_array_equal(seen.images[number], expected)
+    np.testing.assert_array_equal(seen.labels, images.train_labels[chosen])
+    assert seen.boxes.shape == (4, 4) and not np.allclose(seen.boxes, boxes[:4])
+    assert sample_augmented(images, cached, 4).boxes is None
+
+
+def test_fewer_images_than_a_batch(images: FoldDataset, tmp_path: Path) -> None:
+    few = replace(images, train=images.train[:3], train_labels=images.train_labels[:3])
+    assert sample_augmented(few, recipe(), 16).images.shape == (3, 16, 16, 3)
