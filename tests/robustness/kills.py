@@ -325,16 +325,16 @@ def figures_of_starts(
     kills, terms, interrupts = (
         [start for start in killed if start.kill.number == number] for number in EXIT_CODES
     )
+    seconds = [start.seconds for start in terms + interrupts]
     left = sorted(known - {(start.kill.at.kind, start.kill.at.name) for start in killed})
     bad = [f"{start.kill}: {start.ended.code}" for start in starts if not start.ended_well]
     what = f"of {len(known)} changes of files, those that no kill came at"
-    waits = [start.seconds for start in terms + interrupts]
     all_ways = [] if quick else [Figure.of_failures(what, [" ".join(way) for way in left])]
     return [
         Figure("kills with SIGKILL", len(kills), "≥ 2" if quick else f"≥ {KILLS}"),
         Figure("ends with SIGTERM", len(terms), "≥ 1"),
         Figure("ends with Ctrl-C", len(interrupts), "≥ 1"),
-        Figure("s from these to the end", max(waits, default=0.0)),
+        Figure("s from these to the end", max(seconds, default=0.0)),
         Figure.of_failures("starts with another end than expected", bad),
         *all_ways,
     ]
