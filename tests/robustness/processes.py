@@ -26,7 +26,7 @@ from robustness.projects import PATIENCE, RUN
 PRELOADED = ["podium.training.train", "podium.training.fold_runner", "podium.reports.report"]
 HISTORIES = f"weights/{RUN}/fold-*/history.csv"
 TEMPORARY = re.compile(r"\.part-\d+-")
-WRITING = os.O_WRONLY | os.O_RDWR
+WRITING, MAKING = os.O_WRONLY | os.O_RDWR, os.O_CREAT | os.O_TRUNC
 POLL = 0.005  # seconds
 
 
@@ -178,10 +178,11 @@ def _hook(project: Path, happened: Callable[[FileEvent], None]) -> Callable[[str
     def hook(event: str, arguments: tuple) -> None:
         if event == "open" and isinstance(arguments[0], str | Path):
             path, _, flags = arguments
-            if (flags or 0) & WRITING:
-                report("write", Path(path))
-            elif TEMPORARY.match(Path(path).name):
+            is_temporary = TEMPORARY.match(Path(path).name) is not None
+            if is_temporary and not (flags or 0) & MAKING:
                 report("sync", Path(path))
+            elif (flags or 0) & WRITING:
+                report("write", Path(path))
         elif event == "os.rename":
             report("rename", Path(arguments[1]))
         elif event == "os.remove" and Path(arguments[0]).exists():
