@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -32,7 +33,7 @@ def learning_curve(
             pale = {"color": style["color"], "linestyle": "--", "alpha": 0.7, "linewidth": 1.1}
             axis.plot(epochs, history[quantity], **pale)
     if stages:
-        _mark_stages(axis, next(iter(histories.values())))
+        _mark_stages(axis, _begins(next(iter(histories.values()))))
     axis.set(xlabel="epoch", ylabel=title, title=f"{title} by epoch\n")
     axis.xaxis.get_major_locator().set_params(integer=True)
     kinds = [
@@ -44,16 +45,22 @@ def learning_curve(
     return figure
 
 
-def _mark_stages(axis, history: pd.DataFrame) -> None:
-    """A line and a number where a new stage begins."""
+def _begins(history: pd.DataFrame) -> list[tuple[float, int]]:
+    """Where in the axis of epochs each stage begins, and its number."""
     stages = history["stage"].to_numpy()
-    begins = [epoch for epoch in range(1, len(stages)) if stages[epoch] != stages[epoch - 1]]
-    for epoch in begins:
-        axis.axvline(epoch + 0.5, color=GRAY, linewidth=0.9, linestyle=":")
-    for epoch in [0, *begins] if begins else []:
-        place = {"xy": (epoch + 0.5, 1), "xycoords": ("data", "axes fraction")}
-        text = "stage " * (epoch == 0) + str(int(stages[epoch]) + 1)
-        axis.annotate(text, **place, fontsize=8, color=GRAY, va="bottom")
+    firsts = np.flatnonzero(np.diff(stages, prepend=-1))
+    return [(first + 0.5, int(stages[first])) for first in firsts]
+
+
+def _mark_stages(axis: Axes, begins: list[tuple[float, int]], named: bool = True) -> None:
+    """A line where each later stage begins, and the numbers of all; nothing for a single stage."""
+    for number, (start, stage) in enumerate(begins if len(begins) > 1 else []):
+        if number:
+            axis.axvline(start, color=GRAY, linewidth=0.9, linestyle=":")
+        if named:
+            place = {"xy": (start, 1), "xycoords": ("data", "axes fraction"), "va": "bottom"}
+            text = f"{stage + 1}" if number else f"stage {stage + 1}"
+            axis.annotate(text, **place, fontsize=8, color=GRAY)
 
 
 def rates_by_step(recipe: Recipe, history: pd.DataFrame, images: list[int]) -> Figure | None:
@@ -100,16 +107,12 @@ def _draw_rates(lines: list, begins: list, dots: list, momenta: bool) -> Figure:
     axes[0].plot(*zip(*dots, strict=True), "o", color=PALETTE[0], markersize=3)
     for axis in axes:
         tidy(axis)
-        for start, number in begins if len(begins) > 1 else []:
-            axis.axvline(start, color=GRAY, linewidth=0.9, linestyle=":")
-            place = {"xy": (start, 1), "xycoords": ("data", "axes fraction")}
-            text = "stage " * (start == 0) + str(number + 1)
-            if axis is axes[0]:
-                axis.annotate(text, **place, fontsize=8, color=GRAY, va="bottom")
+        _mark_stages(axis, begins, named=axis is axes[0])
     peaks = [max(rates) for _, rates, _ in lines]
     if max(peaks) > 20 * min(peaks):
         axes[0].set_yscale("log")
-    axes[0].set(ylabel="learning rate", title="learning rate" + " and momentum" * momenta + "\n")
+    title = "learning rate and momentum" if momenta else "learning rate"
+    axes[0].set(ylabel="learning rate", title=f"{title}\n")
     if momenta:
         axes[1].set_ylabel("momentum")
     axes[-1].set_xlabel("step")

@@ -189,10 +189,13 @@ def _draw_image(axis: Axes, image: pd.Series, has_boxes: bool) -> None:
 
 
 def _label(said: str, sure: float, truth: str) -> str:
-    """The predicted class, and the true one if it is another: in as few lines as it fits in."""
+    """The predicted class, and the true one if it is another: in a line if both fit."""
     if not truth:
         return fill(f"✓ {said} {sure:.2f}", LETTERS)
-    return fill(f"✗ {said} {sure:.2f}, is {truth}", LETTERS)
+    lines = f"✗ {said} {sure:.2f},", f"is {truth}"
+    if len(" ".join(lines)) <= LETTERS:
+        return " ".join(lines)
+    return "\n".join(fill(line, LETTERS) for line in lines)
 
 
 def _boxes_of(image: pd.Series) -> Iterator[Rectangle]:

@@ -25,7 +25,6 @@ from podium.reports.sections.curves import learning_section
 from podium.reports.sections.ensembling import blend_section, soup_section, views_section
 from podium.reports.sections.grad_cam import seen_sections
 from podium.reports.sections.mistakes import images_section
-from podium.reports.sections.overview import cost_section
 from podium.runs.find_run import find_run
 from podium.runs.fold_folder import RunError
 from podium.runs.run_folder import RunFolder
@@ -111,7 +110,7 @@ def report_after_training(
         words = " ".join(str(error).split())
         print(
             f"podium: no report of {folder.name} ({type(error).__name__}: {words}); the run is "
-            f"whole, and `podium report {folder.name}` tries again",
+            f"complete, and `podium report {folder.name}` tries again",
             file=sys.stderr,
         )
         return None
@@ -141,31 +140,21 @@ def _page(one: RunData, seen: list[Section]) -> Page:
     Args:
         seen: those that need its network.
     """
-    if one.recipe is None:
-        sections = [
-            overview.score_section(one),
-            overview.data_section(one),
-            cost_section(one),
-            blend_section(one),
-            classes_section(one),
-            calibration_section(one),
-            images_section(one),
-            *seen,
-        ]
-    else:
-        sections = [
-            overview.score_section(one),
-            overview.recipe_section(one),
-            overview.data_section(one),
-            cost_section(one),
-            *([soup_section(one)] if one.folder.read_souped() else []),
-            learning_section(one),
-            classes_section(one),
-            calibration_section(one),
-            images_section(one),
-            *seen,
-            views_section(one),
-        ]
+    trained = one.recipe is not None
+    sections = [
+        overview.score_section(one),
+        *([overview.recipe_section(one)] if trained else []),
+        overview.data_section(one),
+        overview.cost_section(one),
+        *([] if trained else [blend_section(one)]),
+        *([soup_section(one)] if one.folder.read_souped() else []),
+        *([learning_section(one)] if trained else []),
+        classes_section(one),
+        calibration_section(one),
+        images_section(one),
+        *seen,
+        *([views_section(one)] if trained else []),
+    ]
     return Page(f"Report of {one.name}", overview.headline(one), overview.about(one), sections)
 
 

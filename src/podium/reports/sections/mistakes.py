@@ -94,7 +94,7 @@ def likely_label_errors(labels: np.ndarray, probabilities: np.ndarray) -> pd.Dat
     writes a report as well, and has no cleanlab. Both find the same images.
 
     An image counts to a class if it is as sure of it as images of that label are in the mean; of
-    several such classes to the most likely one. One whose label is predicted is in no doubt.
+    several such classes to the most likely one. One whose label is predicted is not disputed.
 
     Args:
         labels: class numbers (images,).
@@ -113,11 +113,11 @@ def likely_label_errors(labels: np.ndarray, probabilities: np.ndarray) -> pd.Dat
     reached = np.where(values >= bounds - 1e-6, values, -1.0)
     suggested = reached.argmax(axis=1)
     elsewhere = (reached.max(axis=1) >= 0) & (suggested != labels)
-    doubted = np.flatnonzero(elsewhere & (values.argmax(axis=1) != labels))
+    disputed = np.flatnonzero(elsewhere & (values.argmax(axis=1) != labels))
     others = values.copy()
     others[rows, labels] = -1
     margin = values[rows, labels] - others.max(axis=1)
-    ordered = doubted[np.argsort(margin[doubted], kind="stable")]
+    ordered = disputed[np.argsort(margin[disputed], kind="stable")]
     return pd.DataFrame({"row": ordered, "suggested": suggested[ordered]})
 
 

@@ -34,8 +34,7 @@ def headline(one: RunData) -> str:
 
 def about(one: RunData) -> str:
     """What the score is of, in a sentence."""
-    kind = one.kind
-    what = f"{one.score.images:,} {kind} images of {one.competition.name}"
+    what = f"{one.score.images:,} {one.kind} images of {one.competition.name}"
     if one.recipe is None:
         return f"A blend of {', '.join(one.about['runs'])}, judged on {what}."
     folds = f"{len(one.folds)} of {len(one.recipe.fold_numbers)} folds"
