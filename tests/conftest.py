@@ -24,12 +24,10 @@ WriteImage = Callable[..., Path]
 Command = Callable[..., tuple[int, str, str]]
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_itemcollected(item: pytest.Item) -> None:
     """Let the tests of a file share a worker, and what it has trained, unless a group is named."""
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(str(item.path)))
+    if item.get_closest_marker("xdist_group") is None:
+        item.add_marker(pytest.mark.xdist_group(str(item.path)))
 
 
 def scene(seed: int, height: int = 48, width: int = 64) -> np.ndarray:
