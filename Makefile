@@ -39,10 +39,10 @@ prototype: .venv/installed
 
 # Two at once: most of a test's time is TensorFlow tracing a network, on one core.
 test: .venv/installed
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: .venv/installed
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m slow
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow
 
 figures: .venv/installed
 	$(BIN)/python docs/figures.py

@@ -24,12 +24,6 @@ WriteImage = Callable[..., Path]
 Command = Callable[..., tuple[int, str, str]]
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Let the tests of a file share a worker, and what it has trained, unless a group is named."""
-    if item.get_closest_marker("xdist_group") is None:
-        item.add_marker(pytest.mark.xdist_group(str(item.path)))
-
-
 def scene(seed: int, height: int = 48, width: int = 64) -> np.ndarray:
     """A made-up photograph, uint8 (height, width, 3): noise at all scales, as nature has it.
 

@@ -1,0 +1,12 @@
+"""Time budgets hold: a small sample."""
+
+from pathlib import Path
+
+import pytest
+
+from robustness.sample import assert_sample_holds
+
+
+@pytest.mark.slow
+def test_sample_holds_its_limits(tmp_path: Path) -> None:
+    assert_sample_holds("budgets", tmp_path)

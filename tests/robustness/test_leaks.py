@@ -1,0 +1,9 @@
+"""Near-copies are found, and leaking splits refused: a small sample."""
+
+from pathlib import Path
+
+from robustness.sample import assert_sample_holds
+
+
+def test_sample_holds_its_limits(tmp_path: Path) -> None:
+    assert_sample_holds("leaks", tmp_path)

@@ -1,0 +1,12 @@
+"""Long runs do not grow: a small sample."""
+
+from pathlib import Path
+
+import pytest
+
+from robustness.sample import assert_sample_holds
+
+
+@pytest.mark.slow
+def test_sample_holds_its_limits(tmp_path: Path) -> None:
+    assert_sample_holds("long_runs", tmp_path)

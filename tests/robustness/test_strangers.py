@@ -1,0 +1,9 @@
+"""Hostile files are refused: a small sample."""
+
+from pathlib import Path
+
+from robustness.sample import assert_sample_holds
+
+
+def test_sample_holds_its_limits(tmp_path: Path) -> None:
+    assert_sample_holds("strangers", tmp_path)
