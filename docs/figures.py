@@ -30,7 +30,7 @@ DEMO = (
     ["score", f"submissions/{RUN}.csv", "input/podium-sample/truth.csv"],
 )
 COLUMNS = 110  # of the terminal
-SHOWN = 900  # pixels across, of what Chromium sees
+SHOWN, MARGIN = 900, 16  # pixels across, of what Chromium sees
 WAIT = 120  # seconds until the page must answer
 SECTIONS = ("Score", "Classes", "Images", "Grad-CAM")  # of the report
 
@@ -104,7 +104,7 @@ def report(browser: webdriver.Chrome) -> None:
     parts = [part.crop((0, 0, part.width, min(part.height, 460))) for part in parts]
     whole = Image.new("RGB", (SHOWN, sum(part.height for part in parts)), "white")
     for number, part in enumerate(parts):
-        whole.paste(part, (0, sum(above.height for above in parts[:number])))
+        whole.paste(part, (MARGIN, sum(above.height for above in parts[:number])))
     whole.save(DOCS / "report.jpg", quality=80)
     print(f"report.jpg: {len(parts)} sections")
 
