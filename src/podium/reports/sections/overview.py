@@ -109,11 +109,11 @@ def recipe_section(one: RunData) -> Section:
     )
     facts = [(key.replace("_", " "), str(getattr(recipe, key))) for key in kept]
     facts.append(("image size", f"{recipe.final_image_size} px"))
-    tables = {"head": recipe.head, "augmentation": recipe.augmentation}
-    if recipe.box:
-        tables["box"] = recipe.box
+    tables = recipe.model_dump(include={"head", "augmentation", "box"}, exclude_none=True)
+    if not (recipe.augmentation.mixup or recipe.augmentation.cutmix):
+        del tables["augmentation"]["mixed"]  # the share of batches that one of them mixes
     facts += [
-        (name, ", ".join(f"{key} {value}" for key, value in table.model_dump().items() if value))
+        (name, ", ".join(f"{key} {value}" for key, value in table.items() if value))
         for name, table in tables.items()
     ]
     rows = [
