@@ -108,8 +108,11 @@ def test_a_competition_without_boxes_is_refused(project: Path) -> None:
     ("override", "said"),
     [
         ("augmentation.mixup=0.2", "beside a box head there is no mixup"),
-        ('stages=[{solver="logistic"}]', "the validation loss of that stage lacks the boxes"),
-        ('keep="last" stages=[{solver="logistic"}]', "a box head is trained by gradient"),
+        (
+            'keep="best" stages=[{solver="logistic"}]',
+            "the validation loss of that stage lacks the boxes",
+        ),
+        ('stages=[{solver="logistic"}]', "a box head is trained by gradient"),
     ],
 )
 def test_recipes_that_a_box_head_cannot_have(override: str, said: str) -> None:

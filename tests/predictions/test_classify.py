@@ -250,7 +250,7 @@ def always_find(run: RunFolder, fold: int, box: tuple[float, ...]) -> None:
     # A softmax of nothing is the mean over all cells, whose centers are in the middle.
     distances = (np.array(box) - 0.5) / SideCells.REACH
     cells.set_weights([np.zeros(cells.kernel.shape), np.concatenate([np.zeros(4), distances])])
-    run.fold(fold).write_weights(network.model)
+    run.fold(fold).write_weights(network.model, stage=0)
     keras.backend.clear_session()
 
 

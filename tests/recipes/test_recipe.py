@@ -41,12 +41,12 @@ def test_the_default_stages_are_those_of_the_car_solution() -> None:
 @pytest.mark.parametrize(("size", "last"), [(64, 80), (224, 280), (1000, 1024), (1024, 1024)])
 def test_the_last_default_stage_has_larger_images_within_the_bounds(size: int, last: int) -> None:
     recipe = parse_recipe({**NEEDED, "image_size": size}, "here")
-    assert recipe.final_image_size == last
+    assert recipe.stage_size() == last
 
 
 def test_stages_without_a_size_end_with_that_of_the_recipe() -> None:
     recipe = parse_recipe({**NEEDED, "image_size": 96, "stages": [STAGE]}, "here")
-    assert recipe.final_image_size == 96
+    assert recipe.stage_size() == 96
 
 
 def test_a_recipe_survives_its_dump() -> None:
@@ -107,7 +107,7 @@ def test_a_stage_is_overridden_in_a_recipe_that_has_the_default_ones(file: Path)
 def test_default_stages_fit_the_overridden_size_in_whatever_order(file: Path) -> None:
     recipe = load_recipe(file, ["stages.0.epochs=2", "image_size=64"])
     assert recipe == load_recipe(file, ["image_size=64", "stages.0.epochs=2"])
-    assert recipe.final_image_size == 80
+    assert recipe.stage_size() == 80
 
 
 @pytest.mark.parametrize(

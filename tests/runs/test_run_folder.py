@@ -174,6 +174,17 @@ def test_a_run_begins_with_its_recipe_and_goes_on_with_the_same(tmp_path: Path) 
     assert (folder.path / "run.json").read_bytes() == before
 
 
+def test_a_run_goes_on_with_its_own_choice_of_epochs_and_the_time_of_this_start(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = RunFolder(tmp_path / "run")
+    assert folder.begin(recipe(), {}, fresh=False) == recipe()
+    assert folder.begin(recipe(time_budget=5), {}, fresh=False) == recipe(time_budget=5)
+    assert capsys.readouterr().out == ""
+    assert folder.begin(recipe(keep="best"), {}, fresh=False) == recipe()
+    assert capsys.readouterr().out == 'this run began with keep = "last", and goes on with it\n'
+
+
 def test_another_recipe_is_refused_and_nothing_overwritten(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
     folder.begin(recipe(image_size=64), {}, fresh=False)

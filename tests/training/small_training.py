@@ -72,7 +72,7 @@ def make_training(
     keras.utils.set_random_seed(seed)
     with devices.scope():
         network: Network = build_network(recipe, CLASSES)
-    budget = TimeBudget(deadline, VALIDATION, recipe.final_image_size)
+    budget = TimeBudget(deadline, VALIDATION, recipe.stage_size())
     return Trainer(network, images, recipe, devices, FoldFolder(folder), budget)
 
 

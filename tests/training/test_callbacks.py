@@ -18,7 +18,7 @@ from small_training import (
 
 from podium.files.untrusted import ForeignFile
 from podium.models.network import build_network
-from podium.runs.fold_folder import FoldFolder
+from podium.runs.fold_folder import FoldFolder, validation_loss
 from podium.training import callbacks
 from podium.training.callbacks import CheckpointCallback, TimeBudget
 from podium.training.datasets import FoldDataset
@@ -48,7 +48,11 @@ def keeper(
     model.compile(make_optimizer(recipe(), 0.1), "mse")
     model.optimizer.build(model.trainable_variables)
     made = CheckpointCallback(
-        ResumeState(), model, FoldFolder(folder), keep, patience, pause, checkpoints=checkpoints
+        ResumeState(),
+        model,
+        FoldFolder(folder),
+        recipe(keep=keep, checkpoints=checkpoints, **({"patience": patience} if patience else {})),
+        pause,
     )
     made.set_model(model)
     made.set_params({"epochs": epochs})
@@ -93,6 +97,21 @@ def test_the_kept_weights_are_of_the_lowest_validation_loss(
     made = keeper(tmp_path)
     tell(made, losses)
     assert kept(made) == best
+
+
+def test_smoothed_epochs_are_judged_by_the_plain_log_loss(tmp_path: Path) -> None:
+    """A solved head's loss is plain: smoothing alone would make every later epoch look worse."""
+    made = keeper(tmp_path)
+    tell(made, [0.40])
+    made.on_epoch_begin(1)
+    smoothed = {"loss": 0.7, "val_loss": 0.75, "log_loss": 0.2, "val_log_loss": 0.25}
+    made.model.set_weights([np.full((1, 1), 1, np.float32)])
+    made.on_epoch_end(1, smoothed)
+    made.on_train_end()
+    assert kept(made) == 1
+    assert made.state.best["val_log_loss"] == 0.25
+    with_boxes = {"val_loss": 1.75, "val_head_loss": 0.75, "val_log_loss": 0.25}
+    assert validation_loss(with_boxes) == pytest.approx(1.25)
 
 
 def test_the_last_weights_are_kept_where_the_recipe_says_so(tmp_path: Path) -> None:
@@ -236,7 +255,10 @@ def test_the_best_weights_predict_after_a_training(tmp_path: Path, images: FoldD
     # So fast that it goes up and down, and the last epoch is not the best.
     training = make_training(
         recipe(
-            stages=[stage(epochs=4, learning_rate=0.03)], one_cycle={"warmup": 1.0}, optimizer="sgd"
+            stages=[stage(epochs=4, learning_rate=0.03)],
+            one_cycle={"warmup": 1.0},
+            optimizer="sgd",
+            keep="best",
         ),
         images,
         tmp_path,
@@ -334,7 +356,7 @@ def test_no_stage_begins_once_the_budget_is_over(tmp_path: Path, images: FoldDat
     state = ResumeState()
     state.add({"stage": 0, "epoch": 0, "val_loss": 1.0})
     state.stage_finished = True
-    training.folder.write_weights(training.network.model)
+    training.folder.write_weights(training.network.model, stage=0)
     state.write(training.folder, training.network.model, None)
     again = make_training(two, images, tmp_path, deadline=time.monotonic())
     again.run()

@@ -13,7 +13,6 @@ from sklearn.preprocessing import StandardScaler
 from small_training import draw, make_training, raw_validation, recipe
 
 from podium.models.kernel_head import KernelRegression, split_channels
-from podium.training import solvers
 from podium.training.solvers import (
     RIDGE,
     STRENGTHS,
@@ -75,12 +74,10 @@ def test_clear_classes_get_a_weak_penalty_and_noise_a_strong_one() -> None:
     assert fit_logistic(noise, np.tile(labels, (10, 1))).strength == STRENGTHS[0]
 
 
-def test_large_features_are_thinned_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_features_are_thinned_out() -> None:
     features, labels = logistic_problem(2)
-    monkeypatch.setattr(solvers, "LARGEST", 5 * 90)
-    assert fit_logistic(features, labels).rows == 90, "one view of each"
-    monkeypatch.setattr(solvers, "LARGEST", 5 * 30)
-    assert fit_logistic(features, labels).rows == 30, "of some images"
+    assert fit_logistic(features, labels, most=5 * 90).rows == 90, "one view of each"
+    assert fit_logistic(features, labels, most=5 * 30).rows == 30, "of some images"
 
 
 def test_classes_that_no_image_shows_are_improbable() -> None:

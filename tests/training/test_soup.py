@@ -256,7 +256,7 @@ def test_a_bad_checkpoint_is_left_out(project: Path) -> None:
     random = np.random.default_rng(0)
     shapes = [array.shape for array in network.model.get_weights()]
     network.model.set_weights([random.normal(0, 1, shape) ** 2 for shape in shapes])
-    run.fold(0).write_checkpoint(network.model, 6)
+    run.fold(0).write_checkpoint(network.model, 6, stage=0)
     folder = soup(["one"]).folder
     (row,) = folder.read_run()["soup"]["folds"]
     for chosen in (row["ingredients"], *row["halves"]):

@@ -17,6 +17,7 @@ from podium.predictions.classify import classify
 from podium.predictions.combine import assemble
 from podium.recipes.entries import get_entry
 from podium.runs.fold_folder import RunError
+from podium.runs.run import Run
 from podium.runs.run_folder import RunFolder
 from podium.training.devices import Devices
 from podium.training.fold_runner import FoldRunner
@@ -457,6 +458,28 @@ def test_a_used_up_time_budget_still_ends_with_a_submission(project: Path) -> No
     assert len(out_of_fold(outcome)) == 24
     for fold in range(2):
         assert len(outcome.folder.fold(fold).read_history()) == 1
+
+
+def test_weights_of_an_earlier_stage_predict_at_its_size(project: Path) -> None:
+    """The second stage, on larger images, spoils the network, so that the first one's is kept."""
+    stages = "[{epochs=2, learning_rate=0.001}, {epochs=1, learning_rate=9.0, image_size=48}]"
+    changes = [f"stages={stages}", 'keep="best"', 'optimizer="sgd"']
+    outcome = train("tiny", changes, folds=[0], run="two-sizes")
+    folder = outcome.folder.fold(0)
+    assert folder.weights_stage == 0
+    kept = Run.open(outcome.folder)
+    assert kept.image_size(0) == kept.recipe.image_size == 16 and kept.recipe.stage_size() == 48
+
+    ids = folder.read_predictions("validation").index.unique("id")
+    truth = kept.table.train.loc[ids, "label"]
+    plain = folder.read_predictions("validation").xs("plain", level="view")
+    loss = -np.log(plain.to_numpy()[range(len(ids)), truth]).mean()
+    history = folder.read_history()
+    assert loss == pytest.approx(history["val_loss"].min(), rel=1e-3), "as at the kept epoch"
+    test = kept.competition.read_test()["path"]
+    found = classify(outcome.folder, test, views=1).table().set_index("file").filter(like="p_")
+    expected = folder.read_predictions("test").xs("plain", level="view")
+    np.testing.assert_allclose(found, expected.loc[test.index], atol=1e-5)
 
 
 def test_the_precision_of_the_devices_reaches_each_network(project: Path) -> None:

@@ -23,7 +23,7 @@ from small_training import (
 )
 
 from podium.models.network import build_network
-from podium.training import cached_features
+from podium.training import cached_features, head_stage
 from podium.training.cached_features import Features, feature_batches
 from podium.training.datasets import FoldDataset, stage_seed
 from podium.training.devices import clear_kernel_cache
@@ -122,6 +122,23 @@ def test_the_floor_is_printed_and_kept(
     assert f"validation accuracy {floor['accuracy']:.4f}, log loss {floor['log_loss']:.4f}" in said
 
 
+def test_only_the_probe_of_a_trained_head_leaves_features_out_and_says_so(
+    tmp_path: Path,
+    images: FoldDataset,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    channels = 64
+    monkeypatch.setattr(head_stage, "LARGEST", 24 * channels)
+    solved = {"stages": [{"unfreeze": "head", "solver": "logistic"}], "head": {"width": 0}}
+    for changes, rows in (({"stages": [stage("head", epochs=1)]}, 24), (solved, 4 * 24)):
+        make_training(recipe(**changes), images, tmp_path / str(rows)).run()
+        floor = json.loads((tmp_path / str(rows) / "floor.json").read_text())
+        assert floor["rows"] == rows
+        left_out = "72 of 96 views of 24 images are left out of it" in capsys.readouterr().out
+        assert left_out == (rows == 24)
+
+
 def test_a_solved_head_is_the_logistic_regression(tmp_path: Path, images: FoldDataset) -> None:
     solved = recipe(
         stages=[{"unfreeze": "head", "solver": "logistic"}, stage(1, epochs=1, learning_rate=1e-9)],
@@ -138,6 +155,21 @@ def test_a_solved_head_is_the_logistic_regression(tmp_path: Path, images: FoldDa
     predicted = training.network.model.predict(raw_validation(images), verbose=0)
     loss = -np.log(predicted[images.validation_labels == 1]).mean()
     assert loss == pytest.approx(floor["log_loss"], abs=1e-3)
+
+
+def test_epochs_with_smoothed_labels_have_a_plain_log_loss_besides(
+    tmp_path: Path, images: FoldDataset
+) -> None:
+    """By which a solved head and what hardly moves it are level."""
+    stages = [{"unfreeze": "head", "solver": "logistic"}, stage(1, epochs=1, learning_rate=1e-9)]
+    training = make_training(
+        recipe(stages=stages, head={"width": 0}, label_smoothing=0.4), images, tmp_path
+    )
+    training.run()
+    history = training.folder.read_history()
+    assert history["val_loss"][1] > history["val_loss"][0] + 0.1, "the loss it learns from"
+    assert history["val_log_loss"][1] == pytest.approx(history["val_loss"][0], abs=1e-3)
+    assert training.folder.weights_stage == 1
 
 
 def test_a_solved_head_is_not_solved_again(

@@ -108,7 +108,7 @@ def test_a_backbone_that_nothing_has_trained_is_told(here: Path) -> None:
     """The epoch of the lowest loss may be one of the head's."""
     head = {"unfreeze": "head", "epochs": 2, "learning_rate": 0.1}
     stages = {"stages": [head, {**head, "unfreeze": "all", "epochs": 1}]}
-    run = write_run(here / "weights" / "a", weights="imagenet", **stages)
+    run = write_run(here / "weights" / "a", weights="imagenet", keep="best", **stages)
     line = "the backbone starts as that of run a, fold 0"
     told = f"warning: {line}, which is just imagenet: no stage there has changed it"
 

@@ -40,6 +40,7 @@ class Predictor:
                 f"{folder.path} has no trained fold yet, or none whose weights were kept: train "
                 "it to its end first"
             )
+        self.size = self.run.recipe.stage_size()  # of the images to predict, pixels
         keras.backend.clear_session()
         classes = self.run.competition.classes
         network = build_network(self.run.recipe, len(classes), pretrained=False)
@@ -51,13 +52,14 @@ class Predictor:
     def load(self, fold: int) -> None:
         """Take the weights of a fold."""
         self.run.folder.fold(fold).read_weights(self._model)
+        self.size = self.run.image_size(fold)
 
     def predict(self, images: Sequence[np.ndarray], views: Sequence[View]) -> Prediction:
         """Predict images, uint8 (height, width, 3), in each view."""
         batches = view_batches(
             images,
             np.arange(len(images)),
-            size=self.run.recipe.final_image_size,
+            size=self.size,
             batch_size=self.run.recipe.batch_size,
             view=views,
         )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pandas as pd
 
@@ -16,6 +17,7 @@ from podium.files.untrusted import check_weights, opened_arrays
 Row = dict[str, Any]  # of a history: stage, epoch, losses, …; or of a lineage
 ORIGIN = ("run", "fold", "competition", "weights")  # the keys of the latter
 AGAIN = "delete it, and the same command trains the fold again from its start"
+STAGE = "stage"  # the attribute of a file of weights that says which stage trained them last
 
 
 class RunError(ValueError):
@@ -30,6 +32,18 @@ def read_json(path: Path) -> dict[str, Any]:
         raise RunError(f"{path} is missing: is {path.parent} the folder of a run?") from error
     except ValueError as error:
         raise RunError(f"{path} is not valid JSON: {error}") from error
+
+
+def validation_loss(row: Row) -> float:
+    """What an epoch of any stage is judged by: the plain log loss, and the boxes' loss with it.
+
+    `val_loss` has label smoothing in it, where the recipe has it, and in a solved head's row none.
+    The epochs of gradients then have a plain one as well; those of older Podiums have not.
+    """
+    if "val_log_loss" not in row:
+        return row["val_loss"]
+    boxes = row["val_loss"] - row.get("val_head_loss", row["val_loss"])
+    return row["val_log_loss"] + boxes
 
 
 @dataclass(frozen=True)
@@ -65,9 +79,9 @@ class FoldFolder:
     def _pseudo(self) -> Path:
         return self.path / "pseudo.json"
 
-    def write_weights(self, model: Any) -> None:
-        """Write the weights of a Keras model as the fold's best."""
-        _save_weights(model, self.weights)
+    def write_weights(self, model: Any, stage: int) -> None:
+        """Write the weights that predict of a Keras model, which this stage trained last."""
+        _save_weights(model, self.weights, stage)
 
     def read_weights(self, model: Any) -> None:
         """Give a Keras model the fold's best weights.
@@ -83,6 +97,15 @@ class FoldFolder:
             )
         _load_weights(model, self.weights)
 
+    @property
+    def weights_stage(self) -> int | None:
+        """The stage that trained the weights last; None where they are not there, or do not say."""
+        if not self.weights.is_file():
+            return None
+        check_weights(self.weights)
+        with h5py.File(self.weights, "r") as file:
+            return int(file.attrs[STAGE]) if STAGE in file.attrs else None
+
     def delete_weights(self) -> None:
         """Make room: the fold can predict no more images then."""
         self.weights.unlink(missing_ok=True)
@@ -96,8 +119,8 @@ class FoldFolder:
         names = (path.name.split(".")[0] for path in self.checkpoint(0).parent.glob("*.weights.h5"))
         return sorted(int(name) for name in names if name.isdecimal())
 
-    def write_checkpoint(self, model: Any, epoch: int) -> None:
-        _save_weights(model, self.checkpoint(epoch))
+    def write_checkpoint(self, model: Any, epoch: int, stage: int) -> None:
+        _save_weights(model, self.checkpoint(epoch), stage)
 
     def read_checkpoint(self, model: Any, epoch: int) -> None:
         """Give a Keras model the weights after that epoch."""
@@ -250,10 +273,12 @@ def _bytes(variable: Any) -> int:
     return int(np.prod(variable.shape)) * np.dtype(variable.dtype).itemsize
 
 
-def _save_weights(model: Any, path: Path) -> None:
+def _save_weights(model: Any, path: Path, stage: int) -> None:
     require_space(path.parent, sum(_bytes(value) for value in model.weights))
     with atomic_write(path) as part:
         _uncompiled(model).save_weights(part)
+        with h5py.File(part, "r+") as file:
+            file.attrs[STAGE] = stage
 
 
 def _load_weights(model: Any, path: Path) -> None:

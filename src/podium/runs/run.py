@@ -28,6 +28,10 @@ class Run:
         recipe = folder.read_recipe()
         return cls(folder, recipe, get_competition(recipe.competition), stored_table(folder))
 
+    def image_size(self, fold: int) -> int:
+        """The side that a fold's network predicts at, pixels: that which its weights learned at."""
+        return self.recipe.stage_size(self.folder.fold(fold).weights_stage)
+
     @property
     def name(self) -> str:
         return self.folder.name

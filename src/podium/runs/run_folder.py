@@ -26,6 +26,7 @@ from podium.runs.fold_folder import (
 )
 
 MAX_NAME = 100  # characters of a run's name
+BUDGET = {"time_budget"}  # of a start, not of the run
 
 
 def run_name(entry: str, overrides: Iterable[str]) -> str:
@@ -82,12 +83,16 @@ class RunFolder:
         known = {number: self.fold(number).pseudo_label_leak for number in self._folds()}
         return {number: why for number, why in known.items() if why}
 
-    def begin(self, recipe: Recipe, about: dict[str, Any], fresh: bool) -> None:
+    def begin(self, recipe: Recipe, about: dict[str, Any], fresh: bool) -> Recipe:
         """Make the folder of a new run, or make sure that this recipe may go on with the old one.
 
         Args:
             about: what else tells the run: entry, versions, commit, machine.
             fresh: begin again where there is a run.
+
+        Returns:
+            The recipe to go on with: a run keeps the `keep` that it began with, and each start
+            may have a time budget of its own.
 
         Raises:
             RunError: the folder's run has another recipe, or is a soup. Nothing is overwritten.
@@ -97,13 +102,17 @@ class RunFolder:
         self._tidy()
         if not self.exists:
             self.write_run({"recipe": recipe.model_dump(), **about})
-            return
+            return recipe
         if souped := self.read_souped():
             raise RunError(
                 f"{self.path} is a soup of {', '.join(souped)}, which nothing is trained into: "
                 "train under another name with --run NAME"
             )
-        before, now = self.read_recipe().model_dump(), recipe.model_dump()
+        stored = self.read_recipe()
+        if stored.keep != recipe.keep:
+            print(f'this run began with keep = "{stored.keep}", and goes on with it')
+            recipe = recipe.model_copy(update={"keep": stored.keep})
+        before, now = stored.model_dump(exclude=BUDGET), recipe.model_dump(exclude=BUDGET)
         changed = [key for key in now if before[key] != now[key]]
         if changed:
             key = changed[0]
@@ -113,6 +122,7 @@ class RunFolder:
                 + (f" (and {len(changed) - 1} more keys)" * (len(changed) > 1))
                 + "; train under another name with --run NAME, or begin again with --fresh"
             )
+        return recipe
 
     def _tidy(self) -> None:
         """Remove what a kill left behind that nothing will read again."""

@@ -32,9 +32,11 @@ class Engine:
     def __init__(self, folder: RunFolder, networks: int = 1) -> None:
         predictor = Predictor(folder)
         self.run, self.trained_folds = predictor.run, predictor.folds
-        self.folds = predictor.folds[:networks]
+        self.size = self.run.image_size(predictor.folds[0])
+        # One graph takes images of one size: a fold whose training ended early may have another.
+        alike = [fold for fold in predictor.folds if self.run.image_size(fold) == self.size]
+        self.folds = alike[:networks]
         self.classes = list(self.run.competition.classes)
-        self.size = self.run.recipe.final_image_size
         self.batch_size = self.run.recipe.batch_size  # what fits a training fits here
         predictor.load(self.folds[0])
         self.ood_detector = load_or_fit_detector(predictor, self.folds[0])

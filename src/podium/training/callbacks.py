@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import keras
 import numpy as np
 
+from podium.recipes.recipe import Recipe
 from podium.recipes.tables import OneCycle
 from podium.runs.fold_folder import FoldFolder, Row
 from podium.system import cpu_load, peak_memory_gb
@@ -24,11 +25,9 @@ class CheckpointCallback(keras.callbacks.Callback):
     Args:
         state: read to know what is best so far, and added to.
         whole_model: the network whose weights are kept, also while only its head is trained.
-        keep: "best" keeps the epoch with the lowest validation loss, "last" each one.
-        patience: epochs without a better validation loss before the stage ends; None: never.
+        recipe: says by `keep`, `patience` and `checkpoints` what is kept, and when a stage ends.
         pause: seconds without a writing, for epochs that take less than their files.
         averages: puts the averaged weights into the model to validate, where the recipe has them.
-        checkpoints: so many last epochs' weights are kept besides the best ones.
     """
 
     def __init__(
@@ -36,16 +35,16 @@ class CheckpointCallback(keras.callbacks.Callback):
         state: ResumeState,
         whole_model: keras.Model,
         folder: FoldFolder,
-        keep: str,
-        patience: int | None,
+        recipe: Recipe,
         pause: float = 0.0,
         averages: keras.callbacks.SwapEMAWeights | None = None,
-        checkpoints: int = 0,
     ):
         super().__init__()
         self.state, self.whole_model, self.folder = state, whole_model, folder
-        self.keep, self.patience, self.pause, self.averages = keep, patience, pause, averages
-        self.checkpoints = checkpoints
+        self.keep, self.patience = recipe.keep, recipe.patience
+        self.pause, self.averages = pause, averages
+        is_last = state.stage == len(recipe.stages) - 1
+        self.checkpoints = recipe.checkpoints if is_last else 0
         self.diverged = False
         # That are not written yet; the checkpoints by their epoch, counted from 1.
         self._best: list[np.ndarray] | None = None
@@ -98,10 +97,10 @@ class CheckpointCallback(keras.callbacks.Callback):
     def _write_weights(self) -> None:
         if self._best is not None:
             _assign(self.model, self._best)
-            self.folder.write_weights(self.whole_model)
+            self.folder.write_weights(self.whole_model, self.state.stage)
         for epoch, values in self._last.items():
             _assign(self.model, values)
-            self.folder.write_checkpoint(self.whole_model, epoch)
+            self.folder.write_checkpoint(self.whole_model, epoch, self.state.stage)
         if self.checkpoints:
             self.folder.delete_checkpoints(but_last=self.checkpoints)
         self._best, self._last = None, {}
@@ -116,8 +115,10 @@ class CheckpointCallback(keras.callbacks.Callback):
 
 
 def _columns(logs: dict[str, float]) -> dict[str, float]:
-    """Keras' names, but for the accuracy, which it calls otherwise beside a box head."""
-    return {name.replace("head_accuracy", "accuracy"): value for name, value in logs.items()}
+    """Keras' names, but for the metrics of the classes, which differ beside a box head."""
+    renamed = {"head_accuracy": "accuracy", "head_log_loss": "log_loss"}
+    renamed |= {f"val_{theirs}": f"val_{ours}" for theirs, ours in renamed.items()}
+    return {renamed.get(name, name): value for name, value in logs.items()}
 
 
 def _values(model: keras.Model) -> list[np.ndarray]:

@@ -82,7 +82,7 @@ class FoldRunner:
             "peak_memory_gb": peak_memory_gb(),
         }
         if self.recipe.box:  # it is meant for images from anywhere, one after another
-            images = self._some(self.scored(fold), TIMED, self.recipe.final_image_size)
+            images = self._some(self.scored(fold), TIMED, self._size)
             predict = self._network.model.predict_on_batch
             cost["milliseconds"] = time_predictions(predict, images, self.recipe.batch_size)
         folder.write_cost(cost)
@@ -110,9 +110,14 @@ class FoldRunner:
 
     def plain(self, ids: pd.Index) -> np.ndarray:
         """Training images as the network predicts them: uint8 (images, size, size, 3)."""
-        size = self.recipe.final_image_size
+        size = self._size
         positions = self.table.train.index.get_indexer(ids)
         return np.stack([VIEWS[0](self._cache[int(one)], size) for one in positions])
+
+    @property
+    def _size(self) -> int:
+        """Side that the network in memory predicts at, pixels."""
+        return self.run.image_size(self._loaded)
 
     def open(self, fold: int) -> Network:
         """A network for a fold, which predicts from now on; its weights are still to be given."""
@@ -139,7 +144,7 @@ class FoldRunner:
         if network.is_fitted_first and not from_run:
             network.fit_first(self._some(images.train, FIRST, self.recipe.image_size))
         to_predict = len(self.scored(fold)) + len(self.table.readable_test)
-        budget = TimeBudget(deadline, to_predict * self.recipe.views, self.recipe.final_image_size)
+        budget = TimeBudget(deadline, to_predict * self.recipe.views, self.recipe.stage_size())
         folder = self.folder.fold(fold)
         return Trainer(network, images, self.recipe, self.devices, folder, budget)
 
@@ -170,7 +175,7 @@ class FoldRunner:
             self._paths.index[positions],
             self.competition.classes,
             VIEWS[:views],
-            self.recipe.final_image_size,
+            self._size,
             self.recipe.batch_size,
             self._sides.iloc[positions] if self._sides is not None else None,
         )
@@ -180,7 +185,7 @@ class FoldRunner:
         batches = view_batches(
             self._cache,
             positions,
-            size=self.recipe.final_image_size,
+            size=self._size,
             batch_size=self.recipe.batch_size,
             view=VIEWS[0],
         )

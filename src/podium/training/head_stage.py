@@ -6,10 +6,12 @@ from podium.models.network import Network
 from podium.recipes.recipe import Recipe
 from podium.recipes.tables import Stage
 from podium.runs.fold_folder import FoldFolder
+from podium.system import free_memory
 from podium.training.cached_features import Features, cache_features
 from podium.training.callbacks import TimeBudget
 from podium.training.datasets import FoldDataset, stage_batch_size, stage_size
 from podium.training.solvers import (
+    LARGEST,
     KernelFit,
     Logistic,
     fit_kernel,
@@ -83,16 +85,29 @@ class HeadStage:
         """The features and logistic regression on them: a head below it is a mistake."""
         features, images = self._cache(), self.images
         half = self.budget.left() / 2  # the head is to be trained as well
-        logistic = fit_logistic(features.train, images.train_labels, images.labeled, half)
+        solves = self.stage.solver == "logistic"  # then it is no probe: all that memory holds
+        most = max(LARGEST, free_memory() // 2 // features.train.itemsize) if solves else LARGEST
+        logistic = fit_logistic(features.train, images.train_labels, images.labeled, half, most)
         score = logistic.score(features.validation, images.validation_labels)
         print(
             f"linear probe: validation accuracy {score['accuracy']:.4f}, log loss "
-            f"{score['log_loss']:.4f} (C = {logistic.strength}, {logistic.seconds:.0f} s)",
+            f"{score['log_loss']:.4f} (C = {logistic.strength}, {logistic.seconds:.0f} s"
+            + self._left_out(logistic, features)
+            + ")",
             flush=True,
         )
         kept = {**score, "strength": logistic.strength, "rows": logistic.rows}
         self.folder.write_linear_probe(kept)
         return features, logistic
+
+    @staticmethod
+    def _left_out(logistic: Logistic, features: Features) -> str:
+        """What the regression did not see of the training images' views, if it is something."""
+        views, images = features.train.shape[:2]
+        left = views * images - logistic.rows
+        if not left:
+            return ""
+        return f"; {left:,} of {views * images:,} views of {images:,} images are left out of it"
 
     def _cache(self) -> Features:
         size = stage_size(self.recipe, self.stage)

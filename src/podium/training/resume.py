@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import keras
 
 from podium.files.untrusted import ForeignFile
-from podium.runs.fold_folder import AGAIN, FoldFolder, Row
+from podium.runs.fold_folder import AGAIN, FoldFolder, Row, validation_loss
 
 
 @dataclass
@@ -36,12 +36,12 @@ class ResumeState:
 
     @property
     def best(self) -> Row:
-        """The epoch of the lowest validation loss, of all stages."""
-        return min(self.history, key=lambda row: row["val_loss"])
+        """The epoch of the lowest `validation_loss`, of all stages."""
+        return min(self.history, key=validation_loss)
 
     def epochs_since_best(self) -> int:
         """Epochs of the current stage after its own best one."""
-        losses = [row["val_loss"] for row in self.history if row["stage"] == self.stage]
+        losses = [validation_loss(row) for row in self.history if row["stage"] == self.stage]
         return len(losses) - 1 - losses.index(min(losses))
 
     def add(self, row: Row) -> None:

@@ -20,7 +20,7 @@ from threadpoolctl import threadpool_limits
 # Logistic regression.
 STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1)  # C: inverse of the penalty, on standardized features
 HELD_BACK = 5  # each so many-th image is held back to choose among them
-LARGEST = 50_000_000  # values that are fitted: half a minute of two cores in all
+LARGEST = 50_000_000  # values that a linear probe is fitted on: half a minute of two cores in all
 ITERATIONS = 200
 LONGER = 2.0  # times that a fit may take as long as the first one, of the strongest penalty
 ABSENT = -20.0  # bias of a class that no training image shows
@@ -66,20 +66,22 @@ def fit_logistic(
     labels: np.ndarray,
     labeled: int | None = None,
     seconds: float = np.inf,
+    most: int = LARGEST,
 ) -> Logistic:
     """Fit on the training features; their penalty is chosen on a fifth of them.
 
     Args:
-        features: float32 (views, images, channels); where they are more than `LARGEST` values,
-            as many views and images as fit, evenly chosen.
+        features: float32 (views, images, channels).
         labels: one-hot (images, classes).
         labeled: how many of the images, the first ones, have labels of their own and so judge
             the penalty; all unless given.
         seconds: that it should take at the most; where they are short, there are fewer views.
+        most: values to fit on, of which there is one copy; where the features are more, as many
+            views and images as fit, evenly chosen.
     """
     began = time.monotonic()
     views, images, channels = features.shape
-    rows = max(LARGEST // channels, labels.shape[1])
+    rows = max(most // channels, labels.shape[1])
     chosen = np.unique(_evenly(images, rows))
     views = max(1, min(views, rows // len(chosen)))
     classes = labels[chosen].argmax(axis=1)
@@ -162,7 +164,7 @@ def _fit(x: np.ndarray, classes: np.ndarray, class_count: int, strength: float) 
     if len(present) == 1:  # nothing to tell apart
         bias[present] = 0.0
         return Logistic(weights, bias, strength, len(x))
-    scaler = StandardScaler()
+    scaler = StandardScaler(copy=False)
     regression = LogisticRegression(C=strength, max_iter=ITERATIONS)
     # OpenBLAS' threads spin between the many small steps: one thread takes a tenth of the time.
     with threadpool_limits(1), warnings.catch_warnings():

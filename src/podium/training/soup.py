@@ -252,7 +252,7 @@ class FoldSoup:
             parts += [self._held_out] if mixture == chosen else []
             positions = np.sort(np.concatenate(parts))
             tables.append(self._runner.predict(positions, self._runner.recipe.views))
-        folder.write_weights(self._model)
+        folder.write_weights(self._model, len(self._runner.recipe.stages) - 1)
         folder.write_predictions("validation", pd.concat(tables))
         # How the first run learned: the soup itself has no epochs.
         copy_whole(self._sources[0].path / "history.csv", folder.path / "history.csv")

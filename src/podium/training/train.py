@@ -79,7 +79,7 @@ def _train_folds(
     # Without data no run begins and, with --fresh, none is erased.
     get_competition(recipe.competition).folder()
     require_writable(paths.submission(name).parent)  # needed at the very end
-    folder.begin(recipe, {"entry": entry, **about_this_run()}, fresh)
+    recipe = folder.begin(recipe, {"entry": entry, **about_this_run()}, fresh)
 
     # ---- Table: images read, near-duplicates grouped, folds split; stored once ------------------
     opened = prepare_run(folder, recipe)

@@ -114,16 +114,13 @@ class Trainer:
         size = stage_size(self.recipe, stage)
         self.budget.watch(size, batch_size, len(self.images.validation))
         averages = keras.callbacks.SwapEMAWeights() if self.recipe.ema else None
-        is_last = state.stage == len(self.recipe.stages) - 1
         keeper = CheckpointCallback(
             state,
             self.network.model,
             self.folder,
-            self.recipe.keep,
-            self.recipe.patience,
+            self.recipe,
             pause=0.0 if model is self.network.model else CACHED_PAUSE,
             averages=averages,
-            checkpoints=self.recipe.checkpoints if is_last else 0,
         )
         model.fit(
             batches,
@@ -163,7 +160,7 @@ class Trainer:
         row |= {"learning_rate": 0.0, "seconds": round(time.monotonic() - began, 3)}
         state.add({**row, "peak_memory_gb": peak_memory_gb()})
         if self.recipe.keep == "last" or state.best is state.history[-1]:
-            self.folder.write_weights(self.network.model)
+            self.folder.write_weights(self.network.model, state.stage)
         self.folder.write_history(state.history)
         state.stage_finished = True
         state.write(self.folder, self.network.model, None)  # no optimizer
@@ -186,13 +183,16 @@ class Trainer:
     def _compile(self, model: keras.Model, state: ResumeState, stage: Stage) -> None:
         """Make the stage's optimizer, in the state where a killed stage left it."""
         loss = keras.losses.CategoricalCrossentropy(label_smoothing=self.recipe.label_smoothing)
-        aims: dict[str, Any] = {"loss": loss, "metrics": ["accuracy"]}
+        metrics: list[Any] = ["accuracy"]
+        if self.recipe.label_smoothing:  # by which no epoch is to be judged
+            metrics.append(keras.metrics.CategoricalCrossentropy(name="log_loss"))
+        aims: dict[str, Any] = {"loss": loss, "metrics": metrics}
         with self.devices.scope():
             if len(model.outputs) > 1:  # the box head's besides
                 aims = {
                     "loss": [loss, BoxLoss()],
                     "loss_weights": [1.0, self.recipe.box.loss_weight],
-                    "metrics": [["accuracy"], [MeanIoUMetric()]],
+                    "metrics": [metrics, [MeanIoUMetric()]],
                 }
             model.compile(
                 make_optimizer(self.recipe, stage.learning_rate, self._rate_scales(model)),

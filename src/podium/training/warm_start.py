@@ -65,10 +65,13 @@ class InitialWeights:
         return f"warning: {line}, which is just {recipe.weights}: no stage there has changed it"
 
     def _is_trained(self, recipe: Recipe) -> bool:
-        """Whether a stage trained the backbone, up to the epoch whose weights were kept."""
-        rows = self.run.fold(self.fold).read_history()
-        kept = rows.iloc[rows["val_loss"].argmin() if recipe.keep == "best" else -1]
-        return any(stage.unfreeze != "head" for stage in recipe.stages[: int(kept["stage"]) + 1])
+        """Whether a stage trained the backbone, up to the one whose weights were kept."""
+        folder = self.run.fold(self.fold)
+        last = folder.weights_stage
+        if last is None:  # an older Podium's
+            rows = folder.read_history()
+            last = rows["stage"].iloc[rows["val_loss"].argmin() if recipe.keep == "best" else -1]
+        return any(stage.unfreeze != "head" for stage in recipe.stages[: int(last) + 1])
 
 
 def resolve_backbone(recipe: Recipe, into: RunFolder | None = None, fresh: bool = False) -> Recipe:

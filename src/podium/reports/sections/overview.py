@@ -38,7 +38,7 @@ def about(one: RunData) -> str:
     if one.recipe is None:
         return f"A blend of {', '.join(one.about['runs'])}, judged on {what}."
     folds = f"{len(one.folds)} of {len(one.recipe.fold_numbers)} folds"
-    by = f"{one.recipe.backbone} at {one.recipe.final_image_size} px"
+    by = f"{one.recipe.backbone} at {one.recipe.stage_size()} px"
     return f"Of {what}, each judged by networks that have not seen it; {by}, {folds}."
 
 
@@ -47,6 +47,13 @@ def score_section(one: RunData) -> Section:
     blocks: list[Block] = [TableBlock("Scores", ["", "value", "95 % interval", "images"], rows)]
     for fold, why in one.results.get("too_good", {}).items():
         blocks.append(Words(f"✗ The score of fold {fold} leaks: {why}."))
+    if one.recipe is not None and one.recipe.keep == "best" and one.kind != "held-out":
+        blocks.append(
+            Words(
+                'With keep = "best" each fold chose its epoch on the images that it scores here: '
+                "the score is somewhat too good, the more so the fewer they are."
+            )
+        )
     if len(one.folds) > 1 and "fold" in one.judged:
         blocks.append(_by_fold(one))
     if speed := one.results.get("speed"):
@@ -108,7 +115,7 @@ def recipe_section(one: RunData) -> Section:
         "seed",
     )
     facts = [(key.replace("_", " "), str(getattr(recipe, key))) for key in kept]
-    facts.append(("image size", f"{recipe.final_image_size} px"))
+    facts.append(("image size", f"{recipe.stage_size()} px"))
     tables = recipe.model_dump(include={"head", "augmentation", "box"}, exclude_none=True)
     if not (recipe.augmentation.mixup or recipe.augmentation.cutmix):
         del tables["augmentation"]["mixed"]  # the share of batches that one of them mixes
