@@ -110,7 +110,7 @@ def test_a_competition_without_boxes_is_refused(project: Path) -> None:
         ("augmentation.mixup=0.2", "beside a box head there is no mixup"),
         (
             'keep="best" stages=[{solver="logistic"}]',
-            "the validation loss of that stage lacks the boxes",
+            "loss of that stage lacks the boxes",
         ),
         ('stages=[{solver="logistic"}]', "a box head is trained by gradient"),
     ],
