@@ -1,4 +1,4 @@
-"""Text for the terminal: tables, the first few of many names, and no line broken in two."""
+"""Text for the terminal: tables, durations, the first few of many names, no line broken in two."""
 
 from collections.abc import Sequence
 
@@ -23,3 +23,11 @@ def single_line(text: str) -> str:
     return "".join(
         sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text
     )
+
+
+def duration(seconds: float) -> str:
+    """A time in the unit that one would say it in: 45 s, 12 min, 3 h 05 min."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"

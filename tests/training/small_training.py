@@ -16,10 +16,10 @@ from podium.recipes.recipe import Recipe
 from podium.recipes.recipe_file import parse_recipe
 from podium.runs.fold_folder import FoldFolder
 from podium.training import trainer
-from podium.training.callbacks import TimeBudget
 from podium.training.datasets import FoldDataset
 from podium.training.devices import Devices
 from podium.training.resume import ResumeState
+from podium.training.time_plan import TimePlan, stage_works
 from podium.training.trainer import Trainer
 
 CLASSES = 2
@@ -72,8 +72,10 @@ def make_training(
     keras.utils.set_random_seed(seed)
     with devices.scope():
         network: Network = build_network(recipe, CLASSES)
-    budget = TimeBudget(deadline, VALIDATION, recipe.stage_size())
-    return Trainer(network, images, recipe, devices, FoldFolder(folder), budget)
+    train = [len(images.of_stage(number).train) for number in range(len(recipe.stages))]
+    works = stage_works(recipe, train, len(images.validation), network.unfrozen_share)
+    plan = TimePlan(works, VALIDATION * recipe.stage_size() ** 2, deadline)
+    return Trainer(network, images, recipe, devices, FoldFolder(folder), plan)
 
 
 def weights(model: keras.Model) -> list[np.ndarray]:

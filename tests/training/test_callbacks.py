@@ -1,6 +1,5 @@
-"""What watches a training: which weights are kept, patience, divergence, the time budget."""
+"""What watches a training: which weights are kept, patience, divergence."""
 
-import time
 from pathlib import Path
 
 import keras
@@ -19,8 +18,7 @@ from small_training import (
 from podium.files.untrusted import ForeignFile
 from podium.models.network import build_network
 from podium.runs.fold_folder import FoldFolder, validation_loss
-from podium.training import callbacks
-from podium.training.callbacks import CheckpointCallback, TimeBudget
+from podium.training.callbacks import CheckpointCallback
 from podium.training.datasets import FoldDataset
 from podium.training.optimizers import make_optimizer
 from podium.training.resume import ResumeState
@@ -293,75 +291,6 @@ def test_divergence_names_the_stage_and_what_to_do(tmp_path: Path, images: FoldD
     assert training.folder.read_history()["stage"].tolist() == [0], "what was good is still there"
     training.folder.read_weights(training.network.model)
     assert np.isfinite(training.network.model.predict(raw_validation(images), verbose=0)).all()
-
-
-# --- The time budget
-
-
-def test_the_budget_reserves_what_prediction_takes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(callbacks, "cpu_load", lambda: 1.0)
-    budget = TimeBudget(deadline=None, images=1000, size=100)
-    budget.watch(size=50, batch_size=8, validation_images=40)
-    assert budget.reserve() == TimeBudget.WRITING, "nothing is measured yet"
-    budget.measure(seconds=2.0, images=100, size=50)  # 0.02 s an image, 4 times that at 100 px
-    expected = (1000 * 0.08 + 40 * 0.02) * TimeBudget.MARGIN + TimeBudget.WRITING
-    assert budget.reserve() == pytest.approx(expected)
-    monkeypatch.setattr(callbacks, "cpu_load", lambda: 4.0)  # a machine with much to do
-    more = 4 * TimeBudget.ENDING - TimeBudget.WRITING
-    assert budget.reserve() == pytest.approx(expected + more)
-
-
-def test_a_budget_that_is_used_up_still_leaves_weights(tmp_path: Path, images: FoldDataset) -> None:
-    many = recipe(stages=[stage("head", epochs=1000), stage("all", epochs=1000)])
-    training = make_training(many, images, tmp_path, deadline=time.monotonic() + 1)
-    began = time.monotonic()
-    training.run()
-    assert time.monotonic() - began < 120
-    assert training.budget.exhausted
-    history = training.folder.read_history()
-    assert len(history) == 1 and history["stage"].tolist() == [0], "no further stage is begun"
-    assert np.isfinite(training.network.model.predict(raw_validation(images), verbose=0)).all()
-    assert ResumeState.read(training.folder).out_of_time
-
-
-def test_a_budget_that_lasts_changes_nothing(tmp_path: Path, images: FoldDataset) -> None:
-    training = make_training(recipe(), images, tmp_path, deadline=time.monotonic() + 3600)
-    training.run()
-    assert not training.budget.exhausted
-    assert len(training.folder.read_history()) == 2
-    assert training.budget.seconds_per_pixel > 0, "it has measured the validation"
-
-
-def test_a_short_budget_leaves_fewer_views_of_cached_features(
-    tmp_path: Path, images: FoldDataset, capsys: pytest.CaptureFixture[str]
-) -> None:
-    many = recipe(stages=[stage("head", epochs=1)], cached_views=8, batch_size=2)
-    training = make_training(many, images, tmp_path, deadline=time.monotonic() + 1)
-    training.run()
-    assert "the time budget leaves room for 1 of 8 views" in capsys.readouterr().out
-    assert len(training.folder.read_history()) == 1
-
-
-def test_views_are_counted_by_the_time_that_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(callbacks, "cpu_load", lambda: 1.0)
-    budget = TimeBudget(time.monotonic() + 100 + TimeBudget.WRITING, images=0, size=10)
-    assert budget.views_that_fit(20, also=100, seconds=0.5) == pytest.approx(5, abs=0.1)
-    assert budget.views_that_fit(20, also=300, seconds=0.5) == 0
-    assert TimeBudget(None, 0, 10).views_that_fit(10**9, also=0, seconds=1.0) == np.inf
-
-
-def test_no_stage_begins_once_the_budget_is_over(tmp_path: Path, images: FoldDataset) -> None:
-    two = recipe(stages=[stage("all", epochs=1), stage("all", epochs=1)])
-    training = make_training(two, images, tmp_path)
-    state = ResumeState()
-    state.add({"stage": 0, "epoch": 0, "val_loss": 1.0})
-    state.stage_finished = True
-    training.folder.write_weights(training.network.model, stage=0)
-    state.write(training.folder, training.network.model, None)
-    again = make_training(two, images, tmp_path, deadline=time.monotonic())
-    again.run()
-    kept = ResumeState.read(again.folder)
-    assert kept.out_of_time and kept.stage == 0 and len(kept.history) == 1
 
 
 def test_a_state_with_other_keys_is_told(tmp_path: Path) -> None:

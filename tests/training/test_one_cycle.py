@@ -9,9 +9,11 @@ import pytest
 from podium.recipes.recipe import Recipe
 from podium.recipes.recipe_file import parse_recipe
 from podium.recipes.tables import OneCycle
-from podium.training.callbacks import OneCycleSchedule
+from podium.training.callbacks import OneCycleSchedule, TimeKeeper
 from podium.training.one_cycle import one_cycle
 from podium.training.optimizers import make_optimizer
+from podium.training.resume import ResumeState
+from podium.training.time_plan import StageWork, TimePlan
 
 PEAK = 0.01
 LINEAR = OneCycle(shape="linear", warmup=0.25)
@@ -118,11 +120,15 @@ def fit(optimizer: keras.optimizers.Optimizer, cycle: OneCycle, epochs: int = 2)
     """24 images in batches of 4: 6 steps an epoch."""
     model, watch = line(), Watch()
     model.compile(optimizer, "mse")
-    schedule = OneCycleSchedule(PEAK, 6 * epochs, cycle)
     model.fit(
-        *data(), batch_size=4, epochs=epochs, shuffle=False, verbose=0, callbacks=[schedule, watch]
-    )
+        *data(), batch_size=4, epochs=epochs, shuffle=False, verbose=0,
+        callbacks=[*scheduled(cycle, TimePlan([StageWork(epochs, steps=6)])), watch],
+    )  # fmt: skip
     return watch
+
+
+def scheduled(cycle: OneCycle, plan: TimePlan) -> list[keras.callbacks.Callback]:
+    return [OneCycleSchedule(PEAK, cycle, plan), TimeKeeper(plan, ResumeState(), 4, 0)]
 
 
 @pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])
@@ -191,18 +197,19 @@ def test_adam_follows_changing_momentum_too() -> None:
         np.testing.assert_allclose(results[1], results[2], rtol=1e-6)
 
 
-def test_the_schedule_goes_on_from_the_steps_of_the_optimizer() -> None:
-    """A resumed stage: the optimizer's own count is restored, Keras' batch number begins at 0."""
+def test_the_schedule_goes_on_from_the_position_of_the_plan() -> None:
+    """A resumed stage: the plan is told where it is, Keras' batch number begins at 0."""
     optimizer = make_optimizer(recipe(), PEAK)
     first = fit(optimizer, OneCycle(), epochs=1)
     model, watch = line(), Watch()
     other = make_optimizer(recipe(), PEAK)
     model.compile(other, "mse")
     other.build(model.trainable_variables)
-    other.iterations.assign(6)
+    plan = TimePlan([StageWork(epochs=2, steps=6)])
+    plan.resume(stage=0, epoch=1, progress={})
     model.fit(
         *data(), batch_size=4, shuffle=False, verbose=0,
-        callbacks=[OneCycleSchedule(PEAK, 12, OneCycle()), watch],
+        callbacks=[*scheduled(OneCycle(), plan), watch],
     )  # fmt: skip
     expected = [one_cycle(step, 12, PEAK, OneCycle()) for step in range(6, 12)]
     np.testing.assert_allclose(watch.seen, expected, rtol=1e-5)

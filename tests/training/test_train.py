@@ -21,6 +21,7 @@ from podium.runs.run import Run
 from podium.runs.run_folder import RunFolder
 from podium.training.devices import Devices
 from podium.training.fold_runner import FoldRunner
+from podium.training.time_plan import FEWEST
 from podium.training.train import RunResult, find_run, predict, train, train_to_score
 from small_competitions import break_image, draw_image, make_project
 
@@ -457,7 +458,17 @@ def test_a_used_up_time_budget_still_ends_with_a_submission(project: Path) -> No
     assert len(pd.read_csv(outcome.submission)) == 11
     assert len(out_of_fold(outcome)) == 24
     for fold in range(2):
-        assert len(outcome.folder.fold(fold).read_history()) == 1
+        assert len(outcome.folder.fold(fold).read_history()) <= FEWEST + 1
+        (row,) = outcome.folder.read_score()["costs"][str(fold)]["time_plan"]
+        assert row["epochs"] == 900 and row["trained"] <= FEWEST + 1
+    assert "fold 1 trained 6 of 900 epochs" in str(outcome) or "5 of 900" in str(outcome)
+
+
+def test_minutes_are_of_this_start_and_not_of_the_run(project: Path) -> None:
+    train("tiny", folds=[0], minutes=30)
+    outcome = train("tiny", folds=[1], minutes=60)
+    assert outcome.folder.name == "tiny" and outcome.combined.folds == [0, 1]
+    assert "fold 1 trained 1 of 1 epochs" in str(outcome)
 
 
 def test_weights_of_an_earlier_stage_predict_at_its_size(project: Path) -> None:

@@ -15,13 +15,23 @@ def train(
     limit: Annotated[int | None, typer.Option(help="Use only so many training images.")] = None,
     run: Annotated[str | None, typer.Option(help="Name of the run folder.")] = None,
     fresh: Fresh = False,
+    minutes: Annotated[
+        float | None, typer.Option(min=0.1, help="Time for all of it: epochs are scaled to fit.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Time some steps of each stage; train nothing.")
+    ] = False,
 ) -> None:
     """Train an entry to its submission; the same command goes on with a killed run."""
     from podium.reports.report import with_report
+    from podium.training.dry_run import dry_run as reckon
     from podium.training.train import train
 
     overrides = [*(override or []), *([f"limit={limit}"] if limit is not None else [])]
-    print(f"\n{with_report(train(entry, overrides, fold or [], run, fresh))}")
+    if dry_run:
+        print(f"\n{reckon(entry, overrides, fold or [], minutes)}")
+        return
+    print(f"\n{with_report(train(entry, overrides, fold or [], run, fresh, minutes))}")
 
 
 def predict(

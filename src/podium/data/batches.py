@@ -88,6 +88,7 @@ def training_batches(
     seed: int,
     first_epoch: int,
     epochs: int,
+    wanted: Callable[[int], bool] | None = None,
 ) -> tf.data.Dataset:
     """Augmented batches of the epochs `first_epoch` to `epochs` - 1, each in an order of its own.
 
@@ -101,6 +102,7 @@ def training_batches(
         boxes: float32 (n, 4) in shares of the images, NaN where there is none: they are moved
             along with what they are around.
         size: side of the square that images are stretched to, pixels.
+        wanted: which of the epochs there are; each is asked for shortly before it begins.
 
     Returns:
         (uint8 (batch, size, size, 3), float32 (batch, classes)), `steps_per_epoch` an epoch; with
@@ -119,6 +121,9 @@ def training_batches(
     labels = labels.astype(np.float32)
     maker = _Maker(cache, indices, labels, found, size, batch_size, seed, augment)
 
+    def is_wanted(epoch: np.int64) -> np.bool_:
+        return np.bool_(wanted(int(epoch)))
+
     def epoch_positions(epoch: tf.Tensor) -> tf.data.Dataset:
         order = tf.numpy_function(weak_callback(maker.order), [epoch], tf.int64, stateful=False)
         order = tf.ensure_shape(order, (steps, batch_size))
@@ -135,14 +140,19 @@ def training_batches(
             return images, classes
         return images, (classes, tf.ensure_shape(made[2], (batch_size, 4)))
 
+    numbers = tf.data.Dataset.range(first_epoch, epochs)
+    if wanted is not None:
+        numbers = numbers.filter(
+            lambda epoch: tf.ensure_shape(tf.numpy_function(is_wanted, [epoch], tf.bool), ())
+        )
     batches = (
-        tf.data.Dataset.range(first_epoch, epochs)
-        .flat_map(epoch_positions)
+        numbers.flat_map(epoch_positions)
         .map(load, num_parallel_calls=num_threads(), deterministic=True)
         .prefetch(PREFETCHED)
     )
-    count = (epochs - first_epoch) * steps
-    batches = batches.apply(tf.data.experimental.assert_cardinality(count))
+    if wanted is None:
+        count = (epochs - first_epoch) * steps
+        batches = batches.apply(tf.data.experimental.assert_cardinality(count))
     return keep_alive(without_autotune(batches), maker)
 
 

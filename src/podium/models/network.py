@@ -53,14 +53,23 @@ class Network:
         fine-tuning are too small for its statistics.
         """
         blocks = self.kind.blocks(self.backbone)
-        wanted = {"head": 0, "half": (len(blocks) + 1) // 2, "all": len(blocks)}
-        count = which if isinstance(which, int) else wanted[which]
+        count = self._count(which)
         self.backbone.trainable = count > 0
         for number, block in enumerate(blocks):
             unfrozen = number >= len(blocks) - count
             for layer in block:
                 batchnorm = isinstance(layer, layers.BatchNormalization)
                 layer.trainable = unfrozen and (train_batchnorm or not batchnorm)
+
+    def _count(self, which: str | int) -> int:
+        """How many blocks that is, from the top."""
+        blocks = len(self.kind.blocks(self.backbone))
+        wanted = {"head": 0, "half": (blocks + 1) // 2, "all": blocks}
+        return which if isinstance(which, int) else wanted[which]
+
+    def unfrozen_share(self, which: str | int) -> float:
+        """The part of the backbone's blocks that are trained then, from 0 to 1."""
+        return min(self._count(which) / len(self.kind.blocks(self.backbone)), 1.0)
 
     @property
     def is_fitted_first(self) -> bool:

@@ -1,6 +1,6 @@
 """From the folds' predictions to the run's: probabilities, boxes, score and submission."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -90,10 +90,19 @@ class RunResult:
         for kind, one in combined.speeds.items():
             interval = f"95 % interval {one.low:.1f} to {one.high:.1f}"
             lines.append(("speed", f"{one.value:.1f} ms an image ({kind}; {interval})"))
+        lines += [("time", text) for text in self._time_plans()]
         if self.report:
             lines.append(("report", self.report))
         lines.append(("submission", self.submission))
         return "\n".join(f"{name:<12}{value}" for name, value in lines)
+
+    def _time_plans(self) -> Iterator[str]:
+        """What a time budget left of the recipe, by fold."""
+        for fold in self.combined.folds:
+            rows = self.folder.fold(fold).read_cost().get("time_plan", [])
+            if rows:
+                stages = ", ".join(f"{row['trained']:g} of {row['epochs']}" for row in rows)
+                yield f"fold {fold} trained {stages} epochs"
 
 
 def assemble(folder: RunFolder) -> RunResult:

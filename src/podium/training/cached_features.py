@@ -20,14 +20,14 @@ from podium.files.atomic_write import preallocate, require_space
 from podium.files.image_io import resize
 from podium.recipes.recipe import Recipe, steps_per_epoch
 from podium.system import free_memory, verbosity
-from podium.training.callbacks import TimeBudget
+from podium.training.time_plan import TimePlan
 
 if TYPE_CHECKING:
     from podium.training.datasets import FoldDataset
 
 PART = 4096  # features that are computed in one go
 PART_OF_MAPS = 512  # the same with maps, which are some hundred times as large
-TIMED = 64  # features by which a time budget knows how long the others will take
+TIMED = 64  # features by which a plan knows how long the others will take
 
 
 @dataclass(frozen=True)
@@ -50,14 +50,14 @@ def cache_features(
     size: int,
     batch_size: int,
     folder: Path,
-    budget: TimeBudget | None = None,
+    plan: TimePlan | None = None,
 ) -> Features:
     """Run the frozen backbone over each augmented view of each training image, once.
 
     Args:
         trunk: uint8 images → (batch, channels), or a list of these and maps.
         folder: for features above the recipe's `cached_gb`; they are gone when nothing uses them.
-        budget: of time; where it is short, there are fewer views, and at least one.
+        plan: where time is short, there are fewer views, and at least one.
     """
     cache, train, validation = images.cache, images.train, images.validation
     boxes = images.train_boxes
@@ -66,7 +66,7 @@ def cache_features(
     shapes = [tuple(one.shape[1:]) for one in _outputs(trunk, size)]
     # The images that are kept decoded fill memory as well.
     limit = min(recipe.cached_gb * 1e9, free_memory() / 2)
-    passing = _Passing(trunk, cache, size, batch_size, budget)
+    passing = _Passing(trunk, cache, size, batch_size, plan)
 
     began = time.monotonic()
     seen = _allocate(shapes, len(views), len(train), limit, folder)
@@ -101,7 +101,7 @@ class _Passing:
     cache: Sequence[ImageArray]
     size: int
     batch_size: int
-    budget: TimeBudget | None
+    plan: TimePlan | None
     seconds: float = 0.0  # that an image takes, once it was timed
 
     def run(
@@ -120,22 +120,23 @@ class _Passing:
                 break
             self._pass(some, views[:kept], [one[:kept, done : done + part] for one in into])
             took = time.monotonic() - began
-            if done:  # the first one also traces
-                self.seconds = took / (len(some) * kept)
-            elif self.budget:
-                self.budget.predict_tracing = max(self.budget.predict_tracing, took)
+            if done:  # the first one also traces, as does one that ends in a smaller batch
+                seconds = took / (len(some) * kept)
+                self.seconds = min(self.seconds or seconds, seconds)
+            elif self.plan:
+                self.plan.speeds.traced = max(self.plan.speeds.traced, took)
             done += len(some)
-            if self.budget and self.seconds and done < len(indices):
-                self.budget.measure(self.seconds, 1, self.size)
-                fit = self.budget.views_that_fit(len(indices) - done, also, self.seconds)
-                kept = max(1, min(kept, int(min(fit, kept))))
+            if self.plan and self.seconds:
+                self.plan.speeds.predicted(self.seconds, self.size**2)
+                left = ((len(indices) - done) * kept + also) * self.size**2
+                kept = max(1, min(kept, round(self.plan.share(left) * len(views))))
         return kept
 
     def _parts(self, images: int, arrays: int, views: int) -> Iterator[int]:
         """How many images at a time: a whole `predict` would hold all in memory."""
         most = max(1, (PART if arrays == 1 else PART_OF_MAPS) // views)
         begin = [max(1, self.batch_size // views), max(1, TIMED // views)]
-        for part in begin if self.budget and self.budget.deadline is not None else []:
+        for part in begin if self.plan and self.plan.deadline is not None else []:
             yield part
             images -= part
         while images > 0:

@@ -10,9 +10,12 @@ import numpy as np
 from podium.recipes.recipe import Recipe
 from podium.recipes.tables import OneCycle
 from podium.runs.fold_folder import FoldFolder, Row
-from podium.system import cpu_load, peak_memory_gb
+from podium.system import peak_memory_gb
 from podium.training.one_cycle import one_cycle
 from podium.training.resume import ResumeState
+from podium.training.time_plan import TimePlan
+
+SAID = 60.0  # seconds at the least between two lines on the time that is left
 
 
 class CheckpointCallback(keras.callbacks.Callback):
@@ -72,7 +75,7 @@ class CheckpointCallback(keras.callbacks.Callback):
             if self.checkpoints:
                 self._last[epoch + 1] = values
                 self._last.pop(epoch + 1 - self.checkpoints, None)
-        last = epoch + 1 == self.params["epochs"]
+        last = epoch + 1 == self.params["epochs"] or self.model.stop_training
         if self.patience is not None and self.state.epochs_since_best() >= self.patience:
             print(f"no better validation loss in {self.patience} epochs: the stage ends here")
             self.model.stop_training = last = True
@@ -131,104 +134,57 @@ def _assign(model: keras.Model, values: list[np.ndarray]) -> None:
 
 
 class OneCycleSchedule(keras.callbacks.Callback):
-    """Sets the learning rate and momentum before each step.
-
-    Counts by the optimizer's own steps, so that a resumed stage goes on where it was.
+    """Sets the learning rate and momentum before each step, by how far the stage is.
 
     Args:
         peak: the highest learning rate.
-        steps: steps of the whole stage.
+        plan: knows the position, also of a stage that goes on, and in a stage that is shortened.
     """
 
-    def __init__(self, peak: float, steps: int, cycle: OneCycle):
+    def __init__(self, peak: float, cycle: OneCycle, plan: TimePlan):
         super().__init__()
-        self.peak, self.steps, self.cycle = peak, steps, cycle
+        self.peak, self.cycle, self.plan = peak, cycle, plan
 
     def on_train_batch_begin(self, batch, logs=None):
         # Mixed precision wraps the optimizer in one that scales the loss.
         optimizer = getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)
-        step = int(optimizer.iterations.numpy())
-        rate, momentum = one_cycle(step, self.steps, self.peak, self.cycle)
+        steps = self.plan.work.all_steps
+        rate, momentum = one_cycle(self.plan.position, steps, self.peak, self.cycle)
         optimizer.learning_rate = rate
         if momentum is not None:
             optimizer.cycled_momentum.assign(momentum)
 
 
-TRACING = 6.0  # seconds to trace a step of training, for each to trace a prediction
+class TimeKeeper(keras.callbacks.Callback):
+    """Times steps and validations for the plan, and ends the stage where its cycle ends.
 
-
-class TimeBudget(keras.callbacks.Callback):
-    """Ends the training of a fold in time to still predict.
-
-    Args:
-        deadline: `time.monotonic()` at which the fold must be predicted; None: no limit.
-        images: how many are to be predicted after the training, each view counted.
-        size: side of those images, pixels.
+    It comes before the callback that writes the state.
     """
 
-    MARGIN = 1.2  # of the predicted time, because machines are shared
-    WRITING = 20.0  # seconds at the least, for files, the report, and the end of the process
-    ENDING = 12.0  # seconds of the same on a machine that does nothing else
-
-    def __init__(self, deadline: float | None, images: int, size: int):
+    def __init__(self, plan: TimePlan, state: ResumeState, batch_size: int, validated: int):
         super().__init__()
-        self.deadline, self.images, self.size = deadline, images, size
-        self.seconds_per_pixel: float | None = None  # of prediction, as measured
-        self.validation_images = 0
-        self.exhausted = False
-        self.predict_tracing = self.train_tracing = 0.0  # seconds of the longest first batch
-        self._stage_size, self._batch_size = size, 1
-        self._test_began: float | None = None
+        self.plan, self.state = plan, state
+        self.batch_size, self.validated = batch_size, validated  # images
+        self._said = time.monotonic()
+        self._timed = 0
 
-    def over(self, also: float = 0.0) -> bool:
-        """Whether only what is reserved is left, and so many seconds besides."""
-        return self.left() < also
-
-    def left(self) -> float:
-        """Seconds until only what is reserved is left; infinite without a limit."""
-        if self.deadline is None:
-            return np.inf
-        return self.deadline - time.monotonic() - self.reserve()
-
-    @property
-    def tracing(self) -> float:
-        """Seconds that the first step of a coming stage may take, going by what was traced."""
-        return max(TRACING * self.predict_tracing, self.train_tracing)
-
-    def views_that_fit(self, images: int, also: int, seconds: float) -> float:
-        """How many times so many images can still be seen, and `also` others once.
-
-        Args:
-            seconds: that one takes.
-        """
-        return max(self.left() - also * seconds, 0.0) / max(images * seconds, 1e-9)
-
-    def measure(self, seconds: float, images: int, size: int) -> None:
-        """Take note of how long it took to predict so many images of this side."""
-        self.seconds_per_pixel = seconds / max(images * size**2, 1)
-
-    def watch(self, size: int, batch_size: int, validation_images: int) -> None:
-        """Tell what the coming stage trains on."""
-        self._stage_size, self._batch_size = size, batch_size
-        self.validation_images = validation_images
-
-    def reserve(self) -> float:
-        """Seconds that validating once more, predicting and writing will take."""
-        pixels = self.images * self.size**2 + self.validation_images * self._stage_size**2
-        writing = max(self.WRITING, self.ENDING * cpu_load())
-        return (self.seconds_per_pixel or 0.0) * pixels * self.MARGIN + writing
-
-    def on_train_batch_begin(self, batch, logs=None):
-        self._began = time.monotonic()
+    def on_train_begin(self, logs=None):
+        self._last, self._test_began = time.monotonic(), None
 
     def on_train_batch_end(self, batch, logs=None):
-        if self.seconds_per_pixel is None and batch > 0:  # the first batch also traces
-            seconds = time.monotonic() - self._began
-            self.measure(seconds, self._batch_size, self._stage_size)
-        if batch == 0:
-            self.train_tracing = max(self.train_tracing, time.monotonic() - self._began)
-        if self.over():
-            self.exhausted = True
+        now, stage, speeds = time.monotonic(), self.plan.stage, self.plan.speeds
+        took, self._last = now - self._last, now
+        if not self.plan.stepping:
+            speeds.starts[stage] = took
+            self.plan.stepping = True
+        elif batch == 0 and self.plan.work.steps > 1:  # after a validation
+            seconds = max(took - speeds.steps.get(stage, took), 0.0)
+            speeds.checked(stage, self.plan.work, seconds)
+        else:
+            self._timed += 1
+            speeds.stepped(stage, self.plan.work, took, self._timed)
+        self.plan.advance()
+        if self.plan.stage_is_done:
             self.model.stop_training = True
 
     def on_test_begin(self, logs=None):
@@ -238,7 +194,13 @@ class TimeBudget(keras.callbacks.Callback):
         self._test_began = self._test_began or time.monotonic()  # the first batch also traces
 
     def on_test_end(self, logs=None):
-        images = self.validation_images - self._batch_size
-        # A head on cached features validates in no time: that says nothing about prediction.
-        if images > 0 and self._test_began and len(self.model.inputs[0].shape) == 4:
-            self.measure(time.monotonic() - self._test_began, images, self._stage_size)
+        images = self.validated - self.batch_size
+        pixels = self.plan.work.validation // max(self.validated, 1) * images
+        if pixels > 0 and self._test_began:
+            self.plan.speeds.predicted(time.monotonic() - self._test_began, pixels)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.state.plan = self.plan.progress()
+        if time.monotonic() - self._said >= SAID and not self.plan.stage_is_done:
+            print(self.plan, flush=True)
+            self._said = time.monotonic()

@@ -1,6 +1,6 @@
 """What a stage trains and validates on: batches of images, or of their cached features."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import reduce
 
@@ -14,8 +14,9 @@ from podium.data.mixup import mix_batches
 from podium.data.tf_datasets import without_autotune
 from podium.files.image_io import resize
 from podium.recipes.recipe import Recipe, steps_per_epoch
-from podium.recipes.tables import Stage
+from podium.recipes.tables import Augmentation, Stage
 from podium.training.cached_features import Features, augmented_view, feature_batches, view_seed
+from podium.training.time_plan import TimePlan
 
 Batches = tuple[tf.data.Dataset, tf.data.Dataset]  # to train on, to validate with
 
@@ -76,16 +77,31 @@ class FoldDataset:
 
 
 def of_images(
-    images: FoldDataset, recipe: Recipe, stage: Stage, seed: int, first_epoch: int
+    images: FoldDataset,
+    recipe: Recipe,
+    stage: Stage,
+    seed: int,
+    first_epoch: int,
+    plan: TimePlan | None = None,
 ) -> Batches:
-    """Augmented batches of the stage's remaining epochs, the last `calm_epochs` of them calm."""
+    """Augmented batches of the stage's remaining epochs, the last `calm_epochs` of them calm.
+
+    Args:
+        plan: under which there may be fewer epochs; they become calm at the same part of them.
+    """
     size, batch_size = stage_size(recipe, stage), stage_batch_size(recipe, stage)
     steps = steps_per_epoch(len(images.train), batch_size)
     calm = max(stage.epochs - stage.calm_epochs, 0)
-    parts = [
-        (recipe.augmentation, first_epoch, calm),
-        (recipe.augmentation.calm(), max(first_epoch, calm), stage.epochs),
+    parts: list[tuple[Augmentation, int, int, Callable[[int], bool] | None]] = [
+        (recipe.augmentation, first_epoch, calm, None),
+        (recipe.augmentation.calm(), max(first_epoch, calm), stage.epochs, None),
     ]
+    if plan is not None and plan.deadline is not None and stage.calm_epochs:
+        is_strong = _StrongEpochs(plan, calm)
+        parts = [
+            (recipe.augmentation, first_epoch, stage.epochs, is_strong),
+            (recipe.augmentation.calm(), first_epoch, stage.epochs, is_strong.is_over),
+        ]
     datasets = [
         mix_batches(
             training_batches(
@@ -99,12 +115,13 @@ def of_images(
                 seed=seed,
                 first_epoch=first,
                 epochs=end,
+                wanted=wanted,
             ),
             augmentation,
             seed,
             first_step=first * steps,
         )
-        for augmentation, first, end in parts
+        for augmentation, first, end, wanted in parts
         if first < end
     ]
     plain = view_batches(
@@ -117,6 +134,23 @@ def of_images(
     targets = tf.data.Dataset.from_tensor_slices(images.validation_targets).batch(batch_size)
     train = reduce(lambda one, other: one.concatenate(other), datasets)
     return train, tf.data.Dataset.zip((plain, targets))
+
+
+class _StrongEpochs:
+    """Which epochs of a planned stage are not calm yet; asked for one after the other."""
+
+    def __init__(self, plan: TimePlan, calm: int):
+        self._plan, self._calm = plan, calm
+        self._next = 0
+
+    def __call__(self, epoch: int) -> bool:
+        strong = self._plan.epoch_position(epoch) < (self._calm - 0.5) * self._plan.work.steps
+        if strong:
+            self._next = epoch + 1
+        return strong
+
+    def is_over(self, epoch: int) -> bool:
+        return epoch >= self._next
 
 
 def of_features(

@@ -20,7 +20,6 @@ from podium.predictions.tta import VIEWS
 from podium.runs.run import Run
 from podium.runs.table import HELD_OUT, SIZE_COLUMNS
 from podium.system import peak_memory_gb
-from podium.training.callbacks import TimeBudget
 from podium.training.datasets import (
     AugmentedSample,
     FoldDataset,
@@ -32,6 +31,7 @@ from podium.training.datasets import (
 from podium.training.devices import Devices
 from podium.training.lr_curve import LRCurve
 from podium.training.pseudo_labels import pseudo_labels
+from podium.training.time_plan import Speeds, StageWork, TimePlan, stage_works
 from podium.training.trainer import Trainer
 from podium.training.warm_start import find_initial_weights
 
@@ -58,15 +58,21 @@ class FoldRunner:
         self._sides = every[SIZE_COLUMNS] if self.competition.has_boxes else None
         self._cache = ImageCache(list(self._paths), recipe.cache_size, recipe.memory_share)
         self._loaded: int | None = None  # the fold whose network is in memory
+        self.speeds = Speeds()
 
-    def train(self, fold: int, deadline: float | None) -> None:
-        """Train the fold to the end of its stages, or to what the deadline leaves."""
+    def train(self, fold: int, deadline: float | None = None) -> None:
+        """Train the fold's stages, as many of their epochs as the deadline leaves time for.
+
+        Args:
+            deadline: `time.monotonic()` at which the fold must be predicted.
+        """
         progress = self.folder.fold(fold).read_progress() or {"history": []}
         before = sum(row["seconds"] for row in progress["history"])  # it was killed
         self._began = time.monotonic() - before
         self.folder.fold(fold).forget_cost()
         training = self._training(fold, deadline)
         training.run()
+        self._time_plan = training.plan.rows
         self._network, self._loaded = training.network, fold
 
     def lr_range_test(self, fold: int, stage: int, low: float, high: float, steps: int) -> LRCurve:
@@ -81,6 +87,8 @@ class FoldRunner:
             "seconds": round(time.monotonic() - self._began),
             "peak_memory_gb": peak_memory_gb(),
         }
+        if self._time_plan:
+            cost["time_plan"] = self._time_plan
         if self.recipe.box:  # it is meant for images from anywhere, one after another
             images = self._some(self.scored(fold), TIMED, self._size)
             predict = self._network.model.predict_on_batch
@@ -143,10 +151,20 @@ class FoldRunner:
         images = self._images(fold)
         if network.is_fitted_first and not from_run:
             network.fit_first(self._some(images.train, FIRST, self.recipe.image_size))
-        to_predict = len(self.scored(fold)) + len(self.table.readable_test)
-        budget = TimeBudget(deadline, to_predict * self.recipe.views, self.recipe.stage_size())
+        works = self._works(network, images)
+        plan = TimePlan(works, self._pixels_to_predict(fold), deadline, self.speeds)
         folder = self.folder.fold(fold)
-        return Trainer(network, images, self.recipe, self.devices, folder, budget)
+        return Trainer(network, images, self.recipe, self.devices, folder, plan)
+
+    def _works(self, network: Network, images: FoldDataset) -> list[StageWork]:
+        train = [len(images.of_stage(number).train) for number in range(len(self.recipe.stages))]
+        validation = len(images.validation)
+        return stage_works(self.recipe, train, validation, network.unfrozen_share)
+
+    def _pixels_to_predict(self, fold: int) -> int:
+        """Of the images to score and to submit, in all views."""
+        images = len(self.scored(fold)) + len(self.table.readable_test)
+        return images * self.recipe.views * self.recipe.stage_size() ** 2
 
     def _given_backbone(self, fold: int) -> LayerWeights | None:
         """The weights that a fold's backbone starts with; None where another run gives none.

@@ -8,7 +8,6 @@ from podium.recipes.tables import Stage
 from podium.runs.fold_folder import FoldFolder
 from podium.system import free_memory
 from podium.training.cached_features import Features, cache_features
-from podium.training.callbacks import TimeBudget
 from podium.training.datasets import FoldDataset, stage_batch_size, stage_size
 from podium.training.solvers import (
     LARGEST,
@@ -19,6 +18,7 @@ from podium.training.solvers import (
     predict_logits,
     score_logits,
 )
+from podium.training.time_plan import TimePlan
 
 Score = dict[str, float]  # accuracy and log_loss
 
@@ -32,7 +32,7 @@ class HeadStage:
     recipe: Recipe
     stage: Stage
     folder: FoldFolder
-    budget: TimeBudget
+    plan: TimePlan
 
     def features(self) -> Features:
         """The features that the head learns from, and the linear probe printed beside them."""
@@ -84,7 +84,7 @@ class HeadStage:
     def _probe(self) -> tuple[Features, Logistic]:
         """The features and logistic regression on them: a head below it is a mistake."""
         features, images = self._cache(), self.images
-        half = self.budget.left() / 2  # the head is to be trained as well
+        half = self.plan.left() / 2  # the head is to be trained as well
         solves = self.stage.solver == "logistic"  # then it is no probe: all that memory holds
         most = max(LARGEST, free_memory() // 2 // features.train.itemsize) if solves else LARGEST
         logistic = fit_logistic(features.train, images.train_labels, images.labeled, half, most)
@@ -118,7 +118,7 @@ class HeadStage:
             size,
             stage_batch_size(self.recipe, self.stage),
             self.folder.path,
-            self.budget,
+            self.plan,
         )
-        self.budget.measure(features.seconds_per_image, 1, size)
+        self.plan.speeds.predicted(features.seconds_per_image, size**2)
         return features

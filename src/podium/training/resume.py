@@ -1,6 +1,7 @@
 """How far the training of a fold came, and everything that is needed to go on from there."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import keras
 
@@ -16,6 +17,7 @@ class ResumeState:
     history: list[Row] = field(default_factory=list)  # a row per finished epoch
     stage_finished: bool = False
     out_of_time: bool = False  # no further stage is to be trained
+    plan: dict[str, Any] = field(default_factory=dict)  # see TimePlan.progress
 
     @classmethod
     def read(cls, folder: FoldFolder) -> "ResumeState":

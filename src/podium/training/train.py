@@ -30,6 +30,7 @@ def train(
     folds: Iterable[int] = (),
     run: str | None = None,
     fresh: bool = False,
+    minutes: float | None = None,
 ) -> RunResult:
     """Train an entry, or go on where a killed run stopped, and write its submission.
 
@@ -38,11 +39,12 @@ def train(
         folds: to train; all if none is given.
         run: name of the run folder; by default the entry's name and the overrides.
         fresh: begin again where there is a run of that name.
+        minutes: that this may take, prediction included; by default what the recipe says.
 
     Raises:
         ValueError: a user's mistake, with what to do about it.
     """
-    folder, runner = _train_folds(entry, overrides, folds, run, fresh, test=True)
+    folder, runner = _train_folds(entry, overrides, folds, run, fresh, minutes, test=True)
 
     # ---- Combine: folds joined by id, views kept where they gain, score, submission -------------
     return replace(assemble(folder), runner=runner)
@@ -53,7 +55,7 @@ def train_to_score(entry: str, overrides: Iterable[str], folds: Iterable[int], r
 
     `train` and `predict` do that later, with the weights that are there.
     """
-    _train_folds(entry, overrides, folds, run, fresh=False, test=False)
+    _train_folds(entry, overrides, folds, run, fresh=False, minutes=None, test=False)
 
 
 def _train_folds(
@@ -62,6 +64,7 @@ def _train_folds(
     folds: Iterable[int],
     run: str | None,
     fresh: bool,
+    minutes: float | None,
     test: bool,
 ) -> "tuple[RunFolder, FoldRunner | None]":
     """The run's folder, and the fold runner, or None if every fold was finished."""
@@ -93,11 +96,13 @@ def _train_folds(
     import_tensorflow(recipe.threads)
     from podium.training.fold_runner import FoldRunner
 
+    minutes = training_minutes(minutes or recipe.time_budget)
+    end = None if minutes is None else began + 60 * minutes
     runner = FoldRunner(opened)
     for number, fold in enumerate(to_do, start=1):
         print(f"\nfold {fold} ({number} of {len(to_do)})", flush=True)
         if not folder.fold(fold).can_predict:
-            runner.train(fold, _deadline(recipe, began, number / len(to_do)))
+            runner.train(fold, _deadline(end, len(to_do) - number + 1))
             runner.score(fold)
         if test:
             runner.predict_test(fold, recipe.views)
@@ -137,7 +142,9 @@ def _chosen_folds(recipe: Recipe, folds: Iterable[int]) -> list[int]:
     return chosen
 
 
-def _deadline(recipe: Recipe, began: float, share: float) -> float | None:
-    """When the fold must be predicted that ends this share of the time budget."""
-    minutes = training_minutes(recipe.time_budget)
-    return began + minutes * 60 * share if minutes else None
+def _deadline(end: float | None, folds: int) -> float | None:
+    """When the next fold must be predicted, of so many that share the time until the end."""
+    if end is None:
+        return None
+    now = time.monotonic()
+    return now + (end - now) / folds

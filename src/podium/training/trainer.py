@@ -11,7 +11,7 @@ from podium.recipes.recipe import Recipe, steps_per_epoch
 from podium.recipes.tables import Stage
 from podium.runs.fold_folder import FoldFolder, Row
 from podium.system import peak_memory_gb, verbosity
-from podium.training.callbacks import CheckpointCallback, OneCycleSchedule, TimeBudget
+from podium.training.callbacks import CheckpointCallback, OneCycleSchedule, TimeKeeper
 from podium.training.datasets import (
     Batches,
     FoldDataset,
@@ -28,9 +28,10 @@ from podium.training.lr_curve import LRCurve
 from podium.training.lr_finder import LRFinder
 from podium.training.optimizers import make_optimizer
 from podium.training.resume import ResumeState
+from podium.training.time_plan import TimePlan
 
 CACHED_PAUSE = 10.0  # seconds that a kill may cost a head, whose epochs take less than one
-USED_UP = "the time budget is used up: training ends here, to still predict in time"
+USED_UP = "the time is used up: training ends here, to still predict"
 
 
 class TrainingDiverged(ValueError):
@@ -46,7 +47,7 @@ class Trainer:
     recipe: Recipe
     devices: Devices
     folder: FoldFolder
-    budget: TimeBudget
+    plan: TimePlan
 
     def run(self) -> None:
         """Train what is not trained yet; the weights to predict with are in the folder then.
@@ -58,14 +59,16 @@ class Trainer:
         if state.history:
             print(f"going on after {len(state.history)} finished epochs")
             state.restore(self.folder, self.network.model, optimizer=None)
+            self.plan.resume(state.stage, state.epoch, state.plan)
         else:
             self.folder.delete_checkpoints()  # of an earlier training of this fold
         first = state.stage + (1 if state.stage_finished else 0)
         for number in range(first, len(self.recipe.stages)):
-            if state.out_of_time or (state.history and self._is_over(state)):
+            if state.out_of_time or (state.history and self._is_over(state, number)):
                 break
             if number != state.stage:
                 state.begin_stage(number)
+                self.plan.begin_stage(number)
             stage = self.recipe.stages[number]
             on_its_images = self._on_images_of(number)
             print(on_its_images._title(state, stage), flush=True)
@@ -76,9 +79,9 @@ class Trainer:
             clear_kernel_cache()
         self.folder.read_weights(self.network.model)
 
-    def _is_over(self, state: ResumeState) -> bool:
-        """Whether no further stage is to begin, which is written down then."""
-        if not self.budget.over(also=self.budget.tracing):
+    def _is_over(self, state: ResumeState, number: int) -> bool:
+        """Whether there is no time to begin that stage, which is written down then."""
+        if self.plan.left() >= self.plan.speeds.start(number):
             return False
         print(USED_UP)
         state.stage_finished = state.out_of_time = True
@@ -111,8 +114,6 @@ class Trainer:
         model, (batches, validation) = self._prepare(state, stage)
         batch_size = stage_batch_size(self.recipe, stage)
         steps = steps_per_epoch(len(self.images.train), batch_size)
-        size = stage_size(self.recipe, stage)
-        self.budget.watch(size, batch_size, len(self.images.validation))
         averages = keras.callbacks.SwapEMAWeights() if self.recipe.ema else None
         keeper = CheckpointCallback(
             state,
@@ -130,11 +131,11 @@ class Trainer:
             initial_epoch=state.epoch,
             shuffle=False,  # the batches come in the order of their epoch
             callbacks=[
-                OneCycleSchedule(stage.learning_rate, steps * stage.epochs, self.recipe.one_cycle),
+                OneCycleSchedule(stage.learning_rate, self.recipe.one_cycle, self.plan),
                 keras.callbacks.TerminateOnNaN(),
                 *([averages] if averages else []),
+                TimeKeeper(self.plan, state, batch_size, len(self.images.validation)),
                 keeper,
-                self.budget,
                 *self._tensorboard(state),
             ],
             verbose=verbosity(),
@@ -145,10 +146,6 @@ class Trainer:
                 f"{state.epoch + 1}: lower its learning_rate ({stage.learning_rate:g}) or set "
                 "clip_norm = 1.0"
             )
-        if self.budget.exhausted:
-            print(USED_UP)
-            state.stage_finished = state.out_of_time = True
-            state.write(self.folder, self.network.model, model.optimizer)
 
     def _solve_head(self, state: ResumeState, stage: Stage) -> None:
         """Give the head the weights of a regression in place of training it."""
@@ -219,12 +216,12 @@ class Trainer:
     def _batches(self, state: ResumeState, stage: Stage, cached: bool) -> Batches:
         seed = stage_seed(self.recipe, state.stage)
         if not cached:
-            return of_images(self.images, self.recipe, stage, seed, state.epoch)
+            return of_images(self.images, self.recipe, stage, seed, state.epoch, self.plan)
         features = self._head(stage).features()
         return of_features(features, self.images, self.recipe, stage, seed, state.epoch)
 
     def _head(self, stage: Stage) -> HeadStage:
-        return HeadStage(self.network, self.images, self.recipe, stage, self.folder, self.budget)
+        return HeadStage(self.network, self.images, self.recipe, stage, self.folder, self.plan)
 
     def _title(self, state: ResumeState, stage: Stage) -> str:
         size = stage_size(self.recipe, stage)

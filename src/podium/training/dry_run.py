@@ -1,0 +1,171 @@
+"""`podium train ENTRY --dry-run`: how long a run will take here, and how much memory."""
+
+import math
+import tempfile
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from podium.competitions import get_competition
+from podium.data.table import prepare_run
+from podium.recipes.entries import get_entry
+from podium.recipes.recipe import Recipe
+from podium.runs.run_folder import RunFolder
+from podium.system import about_this_run, import_tensorflow, training_minutes
+from podium.text import duration, format_table
+from podium.training.preflight import check_recipe
+from podium.training.time_plan import Speeds, StageWork, stage_works
+from podium.training.warm_start import resolve_backbone
+
+TIMED = 3  # steps of each epoch
+EPOCHS = 3  # of each stage: in the first a step is traced, and after it a validation
+SPARE = 8  # images, because groups of near-copies are not divided
+UNLIMITED = 1e9  # seconds
+
+
+@dataclass(frozen=True)
+class StageTime:
+    """How long a stage of one fold takes, and the memory of the process until its end."""
+
+    number: int
+    what: str
+    work: StageWork
+    seconds_a_step: float
+    seconds: float
+    peak_memory_gb: float
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """The time of a run as its parts were measured; prints as a table."""
+
+    stages: list[StageTime]
+    reading: float  # seconds, once
+    predicting: float  # seconds a fold: the images to score and to submit, in all views
+    folds: int
+    minutes: float | None  # that the run may take
+
+    @property
+    def fold_seconds(self) -> float:
+        return sum(stage.seconds for stage in self.stages) + self.predicting
+
+    @property
+    def seconds(self) -> float:
+        """Of the whole run, as the recipe has it."""
+        return self.reading + self.folds * self.fold_seconds
+
+    def __str__(self) -> str:
+        titles = ("stage", "epochs", "steps", "a step", "time", "memory")
+        rows = [titles]
+        for one in self.stages:
+            steps = str(one.work.all_steps) if one.work.epochs else ""
+            step = f"{one.seconds_a_step:.3g} s" if one.work.epochs else ""
+            rows.append(
+                (
+                    f"{one.number} {one.what}",
+                    str(one.work.epochs or ""),
+                    steps,
+                    step,
+                    duration(one.seconds),
+                    f"{one.peak_memory_gb:.1f} GB",
+                )
+            )
+        rows.append(("prediction", "", "", "", duration(self.predicting), ""))
+        lines = [*format_table(rows), "", f"a fold      {duration(self.fold_seconds)}"]
+        lines.append(
+            f"the run     {duration(self.seconds)}: {self.folds} folds, and reading images"
+        )
+        if self.minutes is not None:
+            lines.append(f"time budget {duration(60 * self.minutes)}: {self._fit()}")
+        return "\n".join(lines)
+
+    def _fit(self) -> str:
+        share = (60 * self.minutes - self.reading) / (self.seconds - self.reading)
+        if share >= 1:
+            return "it fits"
+        return f"too short; the epochs would be scaled to about {max(share, 0):.0%}"
+
+
+def dry_run(
+    entry: str,
+    overrides: Iterable[str] = (),
+    folds: Iterable[int] = (),
+    minutes: float | None = None,
+) -> DryRun:
+    """Train each stage of an entry for some steps on a few images, and reckon up the whole run.
+
+    Nothing is written but into a temporary folder.
+
+    Args:
+        folds: that would be trained; all if none is given.
+        minutes: that the run may take; by default what its recipe says.
+
+    Raises:
+        ValueError: a user's mistake, with what to do about it.
+    """
+    recipe = resolve_backbone(get_entry(entry).recipe(overrides))
+    check_recipe(recipe)
+    competition = get_competition(recipe.competition)
+    train, test = (len(images) for images in (competition.read_training(), competition.read_test()))
+    train = min(train, recipe.limit or train)
+    fixed = recipe.shares or [1 - 1 / recipe.folds, 1 / recipe.folds]
+    training, validated = round(train * fixed[0]), round(train * fixed[1])
+    scored = train - training  # with what is held out
+
+    short = _short(recipe, fixed[0], train)
+    with tempfile.TemporaryDirectory() as place:
+        began = time.monotonic()
+        folder = RunFolder(Path(place) / entry)
+        folder.begin(short, {"entry": entry, **about_this_run()}, fresh=False)
+        run = prepare_run(folder, short)
+        reading = (time.monotonic() - began) * (train + test) / (short.limit + test)
+        import_tensorflow(recipe.threads)
+        from podium.training.fold_runner import FoldRunner
+
+        runner = FoldRunner(run)
+        runner.train(0, deadline=time.monotonic() + UNLIMITED)
+        runner.score(0)
+        history = folder.fold(0).read_history()
+        network = runner.network(0)
+    counts = [training] * len(recipe.stages)
+    works = stage_works(recipe, counts, validated, network.unfrozen_share)
+    memory = history.groupby("stage")["peak_memory_gb"].max()
+    stages = []
+    for number, (work, stage) in enumerate(zip(works, recipe.stages, strict=True)):
+        seconds = _seconds(number, work, runner.speeds)
+        if not work.epochs:  # solved: its features aside, as long as more images make it
+            solved = history.loc[history["stage"] == number, "seconds"].sum()
+            seconds = solved * training / len(run.table.train)
+        what = f"{stage.unfreeze} at {recipe.stage_size(number)} px"
+        step = runner.speeds.step(number, work)
+        stages.append(StageTime(number + 1, what, work, step, seconds, memory[number]))
+    pixels = (scored + test) * recipe.views * recipe.stage_size() ** 2
+    return DryRun(
+        stages,
+        reading,
+        pixels * (runner.speeds.pixel or 0.0),
+        len(set(folds)) or len(recipe.fold_numbers),
+        training_minutes(minutes or recipe.time_budget),
+    )
+
+
+def _short(recipe: Recipe, training_share: float, images: int) -> Recipe:
+    """The recipe with a few epochs of a few steps in each stage."""
+    batch_size = max(stage.batch_size or recipe.batch_size for stage in recipe.stages)
+    few = min(images, math.ceil(TIMED * batch_size / training_share) + SPARE)
+    stages = [
+        stage.model_copy(update={"epochs": min(stage.epochs, EPOCHS), "calm_epochs": 0, "pseudo": None})
+        for stage in recipe.stages
+    ]
+    shares = [training_share, 1 - training_share]  # folds need more images of each class
+    changes = {"limit": few, "shares": shares, "stages": stages, "checkpoints": 0}
+    return recipe.model_copy(update=changes)
+
+
+def _seconds(number: int, work: StageWork, speeds: Speeds) -> float:
+    between = speeds.checks.get(number, 0.0)
+    if work.validation:  # of more images than were just validated
+        between = speeds.files + (speeds.pixel or 0.0) * work.validation
+    each = work.steps * speeds.step(number, work) + between
+    return speeds.start(number) + work.epochs * each + work.features * (speeds.pixel or 0.0)
