@@ -155,7 +155,9 @@ def _short(recipe: Recipe, training_share: float, images: int) -> Recipe:
     batch_size = max(stage.batch_size or recipe.batch_size for stage in recipe.stages)
     few = min(images, math.ceil(TIMED * batch_size / training_share) + SPARE)
     stages = [
-        stage.model_copy(update={"epochs": min(stage.epochs, EPOCHS), "calm_epochs": 0, "pseudo": None})
+        stage.model_copy(
+            update={"epochs": min(stage.epochs, EPOCHS), "calm_epochs": 0, "pseudo": None}
+        )
         for stage in recipe.stages
     ]
     shares = [training_share, 1 - training_share]  # folds need more images of each class
