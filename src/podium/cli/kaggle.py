@@ -43,7 +43,9 @@ def push(
 ) -> None:
     """Build an entry, push it to Kaggle, and with --wait bring its run here."""
     from podium.kaggle.kernels import push_entry
+    from podium.kaggle.projection import project
 
+    print(f"{project(entry, override or [], fold or [])}\n")
     words = override or [], fold or [], each_fold, wait, fresh, at_once, poll
     outcome = push_entry(entry, *words)
     if outcome:

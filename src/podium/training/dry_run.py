@@ -1,9 +1,10 @@
 """`podium train ENTRY --dry-run`: how long a run will take here, and how much memory."""
 
 import math
+import sys
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,6 +46,7 @@ class DryRun:
     predicting: float  # seconds a fold: the images to score and to submit, in all views
     folds: int
     minutes: float | None  # that the run may take
+    estimated: bool = False  # nothing was measured
 
     @property
     def fold_seconds(self) -> float:
@@ -72,7 +74,8 @@ class DryRun:
                 )
             )
         rows.append(("prediction", "", "", "", duration(self.predicting), ""))
-        lines = [*format_table(rows), "", f"a fold      {duration(self.fold_seconds)}"]
+        lines = [*format_table(rows), *["estimated, not measured"] * self.estimated, ""]
+        lines.append(f"a fold      {duration(self.fold_seconds)}")
         lines.append(
             f"the run     {duration(self.seconds)}: {self.folds} folds, and reading images"
         )
@@ -106,20 +109,14 @@ def dry_run(
     """
     recipe = resolve_backbone(get_entry(entry).recipe(overrides))
     check_recipe(recipe)
-    competition = get_competition(recipe.competition)
-    train, test = (len(images) for images in (competition.read_training(), competition.read_test()))
-    train = min(train, recipe.limit or train)
-    fixed = recipe.shares or [1 - 1 / recipe.folds, 1 / recipe.folds]
-    training, validated = round(train * fixed[0]), round(train * fixed[1])
-    scored = train - training  # with what is held out
-
-    short = _short(recipe, fixed[0], train)
+    images = ImageCounts.of(recipe)
+    short = _short(recipe, images)
     with tempfile.TemporaryDirectory() as place:
         began = time.monotonic()
         folder = RunFolder(Path(place) / entry)
         folder.begin(short, {"entry": entry, **about_this_run()}, fresh=False)
         run = prepare_run(folder, short)
-        reading = (time.monotonic() - began) * (train + test) / (short.limit + test)
+        read = time.monotonic() - began
         import_tensorflow(recipe.threads)
         from podium.training.fold_runner import FoldRunner
 
@@ -128,32 +125,89 @@ def dry_run(
         runner.score(0)
         history = folder.fold(0).read_history()
         network = runner.network(0)
-    counts = [training] * len(recipe.stages)
-    works = stage_works(recipe, counts, validated, network.unfrozen_share)
-    memory = history.groupby("stage")["peak_memory_gb"].max()
-    stages = []
-    for number, (work, stage) in enumerate(zip(works, recipe.stages, strict=True)):
-        seconds = _seconds(number, work, runner.speeds)
-        if not work.epochs:  # solved: its features aside, as long as more images make it
-            solved = history.loc[history["stage"] == number, "seconds"].sum()
-            seconds = solved * training / len(run.table.train)
-        what = f"{stage.unfreeze} at {recipe.stage_size(number)} px"
-        step = runner.speeds.step(number, work)
-        stages.append(StageTime(number + 1, what, work, step, seconds, memory[number]))
-    pixels = (scored + test) * recipe.views * recipe.stage_size() ** 2
-    return DryRun(
-        stages,
-        reading,
-        pixels * (runner.speeds.pixel or 0.0),
-        len(set(folds)) or len(recipe.fold_numbers),
-        training_minutes(minutes or recipe.time_budget),
+    of_stage = history.groupby("stage")
+    solved = of_stage["seconds"].sum() * images.train / len(run.table.train)
+    return reckon(
+        recipe,
+        images,
+        runner.speeds,
+        network.unfrozen_share,
+        list(of_stage["peak_memory_gb"].max()),
+        reading=read * (images.all + images.test) / (len(run.table.train) + images.test),
+        solved=solved.to_dict(),
+        folds=len(set(folds)),
+        minutes=minutes,
     )
 
 
-def _short(recipe: Recipe, training_share: float, images: int) -> Recipe:
+@dataclass(frozen=True)
+class ImageCounts:
+    """How many images a run has, and a fold of it."""
+
+    all: int  # labeled
+    train: int
+    validation: int
+    test: int
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> "ImageCounts":
+        """Raises MissingData where the competition's images are not here."""
+        competition = get_competition(recipe.competition)
+        labeled = min(len(competition.read_training()), recipe.limit or sys.maxsize)
+        shares = recipe.shares or [1 - 1 / recipe.folds, 1 / recipe.folds]
+        of_fold = [round(labeled * share) for share in shares[:2]]
+        return cls(labeled, *of_fold, len(competition.read_test()))
+
+
+def reckon(
+    recipe: Recipe,
+    images: ImageCounts,
+    speeds: Speeds,
+    unfrozen_share: Callable[[str | int], float],
+    memory: Sequence[float],
+    reading: float,
+    solved: Mapping[int, float] | None = None,
+    folds: int = 0,
+    minutes: float | None = None,
+    estimated: bool = False,
+) -> DryRun:
+    """The time of a run, of speeds that were measured or estimated.
+
+    Args:
+        unfrozen_share: the part of the backbone that is trained where a stage unfreezes so much.
+        memory: by stage, GB.
+        reading: seconds to read and split the images.
+        solved: by stage, seconds to solve its head, features included.
+        folds: to train; 0: all.
+        minutes: that the run may take; by default what its recipe says.
+    """
+    works = stage_works(
+        recipe, [images.train] * len(recipe.stages), images.validation, unfrozen_share
+    )
+    stages = []
+    for number, (work, stage) in enumerate(zip(works, recipe.stages, strict=True)):
+        seconds = _seconds(number, work, speeds)
+        if not work.epochs:
+            seconds = (solved or {}).get(number, seconds)
+        what = f"{stage.unfreeze} at {recipe.stage_size(number)} px"
+        step = speeds.step(number, work)
+        stages.append(StageTime(number + 1, what, work, step, seconds, memory[number]))
+    predicted = (images.all - images.train + images.test) * recipe.views
+    return DryRun(
+        stages,
+        reading,
+        predicted * recipe.stage_size() ** 2 * (speeds.pixel or 0.0),
+        folds or len(recipe.fold_numbers),
+        training_minutes(minutes or recipe.time_budget),
+        estimated,
+    )
+
+
+def _short(recipe: Recipe, images: ImageCounts) -> Recipe:
     """The recipe with a few epochs of a few steps in each stage."""
     batch_size = max(stage.batch_size or recipe.batch_size for stage in recipe.stages)
-    few = min(images, math.ceil(TIMED * batch_size / training_share) + SPARE)
+    training_share = images.train / images.all
+    few = min(images.all, math.ceil(TIMED * batch_size / training_share) + SPARE)
     stages = [
         stage.model_copy(
             update={"epochs": min(stage.epochs, EPOCHS), "calm_epochs": 0, "pseudo": None}

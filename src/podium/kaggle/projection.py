@@ -1,0 +1,83 @@
+"""What a kernel will take on Kaggle, before it is pushed: time and memory, estimated."""
+
+from collections.abc import Iterable
+
+from podium.competitions import MissingData
+from podium.kaggle.metadata import read_metadata
+from podium.recipes.entries import get_entry
+from podium.system import KERNEL_MINUTES
+from podium.training.dry_run import ImageCounts, reckon
+from podium.training.time_plan import Speeds
+from podium.training.warm_start import resolve_backbone
+
+# EfficientNet-B0 to -B7 (Tan and Le 2019, arXiv:1905.11946, table 2): billions of multiplications
+# for an image, and its side; as they are built here, millions of parameters, blocks, and the values
+# of all layers for a pixel of the image, which are what training keeps.
+EFFICIENTNETS = {
+    f"efficientnet-b{number}": row
+    for number, row in enumerate(
+        (
+            (0.39, 224, 4.0, 18, 449),
+            (0.70, 240, 6.6, 25, 636),
+            (1.0, 260, 7.8, 25, 667),
+            (1.8, 300, 10.8, 28, 884),
+            (4.2, 380, 17.7, 34, 1167),
+            (9.9, 456, 28.5, 41, 1618),
+            (19.0, 528, 41.0, 47, 2073),
+            (37.0, 600, 64.1, 57, 2790),
+        )
+    )
+}
+# Operations a second that training reaches. Such a network moves memory more than it multiplies:
+# an H200 reached 13e12 (PyTorch) to 33e12 (JAX) on B6, and a T4's memory is 15 times slower.
+# Two cores of an EPYC reached 30e9 on B4.
+GPU_SPEED, CPU_SPEED = 1.2e12, 60e9
+GPUS, GPU_MEMORY = 2, 14.7  # of two T4s; GB of each
+GPU_START, CPU_START = 150.0, 60.0  # seconds until a stage's first step is done
+READ = 100  # images a second
+BYTES = 18  # of a parameter: its value, gradient, and both means of Adam in float32, and in float16
+
+
+def project(entry: str, overrides: Iterable[str] = (), folds: Iterable[int] = ()) -> str:
+    """Estimate what an entry takes on the machine that its metadata asks for, or say why not."""
+    recipe = resolve_backbone(get_entry(entry).recipe(overrides))
+    if recipe.backbone not in EFFICIENTNETS:
+        return f"no estimate of the time: there is none for {recipe.backbone}"
+    try:
+        images = ImageCounts.of(recipe)
+    except MissingData as error:
+        return f"no estimate of the time: {error}"
+    on_gpus = bool(read_metadata(get_entry(entry)).machine_shape)
+    multiplications, side, parameters, blocks, values = EFFICIENTNETS[recipe.backbone]
+    speed = GPU_SPEED * GPUS if on_gpus else CPU_SPEED
+    speeds = Speeds(pixel=2e9 * multiplications / side**2 / speed)
+    start = GPU_START if on_gpus else CPU_START
+    speeds.starts = dict.fromkeys(range(len(recipe.stages)), start)
+
+    def unfrozen_share(which: str | int) -> float:
+        return (
+            which / blocks if isinstance(which, int) else {"head": 0.0, "half": 0.5}.get(which, 1)
+        )
+
+    memory = []
+    for number, stage in enumerate(recipe.stages):
+        pixels = (stage.batch_size or recipe.batch_size) * recipe.stage_size(number) ** 2
+        share = max(unfrozen_share(stage.unfreeze), 0.2)  # a frozen part passes on, and forgets
+        kept = pixels * values * share * (2 / GPUS if on_gpus else 4)  # bytes of each value
+        memory.append((kept + BYTES * 1e6 * parameters) / 1e9)
+    found = reckon(
+        recipe,
+        images,
+        speeds,
+        unfrozen_share,
+        memory,
+        reading=(images.all + images.test) / READ,
+        folds=len(set(folds)),
+        minutes=min(recipe.time_budget or KERNEL_MINUTES, KERNEL_MINUTES),
+        estimated=True,
+    )
+    if not on_gpus:
+        return f"{found}"
+    fits = max(memory) <= GPU_MEMORY
+    of_each = f"{max(memory):.1f} of the {GPU_MEMORY} GB of each T4"
+    return f"{found}\nmemory      {of_each}{'' if fits else ': too much; lower the batch_size'}"

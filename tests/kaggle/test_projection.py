@@ -1,0 +1,46 @@
+"""What is said of a kernel's time and memory before it is pushed."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from podium.kaggle.projection import project
+from small_competitions import RECIPE, make_project, write_entry
+
+B6 = RECIPE.replace("resnet-8", "efficientnet-b6").format(competition="cars")
+ON_GPUS = {"machine_shape": "NvidiaTeslaT4"}
+LONG = 'stages=[{unfreeze="half", epochs=50, learning_rate=0.001, image_size=528}]'
+
+
+@pytest.fixture
+def entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.chdir(tmp_path)
+    make_project(tmp_path, "cars")
+    write_entry(tmp_path, "big", B6, **ON_GPUS)
+    write_entry(tmp_path, "slow", B6)
+    return "big"
+
+
+def memory(text: str) -> float:
+    return float(re.search(r"memory +([\d.]+) of the 14.7 GB", text)[1])
+
+
+def test_time_and_memory_are_estimated_and_marked_so(entry: str) -> None:
+    text = project(entry, [LONG])
+    assert "half at 528 px" in text and "estimated, not measured" in text
+    assert "time budget 11 h 30 min: it fits" in text
+    less = project(entry, [LONG, "batch_size=8"])
+    assert memory(less) < memory(text) < 14.7 and "lower" not in text
+    assert "too much; lower the batch_size" in project(entry, [LONG, "batch_size=128"])
+
+
+def test_a_cpu_takes_longer_than_two_gpus(entry: str) -> None:
+    assert "too short; the epochs would be scaled" in project("slow", [LONG.replace("50", "900")])
+    assert "it fits" in project(entry, [LONG.replace("50", "900")])
+
+
+def test_what_is_not_known_is_said(entry: str, tmp_path: Path) -> None:
+    assert "there is none for resnet-8" in project("tiny")
+    (tmp_path / "input").rename(tmp_path / "elsewhere")
+    assert "no estimate of the time: no data of cars" in project(entry)
