@@ -108,8 +108,9 @@ def build_network(recipe: Recipe, classes: int, pretrained: bool = True) -> Netw
         for layer in backbone.layers:
             if isinstance(layer, layers.BatchNormalization):
                 layer.momentum = recipe.batchnorm_momentum
-    if recipe.drop_connect is not None:
-        _set_drop_connect(backbone, recipe.drop_connect)
+    drop_connect = kind.drop_connect if recipe.drop_connect is None else recipe.drop_connect
+    if drop_connect is not None:
+        _set_drop_connect(backbone, drop_connect)
     ends = {"head.taps": recipe.head.taps}
     if recipe.box:
         ends["box.taps"] = recipe.box.taps
