@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import layers
 
 from podium.models.backbones import Backbone, get_backbone
@@ -39,6 +40,16 @@ class Network:
     box_head: keras.Model | None
     backbone: keras.Model
     kind: Backbone
+
+    def __post_init__(self) -> None:
+        """Let BatchNorm see all of a batch where several devices share it.
+
+        Each would keep statistics of its own part, of which only the first device's are saved.
+        """
+        several = tf.distribute.get_strategy().num_replicas_in_sync > 1
+        for layer in self.layers:
+            if isinstance(layer, layers.BatchNormalization):
+                layer.synchronized = several
 
     @property
     def layers(self) -> list[keras.layers.Layer]:
