@@ -1,4 +1,9 @@
-"""What is computed on two devices is what one computes."""
+"""What is computed on two devices is what one computes; what XLA compiles on one GPU."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import keras
 import pytest
@@ -80,3 +85,50 @@ for two, one in zip(*found, strict=True):
 
 def test_batchnorm_statistics_of_two_devices_are_of_the_whole_batch() -> None:
     run_on_two_cpus(STATISTICS)
+
+
+COMPILED = """
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+
+sys.path.insert(0, sys.argv[1])
+from small_training import TRAIN, VALIDATION, draw, make_training, recipe, stage
+from podium.predictions.predict import predict_views
+from podium.predictions.tta import VIEWS
+from podium.training.devices import Devices
+
+
+class LikeGPU(Devices):
+    jit_compile = "auto"
+
+
+folder = Path(sys.argv[2])
+keras.Model._resolve_auto_jit_compile = lambda model: True  # as where there is one GPU
+images = draw(folder)
+settings = recipe(batch_size=5, stages=[stage("head", 1), stage("all", 2)])
+assert TRAIN % 5 and VALIDATION % 5, "last batches are smaller"
+training = make_training(settings, images, folder / "run", LikeGPU())
+training.run()
+network = training.network
+ids = pd.Index([str(number) for number in range(VALIDATION)])
+about = images.cache, images.validation, ids, ["dark", "light"], VIEWS[:2], 16, 5
+predict_views(network.model, *about)
+predict_views(network.classifier, *about)
+"""
+
+
+def test_xla_compiles_the_step_of_each_stage_once_and_nothing_else(tmp_path: Path) -> None:
+    """In a process of its own, whose XLA writes down all that it compiles."""
+    done = subprocess.run(
+        [sys.executable, "-c", COMPILED, str(Path(__file__).parent), str(tmp_path)],
+        env={**os.environ, "XLA_FLAGS": f"--xla_dump_to={tmp_path} --xla_dump_hlo_as_text"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert len(list(tmp_path.glob("*.before_optimizations.txt"))) == 2

@@ -42,10 +42,13 @@ class Network:
     kind: Backbone
 
     def __post_init__(self) -> None:
-        """Let BatchNorm see all of a batch where several devices share it.
+        """Let BatchNorm see all of a batch where several devices share it, and XLA only train.
 
         Each would keep statistics of its own part, of which only the first device's are saved.
+        XLA compiles a network for each shape: a last batch of fewer images would wait for it.
         """
+        for part in (self.model, self.trunk, self.classifier):
+            part.jit_compile = False
         several = tf.distribute.get_strategy().num_replicas_in_sync > 1
         for layer in self.layers:
             if isinstance(layer, layers.BatchNormalization):

@@ -37,7 +37,7 @@ class Devices:
 
     @property
     def jit_compile(self) -> bool | str:
-        """XLA makes EfficientNet several times slower on a CPU."""
+        """Of the training step: XLA makes EfficientNet several times slower on a CPU."""
         return "auto" if self.gpus else False
 
     def set_precision(self, mixed: bool) -> str:

@@ -199,6 +199,8 @@ class Trainer:
                 **aims,
                 jit_compile=self.devices.jit_compile,
             )
+            model.make_train_function()
+            model.jit_compile = False  # validation and prediction go without, as in `Network`
             model.optimizer.build(model.trainable_variables)
             if self.devices.strategy is None:  # those of several devices take in no value here
                 _build_metrics(model)
