@@ -146,7 +146,7 @@ class Trainer:
             raise TrainingDiverged(
                 f"the loss is no longer a number in stage {state.stage + 1}, epoch "
                 f"{state.epoch + 1}: lower its learning_rate ({stage.learning_rate:g}) or set "
-                "clip_norm = 1.0"
+                f"clip_norm = 1.0{_about_float16()}"
             )
         if self.budget.exhausted:
             print(USED_UP)
@@ -240,6 +240,13 @@ class Trainer:
         )
         rate = f"learning rate {stage.learning_rate:g}"
         return f"{title}{what}, {stage.epochs} epochs, {rate}, {size} px{also}"
+
+
+def _about_float16() -> str:
+    """What else helps there; too large gradients do not end a training, they skip a step."""
+    if keras.config.dtype_policy().compute_dtype != "float16":
+        return ""
+    return ", or mixed_precision = false: activations above 65504 are infinite in float16"
 
 
 def _build_metrics(model: keras.Model) -> None:
