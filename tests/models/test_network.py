@@ -330,14 +330,24 @@ def test_an_unknown_block_to_tap_is_named_with_those_there_are() -> None:
         build_network(recipe(head={"taps": ["block9z"]}), CLASSES)
 
 
+def drop_rates(network: Network) -> list[float]:
+    """How often each residual branch is dropped in training, from the image up."""
+    dropouts = [x for x in network.backbone.layers if isinstance(x, keras.layers.Dropout)]
+    return [layer.rate for layer in dropouts]
+
+
+def test_the_last_block_drops_its_branch_at_the_same_rate_whatever_the_depth(b0: Network) -> None:
+    b4 = build_network(recipe(backbone="efficientnet-b4"), CLASSES)
+    for network, dropouts in ((b0, 9), (b4, 25)):
+        rates = drop_rates(network)
+        assert len(rates) == dropouts
+        assert rates[-1] == pytest.approx(0.2)
+        assert rates == sorted(rates)
+
+
 def test_drop_connect_scales_the_rates_and_is_refused_where_none_drops(b0: Network) -> None:
     changed = build_network(recipe(backbone="efficientnet-b0", drop_connect=0.1), CLASSES)
-    rates = [
-        [layer.rate for layer in network.backbone.layers if isinstance(layer, keras.layers.Dropout)]
-        for network in (b0, changed)
-    ]
-    assert max(rates[1]) == pytest.approx(0.1)
-    np.testing.assert_allclose(np.divide(*rates), max(rates[0]) / 0.1)
+    np.testing.assert_allclose(drop_rates(changed), np.divide(drop_rates(b0), 2))
     with pytest.raises(ValueError, match="drops no branches"):
         build_network(recipe(drop_connect=0.1), CLASSES)
 

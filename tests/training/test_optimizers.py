@@ -111,3 +111,47 @@ assert np.isfinite(weight.numpy()).all() and (weight.numpy() < 1).all(), weight.
 
 def test_an_overflow_on_any_device_skips_the_step() -> None:
     run_on_two_cpus(OVERFLOW)
+
+
+CLIPPED = """
+import keras
+import numpy as np
+from small_training import recipe
+
+from podium.training.devices import Devices
+from podium.training.optimizers import make_optimizer
+
+
+def moved(devices, limits, gradients):
+    with devices.scope():
+        weight = keras.Variable(np.zeros(2, np.float32), name="kernel")
+        optimizer = make_optimizer(recipe(optimizer="sgd", **limits), 1.0)
+        optimizer.build([weight])
+
+    @tf.function
+    def step():
+        def of_replica():
+            number = tf.distribute.get_replica_context().replica_id_in_sync_group
+            optimizer.apply([tf.gather(tf.constant(gradients), number)], [weight])
+
+        (devices.strategy or tf.distribute.get_strategy()).run(of_replica)
+
+    step()
+    return -weight.numpy()
+
+
+# A device's gradient is its share of the batch's, of which the sum is clipped.
+two, one = Devices(["CPU:0", "CPU:1"]), Devices(["CPU:0"])
+for policy in ("float32", "mixed_float16"):
+    keras.mixed_precision.set_global_policy(policy)
+    scale = 1.0 if policy == "float32" else 2.0**15
+    for limits in ({"clip_norm": 1.0}, {"clip_value": 1.0}, {"clip_norm": 100.0}, {}):
+        parts = np.array([[6.0, 0.0], [0.0, 8.0]], np.float32) * scale
+        whole = parts.sum(axis=0, keepdims=True)
+        np.testing.assert_allclose(moved(two, limits, parts), moved(one, limits, whole), rtol=1e-6)
+    np.testing.assert_allclose(moved(two, {"clip_norm": 1.0}, parts), [0.6, 0.8], rtol=1e-6)
+"""
+
+
+def test_the_gradient_of_all_devices_is_clipped_and_not_each_ones() -> None:
+    run_on_two_cpus(CLIPPED)

@@ -29,7 +29,7 @@ from podium.training.datasets import FoldDataset, stage_seed
 from podium.training.devices import clear_kernel_cache
 from podium.training.optimizers import SharedLossScale
 from podium.training.resume import ResumeState
-from podium.training.trainer import Trainer
+from podium.training.trainer import Trainer, TrainingDiverged
 
 
 @pytest.fixture(scope="module")
@@ -530,6 +530,30 @@ def test_half_precision_trains_and_goes_on(
     assert again.network.model.optimizer.inner_optimizer.iterations.numpy() == steps + 3
     assert float(again.network.model.optimizer.dynamic_scale) == scale
     assert again.network.features.outputs[0].dtype == "float16"
+
+
+def test_gradients_that_overflow_skip_a_step_and_end_nothing(
+    tmp_path: Path,
+    images: FoldDataset,
+    half_precision: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(SharedLossScale, "scale_loss", lambda self, loss: loss * 1e38)
+    training = make_training(recipe(), images, tmp_path)
+    training.run()
+    history = training.folder.read_history()
+    assert len(history) == 2 and np.isfinite(history[["loss", "val_loss"]].to_numpy()).all()
+    assert training.network.model.optimizer.iterations.numpy() == 0
+
+
+def test_activations_that_float16_cannot_hold_are_named_as_a_cause(
+    tmp_path: Path, images: FoldDataset, half_precision: None
+) -> None:
+    training = make_training(recipe(), images, tmp_path)
+    kernel = training.network.backbone.get_layer("stem_conv").kernel
+    kernel.assign(kernel * 1e5)
+    with pytest.raises(TrainingDiverged, match=r"or mixed_precision = false: activations above"):
+        training.run()
 
 
 TRAINED_ON_TWO = """

@@ -21,6 +21,7 @@ class Backbone:
     block: str  # regular expression: a layer's block is the text that this matches in its name
     block_ends: bool = False  # the expression names the last layer of a block instead
     parts: tuple[int, ...] = (1,)  # relative numbers of channels that kernels keep apart
+    drop_connect: float | None = None  # the rate where a recipe gives none
 
     def blocks(self, network: keras.Model) -> list[list[keras.layers.Layer]]:
         """The layers of the built network in blocks, from the image to the top."""
@@ -78,7 +79,10 @@ def _efficientnet(letter: str) -> Backbone:
             utils=tf_keras.utils,
         )
 
-    return Backbone(f"efficientnet-{letter}", build, "torch", block=r"stem|block\d+[a-z]|top")
+    # The paper's rate (arXiv:1905.11946), whatever the depth: the package counts the blocks of B0
+    # in each network, so that B6 would drop its last branch at 0.55.
+    blocks = r"stem|block\d+[a-z]|top"
+    return Backbone(f"efficientnet-{letter}", build, "torch", blocks, drop_connect=0.2)
 
 
 def _application(name: str, preprocessing: str, block: str, block_ends: bool = False) -> Backbone:

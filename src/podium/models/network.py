@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import layers
 
 from podium.models.backbones import Backbone, get_backbone
@@ -39,6 +40,19 @@ class Network:
     box_head: keras.Model | None
     backbone: keras.Model
     kind: Backbone
+
+    def __post_init__(self) -> None:
+        """Let BatchNorm see all of a batch where several devices share it, and XLA only train.
+
+        Each would keep statistics of its own part, of which only the first device's are saved.
+        XLA compiles a network for each shape: a last batch of fewer images would wait for it.
+        """
+        for part in (self.model, self.trunk, self.classifier):
+            part.jit_compile = False
+        several = tf.distribute.get_strategy().num_replicas_in_sync > 1
+        for layer in self.layers:
+            if isinstance(layer, layers.BatchNormalization):
+                layer.synchronized = several
 
     @property
     def layers(self) -> list[keras.layers.Layer]:
@@ -117,8 +131,9 @@ def build_network(recipe: Recipe, classes: int, pretrained: bool = True) -> Netw
         for layer in backbone.layers:
             if isinstance(layer, layers.BatchNormalization):
                 layer.momentum = recipe.batchnorm_momentum
-    if recipe.drop_connect is not None:
-        _set_drop_connect(backbone, recipe.drop_connect)
+    drop_connect = kind.drop_connect if recipe.drop_connect is None else recipe.drop_connect
+    if drop_connect is not None:
+        _set_drop_connect(backbone, drop_connect)
     ends = {"head.taps": recipe.head.taps}
     if recipe.box:
         ends["box.taps"] = recipe.box.taps

@@ -48,6 +48,7 @@ class Predictor:
         # One pass for all of them: the features are on the way to the probabilities.
         outputs = [network.features.output, *network.model.outputs]
         self._outputs = keras.Model(network.model.input, outputs)
+        self._outputs.jit_compile = False  # as in `Network`
 
     def load(self, fold: int) -> None:
         """Take the weights of a fold."""

@@ -71,7 +71,8 @@ class Recipe(StrictTable):
     checkpoints: Annotated[int, Field(ge=0, le=100)] = 0
     train_batchnorm: bool = False  # the backbone's; its statistics suffer from small batches
     batchnorm_momentum: Annotated[float, Field(ge=0, lt=1)] | None = None
-    # Share of residual branches that are dropped in training, the last block's; EfficientNet only.
+    # Share of residual branches that are dropped in training, the last block's; EfficientNet only,
+    # whose own is 0.2.
     drop_connect: Annotated[float, Field(ge=0, lt=1)] | None = None
     mixed_precision: bool = True  # where the device computes faster with it
     # That share an operation on the CPU. They also say into how many parts a sum is cut, and so

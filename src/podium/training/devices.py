@@ -9,9 +9,14 @@ import tensorflow as tf
 from tensorflow.python.eager import context
 from threadpoolctl import threadpool_limits
 
+FIRST_KERAS = (3, 10)  # whose metrics of several devices are right
+
 
 class Devices:
     """The GPUs of this machine, or its CPU.
+
+    Under a Keras whose metrics of several devices are false (issues 21061 and 21467: each update
+    doubles what it adds to, until they are no numbers) the first of them alone.
 
     Args:
         names: devices to use, e.g. ("CPU:0", "CPU:1"); all GPUs if not given.
@@ -20,8 +25,11 @@ class Devices:
     def __init__(self, names: Sequence[str] | None = None):
         self.gpus = tf.config.list_physical_devices("GPU")
         several = list(names or [f"GPU:{number}" for number in range(len(self.gpus))])
+        version = tuple(int(part) for part in keras.__version__.split(".")[:2])
+        self.unused = several[1:] if version < FIRST_KERAS else []
         # MirroredStrategy keeps a copy of the network on each and averages their gradients.
-        self.strategy = tf.distribute.MirroredStrategy(several) if len(several) > 1 else None
+        mirrored = len(several) > 1 and not self.unused
+        self.strategy = tf.distribute.MirroredStrategy(several) if mirrored else None
 
     def scope(self) -> AbstractContextManager:
         """Networks and optimizers are made inside this."""
@@ -29,7 +37,7 @@ class Devices:
 
     @property
     def jit_compile(self) -> bool | str:
-        """XLA makes EfficientNet several times slower on a CPU."""
+        """Of the training step: XLA makes EfficientNet several times slower on a CPU."""
         return "auto" if self.gpus else False
 
     def set_precision(self, mixed: bool) -> str:
@@ -54,6 +62,11 @@ class Devices:
             tf.config.experimental.enable_op_determinism()
 
     def __str__(self) -> str:
+        if self.unused:
+            return (
+                f"one device of {len(self.unused) + 1} (Keras {keras.__version__} counts the "
+                "metrics of several wrongly: 3.10 or newer uses them all)"
+            )
         if self.gpus:
             return f"{len(self.gpus)} GPU" + ("s" if len(self.gpus) > 1 else "")
         return "CPU"

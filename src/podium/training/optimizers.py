@@ -26,15 +26,19 @@ class _Scaled:
         self._decayed = tuple(variable.name not in NOT_DECAYED for variable in variables)
         super().build(variables)
 
+    def _clip_gradients(self, grads):
+        """Clips what all devices found together: Keras clips each one's own before it sums them."""
+        replica = tf.distribute.get_replica_context()
+        if replica is not None and replica.num_replicas_in_sync > 1:
+            grads = replica.all_reduce(tf.distribute.ReduceOp.SUM, grads)
+        return super()._clip_gradients(grads)
+
     def _all_reduce_sum_gradients(self, grads_and_vars):
-        """As Keras', but on one device, whose own gradients are the sum.
+        """They are summed before they are clipped, and on one device need no sum.
 
         TensorFlow keeps the graph of a step that has asked for it as long as the process lives.
         """
-        replica = tf.distribute.get_replica_context()
-        if replica is not None and replica.num_replicas_in_sync == 1:
-            return grads_and_vars
-        return super()._all_reduce_sum_gradients(grads_and_vars)
+        return grads_and_vars
 
     def update_step(self, gradient, variable, learning_rate):
         index = self._get_variable_index(variable)

@@ -144,7 +144,7 @@ class Trainer:
             raise TrainingDiverged(
                 f"the loss is no longer a number in stage {state.stage + 1}, epoch "
                 f"{state.epoch + 1}: lower its learning_rate ({stage.learning_rate:g}) or set "
-                "clip_norm = 1.0"
+                f"clip_norm = 1.0{_about_float16()}"
             )
 
     def _solve_head(self, state: ResumeState, stage: Stage) -> None:
@@ -196,6 +196,8 @@ class Trainer:
                 **aims,
                 jit_compile=self.devices.jit_compile,
             )
+            model.make_train_function()
+            model.jit_compile = False  # validation and prediction go without, as in `Network`
             model.optimizer.build(model.trainable_variables)
             if self.devices.strategy is None:  # those of several devices take in no value here
                 _build_metrics(model)
@@ -235,6 +237,13 @@ class Trainer:
         )
         rate = f"learning rate {stage.learning_rate:g}"
         return f"{title}{what}, {stage.epochs} epochs, {rate}, {size} px{also}"
+
+
+def _about_float16() -> str:
+    """What else helps there; too large gradients do not end a training, they skip a step."""
+    if keras.config.dtype_policy().compute_dtype != "float16":
+        return ""
+    return ", or mixed_precision = false: activations above 65504 are infinite in float16"
 
 
 def _build_metrics(model: keras.Model) -> None:
