@@ -56,7 +56,6 @@ class Chart:
     name: str
     figure: Figure
     alt: str  # what it shows, for who cannot see it
-    caption: str = ""
     wide: bool = False  # it has the row for itself
 
     @property
@@ -74,27 +73,16 @@ class Charts:
 
 
 @dataclass(frozen=True)
-class Box:
-    """A box to draw over an image, in shares of its sides."""
-
-    x: float
-    y: float
-    width: float
-    height: float
-    truth: bool  # the annotated one, else the predicted one
-
-
-@dataclass(frozen=True)
 class ImageTile:
     """A small image with its label. `image` is a data URI; "" where the file cannot be read."""
 
     image: str
-    alt: str
-    name: str = ""  # of the file, or what else tells it
+    alt: str  # what it shows, for who cannot see it
+    name: str = ""  # of the file
     right: str = ""  # what is right about it, in green with a tick
     wrong: str = ""  # what is wrong, in red with a cross
     note: str = ""
-    boxes: Sequence[Box] = ()
+    boxes: Sequence[tuple[str, Sequence[float]]] = ()  # "true" or "found", corners in shares
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import pandas as pd
 from podium.competitions import Competition, MissingData, get_competition
 from podium.competitions.boxes import BOX_COLUMNS, iou
 from podium.predictions.combine import score_folds, summary
-from podium.predictions.score import Score, score
+from podium.predictions.score import Score, direction, score, with_interval
 from podium.recipes.recipe import Recipe
 from podium.runs.fold_folder import RunError
 from podium.runs.run import Run
@@ -118,6 +118,19 @@ class RunData:
     def score_of(self, ids: pd.Index) -> Score:
         """The score of some of the images alone."""
         return score(self.competition.metric, self.train["label"], self.probabilities.loc[ids])
+
+    def gain_over(self, other: pd.DataFrame) -> Score:
+        """The paired difference by image: positive where this run is better.
+
+        Args:
+            other: probabilities of images that this run has judged, by id.
+        """
+        metric, labels = self.competition.metric, self.train["label"].loc[other.index].to_numpy()
+        mine, theirs = (
+            metric.per_image(labels, table.to_numpy())
+            for table in (self.probabilities.loc[other.index], other)
+        )
+        return with_interval("gain", np.asarray(direction(metric) * (mine - theirs), np.float64))
 
 
 def read_run_data(folder: RunFolder) -> RunData:
