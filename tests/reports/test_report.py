@@ -178,7 +178,7 @@ def test_a_run_put_together_of_parts_names_the_machine_of_each_fold() -> None:
 
 def test_a_notebook_gets_each_figure(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(list(figures_of(a_run()))) == 5
-    assert "no gallery: no data of clocks-or-crocs" in capsys.readouterr().out
+    assert "no gallery: the images of a are not here" in capsys.readouterr().out
 
 
 # --- At the end of a training

@@ -26,7 +26,6 @@ from podium.reports.sections.ensembling import blend_section, soup_section, view
 from podium.reports.sections.grad_cam import seen_sections
 from podium.reports.sections.mistakes import images_section
 from podium.runs.find_run import find_run
-from podium.runs.fold_folder import RunError
 from podium.runs.run_folder import RunFolder
 
 if TYPE_CHECKING:  # takes seconds
@@ -128,7 +127,7 @@ def figures_of(folder: RunFolder) -> Iterator[Figure]:
         yield chart.figure
     try:
         gallery = draw_gallery(one, choose_rows(one))
-    except (MissingData, RunError, UnreadableImage) as error:  # trained on another machine
+    except (MissingData, UnreadableImage) as error:  # trained on another machine
         print(f"no gallery: {error}")
     else:
         yield gallery

@@ -17,6 +17,7 @@ from podium.runs.run import Run
 from podium.runs.run_folder import RunFolder
 from podium.runs.table import HELD_OUT, stored_table
 
+OUT_OF_FOLD = "out_of_fold"
 FOUND_COLUMNS = tuple(f"found_{name}" for name in BOX_COLUMNS)
 
 
@@ -140,46 +141,38 @@ def read_run_data(folder: RunFolder) -> RunData:
         RunError: no fold of it is scored yet, or a file is missing or damaged.
     """
     about = folder.read_run()
+    recipe, folds = None, []
     if folder.read_blended():
-        recipe, folds = None, []
-        competition = get_competition(about["competition"])
-        results, stored = folder.read_score(), folder.read_images()
-        if stored is None:
-            raise RunError(f"{folder.path} has no table of images: blend its runs again")
-        predicted = (folder.read_probabilities(OUT_OF_FOLD), folder.read_boxes(OUT_OF_FOLD))
+        competition, results = get_competition(about["competition"]), folder.read_score()
     else:
         recipe, folds = folder.read_recipe(), folder.scored_folds()
         competition = get_competition(recipe.competition)
         if not folds:
             raise RunError(f"{folder.path} has no trained fold yet: train it to its end first")
         stored_table(folder)  # refuses what is damaged, or leaks
-        stored = folder.read_images()
-        results, *predicted = _joined(folder, folds)
+        results = written_results(folder, folds)
+    if results:
+        predicted = folder.read_probabilities(OUT_OF_FOLD), folder.read_boxes(OUT_OF_FOLD)
+    else:
+        joined = score_folds(Run.open(folder), folds)
+        results = summary(folder, joined)
+        predicted = joined.out_of_fold, joined.boxes and joined.boxes.out_of_fold
+    stored = folder.read_images()
+    if stored is None:
+        raise RunError(f"{folder.path} has no table of images: blend its runs again")
     paths, missing = _paths(competition)
     return RunData(
         folder, competition, about, results, recipe, folds, stored, *predicted, paths, missing
     )
 
 
-OUT_OF_FOLD = "out_of_fold"
-
-
-def _joined(
-    folder: RunFolder, folds: list[int]
-) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame | None]:
-    """Results, probabilities and boxes: as written, where that is of these folds."""
-    if (folder.path / "score.json").is_file():
-        written = folder.read_score()
-        # An older Podium listed no views that were tried.
-        if written.get("folds") == folds and "tried_views" in written:
-            return (
-                written,
-                folder.read_probabilities(OUT_OF_FOLD),
-                folder.read_boxes(OUT_OF_FOLD),
-            )
-    combined = score_folds(Run.open(folder), folds)
-    boxes = combined.boxes and combined.boxes.out_of_fold
-    return summary(folder, combined), combined.out_of_fold, boxes
+def written_results(folder: RunFolder, folds: list[int]) -> dict[str, Any] | None:
+    """What score.json says, where it is of these folds."""
+    if not (folder.path / "score.json").is_file():
+        return None
+    written = folder.read_score()
+    # An older Podium listed no views that were tried.
+    return written if written.get("folds") == folds and "tried_views" in written else None
 
 
 def _paths(competition: Competition) -> tuple[pd.Series, str]:
