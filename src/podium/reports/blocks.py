@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from podium.predictions.score import Score
@@ -151,11 +152,17 @@ def gained(one: Score) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds, or minutes or hours where these are many."""
+    """Seconds, or minutes or hours where these are many; "" where they are NaN."""
+    if np.isnan(seconds):
+        return ""
     if seconds < 120:
         return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
     minutes = seconds / 60
     return f"{minutes:.0f} min" if minutes < 120 else f"{minutes / 60:.1f} h"
+
+
+def memory(gigabytes: float) -> str:
+    return "" if np.isnan(gigabytes) else f"{gigabytes:.2f} GB"
 
 
 def share(part: int, whole: int) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import pandas as pd
 
 from podium.recipes.recipe import Recipe
@@ -66,8 +67,8 @@ def scores_section(runs: Sequence[RunData]) -> Section:
 
 
 def _seconds(one: RunData) -> str:
-    costs = [one.folder.fold(fold).read_cost().get("seconds") for fold in one.folds]
-    return duration(sum(costs)) if costs and None not in costs else ""
+    costs = [one.folder.fold(fold).read_cost().get("seconds", np.nan) for fold in one.folds]
+    return duration(sum(costs)) if costs else ""
 
 
 def _paired(runs: Sequence[RunData]) -> TableBlock:
@@ -189,3 +190,6 @@ def headline(runs: Sequence[RunData]) -> str:
         f"{one.name} {one.score.value:.4f} ({interval(one.score.low, one.score.high)})"
         for one in runs
     )
+
+
+SECTIONS = (scores_section, recipes_section, curves_section, classes_section, images_section)
