@@ -1,5 +1,6 @@
 """Text for the terminal: tables, durations, the first few of many names, no line broken in two."""
 
+import math
 from collections.abc import Sequence
 
 
@@ -26,8 +27,10 @@ def single_line(text: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time in the unit that one would say it in: 45 s, 12 min, 3 h 05 min."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"
+    """Seconds, or minutes or hours where these are many; "" where they are NaN."""
+    if math.isnan(seconds):
+        return ""
+    if seconds < 120:
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+    minutes = seconds / 60
+    return f"{minutes:.0f} min" if minutes < 120 else f"{minutes / 60:.1f} h"

@@ -29,7 +29,7 @@ def memory(text: str) -> float:
 def test_time_and_memory_are_estimated_and_marked_so(entry: str) -> None:
     text = project(entry, [LONG])
     assert "half at 528 px" in text and "estimated, not measured" in text
-    assert "time budget 11 h 30 min: it fits" in text
+    assert "time budget 11.5 h: it fits" in text
     less = project(entry, [LONG, "batch_size=8"])
     assert memory(less) < memory(text) < 14.7 and "lower" not in text
     assert "too much; lower the batch_size" in project(entry, [LONG, "batch_size=128"])

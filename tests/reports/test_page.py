@@ -5,7 +5,6 @@ from html.parser import HTMLParser
 import pytest
 
 from podium.reports.blocks import (
-    Box,
     Chart,
     Charts,
     Facts,
@@ -48,13 +47,13 @@ def page() -> Read:
     """Each kind of block, and each word of it an attack."""
     figure, _ = canvas()
     image = data_uri(b"not an image", "jpeg")
-    box = Box(0.1, 0.2, 0.3, 0.4, truth=True)
+    box = ("true", (0.1, 0.2, 0.4, 0.6))
     sections = [
         Section(EVIL, [Words(EVIL), Words(EVIL, left_out=True), Facts([(EVIL, EVIL)])]),
         Section(
             "Tables", [TableBlock(EVIL, [EVIL], [[EVIL]]), TableBlock(EVIL, ["a"], [], folded=True)]
         ),
-        Section("Charts", [Charts([Chart("one", figure, EVIL, EVIL, wide=True)])]),
+        Section("Charts", [Charts([Chart("one", figure, EVIL, wide=True)])]),
         Section(
             "Images",
             [

@@ -5,13 +5,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from matplotlib.figure import Figure
+
 from podium import paths
 from podium.data.table import prepare_run
-from podium.files.atomic_write import atomic_write, write_json
+from podium.files.atomic_write import atomic_write
 from podium.recipes.entries import get_entry
 from podium.recipes.recipe import Recipe
-from podium.reports.curves import lr_figure
-from podium.reports.figures import png
+from podium.reports.figures import GRAY, PALETTE, canvas, plain, png
 from podium.runs.run_folder import RunFolder, run_name
 from podium.system import import_tensorflow
 from podium.training.lr_curve import LRCurve
@@ -19,6 +20,7 @@ from podium.training.preflight import check_recipe
 from podium.training.warm_start import resolve_backbone
 
 LOW, HIGH = 1e-7, 1.0  # the learning rates of the first and the last step
+HEADROOM = 1.5  # of the figure above the first loss, relative to the fall
 
 
 @dataclass(frozen=True)
@@ -75,9 +77,6 @@ def find_lr(
     with atomic_write(figure) as part:
         title = f"{entry}, fold {fold}, stage {number + 1}"
         part.write_bytes(png(lr_figure(curve, rate, title)))
-    about = {"entry": entry, "recipe": recipe.model_dump(), "fold": fold, "stage": number}
-    points = {"rates": curve.rates.tolist(), "losses": curve.losses.tolist()}
-    write_json(figure.with_suffix(".json"), about | points)  # for the report of a run
     return LRSuggestion(number, curve, rate, figure)
 
 
@@ -94,3 +93,24 @@ def _stage_number(recipe: Recipe, stage: int | None) -> int:
             "choose another with --stage"
         )
     return number
+
+
+def lr_figure(curve: LRCurve, recipe_rate: float, title: str) -> Figure:
+    """The smoothed loss over the rates, with the suggestion and what the recipe has."""
+    figure, axis = canvas()
+    axis.plot(curve.rates, curve.losses, color=PALETTE[0])
+    for rate, label, color, style in (
+        (curve.suggested, "suggested", PALETTE[2], "-"),
+        (curve.steepest, "steepest", PALETTE[1], "-."),
+        (recipe_rate, "recipe", GRAY, "--"),
+    ):
+        label = f"{label}: {rate:.1e}"
+        axis.axvline(rate, color=color, linewidth=1.2, linestyle=style, label=label)
+    axis.set(
+        xscale="log", xlabel="learning rate", ylabel="training loss, smoothed", title=plain(title)
+    )
+    start, lowest = float(curve.losses[0]), float(curve.losses.min())
+    top = start + HEADROOM * max(start - lowest, 0.1 * start)
+    axis.set_ylim(lowest - 0.1 * (top - lowest), top)
+    axis.legend(fontsize=8)
+    return figure

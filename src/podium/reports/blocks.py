@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from podium.predictions.score import Score
@@ -56,7 +57,6 @@ class Chart:
     name: str
     figure: Figure
     alt: str  # what it shows, for who cannot see it
-    caption: str = ""
     wide: bool = False  # it has the row for itself
 
     @property
@@ -74,27 +74,16 @@ class Charts:
 
 
 @dataclass(frozen=True)
-class Box:
-    """A box to draw over an image, in shares of its sides."""
-
-    x: float
-    y: float
-    width: float
-    height: float
-    truth: bool  # the annotated one, else the predicted one
-
-
-@dataclass(frozen=True)
 class ImageTile:
     """A small image with its label. `image` is a data URI; "" where the file cannot be read."""
 
     image: str
-    alt: str
-    name: str = ""  # of the file, or what else tells it
+    alt: str  # what it shows, for who cannot see it
+    name: str = ""  # of the file
     right: str = ""  # what is right about it, in green with a tick
     wrong: str = ""  # what is wrong, in red with a cross
     note: str = ""
-    boxes: Sequence[Box] = ()
+    boxes: Sequence[tuple[str, Sequence[float]]] = ()  # "true" or "found", corners in shares
 
 
 @dataclass(frozen=True)
@@ -162,12 +151,8 @@ def gained(one: Score) -> str:
     return f"{one.value:+.4f} (95 % interval {one.low:+.4f} to {one.high:+.4f}{noise})"
 
 
-def duration(seconds: float) -> str:
-    """Seconds, or minutes or hours where these are many."""
-    if seconds < 120:
-        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
-    minutes = seconds / 60
-    return f"{minutes:.0f} min" if minutes < 120 else f"{minutes / 60:.1f} h"
+def memory(gigabytes: float) -> str:
+    return "" if np.isnan(gigabytes) else f"{gigabytes:.2f} GB"
 
 
 def share(part: int, whole: int) -> str:

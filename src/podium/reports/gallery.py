@@ -16,20 +16,18 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
+from podium.competitions import MissingData
 from podium.competitions.boxes import BOX_COLUMNS
-from podium.data.table import open_run
 from podium.files.atomic_write import atomic_write
 from podium.files.image_io import read_image
 from podium.reports.run_data import FOUND_COLUMNS, RunData, read_run_data
-from podium.runs.fold_folder import RunError
 from podium.runs.run_folder import RunFolder
 from podium.text import format_table, summarize
 
 # The colors are told apart by more than their hue: boxes by dashes, labels by a mark and words.
 GREEN, RED, BLUE = "#0b8a3a", "#c81e1e", "#1d4ed8"
-DPI = 110  # six images a row are 1280 pixels wide
+DPI = 110  # six images a row are 1122 pixels wide
 CELL = 1.7  # inches: an image with its label
-NAMES = 1.44  # inches: what the names of the rows take
 LETTERS = 22  # in a line of a label
 SMALL = 9  # points
 COLUMNS = 6
@@ -64,8 +62,8 @@ def gallery(folder: RunFolder, to: Path | None = None, columns: int = COLUMNS) -
         columns: images in a row at the most.
 
     Raises:
-        RunError: it has no out-of-fold predictions, or of other images than are here.
-        MissingData: the images are not here.
+        RunError: it has no out-of-fold predictions.
+        MissingData: the images are not here, or others than those that the run was trained with.
         UnreadableImage: one of those to be shown is gone or broken.
         ValueError: `to` is no name for a PNG file.
     """
@@ -88,114 +86,81 @@ def choose_rows(run: RunData, columns: int = COLUMNS) -> list[Row]:
     ones in both rows.
 
     Raises:
-        RunError: the images are others than those that the run was trained with.
-        MissingData: the images are not here.
+        MissingData: the images are not here, or others than those that the run was trained with.
     """
-    images, quality = _located(run), "iou" if _has_boxes(run) else "of_true"
+    images = run.judged.join(run.paths, how="left")
+    gone = images.index[images["path"].isna()]
+    if len(gone):
+        why = run.missing or f"the folder has no {summarize(gone)}"
+        raise MissingData(f"the images of {run.name} are not here: {why}")
     wrong = images["said"] != images["label"]
-    of_them = images[images["iou"].notna()] if _has_boxes(run) else images[~wrong]
-    ordered = of_them.sort_values(quality, ascending=False, kind="stable")
-    best, middling, worst = (
-        ordered.iloc[part] for part in np.array_split(np.arange(len(ordered)), 3)
-    )
+    quality, name, ranked = "of_true", "probability", images[~wrong]
+    if "iou" in images:
+        quality, name, ranked = "iou", "IoU", images[images["iou"].notna()]
+    ranked = ranked.sort_values(quality, ascending=False, kind="stable")
+    best, middling, worst = (ranked.iloc[part] for part in np.array_split(range(len(ranked)), 3))
     middle = max(len(middling) - columns, 0) // 2
-    name = "IoU" if _has_boxes(run) else "probability"
-    chosen = {
-        "best": best[:columns],
-        "middling": middling[middle : middle + columns],
-        "worst": worst[::-1][:columns],
-    }
+    chosen = {"best": best, "middling": middling[middle:], "worst": worst[::-1]}
     rows = []
     for row, shown in chosen.items():
-        if shown.empty:
-            continue
-        ends = (f"{end:.2f}" for end in shown[quality].iloc[[0, -1]])
-        rows.append(Row(row, f"{name} {' to '.join(dict.fromkeys(ends))}", shown))
+        if len(shown := shown[:columns]):
+            ends = (f"{end:.2f}" for end in shown[quality].iloc[[0, -1]])
+            rows.append(Row(row, f"{name} {' to '.join(dict.fromkeys(ends))}", shown))
     if wrong.any():
         mistakes = images[wrong].sort_values("sure", ascending=False, kind="stable")[:columns]
         rows.append(Row("misclassified", f"{wrong.sum():,} of {len(images):,}", mistakes))
     return rows
 
 
-def _has_boxes(run: RunData) -> bool:
-    return "iou" in run.judged
-
-
-def _located(run: RunData) -> pd.DataFrame:
-    """The judged images with their paths."""
-    if run.recipe is not None:
-        found = open_run(run.folder).table.train["path"]
-    else:
-        found = run.competition.read_training()["path"]
-    gone = run.judged.index.difference(found.index)
-    if len(gone):
-        raise RunError(
-            f"{run.folder.path} has predictions of {len(gone)} images that are not in "
-            f"{run.competition.folder()}, such as {gone[0]}"
-        )
-    return run.judged.assign(path=found.loc[run.judged.index])
-
-
 def draw_gallery(run: RunData, rows: list[Row]) -> Figure:
-    """A row of images for each row, its name at the left, under a title that says what they are.
+    """A row of images for each row under its name, and a title that says what they are.
 
     Raises:
         UnreadableImage: one of them is gone or broken.
     """
+    has_boxes = "iou" in run.judged
     columns = max(3, *(len(row.images) for row in rows))  # the title needs the width of three
-    size = NAMES + columns * CELL, 0.7 + len(rows) * (CELL + 0.45)
+    size = columns * CELL, 0.8 + len(rows) * (CELL + 0.6)
     figure = Figure(figsize=size, layout="constrained")
     how = "rows by the probability of the true class, the first three of those that are right"
-    if _has_boxes(run):
+    if has_boxes:
         how = "rows by the IoU of the boxes"
-    title = (
-        f"{run.name}: {len(run.judged):,} {run.kind} images, each judged by networks that have not "
-        f"seen it; {how}"
-    )
-    figure.suptitle(fill(title, int(size[0] * 11)), x=0.01, ha="left", fontsize=11)
-    if _has_boxes(run):
         lines = [
             Line2D([], [], color=GREEN, linewidth=2, label="true box"),
             Line2D([], [], color=BLUE, linewidth=2, linestyle="--", label="predicted box"),
         ]
         figure.legend(handles=lines, loc="outside lower left", ncols=2, frameon=False)
-    ratios = [NAMES, *[CELL] * columns]
-    grid = figure.add_gridspec(len(rows), 1 + columns, width_ratios=ratios)
-    for number, row in enumerate(rows):
-        for column, (_, image) in enumerate(row.images.iterrows(), start=1):
-            _draw_image(figure.add_subplot(grid[number, column]), image, _has_boxes(run))
-        names = figure.add_subplot(grid[number, 0])
-        names.set_axis_off()
-        names.text(0, 1, row.name, va="top", fontsize=12, fontweight="bold")
-        names.text(0, 0.8, fill(row.about, 16), va="top", fontsize=SMALL, color="#444444")
+    title = (
+        f"{run.name}: {len(run.judged):,} {run.kind} images, each judged by networks that have not "
+        f"seen it; {how}"
+    )
+    figure.suptitle(fill(title, int(size[0] * 11)), x=0.01, ha="left", fontsize=11)
+    parts = figure.subfigures(len(rows), squeeze=False)[:, 0]
+    for part, row in zip(parts, rows, strict=True):
+        part.suptitle(f"{row.name}: {row.about}", x=0.01, ha="left", fontweight="bold")
+        axes = part.subplots(1, columns)
+        for axis in axes:
+            axis.set_axis_off()
+        for axis, (_, image) in zip(axes, row.images.iterrows(), strict=False):
+            _draw_image(axis, image)
     return figure
 
 
-def _draw_image(axis: Axes, image: pd.Series, has_boxes: bool) -> None:
+def _draw_image(axis: Axes, image: pd.Series) -> None:
     """An image with its label in green or red and, where there are boxes, these and their IoU."""
     pixels = read_image(image["path"], round(CELL * DPI))
     axis.imshow(pixels, extent=(0, 1, 1, 0), aspect=pixels.shape[0] / pixels.shape[1])
-    axis.set_axis_off()
-    right = image["said"] == image["label"]
-    label = _label(image["answer"], image["sure"], "" if right else image["truth"])
-    style = {"color": GREEN} if right else {"color": RED, "fontweight": "bold"}
-    axis.set_title(label, loc="left", fontsize=SMALL, pad=3, **style)
-    if has_boxes:
+    label, style = f"✓ {image['answer']} {image['sure']:.2f}", {"color": GREEN}
+    if image["said"] != image["label"]:
+        label = f"✗ {image['answer']} {image['sure']:.2f}, is {image['truth']}"
+        style = {"color": RED, "fontweight": "bold"}
+    axis.set_title(fill(label, LETTERS), loc="left", fontsize=SMALL, pad=3, **style)
+    if "iou" in image:
         for box in _boxes_of(image):
             axis.add_patch(box)
         corner = "no true box" if np.isnan(image["iou"]) else f"IoU {image['iou']:.2f}"
         ground = {"facecolor": "black", "alpha": 0.65, "pad": 1.5, "linewidth": 0}
         axis.text(0.02, 0.02, corner, va="top", fontsize=SMALL - 1, color="white", bbox=ground)
-
-
-def _label(said: str, sure: float, truth: str) -> str:
-    """The predicted class, and the true one if it is another: in a line if both fit."""
-    if not truth:
-        return fill(f"✓ {said} {sure:.2f}", LETTERS)
-    lines = f"✗ {said} {sure:.2f},", f"is {truth}"
-    if len(" ".join(lines)) <= LETTERS:
-        return " ".join(lines)
-    return "\n".join(fill(line, LETTERS) for line in lines)
 
 
 def _boxes_of(image: pd.Series) -> Iterator[Rectangle]:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
-from tqdm import tqdm
 
 from podium.competitions import MissingData
 from podium.files.atomic_write import atomic_write, remove_temp_files
@@ -26,7 +25,6 @@ from podium.reports.sections.ensembling import blend_section, soup_section, view
 from podium.reports.sections.grad_cam import seen_sections
 from podium.reports.sections.mistakes import images_section
 from podium.runs.find_run import find_run
-from podium.runs.fold_folder import RunError
 from podium.runs.run_folder import RunFolder
 
 if TYPE_CHECKING:  # takes seconds
@@ -128,7 +126,7 @@ def figures_of(folder: RunFolder) -> Iterator[Figure]:
         yield chart.figure
     try:
         gallery = draw_gallery(one, choose_rows(one))
-    except (MissingData, RunError, UnreadableImage) as error:  # trained on another machine
+    except (MissingData, UnreadableImage) as error:  # trained on another machine
         print(f"no gallery: {error}")
     else:
         yield gallery
@@ -165,39 +163,25 @@ def _page_of(several: Sequence[RunData]) -> Page:
         f"{names}, side by side",
         f"{first.score.metric}: {comparison.headline(several)}",
         f"Runs of {first.competition.name}; what is better is judged image by image.",
-        [
-            comparison.scores_section(several),
-            comparison.recipes_section(several),
-            comparison.curves_section(several),
-            comparison.classes_section(several),
-            comparison.images_section(several),
-        ],
+        [section(several) for section in comparison.SECTIONS],
     )
 
 
 def _write(made: Page, path: Path) -> Report:
     """Write the page, and its figures into a folder of the same name beside it."""
-    drawn = {
-        chart.name: png(chart.figure, DPI)
-        for chart in tqdm(made.charts, "drawing", unit=" figures", delay=2, leave=False)
-    }
     folder = path.with_suffix("")
-    for leftovers in (path.parent, folder):
-        remove_temp_files(leftovers, path.name if leftovers == path.parent else None)
-    figures = []
+    remove_temp_files(path.parent, path.name)
+    remove_temp_files(folder)
+    drawn = {chart.name: png(chart.figure, DPI) for chart in made.charts}
     for name, data in drawn.items():
-        figures.append(folder / f"{name}.png")
-        with atomic_write(figures[-1]) as part:
+        with atomic_write(folder / f"{name}.png") as part:
             part.write_bytes(data)
     with atomic_write(path) as part:
         part.write_text(page.render(made, drawn), encoding="utf-8")
-    return Report(path, figures, _left_out(made))
-
-
-def _left_out(made: Page) -> list[str]:
-    return [
+    left_out = [
         f"{section.title}: {block.text}"
         for section in made.sections
         for block in section.blocks
         if isinstance(block, Words) and block.left_out
     ]
+    return Report(path, [folder / f"{name}.png" for name in drawn], left_out)

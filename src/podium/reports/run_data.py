@@ -10,13 +10,14 @@ import pandas as pd
 from podium.competitions import Competition, MissingData, get_competition
 from podium.competitions.boxes import BOX_COLUMNS, iou
 from podium.predictions.combine import score_folds, summary
-from podium.predictions.score import Score, score
+from podium.predictions.score import Score, direction, score, with_interval
 from podium.recipes.recipe import Recipe
 from podium.runs.fold_folder import RunError
 from podium.runs.run import Run
 from podium.runs.run_folder import RunFolder
 from podium.runs.table import HELD_OUT, stored_table
 
+OUT_OF_FOLD = "out_of_fold"
 FOUND_COLUMNS = tuple(f"found_{name}" for name in BOX_COLUMNS)
 
 
@@ -119,6 +120,19 @@ class RunData:
         """The score of some of the images alone."""
         return score(self.competition.metric, self.train["label"], self.probabilities.loc[ids])
 
+    def gain_over(self, other: pd.DataFrame) -> Score:
+        """The paired difference by image: positive where this run is better.
+
+        Args:
+            other: probabilities of images that this run has judged, by id.
+        """
+        metric, labels = self.competition.metric, self.train["label"].loc[other.index].to_numpy()
+        mine, theirs = (
+            metric.per_image(labels, table.to_numpy())
+            for table in (self.probabilities.loc[other.index], other)
+        )
+        return with_interval("gain", np.asarray(direction(metric) * (mine - theirs), np.float64))
+
 
 def read_run_data(folder: RunFolder) -> RunData:
     """Read a run or a blend as it is now; folds that are not joined yet are, in memory alone.
@@ -127,46 +141,38 @@ def read_run_data(folder: RunFolder) -> RunData:
         RunError: no fold of it is scored yet, or a file is missing or damaged.
     """
     about = folder.read_run()
+    recipe, folds = None, []
     if folder.read_blended():
-        recipe, folds = None, []
-        competition = get_competition(about["competition"])
-        results, stored = folder.read_score(), folder.read_images()
-        if stored is None:
-            raise RunError(f"{folder.path} has no table of images: blend its runs again")
-        predicted = (folder.read_probabilities(OUT_OF_FOLD), folder.read_boxes(OUT_OF_FOLD))
+        competition, results = get_competition(about["competition"]), folder.read_score()
     else:
         recipe, folds = folder.read_recipe(), folder.scored_folds()
         competition = get_competition(recipe.competition)
         if not folds:
             raise RunError(f"{folder.path} has no trained fold yet: train it to its end first")
         stored_table(folder)  # refuses what is damaged, or leaks
-        stored = folder.read_images()
-        results, *predicted = _joined(folder, folds)
+        results = written_results(folder, folds)
+    if results:
+        predicted = folder.read_probabilities(OUT_OF_FOLD), folder.read_boxes(OUT_OF_FOLD)
+    else:
+        joined = score_folds(Run.open(folder), folds)
+        results = summary(folder, joined)
+        predicted = joined.out_of_fold, joined.boxes and joined.boxes.out_of_fold
+    stored = folder.read_images()
+    if stored is None:
+        raise RunError(f"{folder.path} has no table of images: blend its runs again")
     paths, missing = _paths(competition)
     return RunData(
         folder, competition, about, results, recipe, folds, stored, *predicted, paths, missing
     )
 
 
-OUT_OF_FOLD = "out_of_fold"
-
-
-def _joined(
-    folder: RunFolder, folds: list[int]
-) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame | None]:
-    """Results, probabilities and boxes: as written, where that is of these folds."""
-    if (folder.path / "score.json").is_file():
-        written = folder.read_score()
-        # An older Podium listed no views that were tried.
-        if written.get("folds") == folds and "tried_views" in written:
-            return (
-                written,
-                folder.read_probabilities(OUT_OF_FOLD),
-                folder.read_boxes(OUT_OF_FOLD),
-            )
-    combined = score_folds(Run.open(folder), folds)
-    boxes = combined.boxes and combined.boxes.out_of_fold
-    return summary(folder, combined), combined.out_of_fold, boxes
+def written_results(folder: RunFolder, folds: list[int]) -> dict[str, Any] | None:
+    """What score.json says, where it is of these folds."""
+    if not (folder.path / "score.json").is_file():
+        return None
+    written = folder.read_score()
+    # An older Podium listed no views that were tried.
+    return written if written.get("folds") == folds and "tried_views" in written else None
 
 
 def _paths(competition: Competition) -> tuple[pd.Series, str]:

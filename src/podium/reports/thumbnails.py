@@ -10,7 +10,6 @@ from PIL import Image
 
 from podium.competitions.boxes import BOX_COLUMNS
 from podium.files.image_io import UnreadableImage, read_image, resize
-from podium.reports.blocks import Box, ImageTile
 from podium.reports.page import data_uri
 from podium.reports.run_data import FOUND_COLUMNS
 
@@ -36,18 +35,15 @@ def as_uri(image: np.ndarray, side: int = SIDE) -> str:
     What is tiny is enlarged pixel by pixel, as the network sees it.
     """
     height, width = image.shape[:2]
-    scale = side / max(height, width)
-    if max(height, width) > EXACT:
-        image = resize(image, max(1, round(height * scale)), max(1, round(width * scale)))
-    buffer, pil_image = BytesIO(), Image.fromarray(image)
-    if max(height, width) > EXACT:
-        pil_image.save(buffer, "JPEG", quality=QUALITY)
-        return data_uri(buffer.getvalue(), "jpeg")
-    larger = side // max(height, width)
-    pil_image.resize((width * larger, height * larger), Image.Resampling.NEAREST).save(
-        buffer, "PNG"
-    )
-    return data_uri(buffer.getvalue(), "png")
+    longer = max(height, width)
+    if longer > EXACT:
+        image = resize(image, *(max(1, round(part * side / longer)) for part in (height, width)))
+    else:
+        image = image.repeat(side // longer, axis=0).repeat(side // longer, axis=1)
+    kind = "jpeg" if longer > EXACT else "png"
+    buffer = BytesIO()
+    Image.fromarray(image).save(buffer, kind, quality=QUALITY)
+    return data_uri(buffer.getvalue(), kind)
 
 
 def with_heat(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
@@ -66,37 +62,17 @@ def with_heat(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
     return ((1 - HEAT) * gray + HEAT * colors).clip(0, 255).astype(np.uint8)
 
 
-def labeled(path: object, row: pd.Series, name: str, note: str = "") -> ImageTile:
-    """A judged image with what was said of it.
-
-    Args:
-        row: of `Reported.judged`.
-    """
-    said, truth, sure = row["answer"], row["truth"], row["sure"]
+def verdict(row: pd.Series) -> dict[str, str]:
+    """What is right or wrong about a judged image, for its tile."""
+    said = f"{row['answer']} {row['sure']:.2f}"
     hit = row["said"] == row["label"]
-    pil_image = thumbnail(path)
-    about = f"{truth}, predicted as {said} with probability {sure:.2f}"
-    return ImageTile(
-        pil_image,
-        f"image of {about}" if pil_image else "this image's file cannot be read",
-        name,
-        right=f"{said} {sure:.2f}" if hit else "",
-        wrong="" if hit else f"{said} {sure:.2f}, labeled {truth}",
-        note=note,
-        boxes=boxes_of(row),
-    )
+    return {"right": said} if hit else {"wrong": f"{said}, labeled {row['truth']}"}
 
 
-def boxes_of(row: pd.Series) -> list[Box]:
+def boxes_of(row: pd.Series) -> list[tuple[str, list[float]]]:
     """The annotated box of a judged image and the predicted one, where they are."""
-    boxes = []
-    for columns, truth in ((BOX_COLUMNS, True), (FOUND_COLUMNS, False)):
-        if columns[0] in row and not np.isnan(float(row[columns[0]])):
-            boxes.append(box(row[list(columns)].to_numpy(np.float64), truth))
-    return boxes
-
-
-def box(corners: np.ndarray, truth: bool) -> Box:
-    """A box (4,) in shares, as it is drawn."""
-    x, y, other_x, other_y = (round(float(value), 4) for value in corners)
-    return Box(x, y, round(other_x - x, 4), round(other_y - y, 4), truth)
+    return [
+        (kind, [float(row[name]) for name in columns])
+        for kind, columns in (("true", BOX_COLUMNS), ("found", FOUND_COLUMNS))
+        if not np.isnan(row.get(columns[0], np.nan))
+    ]

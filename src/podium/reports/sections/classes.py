@@ -15,33 +15,28 @@ NAMED = 60  # and each class its name
 PAIRS = 12
 FOLDED = 30  # classes from which the table is folded, the weakest stand before it
 WEAKEST = 10
+BINS = 15  # of the calibration
 TITLES = ["class", "precision", "recall", "F1", "support"]
 
 
 def classes_section(one: RunData) -> Section:
-    labels, said = (one.judged[name].to_numpy() for name in ("label", "said"))
-    pairs = most_confused(labels, said, one.classes)
-    worst = (
-        f"; most often {pairs.iloc[0]['true']} for {pairs.iloc[0]['said']}" if len(pairs) else ""
-    )
-    wrong = int((labels != said).sum())
-    chart = Chart(
-        "confusion",
-        confusion_figure(labels, said, one.classes),
-        f"confusion matrix: {wrong:,} of {len(labels):,} images are taken for another class{worst}",
-        wide=len(one.classes) > 6,
-    )
-    rows = _rows(one, labels, said)
+    judged, count = one.judged, len(one.classes)
+    wrong = int((judged["said"] != judged["label"]).sum())
+    alt = f"confusion matrix: {wrong:,} of {len(judged):,} images are taken for another class"
+    chart = Chart("confusion", confusion_figure(judged, one.classes), alt, wide=count > 6)
+    table = by_class(judged, one.classes)
     blocks: list[Block] = [Charts([chart])]
-    if len(rows) > FOLDED:
-        weakest = sorted(rows[:-1], key=lambda row: row[3])[:WEAKEST]
-        blocks.append(TableBlock(f"The {WEAKEST} weakest classes by F1", TITLES, weakest))
-    title = f"Precision, recall and F1 of all {len(one.classes)} classes"
-    blocks.append(TableBlock(title, TITLES, rows, folded=len(rows) > FOLDED))
-    if len(pairs):
+    if count > FOLDED:
+        weakest = table.sort_values("f1", kind="stable")[:WEAKEST]
+        title = f"The {WEAKEST} weakest classes by F1"
+        blocks.append(TableBlock(title, TITLES, _cells(weakest)))
+    table.loc["mean of the classes"] = [*table.mean()[:3], len(judged)]
+    title = f"Precision, recall and F1 of all {count} classes"
+    blocks.append(TableBlock(title, TITLES, _cells(table), folded=count > FOLDED))
+    if wrong:
         rows = [
-            (row["true"], row["said"], f"{row['count']:,}", f"{100 * row['share']:.1f} %")
-            for _, row in pairs[:PAIRS].iterrows()
+            (truth, answer, f"{images:,}", f"{100 * part:.1f} %")
+            for truth, answer, images, part in most_confused(judged)[:PAIRS].itertuples(index=False)
         ]
         titles = ["true class", "predicted", "images", "of the true class"]
         blocks.append(TableBlock("Most confused", titles, rows))
@@ -50,31 +45,20 @@ def classes_section(one: RunData) -> Section:
     return Section("Classes", blocks)
 
 
-def _rows(one: RunData, labels: np.ndarray, said: np.ndarray) -> list[tuple[str, ...]]:
-    table = by_class(labels, said, one.classes)
-    rows = [
-        (
-            name,
-            *(_number(row[key]) for key in ("precision", "recall", "f1")),
-            f"{row['support']:,.0f}",
-        )
-        for name, row in table.iterrows()
+def _cells(table: pd.DataFrame) -> list[tuple[str, ...]]:
+    return [
+        (name, *map(three_digits, values), f"{support:,.0f}")
+        for name, *values, support in table.itertuples()
     ]
-    means = [_number(table[key].mean()) for key in ("precision", "recall", "f1")]
-    return [*rows, ("mean of the classes", *means, f"{len(labels):,}")]
 
 
-def _number(value: float) -> str:
+def three_digits(value: float) -> str:
     return "–" if np.isnan(value) else f"{value:.3f}"
 
 
-def confusion_figure(labels: np.ndarray, said: np.ndarray, classes: list[str]) -> Figure:
-    """Share of each true class that is taken for each class.
-
-    Args:
-        labels, said: class numbers (images,).
-    """
-    counts = confusion_matrix(labels, said, labels=range(len(classes)))
+def confusion_figure(judged: pd.DataFrame, classes: list[str]) -> Figure:
+    """Share of each true class that is taken for each class."""
+    counts = confusion_matrix(judged["label"], judged["said"], labels=range(len(classes)))
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = min(2.3 + 0.45 * len(classes), 9.5)
     figure, axis = canvas(side + 0.4, side)
@@ -96,70 +80,56 @@ def confusion_figure(labels: np.ndarray, said: np.ndarray, classes: list[str]) -
     return figure
 
 
-def by_class(labels: np.ndarray, said: np.ndarray, classes: list[str]) -> pd.DataFrame:
+def by_class(judged: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
     """Precision, recall, F1 and support by class; NaN where one was never said, or is absent."""
     values = precision_recall_fscore_support(
-        labels, said, labels=range(len(classes)), zero_division=np.nan
+        judged["label"], judged["said"], labels=range(len(classes)), zero_division=np.nan
     )
-    columns = ["precision", "recall", "f1", "support"]
-    return pd.DataFrame(dict(zip(columns, values, strict=True)), index=classes)
+    return pd.DataFrame(np.transpose(values), classes, ["precision", "recall", "f1", "support"])
 
 
-def most_confused(labels: np.ndarray, said: np.ndarray, classes: list[str]) -> pd.DataFrame:
-    """The pairs of true and predicted class by how often, with their share of the true class."""
-    counts = confusion_matrix(labels, said, labels=range(len(classes)))
-    rows = [
-        (
-            classes[true],
-            classes[other],
-            counts[true, other],
-            counts[true, other] / sum(counts[true]),
-        )
-        for true, other in zip(*np.nonzero(counts), strict=True)
-        if true != other
-    ]
-    table = pd.DataFrame(rows, columns=["true", "said", "count", "share"])
-    return table.sort_values(["count", "share"], ascending=False, kind="stable")
+def most_confused(judged: pd.DataFrame) -> pd.DataFrame:
+    """The pairs of truth and answer by how often, with their share of the true class."""
+    wrong = judged[judged["said"] != judged["label"]]
+    pairs = wrong[["truth", "answer"]].value_counts(sort=False).rename("images").reset_index()
+    pairs["share"] = pairs["images"] / pairs["truth"].map(judged["truth"].value_counts())
+    return pairs.sort_values(["images", "share"], ascending=False, kind="stable")
 
 
 def calibration_section(one: RunData) -> Section:
-    bins = calibration_bins(one.judged["label"].to_numpy(), one.judged_probabilities)
-    error = calibration_error(bins)
-    sure, right = (np.average(bins[name], weights=bins["images"]) for name in ("sure", "right"))
-    which = "surer than it is right" if sure > right else "less sure than it is right"
-    alt = f"reliability diagram: expected calibration error {error:.4f}"
-    figure = draw_calibration(bins, f"reliability: ECE {error:.4f}")
+    bins, error = calibration_bins(one.judged), calibration_error(one.judged)
+    right = one.judged["said"] == one.judged["label"]
+    sure, hits = one.judged["sure"].mean(), int(right.sum())
+    which = "surer than it is right" if sure > right.mean() else "less sure than it is right"
     text = (
-        f"Expected calibration error (ECE, 15 bins) {error:.4f}. In the mean the run is {which}: "
-        f"probability {sure:.3f}, right {right:.3f}."
+        f"Expected calibration error (ECE, {BINS} bins) {error:.4f}. In the mean the run is "
+        f"{which}: probability {sure:.3f}, right {right.mean():.3f}. {hits:,} of {len(right):,} "
+        f"correct ({share(hits, len(right))})."
     )
-    hits = int((one.judged["said"] == one.judged["label"]).sum())
-    text += f" {hits:,} of {len(one.judged):,} correct ({share(hits, len(one.judged))})."
+    figure = draw_calibration(bins, f"reliability: ECE {error:.4f}")
+    alt = f"reliability diagram: expected calibration error {error:.4f}"
     return Section("Calibration", [Words(text), Charts([Chart("reliability", figure, alt)])])
 
 
-def calibration_bins(labels: np.ndarray, probabilities: np.ndarray, bins: int = 15) -> pd.DataFrame:
+def calibration_bins(judged: pd.DataFrame) -> pd.DataFrame:
     """How often the most likely class is right, by how likely it is (Guo et al. 2017, 1706.04599).
 
     Args:
-        labels: class numbers (images,).
-        probabilities: float (images, classes).
+        judged: said and label, class numbers, and sure, the probability of said.
 
     Returns:
         A row for each bin of the same width that has images: images, sure and right, the means.
     """
-    sure = probabilities.max(axis=1).clip(0, 1)
-    right = probabilities.argmax(axis=1) == labels
-    place = np.minimum((sure * bins).astype(int), bins - 1)
-    table = pd.DataFrame({"bin": place, "sure": sure.astype(np.float64), "right": right})
-    grouped = table.groupby("bin")
-    return grouped[["sure", "right"]].mean().assign(images=grouped.size())
+    place = (judged["sure"] * BINS).astype(int).clip(upper=BINS - 1)
+    table = judged[["sure"]].assign(right=judged["said"] == judged["label"])
+    grouped = table.astype(np.float64).groupby(place)
+    return grouped.mean().assign(images=grouped.size())
 
 
-def calibration_error(bins: pd.DataFrame) -> float:
+def calibration_error(judged: pd.DataFrame) -> float:
     """The expected calibration error (ECE): the mean gap of `calibration_bins`, by images."""
-    gaps = (bins["sure"] - bins["right"]).abs()
-    return float((gaps * bins["images"]).sum() / bins["images"].sum())
+    bins = calibration_bins(judged)
+    return float(np.average((bins["sure"] - bins["right"]).abs(), weights=bins["images"]))
 
 
 def draw_calibration(bins: pd.DataFrame, title: str) -> Figure:
@@ -168,17 +138,17 @@ def draw_calibration(bins: pd.DataFrame, title: str) -> Figure:
     curve, histogram = figure.subplots(2, 1, height_ratios=(3, 1), sharex=True)
     tidy(curve)
     tidy(histogram)
-    intervals = [
-        binomtest(round(row["right"] * row["images"]), int(row["images"])).proportion_ci()
-        for _, row in bins.iterrows()
-    ]
-    below = bins["right"] - [one.low for one in intervals]
-    above = [one.high for one in intervals] - bins["right"]
+    hits = (bins["right"] * bins["images"]).round().astype(int)
+    intervals = np.array([
+        binomtest(hit, count).proportion_ci()
+        for hit, count in zip(hits, bins["images"], strict=True)
+    ]).T  # fmt: skip
+    reach = np.abs(intervals - bins["right"].to_numpy())
     curve.plot([0, 1], [0, 1], color=GRAY, linewidth=1, linestyle=":", label="as sure as right")
     curve.errorbar(
         bins["sure"],
         bins["right"],
-        [below.clip(0), above.clip(0)],
+        reach,
         fmt="o-",
         color=PALETTE[0],
         capsize=3,

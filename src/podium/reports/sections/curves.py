@@ -1,39 +1,39 @@
-"""How a run learned: curves by fold, rates by step, the range test, the linear probe."""
+"""How a run learned: curves by fold, the learning rate, the linear probe."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
-from podium import paths
 from podium.recipes.recipe import Recipe
 from podium.reports.blocks import Block, Chart, Charts, Section, TableBlock, Words
-from podium.reports.curves import learning_curve, lr_figure, rates_by_step
+from podium.reports.figures import GRAY, PALETTE, canvas, plain, styles
 from podium.reports.run_data import RunData
 from podium.runs.fold_folder import read_json
-from podium.runs.table import HELD_OUT
-from podium.training.lr_curve import LRCurve
+from podium.training.one_cycle import one_cycle
 
 QUANTITIES = {"loss": "loss", "accuracy": "accuracy", "box_mean_iou": "mean IoU of the boxes"}
+POINTS = 100  # of the line of an epoch
 
 
 def learning_section(one: RunData) -> Section:
     """The section; where no epochs are recorded it says so."""
     assert one.recipe is not None, "a blend learns nothing"
-    title = "Learning"
-    charts = [*_curves(one), *_rates(one, one.recipe), *_range_tests(one, one.recipe)]
-    blocks: list[Block] = [Charts(charts)] if charts else []
+    blocks: list[Block] = []
     if not one.histories:
         blocks.append(Words("No epochs: the weights were made of those of other runs.", True))
     elif max(map(len, one.histories.values())) == 1:
         blocks.append(Words("Each fold has a single epoch, and so no curve."))
-    return Section(title, [*blocks, *_linear_probes(one)])
+    else:
+        blocks.append(Charts([*_curves(one), *_rates(one.recipe, one.histories)]))
+    return Section("Learning", [*blocks, *_linear_probes(one)])
 
 
 def _curves(one: RunData) -> Iterator[Chart]:
     histories = {f"fold {fold}": history for fold, history in one.histories.items()}
-    if not histories or max(map(len, histories.values())) < 2:
-        return
     for quantity, title in QUANTITIES.items():
         mine = {name: table for name, table in histories.items() if f"val_{quantity}" in table}
         if mine:
@@ -45,57 +45,77 @@ def _curves(one: RunData) -> Iterator[Chart]:
             yield Chart(name, learning_curve(mine, quantity, title), alt)
 
 
-def _rates(one: RunData, recipe: Recipe) -> Iterator[Chart]:
-    for fold, history in one.histories.items():
-        if "learning_rate" not in history:
-            return
-        figure = rates_by_step(recipe, history, _images(one, recipe, fold))
-        if figure:
-            peaks = ", ".join(
-                f"{stage.learning_rate:g}" for stage in recipe.stages if stage.solver == "gradient"
-            )
-            yield Chart(
-                "learning-rate",
-                figure,
-                f"learning rate and momentum by step; the rate rises to {peaks} and falls",
-                f"Fold {fold}: computed as the training does it; dots were recorded after epochs.",
-            )
-        return  # the folds differ by a step or two
+def learning_curve(
+    histories: dict[str, pd.DataFrame], quantity: str, title: str, stages: bool = True
+) -> Figure:
+    """A quantity by epoch: a line a fold or a run, training dashed; stages are set apart.
+
+    Args:
+        histories: by what the legend calls them, each with the quantity as val_….
+        stages: mark them, where all have the same.
+    """
+    figure, axis = canvas()
+    for (name, history), style in zip(histories.items(), styles(len(histories)), strict=True):
+        epochs = np.arange(1, len(history) + 1)
+        marks = {"markersize": 4, "markevery": max(1, len(epochs) // 8)}
+        axis.plot(epochs, history[f"val_{quantity}"], label=plain(name), **style, **marks)
+        if quantity in history:
+            pale = {"color": style["color"], "linestyle": "--", "alpha": 0.7, "linewidth": 1.1}
+            axis.plot(epochs, history[quantity], **pale)
+    if stages:
+        _mark_stages(axis, next(iter(histories.values())))
+    axis.set(xlabel="epoch", ylabel=title, title=f"{title} by epoch\n")
+    axis.xaxis.get_major_locator().set_params(integer=True)
+    kinds = [
+        Line2D([], [], color=GRAY, label="validation"),
+        Line2D([], [], color=GRAY, linestyle="--", label="training"),
+    ]
+    handles, _ = axis.get_legend_handles_labels()
+    axis.legend(handles=[*handles, *kinds], fontsize=8, ncols=1 + (len(handles) > 4))
+    return figure
 
 
-def _images(one: RunData, recipe: Recipe, fold: int) -> list[int]:
-    """How many images each stage of a fold trains on."""
-    folds = one.train["fold"].to_numpy()
-    own = int(((folds != fold) & (folds != HELD_OUT)).sum())
-    kept = one.folder.fold(fold).read_pseudo() or {"stages": []}
-    joining = {row["stage"]: len(row["labels"]) for row in kept["stages"]}
-    return [own + joining.get(number, 0) for number in range(len(recipe.stages))]
+def _mark_stages(axis: Axes, history: pd.DataFrame) -> None:
+    """A line where each later stage begins, and the numbers of all; nothing for a single stage."""
+    stages = history["stage"].to_numpy()
+    begins = np.flatnonzero(np.diff(stages, prepend=-1))
+    for row in begins if len(begins) > 1 else []:
+        name = f"{stages[row] + 1}" if row else f"stage {stages[row] + 1}"
+        place = {"xy": (row + 0.5, 1), "xycoords": ("data", "axes fraction"), "va": "bottom"}
+        axis.annotate(name, **place, fontsize=8, color=GRAY)
+        if row:
+            axis.axvline(row + 0.5, color=GRAY, linewidth=0.9, linestyle=":")
 
 
-def _range_tests(one: RunData, recipe: Recipe) -> Iterator[Chart]:
-    """Those that `podium find-lr` has made of this entry with this recipe."""
-    for path in sorted((paths.runs() / "find-lr").glob("*.json")):
-        test = read_json(path)
-        if test["entry"] != one.about.get("entry") or not _same(test["recipe"], recipe):
-            continue
-        number, fold = test["stage"], test["fold"]
-        curve = LRCurve(np.array(test["rates"]), np.array(test["losses"]))
-        title = f"range test of stage {number + 1}, fold {fold}"
-        yield Chart(
-            f"range-test-stage-{number + 1}",
-            lr_figure(curve, recipe.stages[number].learning_rate, title),
-            f"{title}: lowest loss at {curve.lowest:.1e}, suggested {curve.suggested:.1e}",
-        )
+def _rates(recipe: Recipe, histories: dict[int, pd.DataFrame]) -> Iterator[Chart]:
+    """Of one fold: the others have the same rates, and may have ended earlier."""
+    history = max(histories.values(), key=len)
+    trained = [recipe.stages[number] for number in history["stage"].unique()]
+    peaks = [f"{stage.learning_rate:g}" for stage in trained if stage.solver == "gradient"]
+    if peaks:
+        alt = f"learning rate by epoch; it rises to {', '.join(peaks)} and falls"
+        yield Chart("learning-rate", rates_by_epoch(recipe, history), alt)
 
 
-def _same(tested: dict[str, Any], recipe: Recipe) -> bool:
-    """Whether the recipes differ in learning rates at the most: a test is there to change them."""
-
-    def without_rates(data: dict[str, Any]) -> dict[str, Any]:
-        stages = [{**stage, "learning_rate": None} for stage in data["stages"]]
-        return {**data, "stages": stages}
-
-    return without_rates(tested) == without_rates(recipe.model_dump())
+def rates_by_epoch(recipe: Recipe, history: pd.DataFrame) -> Figure:
+    """The learning rate within the epochs of a fold, by the function that trains."""
+    figure, axis = canvas()
+    peaks, begin = [], 0.5  # an epoch is drawn around its number
+    for number, stage in enumerate(recipe.stages):
+        epochs = int((history["stage"] == number).sum())
+        if stage.solver == "gradient" and epochs:
+            steps, planned = range(POINTS * epochs), POINTS * stage.epochs
+            rates = [
+                one_cycle(step, planned, stage.learning_rate, recipe.one_cycle)[0] for step in steps
+            ]
+            axis.plot(begin + np.array(steps) / POINTS, rates, color=PALETTE[0])
+            peaks.append(max(rates))
+        begin += epochs
+    if max(peaks) > 20 * min(peaks):
+        axis.set_yscale("log")
+    _mark_stages(axis, history)
+    axis.set(xlabel="epoch", ylabel="learning rate", title="learning rate by epoch\n")
+    return figure
 
 
 def _linear_probes(one: RunData) -> Iterator[TableBlock]:
@@ -104,15 +124,9 @@ def _linear_probes(one: RunData) -> Iterator[TableBlock]:
         path = one.folder.fold(fold).path / "floor.json"
         if path.is_file() and "val_accuracy" in history:
             probe, end = read_json(path), history.iloc[-1]
-            rows.append(
-                (
-                    str(fold),
-                    f"{probe['accuracy']:.4f}",
-                    f"{end['val_accuracy']:.4f}",
-                    f"{probe['log_loss']:.4f}",
-                    f"{end.get('val_head_loss', end['val_loss']):.4f}",
-                )
-            )
+            losses = probe["log_loss"], end.get("val_head_loss", end["val_loss"])
+            values = probe["accuracy"], end["val_accuracy"], *losses
+            rows.append((str(fold), *(f"{value:.4f}" for value in values)))
     if rows:
         titles = ["fold", "accuracy, probe", "last epoch", "log loss, probe", "last epoch"]
         yield TableBlock("Linear probe: logistic regression on the head's features", titles, rows)

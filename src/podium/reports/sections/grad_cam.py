@@ -10,12 +10,12 @@ from podium.data.table import open_run
 from podium.files.image_io import UnreadableImage, resize
 from podium.reports.blocks import ImageGrid, ImageTile, Section, Words
 from podium.reports.run_data import RunData
-from podium.reports.sections.mistakes import evenly
-from podium.reports.thumbnails import as_uri, box, with_heat
+from podium.reports.thumbnails import as_uri, verdict, with_heat
 from podium.runs.fold_folder import RunError
 from podium.system import import_tensorflow
 
 if TYPE_CHECKING:  # takes seconds
+    from podium.models.grad_cam import GradCam
     from podium.training.fold_runner import FoldRunner
 
 AUGMENTED = 14  # images of a batch
@@ -62,23 +62,20 @@ def _batch(one: RunData, fold_run: "FoldRunner") -> Section:
         seen = fold_run.sample_augmented(fold, AUGMENTED)
     except (UnreadableImage, OpError) as error:
         return _left_out(BATCH, f"a batch cannot be made any more ({type(error).__name__})")
-    how = (
-        "as they went through the frozen backbone, whose features the head was trained on"
-        if seen.cached
-        else "of the first batch"
-    )
+    how = "of the first batch"
+    if seen.cached:
+        how = "as they went through the frozen backbone, whose features the head was trained on"
     size = seen.images.shape[1]
     caption = f"Fold {fold}, stage {seen.stage + 1}, {size} px: training images {how}"
-    images = []
+    tiles = []
     for number, (image, label) in enumerate(zip(seen.images, seen.labels, strict=True)):
         named = _named(label, one.classes)
         boxes = []
         if seen.boxes is not None and np.isfinite(seen.boxes[number]).all():
-            boxes = [box(seen.boxes[number], truth=True)]
-        images.append(
-            ImageTile(as_uri(image), f"augmented training image: {named}", note=named, boxes=boxes)
-        )
-    return Section(BATCH, [ImageGrid(caption, images)])
+            boxes = [("true", seen.boxes[number].tolist())]
+        alt = f"augmented training image: {named}"
+        tiles.append(ImageTile(as_uri(image), alt, note=named, boxes=boxes))
+    return Section(BATCH, [ImageGrid(caption, tiles)])
 
 
 def _named(label: np.ndarray, classes: list[str]) -> str:
@@ -103,19 +100,15 @@ def _grad_cam(one: RunData, fold_run: "FoldRunner") -> Section:
         judged = judged[judged["fold"] == fold]
     here = judged[judged.index.isin(one.paths.index)]
     right = here["said"] == here["label"]
-    hits = evenly(here[right].sort_values("sure", kind="stable"), LOOKED_AT)
-    misses = evenly(here[~right].sort_values("sure", ascending=False, kind="stable"), LOOKED_AT)
+    captions = {
+        "Right: the image, and where the network sees what it says": here[right],
+        "Wrong: the image, where it sees what it says, and where the label's class": here[~right],
+    }
     try:
         heat = GradCam(fold_run.network(fold))
         blocks = [
-            ImageGrid(caption, list(_strips(one, fold_run, heat, rows)), strips=True)
-            for caption, rows in (
-                ("Right: the image, and where the network sees what it says", hits),
-                (
-                    "Wrong: the image, where it sees what it says, and where the label's class",
-                    misses,
-                ),
-            )
+            ImageGrid(caption, list(_strips(fold_run, heat, _sample(rows))), strips=True)
+            for caption, rows in captions.items()
             if len(rows)
         ]
     except NoHeatMap as error:
@@ -126,26 +119,24 @@ def _grad_cam(one: RunData, fold_run: "FoldRunner") -> Section:
     return Section(CAM, [Words(text), *blocks])
 
 
-def _strips(one: RunData, fold_run: "FoldRunner", heat, rows: pd.DataFrame) -> Iterator[ImageTile]:
+def _sample(rows: pd.DataFrame) -> pd.DataFrame:
+    """A few of these images, from the least to the most confident one."""
+    places = np.linspace(0, len(rows) - 1, min(LOOKED_AT, len(rows))).astype(int)
+    return rows.sort_values("sure", kind="stable").iloc[places]
+
+
+def _strips(fold_run: "FoldRunner", heat: "GradCam", rows: pd.DataFrame) -> Iterator[ImageTile]:
     images = fold_run.plain(rows.index)
     maps = heat(images, rows[["said", "label"]].to_numpy())
-    for image, (of_said, of_label), (name, row) in zip(images, maps, rows.iterrows(), strict=True):
-        said, truth = row["answer"], row["truth"]
+    for image, pair, (name, row) in zip(images, maps, rows.iterrows(), strict=True):
+        shown = {row["answer"]: pair[0], row["truth"]: pair[1]}  # one where the answer is right
         tile = resize(image, TILE, TILE)
-        tiles, hit = [tile, with_heat(tile, of_said)], row["said"] == row["label"]
-        if not hit:
-            tiles.append(with_heat(tile, of_label))
-        nowhere = [
-            name for name, one_map in ((said, of_said), (truth, of_label)) if not one_map.any()
-        ]
+        strip = np.hstack([tile, *(with_heat(tile, one_map) for one_map in shown.values())])
+        nowhere = ", ".join(label for label, one_map in shown.items() if not one_map.any())
         yield ImageTile(
-            as_uri(np.hstack(tiles), SIDE_OF_STRIP),
-            f"{truth}, and where the network sees {said}" + ("" if hit else f" and {truth}"),
-            str(name),
-            right=f"{said} {row['sure']:.2f}" if hit else "",
-            wrong="" if hit else f"{said} {row['sure']:.2f}, labeled {truth}",
-            note=f"no evidence for {', '.join(dict.fromkeys(nowhere))}" if nowhere else "",
+            as_uri(strip, 3 * TILE),
+            f"{row['truth']}, and where the network sees {' and '.join(shown)}",
+            name,
+            **verdict(row),
+            note=f"no evidence for {nowhere}" if nowhere else "",
         )
-
-
-SIDE_OF_STRIP = 3 * TILE

@@ -1,14 +1,13 @@
 """The images to look at: mistakes, near misses, likely label errors, copies, poor boxes."""
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
 
-from podium.reports.blocks import Block, ImageGrid, ImageTile, Section, TableBlock, Words
+from podium.reports.blocks import Block, ImageGrid, ImageTile, Section, Words
 from podium.reports.run_data import RunData
-from podium.reports.thumbnails import labeled, thumbnail
+from podium.reports.thumbnails import boxes_of, thumbnail, verdict
 
 SHOWN = 14  # images of a kind
 GROUPS = 8  # of near-copies
@@ -20,71 +19,47 @@ def images_section(one: RunData) -> Section:
     mistakes = judged[wrong].sort_values("sure", ascending=False, kind="stable")
     unsure = judged[~wrong].sort_values("sure", kind="stable")
     blocks: list[Block] = []
-    if one.missing or one.paths.empty:
-        why = one.missing or "there are no training images"
-        text = f"Left out, but for their names: {why}."
-        blocks.append(Words(text, left_out=True))
+    if one.missing:
+        blocks.append(Words(f"Left out, but for their names: {one.missing}.", left_out=True))
     blocks.append(_show(one, "Most confident mistakes", mistakes, "There is no mistake."))
     blocks.append(_show(one, "Least confident hits", unsure, "There is no hit."))
     if "iou" in judged:
         boxes = judged[judged["iou"].notna()].sort_values("iou", kind="stable")
-        notes = [f"IoU {value:.2f}" for value in boxes["iou"][:SHOWN]]
+        boxes["note"] = [f"IoU {value:.2f}" for value in boxes["iou"]]
         caption = "Poorest boxes: annotated solid green, predicted dashed blue"
-        blocks.append(_show(one, caption, boxes, "No image has a box.", notes))
-    blocks += _label_errors(one)
-    blocks += _copies(one)
-    return Section("Images", blocks)
+        blocks.append(_show(one, caption, boxes, "No image has a box."))
+    return Section("Images", [*blocks, *_label_errors(one), *_copies(one)])
 
 
-def _show(
-    one: RunData,
-    caption: str,
-    rows: pd.DataFrame,
-    none: str,
-    notes: list[str] | None = None,
-) -> Block:
-    """The first of these images, or their names where they are not here."""
-    if rows.empty:
-        return Words(none)
-    few = rows[:SHOWN]
-    notes = notes or [""] * len(few)
-    if one.missing:
-        names = [
-            (
-                str(name),
-                row["answer"],
-                f"{row['sure']:.2f}",
-                row["truth"],
-                note,
-            )
-            for (name, row), note in zip(few.iterrows(), notes, strict=True)
-        ]
-        return TableBlock(caption, ["image", "predicted", "probability", "label", ""], names)
-
-    def draw(number: int) -> ImageTile:
-        name, row = few.index[number], few.iloc[number]
-        return labeled(one.paths.get(name), row, str(name), notes[number])
-
-    with ThreadPoolExecutor() as pool:
-        return ImageGrid(caption, list(pool.map(draw, range(len(few)))))
+def _show(one: RunData, caption: str, rows: pd.DataFrame, none: str) -> Block:
+    """The first of these images."""
+    tiles = [
+        ImageTile(
+            thumbnail(one.paths.get(name)),
+            f"{row['truth']}, predicted as {row['answer']} with probability {row['sure']:.2f}",
+            name,
+            **verdict(row),
+            note=row.get("note", ""),
+            boxes=boxes_of(row),
+        )
+        for name, row in rows[:SHOWN].iterrows()
+    ]
+    return ImageGrid(caption, tiles) if tiles else Words(none)
 
 
 def _label_errors(one: RunData) -> Iterator[Block]:
     """By confident learning, from the very probabilities that make the score."""
     judged = one.judged
     found = likely_label_errors(judged["label"].to_numpy(), one.judged_probabilities)
-    if found.empty:
-        yield Words("No label looks wrong: confident learning finds none.")
-        return
-    classes = one.classes
-    notes = [f"may be {classes[number]}" for number in found["suggested"][:SHOWN]]
+    notes = [f"may be {one.classes[number]}" for number in found["suggested"]]
+    rows = judged.iloc[found["row"]].assign(note=notes)
     caption = f"Likely label errors: {len(found):,} of {len(judged):,} images"
-    yield _show(one, caption, judged.iloc[found["row"].to_numpy()], "", notes)
-    text = (
-        "Labels that the networks dispute with confidence (confident learning). The weaker the "
-        "run, the more of them are its own mistakes."
-    )
-    yield Words(text)
+    yield _show(one, caption, rows, "No label looks wrong: confident learning finds none.")
+    if notes:
+        yield Words(
+            "Labels that the networks dispute with confidence (confident learning). The weaker "
+            "the run, the more of them are its own mistakes."
+        )
 
 
 def likely_label_errors(labels: np.ndarray, probabilities: np.ndarray) -> pd.DataFrame:
@@ -127,38 +102,15 @@ def _copies(one: RunData) -> Iterator[Block]:
     if "group" not in one.train:
         yield Words(f"{title}: a blend has no groups of copies; its runs' reports do.", True)
         return
-    train = one.train
-    groups = train.groupby("group")["label"].nunique()
-    mixed = groups.index[groups > 1]
+    labels = one.train.groupby("group")["label"].nunique()
+    mixed = labels.index[labels > 1]
     if mixed.empty:
         yield Words(f"{title}: none.")
         return
-    shown = pd.concat([train[train["group"] == number][:4] for number in mixed[:GROUPS]])
-    numbers = {group: number for number, group in enumerate(mixed, start=1)}
-    caption = f"{title}: {len(mixed):,} groups"
-    if len(mixed) > GROUPS:
-        caption += f", the first {GROUPS}"
-    if one.missing:
-        rows = [
-            (str(numbers[row["group"]]), str(name), one.classes[row["label"]])
-            for name, row in shown.iterrows()
-        ]
-        yield TableBlock(caption, ["group", "image", "label"], rows)
-        return
-    yield ImageGrid(
-        caption,
-        [
-            ImageTile(
-                thumbnail(one.paths.get(name)),
-                f"near-copy in group {numbers[row['group']]}, labeled {one.classes[row['label']]}",
-                str(name),
-                note=f"group {numbers[row['group']]}: {one.classes[row['label']]}",
-            )
-            for name, row in shown.iterrows()
-        ],
-    )
-
-
-def evenly(rows: pd.DataFrame, most: int) -> pd.DataFrame:
-    """Up to so many of the rows, at even distances."""
-    return rows.iloc[np.unique(np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(int))]
+    tiles = []
+    for number, group in enumerate(mixed[:GROUPS], start=1):
+        for name, label in one.train.loc[one.train["group"] == group, "label"][:4].items():
+            note = f"group {number}: {one.classes[label]}"
+            tiles.append(ImageTile(thumbnail(one.paths.get(name)), note, name, note=note))
+    more = f", the first {GROUPS}" if len(mixed) > GROUPS else ""
+    yield ImageGrid(f"{title}: {len(mixed):,} groups{more}", tiles)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from podium.competitions.metrics import Accuracy
@@ -16,14 +17,17 @@ from podium.reports.blocks import (
     TableBlock,
     Verbatim,
     Words,
-    duration,
     interval,
+    memory,
     scored,
     share,
 )
 from podium.reports.run_data import RunData
 from podium.runs.table import DROPPED, HELD_OUT
+from podium.text import duration
 
+KEPT = ("backbone", "weights", "batch_size", "optimizer", "weight_decay", "keep", "views", "seed")
+MEMORY = "peak_memory_gb"
 NAMED = 20  # images in a table, classes before a table is folded
 
 
@@ -54,28 +58,27 @@ def score_section(one: RunData) -> Section:
                 "the score is somewhat too good, the more so the fewer they are."
             )
         )
-    if len(one.folds) > 1 and "fold" in one.judged:
+    if "fold" in one.judged and len(one.folds) > 1:
         blocks.append(_by_fold(one))
+    if budget := list(_time_plans(one)):
+        titles = ["fold", "stage", "of the recipe", "planned once timed", "trained"]
+        blocks.append(TableBlock("Epochs that the time was enough for", titles, budget))
     if speed := one.results.get("speed"):
-        rows = [(kind, f"{row['value']:.1f}", interval(row["low"], row["high"], 1)) for kind, row
-                in speed.items()]  # fmt: skip
-        blocks.append(
-            TableBlock(
-                "Milliseconds an image", ["one by one, or in batches", "ms", "95 % interval"], rows
-            )
-        )
+        rows = [
+            (kind, f"{row['value']:.1f}", interval(row["low"], row["high"], 1))
+            for kind, row in speed.items()
+        ]
+        titles = ["one by one, or in batches", "ms", "95 % interval"]
+        blocks.append(TableBlock("Milliseconds an image", titles, rows))
     return Section("Score", blocks)
 
 
 def _scores(one: RunData) -> Iterator[tuple[str, Score]]:
     kind = one.kind
     yield f"{one.score.metric}, {kind}", one.score
-    accuracy = Accuracy()
-    if one.score.metric != accuracy.name:
-        yield (
-            accuracy.name,
-            score(accuracy, one.train["label"], one.probabilities.loc[one.judged.index]),
-        )
+    if one.score.metric != Accuracy.name:
+        predicted = one.probabilities.loc[one.judged.index]
+        yield Accuracy.name, score(Accuracy(), one.train["label"], predicted)
     if "plain" in one.results:
         yield f"{one.score.metric}, plain view alone", Score.from_dict(one.results["plain"])
     for row in (one.results.get("boxes") or {}).get("scores", []):
@@ -87,54 +90,36 @@ def _by_fold(one: RunData) -> TableBlock:
     rows = []
     for fold in one.folds:
         ids = one.judged.index[one.judged["fold"] == fold]
-        cost = one.folder.fold(fold).read_cost()
-        seconds = cost.get("seconds")
-        rows.append(
-            (
-                str(fold),
-                *(scored(one.score_of(ids)) if len(ids) else ("", "", "0")),
-                "" if seconds is None else duration(seconds),
-                f"{cost['peak_memory_gb']:.2f} GB" if "peak_memory_gb" in cost else "",
-            )
-        )
+        cost = {"seconds": np.nan, MEMORY: np.nan} | one.folder.fold(fold).read_cost()
+        scores = scored(one.score_of(ids)) if len(ids) else ("", "", "0")
+        rows.append((str(fold), *scores, duration(cost["seconds"]), memory(cost[MEMORY])))
     titles = ["fold", one.score.metric, "95 % interval", "images", "trained in", "peak memory"]
     return TableBlock("By fold", titles, rows)
+
+
+def _time_plans(one: RunData) -> Iterator[tuple[str, ...]]:
+    """What a time budget left of each stage, by fold."""
+    for fold, cost in one.results.get("costs", {}).items():
+        for row in cost.get("time_plan", []):
+            numbers = (row["stage"], row["epochs"], row["planned"], row["trained"])
+            yield fold, *(f"{number:g}" for number in numbers)
 
 
 def recipe_section(one: RunData) -> Section:
     recipe = one.recipe
     assert recipe is not None, "a blend has none"
-    kept = (
-        "backbone",
-        "weights",
-        "batch_size",
-        "optimizer",
-        "weight_decay",
-        "keep",
-        "views",
-        "seed",
-    )
-    facts = [(key.replace("_", " "), str(getattr(recipe, key))) for key in kept]
+    facts = [(key.replace("_", " "), str(getattr(recipe, key))) for key in KEPT]
     facts.append(("image size", f"{recipe.stage_size()} px"))
     tables = recipe.model_dump(include={"head", "augmentation", "box"}, exclude_none=True)
     if not (recipe.augmentation.mixup or recipe.augmentation.cutmix):
         del tables["augmentation"]["mixed"]  # the share of batches that one of them mixes
-    facts += [
-        (name, ", ".join(f"{key} {value}" for key, value in table.items() if value))
-        for name, table in tables.items()
-    ]
-    rows = [
-        (str(number), *_stage(recipe, stage)) for number, stage in enumerate(recipe.stages, start=1)
-    ]
+    for name, table in tables.items():
+        facts.append((name, ", ".join(f"{key} {value}" for key, value in table.items() if value)))
+    stages = enumerate(recipe.stages, start=1)
+    rows = [(str(number), *_stage(recipe, stage)) for number, stage in stages]
     titles = ["stage", "learns", "epochs", "learning rate", "px", "batch"]
-    return Section(
-        "Recipe",
-        [
-            Facts(facts),
-            TableBlock("Stages", titles, rows),
-            Verbatim("The whole recipe", recipe.model_dump_json(indent=2)),
-        ],
-    )
+    whole = Verbatim("The whole recipe", recipe.model_dump_json(indent=2))
+    return Section("Recipe", [Facts(facts), TableBlock("Stages", titles, rows), whole])
 
 
 def learns(stage: Stage) -> str:
@@ -235,40 +220,25 @@ def _origin(about: dict[str, Any]) -> dict[str, str]:
 
 
 def _cost_by_stage(one: RunData, recipe: Recipe) -> Iterator[Block]:
-    histories = one.histories
-    if not histories:
+    if not one.histories:
         yield Words("No epochs are recorded: the weights were made of those of other runs.", True)
         return
-    every = pd.concat(histories.values())
-    rows = []
-    for number, stage in enumerate(recipe.stages):
-        mine = every[every["stage"] == number]
-        seconds = mine["seconds"].sum()
-        rows.append(
-            (
-                f"{number + 1}: {learns(stage)}",
-                f"{len(mine) / len(histories):g}",
-                duration(seconds),
-                duration(seconds / len(histories)),
-                _peak(mine),
-            )
+    # An older Podium did not record the memory.
+    epochs = pd.concat(one.histories.values()).reindex(columns=["stage", "seconds", MEMORY])
+    rows = [
+        (
+            f"{number + 1}: {learns(recipe.stages[number])}",
+            f"{len(mine) / len(one.histories):g}",
+            duration(mine["seconds"].sum()),
+            duration(mine["seconds"].sum() / len(one.histories)),
+            memory(mine[MEMORY].max()),
         )
-    costs = [one.folder.fold(fold).read_cost() for fold in histories]
-    whole = sum(cost.get("seconds", 0) for cost in costs)
-    rest = max(whole - every["seconds"].sum(), 0.0)
-    peaks = [cost["peak_memory_gb"] for cost in costs if "peak_memory_gb" in cost]
-    peak = f"{max(peaks):.2f} GB" if peaks else ""
-    rows.append(("beside the epochs", "", duration(rest), duration(rest / len(costs)), peak))
-    rows.append(("all of it", "", duration(whole), duration(whole / len(costs)), peak))
+        for number, mine in epochs.groupby("stage")
+    ]
     titles = ["stage", "epochs a fold", "all folds", "a fold", "peak memory until then"]
     yield TableBlock("Time and memory by stage", titles, rows)
+    whole = sum(one.folder.fold(fold).read_cost().get("seconds", 0) for fold in one.histories)
     yield Words(
-        "Beside the epochs: cached features, the linear probe, and validation in all views."
+        f"{duration(whole)} in all, with what is beside the epochs: cached features, the linear "
+        "probe, and validation in all views."
     )
-    if "peak_memory_gb" not in every:
-        yield Words("The memory of each stage was not recorded when this run was trained.", True)
-
-
-def _peak(rows: pd.DataFrame) -> str:
-    known = "peak_memory_gb" in rows and rows["peak_memory_gb"].notna().any()
-    return f"{rows['peak_memory_gb'].max():.2f} GB" if known else ""

@@ -6,8 +6,8 @@ import pytest
 
 from podium.recipes.recipe import Recipe
 from podium.recipes.recipe_file import parse_recipe
-from podium.reports.curves import learning_curve, rates_by_step
 from podium.reports.figures import PALETTE, plain
+from podium.reports.sections.curves import POINTS, learning_curve, rates_by_epoch
 from podium.training.one_cycle import one_cycle
 
 HISTORY = pd.DataFrame(
@@ -47,31 +47,23 @@ def test_folds_differ_in_color_and_in_their_marks() -> None:
     assert len({line.get_marker() for line in drawn}) == 3
 
 
-def test_rates_and_momentum_are_those_of_the_training() -> None:
-    """Of 20 images: 2 steps an epoch in the first stage, 5 in the second."""
-    rates, momenta = rates_by_step(recipe(), HISTORY, [20, 20]).axes
-    first, second, dots = rates.lines[:3]
-    assert list(first.get_xdata()) == [0, 1, 2, 3]
-    assert list(second.get_xdata()) == [4, 5, 6, 7, 8]
+def test_rates_are_those_of_the_training() -> None:
+    (axis,) = rates_by_epoch(recipe(), HISTORY).axes
+    first, second = axis.lines[:2]
+    assert (first.get_xdata()[0], second.get_xdata()[0]) == (0.5, 2.5), "as the other curves"
+    assert (len(first.get_xdata()), len(second.get_xdata())) == (2 * POINTS, POINTS)
     cycle = recipe().one_cycle
-    expected = np.array([one_cycle(step, 4, 1e-3, cycle) for step in range(4)])
-    np.testing.assert_allclose(first.get_ydata(), expected[:, 0])
-    np.testing.assert_allclose(momenta.lines[0].get_ydata(), expected[:, 1])
-    assert list(dots.get_xdata()) == [1, 3, 8], "the last step of each epoch"
-    assert list(dots.get_ydata()) == list(HISTORY["learning_rate"])
+    expected = [one_cycle(step, 2 * POINTS, 1e-3, cycle)[0] for step in range(2 * POINTS)]
+    np.testing.assert_allclose(first.get_ydata(), expected)
+    assert max(second.get_ydata()) == pytest.approx(1e-4, rel=1e-3)
 
 
 def test_a_stage_that_ended_early_is_drawn_as_far_as_it_went() -> None:
-    early = HISTORY.drop(index=1)
-    rates, _ = rates_by_step(recipe(), early, [20, 20]).axes
-    assert list(rates.lines[0].get_xdata()) == [0, 1]
-    expected = one_cycle(1, 4, 1e-3, recipe().one_cycle)[0]
-    assert rates.lines[0].get_ydata()[1] == pytest.approx(expected), "of the cycle as planned"
-
-
-def test_what_is_solved_has_no_rates() -> None:
-    solved = recipe(stages=[{"solver": "logistic"}], head={"width": 0})
-    assert rates_by_step(solved, HISTORY[:1], [20]) is None
+    (axis,) = rates_by_epoch(recipe(), HISTORY.drop(index=1)).axes
+    rates = axis.lines[0].get_ydata()
+    assert len(rates) == POINTS
+    expected = one_cycle(POINTS - 1, 2 * POINTS, 1e-3, recipe().one_cycle)[0]
+    assert rates[-1] == pytest.approx(expected), "of the cycle as planned"
 
 
 def test_a_name_with_dollars_is_no_formula() -> None:
