@@ -108,6 +108,19 @@ def test_views_that_gain_are_kept_and_written(tmp_path: Path) -> None:
     assert written["costs"] == {"0": {"seconds": 60}, "1": {"seconds": 61}}
 
 
+def test_test_images_without_a_view_that_is_averaged_are_no_unreadable_ones(tmp_path: Path) -> None:
+    """As after `podium predict RUN --views 1`: each would silently get the class prior."""
+    run = two_folds(tmp_path, mirrored={"a": 0.9, "b": 0.1, "c": 0.9, "d": 0.1})
+    assert "mirrored" in combine(run).views
+    fold = run.folder.fold(1)
+    plain = fold.read_predictions("test").xs("plain", level="view", drop_level=False)
+    fold.write_predictions("test", plain)
+    before = run.folder.read_probabilities("test")
+    with pytest.raises(RunError, match=r"fold 1 of run .* 'mirrored', .*: podium predict run"):
+        combine(run)
+    pd.testing.assert_frame_equal(run.folder.read_probabilities("test"), before)
+
+
 def test_a_view_alone_may_be_the_best(tmp_path: Path) -> None:
     run = two_folds(tmp_path, mirrored={"a": 0.99, "b": 0.01, "c": 0.99, "d": 0.01})
     assert combine(run).views == {"mirrored": 1.0}

@@ -244,10 +244,15 @@ def write_test(
 
     A submission needs every id: an image that cannot be read gets the share of each class in
     training, and no box.
+
+    Raises:
+        RunError: the test images were not predicted in one of these views.
     """
     folder, ids = run.folder, run.table.test.index
-    predictions = pd.concat([folder.fold(n).read_predictions("test") for n in folds])
-    averaged = average_tta(predictions, views)
+    of_folds = {number: folder.fold(number).read_predictions("test") for number in folds}
+    for number, predicted in of_folds.items():
+        _check_views(run, number, predicted.index, {*(views or ()), *(box_views or ())})
+    averaged = average_tta(pd.concat(list(of_folds.values())), views)
     probabilities = averaged.reindex(ids)
     labels = run.table.train["label"]
     prior = np.bincount(labels, minlength=len(averaged.columns)) / len(labels)
@@ -256,6 +261,16 @@ def write_test(
     if boxes is not None:
         boxes = average_tta(boxes, box_views).reindex(ids)
     folder.write_probabilities("test", probabilities, boxes)
+
+
+def _check_views(run: Run, fold: int, predicted: pd.MultiIndex, views: set[str]) -> None:
+    """Refuse a fold whose test images lack one of these views: all would pass for unreadable."""
+    missing = sorted(views.difference(predicted.unique("view")))
+    if missing and len(run.table.readable_test):
+        raise RunError(
+            f"fold {fold} of {run.name} has not predicted the test images in the view "
+            f"{missing[0]!r}, which the score uses: podium predict {run.name}"
+        )
 
 
 def write_submission(folder: RunFolder, competition: Competition, path: Path | None = None) -> Path:

@@ -1,6 +1,7 @@
 """`podium train ENTRY --dry-run`: how long a run will take here, and how much memory."""
 
 import math
+import os
 import sys
 import tempfile
 import time
@@ -10,8 +11,10 @@ from pathlib import Path
 
 from podium.competitions import get_competition
 from podium.data.table import prepare_run
+from podium.files.image_io import read_image
 from podium.recipes.entries import get_entry
 from podium.recipes.recipe import Recipe
+from podium.runs.run import Run
 from podium.runs.run_folder import RunFolder
 from podium.system import about_this_run, import_tensorflow, training_minutes
 from podium.text import duration, format_table
@@ -21,6 +24,7 @@ from podium.training.warm_start import resolve_backbone
 
 TIMED = 3  # steps of each epoch
 EPOCHS = 3  # of each stage: in the first a step is traced, and after it a validation
+DECODED = 20  # images
 SPARE = 8  # images, because groups of near-copies are not divided
 UNLIMITED = 1e9  # seconds
 
@@ -117,6 +121,7 @@ def dry_run(
         folder.begin(short, {"entry": entry, **about_this_run()}, fresh=False)
         run = prepare_run(folder, short)
         read = time.monotonic() - began
+        decoding = _decoding(run, recipe.cache_size)
         import_tensorflow(recipe.threads)
         from podium.training.fold_runner import FoldRunner
 
@@ -133,7 +138,8 @@ def dry_run(
         runner.speeds,
         network.unfrozen_share,
         list(of_stage["peak_memory_gb"].max()),
-        reading=read * (images.all + images.test) / (len(run.table.train) + images.test),
+        reading=(images.all + images.test)
+        * (decoding + read / (len(run.table.train) + images.test)),
         solved=solved.to_dict(),
         folds=len(set(folds)),
         minutes=minutes,
@@ -217,6 +223,15 @@ def _short(recipe: Recipe, images: ImageCounts) -> Recipe:
     shares = [training_share, 1 - training_share]  # folds need more images of each class
     changes = {"limit": few, "shares": shares, "stages": stages, "checkpoints": 0}
     return recipe.model_copy(update=changes)
+
+
+def _decoding(run: Run, side: int) -> float:
+    """Seconds that an image takes which is decoded to be kept, all cores at work."""
+    paths = run.table.train["path"].iloc[:DECODED]
+    began = time.monotonic()
+    for path in paths:
+        read_image(path, side)
+    return (time.monotonic() - began) / len(paths) / (os.cpu_count() or 1)
 
 
 def _seconds(number: int, work: StageWork, speeds: Speeds) -> float:
