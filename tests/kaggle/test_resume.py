@@ -65,14 +65,14 @@ def test_a_kernel_that_was_ended_in_its_second_fold_goes_on(
 def test_a_kernel_ends_itself_and_the_next_goes_on(kaggle: StandIn, project: Path) -> None:
     """Before Kaggle ends it, because that may keep nothing."""
     kaggle.keeps_ended = False
-    recipe = LONG.replace("epochs = 3", "epochs = 100000")
+    recipe = LONG.replace("epochs = 3", "epochs = 1000")
     write_entry(project, "longer", recipe.format(competition="cars"), competition_sources=[CARS])
     with pytest.raises(KernelFailed, match=r"ended before fold 0, 1 was finished: .* --resume"):
-        push("longer", hours=40 / 3600)
+        push("longer", hours=45 / 3600)
     (session,) = kaggle.kernels["someone/podium-longer"].sessions
     assert session.status == "COMPLETE" and "hours are over" in session.log_text
     with pytest.raises(KernelFailed, match="ended before fold 0, 1"):
-        push("longer", hours=40 / 3600, resume=True)
+        push("longer", hours=45 / 3600, resume=True)
     assert "fold 0 after" in kaggle.kernels["someone/podium-longer"].last.log_text
 
 
@@ -114,6 +114,12 @@ def test_a_kernel_that_ended_unfinished_is_collected_as_far_as_it_came(
         push()
     assert (tmp_path / "weights/tiny/fold-0/test.csv").is_file()
     kaggle.run_instead = inner
+    recipe = tmp_path / "kernels/tiny/recipe.toml"
+    before = recipe.read_text()
+    recipe.write_text(before + "seed = 7\n")
+    with pytest.raises(KaggleError, match="is a run of another recipe: seed was 0, is now 7"):
+        push(resume=True)
+    recipe.write_text(before)
     assert push(resume=True).combined.folds == [0, 1]
     assert collect_entry("tiny").combined.folds == [0, 1]
 

@@ -21,6 +21,7 @@ from podium.recipes.entries import get_entry
 from podium.runs.fold_folder import RunError
 from podium.runs.merge import merge_run
 from podium.runs.run_folder import RunFolder, run_name
+from podium.training.warm_start import resolve_backbone
 
 if TYPE_CHECKING:
     from kaggle.api.kaggle_api_extended import KaggleApi
@@ -89,7 +90,7 @@ def push_entry(
     builds = []
     for fold in to_push:
         kernel = _kernel(api, entry, overrides, fold)
-        left = _sources_of_last_version(kernel, run.name) if resume else None
+        left = _sources_of_last_version(kernel, entry, overrides) if resume else None
         builds.append(build(entry, user_name(api), overrides, fold, hours, left))
     print(*builds, sep="\n\n", end="\n\n", flush=True)
     collect_command = _command("collect", entry, overrides, to_push)
@@ -156,12 +157,13 @@ def _kernel(api: "KaggleApi", entry: str, overrides: list[str], fold: Fold) -> K
     return KernelRun(api, ref, paths.project() / "build" / name, fold=fold)
 
 
-def _sources_of_last_version(kernel: KernelRun, run: str) -> str:
+def _sources_of_last_version(kernel: KernelRun, entry: str, overrides: list[str]) -> str:
     """What the last version of a kernel was made from, whose run is there to go on with.
 
     Raises:
-        KaggleError: there is none, it runs still, or it left no run.
+        KaggleError: there is none, it runs still, or it left no run, or that of another recipe.
     """
+    run = run_name(entry, overrides)
     kernel.ask()
     if not kernel.has_ended:
         raise KaggleError(f"{kernel.ref} is {kernel.status}: --resume goes on once it has ended")
@@ -174,7 +176,12 @@ def _sources_of_last_version(kernel: KernelRun, run: str) -> str:
                 f"the last version of {kernel.ref} left no run {run}, so that there is nothing to "
                 "resume: push it without --resume"
             )
-        return str(left.read_run().get("sources"))
+        sources = str(left.read_run().get("sources"))
+        try:
+            left.begin(resolve_backbone(get_entry(entry).recipe(overrides), left), {}, fresh=False)
+        except RunError as error:  # the kernel would say so as well, but only once it runs
+            raise KaggleError(str(error).replace(str(left.path), kernel.ref)) from error
+    return sources
 
 
 def _folds_to_push(
