@@ -201,8 +201,8 @@ def _folds_to_push(
     doubled = [fold for fold in finished if not folds or fold in folds]
     if doubled and not resume:  # which brings a run with these folds in it
         raise RunError(
-            f"{run.path} has fold {', '.join(map(str, doubled))} already: push what is missing "
-            "with --each-fold, or all of it again with --fresh"
+            f"{run.path} has fold {', '.join(map(str, doubled))} already: go on with --resume, "
+            "push what is missing with --each-fold, or all of it again with --fresh"
         )
     return [*folds] or [None]
 
