@@ -78,7 +78,7 @@ def _scores(one: RunData) -> Iterator[tuple[str, Score]]:
     yield f"{one.score.metric}, {kind}", one.score
     if one.score.metric != Accuracy.name:
         predicted = one.probabilities.loc[one.judged.index]
-        yield Accuracy.name, score(Accuracy(), one.train["label"], predicted)
+        yield Accuracy.name, score(Accuracy(), one.train["label"], predicted, one.groups)
     if "plain" in one.results:
         yield f"{one.score.metric}, plain view alone", Score.from_dict(one.results["plain"])
     for row in (one.results.get("boxes") or {}).get("scores", []):
