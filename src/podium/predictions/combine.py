@@ -1,6 +1,6 @@
 """From the folds' predictions to the run's: probabilities, boxes, score and submission."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from podium.runs.fold_folder import RunError
 from podium.runs.run import Run
 from podium.runs.run_folder import RunFolder
 from podium.runs.table import HELD_OUT, SIZE_COLUMNS
+from podium.text import duration, format_table
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ class FoldScores(ViewScores):
     scored: str  # which images the score is of: "out-of-fold" or "held-out"
     calibrations: dict[int, Calibration]  # of each fold's network; empty where none gains
     uncalibrated: Score
+    by_fold: dict[int, float]  # the score of each fold; none where held-out images are scored
     boxes: ViewScores | None  # where the run has a box head
     speeds: dict[str, Score]  # milliseconds an image, where predicting was timed
 
@@ -97,19 +99,34 @@ class RunResult:
         for kind, one in combined.speeds.items():
             interval = f"95 % interval {one.low:.1f} to {one.high:.1f}"
             lines.append(("speed", f"{one.value:.1f} ms an image ({kind}; {interval})"))
-        lines += [("time", text) for text in self._time_plans()]
+        lines += [("folds" * (number == 0), row) for number, row in enumerate(self._folds())]
         if self.report:
             lines.append(("report", self.report))
         lines.append(("submission", self.submission))
+        competition = self.folder.read_recipe().competition
+        submit = f'podium submit {competition} {self.submission} -m "{self.folder.name}"'
+        lines += [("next", f"podium serve {self.folder.name}"), ("", submit)]
         return "\n".join(f"{name:<12}{value}" for name, value in lines)
 
-    def _time_plans(self) -> Iterator[str]:
-        """What a time budget left of the recipe, by fold."""
-        for fold in self.combined.folds:
-            rows = self.folder.fold(fold).read_cost().get("time_plan", [])
-            if rows:
-                stages = ", ".join(f"{row['trained']:g} of {row['epochs']}" for row in rows)
-                yield f"fold {fold} trained {stages} epochs"
+    def _folds(self) -> list[str]:
+        """A table of the folds, and the time of all."""
+        costs = {fold: self.folder.fold(fold).read_cost() for fold in self.combined.folds}
+        rows = [["fold", self.combined.score.metric, "time", "memory", "epochs"]]
+        for fold, cost in costs.items():
+            value = self.combined.by_fold.get(fold)
+            plan = cost.get("time_plan", [])
+            rows.append(
+                [
+                    str(fold),
+                    "" if value is None else f"{value:.4f}",
+                    duration(cost["seconds"]),
+                    f"{cost['peak_memory_gb']:.1f} GB" if "peak_memory_gb" in cost else "",
+                    ", ".join(f"{row['trained']:g} of {row['epochs']}" for row in plan),
+                ]
+            )
+        rows.append(["all", "", duration(sum(cost["seconds"] for cost in costs.values())), "", ""])
+        used = [number for number in range(5) if any(row[number] for row in rows[1:])]
+        return format_table([[row[number] for number in used] for row in rows])
 
 
 def assemble(folder: RunFolder) -> RunResult:
@@ -171,8 +188,17 @@ def score_folds(run: Run, folds: list[int]) -> FoldScores:
     uncalibrated = classes.score
     if isinstance(metric, LogLoss):
         classes, calibrations = _calibrate(run, folds, classes)
+    values = pd.Series(
+        metric.per_image(
+            train.loc[classes.out_of_fold.index, "label"].to_numpy(),
+            classes.out_of_fold.to_numpy(),
+        ),
+        classes.out_of_fold.index,
+    )
+    by_fold = values.groupby(train["fold"]).mean() if held_out.empty else pd.Series()
     return FoldScores(
         **vars(classes),
+        by_fold=by_fold.to_dict(),
         calibrations=calibrations,
         uncalibrated=uncalibrated,
         folds=folds,
