@@ -303,12 +303,12 @@ def test_the_lower_log_loss_is_the_better_one() -> None:
         for name, loss in (("worse", 0.3), ("better", 0.2))
     ]
     assert front(losses) == ["better"]
-    (axis,) = trade_off(losses, [], "dogs").axes
+    (axis,) = trade_off(losses, "dogs").axes
     assert axis.yaxis_inverted() and axis.get_ylabel() == "log loss"
 
 
 def test_the_figure_names_the_front_and_no_other() -> None:
-    figure = trade_off(RESULTS, [], "cars, fold 0")
+    figure = trade_off(RESULTS, "cars, fold 0")
     (axis,) = figure.axes
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.texts] == ["fast", "good", "slow"]

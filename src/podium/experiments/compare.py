@@ -4,13 +4,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from filelock import FileLock
 from matplotlib.figure import Figure
 
 from podium import paths
 from podium.competitions import get_competition
-from podium.experiments.grid import Combination, all_combinations, key_of, parse_try, sample
+from podium.experiments.grid import Combination, all_combinations, parse_try, sample
 from podium.experiments.trial import TrialFailed, TrialResult, is_scored, run_of, run_trial
 from podium.files.atomic_write import atomic_write, write_csv
 from podium.reports.figures import canvas, plain, png
@@ -28,23 +29,19 @@ class Comparison:
 
     measured: list[TrialResult]
     failed: list[tuple[Combination, str]]
-    keys: list[str]  # that were tried
     figure: Path | None
 
     def __str__(self) -> str:
         lines = []
         if self.measured:
-            rows = [_cells(result, self.keys) for result in self.measured]
-            for row, is_best in zip(rows, pareto_front(self.measured), strict=True):
-                row[""] = "*" if is_best else ""
-            lines += format_table([list(rows[0]), *(list(row.values()) for row in rows)])
-            lines += [
-                "",
-                "* best trade-off: nothing here is as good and faster, or as fast and better",
+            marks = ["*" if is_best else "" for is_best in pareto_front(self.measured)]
+            rows = [
+                {"": mark, **_cells(result)}
+                for mark, result in zip(marks, self.measured, strict=True)
             ]
-            lines += [f"record      {paths.runs() / RECORD}"]
-        for combination, message in self.failed:
-            lines.append(f"failed      {combination.values(self.keys)}: {message}")
+            lines += format_table([list(rows[0]), *(list(row.values()) for row in rows)])
+            lines += ["", BEST, f"record      {paths.runs() / RECORD}"]
+        lines += [f"failed      {combination}: {message}" for combination, message in self.failed]
         if self.figure:
             lines.append(f"figure      {self.figure}")
         return "\n".join(lines)
@@ -68,8 +65,7 @@ def compare(
     Raises:
         ValueError: a recipe is refused; nothing has been trained then.
     """
-    tries = list(tries)
-    keys = [parse_try(text)[0] for text in tries]
+    tries, overrides = list(tries), list(overrides)
     every = all_combinations(entry, tries, overrides)
     chosen = sample(every, sample_size)
     folds = sorted(set(folds)) or chosen[0].recipe.fold_numbers
@@ -81,13 +77,12 @@ def compare(
     here = sum(is_scored(run_of(combination), folds) for combination in chosen)
     print(f"comparing {len(chosen)} of {len(every)} combinations; {here} are here already")
     print(f"entry       {entry}\nfold        {', '.join(map(str, folds))}")
-    untried = [one for one in chosen[0].overrides if key_of(one) not in keys]
-    if untried:
-        print(f"all with    {', '.join(untried)}")
+    if overrides:
+        print(f"all with    {', '.join(overrides)}")
 
     measured, failed = [], []
     for number, combination in enumerate(chosen, start=1):
-        print(f"\n{number} of {len(chosen)}: {combination.values(keys)}", flush=True)
+        print(f"\n{number} of {len(chosen)}: {combination}", flush=True)
         try:
             result = run_trial(combination, folds, measured[0].run if measured else None)
         except TrialFailed as error:
@@ -98,14 +93,15 @@ def compare(
         measured.append(result)
         record(result)
 
-    measured.sort(key=lambda result: (-_goodness(result), result.seconds))
+    measured.sort(key=lambda result: (-result.goodness, result.seconds))
     figure = None
     if len(measured) > 1:
-        figure = paths.runs() / "experiments" / f"{run_name(f'{entry}-', sorted(keys))}.png"
-        title = ", ".join([f"{entry}, fold {' '.join(map(str, folds))}", *untried])
+        keys = sorted(parse_try(text)[0] for text in tries)
+        figure = paths.runs() / "experiments" / f"{run_name(f'{entry}-', keys)}.png"
+        title = ", ".join([f"{entry}, fold {' '.join(map(str, folds))}", *overrides])
         with atomic_write(figure) as part:
-            part.write_bytes(png(trade_off(measured, keys, title)))
-    return Comparison(measured, failed, keys, figure)
+            part.write_bytes(png(trade_off(measured, title)))
+    return Comparison(measured, failed, figure)
 
 
 def record(result: TrialResult) -> None:
@@ -124,46 +120,35 @@ def pareto_front(results: list[TrialResult]) -> list[bool]:
 
     Results that are the same in both are on the front together, or none of them is.
     """
-    pairs = [(_goodness(result), -result.seconds) for result in results]
-    return [
-        not any(
-            other[0] >= pair[0] and other[1] >= pair[1] and other != pair for other in pairs
-        )
-        for pair in pairs
-    ]  # fmt: skip
+    pairs = np.array([(result.goodness, -result.seconds) for result in results])
+    return [not ((pairs >= pair).all(1) & (pairs > pair).any(1)).any() for pair in pairs]
 
 
-def trade_off(results: list[TrialResult], keys: list[str], title: str) -> Figure:
+def trade_off(results: list[TrialResult], title: str) -> Figure:
     """Score with its interval against time; the front in color and named, the others gray."""
     figure, axis = canvas(9, 5.5)
     marked = zip(results, pareto_front(results), strict=True)
     for result, is_best in sorted(marked, key=lambda pair: pair[0].seconds):
         score = result.combined.score
         ends = [[score.value - score.low], [score.high - score.value]]
-        name = plain(result.combination.values(keys))
-        style = {"label": name, "zorder": 3} if is_best else {"color": "0.7"}
+        style = {"color": "0.7"}
+        if is_best:
+            style = {"label": plain(str(result.combination)), "zorder": 3}
         axis.errorbar(result.seconds, score.value, ends, fmt="o", capsize=3, **style)
     metric = results[0].combined.score.metric
     axis.set(xlabel="seconds of training and scoring", ylabel=metric, title=plain(title))
-    if _goodness(results[0]) < 0:
+    if results[0].goodness < 0:
         axis.invert_yaxis()  # better is higher up in every figure
     figure.legend(loc="outside lower left", title="best trade-offs, fastest first", fontsize=9)
     return figure
 
 
-def _goodness(result: TrialResult) -> float:
-    """The score, negative where a lower one is better."""
-    metric = get_competition(result.combination.recipe.competition).metric
-    return result.combined.score.value * (1 if metric.higher_is_better else -1)
-
-
-def _cells(result: TrialResult, keys: list[str]) -> dict[str, str]:
-    """A row of the table by its titles; the first is for the mark of the best trade-offs."""
+def _cells(result: TrialResult) -> dict[str, str]:
+    """A row of the table by its titles."""
     combined, score = result.combined, result.combined.score
     boxes = combined.boxes.scores[:1] if combined.boxes else []
     return {
-        "": "",
-        "tried": result.combination.values(keys),
+        "tried": str(result.combination),
         "score (95 % interval)": f"{score.value:.4f} ({score.low:.4f} to {score.high:.4f})",
         "plain": f"{combined.plain.value:.4f}",
         "averaged": f"{combined.averaged.value:.4f}",
