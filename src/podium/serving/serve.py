@@ -15,13 +15,7 @@ ONLY_HERE = ("127.0.0.1", "localhost", "::1")
 
 
 def serve(
-    run: str | None,
-    host: str,
-    port: int,
-    networks: int,
-    examples: int,
-    limits: RequestLimits,
-    browser: bool,
+    run: str | None, host: str, port: int, networks: int, examples: int, browser: bool
 ) -> None:
     """Serve a run until Ctrl-C.
 
@@ -54,7 +48,8 @@ def serve(
         engine.warm_up()
         is_local = host in ONLY_HERE
         hosts = [*ONLY_HERE, "[::1]"] if is_local else ["*"]
-        app = make_app(engine, limits, find_examples(engine.run, engine.folds[0], examples), hosts)
+        shown = find_examples(engine.run, engine.folds[0], examples)
+        app = make_app(engine, RequestLimits(), shown, hosts)
         address = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}/"
         print(
             f"{folder.name} is at {address}, its API at {address}docs; Ctrl-C ends it", flush=True
