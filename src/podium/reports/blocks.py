@@ -96,16 +96,7 @@ class ImageGrid:
     strips: bool = False  # each is several in a row
 
 
-@dataclass(frozen=True)
-class Verbatim:
-    """Text as it is, behind its title until one asks for it."""
-
-    kind: ClassVar[str] = "verbatim"
-    title: str
-    text: str
-
-
-Block = Words | Facts | TableBlock | Charts | ImageGrid | Verbatim
+Block = Words | Facts | TableBlock | Charts | ImageGrid
 
 
 @dataclass(frozen=True)

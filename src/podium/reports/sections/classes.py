@@ -13,8 +13,7 @@ from podium.reports.run_data import RunData
 WRITTEN = 20  # classes up to which each cell of the matrix has its number
 NAMED = 60  # and each class its name
 PAIRS = 12
-FOLDED = 30  # classes from which the table is folded, the weakest stand before it
-WEAKEST = 10
+FOLDED = 30  # classes from which the table is folded
 BINS = 15  # of the calibration
 TITLES = ["class", "precision", "recall", "F1", "support"]
 
@@ -24,15 +23,11 @@ def classes_section(one: RunData) -> Section:
     wrong = int((judged["said"] != judged["label"]).sum())
     alt = f"confusion matrix: {wrong:,} of {len(judged):,} images are taken for another class"
     chart = Chart("confusion", confusion_figure(judged, one.classes), alt, wide=count > 6)
-    table = by_class(judged, one.classes)
-    blocks: list[Block] = [Charts([chart])]
-    if count > FOLDED:
-        weakest = table.sort_values("f1", kind="stable")[:WEAKEST]
-        title = f"The {WEAKEST} weakest classes by F1"
-        blocks.append(TableBlock(title, TITLES, _cells(weakest)))
+    table = by_class(judged, one.classes).sort_values("f1", kind="stable")
     table.loc["mean of the classes"] = [*table.mean()[:3], len(judged)]
-    title = f"Precision, recall and F1 of all {count} classes"
-    blocks.append(TableBlock(title, TITLES, _cells(table), folded=count > FOLDED))
+    title = f"Precision, recall and F1 of all {count} classes, the weakest first"
+    by_f1 = TableBlock(title, TITLES, _cells(table), folded=count > FOLDED)
+    blocks: list[Block] = [Charts([chart]), by_f1]
     if wrong:
         rows = [
             (truth, answer, f"{images:,}", f"{100 * part:.1f} %")

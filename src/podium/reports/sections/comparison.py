@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 
-from podium.recipes.recipe import Recipe
 from podium.reports.blocks import (
     Block,
     Chart,
@@ -23,6 +22,7 @@ from podium.reports.blocks import (
 from podium.reports.run_data import RunData
 from podium.reports.sections.classes import by_class, calibration_error, three_digits
 from podium.reports.sections.curves import learning_curve
+from podium.reports.sections.overview import flat
 from podium.reports.thumbnails import thumbnail
 
 SHOWN = 7  # images of a kind
@@ -85,7 +85,8 @@ def _paired(runs: Sequence[RunData]) -> TableBlock:
 
 def recipes_section(runs: Sequence[RunData]) -> Section:
     """Only what differs."""
-    recipes = pd.DataFrame({one.name: _flat(one.recipe) for one in runs if one.recipe}).fillna("–")
+    dumped = {one.name: dict(flat(one.recipe.model_dump())) for one in runs if one.recipe}
+    recipes = pd.DataFrame(dumped).fillna("–")
     differing = recipes[recipes.nunique(axis=1) > 1]
     blocks: list[Block] = [Words("The recipes do not differ.")]
     if len(differing):
@@ -95,13 +96,6 @@ def recipes_section(runs: Sequence[RunData]) -> Section:
         if one.recipe is None:
             blocks.append(Words(f"{one.name} is a blend of {', '.join(one.about['runs'])}."))
     return Section("Recipes", blocks)
-
-
-def _flat(recipe: Recipe) -> pd.Series:
-    """The values by key, with dots in place of tables in tables."""
-    data = recipe.model_dump()
-    data["stages"] = dict(enumerate(data["stages"]))
-    return pd.json_normalize(data).iloc[0].map(str)
 
 
 def curves_section(runs: Sequence[RunData]) -> Section:

@@ -15,7 +15,6 @@ from podium.reports.blocks import (
     Facts,
     Section,
     TableBlock,
-    Verbatim,
     Words,
     duration,
     interval,
@@ -26,7 +25,6 @@ from podium.reports.blocks import (
 from podium.reports.run_data import RunData
 from podium.runs.table import DROPPED, HELD_OUT
 
-KEPT = ("backbone", "weights", "batch_size", "optimizer", "weight_decay", "keep", "views", "seed")
 MEMORY = "peak_memory_gb"
 NAMED = 20  # images in a table, classes before a table is folded
 
@@ -90,18 +88,18 @@ def _by_fold(one: RunData) -> TableBlock:
 def recipe_section(one: RunData) -> Section:
     recipe = one.recipe
     assert recipe is not None, "a blend has none"
-    facts = [(key.replace("_", " "), str(getattr(recipe, key))) for key in KEPT]
-    facts.append(("image size", f"{recipe.final_image_size} px"))
-    tables = recipe.model_dump(include={"head", "augmentation", "box"}, exclude_none=True)
-    if not (recipe.augmentation.mixup or recipe.augmentation.cutmix):
-        del tables["augmentation"]["mixed"]  # the share of batches that one of them mixes
-    for name, table in tables.items():
-        facts.append((name, ", ".join(f"{key} {value}" for key, value in table.items() if value)))
+    chosen = flat(recipe.model_dump(exclude_defaults=True, exclude={"stages"}))
     stages = enumerate(recipe.stages, start=1)
     rows = [(str(number), *_stage(recipe, stage)) for number, stage in stages]
     titles = ["stage", "learns", "epochs", "learning rate", "px", "batch"]
-    whole = Verbatim("The whole recipe", recipe.model_dump_json(indent=2))
-    return Section("Recipe", [Facts(facts), TableBlock("Stages", titles, rows), whole])
+    every = TableBlock("Every choice", ["key", "value"], flat(recipe.model_dump()), folded=True)
+    return Section("Recipe", [Facts(chosen), TableBlock("Stages", titles, rows), every])
+
+
+def flat(data: dict[str, Any]) -> list[tuple[str, str]]:
+    """The values of a dumped recipe by key, with dots in place of tables in tables."""
+    data = {**data, "stages": dict(enumerate(data.get("stages", [])))}
+    return [(key, str(value)) for key, value in pd.json_normalize(data).iloc[0].items()]
 
 
 def learns(stage: Stage) -> str:
