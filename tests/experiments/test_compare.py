@@ -245,12 +245,6 @@ def test_a_mistake_is_said_before_anything_is_trained(project: Path) -> None:
 # --- Parts
 
 
-def test_a_sample_is_announced(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = compare("tiny", GRID, folds=[0], sample_size=1)
-    assert len(found.measured) == 1 and found.figure is None
-    assert "comparing 1 of 2 combinations; 1 are here already" in capsys.readouterr().out
-
-
 def test_the_table_says_what_was_tried_changed_or_not(compared: Compared) -> None:
     lines = str(compared.comparison).splitlines()
     said = {line[3:].split("  ")[0] for line in lines[1:3]}

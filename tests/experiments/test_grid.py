@@ -10,7 +10,6 @@ from podium.experiments.grid import (
     all_combinations,
     get_combination,
     parse_try,
-    sample,
     write_toml,
     write_value,
 )
@@ -166,16 +165,3 @@ def test_any_value_of_a_recipe_is_read_again_as_it_was() -> None:
     lines = "\n".join(f"{key} = {write_toml(value)}" for key, value in data.items())
     assert tomllib.loads(lines) == data
     assert write_toml(1e-05) == "1e-05" and write_toml(True) == "true" and write_toml({}) == "{}"
-
-
-# --- A sample
-
-
-def test_a_sample_is_the_same_each_time_and_grows() -> None:
-    tries = ["head.dropout=0,0.1,0.2,0.3", "head.width=2,4,6"]
-    every = all_combinations("tiny", tries)
-    three, five = sample(every, 3), sample(every, 5)
-    assert len(three) == 3 and len(five) == 5
-    assert all(one in five for one in three)
-    assert three != every[:3]
-    assert sample(every, None) == every and len(sample(every, 99)) == 12

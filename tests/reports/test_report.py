@@ -173,7 +173,7 @@ def test_a_run_put_together_of_parts_names_the_machine_of_each_fold() -> None:
     parts = [{"fold": 0, "machine": "one"}, {"fold": 1, "machine": "other", "commit": "f" * 40}]
     folder.write_run({**folder.read_run(), "parts": parts})
     said = words(read(report(["a"]).path))
-    assert "Where each fold was made" in said and "1 other ffffffffffff" in said
+    assert "0 one" in said and "1 other ffffffffffff" in said
 
 
 def test_a_notebook_gets_each_figure(capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from podium import paths
 from podium.competitions import get_competition
-from podium.experiments.grid import Combination, all_combinations, parse_try, sample
+from podium.experiments.grid import Combination, all_combinations, parse_try
 from podium.experiments.trial import TrialFailed, TrialResult, is_scored, run_of, run_trial
 from podium.files.atomic_write import atomic_write, write_csv
 from podium.reports.figures import canvas, plain, png
@@ -52,7 +52,6 @@ def compare(
     tries: Iterable[str],
     folds: Iterable[int] = (),
     overrides: Iterable[str] = (),
-    sample_size: int | None = None,
 ) -> Comparison:
     """Train each combination of the values to try as far as its score, unless it has one.
 
@@ -60,14 +59,12 @@ def compare(
 
     Args:
         tries: `key=a,b,c` each; without any, the entry with the overrides is measured alone.
-        sample_size: only so many combinations, drawn at random.
 
     Raises:
         ValueError: a recipe is refused; nothing has been trained then.
     """
     tries, overrides = list(tries), list(overrides)
-    every = all_combinations(entry, tries, overrides)
-    chosen = sample(every, sample_size)
+    chosen = all_combinations(entry, tries, overrides)
     folds = sorted(set(folds)) or chosen[0].recipe.fold_numbers
     for combination in chosen:
         for fold in folds:
@@ -75,7 +72,7 @@ def compare(
         get_competition(combination.recipe.competition).folder()
 
     here = sum(is_scored(run_of(combination), folds) for combination in chosen)
-    print(f"comparing {len(chosen)} of {len(every)} combinations; {here} are here already")
+    print(f"comparing {len(chosen)} combinations; {here} are here already")
     print(f"entry       {entry}\nfold        {', '.join(map(str, folds))}")
     if overrides:
         print(f"all with    {', '.join(overrides)}")

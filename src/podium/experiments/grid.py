@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import random
 import tomllib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -13,8 +12,6 @@ from podium.recipes.entries import get_entry
 from podium.recipes.recipe import Recipe
 from podium.training.preflight import check_recipe
 from podium.training.warm_start import resolve_backbone
-
-SAMPLE_SEED = 0
 
 
 @dataclass(frozen=True)
@@ -87,12 +84,6 @@ def all_combinations(
         tried = replace(combination, tried=", ".join(chosen))
         found.setdefault(combination.recipe.model_dump_json(), tried)
     return list(found.values())
-
-
-def sample(combinations: list[Combination], size: int | None) -> list[Combination]:
-    """A random sample, the same each time; a larger one holds the smaller one."""
-    shuffled = random.Random(SAMPLE_SEED).sample(combinations, len(combinations))
-    return shuffled[:size] if size else combinations
 
 
 def parse_try(text: str) -> tuple[str, list[str]]:

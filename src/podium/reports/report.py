@@ -153,7 +153,7 @@ def _page(one: RunData, seen: list[Section]) -> Page:
         *seen,
         *([views_section(one)] if trained else []),
     ]
-    return Page(f"Report of {one.name}", overview.headline(one), overview.about(one), sections)
+    return Page(f"Report of {one.name}", str(one.score), overview.about(one), sections)
 
 
 def _page_of(several: Sequence[RunData]) -> Page:
@@ -161,7 +161,7 @@ def _page_of(several: Sequence[RunData]) -> Page:
     first = several[0]
     return Page(
         f"{names}, side by side",
-        f"{first.score.metric}: {comparison.headline(several)}",
+        "; ".join(f"{one.name}: {one.score}" for one in several),
         f"Runs of {first.competition.name}; what is better is judged image by image.",
         [section(several) for section in comparison.SECTIONS],
     )

@@ -4,10 +4,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from scipy.stats import binomtest
-from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+from sklearn.metrics import (
+    ConfusionMatrixDisplay,
+    confusion_matrix,
+    precision_recall_fscore_support,
+)
 
 from podium.reports.blocks import Block, Chart, Charts, Section, TableBlock, Words, share
-from podium.reports.figures import GRAY, PALETTE, WIDTH, canvas, plain, tidy
+from podium.reports.figures import GRAY, PALETTE, canvas, plain
 from podium.reports.run_data import RunData
 
 WRITTEN = 20  # classes up to which each cell of the matrix has its number
@@ -57,20 +61,19 @@ def confusion_figure(judged: pd.DataFrame, classes: list[str]) -> Figure:
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = min(2.3 + 0.45 * len(classes), 9.5)
     figure, axis = canvas(side + 0.4, side)
+    ConfusionMatrixDisplay(shares, display_labels=list(map(plain, classes))).plot(
+        include_values=len(classes) <= WRITTEN,
+        cmap="Blues",
+        xticks_rotation="vertical",
+        values_format=".2f",
+        ax=axis,
+        colorbar=False,
+        im_kw={"vmin": 0, "vmax": 1},
+    )
     axis.grid(visible=False)
-    axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    every = 1 if len(classes) <= NAMED else -(-len(classes) // NAMED)
-    ticks = range(0, len(classes), every)
-    letters = 9 if len(classes) <= WRITTEN else 6
-    names = [plain(classes[number]) for number in ticks]
-    axis.set_xticks(ticks, names, rotation="vertical", fontsize=letters)
-    axis.set_yticks(ticks, names, fontsize=letters)
-    if len(classes) <= WRITTEN:
-        for row, column in np.ndindex(*shares.shape):
-            if counts[row, column]:
-                ink = "white" if shares[row, column] > 0.5 else "black"
-                text = f"{shares[row, column]:.2f}"
-                axis.text(column, row, text, ha="center", va="center", color=ink, fontsize=8)
+    axis.tick_params(labelsize=9 if len(classes) <= WRITTEN else 6)
+    if len(classes) > NAMED:
+        axis.set(xticks=[], yticks=[])
     axis.set(xlabel="predicted", ylabel="true", title="confusion (rows sum to 1)")
     return figure
 
@@ -128,30 +131,19 @@ def calibration_error(judged: pd.DataFrame) -> float:
 
 
 def draw_calibration(bins: pd.DataFrame, title: str) -> Figure:
-    """How often right by how sure, with the 95 % interval of each bin, and how many are in it."""
-    figure = Figure(figsize=(WIDTH, 4.6), layout="constrained")
-    curve, histogram = figure.subplots(2, 1, height_ratios=(3, 1), sharex=True)
-    tidy(curve)
-    tidy(histogram)
+    """How often right by how sure, with the 95 % interval of each bin."""
+    figure, axis = canvas()
     hits = (bins["right"] * bins["images"]).round().astype(int)
     intervals = np.array([
         binomtest(hit, count).proportion_ci()
         for hit, count in zip(hits, bins["images"], strict=True)
     ]).T  # fmt: skip
     reach = np.abs(intervals - bins["right"].to_numpy())
-    curve.plot([0, 1], [0, 1], color=GRAY, linewidth=1, linestyle=":", label="as sure as right")
-    curve.errorbar(
-        bins["sure"],
-        bins["right"],
-        reach,
-        fmt="o-",
-        color=PALETTE[0],
-        capsize=3,
-        linewidth=1.2,
-        label="images like these, 95 % interval",
-    )
-    curve.set(title=title, ylabel="share that is right", ylim=(0, 1.03), xlim=(0, 1))
-    curve.legend(fontsize=8, loc="lower right")
-    histogram.bar(bins["sure"], bins["images"], width=0.04, color=PALETTE[1])
-    histogram.set(xlabel="probability of the predicted class", ylabel="images", yscale="log")
+    axis.plot([0, 1], [0, 1], color=GRAY, linewidth=1, linestyle=":", label="as sure as right")
+    style = {"fmt": "o-", "color": PALETTE[0], "capsize": 3, "linewidth": 1.2}
+    label = "images like these, 95 % interval"
+    axis.errorbar(bins["sure"], bins["right"], reach, label=label, **style)
+    axis.set(xlabel="probability of the predicted class", ylabel="share that is right")
+    axis.set(title=title, xlim=(0, 1), ylim=(0, 1.03))
+    axis.legend(fontsize=8, loc="lower right")
     return figure

@@ -16,7 +16,6 @@ from podium.reports.blocks import (
     Words,
     duration,
     gained,
-    interval,
     scored,
 )
 from podium.reports.run_data import RunData
@@ -175,14 +174,6 @@ def _tile(winner: RunData, loser: RunData, name: str) -> ImageTile:
         name,
         right=f"{winner.name}: {truth} {right['sure']:.2f}",
         wrong=f"{loser.name}: {said} {wrong['sure']:.2f}",
-    )
-
-
-def headline(runs: Sequence[RunData]) -> str:
-    """The scores in a line."""
-    return ", ".join(
-        f"{one.name} {one.score.value:.4f} ({interval(one.score.low, one.score.high)})"
-        for one in runs
     )
 
 

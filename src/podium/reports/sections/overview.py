@@ -29,11 +29,6 @@ MEMORY = "peak_memory_gb"
 NAMED = 20  # images in a table, classes before a table is folded
 
 
-def headline(one: RunData) -> str:
-    found = one.score
-    return f"{found.metric} {found.value:.4f} (95 % interval {interval(found.low, found.high)})"
-
-
 def about(one: RunData) -> str:
     """What the score is of, in a sentence."""
     what = f"{one.score.images:,} {one.kind} images of {one.competition.name}"
@@ -158,45 +153,33 @@ def _dropped(stored: pd.DataFrame) -> list[tuple[str, str, str, str]]:
     """What could not be read, why, and what became of it."""
     if "problem" not in stored:  # of a blend
         return []
-    broken = stored[stored["problem"].fillna("") != ""]
-    so_that = {DROPPED: "not trained on", "test": "gets the class prior"}
-    # The reason names the path on the machine that has read it.
-    return [
-        (
-            str(name),
-            "training" if row["part"] == DROPPED else row["part"],
-            row["problem"].partition(": ")[2] or row["problem"],
-            so_that.get(row["part"], ""),
-        )
-        for name, row in broken.iterrows()
-    ]
+    kinds = {DROPPED: ("training", "not trained on"), "test": ("test", "gets the class prior")}
+    rows = []
+    for name, row in stored[stored["problem"].fillna("") != ""].iterrows():
+        part, so_that = kinds.get(row["part"], (row["part"], ""))
+        # The reason names the path on the machine that has read it.
+        why = row["problem"].partition(": ")[2] or row["problem"]
+        rows.append((str(name), part, why, so_that))
+    return rows
 
 
 def cost_section(one: RunData) -> Section:
-    """Seconds and memory by stage, and where the run comes from."""
-    blocks: list[Block] = []
-    if one.recipe:
-        blocks += _cost_by_stage(one, one.recipe)
-    facts = [("entry", one.about.get("entry") or "none")]
-    if one.recipe:
-        facts.append(("seed", str(one.recipe.seed)))
-    parts = one.about.get("parts")
-    if not parts:
-        return Section("Cost and origin", [*blocks, Facts([*facts, *_origin(one.about).items()])])
-    rows = [(str(part["fold"]), *_origin(part).values()) for part in parts]
-    table = TableBlock("Where each fold was made", ["fold", *_origin({})], rows)
-    return Section("Cost and origin", [*blocks, Facts(facts), table])
-
-
-def _origin(about: dict[str, Any]) -> dict[str, str]:
-    """Where a run, or a part of one, comes from."""
-    versions = about.get("versions", {})
-    return {
-        "machine": about.get("machine") or "",
-        "started": about.get("started") or "",
-        "commit": (about.get("commit") or "")[:12],
-        "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
-    }
+    """Seconds and memory by stage, and where the run, or each part of it, comes from."""
+    parts = one.about.get("parts") or [{**one.about, "fold": "all"}]
+    titles = ["fold", "machine", "started", "commit", "versions"]
+    rows = [
+        (
+            str(part["fold"]),
+            part.get("machine") or "",
+            part.get("started") or "",
+            (part.get("commit") or "")[:12],
+            ", ".join(f"{name} {version}" for name, version in part.get("versions", {}).items()),
+        )
+        for part in parts
+    ]
+    table = TableBlock(f"Made of the entry {one.about.get('entry') or 'none'}", titles, rows)
+    blocks = [*_cost_by_stage(one, one.recipe), table] if one.recipe else [table]
+    return Section("Cost and origin", blocks)
 
 
 def _cost_by_stage(one: RunData, recipe: Recipe) -> Iterator[Block]:
