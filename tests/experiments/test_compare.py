@@ -105,7 +105,7 @@ def test_a_result_is_a_row_of_the_record(compared: Compared) -> None:
         row = rows.loc[one.combination.change]
         score = one.combined.score
         measured = [score.value, score.low, score.high]
-        assert row[["score", "low", "high"]].tolist() == pytest.approx(measured, abs=1e-5)
+        assert row[["score", "low", "high"]].tolist() == pytest.approx(measured, abs=1e-4)
         assert (row["images"], row["folds"], row["entry"]) == (24, 0, "tiny")
         cost = one.run.fold(0).read_cost()
         assert row["seconds"] == cost["seconds"] == one.seconds
@@ -124,7 +124,7 @@ def test_the_table_is_best_first_and_marks_the_trade_offs(compared: Compared) ->
     lines = str(compared.comparison).splitlines()
     values = [one.combined.score.value for one in compared.comparison.measured]
     assert values == sorted(values, reverse=True)
-    assert "tried" in lines[0] and "95 % interval" in lines[0]
+    assert lines[0].split()[:4] == ["tried", "score", "low", "high"]
     assert lines[1].startswith("*"), "nothing beats the first one"
     assert any(line.startswith("record ") for line in lines)
 

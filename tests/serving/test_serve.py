@@ -102,12 +102,9 @@ def refused(project: Path, *words: str) -> str:
     return line
 
 
-def test_without_a_run_it_says_how_to_get_one(tmp_path: Path) -> None:
-    assert "make prototype" in refused(tmp_path)
-
-
-def test_without_a_name_it_lists_what_there_is(served: Path) -> None:
-    assert refused(served).endswith("which run? `podium serve RUN`; there are: tiny")
+def test_a_run_that_is_not_there_is_told_with_those_that_are(served: Path) -> None:
+    said = refused(served, "gone")
+    assert "no run 'gone'" in said and said.endswith("there are: tiny")
 
 
 def test_a_port_that_is_taken_costs_no_time(served: Path) -> None:

@@ -39,7 +39,7 @@ def classify(
 
 
 def serve(
-    run: Annotated[str | None, typer.Argument(help="A run folder of weights/.")] = None,
+    run: Run,
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8000,
     host: Annotated[str, typer.Option(help="0.0.0.0 lets other machines in.")] = "127.0.0.1",
     folds: Annotated[int, typer.Option(min=1, help="Networks to average, slower by each.")] = 1,

@@ -20,6 +20,7 @@ from podium.text import format_table
 
 RECORD = "experiments.csv"
 KEY = ["entry", "change", "folds"]  # of a row of the record
+SHOWN = ["score", "low", "high", "plain", "averaged", "boxes", "seconds", "peak_memory_gb"]
 BEST = "* best trade-off: nothing here is as good and faster, or as fast and better"
 
 
@@ -36,10 +37,10 @@ class Comparison:
         if self.measured:
             marks = ["*" if is_best else "" for is_best in pareto_front(self.measured)]
             rows = [
-                {"": mark, **_cells(result)}
+                (mark, str(result.combination), *(str(_row(result)[key]) for key in SHOWN))
                 for mark, result in zip(marks, self.measured, strict=True)
             ]
-            lines += format_table([list(rows[0]), *(list(row.values()) for row in rows)])
+            lines += format_table([("", "tried", *SHOWN), *rows])
             lines += ["", BEST, f"record      {paths.runs() / RECORD}"]
         lines += [f"failed      {combination}: {message}" for combination, message in self.failed]
         if self.figure:
@@ -140,25 +141,11 @@ def trade_off(results: list[TrialResult], title: str) -> Figure:
     return figure
 
 
-def _cells(result: TrialResult) -> dict[str, str]:
-    """A row of the table by its titles."""
-    combined, score = result.combined, result.combined.score
-    boxes = combined.boxes.scores[:1] if combined.boxes else []
-    return {
-        "tried": str(result.combination),
-        "score (95 % interval)": f"{score.value:.4f} ({score.low:.4f} to {score.high:.4f})",
-        "plain": f"{combined.plain.value:.4f}",
-        "averaged": f"{combined.averaged.value:.4f}",
-        **{box.metric: f"{box.value:.4f}" for box in boxes},
-        "seconds": str(result.seconds),
-        "memory": f"{result.peak_memory_gb:.1f} GB",
-    }
-
-
 def _row(result: TrialResult) -> dict[str, object]:
-    """A row of the record."""
+    """A row of the record; `SHOWN` are in the table as well."""
     run = result.run.read_run()
     combined, score = result.combined, result.combined.score
+    boxes = f"{combined.boxes.scores[0].value:.4f}" if combined.boxes else ""
     return {
         "date": run["started"][:10],
         "commit": (run["commit"] or "")[:12],
@@ -168,11 +155,12 @@ def _row(result: TrialResult) -> dict[str, object]:
         "folds": " ".join(map(str, combined.folds)),
         "images": score.images,
         "metric": score.metric if combined.scored == "out-of-fold" else f"held-out {score.metric}",
-        "score": round(score.value, 5),
-        "low": round(score.low, 5),
-        "high": round(score.high, 5),
-        "plain": round(combined.plain.value, 5),
-        "averaged": round(combined.averaged.value, 5),
+        "score": f"{score.value:.4f}",
+        "low": f"{score.low:.4f}",
+        "high": f"{score.high:.4f}",
+        "plain": f"{combined.plain.value:.4f}",
+        "averaged": f"{combined.averaged.value:.4f}",
+        "boxes": boxes,  # their mean IoU
         "seconds": result.seconds,
         "peak_memory_gb": result.peak_memory_gb,
         "machine": run["machine"],

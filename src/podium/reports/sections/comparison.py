@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 
-import numpy as np
 import pandas as pd
 
 from podium.reports.blocks import (
@@ -14,7 +13,6 @@ from podium.reports.blocks import (
     Section,
     TableBlock,
     Words,
-    duration,
     gained,
     scored,
 )
@@ -25,7 +23,6 @@ from podium.reports.sections.overview import flat
 from podium.reports.thumbnails import thumbnail
 
 SHOWN = 7  # images of a kind
-SHOWN_RUNS = 4  # whose images are set against the first run's
 FOLDED = 30  # classes
 
 
@@ -56,18 +53,12 @@ def scores_section(runs: Sequence[RunData]) -> Section:
             *scored(one.score),
             f"{calibration_error(one.judged):.4f}",
             ", ".join(map(str, one.folds)) or "a blend",
-            _seconds(one),
         )
         for one in runs
     ]
-    titles = ["run", runs[0].score.metric, "95 % interval", "images", "ECE", "folds", "trained in"]
+    titles = ["run", runs[0].score.metric, "95 % interval", "images", "ECE", "folds"]
     each = TableBlock("Each run on its own images", titles, rows)
     return Section("Scores", [each, _paired(runs)])
-
-
-def _seconds(one: RunData) -> str:
-    costs = [one.folder.fold(fold).read_cost().get("seconds", np.nan) for fold in one.folds]
-    return duration(sum(costs)) if costs else ""
 
 
 def _paired(runs: Sequence[RunData]) -> TableBlock:
@@ -138,10 +129,8 @@ def images_section(runs: Sequence[RunData]) -> Section:
     blocks: list[Block] = []
     if first.missing:
         blocks.append(Words(f"Images are left out: {first.missing}.", left_out=True))
-    for other in runs[1 : 1 + SHOWN_RUNS]:
+    for other in runs[1:]:
         blocks += _disagreements(first, other)
-    if len(runs) > 1 + SHOWN_RUNS:
-        blocks.append(Words(f"Of the first {1 + SHOWN_RUNS} runs only.", left_out=True))
     return Section("Where they differ", blocks)
 
 
