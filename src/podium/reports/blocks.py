@@ -154,7 +154,3 @@ def duration(seconds: float) -> str:
 
 def memory(gigabytes: float) -> str:
     return "" if np.isnan(gigabytes) else f"{gigabytes:.2f} GB"
-
-
-def share(part: int, whole: int) -> str:
-    return f"{100 * part / max(whole, 1):.1f} %"

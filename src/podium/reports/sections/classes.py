@@ -10,7 +10,7 @@ from sklearn.metrics import (
     precision_recall_fscore_support,
 )
 
-from podium.reports.blocks import Block, Chart, Charts, Section, TableBlock, Words, share
+from podium.reports.blocks import Block, Chart, Charts, Section, TableBlock, Words
 from podium.reports.figures import GRAY, PALETTE, canvas, plain
 from podium.reports.run_data import RunData
 
@@ -61,7 +61,8 @@ def confusion_figure(judged: pd.DataFrame, classes: list[str]) -> Figure:
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = min(2.3 + 0.45 * len(classes), 9.5)
     figure, axis = canvas(side + 0.4, side)
-    ConfusionMatrixDisplay(shares, display_labels=list(map(plain, classes))).plot(
+    display = ConfusionMatrixDisplay(shares, display_labels=list(map(plain, classes)))
+    display.plot(
         include_values=len(classes) <= WRITTEN,
         cmap="Blues",
         xticks_rotation="vertical",
@@ -70,6 +71,8 @@ def confusion_figure(judged: pd.DataFrame, classes: list[str]) -> Figure:
         colorbar=False,
         im_kw={"vmin": 0, "vmax": 1},
     )
+    for place in np.argwhere(counts == 0) if len(classes) <= WRITTEN else []:
+        display.text_[tuple(place)].set_visible(False)
     axis.grid(visible=False)
     axis.tick_params(labelsize=9 if len(classes) <= WRITTEN else 6)
     if len(classes) > NAMED:
@@ -97,12 +100,12 @@ def most_confused(judged: pd.DataFrame) -> pd.DataFrame:
 def calibration_section(one: RunData) -> Section:
     bins, error = calibration_bins(one.judged), calibration_error(one.judged)
     right = one.judged["said"] == one.judged["label"]
-    sure, hits = one.judged["sure"].mean(), int(right.sum())
+    sure = one.judged["sure"].mean()
     which = "surer than it is right" if sure > right.mean() else "less sure than it is right"
     text = (
         f"Expected calibration error (ECE, {BINS} bins) {error:.4f}. In the mean the run is "
-        f"{which}: probability {sure:.3f}, right {right.mean():.3f}. {hits:,} of {len(right):,} "
-        f"correct ({share(hits, len(right))})."
+        f"{which}: probability {sure:.3f}, right {right.mean():.3f} ({right.sum():,} of "
+        f"{len(right):,} images)."
     )
     figure = draw_calibration(bins, f"reliability: ECE {error:.4f}")
     alt = f"reliability diagram: expected calibration error {error:.4f}"
@@ -140,10 +143,10 @@ def draw_calibration(bins: pd.DataFrame, title: str) -> Figure:
     ]).T  # fmt: skip
     reach = np.abs(intervals - bins["right"].to_numpy())
     axis.plot([0, 1], [0, 1], color=GRAY, linewidth=1, linestyle=":", label="as sure as right")
-    style = {"fmt": "o-", "color": PALETTE[0], "capsize": 3, "linewidth": 1.2}
+    style = {"fmt": "o", "color": PALETTE[0], "capsize": 3}
     label = "images like these, 95 % interval"
     axis.errorbar(bins["sure"], bins["right"], reach, label=label, **style)
     axis.set(xlabel="probability of the predicted class", ylabel="share that is right")
     axis.set(title=title, xlim=(0, 1), ylim=(0, 1.03))
-    axis.legend(fontsize=8, loc="lower right")
+    axis.legend(fontsize=8, loc="upper left")
     return figure

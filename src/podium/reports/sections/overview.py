@@ -20,7 +20,6 @@ from podium.reports.blocks import (
     interval,
     memory,
     scored,
-    share,
 )
 from podium.reports.run_data import RunData
 from podium.runs.table import DROPPED, HELD_OUT
@@ -124,8 +123,6 @@ def data_section(one: RunData) -> Section:
         ("classes", str(len(one.classes))),
         ("test", f"{len(test):,} images"),
     ]
-    if one.recipe and one.recipe.limit:
-        facts.append(("limit", f"{one.recipe.limit:,} of the training images were drawn"))
     if "group" in train:
         copies = len(train) - train["group"].nunique()
         facts.append(("near-copies", f"{copies:,} of another, each kept in one fold with it"))
@@ -135,16 +132,13 @@ def data_section(one: RunData) -> Section:
     if one.recipe:
         facts.append(("left out", f"{len(dropped):,} files" if dropped else "nothing"))
     counts = train["label"].value_counts().reindex(range(len(one.classes)), fill_value=0)
-    rows = [
-        (name, f"{count:,}", share(count, len(train)))
-        for name, count in zip(one.classes, counts, strict=True)
-    ]
+    rows = [(name, f"{count:,}") for name, count in zip(one.classes, counts, strict=True)]
     blocks: list[Block] = [Facts(facts)]
     if dropped:
         more = f", the first {NAMED} of {len(dropped):,}" if len(dropped) > NAMED else ""
         titles = ["file", "part", "why", "so that"]
         blocks.append(TableBlock(f"Files left out{more}", titles, dropped[:NAMED]))
-    titles = ["class", "images", "share"]
+    titles = ["class", "images"]
     blocks.append(TableBlock("Training images by class", titles, rows, folded=len(rows) > NAMED))
     return Section("Data", blocks)
 
