@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from podium.recipes.recipe import Recipe
 from podium.reports.blocks import Block, Chart, Charts, Section, TableBlock, Words
@@ -37,10 +36,7 @@ def _curves(one: RunData) -> Iterator[Chart]:
     for quantity, title in QUANTITIES.items():
         mine = {name: table for name, table in histories.items() if f"val_{quantity}" in table}
         if mine:
-            ends = ", ".join(
-                f"{name} {table[f'val_{quantity}'].iloc[-1]:.3g}" for name, table in mine.items()
-            )
-            alt = f"{title} by epoch, training and validation; at the end of validation: {ends}"
+            alt = f"{title} by epoch of {', '.join(mine)}: training and validation"
             name = f"curve-{quantity.replace('_', '-')}"
             yield Chart(name, learning_curve(mine, quantity, title), alt)
 
@@ -64,14 +60,9 @@ def learning_curve(
             axis.plot(epochs, history[quantity], **pale)
     if stages:
         _mark_stages(axis, next(iter(histories.values())))
-    axis.set(xlabel="epoch", ylabel=title, title=f"{title} by epoch\n")
+    axis.set(xlabel="epoch", ylabel=title, title=f"{title} by epoch, training dashed\n")
     axis.xaxis.get_major_locator().set_params(integer=True)
-    kinds = [
-        Line2D([], [], color=GRAY, label="validation"),
-        Line2D([], [], color=GRAY, linestyle="--", label="training"),
-    ]
-    handles, _ = axis.get_legend_handles_labels()
-    axis.legend(handles=[*handles, *kinds], fontsize=8, ncols=1 + (len(handles) > 4))
+    axis.legend(fontsize=8, ncols=1 + (len(histories) > 4))
     return figure
 
 
