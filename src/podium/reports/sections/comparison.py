@@ -21,7 +21,6 @@ from podium.reports.sections.classes import by_class, calibration_error, three_d
 from podium.reports.sections.curves import learning_curve
 from podium.reports.sections.overview import flat
 from podium.reports.thumbnails import thumbnail
-from podium.text import duration
 
 SHOWN = 7  # images of a kind
 FOLDED = 30  # classes
