@@ -36,12 +36,12 @@ TRAINED = 500  # images of a draw
 RESULTS = ROOT / "benchmarks" / "results" / "intervals.json"
 
 
-def draw_once(whole: Run, seed: int, folder: RunFolder) -> dict[str, float]:
-    """The out-of-fold score of a draw with its interval, and what all other images say."""
+def run_on_draw(whole: Run, images: int, seed: int, folder: RunFolder) -> Run:
+    """A finished run on a draw of a run's training images; all others are its test images."""
     recipe, train = whole.recipe, whole.table.train
     groups = np.random.default_rng(seed).permutation(train["group"].unique())
     order = train["group"].map({group: place for place, group in enumerate(groups)})
-    drawn = train.loc[order.sort_values(kind="stable").index[:TRAINED]]
+    drawn = train.loc[order.sort_values(kind="stable").index[:images]]
     # A near-copy of an image that was trained on is none that is unseen.
     unseen = train[~train["group"].isin(drawn["group"])]
     fold = split_folds(drawn["label"], drawn["group"], recipe.folds, seed)
@@ -53,14 +53,19 @@ def draw_once(whole: Run, seed: int, folder: RunFolder) -> dict[str, float]:
         runner.train(number)
         runner.score(number)
         runner.predict_test(number, recipe.views)
-    found = combine(run).score
-    labels, metric = unseen["label"].to_numpy(), run.competition.metric
+    return run
+
+
+def draw_once(whole: Run, seed: int, folder: RunFolder) -> dict[str, float]:
+    """The out-of-fold score of a draw with its interval, and what all other images say."""
+    run = run_on_draw(whole, TRAINED, seed, folder)
+    found, unseen, metric = combine(run).score, run.table.test, run.competition.metric
 
     def value(predictions: dict) -> float:
         probabilities = mean_of_folds(predictions, None).loc[unseen.index].to_numpy()
-        return float(metric.per_image(labels, probabilities).mean())
+        return float(metric.per_image(unseen["label"].to_numpy(), probabilities).mean())
 
-    tests = {n: folder.fold(n).read_predictions("test") for n in range(recipe.folds)}
+    tests = {n: folder.fold(n).read_predictions("test") for n in range(run.recipe.folds)}
     return {
         "out_of_fold": found.value,
         "low": found.low,
