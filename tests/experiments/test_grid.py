@@ -129,6 +129,12 @@ def test_a_table_is_spelled_by_what_differs() -> None:
     assert get_combination("tiny", found.overrides).recipe == found.recipe
 
 
+def test_a_list_of_words_is_one_value(tmp_path: Path) -> None:
+    recipe = RECIPE.format(competition="sample").replace("width = 8", 'width = 8, taps = ["a"]')
+    write_entry(tmp_path, "small", recipe)
+    assert get_combination("small", ["head.taps=['b']"]).overrides == ('head.taps=["b"]',)
+
+
 def test_a_key_that_is_taken_away_is_a_change_of_its_table(tmp_path: Path) -> None:
     recipe = RECIPE.format(competition="sample").replace("epochs = 1", "epochs = 1, batch_size = 4")
     write_entry(tmp_path, "small", recipe)

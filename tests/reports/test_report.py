@@ -229,7 +229,7 @@ def test_two_runs_stand_side_by_side() -> None:
     first, second = a_run("a", seed=0), a_run("b", seed=1, image_size=64)
     made = report(["a", "b"])
     assert made.path == first.path / "report-with-b.html"
-    assert {path.name for path in made.figures} == {"curves-loss.png", "curves-accuracy.png"}
+    assert {path.name for path in made.figures} == {"curve-loss.png", "curve-accuracy.png"}
     said = words(read(made.path))
     for run in (first, second):
         assert f"{run.name} {run.read_score()['score']['value']:.4f}" in said

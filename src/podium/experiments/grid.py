@@ -54,8 +54,8 @@ def get_combination(entry: str, overrides: Iterable[str]) -> Combination:
 
 def _differences(before: Any, after: Any, key: str = "") -> Iterator[tuple[str, Any]]:
     """Dotted keys and values of what is not the same."""
-    if isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
-        before, after = (dict(enumerate(values)) for values in (before, after))
+    if key == "stages" and len(before) == len(after):
+        before, after = dict(enumerate(before)), dict(enumerate(after))
     if not isinstance(before, dict) or not isinstance(after, dict):
         if before != after:
             yield key, after

@@ -1,11 +1,8 @@
 """The page and the HTTP API of a run."""
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from fastapi import FastAPI, HTTPException, Request
@@ -53,7 +50,6 @@ class Service:
     def __init__(self, engine: Engine, limits: RequestLimits) -> None:
         self._engine, self._limits = engine, limits
         self._batcher = Batcher(engine.predict, engine.batch_size)
-        self._decoders = ThreadPoolExecutor(os.cpu_count() or 1, "decoder")
 
     async def classify(
         self, uploads: Sequence[tuple[str, bytes]]
@@ -71,9 +67,8 @@ class Service:
 
     async def _classify_one(self, name: str, data: bytes) -> ImageResponse | ImageError:
         sides = self._engine.run.recipe.cache_size, self._engine.size
-        decode = partial(decode_upload, name, data, self._limits, *sides)
         try:
-            image = await asyncio.get_running_loop().run_in_executor(self._decoders, decode)
+            image = await asyncio.to_thread(decode_upload, name, data, self._limits, *sides)
         except HTTPException as error:
             return ImageError(name=name, status=error.status_code, detail=error.detail)
         prediction = await self._batcher.put(image.pixels)

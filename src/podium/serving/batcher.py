@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,6 @@ class Batcher:
     def __init__(self, predict: Callable[[np.ndarray], Sequence[Any]], batch_size: int) -> None:
         self._predict, self._batch_size = predict, batch_size
         self._waiting: list[tuple[np.ndarray, asyncio.Future[Any]]] = []
-        self._thread = ThreadPoolExecutor(1, "batcher")
         self._task: asyncio.Task[None] | None = None
 
     async def put(self, image: np.ndarray) -> Any:
@@ -42,9 +40,8 @@ class Batcher:
     async def _predict_batch(
         self, images: Sequence[np.ndarray], futures: Sequence["asyncio.Future[Any]"]
     ) -> None:
-        loop = asyncio.get_running_loop()
         try:
-            results = await loop.run_in_executor(self._thread, self._predict, np.stack(images))
+            results = await asyncio.to_thread(self._predict, np.stack(images))
         except Exception as error:  # whatever it is, those who wait are told
             for future in futures:
                 if not future.done():

@@ -6,7 +6,6 @@ import pandas as pd
 
 from podium.reports.blocks import (
     Block,
-    Chart,
     Charts,
     ImageGrid,
     ImageTile,
@@ -18,7 +17,7 @@ from podium.reports.blocks import (
 )
 from podium.reports.run_data import RunData
 from podium.reports.sections.classes import by_class, calibration_error, three_digits
-from podium.reports.sections.curves import learning_curve
+from podium.reports.sections.curves import curves
 from podium.reports.sections.overview import flat
 from podium.reports.thumbnails import thumbnail
 
@@ -92,17 +91,7 @@ def curves_section(runs: Sequence[RunData]) -> Section:
     """A line a run: the mean of its folds."""
     means = {one.name: _mean_history(one) for one in runs if one.histories}
     drawn = {name: table for name, table in means.items() if len(table) > 1}
-    blocks: list[Block] = []
-    if drawn:
-        alt = f"by epoch of {', '.join(drawn)}"
-        blocks.append(Charts([
-            Chart(
-                f"curves-{quantity}",
-                learning_curve(drawn, quantity, quantity, stages=False),
-                f"validation {quantity} {alt}",
-            )
-            for quantity in ("loss", "accuracy")
-        ]))  # fmt: skip
+    blocks: list[Block] = [Charts(curves(drawn, stages=False))] if drawn else []
     if without := [one.name for one in runs if one.name not in drawn]:
         text = f"No curve of {', '.join(without)}: a single epoch, or a blend."
         blocks.append(Words(text, left_out=True))

@@ -27,18 +27,21 @@ def learning_section(one: RunData) -> Section:
     elif max(map(len, one.histories.values())) == 1:
         blocks.append(Words("Each fold has a single epoch, and so no curve."))
     else:
-        blocks.append(Charts([*_curves(one), *_rates(one.recipe, one.histories)]))
+        by_fold = {f"fold {fold}": history for fold, history in one.histories.items()}
+        blocks.append(Charts([*curves(by_fold), *_rates(one.recipe, one.histories)]))
     return Section("Learning", [*blocks, *_linear_probes(one)])
 
 
-def _curves(one: RunData) -> Iterator[Chart]:
-    histories = {f"fold {fold}": history for fold, history in one.histories.items()}
+def curves(histories: dict[str, pd.DataFrame], stages: bool = True) -> list[Chart]:
+    """A chart of each quantity; see `learning_curve`."""
+    charts = []
     for quantity, title in QUANTITIES.items():
         mine = {name: table for name, table in histories.items() if f"val_{quantity}" in table}
         if mine:
             alt = f"{title} by epoch of {', '.join(mine)}: training and validation"
-            name = f"curve-{quantity.replace('_', '-')}"
-            yield Chart(name, learning_curve(mine, quantity, title), alt)
+            figure = learning_curve(mine, quantity, title, stages)
+            charts.append(Chart(f"curve-{quantity.replace('_', '-')}", figure, alt))
+    return charts
 
 
 def learning_curve(
