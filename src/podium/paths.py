@@ -75,6 +75,11 @@ def runs() -> Path:
     return project() / "weights"
 
 
+def joined_runs() -> Path:
+    """Where a kernel joins, at its start, runs of which several kernels left parts; no output."""
+    return scratch() / "joined"
+
+
 def submissions() -> Path:
     return project() / "submissions"
 

@@ -17,7 +17,8 @@ from podium.predictions.combine import write_submission
 from podium.predictions.score import Score, direction, score, with_interval
 from podium.recipes.entries import all_entries
 from podium.recipes.recipe_file import EnsembleRecipe, is_ensemble, load_ensemble
-from podium.runs.merge import CannotMerge, check_own, copy_whole
+from podium.runs.find_run import without_links
+from podium.runs.merge import CannotMerge, copy_whole
 from podium.runs.run_folder import RunFolder
 from podium.runs.table import SIZE_COLUMNS
 from podium.system import about_this_run
@@ -161,9 +162,7 @@ def adopt_blend(part: RunFolder, into: RunFolder, fresh: bool = False) -> Path:
     Raises:
         RunError: it is no blend or damaged, or another run of that name is here.
     """
-    for name in FILES:
-        check_own(part, part.path / name)
-    if not part.read_blended():
+    if not without_links(part).read_blended():
         raise CannotMerge(f"{part.path} is no blend")
     member = read_member(str(part.path))
     part.read_score()

@@ -9,8 +9,8 @@ from tqdm import tqdm
 
 from podium.competitions import Competition, get_competition
 from podium.predictions.combine import combine
+from podium.runs.find_run import find_run
 from podium.runs.fold_folder import RunError
-from podium.runs.merge import gather_run
 from podium.runs.run import Run
 from podium.runs.run_folder import RunFolder
 from podium.runs.table import HELD_OUT
@@ -100,7 +100,7 @@ def read_member(run: str) -> BlendRun:
     Raises:
         RunError: no run of that name or path is there, or it is unfinished, damaged or leaky.
     """
-    folder = gather_run(run)
+    folder = find_run(run)
     if folder.read_blended():
         competition = get_competition(folder.read_run()["competition"])
         images, folds = folder.read_images(), []

@@ -11,26 +11,16 @@ def find_run(run: str) -> RunFolder:
     """The run of that name or path.
 
     Raises:
-        RunError: there is none, it is there in parts (see `runs.merge.gather_run`), or a link
-            leads out of it.
+        RunError: there is none, it is attached in several parts, or a link leads out of it.
     """
-    parts = find_parts(run)
-    if len(parts) > 1:
-        raise RunError(f"run {run!r} is in {len(parts)} parts; podium blend joins them")
-    return parts[0]
-
-
-def find_parts(run: str) -> list[RunFolder]:
-    """The run folder of that name or path, or inside a kernel the parts that several kernels left.
-
-    Raises:
-        RunError: there is none, or a link leads out of it.
-    """
-    for path in (Path(run), paths.runs() / run):
+    for path in (Path(run), paths.runs() / run, paths.joined_runs() / run):
         if RunFolder(path).exists:
-            return [_without_links(RunFolder(path.resolve()))]
-    if attached := _attached(run):
-        return attached
+            return without_links(RunFolder(path.resolve()))
+    attached = attached_runs(run)
+    if len(attached) > 1:
+        raise RunError(f"run {run!r} is attached in {len(attached)} places: detach all but one")
+    if attached:
+        return attached[0]
     known = sorted(path.parent.name for path in paths.runs().glob("*/run.json"))
     place = paths.kaggle_input()
     elsewhere = f", and in {place} there is none of that name" if place else ""
@@ -39,10 +29,10 @@ def find_parts(run: str) -> list[RunFolder]:
     )
 
 
-def _without_links(folder: RunFolder) -> RunFolder:
+def without_links(folder: RunFolder) -> RunFolder:
     """The folder, unless a link leads out of it: what is read and written is its own."""
     for path in folder.path.rglob("*"):
-        if path.is_symlink() and not path.resolve().is_relative_to(folder.path):
+        if path.is_symlink() and not path.resolve().is_relative_to(folder.path.resolve()):
             raise RunError(
                 f"{path} is a link that leads out of its run, to {path.readlink()}: put the file "
                 "itself there, or do not use this run"
@@ -50,7 +40,7 @@ def _without_links(folder: RunFolder) -> RunFolder:
     return folder
 
 
-def _attached(run: str) -> list[RunFolder]:
+def attached_runs(run: str) -> list[RunFolder]:
     """The run folders of that name among what is attached to this kernel."""
     if Path(run).name != run:
         return []

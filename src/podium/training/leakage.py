@@ -3,8 +3,8 @@
 import pandas as pd
 
 from podium.competitions import get_competition
+from podium.runs.find_run import find_run
 from podium.runs.fold_folder import Row, RunError
-from podium.runs.merge import gather_run
 from podium.runs.run_folder import RunFolder
 from podium.runs.table import HELD_OUT, Table, stored_table
 
@@ -64,7 +64,7 @@ def _pseudo_label_leak(run: RunFolder, fold: int) -> str:
 def _ancestor_leak(ancestor: Row, scored: pd.Index, competition: str) -> str:
     name, fold = ancestor["run"], ancestor["fold"]
     try:
-        run = gather_run(name)
+        run = find_run(name)
     except RunError:
         return f"{name}, which is not here, so that its training images are unknown"
     folder = run.fold(fold)

@@ -14,8 +14,8 @@ import pandas as pd
 from podium.competitions import Competition, get_competition
 from podium.predictions.combine import average_tta
 from podium.recipes.recipe import Recipe
+from podium.runs.find_run import find_run
 from podium.runs.fold_folder import RunError
-from podium.runs.merge import gather_run
 from podium.runs.run import Run
 from podium.runs.run_folder import RunFolder
 from podium.text import summarize
@@ -42,7 +42,7 @@ def check_pseudo(recipe: Recipe, into: RunFolder | None = None) -> None:
     competition = get_competition(recipe.competition)
     tests = competition.read_test().index
     for name in recipe.pseudo_runs:
-        _check_fits(gather_run(name), competition, tests, into and into.name)
+        _check_fits(find_run(name), competition, tests, into and into.name)
 
 
 def pseudo_labels(run: Run, fold: int, near_copies: NearCopies) -> dict[int, pd.Series]:
@@ -90,7 +90,7 @@ def read_labeler(name: str, run: Run, fold: int) -> tuple[pd.DataFrame, str]:
     Raises:
         ValueError: it is missing, unfinished, or of other images.
     """
-    labeler, classes = gather_run(name), list(run.competition.classes)
+    labeler, classes = find_run(name), list(run.competition.classes)
     _check_fits(labeler, run.competition, run.table.test.index)
     scored = scored_by(run.table, fold)
     try:
@@ -192,7 +192,7 @@ def _networks(labeler: RunFolder, share: float = 1.0) -> list[tuple[RunFolder, f
         if name == labeler.name:
             raise NoPseudoLabels(f"{name} is a blend of itself")
         try:
-            member = gather_run(name)
+            member = find_run(name)
         except RunError as error:
             raise NoPseudoLabels(f"{name}, a part of {labeler.name}, is not here") from error
         found += _networks(member, share * weight / sum(weights.values()))

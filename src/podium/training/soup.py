@@ -25,8 +25,9 @@ from podium.files.atomic_write import remove_temp_files
 from podium.files.untrusted import check_weights
 from podium.predictions.combine import RunResult, assemble
 from podium.predictions.score import image_scores
+from podium.runs.find_run import find_run
 from podium.runs.fold_folder import RunError
-from podium.runs.merge import copy_whole, gather_run
+from podium.runs.merge import copy_whole
 from podium.runs.run import Run
 from podium.runs.run_folder import RunFolder, check_name
 from podium.runs.table import HELD_OUT
@@ -61,7 +62,7 @@ def soup(runs: Sequence[str], name: str | None = None, fresh: bool = False) -> R
     Raises:
         RunError: the weights cannot be averaged, or another run of that name is there.
     """
-    members = [Run.open(gather_run(run)) for run in runs]
+    members = [Run.open(find_run(run)) for run in runs]
     check_members(members)
     first = members[0]
     check_recipe(first.recipe, first.folder)

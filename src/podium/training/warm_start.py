@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from podium.competitions import get_competition
 from podium.recipes.recipe import RUN, Recipe
+from podium.runs.find_run import find_run
 from podium.runs.fold_folder import Row, RunError
-from podium.runs.merge import gather_run
 from podium.runs.run import Run
 from podium.runs.run_folder import RunFolder
 from podium.training.leakage import leak_reason, scored_by
@@ -94,7 +94,7 @@ def resolve_backbone(recipe: Recipe, into: RunFolder | None = None, fresh: bool 
         goes_on = into is not None and into.exists and not fresh
         source = into.read_recipe() if goes_on else None
         if source is None or source.weights != weights:
-            source = gather_run(recipe.started_from).read_recipe()
+            source = find_run(recipe.started_from).read_recipe()
         backbone = source.backbone
     return recipe.model_copy(update={"backbone": backbone, "weights": weights})
 
@@ -111,7 +111,7 @@ def check_warm_start(recipe: Recipe, into: RunFolder | None = None) -> None:
     name = recipe.started_from
     if name is None:
         return
-    source = gather_run(name)
+    source = find_run(name)
     backbone = source.read_recipe().backbone
     problem = ""
     if into is not None and source.path.resolve() == into.path.resolve():
@@ -148,7 +148,7 @@ def find_initial_weights(run: Run, fold: int) -> InitialWeights | None:
     if recipe.started_from is None or (progress and progress["history"]):
         return None
     check_warm_start(recipe, run.folder)
-    source = gather_run(recipe.started_from)
+    source = find_run(recipe.started_from)
     scored = scored_by(run.table, fold)
     leaks = []
     for number in sorted(trained_folds(source), key=lambda number: (number != fold, number)):
