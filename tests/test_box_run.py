@@ -155,5 +155,5 @@ def test_a_comparison_has_a_column_for_boxes(outcome: RunResult) -> None:
     """The run is there: nothing is trained."""
     found = str(compare("tiny", ["box.width=8"], folds=[0, 1]))
     head, row = found.splitlines()[:2]
-    assert "averaged  mean IoU  seconds" in head
+    assert "averaged  boxes   seconds" in head
     assert f"{outcome.combined.boxes.scores[0].value:.4f}" in row

@@ -93,11 +93,6 @@ def cpu_load() -> float:
     return max(1.0, psutil.getloadavg()[0] / (os.cpu_count() or 1))
 
 
-def is_another_process(pid: int) -> bool:
-    """Whether a process of this number runs that is not this one."""
-    return psutil.pid_exists(pid) and pid != os.getpid()
-
-
 def import_tensorflow(threads: int | None = None) -> None:
     """Import TensorFlow without its page of notes on how it was compiled and on absent drivers.
 

@@ -105,7 +105,7 @@ def test_a_result_is_a_row_of_the_record(compared: Compared) -> None:
         row = rows.loc[one.combination.change]
         score = one.combined.score
         measured = [score.value, score.low, score.high]
-        assert row[["score", "low", "high"]].tolist() == pytest.approx(measured, abs=1e-5)
+        assert row[["score", "low", "high"]].tolist() == pytest.approx(measured, abs=1e-4)
         assert (row["images"], row["folds"], row["entry"]) == (24, 0, "tiny")
         cost = one.run.fold(0).read_cost()
         assert row["seconds"] == cost["seconds"] == one.seconds
@@ -124,7 +124,7 @@ def test_the_table_is_best_first_and_marks_the_trade_offs(compared: Compared) ->
     lines = str(compared.comparison).splitlines()
     values = [one.combined.score.value for one in compared.comparison.measured]
     assert values == sorted(values, reverse=True)
-    assert "tried" in lines[0] and "95 % interval" in lines[0]
+    assert lines[0].split()[:4] == ["tried", "score", "low", "high"]
     assert lines[1].startswith("*"), "nothing beats the first one"
     assert any(line.startswith("record ") for line in lines)
 
@@ -245,12 +245,6 @@ def test_a_mistake_is_said_before_anything_is_trained(project: Path) -> None:
 # --- Parts
 
 
-def test_a_sample_is_announced(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = compare("tiny", GRID, folds=[0], sample_size=1)
-    assert len(found.measured) == 1 and found.figure is None
-    assert "comparing 1 of 2 combinations; 1 are here already" in capsys.readouterr().out
-
-
 def test_the_table_says_what_was_tried_changed_or_not(compared: Compared) -> None:
     lines = str(compared.comparison).splitlines()
     said = {line[3:].split("  ")[0] for line in lines[1:3]}
@@ -303,12 +297,12 @@ def test_the_lower_log_loss_is_the_better_one() -> None:
         for name, loss in (("worse", 0.3), ("better", 0.2))
     ]
     assert front(losses) == ["better"]
-    (axis,) = trade_off(losses, [], "dogs").axes
+    (axis,) = trade_off(losses, "dogs").axes
     assert axis.yaxis_inverted() and axis.get_ylabel() == "log loss"
 
 
 def test_the_figure_names_the_front_and_no_other() -> None:
-    figure = trade_off(RESULTS, [], "cars, fold 0")
+    figure = trade_off(RESULTS, "cars, fold 0")
     (axis,) = figure.axes
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.texts] == ["fast", "good", "slow"]

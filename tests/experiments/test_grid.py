@@ -10,7 +10,6 @@ from podium.experiments.grid import (
     all_combinations,
     get_combination,
     parse_try,
-    sample,
     write_toml,
     write_value,
 )
@@ -114,22 +113,35 @@ def test_a_table_and_a_key_in_it_are_kept_apart() -> None:
     assert get_combination("tiny", found.overrides).recipe == found.recipe
 
 
-def test_changes_that_need_each_other_are_both_kept() -> None:
-    """Without the first one there is no second stage whose epochs could be set."""
-    stage = '{unfreeze = "all", epochs = 1, learning_rate = 0.001}'
+def test_another_number_of_stages_is_a_change_of_the_list() -> None:
+    stage = '{ epochs = 1, learning_rate = 0.001, unfreeze = "all" }'
     found = get_combination("tiny", [f"stages=[{stage}, {stage}]", "stages.1.epochs=3"])
-    assert [one.partition("=")[0] for one in found.overrides] == ["stages", "stages.1.epochs"]
+    (change,) = found.overrides
+    assert change.startswith("stages=[{ ") and "solver" not in change, "what differs from defaults"
     assert [stage.epochs for stage in found.recipe.stages] == [1, 3]
     assert get_combination("tiny", found.overrides).recipe == found.recipe
 
 
-def test_a_table_is_spelled_without_what_it_has_by_default() -> None:
+def test_a_table_is_spelled_by_what_differs() -> None:
     words = ["head={ width = 8, dropout = 0.25, taps = ['a'] }", "augmentation={}"]
     found = get_combination("tiny", [*words, "one_cycle.momentum=[0.95, 0.85]"])
-    assert found.overrides == ('head={ taps = ["a"], width = 8 }',)
-    assert found.values(["one_cycle", "one_cycle.momentum", "head.dropout"]) == (
-        "one_cycle={}, one_cycle.momentum=[0.95, 0.85], head.dropout=0.25"
-    )
+    assert found.overrides == ('head.taps=["a"]',)
+    assert get_combination("tiny", found.overrides).recipe == found.recipe
+
+
+def test_a_list_of_words_is_one_value(tmp_path: Path) -> None:
+    recipe = RECIPE.format(competition="sample").replace("width = 8", 'width = 8, taps = ["a"]')
+    write_entry(tmp_path, "small", recipe)
+    assert get_combination("small", ["head.taps=['b']"]).overrides == ('head.taps=["b"]',)
+
+
+def test_a_key_that_is_taken_away_is_a_change_of_its_table(tmp_path: Path) -> None:
+    recipe = RECIPE.format(competition="sample").replace("epochs = 1", "epochs = 1, batch_size = 4")
+    write_entry(tmp_path, "small", recipe)
+    stage = '{ epochs = 2, learning_rate = 0.001, unfreeze = "all" }'
+    found = get_combination("small", [f"stages=[{stage}]"])
+    assert found.recipe.stages[0].batch_size is None
+    assert get_combination("small", found.overrides).recipe == found.recipe
 
 
 def test_set_is_part_of_every_combination() -> None:
@@ -159,18 +171,3 @@ def test_any_value_of_a_recipe_is_read_again_as_it_was() -> None:
     lines = "\n".join(f"{key} = {write_toml(value)}" for key, value in data.items())
     assert tomllib.loads(lines) == data
     assert write_toml(1e-05) == "1e-05" and write_toml(True) == "true" and write_toml({}) == "{}"
-
-
-# --- A sample
-
-
-def test_a_sample_is_the_same_each_time_and_grows() -> None:
-    tries = ["head.dropout=0,0.1,0.2,0.3", "head.width=2,4,6"]
-    every = all_combinations("tiny", tries)
-    three, five = sample(every, 3), sample(every, 5)
-    assert len(three) == 3 and len(five) == 5
-    assert all(one in five for one in three)
-    assert three != every[:3]
-    other_order = all_combinations("tiny", tries[::-1])
-    assert {one.overrides for one in sample(other_order, 3)} == {one.overrides for one in three}
-    assert sample(every, 12) == sample(every, None) == sample(every, 99) == every

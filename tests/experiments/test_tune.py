@@ -13,7 +13,7 @@ import pytest
 from podium.experiments import tune as tuning
 from podium.experiments.grid import Combination, get_combination
 from podium.experiments.trial import TrialDiverged, TrialFailed, run_of
-from podium.experiments.tune import TuneResult, has_room, open_study, recipe_lines, tune
+from podium.experiments.tune import TuneResult, open_study, tune
 from podium.predictions.score import Score
 from podium.runs.run_folder import RunFolder
 from small_competitions import RECIPE, make_project, write_entry
@@ -87,8 +87,9 @@ def test_two_processes_go_on_with_a_study(searched: Searched) -> None:
     for process in processes:
         assert process.wait(PATIENCE) == 0, (searched.project / "log.txt").read_text()
     ended = trials(searched.project)
-    assert [trial.state.name for trial in ended] == ["COMPLETE"] * 4, "as many as asked for"
-    assert len({tuple(trial.params.values()) for trial in ended}) == 4
+    assert {trial.state.name for trial in ended} == {"COMPLETE"}
+    assert len(ended) in (4, 5), "as many as asked for, and what was under way beside the last"
+    assert len({tuple(trial.params.values()) for trial in ended}) == len(ended)
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
@@ -173,14 +174,10 @@ def test_a_killed_trial_is_tried_again_with_its_values(
         killed = study.ask()  # and it was to be killed
     value = killed.suggest_float("x", 0, 1)
     study._storage.record_heartbeat(killed._trial_id)
-    assert has_room(study, trials=2)
-    began = time.monotonic()
-    assert has_room(study, trials=1), "one is under way, and then it is not"
-    assert time.monotonic() - began >= 1
+    time.sleep(tuning.STALE_AFTER + 1)
     study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=1)
     assert [trial.state.name for trial in study.trials] == ["FAIL", "COMPLETE"]
     assert study.trials[1].params == {"x": value}
-    assert not has_room(study, trials=1)
 
 
 def test_a_diverged_trial_counts_and_stops_no_other(
@@ -201,13 +198,10 @@ def test_another_failure_ends_the_search(project: Path, monkeypatch: pytest.Monk
     assert states(project) == ["FAIL"]
 
 
-def test_no_trial_begins_that_would_not_end_in_time(
-    project: Path, trained: list[Combination], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_no_trial_begins_after_the_hours(project: Path, trained: list[Combination]) -> None:
     tune("tiny", 1, searches=SEARCH)
-    tune("tiny", 9, hours=0.0, searches=SEARCH)
+    assert tune("tiny", 9, hours=0.0, searches=SEARCH).trials == 1
     assert len(trained) == 1
-    assert "0 seconds are left, and the longest trial took" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("url", ["weights/a.db", "nosuch://here", "sqlite:////dev/null/a.db"])
@@ -234,29 +228,15 @@ def test_a_range_that_the_recipe_refuses_is_named_at_once(
     assert not (project / "weights").exists()
 
 
-def test_the_best_is_written_as_the_recipe_has_it(project: Path) -> None:
-    words = ["stages.0.learning_rate=0.002", "head.dropout=0.5", "weight_decay=0.01"]
-    combination = get_combination("tiny", [*words, "optimizer=adamw", "head.width=4"])
-    assert recipe_lines(combination) == [
-        'optimizer = "adamw"',
-        'stages = [{ unfreeze = "all", epochs = 1, learning_rate = 0.002 }]',
-        "weight_decay = 0.01",
-        "",
-        "[head]",
-        "dropout = 0.5",
-        "width = 4",
-    ]
-
-
 def test_the_end_says_what_to_do_with_the_best(project: Path) -> None:
     base, best = get_combination("tiny", []), get_combination("tiny", ["head.dropout=0.5"])
     score = Score("accuracy", 0.9, 0.8, 0.95, 24)
     text = str(TuneResult(base, [0], 40, best, score, replace(score, value=0.85)))
     assert "best of 40: accuracy 0.9000 (95 % interval 0.8000 to 0.9500" in text
     assert "before      accuracy 0.8500 (" in text
-    assert "podium train tiny --set head.dropout=0.5" in text
+    assert (
+        "change      head.dropout=0.5\ntrain       podium train tiny --set head.dropout=0.5" in text
+    )
     assert "podium compare tiny --fold 1 --set head.dropout=0.5\n" in text
     assert text.endswith("podium compare tiny --fold 1")
-    all_folds = str(TuneResult(base, [0, 1], 40, best, score, None))
-    assert "--fold 0 --fold 1 --set head.dropout=0.5 --set seed=1\n" in all_folds
     assert "change nothing" in str(TuneResult(base, [0], 40, base, score, score))

@@ -51,7 +51,7 @@ def middle(heat: np.ndarray) -> tuple[float, float]:
 def test_heat_is_in_the_corner_that_decides(head: dict[str, object]) -> None:
     looks = network(head=head)
     see_anything(looks)
-    heat = GradCam(looks)(lit((2, 22), (22, 2)), np.array([1, 1]))
+    heat = GradCam(looks)(lit((2, 22), (22, 2)), np.array([[1], [1]]))[:, 0]
     assert heat.dtype == np.float32
     assert heat.min() >= 0
     np.testing.assert_allclose(heat.max(axis=(1, 2)), 1, rtol=1e-5)
@@ -79,7 +79,7 @@ def test_it_is_the_paper_s_formula_for_one_map() -> None:
 def test_what_nothing_speaks_for_is_dark() -> None:
     looks = network(head={"width": 0})
     see_anything(looks)
-    heat = GradCam(looks)(lit((2, 2)), np.array([0]))
+    heat = GradCam(looks)(lit((2, 2)), np.array([[0]]))
     assert not heat.any()
 
 
@@ -87,14 +87,14 @@ def test_many_images_come_in_their_order() -> None:
     looks = network(head={"width": 0})
     see_anything(looks)
     corners = [(2, 2), (22, 22), (2, 22)] * 15
-    heat = GradCam(looks)(lit(*corners), np.ones(45, int))
+    heat = GradCam(looks)(lit(*corners), np.ones((45, 1), int))[:, 0]
     np.testing.assert_allclose(heat[3:6], heat[42:], atol=1e-4)
     assert middle(heat[43])[0] > 0.6
 
 
 def test_a_network_with_boxes_has_heat_of_its_classes() -> None:
     looks = network(competition="pets", head={"width": 4}, box={"taps": ["block2b", "block3b"]})
-    assert GradCam(looks)(lit((2, 2)), np.array([1])).shape == (1, 8, 8)
+    assert GradCam(looks)(lit((2, 2)), np.array([[1]])).shape == (1, 1, 8, 8)
 
 
 def test_kernels_have_none() -> None:

@@ -151,6 +151,42 @@ def test_log_loss_keeps_views_where_it_falls(tmp_path: Path) -> None:
     assert combined.score.value < combined.plain.value > combined.averaged.value
 
 
+def overconfident(path: Path, powers: tuple[float, float], images: int = 400) -> Run:
+    """Two folds of dogs and cats whose logarithms of the odds are so many times too large."""
+    random = np.random.default_rng(0)
+    odds = random.normal(0, 1.5, images)
+    labels = (random.random(images) < 1 / (1 + np.exp(-odds))).astype(int)
+    names = [f"i{number}" for number in range(images)]
+    folds = np.arange(images) % 2
+    run = open_run(path, dict(zip(names, labels, strict=True)), list(folds), by_log_loss=True)
+    for fold, power in enumerate(powers):
+        said = 1 / (1 + np.exp(-power * odds))
+        own = {name: said[number] for number, name in enumerate(names) if folds[number] == fold}
+        tests = dict.fromkeys(TEST, float(1 / (1 + np.exp(-power))))
+        write_fold(run.folder, fold, [predictions("plain", own)], [predictions("plain", tests)])
+    return run
+
+
+def test_each_folds_network_is_calibrated_by_its_own_temperature(tmp_path: Path) -> None:
+    run = overconfident(tmp_path, powers=(4.0, 2.0))
+    combined = combine(run)
+    temperatures = [combined.calibrations[fold].temperature for fold in (0, 1)]
+    assert temperatures == [pytest.approx(4, rel=0.3), pytest.approx(2, rel=0.3)]
+    assert combined.score.value < combined.uncalibrated.value - 0.1
+    # Both networks say the same of the test images once they are calibrated: the true odds.
+    dog = run.folder.read_probabilities("test")["dog"]
+    np.testing.assert_allclose(dog, 1 / (1 + np.exp(-1.0)), atol=0.05)
+    written = run.folder.read_score()
+    assert written["score"]["value"] == pytest.approx(combined.score.value)
+    assert written["uncalibrated"]["value"] == pytest.approx(combined.uncalibrated.value)
+    assert written["calibration"]["1"]["temperature"] == pytest.approx(temperatures[1])
+
+
+def test_networks_that_are_calibrated_are_left_as_they_are(tmp_path: Path) -> None:
+    combined = combine(overconfident(tmp_path, powers=(1.0, 1.0)))
+    assert combined.calibrations == {} and combined.score == combined.uncalibrated
+
+
 def test_a_fold_without_test_predictions_is_scored_and_not_combined(tmp_path: Path) -> None:
     run = two_folds(tmp_path, mirrored={"a": 0.9, "b": 0.2, "c": 0.8, "d": 0.1})
     folder, files = run.folder, set(run.folder.path.rglob("*"))

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import accuracy_score, log_loss
+from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
 
 from podium.competitions.boxes import BOX_METRICS, NO_BOX, box_table, iou
 from podium.competitions.metrics import Accuracy, LogLoss
@@ -15,6 +15,7 @@ from podium.predictions.score import (
     SINGLES,
     Score,
     image_scores,
+    interval,
     k_fold_parts,
     score,
     score_files,
@@ -71,6 +72,44 @@ def test_the_interval_is_that_of_the_standard_error() -> None:
     error = np.sqrt(accuracy.value * (1 - accuracy.value) / 400)
     assert accuracy.low == pytest.approx(accuracy.value - 1.96 * error, abs=error / 4)
     assert accuracy.high == pytest.approx(accuracy.value + 1.96 * error, abs=error / 4)
+
+
+def test_near_copies_count_once() -> None:
+    """Four copies of each image say no more than one: the interval stays as wide."""
+    labels, probabilities = drawn(100)
+    once = score(LogLoss(), labels, probabilities)
+    copies = pd.concat([probabilities.add_prefix(f"{number}-", axis=0) for number in range(4)])
+    of_copies = pd.concat([labels.add_prefix(f"{number}-") for number in range(4)])
+    groups = pd.Series(pd.factorize(of_copies.index.str.split("-").str[1])[0], of_copies.index)
+    together = score(LogLoss(), of_copies, copies, groups)
+    alone = score(LogLoss(), of_copies, copies)
+    assert together.value == pytest.approx(once.value)
+    assert together.high - together.low == pytest.approx(once.high - once.low, rel=0.1)
+    assert alone.high - alone.low == pytest.approx((once.high - once.low) / 2, rel=0.15)
+    two = pd.DataFrame({"x": 0.9, "y": 0.1}, ["a", "b"])
+    right = score(Accuracy(), pd.Series(0, two.index), two, pd.Series(7, two.index))
+    assert right.low == pytest.approx(0.025), "one group is right in one"
+
+
+def test_an_interval_of_what_is_no_mean_over_images() -> None:
+    labels, probabilities = drawn(300, classes=2)
+    labels, values = labels.to_numpy(), probabilities.loc[labels.index].to_numpy()[:, 1]
+
+    def area(times: np.ndarray) -> float:
+        return roc_auc_score(labels, values, sample_weight=times)
+
+    low, high = interval(area, np.arange(300))
+    one = area(np.ones(300))
+    error = roc_auc_error(one, (labels == 1).sum(), (labels == 0).sum())
+    assert low == pytest.approx(one - 1.96 * error, abs=error / 2)
+    assert high == pytest.approx(one + 1.96 * error, abs=error / 2)
+
+
+def roc_auc_error(area: float, positive: int, negative: int) -> float:
+    """Its standard error by Hanley and McNeil (1982)."""
+    one, both = area / (2 - area), 2 * area**2 / (1 + area)
+    more = (positive - 1) * (one - area**2) + (negative - 1) * (both - area**2)
+    return float(np.sqrt((area * (1 - area) + more) / (positive * negative)))
 
 
 @pytest.mark.parametrize(("images", "low"), [(1, 0.025), (20, 0.8316)])

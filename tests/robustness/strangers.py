@@ -14,7 +14,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from podium.files.archives import unpack
+from podium.files.archives import unpack_into
+from podium.files.atomic_write import atomic_folder
 from podium.kaggle.build import build
 from podium.recipes.recipe_file import parse_recipe
 from podium.runs.fold_folder import FoldFolder
@@ -122,11 +123,17 @@ def of_archives(tally: Tally, scratch: Path) -> None:
     for what, ending, make in hostile.archives(tally.outside):
         archive, target = scratch / f"stranger{ending}", scratch / "input" / "cars"
         make(archive)
-        tally.refused(what, lambda a=archive, t=target: unpack(a, t), archive.name)
+        named = "b.zip" if what.startswith("a zip in a zip") else archive.name
+        tally.refused(what, lambda a=archive, t=target: unpack(a, t), named)
         if target.parent.exists() and list(target.parent.iterdir()):
             tally.escaped.append(f"{what}: left something")
             shutil.rmtree(target.parent)
         archive.unlink()
+
+
+def unpack(archive: Path, target: Path) -> None:
+    with atomic_folder(target) as part:
+        unpack_into(archive, part)
 
 
 def secrets_that_are_built(project: Path) -> list[str]:

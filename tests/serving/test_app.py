@@ -1,5 +1,6 @@
 """The API on a real run: predictions, and every bad input with its status."""
 
+import asyncio
 import re
 import struct
 import tempfile
@@ -12,15 +13,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fastapi import HTTPException, Request
 from fastapi.testclient import TestClient
 from small_web import encoded
 
 from podium.serving.app import find_examples, make_app
 from podium.serving.engine import Engine
 from podium.serving.schema import RequestLimits
+from podium.serving.uploads import read_uploads
 
 HERE = "http://127.0.0.1"
-LIMITS = RequestLimits(megabytes=1, pixels=1_000_000, images=4, seconds=30, waiting=20)
+LIMITS = RequestLimits(megabytes=1, pixels=1_000_000, images=4, seconds=30, requests=20)
 pytestmark = pytest.mark.usefixtures("in_the_project")
 
 
@@ -168,6 +171,20 @@ def test_without_a_file_the_status_says_why(client: TestClient, words: dict, sta
     assert response.json()["detail"]
 
 
+def test_who_sends_too_slowly_is_told() -> None:
+    """A part of a form came, and then nothing."""
+    parts = [{"type": "http.request", "body": b"--x\r\n", "more_body": True}]
+
+    async def receive() -> dict[str, object]:
+        return parts.pop() if parts else await asyncio.Event().wait()
+
+    headers = [(name.encode(), value.encode()) for name, value in BOUND.items()]
+    request = Request({"type": "http", "method": "POST", "headers": headers}, receive)
+    with pytest.raises(HTTPException) as error:
+        asyncio.run(read_uploads(request, RequestLimits(seconds=0.1)))
+    assert error.value.status_code == 408
+
+
 def test_more_images_than_the_limit_are_refused(client: TestClient, foreign: bytes) -> None:
     assert ask(client, *[("a.png", foreign)] * 4).status_code == 200
     response = ask(client, *[("a.png", foreign)] * 5)
@@ -202,7 +219,7 @@ def test_too_many_requests_are_refused_until_there_is_room(
     engine: Engine, foreign: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     go = hold_up(engine, monkeypatch)
-    with client_of(engine, RequestLimits(waiting=2)) as client, ThreadPoolExecutor(3) as threads:
+    with client_of(engine, RequestLimits(requests=2)) as client, ThreadPoolExecutor(3) as threads:
         asked = [threads.submit(ask, client, ("a.png", foreign)) for _ in range(3)]
         refused = next(as_completed(asked)).result()  # two wait for the networks
         assert refused.status_code == 503
@@ -211,14 +228,6 @@ def test_too_many_requests_are_refused_until_there_is_room(
         go.set()
         assert sorted(one.result().status_code for one in asked) == [200, 200, 503]
         assert ask(client, ("a.png", foreign)).status_code == 200
-
-
-def test_too_many_bytes_at_the_same_time_are_refused(
-    engine: Engine, foreign: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("podium.serving.uploads.HELD", 0)
-    with client_of(engine) as client:
-        assert ask(client, ("a.png", foreign)).status_code == 503
 
 
 def test_a_slow_prediction_is_told_and_over(

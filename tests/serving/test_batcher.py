@@ -30,14 +30,14 @@ def work() -> Doubling:
     return Doubling()
 
 
-async def put(batcher: Batcher[int], *numbers: int) -> list[asyncio.Task[int]]:
+async def put(batcher: Batcher, *numbers: int) -> list[asyncio.Task[int]]:
     """Tasks that wait in the batcher."""
     tasks = [asyncio.create_task(batcher.put(np.array(number))) for number in numbers]
     await asyncio.sleep(0)
     return tasks
 
 
-async def begin(batcher: Batcher[int], work: Doubling) -> asyncio.Task[int]:
+async def begin(batcher: Batcher, work: Doubling) -> asyncio.Task[int]:
     """A batch on its way, which nothing that comes later can be in."""
     (first,) = await put(batcher, 100)
     assert await asyncio.to_thread(work.begun.wait, 10)

@@ -12,7 +12,6 @@ import pytest
 from small_web import COMMAND, serving
 
 from podium.serving import serve
-from podium.serving.schema import RequestLimits
 
 HEAD = b'--x\r\nContent-Disposition: form-data; name="images"; filename="a.png"\r\n\r\n'
 TAIL = b"\r\n--x--\r\n"
@@ -21,7 +20,7 @@ KIND = {"Content-Type": "multipart/form-data; boundary=x"}
 
 @pytest.fixture(scope="module")
 def server(served: Path) -> Iterator[tuple[str, subprocess.Popen]]:
-    with serving(served, "--seconds", "2", "--examples", "0") as found:
+    with serving(served, "--examples", "0") as found:
         yield found
 
 
@@ -75,15 +74,6 @@ def test_responses_are_sent_at_once() -> None:
         assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
-def test_who_sends_too_slowly_is_told(server: tuple[str, subprocess.Popen]) -> None:
-    place = urlsplit(server[0])
-    with socket.create_connection((place.hostname, place.port), timeout=20) as slow:
-        head = "".join(f"{key}: {value}\r\n" for key, value in KIND.items())
-        start = f"POST /api/classify HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9000\r\n{head}"
-        slow.sendall(start.encode() + b"\r\n" + HEAD)
-        assert slow.recv(100).startswith(b"HTTP/1.1 408 ")
-
-
 def test_who_hangs_up_harms_nobody(
     server: tuple[str, subprocess.Popen],
     connection: http.client.HTTPConnection,
@@ -112,12 +102,9 @@ def refused(project: Path, *words: str) -> str:
     return line
 
 
-def test_without_a_run_it_says_how_to_get_one(tmp_path: Path) -> None:
-    assert "make prototype" in refused(tmp_path)
-
-
-def test_without_a_name_it_lists_what_there_is(served: Path) -> None:
-    assert refused(served).endswith("which run? `podium serve RUN`; there are: tiny")
+def test_a_run_that_is_not_there_is_told_with_those_that_are(served: Path) -> None:
+    said = refused(served, "gone")
+    assert "no run 'gone'" in said and said.endswith("there are: tiny")
 
 
 def test_a_port_that_is_taken_costs_no_time(served: Path) -> None:
@@ -131,4 +118,4 @@ def test_a_port_that_is_taken_costs_no_time(served: Path) -> None:
 def test_without_its_packages_it_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(serve, "PACKAGES", ("fastapi", "no_such_package"))
     with pytest.raises(ValueError, match=r"^no_such_package missing: pip install 'podium\[web\]'$"):
-        serve.serve("tiny", "127.0.0.1", 0, 1, 0, RequestLimits(), browser=False)
+        serve.serve("tiny", "127.0.0.1", 0, 1, 0, browser=False)

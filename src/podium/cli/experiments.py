@@ -15,7 +15,6 @@ def compare(
     ] = None,
     fold: Folds = None,
     override: Overrides = None,
-    sample: Annotated[int | None, typer.Option(min=1, help="So many, drawn at random.")] = None,
 ) -> None:
     """Score an entry with different recipes side by side; adds to weights/experiments.csv.
 
@@ -23,7 +22,7 @@ def compare(
     """
     from podium.experiments.compare import compare
 
-    comparison = compare(entry, tries or [], fold or [], override or [], sample)
+    comparison = compare(entry, tries or [], fold or [], override or [])
     print(f"\n{comparison}")
     if comparison.failed:
         raise typer.Exit(1)
@@ -47,7 +46,7 @@ def tune(
     trials: Annotated[int, typer.Option(min=1, help="In all calls and processes.")] = 40,
     hours: Annotated[
         float | None,
-        typer.Option(min=0.0, help="No trial begins that would take longer than what is left."),
+        typer.Option(min=0.0, help="No trial begins after them."),
     ] = None,
     search: Annotated[
         list[str] | None,

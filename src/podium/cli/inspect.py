@@ -39,25 +39,17 @@ def classify(
 
 
 def serve(
-    run: Annotated[str | None, typer.Argument(help="A run folder of weights/.")] = None,
+    run: Run,
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8000,
     host: Annotated[str, typer.Option(help="0.0.0.0 lets other machines in.")] = "127.0.0.1",
     folds: Annotated[int, typer.Option(min=1, help="Networks to average, slower by each.")] = 1,
     examples: Annotated[int, typer.Option(min=0, help="Images on the page to try.")] = 8,
-    megabytes: Annotated[float, typer.Option(min=0.001, help="Largest file of an image.")] = 20,
-    megapixels: Annotated[float, typer.Option(min=0.001, help="Largest image.")] = 60,
-    seconds: Annotated[float, typer.Option(min=0.1, help="To send, and to answer.")] = 20,
-    waiting: Annotated[int, typer.Option(min=1, help="Most requests at a time.")] = 64,
     browser: Annotated[bool, typer.Option("--open", help="Open the page.")] = False,
 ) -> None:
     """Serve a run: a page to drop images on, and an HTTP API (/docs)."""
-    from podium.serving.schema import RequestLimits
     from podium.serving.serve import serve
 
-    limits = RequestLimits(
-        megabytes=megabytes, pixels=round(megapixels * 1e6), seconds=seconds, waiting=waiting
-    )
-    serve(run, host, port, folds, examples, limits, browser)
+    serve(run, host, port, folds, examples, browser)
 
 
 def gallery(

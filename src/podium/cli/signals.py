@@ -17,17 +17,17 @@ def one_line_on_signal() -> Iterator[None]:
     Whatever is being written has a temporary name until it is complete: nothing is to be finished.
     """
     received: list[int] = []
-    before = {number: signal.getsignal(number) for number in SIGNALS}
-    # Ignored: a command in the background, or under nohup. None: not Python's to change.
-    handled = [number for number in before if before[number] not in (signal.SIG_IGN, None)]
 
     def stop(number: int, frame: FrameType | None) -> None:
         received.append(number)
-        for other in handled:
+        for other in before:
             signal.signal(other, signal.SIG_DFL)
         raise KeyboardInterrupt
 
-    for number in handled:
+    # Those that are ignored stay so: a command in the background, or under nohup.
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    before = {number: one for number, one in handlers.items() if one is not signal.SIG_IGN}
+    for number in before:
         signal.signal(number, stop)
     try:
         yield
@@ -39,5 +39,5 @@ def one_line_on_signal() -> Iterator[None]:
         sys.exit(128 + received[0])
     finally:
         if not received:
-            for number in handled:
-                signal.signal(number, before[number])
+            for number, one in before.items():
+                signal.signal(number, one)

@@ -6,16 +6,13 @@ ones. Of these, the fine details are compared after the two images have been lai
 Maximization"). Without the latter, cars photographed in one studio pass for copies.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
-from itertools import chain
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 import pandas as pd
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
 from tqdm import tqdm
 
 from podium.files.image_io import resize
@@ -37,7 +34,7 @@ MAX_DIFFERENCE = 7  # gray levels, root mean square
 
 RADIUS = 6  # waves in an image: the highest frequency that is compared
 IMAGE_BLOCK = 1024  # images compared with all others at once: 100 MB where there are 25,000
-PAIR_BLOCK = 4096  # pairs laid over each other at once
+PAIR_BLOCK = 256  # pairs laid over each other at once
 ALIGNMENT = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 40, 1e-4)  # steps, precision
 
 
@@ -68,19 +65,13 @@ def near_duplicate_groups(fingerprints: pd.DataFrame) -> np.ndarray:
     Returns:
         int64 (images,), 0 for the group of the first row and so on; most images are alone.
     """
-    thumbnails = fingerprints["thumbnail"].tolist()
-    # Exact copies are settled here: thousands of them would make millions of pairs below.
-    keys = [b"" if one is None else one.tobytes() for one in thumbnails]
-    kinds = np.unique(np.array(keys, dtype=object), return_inverse=True)[1]
-    unreadable = np.array([not key for key in keys], dtype=bool)
-    kinds[unreadable] = len(keys) + np.arange(unreadable.sum())
-    names, firsts, kinds = np.unique(kinds, return_index=True, return_inverse=True)
-    rows = firsts[~unreadable[firsts]]  # the readable come first
-    groups = np.arange(len(names))
-    if len(rows):
-        small = fingerprints["small"].to_numpy(dtype=bool)[rows]
-        groups[: len(rows)] = _groups(np.stack([thumbnails[row] for row in rows]), small)
-    return pd.factorize(groups[kinds])[0].astype(np.int64)
+    readable = np.flatnonzero([one is not None for one in fingerprints["thumbnail"]])
+    groups = np.arange(len(fingerprints))
+    if len(readable):
+        thumbnails = np.stack(fingerprints["thumbnail"].iloc[readable].tolist())
+        small = fingerprints["small"].to_numpy(dtype=bool)[readable]
+        groups[readable] = readable[_groups(thumbnails, small)]
+    return pd.factorize(groups)[0].astype(np.int64)
 
 
 def near_copies(
@@ -105,74 +96,39 @@ def near_copies(
 
 def _groups(thumbnails: np.ndarray, small: np.ndarray) -> np.ndarray:
     """Group number of each thumbnail, int (images,), below the number of images."""
-    groups, copies = np.arange(len(thumbnails)), np.zeros((0, 2), dtype=np.int64)
+    # Exact copies need no comparison; of flat images these are the only ones that are found.
+    groups = pd.factorize(pd.Series([one.tobytes() for one in thumbnails]))[0]
     with ThreadPoolExecutor() as pool:  # OpenCV releases the lock
-        for mirrored in (False, True):
-            others = np.ascontiguousarray(thumbnails[:, :, ::-1]) if mirrored else thumbnails
-            for pairs in _likely(thumbnails, others, groups):
-                same = _same_when_aligned(thumbnails, others, small, pairs, pool)
-                if same.any():
-                    copies = np.concatenate([copies, pairs[same]])
-                    graph = coo_matrix((np.ones(len(copies)), copies.T), (len(groups),) * 2)
-                    groups[:] = connected_components(graph, directed=False)[1]
+        for others in (thumbnails, np.ascontiguousarray(thumbnails[:, :, ::-1])):
+
+            def same(pair: np.ndarray, others: np.ndarray = others) -> bool:
+                return _are_copies(thumbnails[pair[0]], others[pair[1]], small[pair].any())
+
+            for pairs in _candidates(thumbnails, others):
+                # Thousands of copies of one image need not all be compared with each other.
+                pairs = pairs[groups[pairs[:, 0]] != groups[pairs[:, 1]]]
+                for left, right in pairs[list(pool.map(same, pairs, chunksize=16))]:
+                    groups[groups == groups[right]] = groups[left]
     return groups
 
 
-def _likely(thumbnails: np.ndarray, others: np.ndarray, groups: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield pairs i < j as int (≤ PAIR_BLOCK, 2) of like low frequencies, each once.
-
-    Args:
-        groups: changed by the caller as pairs turn out to be copies. Those of one group are left
-            out: thousands of copies of one image need not all be compared with each other.
-    """
-    tried: set[int] = set()
-    waiting: list[np.ndarray] = []
-    for found in chain(_alike(thumbnails, others), [None]):
-        if found is not None and len(found := _untried(found, groups, tried)):
-            waiting.append(found)
-        if found is None or sum(map(len, waiting)) >= PAIR_BLOCK:
-            pairs, waiting = np.concatenate([np.zeros((0, 2), dtype=np.int64), *waiting]), []
-            while len(pairs):
-                chosen = _forest(pairs, groups)
-                yield pairs[chosen]
-                pairs = np.delete(pairs, chosen, axis=0)
-                pairs = pairs[groups[pairs[:, 0]] != groups[pairs[:, 1]]]
-
-
-def _forest(pairs: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Which pairs, int (n,), would join as much as all of them if they were copies."""
-    kinds, firsts = np.unique(np.sort(groups[pairs], axis=1), axis=0, return_index=True)
-    graph = coo_matrix((firsts + 1, kinds.T), (len(groups),) * 2)  # 0 would be no pair
-    return minimum_spanning_tree(graph).data.astype(np.int64) - 1
-
-
-def _untried(pairs: np.ndarray, groups: np.ndarray, tried: set[int]) -> np.ndarray:
-    pairs = np.sort(pairs[groups[pairs[:, 0]] != groups[pairs[:, 1]]], axis=1)
-    keys = np.unique(pairs[:, 0] * len(groups) + pairs[:, 1])
-    fresh = [key for key in keys.tolist() if key not in tried]
-    tried.update(fresh)
-    return np.stack(np.divmod(np.array(fresh, dtype=np.int64), len(groups)), axis=1)
-
-
-def _alike(thumbnails: np.ndarray, others: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield pairs of like low frequencies, int (≤ PAIR_BLOCK, 2) in any order, some repeatedly.
+def _candidates(thumbnails: np.ndarray, others: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield pairs i < j of like low frequencies as int (≤ PAIR_BLOCK, 2), each once, by i.
 
     All are compared with all: 25,000 images take seconds, fewer than to decode them.
     """
-    lowest = _low_frequencies(thumbnails, trim=0)
-    rows = np.flatnonzero(lowest.any(axis=1))  # a flat image has none
-    if not len(rows):
-        return
-    lowest = lowest[rows]
-    starts = range(0, len(rows), IMAGE_BLOCK)
+    whole = _low_frequencies(thumbnails, trim=0)
+    trimmed = [_low_frequencies(others, trim) for trim in (0, *TRIMS)]
+    starts = range(0, len(whole), IMAGE_BLOCK)
     for start in tqdm(starts, "looking for near-copies", delay=2, leave=False):
-        block = rows[start : start + IMAGE_BLOCK]
-        for trim in (0, *TRIMS):
-            cosines = _low_frequencies(others[block], trim) @ lowest.T
-            pairs = np.divmod(np.flatnonzero(cosines >= MIN_COSINE), len(rows))
-            for first in range(0, len(pairs[0]), PAIR_BLOCK):
-                left, right = (side[first : first + PAIR_BLOCK] for side in pairs)
-                yield np.stack([block[left], rows[right]], axis=1)
+        block, rest = slice(start, start + IMAGE_BLOCK), slice(start, None)
+        likely = np.zeros((len(whole[block]), len(whole[rest])), dtype=bool)
+        for waves in trimmed:  # either of the two may be the cropped one
+            likely |= waves[block] @ whole[rest].T >= MIN_COSINE
+            likely |= whole[block] @ waves[rest].T >= MIN_COSINE
+        pairs = start + np.argwhere(np.triu(likely, k=1))
+        for first in range(0, len(pairs), PAIR_BLOCK):
+            yield pairs[first : first + PAIR_BLOCK]
 
 
 def _low_frequencies(thumbnails: np.ndarray, trim: int) -> np.ndarray:
@@ -198,22 +154,6 @@ def _low_frequencies(thumbnails: np.ndarray, trim: int) -> np.ndarray:
     values /= np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-9)
     values[flat] = 0
     return values
-
-
-def _same_when_aligned(
-    thumbnails: np.ndarray,
-    others: np.ndarray,
-    small: np.ndarray,
-    pairs: np.ndarray,
-    pool: Executor,
-) -> np.ndarray:
-    """For each of the pairs, whether it is an image and its copy: bool (pairs,)."""
-
-    def same(pair: np.ndarray) -> bool:
-        return _are_copies(thumbnails[pair[0]], others[pair[1]], small[pair].any())
-
-    answers: Iterable[bool] = pool.map(same, pairs, chunksize=16)
-    return np.fromiter(answers, dtype=bool, count=len(pairs))
 
 
 def _are_copies(left: np.ndarray, right: np.ndarray, small: bool) -> bool:

@@ -4,13 +4,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from filelock import FileLock
 from matplotlib.figure import Figure
 
 from podium import paths
 from podium.competitions import get_competition
-from podium.experiments.grid import Combination, all_combinations, key_of, parse_try, sample
+from podium.experiments.grid import Combination, all_combinations, parse_try
 from podium.experiments.trial import TrialFailed, TrialResult, is_scored, run_of, run_trial
 from podium.files.atomic_write import atomic_write, write_csv
 from podium.reports.figures import canvas, plain, png
@@ -19,6 +20,7 @@ from podium.text import format_table
 
 RECORD = "experiments.csv"
 KEY = ["entry", "change", "folds"]  # of a row of the record
+SHOWN = ["score", "low", "high", "plain", "averaged", "boxes", "seconds", "peak_memory_gb"]
 BEST = "* best trade-off: nothing here is as good and faster, or as fast and better"
 
 
@@ -28,23 +30,19 @@ class Comparison:
 
     measured: list[TrialResult]
     failed: list[tuple[Combination, str]]
-    keys: list[str]  # that were tried
     figure: Path | None
 
     def __str__(self) -> str:
         lines = []
         if self.measured:
-            rows = [_cells(result, self.keys) for result in self.measured]
-            for row, is_best in zip(rows, pareto_front(self.measured), strict=True):
-                row[""] = "*" if is_best else ""
-            lines += format_table([list(rows[0]), *(list(row.values()) for row in rows)])
-            lines += [
-                "",
-                "* best trade-off: nothing here is as good and faster, or as fast and better",
+            marks = ["*" if is_best else "" for is_best in pareto_front(self.measured)]
+            rows = [
+                (mark, str(result.combination), *(str(_row(result)[key]) for key in SHOWN))
+                for mark, result in zip(marks, self.measured, strict=True)
             ]
-            lines += [f"record      {paths.runs() / RECORD}"]
-        for combination, message in self.failed:
-            lines.append(f"failed      {combination.values(self.keys)}: {message}")
+            lines += format_table([("", "tried", *SHOWN), *rows])
+            lines += ["", BEST, f"record      {paths.runs() / RECORD}"]
+        lines += [f"failed      {combination}: {message}" for combination, message in self.failed]
         if self.figure:
             lines.append(f"figure      {self.figure}")
         return "\n".join(lines)
@@ -55,7 +53,6 @@ def compare(
     tries: Iterable[str],
     folds: Iterable[int] = (),
     overrides: Iterable[str] = (),
-    sample_size: int | None = None,
 ) -> Comparison:
     """Train each combination of the values to try as far as its score, unless it has one.
 
@@ -63,15 +60,12 @@ def compare(
 
     Args:
         tries: `key=a,b,c` each; without any, the entry with the overrides is measured alone.
-        sample_size: only so many combinations, drawn at random.
 
     Raises:
         ValueError: a recipe is refused; nothing has been trained then.
     """
-    tries = list(tries)
-    keys = [parse_try(text)[0] for text in tries]
-    every = all_combinations(entry, tries, overrides)
-    chosen = sample(every, sample_size)
+    tries, overrides = list(tries), list(overrides)
+    chosen = all_combinations(entry, tries, overrides)
     folds = sorted(set(folds)) or chosen[0].recipe.fold_numbers
     for combination in chosen:
         for fold in folds:
@@ -79,15 +73,14 @@ def compare(
         get_competition(combination.recipe.competition).folder()
 
     here = sum(is_scored(run_of(combination), folds) for combination in chosen)
-    print(f"comparing {len(chosen)} of {len(every)} combinations; {here} are here already")
+    print(f"comparing {len(chosen)} combinations; {here} are here already")
     print(f"entry       {entry}\nfold        {', '.join(map(str, folds))}")
-    untried = [one for one in chosen[0].overrides if key_of(one) not in keys]
-    if untried:
-        print(f"all with    {', '.join(untried)}")
+    if overrides:
+        print(f"all with    {', '.join(overrides)}")
 
     measured, failed = [], []
     for number, combination in enumerate(chosen, start=1):
-        print(f"\n{number} of {len(chosen)}: {combination.values(keys)}", flush=True)
+        print(f"\n{number} of {len(chosen)}: {combination}", flush=True)
         try:
             result = run_trial(combination, folds, measured[0].run if measured else None)
         except TrialFailed as error:
@@ -98,14 +91,15 @@ def compare(
         measured.append(result)
         record(result)
 
-    measured.sort(key=lambda result: (-_goodness(result), result.seconds))
+    measured.sort(key=lambda result: (-result.goodness, result.seconds))
     figure = None
     if len(measured) > 1:
-        figure = paths.runs() / "experiments" / f"{run_name(f'{entry}-', sorted(keys))}.png"
-        title = ", ".join([f"{entry}, fold {' '.join(map(str, folds))}", *untried])
+        keys = sorted(parse_try(text)[0] for text in tries)
+        figure = paths.runs() / "experiments" / f"{run_name(f'{entry}-', keys)}.png"
+        title = ", ".join([f"{entry}, fold {' '.join(map(str, folds))}", *overrides])
         with atomic_write(figure) as part:
-            part.write_bytes(png(trade_off(measured, keys, title)))
-    return Comparison(measured, failed, keys, figure)
+            part.write_bytes(png(trade_off(measured, title)))
+    return Comparison(measured, failed, figure)
 
 
 def record(result: TrialResult) -> None:
@@ -124,59 +118,34 @@ def pareto_front(results: list[TrialResult]) -> list[bool]:
 
     Results that are the same in both are on the front together, or none of them is.
     """
-    pairs = [(_goodness(result), -result.seconds) for result in results]
-    return [
-        not any(
-            other[0] >= pair[0] and other[1] >= pair[1] and other != pair for other in pairs
-        )
-        for pair in pairs
-    ]  # fmt: skip
+    pairs = np.array([(result.goodness, -result.seconds) for result in results])
+    return [not ((pairs >= pair).all(1) & (pairs > pair).any(1)).any() for pair in pairs]
 
 
-def trade_off(results: list[TrialResult], keys: list[str], title: str) -> Figure:
+def trade_off(results: list[TrialResult], title: str) -> Figure:
     """Score with its interval against time; the front in color and named, the others gray."""
     figure, axis = canvas(9, 5.5)
     marked = zip(results, pareto_front(results), strict=True)
     for result, is_best in sorted(marked, key=lambda pair: pair[0].seconds):
         score = result.combined.score
         ends = [[score.value - score.low], [score.high - score.value]]
-        name = plain(result.combination.values(keys))
-        style = {"label": name, "zorder": 3} if is_best else {"color": "0.7"}
+        style = {"color": "0.7"}
+        if is_best:
+            style = {"label": plain(str(result.combination)), "zorder": 3}
         axis.errorbar(result.seconds, score.value, ends, fmt="o", capsize=3, **style)
     metric = results[0].combined.score.metric
     axis.set(xlabel="seconds of training and scoring", ylabel=metric, title=plain(title))
-    if _goodness(results[0]) < 0:
+    if results[0].goodness < 0:
         axis.invert_yaxis()  # better is higher up in every figure
     figure.legend(loc="outside lower left", title="best trade-offs, fastest first", fontsize=9)
     return figure
 
 
-def _goodness(result: TrialResult) -> float:
-    """The score, negative where a lower one is better."""
-    metric = get_competition(result.combination.recipe.competition).metric
-    return result.combined.score.value * (1 if metric.higher_is_better else -1)
-
-
-def _cells(result: TrialResult, keys: list[str]) -> dict[str, str]:
-    """A row of the table by its titles; the first is for the mark of the best trade-offs."""
-    combined, score = result.combined, result.combined.score
-    boxes = combined.boxes.scores[:1] if combined.boxes else []
-    return {
-        "": "",
-        "tried": result.combination.values(keys),
-        "score (95 % interval)": f"{score.value:.4f} ({score.low:.4f} to {score.high:.4f})",
-        "plain": f"{combined.plain.value:.4f}",
-        "averaged": f"{combined.averaged.value:.4f}",
-        **{box.metric: f"{box.value:.4f}" for box in boxes},
-        "seconds": str(result.seconds),
-        "memory": f"{result.peak_memory_gb:.1f} GB",
-    }
-
-
 def _row(result: TrialResult) -> dict[str, object]:
-    """A row of the record."""
+    """A row of the record; `SHOWN` are in the table as well."""
     run = result.run.read_run()
     combined, score = result.combined, result.combined.score
+    boxes = f"{combined.boxes.scores[0].value:.4f}" if combined.boxes else ""
     return {
         "date": run["started"][:10],
         "commit": (run["commit"] or "")[:12],
@@ -186,11 +155,12 @@ def _row(result: TrialResult) -> dict[str, object]:
         "folds": " ".join(map(str, combined.folds)),
         "images": score.images,
         "metric": score.metric if combined.scored == "out-of-fold" else f"held-out {score.metric}",
-        "score": round(score.value, 5),
-        "low": round(score.low, 5),
-        "high": round(score.high, 5),
-        "plain": round(combined.plain.value, 5),
-        "averaged": round(combined.averaged.value, 5),
+        "score": f"{score.value:.4f}",
+        "low": f"{score.low:.4f}",
+        "high": f"{score.high:.4f}",
+        "plain": f"{combined.plain.value:.4f}",
+        "averaged": f"{combined.averaged.value:.4f}",
+        "boxes": boxes,  # their mean IoU
         "seconds": result.seconds,
         "peak_memory_gb": result.peak_memory_gb,
         "machine": run["machine"],

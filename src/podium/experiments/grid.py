@@ -2,21 +2,16 @@
 
 import itertools
 import json
-import random
 import tomllib
-from collections.abc import Iterable
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from podium.competitions import get_competition
 from podium.recipes.entries import get_entry
 from podium.recipes.recipe import Recipe
-from podium.recipes.recipe_file import RecipeError
 from podium.training.preflight import check_recipe
 from podium.training.warm_start import resolve_backbone
-
-SAMPLE_SEED = 0
 
 
 @dataclass(frozen=True)
@@ -26,18 +21,18 @@ class Combination:
     entry: str
     overrides: tuple[str, ...]
     recipe: Recipe  # as written: it may name a run as its backbone
+    tried: str = field(default="", compare=False)  # what was asked for, changed or not
 
     @property
     def change(self) -> str:
         return ", ".join(self.overrides) or "as it is"
 
-    def values(self, keys: Iterable[str]) -> str:
-        """The values of these keys, changed or not; without any key, the change."""
-        return ", ".join(_spell(self.recipe, key) for key in keys) or self.change
+    def __str__(self) -> str:
+        return self.tried or self.change
 
 
 def get_combination(entry: str, overrides: Iterable[str]) -> Combination:
-    """An entry with these changes: those that change nothing left out, the rest in one order.
+    """An entry with these changes, spelled as the difference between the two recipes.
 
     However a combination was asked for, it has the same overrides then, and so the same run.
 
@@ -48,14 +43,28 @@ def get_combination(entry: str, overrides: Iterable[str]) -> Combination:
     recipe = load(overrides)
     check_recipe(resolve_backbone(recipe))
     get_competition(recipe.competition)
-    # The last of a key counts, and a table comes before a key in it.
-    kept = dict(sorted({key_of(override): override for override in overrides}.items()))
-    for key in list(kept):
-        others = [override for other, override in kept.items() if other != key]
-        with suppress(RecipeError):  # the others make no sense without this one
-            if load(others) == recipe:
-                del kept[key]
-    return Combination(entry, tuple(_spell(recipe, key) for key in kept), recipe)
+    short = recipe.model_dump(exclude_defaults=True)
+    changes = []
+    for key, value in sorted(_differences(load([]).model_dump(), recipe.model_dump())):
+        if isinstance(value, dict | list):  # without its default values
+            value = value_at(short, key) or value
+        changes.append(f"{key}={write_value(value)}")
+    return Combination(entry, tuple(changes), recipe)
+
+
+def _differences(before: Any, after: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted keys and values of what is not the same."""
+    if key == "stages" and len(before) == len(after):
+        before, after = dict(enumerate(before)), dict(enumerate(after))
+    if not isinstance(before, dict) or not isinstance(after, dict):
+        if before != after:
+            yield key, after
+        return
+    found = {}
+    for name in after:
+        found |= _differences(before.get(name), after[name], f"{key}.{name}" if key else str(name))
+    # A key of TOML can be left out, but not set to nothing: then its table is set as a whole.
+    yield from [(key, after)] if key and None in found.values() else found.items()
 
 
 def all_combinations(
@@ -72,15 +81,9 @@ def all_combinations(
     found: dict[str, Combination] = {}
     for chosen in itertools.product(*values.values()):
         combination = get_combination(entry, [*overrides, *chosen])
-        found.setdefault(combination.recipe.model_dump_json(), combination)
+        tried = replace(combination, tried=", ".join(chosen))
+        found.setdefault(combination.recipe.model_dump_json(), tried)
     return list(found.values())
-
-
-def sample(combinations: list[Combination], size: int | None) -> list[Combination]:
-    """A random sample, the same each time; a larger one holds the smaller one."""
-    shuffled = sorted(combinations, key=lambda combination: combination.overrides)
-    random.Random(SAMPLE_SEED).shuffle(shuffled)
-    return [combination for combination in combinations if combination in shuffled[:size]]
 
 
 def parse_try(text: str) -> tuple[str, list[str]]:
@@ -101,10 +104,6 @@ def parse_try(text: str) -> tuple[str, list[str]]:
     return key.strip(), parts
 
 
-def key_of(override: str) -> str:
-    return override.partition("=")[0].strip()
-
-
 def value_at(values: Any, key: str) -> Any:
     """The value of a dumped recipe at a dotted key; None where there is no such place."""
     for name in key.split("."):
@@ -113,15 +112,6 @@ def value_at(values: Any, key: str) -> Any:
         except (KeyError, IndexError, ValueError, TypeError):
             return None
     return values
-
-
-def _spell(recipe: Recipe, key: str) -> str:
-    """The value of a recipe at a key, as an override; a table without its default values."""
-    value = value_at(recipe.model_dump(), key)
-    if isinstance(value, dict | list):
-        short = value_at(recipe.model_dump(exclude_defaults=True), key)
-        value = {} if short is None and isinstance(value, dict) else short or value
-    return f"{key}={write_value(value)}"
 
 
 def write_value(value: Any) -> str:
@@ -143,6 +133,4 @@ def write_toml(value: Any) -> str:
         return "{ " + ", ".join(pairs) + " }" if pairs else "{}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(write_toml, value)) + "]"
-    if isinstance(value, str | bool):
-        return json.dumps(value, ensure_ascii=False)
-    return repr(value)
+    return json.dumps(value, ensure_ascii=False)

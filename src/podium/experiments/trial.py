@@ -18,8 +18,10 @@ from typing import Any
 from tqdm import tqdm
 
 from podium import paths
+from podium.competitions import get_competition
 from podium.experiments.grid import Combination
 from podium.predictions.combine import FoldScores, score_folds
+from podium.predictions.score import direction
 from podium.recipes.recipe import Recipe
 from podium.runs.fold_folder import RunError
 from podium.runs.merge import copy_whole
@@ -49,6 +51,12 @@ class TrialResult:
     combined: FoldScores
     seconds: int  # of training and scoring the folds
     peak_memory_gb: float
+
+    @property
+    def goodness(self) -> float:
+        """The score, negative where a lower one is better."""
+        metric = get_competition(self.combination.recipe.competition).metric
+        return direction(metric) * self.combined.score.value
 
     def __str__(self) -> str:
         boxes = f", {self.combined.boxes.scores[0]}" if self.combined.boxes else ""

@@ -1,20 +1,21 @@
 """`podium tune`: Optuna searches ranges of a recipe's numbers; a trial is a run to its score."""
 
 import shlex
-import time
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 
 import optuna
 import sqlalchemy
 from filelock import FileLock
 from optuna.exceptions import ExperimentalWarning
+from optuna.study import MaxTrialsCallback
 from optuna.trial import FrozenTrial, TrialState
 
 from podium import paths
 from podium.competitions import get_competition
-from podium.experiments.grid import Combination, get_combination, key_of, value_at, write_toml
+from podium.experiments.grid import Combination, get_combination
 from podium.experiments.search_space import Range, default_ranges, parse_range, values_in
 from podium.experiments.trial import TrialDiverged, digest, run_of, run_trial
 from podium.predictions.score import Score
@@ -22,6 +23,7 @@ from podium.runs.run_folder import RunFolder, run_name
 
 HEARTBEAT, STALE_AFTER = 10, 30  # seconds: a trial without a heartbeat for so long was killed
 DATABASE_PATIENCE = 60  # seconds that SQLite waits for another process to have written
+ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
 @dataclass(frozen=True)
@@ -39,23 +41,19 @@ class TuneResult:
         head = f"best of {self.trials}: {self.score}\nrun         {run_of(self.best).path}"
         if self.best.overrides == self.base.overrides:
             return f"{head}\nno trial is better than the recipe as it is: change nothing"
-        if self.before:
-            head += f"\nbefore      {self.before}"
-        lines = "\n".join(f"    {line}".rstrip() for line in recipe_lines(self.best))
-        recipe = self.best.recipe
-        others = [fold for fold in recipe.fold_numbers if fold not in self.folds]
-        folds = " ".join(f"--fold {fold}" for fold in others[:1] or self.folds)
-        seed = [] if others else [f"seed={recipe.seed + 1}"]  # another split
-        verify, beside = (
-            f"podium compare {self.base.entry} {folds} {_set([*changes, *seed])}".rstrip()
-            for changes in (self.best.overrides, self.base.overrides)
+        before = f"before      {self.before}\n" if self.before else ""
+        changes = "\n            ".join(self.best.overrides)
+        numbers = self.best.recipe.fold_numbers
+        others = [fold for fold in numbers if fold not in self.folds] or self.folds
+        best, beside = (
+            f"podium compare {self.base.entry} --fold {others[0]} {_set(one.overrides)}".rstrip()
+            for one in (self.best, self.base)
         )
         return (
-            f"{head}\nrecipe      in place of what kernels/{self.base.entry}/recipe.toml has:\n\n"
-            f"{lines}\n\n"
-            f"or          podium train {self.best.entry} {_set(self.best.overrides)}\n"
+            f"{head}\n{before}change      {changes}\n"
+            f"train       podium train {self.best.entry} {_set(self.best.overrides)}\n"
             "warning     the best of many tries looks better than it is. See it on images that "
-            f"chose nothing, beside the recipe as it is:\n\n    {verify}\n    {beside}"
+            f"chose nothing, beside the recipe as it is:\n\n    {best}\n    {beside}"
         )
 
 
@@ -72,25 +70,19 @@ def tune(
 
     Args:
         trials: in the study, those of other processes and earlier calls included.
-        hours: no trial begins that would not end within them, if it took as long as the longest.
+        hours: no trial begins after them.
 
     Raises:
         ValueError: a recipe or a range is refused, or a trial failed for another reason than that
             its training diverged.
     """
-    deadline = None if hours is None else time.monotonic() + hours * 3600
     base = get_combination(entry, overrides)
     folds = sorted(set(folds)) or [0]
     for fold in folds:
         base.recipe.check_fold(fold)
     competition = get_competition(base.recipe.competition)
     competition.folder()
-    fixed = [key_of(override) for override in base.overrides]
-    ranges = [parse_range(text, base.recipe) for text in searches]
-    ranges = ranges or [one for one in default_ranges(base.recipe) if one.key not in fixed]
-    for end in ("low", "high"):  # a recipe that is refused is so before anything is trained
-        values = [f"{one.key}={getattr(one, end)}" for one in ranges]
-        get_combination(entry, [*base.overrides, *values])
+    ranges = _ranges(base, searches)
 
     url = storage or f"sqlite:///{paths.runs() / 'studies.db'}"
     name = f"{run_name(entry, base.overrides)}, fold {', '.join(map(str, folds))}"
@@ -100,16 +92,12 @@ def tune(
         study.enqueue_trial(first, skip_if_exists=True)
     print(f"study       {name} of {url}, {len(completed(study))} trials so far")
     print(f"search      {', '.join(map(str, ranges))}", flush=True)
-
-    begun: list[RunFolder] = []  # by this call
-    while has_room(study, trials) and _has_time(study, deadline):
-        study.optimize(lambda trial: _score(trial, base, folds, ranges, begun), n_trials=1)
-        if completed(study):
-            best = study.best_trial
-            print(f"the best so far is {best.value:.4f}, trial {best.number}", flush=True)
-            for run in begun:  # only the best keeps its weights, and runs that were there before
-                if run.name != best.user_attrs["run"]:
-                    _delete_weights(run, folds)
+    if len(study.get_trials(deepcopy=False, states=ENDED)) < trials:
+        study.optimize(
+            partial(_score, base=base, folds=folds, ranges=ranges),
+            timeout=None if hours is None else 3600 * hours,
+            callbacks=[MaxTrialsCallback(trials, ENDED), partial(_keep_the_best, folds=folds)],
+        )
 
     scores = {
         tuple(trial.user_attrs["overrides"]): Score.from_dict(trial.user_attrs["score"])
@@ -120,6 +108,17 @@ def tune(
     best = get_combination(entry, study.best_trial.user_attrs["overrides"])
     before = scores.get(base.overrides)
     return TuneResult(base, folds, len(completed(study)), best, scores[best.overrides], before)
+
+
+def _ranges(base: Combination, searches: Iterable[str]) -> list[Range]:
+    """The ranges to search; a recipe at their ends that is refused is so before any training."""
+    fixed = [override.partition("=")[0] for override in base.overrides]
+    ranges = [parse_range(text, base.recipe) for text in searches]
+    ranges = ranges or [one for one in default_ranges(base.recipe) if one.key not in fixed]
+    for end in ("low", "high"):
+        values = [f"{one.key}={getattr(one, end)}" for one in ranges]
+        get_combination(base.entry, [*base.overrides, *values])
+    return ranges
 
 
 def open_study(url: str, name: str, maximize: bool) -> optuna.Study:
@@ -153,64 +152,15 @@ def open_study(url: str, name: str, maximize: bool) -> optuna.Study:
         ) from error
 
 
-def has_room(study: optuna.Study, trials: int) -> bool:
-    """Whether a trial is left, killed ones included, for which there may be a short wait."""
-    for is_last_look in (False, True):
-        optuna.storages.fail_stale_trials(study)
-        states = [trial.state for trial in study.get_trials(deepcopy=False)]
-        running = states.count(TrialState.RUNNING)
-        ended = states.count(TrialState.COMPLETE) + states.count(TrialState.PRUNED)
-        if ended + running < trials:
-            return True
-        if not running or is_last_look:
-            return False
-        print("waiting to see that no trial under way was killed", flush=True)
-        time.sleep(STALE_AFTER + HEARTBEAT)
-    return False
-
-
-def recipe_lines(combination: Combination) -> list[str]:
-    """The changes of a combination as recipe.toml has them, tables last."""
-    data = combination.recipe.model_dump(exclude_unset=True)
-    keys = {key_of(override) for override in combination.overrides}
-    keys = {"stages" if key.startswith("stages.") else key for key in keys}  # a list is one value
-    lines: list[str] = []
-    for table, _, name in sorted(key.rpartition(".") for key in keys):
-        header = f"[{table}]"
-        if table and header not in lines:
-            lines += ["", header]
-        value = value_at(data, f"{table}.{name}" if table else name)
-        lines.append(f"{name} = {write_toml(value)}")
-    return lines
-
-
-def _has_time(study: optuna.Study, deadline: float | None) -> bool:
-    if deadline is None:
-        return True
-    longest = max((trial.duration.total_seconds() for trial in completed(study)), default=0)
-    left = max(deadline - time.monotonic(), 0)
-    if left > longest:
-        return True
-    print(f"\n{left:.0f} seconds are left, and the longest trial took {longest:.0f}")
-    return False
-
-
-def _score(
-    trial: optuna.Trial,
-    base: Combination,
-    folds: list[int],
-    ranges: list[Range],
-    begun: list[RunFolder],
-) -> float:
+def _score(trial: optuna.Trial, base: Combination, folds: list[int], ranges: list[Range]) -> float:
     """Run a trial; its attributes say which run it is."""
     values = [one.suggest(trial) for one in ranges]
     combination = get_combination(base.entry, [*base.overrides, *values])
     run, earlier = run_of(combination), run_of(base)
     trial.set_user_attr("run", run.name)
     trial.set_user_attr("overrides", list(combination.overrides))
-    if not run.exists:
-        begun.append(run)
-    print(f"\ntrial {trial.number}: {combination.values(one.key for one in ranges)}", flush=True)
+    trial.set_user_attr("was_there", run.exists)
+    print(f"\ntrial {trial.number}: {', '.join(values)}", flush=True)
     try:
         result = run_trial(combination, folds, earlier if earlier.exists else None)
     except TrialDiverged as error:  # after another failure the next trial would fail as well
@@ -224,14 +174,24 @@ def _score(
     return result.combined.score.value
 
 
+def _keep_the_best(study: optuna.Study, trial: FrozenTrial, folds: list[int]) -> None:
+    """Delete the weights of all other trials, but of runs that were there before."""
+    trials = completed(study)
+    if not trials:
+        return
+    best = study.best_trial
+    print(f"the best so far is {best.value:.4f}, trial {best.number}", flush=True)
+    for attributes in (one.user_attrs for one in trials):
+        run = RunFolder(paths.runs() / attributes["run"])
+        if run.name == best.user_attrs["run"] or attributes.get("was_there", True):
+            continue
+        for fold in map(run.fold, folds):
+            if not fold.finished:
+                fold.delete_weights()
+
+
 def completed(study: optuna.Study) -> list[FrozenTrial]:
     return study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
-
-
-def _delete_weights(run: RunFolder, folds: list[int]) -> None:
-    for fold in map(run.fold, folds):
-        if not fold.finished:
-            fold.delete_weights()
 
 
 def _set(overrides: Iterable[str]) -> str:

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-
-from podium.system import is_another_process
+import psutil
 
 HEADERS = 4_000_000  # bytes that the headers of a file with thousands of arrays may take
 MAKE_ROOM = "Make room, and the same command goes on"
@@ -30,17 +29,15 @@ def atomic_write(path: Path) -> Iterator[Path]:
     """
     part = _part(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield part
-        with part.open("rb+") as file:
-            os.fsync(file.fileno())
-        part.replace(path)
-    except OSError as error:
+        with _explained(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield part
+            with part.open("rb+") as file:
+                os.fsync(file.fileno())
+            part.replace(path)
+    except BaseException:
         with suppress(OSError):  # on a disk that may not be written to there is none
             part.unlink(missing_ok=True)
-        raise _explained(error, path) from error
-    except BaseException:
-        part.unlink(missing_ok=True)
         raise
 
 
@@ -116,24 +113,13 @@ def require_space(folder: Path, needed: int) -> None:
     HDF5 ends the whole process with a segmentation fault when a disk fills up under it.
 
     Raises:
-        OSError: names what is needed and what is free.
+        OSError: names what is needed.
     """
-    needed = round(needed * 1.05) + HEADERS
-    try:
+    with _explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
         trial = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
-    except OSError as error:
-        raise _explained(error, folder) from error
     with trial:
-        free = shutil.disk_usage(folder).free
-        if needed > free:
-            raise OSError(
-                errno.ENOSPC,
-                f"no space left: the next file needs {needed / 1e6:.1f} MB, {free / 1e6:.1f} MB "
-                f"are free. {MAKE_ROOM}",
-                str(folder),
-            )
-        preallocate(trial.fileno(), needed)  # one may have less of the disk than is free
+        preallocate(trial.fileno(), round(needed * 1.05) + HEADERS)
 
 
 def preallocate(file: int, size: int) -> None:
@@ -158,23 +144,27 @@ def _part(path: Path) -> Path:
     return path.with_name(f".part-{os.getpid()}-{path.name}")
 
 
-def _is_left(part: Path, name: str | None) -> bool:
+def _is_left(part: Path, name: str | None = None) -> bool:
     """Whether its writer is gone: folds of one run can be trained side by side."""
     written = re.fullmatch(r"\.part-(\d+)-(.+)", part.name)
     if not written or name not in (None, written[2]):
         return False
-    return not is_another_process(int(written[1]))
+    return int(written[1]) == os.getpid() or not psutil.pid_exists(int(written[1]))
 
 
-def _explained(error: OSError, path: Path) -> OSError:
-    """The same error with what to do, where it keeps the file `path` from being written."""
-    named = Path(error.filename) if isinstance(error.filename, str | Path) else path
-    if named not in (path, *path.parents) and named.parent not in (path, path.parent):
-        return error  # of a file that was read for it
-    if error.errno in FULL:
-        return OSError(error.errno, f"no space left to write here. {MAKE_ROOM}", str(path))
-    if error.errno in LOCKED:
-        why = os.strerror(error.errno).lower()
-        text = f"{why}: nothing can be written here. Change that, and the same command goes on"
-        return OSError(error.errno, text, str(path))
-    return error
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Say what to do where a full disk, or one that is locked, keeps `path` from being written."""
+    try:
+        yield
+    except OSError as error:
+        named = Path(error.filename or path)  # else of a file that was read for it
+        is_here = not {named, named.parent}.isdisjoint({path, *path.parents})
+        if error.errno in FULL:
+            text = f"no space left to write here. {MAKE_ROOM}"
+        elif error.errno in LOCKED and is_here:
+            why = os.strerror(error.errno).lower()
+            text = f"{why}: nothing can be written here. Change that, and the same command goes on"
+        else:
+            raise
+        raise OSError(error.errno, text, str(path)) from error

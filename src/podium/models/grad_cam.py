@@ -42,32 +42,23 @@ class GradCam:
         self.maps = keras.Model(features.input, maps, name="maps")
         self.pooled = keras.Model(maps, features.output, name="pooled")
         self._logits = keras.Model(network.head.input, logits.output, name="logits")
-        # The classes come one by one, so that their number is known when this is traced.
-        self._trace = tf.function(
-            lambda images, *classes: self.heat(
-                self.maps(images, training=False), tf.stack(classes, axis=1)
-            ),
-            reduce_retracing=True,
-        )
 
     def __call__(self, images: np.ndarray, classes: np.ndarray) -> np.ndarray:
-        """Compute how much each place of an image speaks for a class.
+        """Compute how much each place of an image speaks for some classes.
 
         Args:
             images: uint8 (images, height, width, 3), as the network sees them.
-            classes: class numbers (images,), or (images, several).
+            classes: class numbers (images, several).
 
         Returns:
-            float32 (images, rows, columns), or (images, several, rows, columns), over the whole
-            image: 1 where most speaks for the class, 0 where nothing does; all 0 if nothing
-            does anywhere.
+            float32 (images, several, rows, columns) over the whole image: 1 where most speaks
+            for the class, 0 where nothing does; all 0 if nothing does anywhere.
         """
-        numbers = np.asarray(classes, np.int32).reshape(len(images), -1)
         parts = [
-            self._trace(images[i : i + BATCH], *numbers[i : i + BATCH].T)
+            self.heat(self.maps(images[i : i + BATCH], training=False), classes[i : i + BATCH])
             for i in range(0, len(images), BATCH)
         ]
-        return np.concatenate(parts).reshape(*np.shape(classes), *parts[0].shape[2:])
+        return np.concatenate(parts)
 
     def heat(self, maps: list[tf.Tensor], classes: tf.Tensor) -> tf.Tensor:
         """Compute the same from the outputs of `maps`, as a part of a graph.

@@ -208,12 +208,12 @@ def _begin(folder: RunFolder) -> None:
 def _evaluate(pool: Pool, folder: RunFolder, submission: Path) -> BlendResult:
     """Choose the blend of these runs, and score it on images that had no part in the choice."""
     metric, labels, sign = pool.competition.metric, pool.labels, direction(pool.competition.metric)
-    numbers = labels.to_numpy(np.int64)
+    numbers, groups = labels.to_numpy(np.int64), pool.groups
 
     def scored(probabilities: np.ndarray | None) -> Score | None:
         if probabilities is None:
             return None
-        return score(metric, labels, _table(probabilities, labels.index, pool))
+        return score(metric, labels, _table(probabilities, labels.index, pool), groups)
 
     scores = [scored(run) for run in pool.out_of_fold]
     best = max(range(len(scores)), key=lambda run: sign * scores[run].value)
@@ -229,7 +229,7 @@ def _evaluate(pool: Pool, folder: RunFolder, submission: Path) -> BlendResult:
         {name: (scored(c.blended), scored(c.calibrated)) for name, c in choice.candidates.items()},
         scored(blended),
         pool.members[best].name,
-        with_interval("gain", sign * (ours - single)),
+        with_interval("gain", sign * (ours - single), groups),
         _blend_boxes(pool),
         submission,
     )
@@ -249,7 +249,7 @@ def _blend_boxes(pool: Pool) -> BlendedBoxes | None:
     mean = sum(alone.values()) / len(finding)
     return BlendedBoxes(
         {name: score(BOX_METRICS[0], truth, boxes).value for name, boxes in alone.items()},
-        [score(metric, truth, mean) for metric in BOX_METRICS],
+        [score(metric, truth, mean, pool.groups) for metric in BOX_METRICS],
         mean,
         sum(tests) / len(finding),
         images,
@@ -260,7 +260,10 @@ def _write(blended: BlendResult, about: dict[str, Any]) -> None:
     """Write the blend's folder and its submission; run.json, which makes it a run, last."""
     folder, pool, boxes = blended.folder, blended.pool, blended.boxes
     _begin(folder)
-    parts = {"train": pool.labels.to_frame(), "test": pd.DataFrame(index=pool.test_ids)}
+    train = pool.labels.to_frame()
+    if pool.groups is not None:
+        train["group"] = pool.groups
+    parts = {"train": train, "test": pd.DataFrame(index=pool.test_ids)}
     if boxes:
         for part, table in parts.items():
             parts[part] = table.join(boxes.images.query("part == @part").drop(columns="part"))

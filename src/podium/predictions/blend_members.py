@@ -29,6 +29,7 @@ class BlendRun:
     competition: Competition
     folds: list[int]  # that are trained; a blend has none
     labels: pd.Series
+    groups: pd.Series | None  # of the training images, as in the table; an old blend has none
     out_of_fold: pd.DataFrame
     test: pd.DataFrame
 
@@ -50,6 +51,12 @@ class Pool:
     @property
     def competition(self) -> Competition:
         return self.members[0].competition
+
+    @property
+    def groups(self) -> pd.Series | None:
+        """Of these images, by id: which err together."""
+        groups = self.members[0].groups
+        return None if groups is None else groups.loc[self.labels.index]
 
 
 def read_pool(runs: Sequence[str], common: bool = False) -> Pool:
@@ -97,10 +104,12 @@ def read_member(run: str) -> BlendRun:
     if folder.read_blended():
         competition = get_competition(folder.read_run()["competition"])
         images, folds = folder.read_images(), []
-        labels = images.loc[images["part"] == "train", "label"].astype("int64")
+        train = images[images["part"] == "train"]
+        labels = train["label"].astype("int64")
     else:
         opened = Run.open(folder)
-        competition, labels = opened.competition, opened.table.train["label"]
+        competition, train = opened.competition, opened.table.train
+        labels = train["label"]
         has_score = (folder.path / "score.json").is_file()
         if not has_score or folder.finished_folds() not in ([], folder.read_score().get("folds")):
             combine(opened)
@@ -110,7 +119,7 @@ def read_member(run: str) -> BlendRun:
     )
     if folds:
         _check_out_of_fold(folder, folds, opened.table.train["fold"], out_of_fold.index)
-    return BlendRun(folder, competition, folds, labels, out_of_fold, test)
+    return BlendRun(folder, competition, folds, labels, train.get("group"), out_of_fold, test)
 
 
 def _read_probabilities(folder: RunFolder, name: str, competition: Competition) -> pd.DataFrame:

@@ -1,7 +1,7 @@
 """From the folds' predictions to the run's: probabilities, boxes, score and submission."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +11,16 @@ import pandas as pd
 from podium import paths
 from podium.competitions import Competition
 from podium.competitions.boxes import BOX_COLUMNS, BOX_METRICS, BoxMetric, has_box, to_pixels
-from podium.competitions.metrics import Metric
+from podium.competitions.metrics import LogLoss, Metric
 from podium.files.atomic_write import remove_temp_files, write_csv
-from podium.predictions.score import Score, score, speeds
+from podium.predictions.calibration import Calibration, cross_fitted, fit_calibration
+from podium.predictions.score import Score, k_fold_parts, score, speeds
 from podium.predictions.tta import VIEWS, choose_views
 from podium.runs.fold_folder import RunError
 from podium.runs.run import Run
 from podium.runs.run_folder import RunFolder
 from podium.runs.table import HELD_OUT, SIZE_COLUMNS
+from podium.text import duration, format_table
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,9 @@ class FoldScores(ViewScores):
     folds: list[int]
     of_folds: int  # in the recipe
     scored: str  # which images the score is of: "out-of-fold" or "held-out"
+    calibrations: dict[int, Calibration]  # of each fold's network; empty where none gains
+    uncalibrated: Score
+    by_fold: dict[int, float]  # the score of each fold; none where held-out images are scored
     boxes: ViewScores | None  # where the run has a box head
     speeds: dict[str, Score]  # milliseconds an image, where predicting was timed
 
@@ -85,24 +90,43 @@ class RunResult:
         for fold in self.folder.leaky_folds():
             lines.append(("leaky", f"the pseudo-labels of fold {fold} reveal its labels"))
         lines.append(("views", combined.views_used))
+        if combined.calibrations:
+            each = [f"{one.temperature:.2f}" for one in combined.calibrations.values()]
+            before = f"uncalibrated {combined.uncalibrated.value:.4f}"
+            lines.append(("calibrated", f"temperature {', '.join(each)} ({before})"))
         if boxes:
             lines += [("boxes", boxes), ("", f"views {boxes.views_used}")]
         for kind, one in combined.speeds.items():
             interval = f"95 % interval {one.low:.1f} to {one.high:.1f}"
             lines.append(("speed", f"{one.value:.1f} ms an image ({kind}; {interval})"))
-        lines += [("time", text) for text in self._time_plans()]
+        lines += [("folds" * (number == 0), row) for number, row in enumerate(self._folds())]
         if self.report:
             lines.append(("report", self.report))
         lines.append(("submission", self.submission))
+        competition = self.folder.read_recipe().competition
+        submit = f'podium submit {competition} {self.submission} -m "{self.folder.name}"'
+        lines += [("next", f"podium serve {self.folder.name}"), ("", submit)]
         return "\n".join(f"{name:<12}{value}" for name, value in lines)
 
-    def _time_plans(self) -> Iterator[str]:
-        """What a time budget left of the recipe, by fold."""
-        for fold in self.combined.folds:
-            rows = self.folder.fold(fold).read_cost().get("time_plan", [])
-            if rows:
-                stages = ", ".join(f"{row['trained']:g} of {row['epochs']}" for row in rows)
-                yield f"fold {fold} trained {stages} epochs"
+    def _folds(self) -> list[str]:
+        """A table of the folds, and the time of all."""
+        costs = {fold: self.folder.fold(fold).read_cost() for fold in self.combined.folds}
+        rows = [["fold", self.combined.score.metric, "time", "memory", "epochs"]]
+        for fold, cost in costs.items():
+            value = self.combined.by_fold.get(fold)
+            plan = cost.get("time_plan", [])
+            rows.append(
+                [
+                    str(fold),
+                    "" if value is None else f"{value:.4f}",
+                    duration(cost["seconds"]),
+                    f"{cost['peak_memory_gb']:.1f} GB" if "peak_memory_gb" in cost else "",
+                    ", ".join(f"{row['trained']:g} of {row['epochs']}" for row in plan),
+                ]
+            )
+        rows.append(["all", "", duration(sum(cost["seconds"] for cost in costs.values())), "", ""])
+        used = [number for number in range(5) if any(row[number] for row in rows[1:])]
+        return format_table([[row[number] for number in used] for row in rows])
 
 
 def assemble(folder: RunFolder) -> RunResult:
@@ -138,7 +162,7 @@ def combine(run: Run) -> FoldScores:
     combined = score_folds(run, folds)
     boxes = combined.boxes
     folder.write_probabilities("out_of_fold", combined.out_of_fold, boxes and boxes.out_of_fold)
-    write_test(run, folds, combined.views, boxes and boxes.views)
+    write_test(run, folds, combined.views, boxes and boxes.views, combined.calibrations)
     folder.write_score(summary(folder, combined))
     return combined
 
@@ -154,13 +178,29 @@ def score_folds(run: Run, folds: list[int]) -> FoldScores:
     found = _read_boxes(folder, folds, "validation")
     boxes = None
     if found is not None:
-        boxes = _score_views(found, train[list(BOX_COLUMNS)], held_out, BOX_METRICS)
+        boxes = _score_views(found, train[list(BOX_COLUMNS)], held_out, BOX_METRICS, train["group"])
     costs = [folder.fold(number).read_cost() for number in folds]
+    metric = run.competition.metric
     classes = _score_views(
-        read_validation(folder, folds), train["label"], held_out, [run.competition.metric]
+        read_validation(folder, folds), train["label"], held_out, [metric], train["group"]
     )
+    calibrations: dict[int, Calibration] = {}
+    uncalibrated = classes.score
+    if isinstance(metric, LogLoss):
+        classes, calibrations = _calibrate(run, folds, classes)
+    values = pd.Series(
+        metric.per_image(
+            train.loc[classes.out_of_fold.index, "label"].to_numpy(),
+            classes.out_of_fold.to_numpy(),
+        ),
+        classes.out_of_fold.index,
+    )
+    by_fold = values.groupby(train["fold"]).mean() if held_out.empty else pd.Series()
     return FoldScores(
         **vars(classes),
+        by_fold=by_fold.to_dict(),
+        calibrations=calibrations,
+        uncalibrated=uncalibrated,
         folds=folds,
         of_folds=train.loc[train["fold"] >= 0, "fold"].nunique(),
         scored="held-out" if len(held_out) else "out-of-fold",
@@ -174,6 +214,7 @@ def _score_views(
     truth: pd.Series | pd.DataFrame,
     held_out: pd.Index,
     metrics: Sequence[Metric | BoxMetric],
+    groups: pd.Series,
 ) -> ViewScores:
     """Choose views on the validation images, and score the held-out images if there are some.
 
@@ -183,6 +224,7 @@ def _score_views(
     Args:
         predictions: probabilities or boxes by id and view.
         truth: class numbers or boxes by id.
+        groups: the images that err together, by id.
     """
     ids = predictions.index.get_level_values("id")
     annotated = truth.index if truth.ndim == 1 else truth.index[has_box(truth)]
@@ -200,13 +242,71 @@ def _score_views(
     if len(held_out):
         scored = average_tta(predictions[is_held_out], choice.weights)
     return ViewScores(
-        [score(metric, truth, scored) for metric in metrics],
-        score(first, truth, average_tta(judged, {VIEWS[0].name: 1.0})),
-        score(first, truth, average_tta(judged)),
+        [score(metric, truth, scored, groups) for metric in metrics],
+        score(first, truth, average_tta(judged, {VIEWS[0].name: 1.0}), groups),
+        score(first, truth, average_tta(judged), groups),
         choice.weights,
         choice.tried,
         out_of_fold,
     )
+
+
+def _calibrate(
+    run: Run, folds: list[int], classes: ViewScores
+) -> tuple[ViewScores, dict[int, Calibration]]:
+    """Calibrate each fold's network on what it has not seen, if that gains.
+
+    What is scored is calibrated by what was fitted on other images of the fold. An out-of-fold
+    prediction of the folds' mean does not exist, so that each network is calibrated alone.
+    """
+    train, metric, found = run.table.train, run.competition.metric, classes.out_of_fold
+    judged = train.index[train["fold"].isin(folds)].intersection(found.index)
+    calibrated, fitted = found.astype(np.float64), {}
+    for fold in folds:
+        ids = judged[train.loc[judged, "fold"] == fold]
+        labels, own = train.loc[ids, "label"].to_numpy(), found.loc[ids].to_numpy()
+        calibrated.loc[ids] = cross_fitted(own, labels, k_fold_parts(labels))
+        fitted[fold] = fit_calibration(own, labels)
+    labels = train.loc[judged, "label"].to_numpy()
+    before, after = (
+        metric.per_image(labels, table.loc[judged].to_numpy()) for table in (found, calibrated)
+    )
+    gain = before - after
+    nothing = all(one == Calibration() for one in fitted.values())
+    if nothing or not gain.mean() > gain.std() / np.sqrt(len(gain)):
+        return classes, {}
+    held_out = found.index.difference(judged)
+    if len(held_out):
+        calibrated.loc[held_out] = mean_of_folds(
+            {fold: run.folder.fold(fold).read_predictions("validation") for fold in folds},
+            classes.views,
+            fitted,
+        ).loc[held_out]
+    calibrated = calibrated.astype(np.float32)
+    scored = calibrated.loc[held_out if len(held_out) else judged]
+    scores = [score(metric, train["label"], scored, train["group"])]
+    return replace(classes, scores=scores, out_of_fold=calibrated), fitted
+
+
+def mean_of_folds(
+    predictions: Mapping[int, pd.DataFrame],
+    views: Mapping[str, float] | None,
+    calibrations: Mapping[int, Calibration] | None = None,
+) -> pd.DataFrame:
+    """The mean of the folds' networks, each over its views and calibrated: float32 by id.
+
+    Args:
+        predictions: of each fold, by id and view.
+    """
+    if not calibrations:
+        return average_tta(pd.concat(list(predictions.values())), views)
+    calibrated = []
+    for fold, table in predictions.items():
+        averaged = average_tta(table, views)
+        values = calibrations[fold](averaged.to_numpy())
+        calibrated.append(pd.DataFrame(values, averaged.index, averaged.columns))
+    mean = pd.concat(calibrated).groupby(level="id", sort=False).mean()
+    return mean.astype(np.float32)
 
 
 def summary(folder: RunFolder, combined: FoldScores) -> dict[str, Any]:
@@ -220,6 +320,8 @@ def summary(folder: RunFolder, combined: FoldScores) -> dict[str, Any]:
         "plain": combined.plain.as_dict(),
         "averaged_views": combined.averaged.as_dict(),
         "tried_views": combined.tried,
+        "calibration": {fold: asdict(one) for fold, one in combined.calibrations.items()},
+        "uncalibrated": combined.uncalibrated.as_dict(),
         "boxes": boxes
         and {
             "scores": [one.as_dict() for one in boxes.scores],
@@ -239,6 +341,7 @@ def write_test(
     folds: list[int],
     views: Mapping[str, float] | None = None,
     box_views: Mapping[str, float] | None = None,
+    calibrations: Mapping[int, Calibration] | None = None,
 ) -> None:
     """Average the folds' test predictions over views and folds, and write them for the run.
 
@@ -252,7 +355,7 @@ def write_test(
     of_folds = {number: folder.fold(number).read_predictions("test") for number in folds}
     for number, predicted in of_folds.items():
         _check_views(run, number, predicted.index, {*(views or ()), *(box_views or ())})
-    averaged = average_tta(pd.concat(list(of_folds.values())), views)
+    averaged = mean_of_folds(of_folds, views, calibrations)
     probabilities = averaged.reindex(ids)
     labels = run.table.train["label"]
     prior = np.bincount(labels, minlength=len(averaged.columns)) / len(labels)

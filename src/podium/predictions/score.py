@@ -3,12 +3,13 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest, bootstrap
+from scipy.stats import binomtest
 
 from podium.competitions.boxes import BoxMetric, IoUOver, has_box
 from podium.competitions.csv_files import WrongTable, other_separator, read_csv, read_rows, shown
@@ -23,7 +24,7 @@ SINGLES, BATCHES = 30, 4  # predictions that are timed
 
 @dataclass(frozen=True)
 class Score:
-    """A metric's value with its 95 % bootstrap interval over images."""
+    """A metric's value with its 95 % bootstrap interval over groups of images."""
 
     metric: str
     value: float
@@ -48,12 +49,16 @@ class Score:
 
 
 def score(
-    metric: Metric | BoxMetric, truth: pd.Series | pd.DataFrame, predicted: pd.DataFrame
+    metric: Metric | BoxMetric,
+    truth: pd.Series | pd.DataFrame,
+    predicted: pd.DataFrame,
+    groups: pd.Series | None = None,
 ) -> Score:
     """Score predictions by id: probabilities of images, or boxes of those that have one.
 
     Args:
         truth: class numbers, or `BOX_COLUMNS`, NaN where an image has no box.
+        groups: by id, the images that err together; without them each stands alone.
 
     Raises:
         ValueError: a prediction has no truth, or none of the images has a box.
@@ -62,39 +67,73 @@ def score(
     if len(unknown):
         raise ValueError(f"{len(unknown)} predictions have no label to score against")
     right, found = truth.loc[predicted.index].to_numpy(), predicted.to_numpy()
+    together = None if groups is None else groups.loc[predicted.index]
     if right.ndim == 2:
         annotated = has_box(right)
         if not annotated.any():
             raise ValueError(f"none of the {len(predicted)} images has a box to score against")
         right, found = right[annotated], found[annotated]
+        together = None if together is None else together[annotated]
     values = metric.per_image(right, found)
-    return with_interval(metric.name, values, share=isinstance(metric, Accuracy | IoUOver))
+    return with_interval(
+        metric.name, values, together, share=isinstance(metric, Accuracy | IoUOver)
+    )
 
 
-def with_interval(name: str, values: np.ndarray, share: bool = False) -> Score:
-    """The mean of a value per image, with its percentile bootstrap interval.
-
-    The bootstrap is that of Efron and Tibshirani (1993, ch. 13).
+def with_interval(
+    name: str,
+    values: np.ndarray,
+    groups: np.ndarray | pd.Series | None = None,
+    share: bool = False,
+) -> Score:
+    """The mean of a value per image, with its bootstrap interval over groups of images.
 
     Args:
+        values: float (images,).
+        groups: (images,), the same for images that err together, such as near-copies.
         share: each value is 1 for right or 0 for wrong. Where all are equal, the bootstrap has no
             interval, and the exact one of a share is taken (Clopper and Pearson 1934).
     """
+    groups = np.arange(len(values)) if groups is None else groups
+    mean = float(values.mean())
+    number = len(np.unique(groups))
     if share and np.ptp(values) == 0:
-        exact = binomtest(int(values.sum()), len(values)).proportion_ci()
+        exact = binomtest(int(mean) * number, number).proportion_ci()
         low, high = exact.low, exact.high
-    elif len(values) < 2 or np.ptp(values) == 0:
-        low = high = values.mean()
+    elif number < 2 or np.ptp(values) == 0:
+        low = high = mean
     else:
-        low, high = bootstrap(
-            (values,),
-            np.mean,
-            n_resamples=RESAMPLES,
-            method="percentile",
-            batch=max(1, 10_000_000 // len(values)),
-            rng=np.random.default_rng(0),
-        ).confidence_interval
-    return Score(name, float(values.mean()), float(low), float(high), len(values))
+        low, high = interval(lambda times: times @ values / times.sum(dtype=int), groups)
+    return Score(name, mean, float(low), float(high), len(values))
+
+
+def interval(value: Callable[[np.ndarray], float], groups: np.ndarray) -> np.ndarray:
+    """The 95 % percentile bootstrap interval of anything that is computed of images.
+
+    Whole groups are drawn (Davison and Hinkley 1997, ch. 3.8), and the value is computed again of
+    each draw: it may be a mean over images, or none, such as an area under a curve.
+
+    Args:
+        value: of how often each image was drawn, uint8 (images,).
+        groups: (images,), the same for images that err together.
+    """
+    _, group = np.unique(groups, return_inverse=True)
+    return np.percentile([value(times) for times in _draws(group.tobytes())], [2.5, 97.5])
+
+
+@lru_cache(maxsize=2)
+def _draws(group: bytes) -> np.ndarray:
+    """How often each image is drawn: uint8 (`RESAMPLES`, images); the same for all scores of them.
+
+    Args:
+        group: of each image, the bytes of int64 (images,), from 0.
+    """
+    of_image, random = np.frombuffer(group, np.int64), np.random.default_rng(0)
+    number = of_image.max() + 1
+    draws = np.empty((RESAMPLES, len(of_image)), np.uint8)
+    for times in draws:
+        times[:] = np.bincount(random.integers(number, size=number), minlength=number)[of_image]
+    return draws
 
 
 def direction(metric: Metric | BoxMetric) -> int:

@@ -5,7 +5,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, Self, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Self, TypeVar, get_args
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -13,24 +13,9 @@ from podium.recipes.recipe import DEFAULT_IMAGE_SIZE, Recipe, default_stages
 from podium.recipes.tables import RUN_NAME, StrictTable
 from podium.text import single_line
 
-# What pydantic says in Python's words, in those of whoever writes a recipe.
-SHOULD_BE = {
-    "bool_type": "Input should be true or false",
-    "int_type": "Input should be a whole number",
-    "float_type": "Input should be a number",
-    "string_type": "Input should be text in quotes",
-    "list_type": "Input should be a list in [ ]",
-    "string_pattern_mismatch": (
-        "Input should be a name and no path: letters, digits, and within it . _ -"
-    ),
-}
 LONGEST = 120  # characters of a value in a message
 
 AnyTable = TypeVar("AnyTable", bound=StrictTable)
-
-# What tomllib raises: ValueError also for a whole number of thousands of digits, and beside it
-# whatever too many brackets within each other come to.
-UNREADABLE = (ValueError, RecursionError)
 
 
 class RecipeError(ValueError):
@@ -88,7 +73,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise RecipeError(f"{path} cannot be read: {error.strerror or error}") from error
-    except UNREADABLE as error:
+    except (ValueError, RecursionError) as error:  # the latter of too many brackets
         raise RecipeError(f"{path} is not valid TOML: {single_line(str(error))}") from error
 
 
@@ -122,7 +107,7 @@ def _override(data: dict[str, Any], override: str) -> None:
         )
     try:
         value = tomllib.loads(f"value = {text}")["value"]
-    except UNREADABLE:
+    except ValueError:
         value = text  # a bare word is a string: --set optimizer=adamw
     *tables, last = key.strip().split(".")
     if tables and tables[0] == "stages":
@@ -148,61 +133,31 @@ def _key(details: Any) -> str:
 
 
 def _explain(whole: type[StrictTable], key: str, errors: list[Any]) -> str:
-    """One readable clause for pydantic's errors about a key: one for each type that it takes."""
-    kind = errors[0]["type"]
-    if kind == "extra_forbidden":
-        return _say_unknown(whole, key)
-    if kind == "missing":
+    """One clause for pydantic's errors about a key: one for each type that it takes."""
+    if errors[0]["type"] == "extra_forbidden":
+        return f"{key}: unknown key; {_likely_key(whole, key)}"
+    if errors[0]["type"] == "missing":
         return f"{key}: is missing; add it"
-    if kind == "model_type":
-        return f"{key}: came {_shown(errors[0]['input'])}, should be a table"
-    messages = [SHOULD_BE.get(error["type"], error["msg"]) for error in errors]
-    noise = "^Value error, |^Input should be | after validation"
-    allowed = [re.sub(noise, "", message) for message in messages]
-    should_be = "should be " if messages[0].startswith("Input should be ") else ""
-    clause = should_be + ", or ".join(text[0].lower() + text[1:] for text in allowed)
-    return f"{key}: came {_shown(errors[0]['input'])}, {clause}" if key else clause
+    noise = "^Value error, |^Input (?=should be )"
+    clause = " or ".join(re.sub(noise, "", error["msg"]) for error in errors)
+    came = repr(errors[0]["input"])
+    came = came if len(came) <= LONGEST else f"{came[:LONGEST]}…"
+    return f"{key}: came {came}, {clause}" if key else clause
 
 
-def _shown(value: Any) -> str:
-    """What came, not all of it where it is long."""
-    try:
-        text = repr(value)
-    except ValueError:  # Python writes no number of thousands of digits
-        return "a number of thousands of digits"
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+def _likely_key(whole: type[StrictTable], key: str) -> str:
+    """What was probably meant by an unknown key: one that is written alike, or in a table."""
+    name = re.sub(r"\.\d+", "", key)
+    known = [other for other in _keys(whole) if not name.startswith(f"{other}.")]
+    close = difflib.get_close_matches(name, known, n=1)
+    close += [other for other in known if other.endswith(f".{name}")]
+    return f"did you mean {close[0]}?" if close else "see docs/recipes.md"
 
 
-def _say_unknown(whole: type[StrictTable], key: str) -> str:
-    """What was probably meant: a key of the same table if one is alike, else of any."""
-    *place, name = key.split(".")
-    number = next((part for part in place if part.isdigit()), "0")  # of the stage
-    tables = dict(_tables(whole, "", number))
-    here = tables.pop(".".join(place), whole)
-    for table, fields in {".".join(place): here, **tables}.items():
-        close = difflib.get_close_matches(name, _keys(fields), n=1)
-        if close:
-            return f"{key}: unknown key; did you mean {f'{table}.{close[0]}'.removeprefix('.')}?"
-    return f"{key}: unknown key; there are: {', '.join(_keys(here))}"
-
-
-def _tables(table: Any, place: str, number: str) -> Iterator[tuple[str, type[StrictTable]]]:
-    """A table and those within it, each with its dotted place; in a list as that number of it."""
-    yield place, table
+def _keys(table: type[StrictTable], place: str = "") -> Iterator[str]:
+    """The keys of a table and of those within it, dotted, as they are written in TOML."""
     for name, field in table.model_fields.items():
-        for kind, inner in _within(field.annotation, f"{place}.{name}".lstrip("."), number):
-            yield from _tables(kind, inner, number)
-
-
-def _within(annotation: Any, place: str, number: str) -> Iterator[tuple[type[StrictTable], str]]:
-    """The tables that a key may hold: itself, or one of a choice, or in a list."""
-    if isinstance(annotation, type) and issubclass(annotation, StrictTable):
-        yield annotation, place
-    within = f"{place}.{number}" if get_origin(annotation) is list else place
-    for part in get_args(annotation):
-        yield from _within(part, within, number)
-
-
-def _keys(table: type[StrictTable]) -> list[str]:
-    """The keys of a table, as they are written in TOML."""
-    return [field.alias or name for name, field in table.model_fields.items()]
+        yield place + (field.alias or name)
+        for kind in (field.annotation, *get_args(field.annotation)):
+            if isinstance(kind, type) and issubclass(kind, StrictTable):
+                yield from _keys(kind, f"{place}{name}.")

@@ -96,16 +96,7 @@ class ImageGrid:
     strips: bool = False  # each is several in a row
 
 
-@dataclass(frozen=True)
-class Verbatim:
-    """Text as it is, behind its title until one asks for it."""
-
-    kind: ClassVar[str] = "verbatim"
-    title: str
-    text: str
-
-
-Block = Words | Facts | TableBlock | Charts | ImageGrid | Verbatim
+Block = Words | Facts | TableBlock | Charts | ImageGrid
 
 
 @dataclass(frozen=True)
@@ -153,7 +144,3 @@ def gained(one: Score) -> str:
 
 def memory(gigabytes: float) -> str:
     return "" if np.isnan(gigabytes) else f"{gigabytes:.2f} GB"
-
-
-def share(part: int, whole: int) -> str:
-    return f"{100 * part / max(whole, 1):.1f} %"

@@ -24,14 +24,10 @@ def canvas(width: float = WIDTH, height: float = HEIGHT) -> tuple[Figure, Axes]:
     """An empty figure with one panel."""
     figure = Figure(figsize=(width, height), layout="constrained")
     axis = figure.subplots()
-    tidy(axis)
-    return figure, axis
-
-
-def tidy(axis: Axes) -> None:
     axis.spines[["top", "right"]].set_visible(False)
     axis.grid(color="#e3e6ea", linewidth=0.7)
     axis.set_axisbelow(True)
+    return figure, axis
 
 
 def styles(count: int) -> list[dict[str, str]]:

@@ -59,14 +59,11 @@ def report(runs: Sequence[str], to: Path | None = None) -> Report:
 
     Raises:
         RunError: there is no such run, or no fold of it is trained.
-        ValueError: runs of several competitions, a run named twice, or `to` is no HTML file.
+        ValueError: runs of several competitions, or `to` is no HTML file.
     """
     if to and (to.is_dir() or to.suffix.lower() not in (".html", ".htm")):
         raise ValueError(f"--to {to}: give the name of a file that ends in .html")
     folders = [find_run(run) for run in runs]
-    twice = [folder.name for folder in folders if folders.count(folder) > 1]
-    if twice:
-        raise ValueError(f"{twice[0]} is named twice: name different runs")
     if len(folders) == 1:
         one = read_run_data(folders[0])
         return _write(_page(one, seen_sections(one)), to or folders[0].path / NAME)
@@ -78,30 +75,26 @@ def report(runs: Sequence[str], to: Path | None = None) -> Report:
 
 def with_report(result: RunResult) -> RunResult:
     """The result of a training with its report; that of a run that was finished stays as it is."""
-    runner = result.runner
-    return replace(result, report=report_after_training(result.folder, runner, keep=not runner))
+    path: Path | None = result.folder.path / NAME
+    if result.runner or not path.is_file():
+        path = report_after_training(result.folder, result.runner)
+    return replace(result, report=path)
 
 
-def report_after_training(
-    folder: RunFolder, fold_run: "FoldRunner | None" = None, keep: bool = False
-) -> Path | None:
+def report_after_training(folder: RunFolder, fold_run: "FoldRunner | None" = None) -> Path | None:
     """The report at the end of a training or of a collection, which it must not spoil.
 
     Args:
         fold_run: that has just trained the run. Without it no network is opened: the page says
             which command adds what needs one.
-        keep: leave the report that is there.
 
     Returns:
         Where it is, or None where it failed, which is said in a line.
     """
-    path = folder.path / NAME
-    if keep and path.is_file():
-        return path
     try:
         one = read_run_data(folder)
         seen = seen_sections(one, fold_run) if fold_run else _later(folder)
-        return _write(_page(one, seen), path).path
+        return _write(_page(one, seen), folder.path / NAME).path
     except Exception as error:  # a bug in a figure costs no run
         if os.environ.get("PODIUM_DEBUG"):
             raise
@@ -153,7 +146,7 @@ def _page(one: RunData, seen: list[Section]) -> Page:
         *seen,
         *([views_section(one)] if trained else []),
     ]
-    return Page(f"Report of {one.name}", overview.headline(one), overview.about(one), sections)
+    return Page(f"Report of {one.name}", str(one.score), overview.about(one), sections)
 
 
 def _page_of(several: Sequence[RunData]) -> Page:
@@ -161,7 +154,7 @@ def _page_of(several: Sequence[RunData]) -> Page:
     first = several[0]
     return Page(
         f"{names}, side by side",
-        f"{first.score.metric}: {comparison.headline(several)}",
+        "; ".join(f"{one.name}: {one.score}" for one in several),
         f"Runs of {first.competition.name}; what is better is judged image by image.",
         [section(several) for section in comparison.SECTIONS],
     )

@@ -71,6 +71,11 @@ class RunData:
         numbers = [name for name in ("label", "group", "fold") if name in train]
         return train.astype(dict.fromkeys(numbers, "int64"))
 
+    @property
+    def groups(self) -> pd.Series | None:
+        """The images that err together, by id; an old blend does not know them."""
+        return self.train.get("group")
+
     @cached_property
     def judged(self) -> pd.DataFrame:
         """The images that the score is of, by id.
@@ -118,7 +123,8 @@ class RunData:
 
     def score_of(self, ids: pd.Index) -> Score:
         """The score of some of the images alone."""
-        return score(self.competition.metric, self.train["label"], self.probabilities.loc[ids])
+        predicted = self.probabilities.loc[ids]
+        return score(self.competition.metric, self.train["label"], predicted, self.groups)
 
     def gain_over(self, other: pd.DataFrame) -> Score:
         """The paired difference by image: positive where this run is better.
@@ -131,7 +137,9 @@ class RunData:
             metric.per_image(labels, table.to_numpy())
             for table in (self.probabilities.loc[other.index], other)
         )
-        return with_interval("gain", np.asarray(direction(metric) * (mine - theirs), np.float64))
+        gains = np.asarray(direction(metric) * (mine - theirs), np.float64)
+        groups = None if self.groups is None else self.groups.loc[other.index]
+        return with_interval("gain", gains, groups)
 
 
 def read_run_data(folder: RunFolder) -> RunData:

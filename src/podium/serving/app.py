@@ -1,11 +1,8 @@
 """The page and the HTTP API of a run."""
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from fastapi import FastAPI, HTTPException, Request
@@ -16,6 +13,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from podium.competitions.base import MissingData
 from podium.data.table import read_table
+from podium.predictions.score import Score
 from podium.runs.fold_folder import RunError
 from podium.runs.run import Run
 from podium.runs.table import HELD_OUT
@@ -30,7 +28,7 @@ from podium.serving.schema import (
     RequestLimits,
     RunInfo,
 )
-from podium.serving.uploads import FORM, RequestGate, decode_upload, read_uploads
+from podium.serving.uploads import FORM, decode_upload, read_uploads
 
 STATIC = Path(__file__).parent / "static"
 ERRORS = 400, 408, 413, 415, 422, 503, 504  # statuses of api/classify
@@ -52,7 +50,6 @@ class Service:
     def __init__(self, engine: Engine, limits: RequestLimits) -> None:
         self._engine, self._limits = engine, limits
         self._batcher = Batcher(engine.predict, engine.batch_size)
-        self._decoders = ThreadPoolExecutor(os.cpu_count() or 1, "decoder")
 
     async def classify(
         self, uploads: Sequence[tuple[str, bytes]]
@@ -70,9 +67,8 @@ class Service:
 
     async def _classify_one(self, name: str, data: bytes) -> ImageResponse | ImageError:
         sides = self._engine.run.recipe.cache_size, self._engine.size
-        decode = partial(decode_upload, name, data, self._limits, *sides)
         try:
-            image = await asyncio.get_running_loop().run_in_executor(self._decoders, decode)
+            image = await asyncio.to_thread(decode_upload, name, data, self._limits, *sides)
         except HTTPException as error:
             return ImageError(name=name, status=error.status_code, detail=error.detail)
         prediction = await self._batcher.put(image.pixels)
@@ -99,7 +95,7 @@ def make_app(
         redoc_url=None,
         favicon_url="/static/icon.svg",
     )
-    service, gate = Service(engine, limits), RequestGate(limits)
+    service, room = Service(engine, limits), asyncio.Semaphore(limits.requests)
     body = {"required": True, "content": {FORM: {"schema": FORM_SCHEMA}}}
     errors = {status: {"model": ErrorResponse} for status in ERRORS}
     info = describe_run(engine, limits, examples)
@@ -111,7 +107,10 @@ def make_app(
         One that cannot be read has its own status among the others. If none can be read, the
         response has the status of the first one.
         """
-        with gate.enter(request):
+        if room.locked():
+            detail = f"{limits.requests} requests are waiting already: try again soon"
+            raise HTTPException(503, detail, {"Retry-After": "2"})
+        async with room:
             images = await service.classify(await read_uploads(request, limits))
         failed = [image for image in images if isinstance(image, ImageError)]
         if len(failed) == len(images):
@@ -162,17 +161,15 @@ def describe_run(engine: Engine, limits: RequestLimits, examples: Sequence[Examp
     folds = ", ".join(map(str, engine.folds))
     used = f"folds {folds} are averaged" if len(engine.folds) > 1 else f"fold {folds} answers"
     try:
-        score = engine.run.folder.read_score()["score"]
-        interval = f"95 % interval {score['low']:.3f} to {score['high']:.3f}"
-        shown = f"{score['metric']} {score['value']:.3f} ({interval})"
+        score = str(Score.from_dict(engine.run.folder.read_score()["score"]))
     except (RunError, KeyError):  # a run that still trains has none
-        shown = None
+        score = None
     return RunInfo(
         run=engine.run.name,
         competition=engine.run.competition.name,
         classes=engine.classes,
         networks=f"of {len(engine.trained_folds)} trained networks, {used}",
-        score=shown,
+        score=score,
         # Without the remark, which may name paths on this machine.
         out_of_distribution=str(replace(engine.ood_detector, remark="")),
         no_heat=engine.no_heat,

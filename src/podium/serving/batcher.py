@@ -2,17 +2,14 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Generic, TypeVar
+from typing import Any
 
 import numpy as np
-
-Result = TypeVar("Result")
 
 GATHERING = 0.004  # seconds that the first image waits for others
 
 
-class Batcher(Generic[Result]):
+class Batcher:
     """Batches of what is waiting; while one is predicted in a thread, the next one gathers.
 
     Args:
@@ -20,15 +17,14 @@ class Batcher(Generic[Result]):
         batch_size: images in a batch, at the most.
     """
 
-    def __init__(self, predict: Callable[[np.ndarray], Sequence[Result]], batch_size: int) -> None:
+    def __init__(self, predict: Callable[[np.ndarray], Sequence[Any]], batch_size: int) -> None:
         self._predict, self._batch_size = predict, batch_size
-        self._waiting: list[tuple[np.ndarray, asyncio.Future[Result]]] = []
-        self._thread = ThreadPoolExecutor(1, "batcher")
+        self._waiting: list[tuple[np.ndarray, asyncio.Future[Any]]] = []
         self._task: asyncio.Task[None] | None = None
 
-    async def put(self, image: np.ndarray) -> Result:
+    async def put(self, image: np.ndarray) -> Any:
         """Return the result for an image; if the caller is cancelled, it costs no computing."""
-        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting.append((image, future))
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._work())
@@ -42,18 +38,15 @@ class Batcher(Generic[Result]):
         self._waiting = []
 
     async def _predict_batch(
-        self, images: Sequence[np.ndarray], futures: Sequence["asyncio.Future[Result]"]
+        self, images: Sequence[np.ndarray], futures: Sequence["asyncio.Future[Any]"]
     ) -> None:
-        results: Sequence[Result | Exception]
         try:
-            loop = asyncio.get_running_loop()
-            results = await loop.run_in_executor(self._thread, self._predict, np.stack(images))
+            results = await asyncio.to_thread(self._predict, np.stack(images))
         except Exception as error:  # whatever it is, those who wait are told
-            results = [error] * len(futures)
+            for future in futures:
+                if not future.done():
+                    future.set_exception(error)
+            return
         for future, result in zip(futures, results, strict=True):
-            if future.done():
-                continue  # cancelled meanwhile
-            if isinstance(result, Exception):
-                future.set_exception(result)
-            else:
+            if not future.done():  # not cancelled meanwhile
                 future.set_result(result)

@@ -5,7 +5,6 @@ import threading
 import webbrowser
 from importlib.util import find_spec
 
-from podium import paths
 from podium.runs.find_run import find_run
 from podium.serving.schema import RequestLimits
 from podium.system import import_tensorflow
@@ -14,19 +13,11 @@ PACKAGES = ("fastapi", "fastapi_offline", "python_multipart", "uvicorn")  # of t
 ONLY_HERE = ("127.0.0.1", "localhost", "::1")
 
 
-def serve(
-    run: str | None,
-    host: str,
-    port: int,
-    networks: int,
-    examples: int,
-    limits: RequestLimits,
-    browser: bool,
-) -> None:
+def serve(run: str, host: str, port: int, networks: int, examples: int, browser: bool) -> None:
     """Serve a run until Ctrl-C.
 
     Args:
-        run: name or path; None is refused with a list of the runs.
+        run: name or path.
         port: 0 is any free one.
         networks: how many folds' networks are averaged.
         examples: images on the page to try, at the most.
@@ -37,10 +28,6 @@ def serve(
     """
     if missing := [name for name in PACKAGES if find_spec(name) is None]:
         raise ValueError(f"{', '.join(missing)} missing: pip install 'podium[web]'")
-    if run is None:
-        runs = sorted(path.parent.name for path in paths.runs().glob("*/run.json"))
-        known = ", ".join(runs) or "none yet (`make prototype` trains one in about five minutes)"
-        raise ValueError(f"which run? `podium serve RUN`; there are: {known}")
     folder = find_run(run)
     with listen(host, port) as listening:  # all mistakes so far cost no time
         import_tensorflow()
@@ -54,7 +41,8 @@ def serve(
         engine.warm_up()
         is_local = host in ONLY_HERE
         hosts = [*ONLY_HERE, "[::1]"] if is_local else ["*"]
-        app = make_app(engine, limits, find_examples(engine.run, engine.folds[0], examples), hosts)
+        shown = find_examples(engine.run, engine.folds[0], examples)
+        app = make_app(engine, RequestLimits(), shown, hosts)
         address = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}/"
         print(
             f"{folder.name} is at {address}, its API at {address}docs; Ctrl-C ends it", flush=True

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from io import BytesIO
 from pathlib import PureWindowsPath
@@ -20,38 +20,10 @@ from podium.serving.schema import RequestLimits
 
 FORM = "multipart/form-data"
 SEND = f"send images as {FORM}, in the field 'images'"  # a field of any other name is read as well
-HELD = 5  # requests of the largest size that are in memory at the same time
 MAX_NAME = 80  # characters of a file's name that are repeated
 DRAINED = 5.0  # seconds
 # What browsers and cameras make. Pillow reads more, and for some starts other programs (EPS).
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
-
-
-class RequestGate:
-    """Lets requests in while there is room; only the event loop's thread uses it."""
-
-    def __init__(self, limits: RequestLimits) -> None:
-        self._waiting, self._largest = limits.waiting, limits.request_bytes
-        self._requests = self._bytes = 0
-
-    @contextlib.contextmanager
-    def enter(self, request: Request) -> Iterator[None]:
-        """Hold room for a request and its bytes; one that does not say how many has the most.
-
-        Raises:
-            HTTPException: 503, there is no room.
-        """
-        size = min(int(request.headers.get("content-length", self._largest)), self._largest)
-        if self._requests >= self._waiting or self._bytes + size > HELD * self._largest:
-            detail = f"{self._requests} requests are waiting already: try again soon"
-            raise HTTPException(503, detail, {"Retry-After": "2"})
-        self._requests += 1
-        self._bytes += size
-        try:
-            yield
-        finally:
-            self._requests -= 1
-            self._bytes -= size
 
 
 class _InMemory(MultiPartParser):

@@ -83,8 +83,10 @@ def test_a_network_that_is_as_right_as_it_is_sure_has_no_error() -> None:
 
 def test_each_bin_is_drawn_with_its_interval() -> None:
     bins = calibration_bins(predictions([1.0, 0.7, 0.7], [1, 1, 0]))
-    curve, histogram = draw_calibration(bins, "title").axes
+    (curve,) = draw_calibration(bins, "title").axes
     (points,) = [line for line in curve.lines if line.get_label() != "as sure as right"][:1]
     assert list(points.get_xdata()) == pytest.approx([0.7, 1.0])
     assert list(points.get_ydata()) == pytest.approx([0.5, 1.0])
-    assert [bar.get_height() for bar in histogram.patches] == [2, 1]
+    (intervals,) = curve.collections
+    for segment, share in zip(intervals.get_segments(), [0.5, 1.0], strict=True):
+        assert segment[0, 1] < share <= segment[1, 1]

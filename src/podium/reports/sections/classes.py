@@ -4,17 +4,20 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from scipy.stats import binomtest
-from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+from sklearn.metrics import (
+    ConfusionMatrixDisplay,
+    confusion_matrix,
+    precision_recall_fscore_support,
+)
 
-from podium.reports.blocks import Block, Chart, Charts, Section, TableBlock, Words, share
-from podium.reports.figures import GRAY, PALETTE, WIDTH, canvas, plain, tidy
+from podium.reports.blocks import Block, Chart, Charts, Section, TableBlock, Words
+from podium.reports.figures import GRAY, PALETTE, canvas, plain
 from podium.reports.run_data import RunData
 
 WRITTEN = 20  # classes up to which each cell of the matrix has its number
 NAMED = 60  # and each class its name
 PAIRS = 12
-FOLDED = 30  # classes from which the table is folded, the weakest stand before it
-WEAKEST = 10
+FOLDED = 30  # classes from which the table is folded
 BINS = 15  # of the calibration
 TITLES = ["class", "precision", "recall", "F1", "support"]
 
@@ -24,15 +27,11 @@ def classes_section(one: RunData) -> Section:
     wrong = int((judged["said"] != judged["label"]).sum())
     alt = f"confusion matrix: {wrong:,} of {len(judged):,} images are taken for another class"
     chart = Chart("confusion", confusion_figure(judged, one.classes), alt, wide=count > 6)
-    table = by_class(judged, one.classes)
-    blocks: list[Block] = [Charts([chart])]
-    if count > FOLDED:
-        weakest = table.sort_values("f1", kind="stable")[:WEAKEST]
-        title = f"The {WEAKEST} weakest classes by F1"
-        blocks.append(TableBlock(title, TITLES, _cells(weakest)))
+    table = by_class(judged, one.classes).sort_values("f1", kind="stable")
     table.loc["mean of the classes"] = [*table.mean()[:3], len(judged)]
-    title = f"Precision, recall and F1 of all {count} classes"
-    blocks.append(TableBlock(title, TITLES, _cells(table), folded=count > FOLDED))
+    title = f"Precision, recall and F1 of all {count} classes, the weakest first"
+    by_f1 = TableBlock(title, TITLES, _cells(table), folded=count > FOLDED)
+    blocks: list[Block] = [Charts([chart]), by_f1]
     if wrong:
         rows = [
             (truth, answer, f"{images:,}", f"{100 * part:.1f} %")
@@ -62,20 +61,22 @@ def confusion_figure(judged: pd.DataFrame, classes: list[str]) -> Figure:
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = min(2.3 + 0.45 * len(classes), 9.5)
     figure, axis = canvas(side + 0.4, side)
+    display = ConfusionMatrixDisplay(shares, display_labels=list(map(plain, classes)))
+    display.plot(
+        include_values=len(classes) <= WRITTEN,
+        cmap="Blues",
+        xticks_rotation="vertical",
+        values_format=".2f",
+        ax=axis,
+        colorbar=False,
+        im_kw={"vmin": 0, "vmax": 1},
+    )
+    for place in np.argwhere(counts == 0) if len(classes) <= WRITTEN else []:
+        display.text_[tuple(place)].set_visible(False)
     axis.grid(visible=False)
-    axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    every = 1 if len(classes) <= NAMED else -(-len(classes) // NAMED)
-    ticks = range(0, len(classes), every)
-    letters = 9 if len(classes) <= WRITTEN else 6
-    names = [plain(classes[number]) for number in ticks]
-    axis.set_xticks(ticks, names, rotation="vertical", fontsize=letters)
-    axis.set_yticks(ticks, names, fontsize=letters)
-    if len(classes) <= WRITTEN:
-        for row, column in np.ndindex(*shares.shape):
-            if counts[row, column]:
-                ink = "white" if shares[row, column] > 0.5 else "black"
-                text = f"{shares[row, column]:.2f}"
-                axis.text(column, row, text, ha="center", va="center", color=ink, fontsize=8)
+    axis.tick_params(labelsize=9 if len(classes) <= WRITTEN else 6)
+    if len(classes) > NAMED:
+        axis.set(xticks=[], yticks=[])
     axis.set(xlabel="predicted", ylabel="true", title="confusion (rows sum to 1)")
     return figure
 
@@ -99,12 +100,12 @@ def most_confused(judged: pd.DataFrame) -> pd.DataFrame:
 def calibration_section(one: RunData) -> Section:
     bins, error = calibration_bins(one.judged), calibration_error(one.judged)
     right = one.judged["said"] == one.judged["label"]
-    sure, hits = one.judged["sure"].mean(), int(right.sum())
+    sure = one.judged["sure"].mean()
     which = "surer than it is right" if sure > right.mean() else "less sure than it is right"
     text = (
         f"Expected calibration error (ECE, {BINS} bins) {error:.4f}. In the mean the run is "
-        f"{which}: probability {sure:.3f}, right {right.mean():.3f}. {hits:,} of {len(right):,} "
-        f"correct ({share(hits, len(right))})."
+        f"{which}: probability {sure:.3f}, right {right.mean():.3f} ({right.sum():,} of "
+        f"{len(right):,} images)."
     )
     figure = draw_calibration(bins, f"reliability: ECE {error:.4f}")
     alt = f"reliability diagram: expected calibration error {error:.4f}"
@@ -133,30 +134,19 @@ def calibration_error(judged: pd.DataFrame) -> float:
 
 
 def draw_calibration(bins: pd.DataFrame, title: str) -> Figure:
-    """How often right by how sure, with the 95 % interval of each bin, and how many are in it."""
-    figure = Figure(figsize=(WIDTH, 4.6), layout="constrained")
-    curve, histogram = figure.subplots(2, 1, height_ratios=(3, 1), sharex=True)
-    tidy(curve)
-    tidy(histogram)
+    """How often right by how sure, with the 95 % interval of each bin."""
+    figure, axis = canvas()
     hits = (bins["right"] * bins["images"]).round().astype(int)
     intervals = np.array([
         binomtest(hit, count).proportion_ci()
         for hit, count in zip(hits, bins["images"], strict=True)
     ]).T  # fmt: skip
     reach = np.abs(intervals - bins["right"].to_numpy())
-    curve.plot([0, 1], [0, 1], color=GRAY, linewidth=1, linestyle=":", label="as sure as right")
-    curve.errorbar(
-        bins["sure"],
-        bins["right"],
-        reach,
-        fmt="o-",
-        color=PALETTE[0],
-        capsize=3,
-        linewidth=1.2,
-        label="images like these, 95 % interval",
-    )
-    curve.set(title=title, ylabel="share that is right", ylim=(0, 1.03), xlim=(0, 1))
-    curve.legend(fontsize=8, loc="lower right")
-    histogram.bar(bins["sure"], bins["images"], width=0.04, color=PALETTE[1])
-    histogram.set(xlabel="probability of the predicted class", ylabel="images", yscale="log")
+    axis.plot([0, 1], [0, 1], color=GRAY, linewidth=1, linestyle=":", label="as sure as right")
+    style = {"fmt": "o", "color": PALETTE[0], "capsize": 3}
+    label = "images like these, 95 % interval"
+    axis.errorbar(bins["sure"], bins["right"], reach, label=label, **style)
+    axis.set(xlabel="probability of the predicted class", ylabel="share that is right")
+    axis.set(title=title, xlim=(0, 1), ylim=(0, 1.03))
+    axis.legend(fontsize=8, loc="upper left")
     return figure

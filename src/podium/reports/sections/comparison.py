@@ -2,13 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 
-import numpy as np
 import pandas as pd
 
-from podium.recipes.recipe import Recipe
 from podium.reports.blocks import (
     Block,
-    Chart,
     Charts,
     ImageGrid,
     ImageTile,
@@ -16,17 +13,15 @@ from podium.reports.blocks import (
     TableBlock,
     Words,
     gained,
-    interval,
     scored,
 )
 from podium.reports.run_data import RunData
 from podium.reports.sections.classes import by_class, calibration_error, three_digits
-from podium.reports.sections.curves import learning_curve
+from podium.reports.sections.curves import curves
+from podium.reports.sections.overview import flat
 from podium.reports.thumbnails import thumbnail
-from podium.text import duration
 
 SHOWN = 7  # images of a kind
-SHOWN_RUNS = 4  # whose images are set against the first run's
 FOLDED = 30  # classes
 
 
@@ -57,18 +52,12 @@ def scores_section(runs: Sequence[RunData]) -> Section:
             *scored(one.score),
             f"{calibration_error(one.judged):.4f}",
             ", ".join(map(str, one.folds)) or "a blend",
-            _seconds(one),
         )
         for one in runs
     ]
-    titles = ["run", runs[0].score.metric, "95 % interval", "images", "ECE", "folds", "trained in"]
+    titles = ["run", runs[0].score.metric, "95 % interval", "images", "ECE", "folds"]
     each = TableBlock("Each run on its own images", titles, rows)
     return Section("Scores", [each, _paired(runs)])
-
-
-def _seconds(one: RunData) -> str:
-    costs = [one.folder.fold(fold).read_cost().get("seconds", np.nan) for fold in one.folds]
-    return duration(sum(costs)) if costs else ""
 
 
 def _paired(runs: Sequence[RunData]) -> TableBlock:
@@ -85,7 +74,8 @@ def _paired(runs: Sequence[RunData]) -> TableBlock:
 
 def recipes_section(runs: Sequence[RunData]) -> Section:
     """Only what differs."""
-    recipes = pd.DataFrame({one.name: _flat(one.recipe) for one in runs if one.recipe}).fillna("–")
+    dumped = {one.name: dict(flat(one.recipe.model_dump())) for one in runs if one.recipe}
+    recipes = pd.DataFrame(dumped).fillna("–")
     differing = recipes[recipes.nunique(axis=1) > 1]
     blocks: list[Block] = [Words("The recipes do not differ.")]
     if len(differing):
@@ -97,28 +87,11 @@ def recipes_section(runs: Sequence[RunData]) -> Section:
     return Section("Recipes", blocks)
 
 
-def _flat(recipe: Recipe) -> pd.Series:
-    """The values by key, with dots in place of tables in tables."""
-    data = recipe.model_dump()
-    data["stages"] = dict(enumerate(data["stages"]))
-    return pd.json_normalize(data).iloc[0].map(str)
-
-
 def curves_section(runs: Sequence[RunData]) -> Section:
     """A line a run: the mean of its folds."""
     means = {one.name: _mean_history(one) for one in runs if one.histories}
     drawn = {name: table for name, table in means.items() if len(table) > 1}
-    blocks: list[Block] = []
-    if drawn:
-        alt = f"by epoch of {', '.join(drawn)}"
-        blocks.append(Charts([
-            Chart(
-                f"curves-{quantity}",
-                learning_curve(drawn, quantity, quantity, stages=False),
-                f"validation {quantity} {alt}",
-            )
-            for quantity in ("loss", "accuracy")
-        ]))  # fmt: skip
+    blocks: list[Block] = [Charts(curves(drawn, stages=False))] if drawn else []
     if without := [one.name for one in runs if one.name not in drawn]:
         text = f"No curve of {', '.join(without)}: a single epoch, or a blend."
         blocks.append(Words(text, left_out=True))
@@ -145,10 +118,8 @@ def images_section(runs: Sequence[RunData]) -> Section:
     blocks: list[Block] = []
     if first.missing:
         blocks.append(Words(f"Images are left out: {first.missing}.", left_out=True))
-    for other in runs[1 : 1 + SHOWN_RUNS]:
+    for other in runs[1:]:
         blocks += _disagreements(first, other)
-    if len(runs) > 1 + SHOWN_RUNS:
-        blocks.append(Words(f"Of the first {1 + SHOWN_RUNS} runs only.", left_out=True))
     return Section("Where they differ", blocks)
 
 
@@ -181,14 +152,6 @@ def _tile(winner: RunData, loser: RunData, name: str) -> ImageTile:
         name,
         right=f"{winner.name}: {truth} {right['sure']:.2f}",
         wrong=f"{loser.name}: {said} {wrong['sure']:.2f}",
-    )
-
-
-def headline(runs: Sequence[RunData]) -> str:
-    """The scores in a line."""
-    return ", ".join(
-        f"{one.name} {one.score.value:.4f} ({interval(one.score.low, one.score.high)})"
-        for one in runs
     )
 
 

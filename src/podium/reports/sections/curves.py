@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from podium.recipes.recipe import Recipe
 from podium.reports.blocks import Block, Chart, Charts, Section, TableBlock, Words
@@ -28,21 +27,21 @@ def learning_section(one: RunData) -> Section:
     elif max(map(len, one.histories.values())) == 1:
         blocks.append(Words("Each fold has a single epoch, and so no curve."))
     else:
-        blocks.append(Charts([*_curves(one), *_rates(one.recipe, one.histories)]))
+        by_fold = {f"fold {fold}": history for fold, history in one.histories.items()}
+        blocks.append(Charts([*curves(by_fold), *_rates(one.recipe, one.histories)]))
     return Section("Learning", [*blocks, *_linear_probes(one)])
 
 
-def _curves(one: RunData) -> Iterator[Chart]:
-    histories = {f"fold {fold}": history for fold, history in one.histories.items()}
+def curves(histories: dict[str, pd.DataFrame], stages: bool = True) -> list[Chart]:
+    """A chart of each quantity; see `learning_curve`."""
+    charts = []
     for quantity, title in QUANTITIES.items():
         mine = {name: table for name, table in histories.items() if f"val_{quantity}" in table}
         if mine:
-            ends = ", ".join(
-                f"{name} {table[f'val_{quantity}'].iloc[-1]:.3g}" for name, table in mine.items()
-            )
-            alt = f"{title} by epoch, training and validation; at the end of validation: {ends}"
-            name = f"curve-{quantity.replace('_', '-')}"
-            yield Chart(name, learning_curve(mine, quantity, title), alt)
+            alt = f"{title} by epoch of {', '.join(mine)}: training and validation"
+            figure = learning_curve(mine, quantity, title, stages)
+            charts.append(Chart(f"curve-{quantity.replace('_', '-')}", figure, alt))
+    return charts
 
 
 def learning_curve(
@@ -64,14 +63,9 @@ def learning_curve(
             axis.plot(epochs, history[quantity], **pale)
     if stages:
         _mark_stages(axis, next(iter(histories.values())))
-    axis.set(xlabel="epoch", ylabel=title, title=f"{title} by epoch\n")
+    axis.set(xlabel="epoch", ylabel=title, title=f"{title} by epoch, training dashed\n")
     axis.xaxis.get_major_locator().set_params(integer=True)
-    kinds = [
-        Line2D([], [], color=GRAY, label="validation"),
-        Line2D([], [], color=GRAY, linestyle="--", label="training"),
-    ]
-    handles, _ = axis.get_legend_handles_labels()
-    axis.legend(handles=[*handles, *kinds], fontsize=8, ncols=1 + (len(handles) > 4))
+    axis.legend(fontsize=8, ncols=1 + (len(histories) > 4))
     return figure
 
 

@@ -15,25 +15,17 @@ from podium.reports.blocks import (
     Facts,
     Section,
     TableBlock,
-    Verbatim,
     Words,
     interval,
     memory,
     scored,
-    share,
 )
 from podium.reports.run_data import RunData
 from podium.runs.table import DROPPED, HELD_OUT
 from podium.text import duration
 
-KEPT = ("backbone", "weights", "batch_size", "optimizer", "weight_decay", "keep", "views", "seed")
 MEMORY = "peak_memory_gb"
 NAMED = 20  # images in a table, classes before a table is folded
-
-
-def headline(one: RunData) -> str:
-    found = one.score
-    return f"{found.metric} {found.value:.4f} (95 % interval {interval(found.low, found.high)})"
 
 
 def about(one: RunData) -> str:
@@ -78,7 +70,7 @@ def _scores(one: RunData) -> Iterator[tuple[str, Score]]:
     yield f"{one.score.metric}, {kind}", one.score
     if one.score.metric != Accuracy.name:
         predicted = one.probabilities.loc[one.judged.index]
-        yield Accuracy.name, score(Accuracy(), one.train["label"], predicted)
+        yield Accuracy.name, score(Accuracy(), one.train["label"], predicted, one.groups)
     if "plain" in one.results:
         yield f"{one.score.metric}, plain view alone", Score.from_dict(one.results["plain"])
     for row in (one.results.get("boxes") or {}).get("scores", []):
@@ -108,18 +100,18 @@ def _time_plans(one: RunData) -> Iterator[tuple[str, ...]]:
 def recipe_section(one: RunData) -> Section:
     recipe = one.recipe
     assert recipe is not None, "a blend has none"
-    facts = [(key.replace("_", " "), str(getattr(recipe, key))) for key in KEPT]
-    facts.append(("image size", f"{recipe.stage_size()} px"))
-    tables = recipe.model_dump(include={"head", "augmentation", "box"}, exclude_none=True)
-    if not (recipe.augmentation.mixup or recipe.augmentation.cutmix):
-        del tables["augmentation"]["mixed"]  # the share of batches that one of them mixes
-    for name, table in tables.items():
-        facts.append((name, ", ".join(f"{key} {value}" for key, value in table.items() if value)))
+    chosen = flat(recipe.model_dump(exclude_defaults=True, exclude={"stages"}))
     stages = enumerate(recipe.stages, start=1)
     rows = [(str(number), *_stage(recipe, stage)) for number, stage in stages]
     titles = ["stage", "learns", "epochs", "learning rate", "px", "batch"]
-    whole = Verbatim("The whole recipe", recipe.model_dump_json(indent=2))
-    return Section("Recipe", [Facts(facts), TableBlock("Stages", titles, rows), whole])
+    every = TableBlock("Every choice", ["key", "value"], flat(recipe.model_dump()), folded=True)
+    return Section("Recipe", [Facts(chosen), TableBlock("Stages", titles, rows), every])
+
+
+def flat(data: dict[str, Any]) -> list[tuple[str, str]]:
+    """The values of a dumped recipe by key, with dots in place of tables in tables."""
+    data = {**data, "stages": dict(enumerate(data.get("stages", [])))}
+    return [(key, str(value)) for key, value in pd.json_normalize(data).iloc[0].items()]
 
 
 def learns(stage: Stage) -> str:
@@ -149,8 +141,6 @@ def data_section(one: RunData) -> Section:
         ("classes", str(len(one.classes))),
         ("test", f"{len(test):,} images"),
     ]
-    if one.recipe and one.recipe.limit:
-        facts.append(("limit", f"{one.recipe.limit:,} of the training images were drawn"))
     if "group" in train:
         copies = len(train) - train["group"].nunique()
         facts.append(("near-copies", f"{copies:,} of another, each kept in one fold with it"))
@@ -160,16 +150,13 @@ def data_section(one: RunData) -> Section:
     if one.recipe:
         facts.append(("left out", f"{len(dropped):,} files" if dropped else "nothing"))
     counts = train["label"].value_counts().reindex(range(len(one.classes)), fill_value=0)
-    rows = [
-        (name, f"{count:,}", share(count, len(train)))
-        for name, count in zip(one.classes, counts, strict=True)
-    ]
+    rows = [(name, f"{count:,}") for name, count in zip(one.classes, counts, strict=True)]
     blocks: list[Block] = [Facts(facts)]
     if dropped:
         more = f", the first {NAMED} of {len(dropped):,}" if len(dropped) > NAMED else ""
         titles = ["file", "part", "why", "so that"]
         blocks.append(TableBlock(f"Files left out{more}", titles, dropped[:NAMED]))
-    titles = ["class", "images", "share"]
+    titles = ["class", "images"]
     blocks.append(TableBlock("Training images by class", titles, rows, folded=len(rows) > NAMED))
     return Section("Data", blocks)
 
@@ -178,45 +165,33 @@ def _dropped(stored: pd.DataFrame) -> list[tuple[str, str, str, str]]:
     """What could not be read, why, and what became of it."""
     if "problem" not in stored:  # of a blend
         return []
-    broken = stored[stored["problem"].fillna("") != ""]
-    so_that = {DROPPED: "not trained on", "test": "gets the class prior"}
-    # The reason names the path on the machine that has read it.
-    return [
-        (
-            str(name),
-            "training" if row["part"] == DROPPED else row["part"],
-            row["problem"].partition(": ")[2] or row["problem"],
-            so_that.get(row["part"], ""),
-        )
-        for name, row in broken.iterrows()
-    ]
+    kinds = {DROPPED: ("training", "not trained on"), "test": ("test", "gets the class prior")}
+    rows = []
+    for name, row in stored[stored["problem"].fillna("") != ""].iterrows():
+        part, so_that = kinds.get(row["part"], (row["part"], ""))
+        # The reason names the path on the machine that has read it.
+        why = row["problem"].partition(": ")[2] or row["problem"]
+        rows.append((str(name), part, why, so_that))
+    return rows
 
 
 def cost_section(one: RunData) -> Section:
-    """Seconds and memory by stage, and where the run comes from."""
-    blocks: list[Block] = []
-    if one.recipe:
-        blocks += _cost_by_stage(one, one.recipe)
-    facts = [("entry", one.about.get("entry") or "none")]
-    if one.recipe:
-        facts.append(("seed", str(one.recipe.seed)))
-    parts = one.about.get("parts")
-    if not parts:
-        return Section("Cost and origin", [*blocks, Facts([*facts, *_origin(one.about).items()])])
-    rows = [(str(part["fold"]), *_origin(part).values()) for part in parts]
-    table = TableBlock("Where each fold was made", ["fold", *_origin({})], rows)
-    return Section("Cost and origin", [*blocks, Facts(facts), table])
-
-
-def _origin(about: dict[str, Any]) -> dict[str, str]:
-    """Where a run, or a part of one, comes from."""
-    versions = about.get("versions", {})
-    return {
-        "machine": about.get("machine") or "",
-        "started": about.get("started") or "",
-        "commit": (about.get("commit") or "")[:12],
-        "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
-    }
+    """Seconds and memory by stage, and where the run, or each part of it, comes from."""
+    parts = one.about.get("parts") or [{**one.about, "fold": "all"}]
+    titles = ["fold", "machine", "started", "commit", "versions"]
+    rows = [
+        (
+            str(part["fold"]),
+            part.get("machine") or "",
+            part.get("started") or "",
+            (part.get("commit") or "")[:12],
+            ", ".join(f"{name} {version}" for name, version in part.get("versions", {}).items()),
+        )
+        for part in parts
+    ]
+    table = TableBlock(f"Made of the entry {one.about.get('entry') or 'none'}", titles, rows)
+    blocks = [*_cost_by_stage(one, one.recipe), table] if one.recipe else [table]
+    return Section("Cost and origin", blocks)
 
 
 def _cost_by_stage(one: RunData, recipe: Recipe) -> Iterator[Block]:
