@@ -56,7 +56,7 @@ def test_good_metadata_is_taken_as_it_is(tmp_path: Path) -> None:
         ({"enable_intenet": True}, ["enable_intenet: unknown key", "enable_internet"]),
         (
             {"enable_gpu": True},
-            ["enable_gpu: unknown key", "machine_shape"],
+            ["enable_gpu: unknown key; see docs/kaggle.md"],
         ),
         ({"is_private": "yes"}, ["is_private: came 'yes'"]),
         ({"competition_sources": CARS}, ["competition_sources: came 'sf-dl", "list"]),

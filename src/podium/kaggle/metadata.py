@@ -28,6 +28,7 @@ class MetadataError(ValueError):
 class KernelMetadata(StrictTable):
     """The keys that the Kaggle client reads, without those that Kaggle has given up."""
 
+    DESCRIBED_IN = "docs/kaggle.md"
     id: str
     title: str
     code_file: str
