@@ -97,7 +97,9 @@ def test_there_must_be_a_version_that_ended_and_left_the_run(
 def test_what_kaggle_did_not_keep_cannot_be_resumed(kaggle: StandIn, trained: Path) -> None:
     kaggle.keeps_ended = False
     inner = leave(kaggle, trained)
-    kaggle.run_instead = lambda ref: inner(ref) + "\nimport time; time.sleep(60)"
+    kaggle.run_instead = lambda ref: (
+        inner(ref) + "\nimport sys, time; sys.stdout.flush(); time.sleep(60)"
+    )
     kaggle.ends_when = lambda log: "another line" in log
     with pytest.raises(KernelFailed):
         push()

@@ -46,13 +46,22 @@ class KernelRun:
         folder: where it was built, and where its log goes.
         label: printed before each line of its log.
         fold: the only one that it trains, if it trains one.
+        sources: the hash of what was pushed, where that is known: an output of other sources is
+            that of an earlier version of the kernel.
         status: one of Kaggle's, or REFUSED where the run never began.
     """
 
     def __init__(
-        self, api: "KaggleApi", ref: str, folder: Path, label: str = "", fold: int | None = None
+        self,
+        api: "KaggleApi",
+        ref: str,
+        folder: Path,
+        label: str = "",
+        fold: int | None = None,
+        sources: str | None = None,
     ):
-        self.api, self.ref, self.folder, self.label, self.fold = api, ref, folder, label, fold
+        self.api, self.ref, self.folder, self.label = api, ref, folder, label
+        self.fold, self.sources = fold, sources
         self.log_file = folder / "kernel.log"
         self.status, self.message = "", ""
         self._failures = 0
@@ -240,7 +249,8 @@ def push_and_follow(
             while waiting and len(running) < at_once:
                 label = f"[{waiting[0].folder.name}] " if len(builds) > 1 else ""
                 first = waiting[0]
-                run = KernelRun(api, first.metadata.id, first.folder, label, first.fold)
+                ref = first.metadata.id
+                run = KernelRun(api, ref, first.folder, label, first.fold, first.sources)
                 try:
                     print(f"{label}pushed: {push(api, first)}", flush=True)
                     running.append(run)

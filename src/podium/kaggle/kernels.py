@@ -3,21 +3,21 @@
 import shlex
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from podium import paths
-from podium.kaggle.build import build, check
+from podium.kaggle.build import KernelBuild, build, check
 from podium.kaggle.client import KaggleError, connect, user_name
 from podium.kaggle.following import KernelRun, NoOutput, push, push_and_follow
 from podium.kaggle.metadata import kernel_name, read_metadata
 from podium.predictions.blend import adopt_blend
 from podium.predictions.combine import RunResult, assemble
 from podium.predictions.score import Score
-from podium.recipes.entries import get_entry
+from podium.recipes.entries import Entry, get_entry
 from podium.runs.fold_folder import RunError
 from podium.runs.merge import merge_run
 from podium.runs.run_folder import RunFolder, run_name
@@ -50,6 +50,67 @@ class CollectedBlend:
         )
 
 
+@dataclass(frozen=True)
+class RunOnKaggle:
+    """A run of an entry, which one kernel trains, or one for each of its folds."""
+
+    entry: Entry
+    overrides: list[str]
+
+    @property
+    def here(self) -> RunFolder:
+        return RunFolder(paths.runs() / run_name(self.entry.name, self.overrides))
+
+    @property
+    def folds(self) -> list[int]:
+        return self.entry.recipe(self.overrides).fold_numbers
+
+    def kernel(self, api: "KaggleApi", fold: Fold) -> KernelRun:
+        name = kernel_name(self.here.name, fold)
+        ref = read_metadata(self.entry).filled(user_name(api), name).id
+        return KernelRun(api, ref, paths.project() / "build" / name, fold=fold)
+
+    def build(self, api: "KaggleApi", fold: Fold, hours: float | None, resume: bool) -> KernelBuild:
+        """Build the kernel; to `resume`, its last version must have left a run."""
+        left = self._sources_of_last_version(self.kernel(api, fold)) if resume else None
+        return build(self.entry.name, user_name(api), self.overrides, fold, hours, left)
+
+    def command(self, word: str, folds: Iterable[Fold] = ()) -> str:
+        """The command line that does this with these folds' kernels."""
+        changes = [f"--set {shlex.quote(override)}" for override in self.overrides]
+        numbers = [f"--fold {fold}" for fold in folds if fold is not None]
+        return " ".join(["podium", word, self.entry.name, *changes, *numbers])
+
+    def _sources_of_last_version(self, kernel: KernelRun) -> str:
+        """What the last version of a kernel was made from, whose run is there to go on with.
+
+        Raises:
+            KaggleError: there is none, it runs still, or it left no run, or another recipe's.
+        """
+        kernel.ask()
+        if not kernel.has_ended:
+            raise KaggleError(
+                f"{kernel.ref} is {kernel.status}: --resume goes on once it has ended"
+            )
+        name = self.here.name
+        with tempfile.TemporaryDirectory() as folder:
+            left = RunFolder(Path(folder, "weights", name))
+            with suppress(NoOutput):
+                kernel.fetch_output(Path(folder), only=f"weights/{name}/run.json")
+            if not left.exists:
+                raise KaggleError(
+                    f"the last version of {kernel.ref} left no run {name}, so that there is "
+                    "nothing to resume: push it without --resume"
+                )
+            sources = str(left.read_run().get("sources"))
+            try:
+                recipe = resolve_backbone(self.entry.recipe(self.overrides), left)
+                left.begin(recipe, {}, fresh=False)
+            except RunError as error:  # the kernel would say so as well, but only once it runs
+                raise KaggleError(str(error).replace(str(left.path), kernel.ref)) from error
+        return sources
+
+
 def push_entry(
     entry: str,
     overrides: Iterable[str] = (),
@@ -76,24 +137,19 @@ def push_entry(
         KernelFailed: names what did not run to its end; what did is collected all the same.
         KaggleError: Kaggle refuses, or cannot be reached, or there is nothing to resume.
     """
-    overrides = list(overrides)
-    if get_entry(entry).is_ensemble and (resume or hours):
+    run = RunOnKaggle(get_entry(entry), list(overrides))
+    if run.entry.is_ensemble and (resume or hours):
         raise KaggleError(f"{entry} averages runs, which takes no time: push it as it is")
-    run = RunFolder(paths.runs() / run_name(entry, overrides))
-    to_push = _folds_to_push(entry, overrides, list(folds), each_fold, run, fresh, resume)
+    to_push = _folds_to_push(run, list(folds), each_fold, fresh, resume)
     if not to_push:
-        print(f"all folds are in {run.path} already; --fresh pushes them again")
-        return _combine(run)
+        print(f"all folds are in {run.here.path} already; --fresh pushes them again")
+        return _combine(run.here)
     for fold in to_push:
-        check(get_entry(entry), overrides, fold)  # before any call
+        check(run.entry, run.overrides, fold)  # before any call
     api = connect()
-    builds = []
-    for fold in to_push:
-        kernel = _kernel(api, entry, overrides, fold)
-        left = _sources_of_last_version(kernel, entry, overrides) if resume else None
-        builds.append(build(entry, user_name(api), overrides, fold, hours, left))
+    builds = [run.build(api, fold, hours, resume) for fold in to_push]
     print(*builds, sep="\n\n", end="\n\n", flush=True)
-    collect_command = _command("collect", entry, overrides, to_push)
+    collect_command = run.command("collect", to_push)
     at_once = at_once or builds[0].metadata.sessions
     if not wait:
         if len(builds) > at_once:
@@ -111,10 +167,9 @@ def push_entry(
         raise KaggleError(
             f"interrupted; what was pushed runs on, and `{collect_command} --wait` follows it again"
         ) from error
-    sources = {built.metadata.id: built.sources for built in builds}
-    _collect_complete(ended, run, fresh, sources)
-    _raise_failed(ended, _command("push", entry, overrides, ()))
-    return _combine(run)
+    _collect_complete(ended, run.here, fresh)
+    _raise_failed(ended, run)
+    return _combine(run.here)
 
 
 def collect_entry(
@@ -131,106 +186,53 @@ def collect_entry(
     Raises:
         KernelFailed: the kernel, or a fold's, ended with an error or runs still.
     """
-    overrides = list(overrides)
-    run = RunFolder(paths.runs() / run_name(entry, overrides))
-    chosen: list[Fold] = [*folds] or [None]
-    if each_fold:
-        chosen = [*get_entry(entry).recipe(overrides).fold_numbers]
-    check(get_entry(entry), overrides)
+    run = RunOnKaggle(get_entry(entry), list(overrides))
+    check(run.entry, run.overrides)
     api = connect()
-    kernels = [_kernel(api, entry, overrides, fold) for fold in chosen]
+    chosen = run.folds if each_fold else [*folds] or [None]
+    kernels = [run.kernel(api, fold) for fold in chosen]
     for kernel in kernels:
         kernel.label = f"[{kernel.folder.name}] " if len(chosen) > 1 else ""
         kernel.follow(poll_seconds) if wait else kernel.ask()
-    _collect_complete(kernels, run, fresh)
+    _collect_complete(kernels, run.here, fresh)
     failed = [str(kernel) for kernel in kernels if not kernel.is_complete]
     if failed:
         hint = "" if wait else ". --wait shows the log of what has ended"
         raise KernelFailed("; ".join(failed) + hint)
-    return _combine(run)
-
-
-def _kernel(api: "KaggleApi", entry: str, overrides: list[str], fold: Fold) -> KernelRun:
-    """The kernel of a run, or of one of its folds."""
-    name = kernel_name(run_name(entry, overrides), fold)
-    ref = read_metadata(get_entry(entry)).filled(user_name(api), name).id
-    return KernelRun(api, ref, paths.project() / "build" / name, fold=fold)
-
-
-def _sources_of_last_version(kernel: KernelRun, entry: str, overrides: list[str]) -> str:
-    """What the last version of a kernel was made from, whose run is there to go on with.
-
-    Raises:
-        KaggleError: there is none, it runs still, or it left no run, or that of another recipe.
-    """
-    run = run_name(entry, overrides)
-    kernel.ask()
-    if not kernel.has_ended:
-        raise KaggleError(f"{kernel.ref} is {kernel.status}: --resume goes on once it has ended")
-    with tempfile.TemporaryDirectory() as folder:
-        left = RunFolder(Path(folder, "weights", run))
-        with suppress(NoOutput):
-            kernel.fetch_output(Path(folder), only=f"weights/{run}/run.json")
-        if not left.exists:
-            raise KaggleError(
-                f"the last version of {kernel.ref} left no run {run}, so that there is nothing to "
-                "resume: push it without --resume"
-            )
-        sources = str(left.read_run().get("sources"))
-        try:
-            left.begin(resolve_backbone(get_entry(entry).recipe(overrides), left), {}, fresh=False)
-        except RunError as error:  # the kernel would say so as well, but only once it runs
-            raise KaggleError(str(error).replace(str(left.path), kernel.ref)) from error
-    return sources
+    return _combine(run.here)
 
 
 def _folds_to_push(
-    entry: str,
-    overrides: list[str],
-    folds: list[int],
-    each_fold: bool,
-    run: RunFolder,
-    fresh: bool,
-    resume: bool,
+    run: RunOnKaggle, folds: list[int], each_fold: bool, fresh: bool, resume: bool
 ) -> list[Fold]:
     """One kernel for all folds, or one for each that is asked for and not here yet."""
-    finished = [] if fresh else run.finished_folds()
+    finished = [] if fresh else run.here.finished_folds()
     if each_fold:
-        numbers = get_entry(entry).recipe(overrides).fold_numbers
-        return [fold for fold in numbers if fold not in finished]
+        return [fold for fold in run.folds if fold not in finished]
     doubled = [fold for fold in finished if not folds or fold in folds]
     if doubled and not resume:  # which brings a run with these folds in it
         raise RunError(
-            f"{run.path} has fold {', '.join(map(str, doubled))} already: go on with --resume, "
-            "push what is missing with --each-fold, or all of it again with --fresh"
+            f"{run.here.path} has fold {', '.join(map(str, doubled))} already: go on with "
+            "--resume, push what is missing with --each-fold, or all of it again with --fresh"
         )
     return [*folds] or [None]
 
 
-def _collect_complete(
-    kernels: Sequence[KernelRun],
-    run: RunFolder,
-    fresh: bool,
-    sources: Mapping[str, str] | None = None,
-) -> None:
+def _collect_complete(kernels: Sequence[KernelRun], run: RunFolder, fresh: bool) -> None:
     """Collect what completed; what is wrong with one output keeps none of the others away."""
     errors = []
     for kernel in kernels:
         if kernel.is_complete:
             try:
-                _collect(kernel, run, fresh, (sources or {}).get(kernel.ref))
+                _collect(kernel, run, fresh)
             except (KaggleError, RunError) as error:
                 errors.append(str(error))
     if errors:
         raise KernelFailed("; ".join(errors))
 
 
-def _collect(kernel: KernelRun, into: RunFolder, fresh: bool, sources: str | None) -> None:
+def _collect(kernel: KernelRun, into: RunFolder, fresh: bool) -> None:
     """Fetch what a kernel left and add it to the run in weights/.
-
-    Args:
-        sources: the hash of what was pushed, where that is known: an output of other sources is
-            that of an earlier version of the kernel.
 
     Raises:
         KernelFailed: it ended before all its folds were finished; those that are were taken.
@@ -247,10 +249,10 @@ def _collect(kernel: KernelRun, into: RunFolder, fresh: bool, sources: str | Non
             "on Kaggle says more"
         )
     made_from = part.read_run().get("sources")
-    if sources is not None and made_from != sources:
+    if kernel.sources not in (None, made_from):
         raise KaggleError(
             f"the output of {kernel.ref} was made from the sources {str(made_from)[:12]}, pushed "
-            f"were {sources[:12]}: it is an earlier version's. Wait, then `podium collect`"
+            f"were {kernel.sources[:12]}: it is an earlier version's. Wait, then `podium collect`"
         )
     unfinished: set[int] = set()
     if part.read_blended():
@@ -273,20 +275,15 @@ def _combine(run: RunFolder) -> RunResult | CollectedBlend:
     return CollectedBlend(run) if run.read_blended() else assemble(run)
 
 
-def _raise_failed(ended: Sequence[KernelRun], command: str) -> None:
+def _raise_failed(ended: Sequence[KernelRun], run: RunOnKaggle) -> None:
     """Name what did not run to its end, and the command that pushes that alone."""
-    failed = [run for run in ended if not run.is_complete]
+    failed = [kernel for kernel in ended if not kernel.is_complete]
     if failed:
-        logs = {run: f" (its log: {run.log_file})" for run in failed if run.log_file.is_file()}
-        reasons = "; ".join(f"{run}{logs.get(run, '')}" for run in failed)
-        numbers = [f"--fold {run.fold}" for run in failed if run.fold is not None]
-        again = " ".join([command, *numbers])
-        raise KernelFailed(
-            f"{reasons}. On from where it stopped, or again: {again} [--resume] --wait"
+        reasons = (
+            f"{kernel} (its log: {kernel.log_file})" if kernel.log_file.is_file() else f"{kernel}"
+            for kernel in failed
         )
-
-
-def _command(word: str, entry: str, overrides: list[str], folds: Iterable[Fold]) -> str:
-    changes = [f"--set {shlex.quote(override)}" for override in overrides]
-    numbers = [f"--fold {fold}" for fold in folds if fold is not None]
-    return " ".join(["podium", word, entry, *changes, *numbers])
+        again = run.command("push", [kernel.fold for kernel in failed])
+        raise KernelFailed(
+            f"{'; '.join(reasons)}. On from where it stopped, or again: {again} [--resume] --wait"
+        )
