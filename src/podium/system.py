@@ -18,6 +18,7 @@ from podium import paths
 
 OLDEST_TENSORFLOW = (2, 18)
 KERNEL_MINUTES = 690.0  # Kaggle ends a kernel after 720, whatever it has written by then
+WHOLE_EPOCHS = "PODIUM_WHOLE_EPOCHS"  # in a kernel that ends unfinished, and is resumed
 PACKAGES = ("podium", "tensorflow", "keras", "efficientnet", "albumentations", "numpy", "pandas")
 
 CGROUP_FILES = (  # limit and use of a container's memory, version 2 and version 1
@@ -170,6 +171,8 @@ def training_minutes(budget: float | None) -> float | None:
     """Minutes that a run may take: its recipe's budget, and in a kernel what Kaggle leaves it."""
     if paths.kaggle() is None:
         return budget
+    if os.environ.get(WHOLE_EPOCHS):
+        return None
     return min(budget or KERNEL_MINUTES, KERNEL_MINUTES)
 
 

@@ -126,7 +126,7 @@ def test_every_entry_of_the_repository_is_built(monkeypatch: pytest.MonkeyPatch)
 
 def test_it_carries_podium_and_what_kaggle_lacks(project: Path) -> None:
     built = build("tiny", owner="someone")
-    code = built.code.read_text().split("from podium.cli")[0]
+    code = built.code.read_text().split("from podium.kaggle.kernel_start")[0]
     code += (
         "import importlib.util, importlib.metadata\n"
         "for name in ('podium', 'efficientnet', 'keras_applications'):\n"

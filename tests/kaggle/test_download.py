@@ -14,7 +14,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 
 from kaggle_stand_in import StandIn
 from podium.competitions import COMPETITIONS, get_competition
@@ -430,14 +429,3 @@ def test_a_download_killed_as_it_unpacks_leaves_no_half_folder(
     assert files_in(target) == files_in(tmp_path / "on-kaggle")
     assert nothing_left(target.parent)
     assert [method for method, _ in stand_in.calls[before:]] == ["DownloadDataFiles", "GET"]
-
-
-def test_a_download_that_goes_on_elsewhere_is_not_disturbed(
-    stand_in: StandIn, cars: Files, data: Path
-) -> None:
-    (data / ".downloads").mkdir()
-    with FileLock(data / ".downloads" / f"{CARS.slug}.lock"):
-        message = refused()
-        assert message == f"another process is downloading {CARS.slug} at the moment"
-        assert not stand_in.calls
-    download(CARS)

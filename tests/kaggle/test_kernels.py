@@ -96,7 +96,7 @@ def test_a_refused_push_is_one_line_and_an_exit_code(
     assert exited.value.code == 1
     error = capsys.readouterr().err
     assert error.startswith("podium: ") and error.count("\n") == 1
-    assert "The kernel is too beautiful" in error and "podium push tiny --wait" in error
+    assert "The kernel is too beautiful" in error and "podium push tiny [--resume]" in error
 
 
 def test_metadata_is_refused_before_any_call(kaggle: StandIn, tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_a_failed_kernel_fails_the_command(kaggle: StandIn, trained: Path, tmp_p
         push()
     message = str(caught.value)
     assert f"{REF} ended as ERROR: Your notebook exited with code 1" in message
-    assert message.endswith("Again: podium push tiny --wait")
+    assert message.endswith("or again: podium push tiny [--resume] --wait")
     log = tmp_path / "build/tiny/kernel.log"
     assert str(log) in message
     assert "now it breaks" in log.read_text() and "out of luck" in log.read_text()
@@ -154,7 +154,7 @@ def test_a_fold_that_failed_is_named_and_pushed_again_alone(
         push(each_fold=True)
     assert f"{FOLDS[1]} ended as ERROR" in str(caught.value)
     assert FOLDS[0] not in str(caught.value)
-    assert str(caught.value).endswith("Again: podium push tiny --fold 1 --wait")
+    assert str(caught.value).endswith("podium push tiny --fold 1 [--resume] --wait")
     assert (tmp_path / "weights/tiny/fold-0/test.csv").is_file()
     assert not (tmp_path / "weights/tiny/fold-1").exists()
 
@@ -212,7 +212,7 @@ def test_other_results_are_not_replaced_unasked(
     history = tmp_path / "weights/tiny/fold-0/history.csv"
     mine = history.read_text() + "\n"
     history.write_text(mine)
-    with pytest.raises(KernelFailed, match=r"fold 0 .* with other results: .* --fresh"):
+    with pytest.raises(KernelFailed, match=r"fold-0 .* with other results: .* --fresh"):
         collect_entry("tiny")
     assert history.read_text() == mine
     collect_entry("tiny", fresh=True)

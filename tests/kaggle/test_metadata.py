@@ -53,14 +53,14 @@ def test_good_metadata_is_taken_as_it_is(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "parts"),
     [
-        ({"enable_intenet": True}, ["enable_intenet: unknown key; there are: id, title"]),
+        ({"enable_intenet": True}, ["enable_intenet: unknown key", "enable_internet"]),
         (
             {"enable_gpu": True},
-            ["enable_gpu: unknown key; Kaggle has given it up", "machine_shape"],
+            ["enable_gpu: unknown key; see docs/kaggle.md"],
         ),
-        ({"is_private": "yes"}, ["is_private: came 'yes', should be a valid boolean"]),
-        ({"competition_sources": CARS}, ["competition_sources: came 'sf-dl", "valid list"]),
-        ({"machine_shape": "TpuV38"}, ["came 'TpuV38', should be 'NvidiaTeslaT4'", "retired"]),
+        ({"is_private": "yes"}, ["is_private: came 'yes'"]),
+        ({"competition_sources": CARS}, ["competition_sources: came 'sf-dl", "list"]),
+        ({"machine_shape": "TpuV38"}, ["came 'TpuV38', should be 'NvidiaTeslaT4'"]),
         ({"language": "r"}, ["language: came 'r', should be 'python'"]),
         ({"kernel_type": "book"}, ["kernel_type: came 'book', should be 'script' or 'notebook'"]),
         ({"title": "podium cars"}, ["title: came 'podium cars', should be 'podium tiny'"]),
@@ -89,7 +89,7 @@ def test_internet_must_be_written_out(tmp_path: Path) -> None:
     about = json.loads(made.metadata.read_text())
     del about["enable_internet"]
     made.metadata.write_text(json.dumps(about))
-    assert "enable_internet: is missing: write false, or true" in refusal(made)
+    assert "enable_internet: is missing" in refusal(made)
 
 
 def test_an_entry_without_the_file_is_for_this_machine(tmp_path: Path) -> None:
@@ -126,6 +126,15 @@ def check(made: Entry) -> None:
     check_sources(made, read_metadata(made), made.recipe())
 
 
+def missing(made: Entry) -> str:
+    """What is said to be missing; nothing where all is attached."""
+    try:
+        check(made)
+    except MetadataError as error:
+        return str(error)
+    return ""
+
+
 @pytest.mark.parametrize(
     ("made", "part"),
     [
@@ -150,7 +159,7 @@ def test_missing_images_are_named(tmp_path: Path, made: dict[str, Any], part: st
     ],
 )
 def test_attached_images_are_seen(tmp_path: Path, made: dict[str, Any]) -> None:
-    check(entry(tmp_path, **made))
+    assert missing(entry(tmp_path, **made)) == ""
 
 
 B6 = {"competition": "sample", "backbone": "efficientnet-b6", "weights": "noisy-student"}
@@ -163,7 +172,7 @@ def test_missing_weights_are_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("attached", [{"dataset_sources": [PRETRAINED]}, {"enable_internet": True}])
 def test_weights_may_be_attached_or_downloaded(tmp_path: Path, attached: dict[str, Any]) -> None:
-    check(entry(tmp_path, **B6, **attached))
+    assert missing(entry(tmp_path, **B6, **attached)) == ""
 
 
 def test_images_are_no_weights(tmp_path: Path) -> None:
@@ -178,8 +187,8 @@ def test_a_path_of_this_machine_is_not_on_kaggle(tmp_path: Path) -> None:
 
 
 def test_the_weights_of_a_run_need_no_file_and_a_name(tmp_path: Path) -> None:
-    check(entry(tmp_path / "a", "sample", "run:weights/cars-b6"))
-    check(entry(tmp_path / "b", "sample", "efficientnet-b6", "run:cars-b6"))
+    assert missing(entry(tmp_path / "a", "sample", "run:weights/cars-b6")) == ""
+    assert missing(entry(tmp_path / "b", "sample", "efficientnet-b6", "run:cars-b6")) == ""
     with pytest.raises(
         MetadataError, match=r"'/home/me/run' is a path of this machine; name a run"
     ):

@@ -40,6 +40,16 @@ def test_a_cpu_takes_longer_than_two_gpus(entry: str) -> None:
     assert "it fits" in project(entry, [LONG.replace("50", "900")])
 
 
+def test_an_ensemble_takes_no_training(entry: str, tmp_path: Path) -> None:
+    write_entry(tmp_path, "both", 'competition = "cars"\nruns = ["big", "slow"]\n', command="blend")
+    assert "both averages runs" in project("both")
+
+
+def test_a_kernel_that_will_be_resumed_leaves_out_no_epochs(entry: str) -> None:
+    assert "the run " in project("slow", ["time_budget=1"], hours=5.0)
+    assert "time budget" not in project("slow", ["time_budget=1"], hours=5.0)
+
+
 def test_what_is_not_known_is_said(entry: str, tmp_path: Path) -> None:
     assert "there is none for resnet-8" in project("tiny")
     (tmp_path / "input").rename(tmp_path / "elsewhere")

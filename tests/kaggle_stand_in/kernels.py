@@ -42,9 +42,9 @@ class Kernel:
             raise RefusedError(403, "Permission 'kernels.get' was denied")
         return self.sessions[-1]
 
-    def completed(self) -> Session | None:
-        """The latest run that completed."""
-        return next((each for each in reversed(self.sessions) if each.status == "COMPLETE"), None)
+    def attached(self) -> Session | None:
+        """The latest run whose output others get."""
+        return next((each for each in reversed(self.sessions) if each.is_attached), None)
 
 
 class Kernels(dict[str, Kernel]):
@@ -168,9 +168,9 @@ class Kernels(dict[str, Kernel]):
                 invalid["invalidDatasetSources"].append(source)
         for source in body.get("kernelDataSources", []):
             owner, slug, *_ = source.split("/")
-            completed = self[f"{owner}/{slug}"].completed()
-            if completed:
-                mounts[f"notebooks/{owner}/{slug}" if nested else slug] = completed.working
+            attached = self[f"{owner}/{slug}"].attached()
+            if attached:
+                mounts[f"notebooks/{owner}/{slug}" if nested else slug] = attached.working
             else:
                 invalid["invalidKernelSources"].append(source)
         return mounts, invalid

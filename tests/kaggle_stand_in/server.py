@@ -40,6 +40,9 @@ class StandIn:
         environment: more environment variables for kernels. They have no PYTHONUNBUFFERED, so
             that a kernel which does not flush its output is seen not to.
         python: that runs kernels, in place of the clean environment of this interpreter.
+        ends_when: whether Kaggle ends a kernel, as after 12 hours, once its log is so far.
+        keeps_ended: whether what a kernel wrote that Kaggle ended is its output, and attached to
+            others. Nobody says whether Kaggle's own is.
         run_instead: a script that runs in place of what was pushed, or what gives one (or None)
             for a kernel's ref; for tests of what happens around a kernel.
     """
@@ -59,6 +62,8 @@ class StandIn:
         self.max_sessions: int | None = None
         self.environment: dict[str, str] = {}
         self.python: Path | None = None
+        self.ends_when: Callable[[str], bool] = lambda log: False
+        self.keeps_ended = True
         self.run_instead: str | Callable[[str], str | None] | None = None
         self.breaks = Breaks()
         self._failures: dict[str, list[int]] = {}

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from kaggle_stand_in.server import StandIn
 
 ENDED = ("COMPLETE", "ERROR", "CANCEL_ACKNOWLEDGED")
+TOO_LONG = "Your notebook was stopped because it exceeded the max allowed execution duration."
 
 
 class Session:
@@ -34,7 +35,7 @@ class Session:
         self.log: list[Body] = []
         self.exit_code: int | None = None
         self._run: Run | None = None
-        self._is_cancelled = False
+        self._is_cancelled = self._is_too_long = False
         self._changed = threading.Condition()
 
     @property
@@ -61,15 +62,22 @@ class Session:
     @property
     def outputs(self) -> dict[str, Path]:
         """What it left in working/, by name; nothing of a cancelled run."""
-        if not self.ended or self._is_cancelled:
+        if not self.ended or self._is_cancelled or (self._is_too_long and not self._keeps_ended()):
             return {}
         found = [path for path in self.working.rglob("*") if path.is_file()]
         return {path.relative_to(self.working).as_posix(): path for path in found}
+
+    @property
+    def is_attached(self) -> bool:
+        """Whether other kernels get what it left."""
+        return self.status == "COMPLETE" or (self._is_too_long and bool(self.outputs))
 
     def start(self, stand_in: "StandIn", ref: str, mounts: Mapping[str, Path]) -> None:
         """Queue it; it runs in a thread of its own."""
         self.folder.mkdir(parents=True)
         self._began = time.monotonic()
+        self._ends_when = lambda log: stand_in.ends_when(log)
+        self._keeps_ended = lambda: stand_in.keeps_ended
         self._break_after: Callable[[], int | None] = lambda: stand_in.breaks.next("log")
         self._thread = threading.Thread(target=self._live, args=(stand_in, ref, mounts))
         self._thread.start()
@@ -153,6 +161,8 @@ class Session:
         remove_input(self.root)
         if self._is_cancelled:
             return "CANCEL_ACKNOWLEDGED", ""
+        if self._is_too_long:
+            return "ERROR", TOO_LONG
         if self.exit_code:
             return "ERROR", f"Your notebook exited with code {self.exit_code}"
         return "COMPLETE", ""
@@ -162,3 +172,7 @@ class Session:
         with self._changed:
             self.log.append({"stream_name": stream, "time": since, "data": line})
             self._changed.notify_all()
+            ends = not self._is_too_long and self._ends_when(self.log_text)
+            self._is_too_long |= ends
+        if ends:  # by another thread: killing waits for this one to read to the end
+            threading.Thread(target=self._run.kill).start()

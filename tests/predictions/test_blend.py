@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from podium.kaggle.kernel_start import join_parts
 from podium.predictions.blend import FILES, adopt_blend, blend
 from podium.predictions.combine import assemble
 from podium.recipes.recipe_file import RecipeError, load_ensemble
@@ -301,6 +302,9 @@ def kaggle(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_in_a_kernel_runs_are_found_in_the_outputs_of_others(project: Path, kaggle: Path) -> None:
     before = files(kaggle / "input")
     write_entry(kaggle / "working", "ab", ENSEMBLE, command="blend")
+    with pytest.raises(RunError, match="run 'b' is attached in 2 places"):
+        blend(["ab"])
+    join_parts("b")  # as a kernel does at its start
     blended = blend(["ab"])
     assert blended.score.images == 16
     assert [member.folds for member in blended.pool.members] == [[0, 1], [0, 1]]

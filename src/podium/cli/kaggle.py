@@ -36,6 +36,13 @@ def push(
     ] = False,
     wait: Wait = False,
     fresh: Fresh = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with what its last version left unfinished.")
+    ] = False,
+    hours: Annotated[
+        float | None,
+        typer.Option(min=0.1, max=11.8, help="End then, to be resumed: no epochs are left out."),
+    ] = None,
     at_once: Annotated[
         int | None, typer.Option(min=1, help="Kernels that may run at the same time.")
     ] = None,
@@ -45,8 +52,8 @@ def push(
     from podium.kaggle.kernels import push_entry
     from podium.kaggle.projection import project
 
-    print(f"{project(entry, override or [], fold or [])}\n")
-    words = override or [], fold or [], each_fold, wait, fresh, at_once, poll
+    print(f"{project(entry, override or [], fold or [], hours)}\n")
+    words = override or [], fold or [], each_fold, wait, fresh, at_once, poll, resume, hours
     outcome = push_entry(entry, *words)
     if outcome:
         _print_with_report(outcome)

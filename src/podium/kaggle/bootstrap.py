@@ -1,4 +1,4 @@
-"""First part of a built kernel: it unpacks Podium. `podium build` fills in the constants.
+"""First part of a built kernel: it unpacks Podium and begins. `podium build` fills in constants.
 
 Nothing is installed and no internet is needed. The code is plain enough for the Python of an old
 image, so that it can say what is wrong with it.
@@ -50,3 +50,7 @@ def bring_podium():
 
 
 bring_podium()
+
+from podium.kaggle.kernel_start import begin  # noqa: E402
+
+begin()

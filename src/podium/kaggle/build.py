@@ -20,7 +20,9 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 import podium
 from podium import paths
 from podium.files.atomic_write import atomic_write
+from podium.kaggle import kernel_start
 from podium.kaggle.client import KaggleError, connect, user_name
+from podium.kaggle.kernel_start import KernelStart
 from podium.kaggle.metadata import (
     OWNER,
     KernelMetadata,
@@ -91,12 +93,16 @@ def build(
     owner: str | None = None,
     overrides: Iterable[str] = (),
     fold: int | None = None,
+    hours: float | None = None,
+    goes_on_from: str | None = None,
 ) -> KernelBuild:
     """Build the kernel of an entry, or of one of its folds, into build/<name>/.
 
     Args:
         owner: Kaggle's name of who will push it; a placeholder stays where it is not known.
         overrides: `key=value` changes to the entry's recipe, as `podium train --set` takes them.
+        hours: after which the kernel ends, finished or not; its epochs are not scaled to fit.
+        goes_on_from: the sources of the kernel's last version, where it takes up that one's run.
 
     Raises:
         MetadataError: kernel-metadata.json says what Kaggle would misunderstand, or too little.
@@ -108,10 +114,15 @@ def build(
     run = run_name(entry.name, overrides)
     name = kernel_name(run, fold)
     metadata = check(entry, overrides, fold).filled(owner or OWNER, name)
+    if goes_on_from is not None:
+        metadata = metadata.with_own_output()
+    start = KernelStart(
+        run=run, reads=_reads(entry, overrides), goes_on_from=goes_on_from, hours=hours
+    )
     about = metadata.model_dump_json(indent=2, exclude_none=True) + "\n"
     arguments = [word for override in overrides for word in ("--set", override)]
     arguments += ["--fold", str(fold)] if fold is not None else []
-    packed = _pack(entry, {str(entry.metadata): about, "--set": "\n".join(overrides)})
+    packed = _pack(entry, start, {str(entry.metadata): about, "--set": "\n".join(overrides)})
     sources = hashlib.sha256(packed).hexdigest()
     folder = paths.project() / "build" / name
     built = KernelBuild(folder, fold, metadata, sources, _commit(entry))
@@ -162,15 +173,20 @@ def check(entry: Entry, overrides: Iterable[str] = (), fold: int | None = None) 
         if fold is not None:
             recipe.check_fold(fold)
         check_sources(entry, metadata, recipe)
-        check_runs(entry, metadata, recipe.needed_runs)
     elif overrides or fold is not None:
         raise BuildError(f"{entry.name} averages runs: it has no folds, and nothing to --set")
-    else:
-        check_runs(entry, metadata, load_ensemble(entry.recipe_file).runs)
+    check_runs(entry, metadata, _reads(entry, overrides))
     return metadata
 
 
-def _pack(entry: Entry, texts: dict[str, str]) -> bytes:
+def _reads(entry: Entry, overrides: Iterable[str]) -> list[str]:
+    """The other runs that an entry reads."""
+    if entry.is_ensemble:
+        return load_ensemble(entry.recipe_file).runs
+    return entry.recipe(overrides).needed_runs
+
+
+def _pack(entry: Entry, start: KernelStart, texts: dict[str, str]) -> bytes:
     """A zip of all that an entry needs, whose bytes depend on names and contents only.
 
     Args:
@@ -192,6 +208,7 @@ def _pack(entry: Entry, texts: dict[str, str]) -> bytes:
         **_carried(),
         f"podium-{number}.dist-info/METADATA": about,
         f"kernels/{entry.name}/recipe.toml": recipe,
+        f"podium/kaggle/{kernel_start.FILE.name}": start.model_dump_json(indent=2),
     }
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:  # xz compresses it better

@@ -1,11 +1,8 @@
 """`podium download`: a competition's files from Kaggle into input/, complete or not at all."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-from filelock import FileLock, Timeout
 
 from podium import paths
 from podium.competitions import Competition, MissingData
@@ -39,29 +36,16 @@ def download(competition: Competition, fresh: bool = False) -> Path:
             return present
     target = (paths.inputs()[0] / competition.slug).resolve()  # may be a link to another disk
     archive = target.parent / ".downloads" / f"{competition.slug}.zip"
-    with _locked(archive):
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    try:
         _fetch(connect(), competition.kaggle_source, archive)
         counts = _unpack(competition, archive, target, replace=fresh)
         archive.unlink()
+    finally:
+        with suppress(OSError):  # what came stays there
+            archive.parent.rmdir()
     print(f"{target}: {counts}")
     return target
-
-
-@contextmanager
-def _locked(archive: Path) -> Iterator[None]:
-    """Refuse a second process that fetches the same: two would write into one file."""
-    archive.parent.mkdir(parents=True, exist_ok=True)
-    lock = archive.with_suffix(".lock")
-    try:
-        with FileLock(lock, timeout=0):
-            try:
-                yield
-            finally:
-                with suppress(OSError):  # what came stays there; Windows keeps a lock in use
-                    lock.unlink(missing_ok=True)
-                    archive.parent.rmdir()
-    except Timeout as error:
-        raise KaggleError(f"another process is downloading {archive.stem} at the moment") from error
 
 
 def _fetch(api: "KaggleApi", source: str, archive: Path) -> None:

@@ -30,6 +30,10 @@ class PushRefused(KaggleError):
     """Kaggle does not run the kernel, or runs it without something that it needs."""
 
 
+class NoOutput(KaggleError):
+    """The last version of a kernel left nothing."""
+
+
 class SessionsFull(PushRefused):
     """The account runs as many kernels as it may at once."""
 
@@ -41,11 +45,14 @@ class KernelRun:
         ref: owner/slug.
         folder: where it was built, and where its log goes.
         label: printed before each line of its log.
+        fold: the only one that it trains, if it trains one.
         status: one of Kaggle's, or REFUSED where the run never began.
     """
 
-    def __init__(self, api: "KaggleApi", ref: str, folder: Path, label: str = ""):
-        self.api, self.ref, self.folder, self.label = api, ref, folder, label
+    def __init__(
+        self, api: "KaggleApi", ref: str, folder: Path, label: str = "", fold: int | None = None
+    ):
+        self.api, self.ref, self.folder, self.label, self.fold = api, ref, folder, label, fold
         self.log_file = folder / "kernel.log"
         self.status, self.message = "", ""
         self._failures = 0
@@ -60,7 +67,7 @@ class KernelRun:
         return self.status == "COMPLETE"
 
     def __str__(self) -> str:
-        if self.status not in ENDED:
+        if not self.has_ended:
             return f"{self.ref} is {self.status}: --wait follows it to its end"
         message = f": {self.message}" if self.message else ""
         return f"{self.ref} ended as {self.status}{message}"
@@ -102,7 +109,7 @@ class KernelRun:
             print(f"{self.label}{self.ref}: {self.status}", flush=True)
         if self.status in (*ENDED, "RUNNING") and self._listener.ident is None:
             self._listener.start()  # not before: while it is queued there may be an earlier log
-        if self.status not in ENDED:
+        if not self.has_ended:
             return False
         self._is_over.set()
         self._listener.join(LAST_LINES)
@@ -124,13 +131,18 @@ class KernelRun:
         self._is_deaf = True
         self._is_over.set()
 
-    def fetch_output(self, folder: Path) -> None:
-        """Fetch all files that the run left.
+    @property
+    def has_ended(self) -> bool:
+        return self.status in ENDED
+
+    def fetch_output(self, folder: Path, only: str | None = None) -> None:
+        """Fetch all files that the run left, or only the one of that name.
 
         The client's `kernels_output` would write what a refusal holds, and wherever a name leads.
 
         Raises:
-            KaggleError: there are none, the connection failed, or a name leads out of the folder.
+            NoOutput: there are none.
+            KaggleError: the connection failed, or a name leads out of the folder.
         """
         from kagglesdk.kernels.types import kernels_api_service
 
@@ -144,13 +156,14 @@ class KernelRun:
                     files += answer.files or []
                     request.page_token = answer.next_page_token
                     if not files:
-                        raise KaggleError(f"{self.ref} has no output: see its log on Kaggle")
+                        raise NoOutput(f"{self.ref} has no output: see its log on Kaggle")
             for file in files:
                 if not (folder / file.file_name).resolve().is_relative_to(folder.resolve()):
                     raise KaggleError(
                         f"{self.ref} has an output file {file.file_name!r}, whose name leads out "
                         "of its folder"
                     )
+            files = [file for file in files if only in (None, file.file_name)]
             for file in tqdm(files, desc="fetching", unit="file", disable=None):
                 path = folder / file.file_name
                 fetch_patiently(partial(self._fetch_file, file.url, path), path)
@@ -226,9 +239,10 @@ def push_and_follow(
         while waiting or running:
             while waiting and len(running) < at_once:
                 label = f"[{waiting[0].folder.name}] " if len(builds) > 1 else ""
-                run = KernelRun(api, waiting[0].metadata.id, waiting[0].folder, label)
+                first = waiting[0]
+                run = KernelRun(api, first.metadata.id, first.folder, label, first.fold)
                 try:
-                    print(f"{label}pushed: {push(api, waiting[0])}", flush=True)
+                    print(f"{label}pushed: {push(api, first)}", flush=True)
                     running.append(run)
                 except SessionsFull as error:
                     if told != str(error):

@@ -3,36 +3,32 @@
 import hashlib
 import json
 import re
-from typing import Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import Field
 from slugify import slugify
 
 from podium.competitions import get_competition
 from podium.models.pretrained import weights_file
 from podium.recipes.entries import Entry
 from podium.recipes.recipe import RUN, Recipe
-from podium.recipes.tables import RUN_NAME
+from podium.recipes.recipe_file import RecipeError, parse_table
+from podium.recipes.tables import RUN_NAME, StrictTable
 
+Names = Annotated[list[str], Field(default_factory=list)]
 OWNER = "OWNER"  # stands in the repository for the user name of whoever pushes
 LONGEST = 50  # characters of a kernel's title
 CODE_FILES = {"script": "kernel.py", "notebook": "kernel.ipynb"}
-HINTS = {
-    "enable_gpu": "; Kaggle has given it up: write machine_shape = NvidiaTeslaT4, or nothing",
-    "enable_internet": ": write false, or true, which is Kaggle's choice where it is missing",
-    "machine_shape": ", which Podium computes on and Kaggle has not retired",
-}
 
 
 class MetadataError(ValueError):
     """A kernel-metadata.json that Kaggle would misunderstand: says which key and what to write."""
 
 
-class KernelMetadata(BaseModel):
+class KernelMetadata(StrictTable):
     """The keys that the Kaggle client reads, without those that Kaggle has given up."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
+    DESCRIBED_IN = "docs/kaggle.md"
     id: str
     title: str
     code_file: str
@@ -41,11 +37,11 @@ class KernelMetadata(BaseModel):
     is_private: bool
     enable_internet: bool  # always written out: the client takes true where it is missing
     machine_shape: Literal["NvidiaTeslaT4"] | None = None  # two T4s, or four CPU cores
-    dataset_sources: list[str] = []
-    competition_sources: list[str] = []
-    kernel_sources: list[str] = []
-    model_sources: list[str] = []
-    keywords: list[str] = []
+    dataset_sources: Names
+    competition_sources: Names
+    kernel_sources: Names
+    model_sources: Names
+    keywords: Names
     docker_image: str | None = None
     docker_image_pinning_type: str | None = None
 
@@ -66,6 +62,10 @@ class KernelMetadata(BaseModel):
         title = kernel_title(name)
         kernel_id = f"{_fill(f'{self.owner}/', owner)}{slugify(title)}"
         return self.model_copy(update={**sources, "id": kernel_id, "title": title})
+
+    def with_own_output(self) -> "KernelMetadata":
+        """The metadata of a next version, to which the output of the last one is attached."""
+        return self.model_copy(update={"kernel_sources": [*self.kernel_sources, self.id]})
 
 
 def kernel_title(name: str) -> str:
@@ -92,15 +92,15 @@ def read_metadata(entry: Entry) -> KernelMetadata:
     """
     path = entry.metadata
     try:
-        metadata = KernelMetadata.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        data = json.loads(path.read_text(encoding="utf-8"))
+        metadata = parse_table(KernelMetadata, data, source=str(path))
     except FileNotFoundError as error:
         raise MetadataError(
             f"{path} is missing: {entry.name} is meant for this machine. To push it, copy the file "
             "from another entry"
         ) from error
-    except ValidationError as error:
-        clauses = [_explain(details) for details in error.errors()]
-        raise MetadataError(f"{path}: " + "; ".join(dict.fromkeys(clauses))) from error
+    except RecipeError as error:
+        raise MetadataError(str(error)) from error
     except ValueError as error:
         raise MetadataError(f"{path} is not valid JSON: {error}") from error
     # The title makes the address; both follow from the entry's name, and so does collecting.
@@ -176,15 +176,3 @@ def _is_attached(source: str, references: list[str]) -> bool:
 
 def _fill(reference: str, owner: str) -> str:
     return re.sub(rf"^{OWNER}/", f"{owner}/", reference)
-
-
-def _explain(details: Any) -> str:
-    """One clause for one of pydantic's errors."""
-    key = ".".join(str(part) for part in details["loc"])
-    hint = HINTS.get(key, "")
-    if details["type"] == "missing":
-        return f"{key}: is missing{hint}"
-    if details["type"] == "extra_forbidden":
-        return f"{key}: unknown key{hint}; there are: {', '.join(KernelMetadata.model_fields)}"
-    message = details["msg"].replace("Input should", "should")
-    return f"{key}: came {details['input']!r}, {message}{hint}"

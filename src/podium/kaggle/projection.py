@@ -38,9 +38,22 @@ READ = 100  # images a second
 BYTES = 18  # of a parameter: its value, gradient, and both means of Adam in float32, and in float16
 
 
-def project(entry: str, overrides: Iterable[str] = (), folds: Iterable[int] = ()) -> str:
-    """Estimate what an entry takes on the machine that its metadata asks for, or say why not."""
+def project(
+    entry: str,
+    overrides: Iterable[str] = (),
+    folds: Iterable[int] = (),
+    hours: float | None = None,
+) -> str:
+    """Estimate what an entry takes on the machine that its metadata asks for, or say why not.
+
+    Args:
+        hours: after which the kernel ends, to be resumed: nothing is left out to fit.
+    """
+    if get_entry(entry).is_ensemble:
+        return f"no estimate of the time: {entry} averages runs, which takes minutes at most"
     recipe = resolve_backbone(get_entry(entry).recipe(overrides))
+    if hours is not None:
+        recipe = recipe.model_copy(update={"time_budget": None})
     if recipe.backbone not in EFFICIENTNETS:
         return f"no estimate of the time: there is none for {recipe.backbone}"
     try:
@@ -73,7 +86,7 @@ def project(entry: str, overrides: Iterable[str] = (), folds: Iterable[int] = ()
         memory,
         reading=(images.all + images.test) / READ,
         folds=len(set(folds)),
-        minutes=min(recipe.time_budget or KERNEL_MINUTES, KERNEL_MINUTES),
+        minutes=None if hours else min(recipe.time_budget or KERNEL_MINUTES, KERNEL_MINUTES),
         estimated=True,
     )
     if not on_gpus:

@@ -151,7 +151,7 @@ def _likely_key(whole: type[StrictTable], key: str) -> str:
     known = [other for other in _keys(whole) if not name.startswith(f"{other}.")]
     close = difflib.get_close_matches(name, known, n=1)
     close += [other for other in known if other.endswith(f".{name}")]
-    return f"did you mean {close[0]}?" if close else "see docs/recipes.md"
+    return f"did you mean {close[0]}?" if close else f"see {whole.DESCRIBED_IN}"
 
 
 def _keys(table: type[StrictTable], place: str = "") -> Iterator[str]:

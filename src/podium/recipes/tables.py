@@ -24,6 +24,7 @@ class StrictTable(BaseModel):
     """A table of a recipe.toml: unknown keys and wrong types are refused, nothing is converted."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    DESCRIBED_IN: ClassVar[str] = "docs/recipes.md"
     OLD_NAMES: ClassVar[dict[str, str]] = {}  # of keys, as older recipes and runs have them
 
     @model_validator(mode="before")
