@@ -94,10 +94,14 @@ def test_fewer_images_than_a_batch_are_one_batch(cache: ImageCache) -> None:
     assert steps_per_epoch(3, 8) == 1
 
 
-def test_a_later_start_continues_the_same_run(cache: ImageCache, paths: list[Path]) -> None:
-    whole = training(cache, augmentation=LIVELY, epochs=5)
+@pytest.mark.parametrize("mixup", [0.0, 0.4])
+def test_a_later_start_continues_the_same_run(
+    cache: ImageCache, paths: list[Path], mixup: float
+) -> None:
+    settings = {"augmentation": LIVELY.model_copy(update={"mixup": mixup}), "epochs": 5}
+    whole = training(cache, **settings)
     fresh = ImageCache(paths, side=24, memory_share=0.0)  # nor does the cache matter
-    rest = training(fresh, augmentation=LIVELY, epochs=5, first_epoch=3)
+    rest = training(fresh, first_epoch=3, **settings)
     assert len(rest) == 8
     for (images, labels), (again, labels_again) in zip(whole[12:], rest, strict=True):
         np.testing.assert_array_equal(images, again)
@@ -145,6 +149,23 @@ def test_wrong_input_is_refused(cache: ImageCache) -> None:
     for labels in (np.eye(COUNT)[:-1], np.arange(COUNT)):
         with pytest.raises(ValueError, match=r"expected \(23, classes\)"):
             training_batches(cache, np.arange(COUNT), labels, first_epoch=0, epochs=1, **settings)
+
+
+def test_calm_epochs_are_not_mixed_and_each_is_asked_for_once(cache: ImageCache) -> None:
+    asked = []
+
+    def is_calm(epoch: int) -> bool:
+        asked.append(epoch)
+        return epoch == 1
+
+    mixing = Augmentation(mixup=1.0)
+    taken = training(cache, augmentation=mixing, epochs=3, is_calm=is_calm)
+    whole = [bool((labels.max(axis=1) == 1).all()) for _, labels in taken]
+    assert whole == [False] * 4 + [True] * 4 + [False] * 4
+    assert asked == [0, 1, 2]
+    calm = training(cache, augmentation=mixing.calm(), epochs=2, first_epoch=1)
+    for (images, _), (expected, _) in zip(taken[4:8], calm, strict=True):
+        np.testing.assert_array_equal(images, expected)
 
 
 def test_views_are_in_order_with_a_partial_last_batch(cache: ImageCache) -> None:

@@ -1,10 +1,9 @@
-"""Mixup and cutmix: images and labels in the same shares, the same again after a restart."""
+"""Mixup and cutmix: images and labels in the same shares."""
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
-from podium.data.mixup import cutmix, mix_batches, mixup
+from podium.data.mixup import cutmix, mix, mixup
 from podium.recipes.tables import Augmentation
 
 SIZE = 8
@@ -13,14 +12,10 @@ LABELS = np.eye(4, dtype=np.float32)
 IMAGES = np.repeat(np.arange(4, dtype=np.uint8) * 60, SIZE * SIZE * 3).reshape(4, SIZE, SIZE, 3)
 
 
-def batches(count: int) -> tf.data.Dataset:
-    return tf.data.Dataset.from_tensors((IMAGES, LABELS)).repeat(count)
-
-
-def mixed(
-    count: int, augmentation: Augmentation, first: int = 0, seed: int = 3
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    return list(mix_batches(batches(count), augmentation, seed, first).as_numpy_iterator())
+def mixed(count: int, augmentation: Augmentation) -> list[tuple[np.ndarray, np.ndarray]]:
+    return [
+        mix(IMAGES, LABELS, augmentation, np.random.default_rng((3, step))) for step in range(count)
+    ]
 
 
 def test_mixup_is_the_weighted_mean_with_the_neighbor() -> None:
@@ -45,8 +40,8 @@ def test_cutmix_labels_are_the_shares_of_the_area(share: float) -> None:
 
 
 def test_nothing_is_done_unless_asked_for() -> None:
-    dataset = batches(2)
-    assert mix_batches(dataset, Augmentation(), 0, 0) is dataset
+    images, labels = mix(IMAGES, LABELS, Augmentation(), np.random.default_rng(0))
+    assert images is IMAGES and labels is LABELS
 
 
 def test_each_batch_gets_one_of_both_methods() -> None:
@@ -64,21 +59,6 @@ def test_a_share_of_the_batches_is_mixed() -> None:
     assert 35 <= unmixed.count(False) <= 85
     for (images, _), is_whole in zip(some, unmixed, strict=True):
         assert not is_whole or np.array_equal(images, IMAGES)
-
-
-def test_the_step_decides_alone() -> None:
-    both = Augmentation(mixup=0.4, cutmix=1.0)
-    whole, resumed, other = mixed(6, both), mixed(2, both, first=4), mixed(6, both, seed=4)
-    for (images, labels), (again, labels_again) in zip(whole[4:], resumed, strict=True):
-        np.testing.assert_array_equal(images, again)
-        np.testing.assert_array_equal(labels, labels_again)
-    assert not np.array_equal(whole[0][1], whole[1][1])
-    assert not np.array_equal(whole[0][1], other[0][1])
-
-
-def test_shapes_are_known_to_what_comes_next() -> None:
-    spec = mix_batches(batches(1), Augmentation(mixup=1.0), 0, 0).element_spec
-    assert spec[0].shape == (4, SIZE, SIZE, 3) and spec[1].shape == (4, 4)
 
 
 def test_calm_augmentation_keeps_what_real_images_show() -> None:

@@ -183,9 +183,9 @@ def test_an_ensemble_of_another_competition_than_its_runs_is_refused(project: Pa
     [
         ('runs = ["a", "b"]', "competition: is missing"),
         (ENSEMBLE + "run = 3", "run: unknown key; did you mean runs?"),
-        (ENSEMBLE + "seed = 3", "seed: unknown key; there are: competition, runs"),
-        ('competition = "cars"\nruns = ["a"]', "runs: came ['a'], list should have at least 2"),
-        ('competition = "cars"\nruns = "a"', "runs: came 'a', should be a list in"),
+        (ENSEMBLE + "seed = 3", "seed: unknown key; see docs/recipes.md"),
+        ('competition = "cars"\nruns = ["a"]', "runs: came ['a'], List should have at least 2"),
+        ('competition = "cars"\nruns = "a"', "runs: came 'a', should be a valid list"),
         ('competition = "cars"\nruns = ["a", "../b"]', "runs.1: came '../b'"),
         ('competition = "cars"\nruns = ["a", "b", "a"]', "runs: a is named twice"),
     ],

@@ -55,3 +55,13 @@ def test_calibrated_probabilities_gain_nothing_on_other_images() -> None:
     predicted, labels = overconfident(1)
     judged = cross_fitted(predicted, labels, k_fold_parts(labels))
     assert loss(judged, labels) == pytest.approx(loss(predicted, labels), abs=0.002)
+
+
+def test_where_next_to_nothing_is_wrong_nothing_is_made_surer() -> None:
+    """Any temperature below 1 gains until the first mistake, which a small fold has not seen."""
+    right = np.tile([0.95, 0.05], (60, 1)).astype(np.float32)
+    labels = np.zeros(60, int)
+    assert fit_calibration(right, labels).temperature >= 1
+    many = np.tile([0.7, 0.3], (600, 1)).astype(np.float32)
+    few_wrong = (np.arange(600) % 60 == 0).astype(int)
+    assert fit_calibration(many, few_wrong).temperature < 0.5

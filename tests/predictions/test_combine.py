@@ -242,6 +242,9 @@ def test_unreadable_test_images_get_the_class_prior(tmp_path: Path) -> None:
     run = open_run(tmp_path, {"a": 1, "b": 0, "c": 1, "d": 1}, [0] * 4)
     validation = [predictions("plain", {"a": 0.9, "b": 0.2, "c": 0.8, "d": 0.6})]
     write_fold(run.folder, 0, validation, [predictions("plain", {"2": 0.125})])
+    with pytest.raises(RunError, match="has not predicted 2 test images in the view 'plain'"):
+        combine(run)
+    run.table.test.loc[["NA", "10"], "problem"] = "cut off"
     combine(run)
     test = run.folder.read_probabilities("test")
     assert test.index.tolist() == TEST
@@ -322,6 +325,7 @@ def test_images_without_any_box_are_refused(tmp_path: Path) -> None:
 
 def test_test_boxes_are_the_mean_of_folds_and_views(tmp_path: Path) -> None:
     run = box_run(tmp_path, FOLDS)
+    run.table.test.loc["u", "problem"] = "cut off"
     for fold, shift in enumerate((0.1, 0.2)):
         box = np.float32([0.1, 0.1, 0.5, 0.5]) + shift
         index = pd.MultiIndex.from_tuples([("t", "plain"), ("t", "mirrored")], names=["id", "view"])

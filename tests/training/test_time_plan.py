@@ -15,9 +15,10 @@ from small_training import (
     weights,
 )
 
+from podium.recipes.tables import Stage
 from podium.training import time_plan
 from podium.training.callbacks import TimeKeeper
-from podium.training.datasets import FoldDataset
+from podium.training.datasets import FoldDataset, calm_epochs
 from podium.training.one_cycle import one_cycle
 from podium.training.resume import ResumeState
 from podium.training.time_plan import Speeds, StageWork, TimePlan
@@ -168,20 +169,17 @@ def test_a_budget_that_lasts_changes_nothing(tmp_path: Path, images: FoldDataset
 
 
 def test_calm_epochs_come_at_the_same_part_of_a_shorter_stage(now: list[float]) -> None:
-    from podium.training.datasets import _StrongEpochs
-
     plan = TimePlan([StageWork(epochs=8, steps=10)], deadline=time_plan.WRITING + 40)
     plan.speeds.steps[0] = 1.0
     plan.stepping = True
-    strong = _StrongEpochs(plan, calm=4)
+    is_calm = calm_epochs(Stage(epochs=8, calm_epochs=4, learning_rate=0.1), plan)
     taken = []
     for epoch in range(4):  # half of the time: four epochs in place of eight
-        taken.append(strong(epoch))
+        taken.append(is_calm(epoch))
         for _ in range(10):
             now[0] += 1
             plan.advance()
-    assert taken == [True, True, False, False]
-    assert [strong.is_over(epoch) for epoch in range(4)] == [False, False, True, True]
+    assert taken == [False, False, True, True]
 
 
 def test_time_that_is_over_still_leaves_weights(tmp_path: Path, images: FoldDataset) -> None:

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from podium.competitions.boxes import NO_BOX
 from podium.data.augmentation import Augmenter, seeded_augmenter
+from podium.data.mixup import mix
 from podium.data.tf_datasets import (
     PREFETCHED,
     keep_alive,
@@ -88,12 +89,12 @@ def training_batches(
     seed: int,
     first_epoch: int,
     epochs: int,
-    wanted: Callable[[int], bool] | None = None,
+    is_calm: Callable[[int], bool] = lambda epoch: False,
 ) -> tf.data.Dataset:
     """Augmented batches of the epochs `first_epoch` to `epochs` - 1, each in an order of its own.
 
-    Everything random depends on (seed, epoch, image) alone: a run that was killed and starts
-    again at epoch 3 gets the batches that it would have had.
+    Everything random depends on (seed, epoch, image) alone, and mixtures on (seed, step): a run
+    that was killed and starts again at epoch 3 gets the batches that it would have had.
 
     Args:
         cache: uint8 (height, width, 3) each.
@@ -102,7 +103,8 @@ def training_batches(
         boxes: float32 (n, 4) in shares of the images, NaN where there is none: they are moved
             along with what they are around.
         size: side of the square that images are stretched to, pixels.
-        wanted: which of the epochs there are; each is asked for shortly before it begins.
+        is_calm: which epochs have `Augmentation.calm`; each is asked for once, shortly before it
+            begins.
 
     Returns:
         (uint8 (batch, size, size, 3), float32 (batch, classes)), `steps_per_epoch` an epoch; with
@@ -117,22 +119,20 @@ def training_batches(
     batch_size = min(batch_size, len(indices))
     steps = steps_per_epoch(len(indices), batch_size)
     found = np.tile(NO_BOX, (len(indices), 1)) if boxes is None else boxes
-    augment = seeded_augmenter(augmentation, size)
     labels = labels.astype(np.float32)
-    maker = _Maker(cache, indices, labels, found, size, batch_size, seed, augment)
+    maker = _Maker(cache, indices, labels, found, size, batch_size, seed, augmentation, is_calm)
 
-    def is_wanted(epoch: np.int64) -> np.bool_:
-        return np.bool_(wanted(int(epoch)))
-
-    def epoch_positions(epoch: tf.Tensor) -> tf.data.Dataset:
+    def epoch_batches(epoch: tf.Tensor) -> tf.data.Dataset:
         order = tf.numpy_function(weak_callback(maker.order), [epoch], tf.int64, stateful=False)
         order = tf.ensure_shape(order, (steps, batch_size))
-        return tf.data.Dataset.from_tensor_slices((tf.repeat(epoch, steps), order))
+        return tf.data.Dataset.from_tensor_slices(
+            (epoch * steps + tf.range(steps, dtype=tf.int64), order)
+        )
 
-    def load(epoch: tf.Tensor, positions: tf.Tensor):
+    def load(step: tf.Tensor, positions: tf.Tensor):
         types = tf.uint8, tf.float32, tf.float32
         made = tf.numpy_function(
-            weak_callback(maker.batch), [epoch, positions], types, stateful=False
+            weak_callback(maker.batch), [step, positions], types, stateful=False
         )
         images = tf.ensure_shape(made[0], (batch_size, size, size, 3))
         classes = tf.ensure_shape(made[1], (batch_size, *labels.shape[1:]))
@@ -140,23 +140,18 @@ def training_batches(
             return images, classes
         return images, (classes, tf.ensure_shape(made[2], (batch_size, 4)))
 
-    numbers = tf.data.Dataset.range(first_epoch, epochs)
-    if wanted is not None:
-        numbers = numbers.filter(
-            lambda epoch: tf.ensure_shape(tf.numpy_function(is_wanted, [epoch], tf.bool), ())
-        )
     batches = (
-        numbers.flat_map(epoch_positions)
+        tf.data.Dataset.range(first_epoch, epochs)
+        .flat_map(epoch_batches)
         .map(load, num_parallel_calls=num_threads(), deterministic=True)
         .prefetch(PREFETCHED)
     )
-    if wanted is None:
-        count = (epochs - first_epoch) * steps
-        batches = batches.apply(tf.data.experimental.assert_cardinality(count))
+    count = (epochs - first_epoch) * steps
+    batches = batches.apply(tf.data.experimental.assert_cardinality(count))
     return keep_alive(without_autotune(batches), maker)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class _Maker:
     """What makes the batches of `training_batches` one by one, on any thread."""
 
@@ -167,26 +162,36 @@ class _Maker:
     size: int
     batch_size: int
     seed: int
-    augment: Augmenter
+    augmentation: Augmentation
+    is_calm: Callable[[int], bool]
+
+    def __post_init__(self) -> None:
+        self.steps = steps_per_epoch(len(self.indices), self.batch_size)
+        self.strong = self.augmentation, seeded_augmenter(self.augmentation, self.size)
+        calm = self.augmentation.calm()
+        self.calm = calm, seeded_augmenter(calm, self.size)
+        self.of_epoch: dict[int, tuple[Augmentation, Augmenter]] = {}
 
     def order(self, epoch: np.int64) -> np.ndarray:
         """Positions in `indices`, int64 (steps, batch)."""
-        count = len(self.indices)
-        steps = steps_per_epoch(count, self.batch_size)
-        order = np.random.default_rng((self.seed, int(epoch))).permutation(count)
-        return order[: steps * self.batch_size].reshape(steps, self.batch_size)
+        self.of_epoch[int(epoch)] = self.calm if self.is_calm(int(epoch)) else self.strong
+        order = np.random.default_rng((self.seed, int(epoch))).permutation(len(self.indices))
+        return order[: self.steps * self.batch_size].reshape(self.steps, self.batch_size)
 
-    def batch(self, epoch: np.int64, positions: np.ndarray) -> tuple[np.ndarray, ...]:
+    def batch(self, step: np.int64, positions: np.ndarray) -> tuple[np.ndarray, ...]:
         """Images, labels and boxes, looked up by one position: they cannot part."""
+        epoch = int(step) // self.steps
+        augmentation, augment = self.of_epoch[epoch]
         images = np.empty((len(positions), self.size, self.size, 3), np.uint8)
         boxes = np.empty((len(positions), 4), np.float32)
         for place, position in enumerate(positions):
             index = int(self.indices[position])
-            entropy = np.random.SeedSequence((self.seed, int(epoch), index))
+            entropy = np.random.SeedSequence((self.seed, epoch, index))
             seed = int(entropy.generate_state(1, np.uint64)[0])
             box = self.boxes[position]
-            images[place], boxes[place] = self.augment(self.cache[index], seed, box)
-        return images, self.labels[positions], boxes
+            images[place], boxes[place] = augment(self.cache[index], seed, box)
+        random = np.random.default_rng((self.seed, int(step)))
+        return *mix(images, self.labels[positions], augmentation, random), boxes
 
 
 def view_batches(

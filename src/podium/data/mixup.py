@@ -1,49 +1,25 @@
 """Mixup and cutmix: images of a batch mixed in pairs, and their labels in the same shares."""
 
 import numpy as np
-import tensorflow as tf
 
-from podium.data.tf_datasets import PREFETCHED, num_threads
 from podium.recipes.tables import Augmentation
 
 
-def mix_batches(
-    batches: tf.data.Dataset, augmentation: Augmentation, seed: int, first_step: int
-) -> tf.data.Dataset:
-    """Mix each batch by the recipe; the step alone decides how, also after a restart.
-
-    Args:
-        batches: (uint8 (batch, height, width, 3), float32 (batch, classes)).
-        first_step: number of the first batch, counted from the stage's beginning.
-    """
-    if augmentation.mixup == augmentation.cutmix == 0 or augmentation.mixed == 0:
-        return batches
-
-    def mix(step: np.int64, images: np.ndarray, labels: np.ndarray):
-        random = np.random.default_rng((seed, first_step + int(step)))
-        return _mix(images, labels, augmentation, random)
-
-    def load(step: tf.Tensor, batch: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-        images, labels = tf.numpy_function(
-            mix, [step, *batch], (tf.uint8, tf.float32), stateful=False
-        )
-        return tf.ensure_shape(images, batch[0].shape), tf.ensure_shape(labels, batch[1].shape)
-
-    mixed = batches.enumerate().map(load, num_parallel_calls=num_threads(), deterministic=True)
-    return mixed.prefetch(PREFETCHED)
-
-
-def _mix(
+def mix(
     images: np.ndarray,
     labels: np.ndarray,
     augmentation: Augmentation,
     random: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """One of the two methods, by chance where both are on; partners are neighbors in the batch.
+    """Mix a batch by the recipe: by one of the two methods, by chance where both are on, or not.
 
-    The batch comes in a random order, so that a neighbor is as good as any other image.
+    The batch comes in a random order, so that a neighbor is as good a partner as any other image.
+
+    Args:
+        images: uint8 (batch, height, width, 3).
+        labels: float32 (batch, classes).
     """
-    if random.random() >= augmentation.mixed:
+    if augmentation.mixup == augmentation.cutmix == 0 or random.random() >= augmentation.mixed:
         return images, labels
     cut = random.random() < (0.5 if augmentation.mixup else 1.0) if augmentation.cutmix else False
     alpha = augmentation.cutmix if cut else augmentation.mixup
@@ -60,8 +36,7 @@ def mixup(
     """Each image laid over its neighbor (Zhang et al. 2017, arXiv:1710.09412).
 
     Args:
-        images: uint8 (batch, height, width, 3).
-        labels: float32 (batch, classes).
+        images, labels: as `mix`.
         share: of the image itself; the neighbor has the rest.
     """
     own = images.astype(np.float32)
@@ -75,7 +50,7 @@ def cutmix(
     """A rectangle of each image's neighbor put into it (Yun et al. 2019, arXiv:1905.04899).
 
     Args:
-        images, labels: as `mixup`.
+        images, labels: as `mix`.
         share: of the area that stays; what the border cuts off the rectangle stays too.
     """
     height, width = images.shape[1:3]

@@ -55,7 +55,8 @@ class Pool:
     @property
     def groups(self) -> pd.Series | None:
         """Of these images, by id: which err together."""
-        groups = self.members[0].groups
+        known = [member.groups for member in self.members if member.groups is not None]
+        groups = known[0] if known else None
         return None if groups is None else groups.loc[self.labels.index]
 
 

@@ -7,6 +7,7 @@ from scipy.optimize import minimize_scalar
 
 FLOORS = (0.0, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)  # smallest probabilities that are tried
 LOG_RANGE = (-2.5, 2.5)  # of the temperature's logarithm
+FEWEST = 5  # images whose likeliest class is wrong, for probabilities to be made surer
 SMALLEST = 1e-7
 
 
@@ -32,7 +33,8 @@ def fit_calibration(probabilities: np.ndarray, labels: np.ndarray) -> Calibratio
     """Find the temperature and then the floor of the lowest log loss.
 
     A log loss hangs on a few images that are wrong and confident. A gain below its standard error
-    is most often a loss on other images: then nothing is changed.
+    is most often a loss on other images: then nothing is changed. Where next to nothing is wrong,
+    any temperature below 1 gains until the first mistake: it is not tried.
     """
     right = np.arange(len(labels)), labels
     logarithms = np.log(probabilities.clip(SMALLEST)).astype(np.float32)
@@ -45,7 +47,9 @@ def fit_calibration(probabilities: np.ndarray, labels: np.ndarray) -> Calibratio
     def losses(calibration: Calibration) -> np.ndarray:
         return -np.log(calibration(probabilities)[right].clip(SMALLEST))
 
-    found = minimize_scalar(loss_at, bounds=LOG_RANGE, method="bounded", options={"xatol": 1e-3})
+    mistakes = int((probabilities.argmax(axis=1) != labels).sum())
+    bounds = LOG_RANGE if mistakes >= FEWEST else (0.0, LOG_RANGE[1])
+    found = minimize_scalar(loss_at, bounds=bounds, method="bounded", options={"xatol": 1e-3})
     candidates = [Calibration(float(np.exp(found.x)), floor) for floor in FLOORS]
     best = min(candidates, key=lambda candidate: losses(candidate).mean())
     gain = losses(Calibration()) - losses(best)

@@ -1,6 +1,6 @@
 """From the folds' predictions to the run's: probabilities, boxes, score and submission."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -161,8 +161,8 @@ def combine(run: Run) -> FoldScores:
         )
     combined = score_folds(run, folds)
     boxes = combined.boxes
-    folder.write_probabilities("out_of_fold", combined.out_of_fold, boxes and boxes.out_of_fold)
     write_test(run, folds, combined.views, boxes and boxes.views, combined.calibrations)
+    folder.write_probabilities("out_of_fold", combined.out_of_fold, boxes and boxes.out_of_fold)
     folder.write_score(summary(folder, combined))
     return combined
 
@@ -354,7 +354,8 @@ def write_test(
     folder, ids = run.folder, run.table.test.index
     of_folds = {number: folder.fold(number).read_predictions("test") for number in folds}
     for number, predicted in of_folds.items():
-        _check_views(run, number, predicted.index, {*(views or ()), *(box_views or ())})
+        wanted = views or predicted.index.unique("view")
+        _check_views(run, number, predicted.index, {*wanted, *(box_views or ())})
     averaged = mean_of_folds(of_folds, views, calibrations)
     probabilities = averaged.reindex(ids)
     labels = run.table.train["label"]
@@ -366,14 +367,15 @@ def write_test(
     folder.write_probabilities("test", probabilities, boxes)
 
 
-def _check_views(run: Run, fold: int, predicted: pd.MultiIndex, views: set[str]) -> None:
-    """Refuse a fold whose test images lack one of these views: all would pass for unreadable."""
-    missing = sorted(views.difference(predicted.unique("view")))
-    if missing and len(run.table.readable_test):
-        raise RunError(
-            f"fold {fold} of {run.name} has not predicted the test images in the view "
-            f"{missing[0]!r}, which the score uses: podium predict {run.name}"
-        )
+def _check_views(run: Run, fold: int, predicted: pd.MultiIndex, views: Iterable[str]) -> None:
+    """Refuse a fold that has not predicted a test image that can be read in each of these views."""
+    for view in views:
+        ids = predicted.get_level_values("id")[predicted.get_level_values("view") == view]
+        if missing := len(run.table.readable_test.index.difference(ids)):
+            raise RunError(
+                f"fold {fold} of {run.name} has not predicted {missing} test images in the view "
+                f"{view!r}, which the score uses: podium predict {run.name}"
+            )
 
 
 def write_submission(folder: RunFolder, competition: Competition, path: Path | None = None) -> Path:

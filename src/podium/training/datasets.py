@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import reduce
 
 import numpy as np
 import tensorflow as tf
@@ -10,11 +9,10 @@ import tensorflow as tf
 from podium.competitions.boxes import NO_BOX
 from podium.data.augmentation import seeded_augmenter
 from podium.data.batches import ImageCache, training_batches, view_batches
-from podium.data.mixup import mix_batches
 from podium.data.tf_datasets import without_autotune
 from podium.files.image_io import resize
-from podium.recipes.recipe import Recipe, steps_per_epoch
-from podium.recipes.tables import Augmentation, Stage
+from podium.recipes.recipe import Recipe
+from podium.recipes.tables import Stage
 from podium.training.cached_features import Features, augmented_view, feature_batches, view_seed
 from podium.training.time_plan import TimePlan
 
@@ -90,40 +88,19 @@ def of_images(
         plan: under which there may be fewer epochs; they become calm at the same part of them.
     """
     size, batch_size = stage_size(recipe, stage), stage_batch_size(recipe, stage)
-    steps = steps_per_epoch(len(images.train), batch_size)
-    calm = max(stage.epochs - stage.calm_epochs, 0)
-    parts: list[tuple[Augmentation, int, int, Callable[[int], bool] | None]] = [
-        (recipe.augmentation, first_epoch, calm, None),
-        (recipe.augmentation.calm(), max(first_epoch, calm), stage.epochs, None),
-    ]
-    if plan is not None and plan.deadline is not None and stage.calm_epochs:
-        is_strong = _StrongEpochs(plan, calm)
-        parts = [
-            (recipe.augmentation, first_epoch, stage.epochs, is_strong),
-            (recipe.augmentation.calm(), first_epoch, stage.epochs, is_strong.is_over),
-        ]
-    datasets = [
-        mix_batches(
-            training_batches(
-                images.cache,
-                images.train,
-                images.train_labels,
-                images.train_boxes,
-                size=size,
-                batch_size=batch_size,
-                augmentation=augmentation,
-                seed=seed,
-                first_epoch=first,
-                epochs=end,
-                wanted=wanted,
-            ),
-            augmentation,
-            seed,
-            first_step=first * steps,
-        )
-        for augmentation, first, end, wanted in parts
-        if first < end
-    ]
+    train = training_batches(
+        images.cache,
+        images.train,
+        images.train_labels,
+        images.train_boxes,
+        size=size,
+        batch_size=batch_size,
+        augmentation=recipe.augmentation,
+        seed=seed,
+        first_epoch=first_epoch,
+        epochs=stage.epochs,
+        is_calm=calm_epochs(stage, plan),
+    )
     plain = view_batches(
         images.cache,
         images.validation,
@@ -132,25 +109,15 @@ def of_images(
         view=lambda image, size: resize(image, size, size),
     )
     targets = tf.data.Dataset.from_tensor_slices(images.validation_targets).batch(batch_size)
-    train = reduce(lambda one, other: one.concatenate(other), datasets)
     return train, tf.data.Dataset.zip((plain, targets))
 
 
-class _StrongEpochs:
-    """Which epochs of a planned stage are not calm yet; asked for one after the other."""
-
-    def __init__(self, plan: TimePlan, calm: int):
-        self._plan, self._calm = plan, calm
-        self._next = 0
-
-    def __call__(self, epoch: int) -> bool:
-        strong = self._plan.epoch_position(epoch) < (self._calm - 0.5) * self._plan.work.steps
-        if strong:
-            self._next = epoch + 1
-        return strong
-
-    def is_over(self, epoch: int) -> bool:
-        return epoch >= self._next
+def calm_epochs(stage: Stage, plan: TimePlan | None) -> Callable[[int], bool]:
+    """Which epochs of a stage are calm; to be asked shortly before the epoch begins."""
+    first = stage.epochs - stage.calm_epochs
+    if plan is None or plan.deadline is None:
+        return lambda epoch: epoch >= first
+    return lambda epoch: plan.epoch_position(epoch) >= (first - 0.5) * plan.work.steps
 
 
 def of_features(

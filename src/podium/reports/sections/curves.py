@@ -24,11 +24,14 @@ def learning_section(one: RunData) -> Section:
     blocks: list[Block] = []
     if not one.histories:
         blocks.append(Words("No epochs: the weights were made of those of other runs.", True))
-    elif max(map(len, one.histories.values())) == 1:
-        blocks.append(Words("Each fold has a single epoch, and so no curve."))
     else:
-        by_fold = {f"fold {fold}": history for fold, history in one.histories.items()}
-        blocks.append(Charts([*curves(by_fold), *_rates(one.recipe, one.histories)]))
+        charts = list(_rates(one.recipe, one.histories))
+        if max(map(len, one.histories.values())) == 1:
+            blocks.append(Words("Each fold has a single epoch, and so no curve."))
+        else:
+            by_fold = {f"fold {fold}": history for fold, history in one.histories.items()}
+            charts = [*curves(by_fold), *charts]
+        blocks.append(Charts(charts))
     return Section("Learning", [*blocks, *_linear_probes(one)])
 
 

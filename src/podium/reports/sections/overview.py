@@ -71,6 +71,8 @@ def _scores(one: RunData) -> Iterator[tuple[str, Score]]:
     if one.score.metric != Accuracy.name:
         predicted = one.probabilities.loc[one.judged.index]
         yield Accuracy.name, score(Accuracy(), one.train["label"], predicted, one.groups)
+    if one.results.get("calibration"):
+        yield f"{one.score.metric}, not calibrated", Score.from_dict(one.results["uncalibrated"])
     if "plain" in one.results:
         yield f"{one.score.metric}, plain view alone", Score.from_dict(one.results["plain"])
     for row in (one.results.get("boxes") or {}).get("scores", []):
