@@ -64,7 +64,7 @@ def test_a_script_does_on_kaggle_what_it_does_here(
         "score.json",
     }
     names |= {f"fold-{number}/{name}" for number in (0, 1) for name in fold}
-    figures = {"confusion", "reliability"}
+    figures = {"confusion", "reliability", "learning-rate"}
     names |= {"report.html", *(f"report/{name}.png" for name in figures)}
     assert set(session.outputs) == {"submission.csv", *(f"weights/tiny/{name}" for name in names)}
 
@@ -88,7 +88,7 @@ def test_a_notebook_shows_what_came_of_it(kaggle: StandIn, tmp_path: Path) -> No
         for output in cell.outputs
         for kind in output.get("data", {})
     ]
-    assert shown.count("image/png") == 3  # confusion, reliability, gallery
+    assert shown.count("image/png") == 4  # rates, confusion, reliability, gallery
     assert "text/html" in shown  # the head of the submission
 
 
