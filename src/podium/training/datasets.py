@@ -7,13 +7,12 @@ import numpy as np
 import tensorflow as tf
 
 from podium.competitions.boxes import NO_BOX
-from podium.data.augmentation import seeded_augmenter
 from podium.data.batches import ImageCache, training_batches, view_batches
 from podium.data.tf_datasets import without_autotune
 from podium.files.image_io import resize
 from podium.recipes.recipe import Recipe
 from podium.recipes.tables import Stage
-from podium.training.cached_features import Features, augmented_view, feature_batches, view_seed
+from podium.training.cached_features import Features, augmented_view, feature_batches
 from podium.training.time_plan import TimePlan
 
 Batches = tuple[tf.data.Dataset, tf.data.Dataset]  # to train on, to validate with
@@ -133,7 +132,7 @@ def of_features(
     train = feature_batches(
         features, images.train_labels, batch_size, seed, first_epoch, stage.epochs
     )
-    seen = (features.validation, *features.validation_maps)
+    seen = tuple(features.validation)
     validation = (seen if len(seen) > 1 else seen[0], images.validation_targets)
     return train, without_autotune(tf.data.Dataset.from_tensor_slices(validation).batch(batch_size))
 
@@ -191,13 +190,13 @@ def _cached(images: FoldDataset, recipe: Recipe, number: int, most: int) -> Augm
     """Images as they went through the frozen backbone, each in another view."""
     size = stage_size(recipe, recipe.stages[number])
     chosen = np.linspace(0, len(images.train) - 1, min(most, len(images.train))).astype(int)
-    with_box = seeded_augmenter(recipe.augmentation, size)
-    seen, boxes = [], []
-    for place, position in enumerate(chosen):
-        image, view = images.cache[int(images.train[position])], place % recipe.cached_views
-        seen.append(augmented_view(recipe, view, size)(image, size))
-        if images.train_boxes is not None:
-            box, seed = images.train_boxes[position], view_seed(recipe, view, image)
-            boxes.append(with_box(image, seed, box)[1])
+    boxes = np.tile(NO_BOX, (len(images.train), 1))
+    boxes = boxes if images.train_boxes is None else images.train_boxes
+    views = [augmented_view(recipe, view, size) for view in range(recipe.cached_views)]
+    seen = [
+        views[place % len(views)](images.cache[int(images.train[position])], boxes[position])
+        for place, position in enumerate(chosen)
+    ]
+    shown, moved = (np.stack(each) for each in zip(*seen, strict=True))
     labels = images.train_labels[chosen]
-    return AugmentedSample(number, True, np.stack(seen), labels, np.stack(boxes) if boxes else None)
+    return AugmentedSample(number, True, shown, labels, moved)
