@@ -12,7 +12,7 @@ from podium.data.tf_datasets import without_autotune
 from podium.files.image_io import resize
 from podium.recipes.recipe import Recipe
 from podium.recipes.tables import Stage
-from podium.training.cached_features import Features, augmented_view, feature_batches
+from podium.training.cached_features import Features, feature_batches
 from podium.training.time_plan import TimePlan
 
 Batches = tuple[tf.data.Dataset, tf.data.Dataset]  # to train on, to validate with
@@ -156,47 +156,29 @@ class AugmentedSample:
     """Images of one stage."""
 
     stage: int  # counted from 0
-    cached: bool  # the head saw their features
     images: np.ndarray  # uint8 (images, size, size, 3)
     labels: np.ndarray  # float32 (images, classes), mixed where the images are
     boxes: np.ndarray | None  # float32 (images, 4) in shares, NaN where there is none
 
 
 def sample_augmented(images: FoldDataset, recipe: Recipe, most: int) -> AugmentedSample:
-    """The first images of a fold's last stage that trained on images; of cached ones if none.
+    """The first images of a fold's last stage that trained on images.
+
+    Where all stages learned from cached features, images that are augmented in the same way.
 
     Args:
         most: images, at the most.
     """
-    direct = [number for number in range(len(recipe.stages)) if not _is_cached(recipe, number)]
+    stages = enumerate(recipe.stages)
+    direct = [n for n, stage in stages if stage.unfreeze != "head" or not recipe.cached_views]
     number = direct[-1] if direct else len(recipe.stages) - 1
-    images = images.of_stage(number)
-    if not direct:
-        return _cached(images, recipe, number, most)
+    if not direct:  # then nothing is mixed
+        unmixed = recipe.augmentation.model_copy(update={"mixup": 0.0, "cutmix": 0.0})
+        recipe = recipe.model_copy(update={"augmentation": unmixed})
     seed = stage_seed(recipe, number)
-    batches, _ = of_images(images, recipe, recipe.stages[number], seed, first_epoch=0)
+    batches, _ = of_images(images.of_stage(number), recipe, recipe.stages[number], seed, 0)
     seen, targets = next(batches.as_numpy_iterator())
     labels, boxes = targets if isinstance(targets, tuple) else (targets, None)
-    boxes = None if boxes is None else boxes[:most]
-    return AugmentedSample(number, False, seen[:most], labels[:most], boxes)
-
-
-def _is_cached(recipe: Recipe, number: int) -> bool:
-    """Whether the stage trains a head, on features that were computed before."""
-    return recipe.stages[number].unfreeze == "head" and recipe.cached_views > 0
-
-
-def _cached(images: FoldDataset, recipe: Recipe, number: int, most: int) -> AugmentedSample:
-    """Images as they went through the frozen backbone, each in another view."""
-    size = stage_size(recipe, recipe.stages[number])
-    chosen = np.linspace(0, len(images.train) - 1, min(most, len(images.train))).astype(int)
-    boxes = np.tile(NO_BOX, (len(images.train), 1))
-    boxes = boxes if images.train_boxes is None else images.train_boxes
-    views = [augmented_view(recipe, view, size) for view in range(recipe.cached_views)]
-    seen = [
-        views[place % len(views)](images.cache[int(images.train[position])], boxes[position])
-        for place, position in enumerate(chosen)
-    ]
-    shown, moved = (np.stack(each) for each in zip(*seen, strict=True))
-    labels = images.train_labels[chosen]
-    return AugmentedSample(number, True, shown, labels, moved)
+    return AugmentedSample(
+        number, seen[:most], labels[:most], None if boxes is None else boxes[:most]
+    )
