@@ -45,20 +45,17 @@ class FoldDataset:
         if stage not in self.pseudo:
             return self
         joining, labels = self.pseudo[stage]
+        boxes = self.train_boxes
+        if boxes is not None:  # a class says not where it is
+            boxes = np.concatenate([boxes, np.tile(NO_BOX, (len(joining), 1))])
         return replace(
             self,
             train=np.concatenate([self.train, joining]),
             train_labels=np.concatenate([self.train_labels, labels]),
             pseudo={},
             pseudo_labeled=len(joining),
-            train_boxes=self._boxes_with(len(joining)),
+            train_boxes=boxes,
         )
-
-    def _boxes_with(self, joining: int) -> np.ndarray | None:
-        """The training boxes, and none for so many images more: a class says not where it is."""
-        if self.train_boxes is None:
-            return None
-        return np.concatenate([self.train_boxes, np.tile(NO_BOX, (joining, 1))])
 
     @property
     def validation_targets(self) -> np.ndarray | tuple[np.ndarray, np.ndarray]:

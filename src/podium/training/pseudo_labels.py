@@ -103,30 +103,24 @@ def read_labeler(name: str, run: Run, fold: int) -> tuple[pd.DataFrame, str]:
 
 def _choose(run: Run, fold: int, near_copies: NearCopies) -> list[dict[str, Any]]:
     """Choose the images that join each stage: a row of pseudo.json each."""
-    tests = run.table.test.index
-    labelers = {name: read_labeler(name, run, fold) for name in run.recipe.pseudo_runs}
-    stages = {n: stage.pseudo for n, stage in enumerate(run.recipe.stages) if stage.pseudo}
-    sure: dict[int, pd.Index] = {}
-    for number, pseudo in stages.items():
-        highest = labelers[pseudo.run][0].max(axis=1)
-        sure[number] = highest.index[highest >= pseudo.above]
-    candidates = tests[tests.isin(pd.Index([]).append(list(sure.values())))]
     scored = run.table.train.index.isin(scored_by(run.table, fold))
-    copies = candidates[near_copies(candidates, scored)] if len(candidates) else candidates
     rows = []
-    for number, pseudo in stages.items():
-        probabilities, leak = labelers[pseudo.run]
-        ids = sure[number][~sure[number].isin(copies)]
+    for number, stage in enumerate(run.recipe.stages):
+        if (pseudo := stage.pseudo) is None:
+            continue
+        probabilities, leak = read_labeler(pseudo.run, run, fold)
+        highest = probabilities.max(axis=1)
+        sure = highest.index[highest >= pseudo.above]
+        ids = sure[~near_copies(sure, scored)] if len(sure) else sure
         labels = probabilities.loc[ids].idxmax(axis=1)
-        left_out = len(sure[number]) - len(ids)
+        left_out = len(sure) - len(ids)
         line = f"pseudo-labels of stage {number + 1}: {len(ids)} of {len(probabilities)} test "
         line += f"images, of which {pseudo.run} is sure ({pseudo.above:g} or more)"
         if len(ids):
             counts = labels.value_counts().items()
             line += ": " + summarize([f"{label} {count}" for label, count in counts], most=12)
         else:
-            highest = probabilities.to_numpy().max(initial=0.0)
-            line += f"; the highest is {highest:.3f}. The stage trains without"
+            line += f"; the highest is {highest.max():.3f}. The stage trains without"
         if left_out:
             line += f"; {left_out} more are left out, near-copies of images that the fold scores"
         print(line, flush=True)
