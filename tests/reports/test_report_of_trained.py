@@ -103,7 +103,7 @@ def test_images_are_shown_with_both_boxes(page: str) -> None:
 
 def test_a_batch_is_shown_as_the_network_saw_it(outcome: RunResult, page: str) -> None:
     shown = section(page, "as-the-network-sees-them")
-    assert "Fold 1, stage 1, 16 px: training images of the first batch" in words(shown)
+    assert "Fold 1, stage 1, 16 px: training images, augmented" in words(shown)
     found = images(shown)
     # A batch has all 10 or 9 images of the other fold; 16 pixels are enlarged 12 times.
     assert len(found) in (9, 10) and {one.shape for one in found} == {(192, 192, 3)}

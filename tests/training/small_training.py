@@ -108,6 +108,14 @@ def stopped_after(training: Trainer, epochs: int, monkeypatch: pytest.MonkeyPatc
             training.run()
 
 
+def gone_on_after(training: Trainer, epochs: int, monkeypatch: pytest.MonkeyPatch) -> Trainer:
+    """The training, killed after so many epochs and gone on with from another initial network."""
+    stopped_after(training, epochs, monkeypatch)
+    again = make_training(training.recipe, training.images, training.folder.path, seed=99)
+    again.run()
+    return again
+
+
 def assert_ended_alike(one: Trainer, other: Trainer, expected: list[np.ndarray]) -> None:
     """See that a training learned as another did, and ended with these weights of it."""
     for column in ("loss", "val_loss", "learning_rate"):
@@ -129,8 +137,10 @@ sys.path.insert(0, sys.argv[1])
 """
 
 
-def run_on_two_cpus(code: str, *words: object) -> None:
+def run_on_two_cpus(code: str, *words: object) -> str:
     """Run code in a process of its own that has CPU:0 and CPU:1; the words begin at sys.argv[2].
+
+    Returns the last line that it printed.
 
     Devices can only be divided before TensorFlow begins.
     """
@@ -142,3 +152,4 @@ def run_on_two_cpus(code: str, *words: object) -> None:
         timeout=300,
     )
     assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout.strip().rpartition("\n")[2]

@@ -141,16 +141,6 @@ def test_a_blend_with_another_split_labels_as_a_whole(here: Path) -> None:
     assert "b has another split" in leak and "a has" not in leak
 
 
-def test_damaged_predictions_are_named(here: Path) -> None:
-    run = made_up(here, "a", [[0.9, 0.1, 0.5], [0.2, 0.8, 0.6]])
-    (run.fold(0).path / "test.csv").write_text("id,view,clock\n10,plain,1\n")
-    with pytest.raises(ValueError, match=r"no probabilities of clock, crocodile"):
-        labels_from(here, "a", 0)
-    (run.fold(0).path / "test.csv").write_text("no table")
-    with pytest.raises(ValueError, match=r"a: test predictions cannot be read"):
-        labels_from(here, "a", 0)
-
-
 # --- What joins, and what is kept of it
 
 

@@ -274,7 +274,7 @@ def test_a_fold_is_solved_kept_and_not_solved_again(
     training.run()
     said = capsys.readouterr().out
     assert "stage 1 of 1: the head by kernel regression, 16 px" in said
-    assert "kernel regression on 24 images" in said
+    assert "kernel regression on 24 of 24 images" in said
     history = training.folder.read_history()
     assert len(history) == 1
     probabilities = training.network.model.predict(raw_validation(images), verbose=0)

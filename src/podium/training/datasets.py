@@ -7,13 +7,12 @@ import numpy as np
 import tensorflow as tf
 
 from podium.competitions.boxes import NO_BOX
-from podium.data.augmentation import seeded_augmenter
 from podium.data.batches import ImageCache, training_batches, view_batches
 from podium.data.tf_datasets import without_autotune
 from podium.files.image_io import resize
 from podium.recipes.recipe import Recipe
 from podium.recipes.tables import Stage
-from podium.training.cached_features import Features, augmented_view, feature_batches, view_seed
+from podium.training.cached_features import Features, feature_batches
 from podium.training.time_plan import TimePlan
 
 Batches = tuple[tf.data.Dataset, tf.data.Dataset]  # to train on, to validate with
@@ -46,20 +45,17 @@ class FoldDataset:
         if stage not in self.pseudo:
             return self
         joining, labels = self.pseudo[stage]
+        boxes = self.train_boxes
+        if boxes is not None:  # a class says not where it is
+            boxes = np.concatenate([boxes, np.tile(NO_BOX, (len(joining), 1))])
         return replace(
             self,
             train=np.concatenate([self.train, joining]),
             train_labels=np.concatenate([self.train_labels, labels]),
             pseudo={},
             pseudo_labeled=len(joining),
-            train_boxes=self._boxes_with(len(joining)),
+            train_boxes=boxes,
         )
-
-    def _boxes_with(self, joining: int) -> np.ndarray | None:
-        """The training boxes, and none for so many images more: a class says not where it is."""
-        if self.train_boxes is None:
-            return None
-        return np.concatenate([self.train_boxes, np.tile(NO_BOX, (joining, 1))])
 
     @property
     def validation_targets(self) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
@@ -133,7 +129,7 @@ def of_features(
     train = feature_batches(
         features, images.train_labels, batch_size, seed, first_epoch, stage.epochs
     )
-    seen = (features.validation, *features.validation_maps)
+    seen = tuple(features.validation)
     validation = (seen if len(seen) > 1 else seen[0], images.validation_targets)
     return train, without_autotune(tf.data.Dataset.from_tensor_slices(validation).batch(batch_size))
 
@@ -157,47 +153,29 @@ class AugmentedSample:
     """Images of one stage."""
 
     stage: int  # counted from 0
-    cached: bool  # the head saw their features
     images: np.ndarray  # uint8 (images, size, size, 3)
     labels: np.ndarray  # float32 (images, classes), mixed where the images are
     boxes: np.ndarray | None  # float32 (images, 4) in shares, NaN where there is none
 
 
 def sample_augmented(images: FoldDataset, recipe: Recipe, most: int) -> AugmentedSample:
-    """The first images of a fold's last stage that trained on images; of cached ones if none.
+    """The first images of a fold's last stage that trained on images.
+
+    Where all stages learned from cached features, images that are augmented in the same way.
 
     Args:
         most: images, at the most.
     """
-    direct = [number for number in range(len(recipe.stages)) if not _is_cached(recipe, number)]
+    stages = enumerate(recipe.stages)
+    direct = [n for n, stage in stages if stage.unfreeze != "head" or not recipe.cached_views]
     number = direct[-1] if direct else len(recipe.stages) - 1
-    images = images.of_stage(number)
-    if not direct:
-        return _cached(images, recipe, number, most)
+    if not direct:  # then nothing is mixed
+        unmixed = recipe.augmentation.model_copy(update={"mixup": 0.0, "cutmix": 0.0})
+        recipe = recipe.model_copy(update={"augmentation": unmixed})
     seed = stage_seed(recipe, number)
-    batches, _ = of_images(images, recipe, recipe.stages[number], seed, first_epoch=0)
+    batches, _ = of_images(images.of_stage(number), recipe, recipe.stages[number], seed, 0)
     seen, targets = next(batches.as_numpy_iterator())
     labels, boxes = targets if isinstance(targets, tuple) else (targets, None)
-    boxes = None if boxes is None else boxes[:most]
-    return AugmentedSample(number, False, seen[:most], labels[:most], boxes)
-
-
-def _is_cached(recipe: Recipe, number: int) -> bool:
-    """Whether the stage trains a head, on features that were computed before."""
-    return recipe.stages[number].unfreeze == "head" and recipe.cached_views > 0
-
-
-def _cached(images: FoldDataset, recipe: Recipe, number: int, most: int) -> AugmentedSample:
-    """Images as they went through the frozen backbone, each in another view."""
-    size = stage_size(recipe, recipe.stages[number])
-    chosen = np.linspace(0, len(images.train) - 1, min(most, len(images.train))).astype(int)
-    with_box = seeded_augmenter(recipe.augmentation, size)
-    seen, boxes = [], []
-    for place, position in enumerate(chosen):
-        image, view = images.cache[int(images.train[position])], place % recipe.cached_views
-        seen.append(augmented_view(recipe, view, size)(image, size))
-        if images.train_boxes is not None:
-            box, seed = images.train_boxes[position], view_seed(recipe, view, image)
-            boxes.append(with_box(image, seed, box)[1])
-    labels = images.train_labels[chosen]
-    return AugmentedSample(number, True, np.stack(seen), labels, np.stack(boxes) if boxes else None)
+    return AugmentedSample(
+        number, seen[:most], labels[:most], None if boxes is None else boxes[:most]
+    )

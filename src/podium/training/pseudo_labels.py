@@ -90,57 +90,37 @@ def read_labeler(name: str, run: Run, fold: int) -> tuple[pd.DataFrame, str]:
     Raises:
         ValueError: it is missing, unfinished, or of other images.
     """
-    labeler, classes = find_run(name), list(run.competition.classes)
+    labeler = find_run(name)
     _check_fits(labeler, run.competition, run.table.test.index)
-    scored = scored_by(run.table, fold)
     try:
-        networks = _networks(labeler)
-        leaks = [
-            leak_reason(network, fold, scored, run.recipe.competition)
-            if fold in network.finished_folds()
-            else f"{network.name} has no finished fold {fold}"
-            for network, _ in networks
-        ]
+        table, leak = _unseen_prediction(labeler, run, fold), ""
     except NoPseudoLabels as error:
-        leaks = [str(error)]
-    if any(leaks):
-        parts = [(_read_test(labeler, labeler.finished_folds(), classes), 1.0)]
-    else:
-        parts = [(_read_test(network, [fold], classes), share) for network, share in networks]
+        table, leak = _whole_prediction(labeler), str(error)
     ids = run.table.readable_test.index
-    for table, _ in parts:
-        ids = ids[ids.isin(table.index)]
-    mean = sum(table.loc[ids].astype(np.float64) * share for table, share in parts)
-    probabilities = mean.div(mean.sum(axis=1), axis=0).astype(np.float32)
-    return probabilities, "; ".join(filter(None, leaks))
+    table = table.loc[ids[ids.isin(table.index)]].astype(np.float64)
+    return table.div(table.sum(axis=1), axis=0).astype(np.float32), leak
 
 
 def _choose(run: Run, fold: int, near_copies: NearCopies) -> list[dict[str, Any]]:
     """Choose the images that join each stage: a row of pseudo.json each."""
-    tests = run.table.test.index
-    labelers = {name: read_labeler(name, run, fold) for name in run.recipe.pseudo_runs}
-    stages = {n: stage.pseudo for n, stage in enumerate(run.recipe.stages) if stage.pseudo}
-    sure: dict[int, pd.Index] = {}
-    for number, pseudo in stages.items():
-        highest = labelers[pseudo.run][0].max(axis=1)
-        sure[number] = highest.index[highest >= pseudo.above]
-    candidates = tests[tests.isin(pd.Index([]).append(list(sure.values())))]
     scored = run.table.train.index.isin(scored_by(run.table, fold))
-    copies = candidates[near_copies(candidates, scored)] if len(candidates) else candidates
     rows = []
-    for number, pseudo in stages.items():
-        probabilities, leak = labelers[pseudo.run]
-        ids = sure[number][~sure[number].isin(copies)]
+    for number, stage in enumerate(run.recipe.stages):
+        if (pseudo := stage.pseudo) is None:
+            continue
+        probabilities, leak = read_labeler(pseudo.run, run, fold)
+        highest = probabilities.max(axis=1)
+        sure = highest.index[highest >= pseudo.above]
+        ids = sure[~near_copies(sure, scored)] if len(sure) else sure
         labels = probabilities.loc[ids].idxmax(axis=1)
-        left_out = len(sure[number]) - len(ids)
+        left_out = len(sure) - len(ids)
         line = f"pseudo-labels of stage {number + 1}: {len(ids)} of {len(probabilities)} test "
         line += f"images, of which {pseudo.run} is sure ({pseudo.above:g} or more)"
         if len(ids):
             counts = labels.value_counts().items()
             line += ": " + summarize([f"{label} {count}" for label, count in counts], most=12)
         else:
-            highest = probabilities.to_numpy().max(initial=0.0)
-            line += f"; the highest is {highest:.3f}. The stage trains without"
+            line += f"; the highest is {highest.max():.3f}. The stage trains without"
         if left_out:
             line += f"; {left_out} more are left out, near-copies of images that the fold scores"
         print(line, flush=True)
@@ -174,41 +154,42 @@ def _check_fits(
         raise NoPseudoLabels(f"pseudo-labels from {labeler.name}: {problem}")
 
 
-def _networks(labeler: RunFolder, share: float = 1.0) -> list[tuple[RunFolder, float]]:
-    """The training runs behind a run, and their shares: it alone, or those of a blend.
+def _unseen_prediction(labeler: RunFolder, run: Run, fold: int) -> pd.DataFrame:
+    """What a run's network of the fold says of the test images, or those of a blend's runs.
 
     A blend's weights were fitted on labels of all folds: a number a run, which leaks none.
 
     Raises:
-        NoPseudoLabels: one of them is not here.
+        NoPseudoLabels: the network may have seen what the fold scores, or is not here.
     """
-    if not labeler.read_blended():
-        return [(labeler, share)]
-    rows = labeler.read_score().get("runs", [])
+    if members := _blend_weights(labeler):
+        tables = []
+        for name, weight in members.items():
+            try:
+                member = find_run(name)
+            except RunError as error:
+                raise NoPseudoLabels(f"{name}, a part of {labeler.name}, is not here") from error
+            tables.append(weight * _unseen_prediction(member, run, fold))
+        return sum(tables).dropna()  # of the images that each of them has
+    if fold not in labeler.finished_folds():
+        raise NoPseudoLabels(f"{labeler.name} has no finished fold {fold}")
+    scored = scored_by(run.table, fold)
+    if leak := leak_reason(labeler, fold, scored, run.recipe.competition):
+        raise NoPseudoLabels(leak)
+    return average_tta(labeler.fold(fold).read_predictions("test"))
+
+
+def _blend_weights(labeler: RunFolder) -> dict[str, float]:
+    """The runs of a blend that count, with their weights; none where it is no blend."""
+    rows = labeler.read_score().get("runs", []) if labeler.read_blended() else []
     weights = {row["run"]: row["weight"] for row in rows if row.get("weight", 0) > 0}
     weights = weights or dict.fromkeys(labeler.read_blended(), 1.0)
-    found = []
-    for name, weight in weights.items():
-        if name == labeler.name:
-            raise NoPseudoLabels(f"{name} is a blend of itself")
-        try:
-            member = find_run(name)
-        except RunError as error:
-            raise NoPseudoLabels(f"{name}, a part of {labeler.name}, is not here") from error
-        found += _networks(member, share * weight / sum(weights.values()))
-    return found
+    return {name: weight / sum(weights.values()) for name, weight in weights.items()}
 
 
-def _read_test(run: RunFolder, folds: list[int], classes: list[str]) -> pd.DataFrame:
-    """Average these folds' test predictions over views and folds, or read those of a blend."""
-    is_blend = bool(run.read_blended())
-    try:
-        tables = [run.fold(fold).read_predictions("test") for fold in folds]
-        table = run.read_probabilities("test") if is_blend else pd.concat(tables)
-    except (ValueError, KeyError) as error:  # what pandas raises: of the CSV, or of a column
-        raise NoPseudoLabels(f"{run.path}: test predictions cannot be read: {error}") from error
-    if list(table.columns) != classes or not np.isfinite(table.to_numpy()).all():
-        raise NoPseudoLabels(
-            f"{run.path}: its test predictions are no probabilities of {', '.join(classes)}"
-        )
-    return table if is_blend else average_tta(table)
+def _whole_prediction(labeler: RunFolder) -> pd.DataFrame:
+    """All that a run or a blend predicts of the test images."""
+    if labeler.read_blended():
+        return labeler.read_probabilities("test")
+    folds = (labeler.fold(fold) for fold in labeler.finished_folds())
+    return average_tta(pd.concat([fold.read_predictions("test") for fold in folds]))

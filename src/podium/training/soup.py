@@ -6,7 +6,7 @@ best one predicts the test images. Each half of the validation images is scored 
 that the other half chose.
 """
 
-import hashlib
+import filecmp
 import shutil
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -113,11 +113,16 @@ def check_members(members: list[Run]) -> None:
 
 
 def weights_of(run: Run, fold: int) -> dict[str, Path]:
-    """The files of all weights that there are of a fold, by name, the best ones first."""
+    """The files of all weights that there are of a fold, by name, each once.
+
+    The weights that predict are those of an epoch as a rule, and then go by its name.
+    """
     folder = run.folder.fold(fold)
     if not folder.can_predict:
         return {}
     epochs = {f"epoch {epoch}": folder.checkpoint(epoch) for epoch in folder.checkpoints()}
+    if any(filecmp.cmp(folder.weights, path, shallow=False) for path in epochs.values()):
+        return epochs
     return {"best": folder.weights, **epochs}
 
 
@@ -197,19 +202,15 @@ class FoldSoup:
         images = train.iloc[self._judges]
         self._labels = images["label"].to_numpy()
         self._half = split_halves(images["label"], images["group"], runner.recipe.seed).to_numpy()
-        self._files: dict[str, Path] = {}  # without copies: the last epoch may be the best
+        self._files: dict[str, Path] = {}
         self._means: dict[str, Mixture] = {}
-        names: dict[bytes, str] = {}
         for member in members:
-            prefix, epochs = f"{member.name}: " if len(members) > 1 else "", set()
-            for name, path in weights_of(member, fold).items():
-                weights = b"".join(array.tobytes() for array in self._read(path))
-                known = names.setdefault(hashlib.sha256(weights).digest(), prefix + name)
-                self._files.setdefault(known, path)
-                if name != "best":
-                    epochs.add(known)
+            prefix = f"{member.name}: " if len(members) > 1 else ""
+            files = {prefix + name: path for name, path in weights_of(member, fold).items()}
+            self._files |= files
+            epochs = Mixture(files) - {f"{prefix}best"}
             if len(epochs) > 1:
-                self._means[f"{prefix}SWA, the last {len(epochs)}"] = Mixture(epochs)
+                self._means[f"{prefix}SWA, the last {len(epochs)}"] = epochs
 
     def make(self) -> None:
         """Choose a mixture, and write all files of the fold."""

@@ -51,27 +51,15 @@ class InitialWeights:
         recipe, folder = self.run.read_recipe(), self.run.fold(self.fold)
         classes = get_competition(recipe.competition).classes
         network = build_network(recipe, len(classes), pretrained=False)
-        try:
-            folder.read_weights(network.model)
-        except (ValueError, KeyError, OSError) as error:
-            raise WarmStartError(f"{folder.weights} cannot be read: {error}") from error
+        folder.read_weights(network.model)
         return backbone_weights(network)
 
     def __str__(self) -> str:
         line = f"the backbone starts as that of run {self.name}, fold {self.fold}"
         recipe = self.run.read_recipe()
-        if recipe.weights == "none" or self._is_trained(recipe):
+        if recipe.weights == "none" or any(stage.unfreeze != "head" for stage in recipe.stages):
             return line
         return f"warning: {line}, which is just {recipe.weights}: no stage there has changed it"
-
-    def _is_trained(self, recipe: Recipe) -> bool:
-        """Whether a stage trained the backbone, up to the one whose weights were kept."""
-        folder = self.run.fold(self.fold)
-        last = folder.weights_stage
-        if last is None:  # an older Podium's
-            rows = folder.read_history()
-            last = rows["stage"].iloc[rows["val_loss"].argmin() if recipe.keep == "best" else -1]
-        return any(stage.unfreeze != "head" for stage in recipe.stages[: int(last) + 1])
 
 
 def resolve_backbone(recipe: Recipe, into: RunFolder | None = None, fresh: bool = False) -> Recipe:

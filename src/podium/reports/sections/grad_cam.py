@@ -62,11 +62,8 @@ def _batch(one: RunData, fold_run: "FoldRunner") -> Section:
         seen = fold_run.sample_augmented(fold, AUGMENTED)
     except (UnreadableImage, OpError) as error:
         return _left_out(BATCH, f"a batch cannot be made any more ({type(error).__name__})")
-    how = "of the first batch"
-    if seen.cached:
-        how = "as they went through the frozen backbone, whose features the head was trained on"
     size = seen.images.shape[1]
-    caption = f"Fold {fold}, stage {seen.stage + 1}, {size} px: training images {how}"
+    caption = f"Fold {fold}, stage {seen.stage + 1}, {size} px: training images, augmented"
     tiles = []
     for number, (image, label) in enumerate(zip(seen.images, seen.labels, strict=True)):
         named = _named(label, one.classes)
