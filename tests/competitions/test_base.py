@@ -3,10 +3,7 @@
 Each competition gets a few real images in the folders that Kaggle's download unpacks to.
 """
 
-import os
 import shutil
-import sys
-import unicodedata
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -21,7 +18,6 @@ from podium.competitions import (
     WrongSubmission,
     get_competition,
 )
-from podium.competitions.base import class_folders
 from podium.data.check import check_competition
 
 WriteImage = Callable[..., Path]
@@ -195,29 +191,6 @@ def test_images_with_rare_endings_count(lay: Lay, ending: str) -> None:
     path = layout.test_folder / "1.png"
     path.rename(path.with_suffix(ending))
     assert layout.competition.read_test().index.tolist() == layout.test
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has such names")
-def test_a_name_that_is_not_utf8_is_told(lay: Lay) -> None:
-    layout = lay("clocks-or-crocs")
-    path = layout.test_folder / "1.png"
-    path.rename(os.fsdecode(bytes(layout.test_folder) + b"/\xe0\x80.png"))
-    message = complaint(layout.competition.read_test)
-    assert message == r"'\udce0\udc80': the name of this file is not in UTF-8; rename it"
-
-
-def test_names_are_found_in_either_form_of_their_accents(lay: Lay, tmp_path: Path) -> None:
-    nfc, nfd = (unicodedata.normalize(form, "café.jpg") for form in ("NFC", "NFD"))
-    layout = lay("cars")
-    image = layout.write(layout.folder / "train" / "0" / nfd)
-    layout.write(layout.test_folder / nfd)
-    train = layout.folder / "train.csv"
-    train.write_text(train.read_text() + f"{nfc},0\n", encoding="utf-8")
-    layout.sample.write_text(layout.sample.read_text() + f"{nfc},0\n", encoding="utf-8")
-    assert layout.competition.read_training().loc[nfc, "path"] == image
-    assert layout.competition.read_test().index[-1] == nfc
-    folder = layout.write(tmp_path / nfd / "1.png").parent
-    assert class_folders(folder.parent, [nfc]).index.tolist() == [f"{nfc}/1.png"]
 
 
 # --- What is missing or wrong

@@ -166,12 +166,6 @@ def test_the_files_name_counts_and_not_the_one_within(pets: Data) -> None:
     np.testing.assert_array_equal(pets.box(), SHARES)
 
 
-def test_the_image_measures_and_not_what_is_said_of_it(pets: Data) -> None:
-    for size in ((0, 0), (400, 200), (7, 9), None):
-        pets.voc("A_1", xml(head(), size=size))
-        np.testing.assert_array_equal(pets.box(), SHARES)
-
-
 @pytest.mark.parametrize(
     ("corners", "shares"),
     [
@@ -213,28 +207,6 @@ def test_the_largest_head_of_the_images_kind_is_taken(pets: Data) -> None:
 
 
 @pytest.mark.parametrize(
-    ("orientation", "seen"),
-    # Of an image that only stands on its head the sides do not tell.
-    [(way, "upright") for way in range(1, 9)] + [(way, "stored") for way in (1, 5, 6, 7, 8)],
-)
-def test_a_turned_image_has_its_box_where_the_head_is(
-    pets: Data, orientation: int, seen: str
-) -> None:
-    """Drawn on the image as it is stored, or as it is shown: the sides tell which."""
-    path, exif = pets.images / "A_1.jpg", Image.Exif()
-    exif[0x0112] = orientation
-    with_head().save(path, format="PNG", exif=exif)
-    shown = red_box(path)
-    height, width = read_image(path).shape[:2]
-    if seen == "stored":
-        pets.voc("A_1", xml(head()))
-    else:
-        x, y, other_x, other_y = np.rint(shown * (width, height, width, height)).astype(int)
-        pets.voc("A_1", xml(head((x + 1, y + 1, other_x, other_y)), size=(width, height)))
-    np.testing.assert_allclose(pets.box(), shown, atol=1e-6)
-
-
-@pytest.mark.parametrize(
     ("content", "expected"),
     [
         ("", "no element found"),
@@ -253,26 +225,12 @@ def test_a_broken_annotation_is_named(pets: Data, content: str, expected: str) -
     assert "delete it to train on the image's class alone" in message
 
 
-def test_a_split_of_another_encoding_is_named(pets: Data) -> None:
-    path = pets.annotations / "trainval.txt"
-    path.write_bytes("Bäume_1 1 1 1\n".encode("latin-1"))
-    assert complaint(PETS.read_training).startswith(f"{path} is not a text in UTF-8: unpack")
-
-
 @pytest.mark.parametrize("line", ["A_1", "A_1 1", "A_1 1 3 1", "A_1 1 cat 1"])
 def test_a_line_without_a_species_is_named(pets: Data, line: str) -> None:
     pets.split("trainval", line)
     message = complaint(PETS.read_training)
     assert str(pets.annotations / "trainval.txt") in message
     assert message.endswith(f"came {line!r}; mend the line")
-
-
-def test_an_image_of_both_parts_is_refused(pets: Data) -> None:
-    pets.split("test", "A_9 1 1 1", "A_2 1 1 1")
-    expected = f"1 training images are in {pets.annotations / 'test.txt'} too, such as A_2"
-    assert complaint(PETS.read_training).startswith(expected)
-    pets.list(ROW, "A_2.jpg,,,,,cat", "b_1.jpg,,,,,dog")
-    assert complaint(PETS.read_training).startswith(expected)
 
 
 @pytest.mark.parametrize("name", ["trainval", "test"])
@@ -307,13 +265,6 @@ def test_without_test_txt_the_images_that_are_not_in_the_list_are_tested(pets: D
     assert PETS.read_test().index.tolist() == ["A_2", "A_9"]
 
 
-def test_columns_of_a_list_may_come_in_any_order_and_files_with_their_folder(pets: Data) -> None:
-    pets.list("class,file,x2,y2,x1,y1,note", "cat,images/A_1.jpg,20,10,11,6,", "dog,b_1,,,,,")
-    np.testing.assert_array_equal(pets.box(), SHARES)
-    pets.list("class,file,x2,y2,x1,y1", "cat,images\\A_1.jpg,20,10,11,6", "dog,b_1,,,,")
-    np.testing.assert_array_equal(pets.box(), SHARES)
-
-
 def test_the_largest_of_several_rows_counts(pets: Data) -> None:
     pets.list("A_1.jpg,1,1,4,4,dog", ROW, "A_1.jpg,,,,,dog", "b_1.jpg,,,,,dog")
     table = PETS.read_training()
@@ -333,11 +284,6 @@ def test_the_largest_of_several_rows_counts(pets: Data) -> None:
 def test_a_broken_row_is_named_by_its_line(pets: Data, row: str, expected: str) -> None:
     path = pets.list("b_1.jpg,1,2,3,4,dog", row)
     assert complaint(PETS.read_training).startswith(f"{path}, {expected}")
-
-
-def test_two_files_of_one_id_are_refused(pets: Data) -> None:
-    pets.list("a/A_1.jpg,1,2,3,4,dog", "b/A_1.jpg,1,2,3,4,cat")
-    assert "a/A_1.jpg would have the same id A_1: rename one" in complaint(PETS.read_training)
 
 
 def test_other_csvs_beside_the_unpacked_set_are_passed_over(pets: Data) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from podium.files.image_io import UnreadableImage, read_image, read_size, resize
+from podium.files.image_io import UnreadableImage, decode_sized, read_image, read_size, resize
 
 RED = (200, 30, 40)
 
@@ -91,10 +91,10 @@ def test_the_size_is_that_of_the_image_that_is_read(
     exif = Image.Exif()
     exif[0x0112] = orientation
     path = save(tmp_path / f"a.{suffix}", two_colors, exif=exif)
-    size = read_size(path)
-    assert (size.height, size.width) == read_image(path).shape[:2]
-    assert size.stored == (40, 20)
-    assert size.orientation == (orientation if 1 <= orientation <= 8 else 1)
+    size = decode_sized(path.read_bytes(), "a", shorter_side=1).size
+    assert size[::-1] == read_image(path).shape[:2]
+    assert suffix == "tiff" or read_size(path) == size
+    assert size == ((20, 40) if 5 <= orientation <= 8 else (40, 20))
 
 
 def test_the_size_is_told_by_content_and_not_by_name(
@@ -102,7 +102,7 @@ def test_the_size_is_told_by_content_and_not_by_name(
 ) -> None:
     for kind in ("PNG", "GIF", "BMP"):
         path = save(tmp_path / f"{kind}.jpg", two_colors, format=kind)
-        assert read_size(path).stored == (40, 20)
+        assert read_size(path) == (40, 20)
         assert_image(read_image(path), 20, 40)
 
 
@@ -177,12 +177,6 @@ def test_dark_sixteen_bits_stay_dark(tmp_path: Path) -> None:
     values = np.full((4, 4), 257 * 3, dtype=np.uint16)
     image = read_image(save(tmp_path / "a.png", Image.fromarray(values)))
     np.testing.assert_array_equal(image, np.full((4, 4, 3), 3))
-
-
-def test_real_numbers_are_scaled(tmp_path: Path) -> None:
-    values = np.array([[0.0, 1.0]], dtype=np.float32)
-    image = read_image(save(tmp_path / "a.tiff", Image.fromarray(values)))
-    np.testing.assert_array_equal(image[0, :, 0], [0, 255])
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
@@ -316,13 +310,6 @@ def test_a_program_that_draws_is_not_run(tmp_path: Path) -> None:
     path = save(tmp_path / "a.jpg", blurred(8, 8), format="EPS")
     with pytest.raises(UnreadableImage, match="not an image in a known format"):
         read_image(path)
-
-
-@pytest.mark.filterwarnings("error")
-def test_real_numbers_that_are_none_are_dark_or_white(tmp_path: Path) -> None:
-    values = np.array([[0.5, np.nan], [np.inf, -np.inf]], np.float32)
-    image = read_image(save(tmp_path / "a.tif", Image.fromarray(values)))
-    np.testing.assert_array_equal(image[..., 0], [[128, 0], [255, 0]])
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")

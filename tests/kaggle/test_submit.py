@@ -108,9 +108,9 @@ def test_the_score_is_that_of_this_submission_not_of_one_like_it(cars: Cars) -> 
     ("change", "message"),
     [
         (("Category", "Class"), "expected the columns"),
-        (("\n13.jpg,2", ""), "1 test id is missing \\(13.jpg\\)"),
-        (("\n13.jpg", "\n8.jpg"), "1 id is there twice \\(8.jpg\\)"),
-        (("\n13.jpg", "\n14.jpg"), "1 id is no test id \\(14.jpg\\)"),
+        (("\n13.jpg,2", ""), "1 test ids are missing \\(13.jpg\\)"),
+        (("\n13.jpg", "\n8.jpg"), "1 ids are there twice \\(8.jpg\\)"),
+        (("\n13.jpg", "\n14.jpg"), "1 ids are no test ids \\(14.jpg\\)"),
         ((",6", ",10"), "line 5: '10'|line 6: '10'"),
         ((",6", ",nan"), "'nan'"),
     ],
@@ -142,7 +142,7 @@ def test_without_the_data_the_ids_of_the_run_count(
     cars.submit()
     assert "warning" not in capsys.readouterr().out
     cars.csv.write_text("".join(cars.csv.read_text().splitlines(keepends=True)[:-1]))
-    with pytest.raises(WrongSubmission, match="1 test id is missing"):
+    with pytest.raises(WrongSubmission, match="1 test ids are missing"):
         cars.submit()
 
 
@@ -162,7 +162,7 @@ def test_without_the_data_the_form_is_checked_and_the_rest_said(
     assert "podium download cars" in said
 
     cars.csv.write_text(cars.csv.read_text().replace("13.jpg", "8.jpg"))
-    with pytest.raises(WrongSubmission, match="1 id is there twice"):
+    with pytest.raises(WrongSubmission, match="1 ids are there twice"):
         cars.submit()
     assert len(cars.there.submissions) == 1
 

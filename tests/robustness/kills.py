@@ -5,7 +5,7 @@ head on cached features, checkpoints and averaged weights; two folds with a solv
 pseudo-labels, both on the smallest backbone; all layers of the EfficientNetB0 in two stages. Each
 is trained once undisturbed, while every change of a file is noted. Then runs are killed at events
 of that list, in chains: started with the same command, killed at the next event, and at last let
-end. SIGTERM and Ctrl-C come in between. All the time another process reads every file.
+end. SIGTERM and Ctrl-C come in between. After each start every file is read.
 """
 
 import contextlib
@@ -13,29 +13,25 @@ import os
 import re
 import shutil
 import signal
-import threading
 import time
-from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import pairwise, zip_longest
 from pathlib import Path
 
 import numpy as np
 
-from robustness.endings import Ending, compare
+from robustness.endings import compare
 from robustness.figures import Figure, say
 from robustness.processes import Command, Ended, FileEvent, Harm, epochs_in
 from robustness.projects import (
     RUN,
     SMALL,
+    broken_files,
     make_project,
-    read_file,
     sample_recipe,
     train,
-    written_files,
 )
 
 FIRST = "first"  # a run that pseudo-labels come from
@@ -43,7 +39,6 @@ KILLS = 100  # in the full campaign, at least
 PLANNED = 36  # of each recipe: one that waits for a file to be half-written can be missed
 GAPS = 6  # kills of each recipe in the longest times between two changes of files
 CHAIN = 11  # kills in a row
-PAUSE = 0.01  # seconds between two looks at all files
 EXIT_CODES = {signal.SIGKILL: -signal.SIGKILL, signal.SIGTERM: 143, signal.SIGINT: 130}
 # Changes of the entry's recipe.
 HEAD = (
@@ -140,6 +135,7 @@ class KilledRun:
     project: Path
     words: list[str]
     starts: list[Start] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)  # files that a start left half-written
 
     def start(self, kill: Kill | None = None) -> Start:
         """Start the command, to be killed if it comes to that event."""
@@ -161,6 +157,7 @@ class KilledRun:
             reached = (when for when, event in ended.events if kill.at.reached_by(event))
             hit = next(reached, 0.0)
         self.starts.append(Start(ended, kill, time.time() - hit if hit else 0.0))
+        self.broken += broken_files(self.project, leftovers=self.starts[-1].is_killed)
         return self.starts[-1]
 
     def _is_reached(self, at: FileEvent, command: Command) -> bool:
@@ -189,78 +186,42 @@ def campaign(quick: bool, scratch: Path) -> list[Figure]:
     first = scratch / "undisturbed-0"
     make_project(first, sample_recipe(), size=(48, 36))
     runs: list[KilledRun] = []
-    endings: list[Ending] = []
     known: set[tuple[str, str]] = set()
-    with observed(scratch) as seen:
-        for number, changes in enumerate([QUICK] if quick else [HEAD, FOLDS, LAYERS]):
-            project = scratch / f"undisturbed-{number}"
-            say(f"{project.name}: {changes}")
-            if number:
-                copy_project(first, project)
-                copy_atomically(first / "weights" / RUN, project / "weights" / FIRST)
-            undisturbed = KilledRun(project, train(["image_size=32", *changes]))
-            ended = undisturbed.start().ended
-            if ended.code:
-                raise RuntimeError(ended.said[-3000:])
-            kills = SAMPLE if quick else plan(ended.events, known)
-            for run in killed_runs(undisturbed, kills, scratch / f"chain-{number}"):
-                runs.append(run)
-                endings.append(compare(run.project, project))
-            known |= {(event.kind, event.name) for _, event in ended.events}
+    wrong, other_bytes = [], []
+    for number, changes in enumerate([QUICK] if quick else [HEAD, FOLDS, LAYERS]):
+        project = scratch / f"undisturbed-{number}"
+        say(f"{project.name}: {changes}")
+        if number:
+            copy_project(first, project)
+            shutil.copytree(first / "weights" / RUN, project / "weights" / FIRST)
+        undisturbed = KilledRun(project, train(["image_size=32", *changes]))
+        ended = undisturbed.start().ended
+        if ended.code:
+            raise RuntimeError(ended.said[-3000:])
+        kills = SAMPLE if quick else plan(ended.events, known)
+        for run in killed_runs(undisturbed, kills, scratch / f"chain-{number}"):
+            runs.append(run)
+            for all_of, some in zip(
+                (wrong, other_bytes), compare(run.project, project), strict=True
+            ):
+                all_of += some
+        known |= {(event.kind, event.name) for _, event in ended.events}
     starts = [start for run in runs for start in run.starts]
-    return [*figures_of_starts(starts, known, quick), *figures_of_endings(endings, seen)]
-
-
-@contextmanager
-def observed(folder: Path) -> Iterator[Counter[str]]:
-    """Read each file of all runs below a folder as soon as it changes; count what came of it."""
-    seen: Counter[str] = Counter()
-    states: dict[Path, tuple[int, int, int]] = {}
-    over = threading.Event()
-
-    def look() -> None:
-        seen["looks"] += 1
-        for path in written_files(folder):
-            try:
-                about = path.stat()
-                state = about.st_ino, about.st_mtime_ns, about.st_size
-                if states.get(path) == state:
-                    continue
-                read_file(path)
-            except FileNotFoundError:  # deleted or renamed since it was listed
-                continue
-            except Exception as error:  # whatever a reader raises of half a file
-                seen[f"damaged: {path.relative_to(folder)}: {error!r}"] += 1
-            states[path] = state
-            seen["reads"] += 1
-
-    def watch() -> None:
-        while not over.wait(PAUSE):
-            look()
-
-    thread = threading.Thread(target=watch)
-    thread.start()
-    try:
-        yield seen
-    finally:
-        over.set()
-        thread.join()
+    broken = [text for run in runs for text in run.broken]
+    return [
+        *figures_of_starts(starts, known, quick),
+        Figure("runs that were let end", len(runs), "≥ 1"),
+        Figure.of_failures("of them with other files, ids or epochs than undisturbed", wrong),
+        Figure.of_failures("weights and predictions with other bytes", other_bytes),
+        Figure.of_failures("files that a start left half-written", broken),
+    ]
 
 
 def copy_project(project: Path, to: Path) -> None:
     """Copy a project without its run."""
-    for name in ("kernels", "input"):
-        shutil.copytree(project / name, to / name)
-    if (first := project / "weights" / FIRST).is_dir():
-        copy_atomically(first, to / "weights" / FIRST)
-
-
-def copy_atomically(folder: Path, to: Path) -> None:
-    """Copy a folder under another name first: the observer would find half a file in it."""
-    copied = to.parents[1] / "copied"
-    shutil.copytree(folder, copied)
-    to.parent.mkdir(parents=True, exist_ok=True)
-    copied.rename(to)
+    for name in ("kernels", "input", f"weights/{FIRST}"):
+        if (project / name).is_dir():
+            shutil.copytree(project / name, to / name)
 
 
 def plan(events: list[tuple[float, FileEvent]], known: set[tuple[str, str]]) -> list[Kill]:
@@ -337,20 +298,4 @@ def figures_of_starts(
         Figure("s from these to the end", max(seconds, default=0.0)),
         Figure.of_failures("starts with another end than expected", bad),
         *all_ways,
-    ]
-
-
-def figures_of_endings(endings: list[Ending], seen: Counter[str]) -> list[Figure]:
-    wrong = [text for ending in endings for text in ending.wrong]
-    other = [text for ending in endings for text in ending.other_bytes]
-    difference = max(ending.difference for ending in endings)
-    damaged = [text for text in seen if text.startswith("damaged")]
-    return [
-        Figure("runs that were let end", len(endings), "≥ 1"),
-        Figure.of_failures("of them with other files, ids or epochs than undisturbed", wrong),
-        Figure("largest difference of a probability", difference, "≤ 1e-5"),
-        Figure.of_failures("weights and predictions with other bytes", other),
-        Figure("looks of another process at all files", seen["looks"], "≥ 100"),
-        Figure("files that it read", seen["reads"], "≥ 10"),
-        Figure.of_failures("of them half-written", damaged),
     ]

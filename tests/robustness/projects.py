@@ -85,19 +85,17 @@ def environment() -> dict[str, str]:
     return {**inherited, "PYTHONPATH": os.pathsep.join(map(str, paths))}
 
 
-def written_files(folder: Path) -> Iterator[Path]:
-    """The files of all weights/ and submissions/ below a folder, but for temporary ones."""
-    for pattern in ("**/weights", "**/submissions"):
-        for top in folder.glob(pattern):
-            for place, _, names in os.walk(top):
-                yield from (Path(place, name) for name in names if not name.startswith(".part-"))
+def broken_files(project: Path, leftovers: bool = False) -> Iterator[str]:
+    """The files of weights/ and submissions/ that are incomplete.
 
-
-def broken_files(project: Path) -> Iterator[str]:
-    """The files of weights/ and submissions/ that are incomplete, or are leftovers."""
+    Args:
+        leftovers: files under a temporary name may be there.
+    """
     for path in (*project.glob("weights/**/*"), *project.glob("submissions/*")):
         try:
             if path.name.startswith("."):
+                if leftovers:
+                    continue
                 raise ValueError("is a leftover")
             if path.is_file():
                 read_file(path)

@@ -54,7 +54,7 @@ def campaign(quick: bool, scratch: Path) -> list[Figure]:
             for name in ("kernels", "input"):
                 copy_in_order(first / name, project / name, other.reverse)
             train_here(project, replace(other, changes=changes + other.changes))
-            differ = compare(project, first).other_bytes
+            differ = compare(project, first)[1]
             limit = "≥ 4" if other is SEED else "= 0"
             what = f"{network}, {other.what}: files with other bytes"
             figures.append(Figure(what, len(differ), limit, "; ".join(differ)))

@@ -1,12 +1,7 @@
 """Time budgets hold: a small sample."""
 
-from pathlib import Path
-
 import pytest
 
-from robustness.sample import assert_sample_holds
+from robustness.sample import sample_of
 
-
-@pytest.mark.slow
-def test_sample_holds_its_limits(tmp_path: Path) -> None:
-    assert_sample_holds("budgets", tmp_path)
+test_sample_holds_its_limits = pytest.mark.slow(sample_of("budgets"))

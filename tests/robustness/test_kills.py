@@ -1,9 +1,5 @@
 """Runs that are killed end as if they had not been: a small sample."""
 
-from pathlib import Path
+from robustness.sample import sample_of
 
-from robustness.sample import assert_sample_holds
-
-
-def test_sample_holds_its_limits(tmp_path: Path) -> None:
-    assert_sample_holds("kills", tmp_path)
+test_sample_holds_its_limits = sample_of("kills")

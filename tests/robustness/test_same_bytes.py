@@ -1,12 +1,7 @@
 """Another machine makes the same bytes: a small sample."""
 
-from pathlib import Path
-
 import pytest
 
-from robustness.sample import assert_sample_holds
+from robustness.sample import sample_of
 
-
-@pytest.mark.slow
-def test_sample_holds_its_limits(tmp_path: Path) -> None:
-    assert_sample_holds("same_bytes", tmp_path)
+test_sample_holds_its_limits = pytest.mark.slow(sample_of("same_bytes"))

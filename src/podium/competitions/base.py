@@ -1,6 +1,5 @@
 """The description of a competition, and what follows from it for all of them."""
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,13 +9,7 @@ import numpy as np
 import pandas as pd
 
 from podium import paths
-from podium.competitions.csv_files import (
-    MissingData,
-    WrongSubmission,
-    likely_mistake,
-    read_csv,
-    same_form,
-)
+from podium.competitions.csv_files import MissingData, WrongSubmission, read_csv
 from podium.competitions.metrics import Metric
 from podium.files.archives import unpacked_view
 from podium.text import summarize
@@ -120,15 +113,11 @@ class Competition(ABC):
         nothing = pd.DataFrame(columns=list(self.classes), index=pd.Index([], dtype=str))
         sample = read_csv(path, list(self.submission(nothing.astype(np.float32)).columns))
         ids = pd.Index(sample.iloc[:, 0])
-        # As the table spells them: the files' accents may be in another form.
-        spelled = {same_form(name): name for name in ids}
-        table.index = table.index.map(lambda name: spelled.get(same_form(name), name))
         absent, extra = ids.difference(table.index), table.index.difference(ids)
         if len(absent) or len(extra):
             raise MissingData(
                 f"{path}: {len(absent)} ids have no image ({summarize(absent)}) and {len(extra)} "
-                f"images are not in it ({summarize(extra)}); "
-                f"{likely_mistake(extra, absent) or 'unpack the download again'}"
+                f"images are not in it ({summarize(extra)}); unpack the download again"
             )
         return table.loc[ids]
 
@@ -196,23 +185,13 @@ def subfolder(folder: Path, *names: str) -> Path:
 
 def class_folders(folder: Path, classes: Sequence[str], prefix: str = "") -> pd.DataFrame:
     """The training table of a layout with a folder per class; ids are `<prefix><class>/<file>`."""
-    folders = {same_form(path.name): path for path in folder.iterdir() if path.is_dir()}
     rows = [
         (f"{prefix}{name}/{path.name}", path, number)
         for number, name in enumerate(classes)
-        if same_form(name) in folders
-        for path in images_in(folders[same_form(name)])
+        if (folder / name).is_dir()
+        for path in images_in(folder / name)
     ]
     return training_table(rows)
-
-
-def resolve_unicode_path(path: Path) -> Path:
-    """The path, with its name as the folder spells it: its accents may be in another form."""
-    if path.name.isascii() or path.exists() or not path.parent.is_dir():
-        return path
-    form = same_form(path.name)
-    same = (other for other in path.parent.iterdir() if same_form(other.name) == form)
-    return next(same, path)
 
 
 def training_table(rows: Sequence[tuple[str, Path, int]]) -> pd.DataFrame:
@@ -222,14 +201,7 @@ def training_table(rows: Sequence[tuple[str, Path, int]]) -> pd.DataFrame:
 
 
 def test_table(ids: Sequence[str], paths: Sequence[Path]) -> pd.DataFrame:
-    """The test table: a path per id.
-
-    Raises:
-        MissingData: a name cannot be written in any file that a run has.
-    """
-    for name in ids:
-        if re.search("[\ud800-\udfff]", name):
-            raise MissingData(f"{name!r}: the name of this file is not in UTF-8; rename it")
+    """The test table: a path per id."""
     return pd.DataFrame(
         {"path": pd.Series(list(paths), dtype=object).to_numpy()},
         index=pd.Index(list(ids), dtype=str, name="id"),

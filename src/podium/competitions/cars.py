@@ -10,7 +10,6 @@ from podium.competitions.base import (
     argmax_labels,
     images_in,
     read_csv,
-    resolve_unicode_path,
     subfolder,
     test_table,
     training_table,
@@ -53,7 +52,7 @@ class Cars(Competition):
             )
         return training_table(
             [
-                (name, resolve_unicode_path(images / category / name), int(category))
+                (name, images / category / name, int(category))
                 for name, category in zip(rows["Id"], rows["Category"], strict=True)
             ]
         )

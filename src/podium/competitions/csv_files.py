@@ -5,8 +5,7 @@ Not by pandas: it takes a longer first row for an index, and fills shorter ones 
 
 import csv
 import io
-import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -14,14 +13,6 @@ import pandas as pd
 from podium.text import single_line, summarize
 
 SAVE = "save it as CSV (UTF-8), its cells separated by commas"
-# Beginnings of files that are often taken for a CSV.
-FOREIGN = {
-    b"PK": "an archive or a spreadsheet",
-    b"\x1f\x8b": "an archive",
-    b"\xd0\xcf\x11\xe0": "a spreadsheet",
-    b"\xff\xfe": "in UTF-16",
-    b"\xfe\xff": "in UTF-16",
-}
 SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 Rows = list[tuple[int, list[str]]]
@@ -54,13 +45,7 @@ def read_csv(path: Path, columns: list[str]) -> pd.DataFrame:
             f"{path}: expected the columns {shown(columns)}, came {shown(header)}"
             f"{other_separator(header) or '; unpack the download again'}"
         )
-    if len(rows) == 1:
-        raise WrongTable(f"{path} has no rows; unpack the download again")
-    if max(map(header.count, columns)) > 1:
-        raise WrongTable(f"{path}: two columns are called alike in {shown(header)}; rename one")
-    require_even(path, rows)
-    lines, cells = zip(*rows[1:], strict=True)
-    table = pd.DataFrame(cells, lines, header, dtype=str)[columns]
+    table = as_table(path, rows)[columns]
     ids, is_empty = table[columns[0]], table.apply(lambda column: column.str.strip()) == ""
     for wrong, what, remedy in (
         (table.index[is_empty.any(axis=1)], "rows have empty cells", "fill in or delete the lines"),
@@ -72,49 +57,50 @@ def read_csv(path: Path, columns: list[str]) -> pd.DataFrame:
     return table.reset_index(drop=True)
 
 
-def read_rows(path: Path, spaces: bool = False) -> Rows:
+def read_rows(path: Path) -> Rows:
     """The rows of a CSV that have a cell, each with its line number; the header comes first.
 
     A spreadsheet's byte order mark and line ends are as good as any.
-
-    Args:
-        spaces: those after a comma belong to the cell.
 
     Raises:
         WrongTable: no CSV in UTF-8.
     """
     data = path.read_bytes()
-    why = next((f"it is {kind}" for start, kind in FOREIGN.items() if data.startswith(start)), "")
-    if not why and b"\0" in data:
-        why = "it is a binary file"
-    rows: Rows = []
-    if not why:
-        try:
-            text = io.StringIO(data.decode("utf-8-sig"), newline="")
-            reader = csv.reader(text, strict=True, skipinitialspace=not spaces)
-            rows = [(reader.line_num, row) for row in reader if row]
-        except UnicodeDecodeError as error:
-            line = data.count(b"\n", 0, error.start) + 1
-            why = f"line {line} has the byte 0x{data[error.start]:02x}"
-        except csv.Error as error:
-            quote = "a quote is opened and not closed"
-            problem = quote if "end of data" in str(error) else single_line(str(error))
-            why = f"line {reader.line_num}: {problem}"
-    if why:
-        raise WrongTable(f"{path} is not a CSV in UTF-8: {why}; {SAVE}")
-    return rows
+    try:
+        text = io.StringIO(data.decode("utf-8-sig"), newline="")
+        reader = csv.reader(text, strict=True)
+        if b"\0" in data:
+            raise csv.Error("this is a binary file")
+        return [(reader.line_num, row) for row in reader if row]
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        why = f"line {line} has the byte 0x{data[error.start]:02x}"
+    except csv.Error as error:
+        quote = "a quote is opened and not closed"
+        problem = quote if "end of data" in str(error) else single_line(str(error))
+        why = f"line {reader.line_num}: {problem}"
+    raise WrongTable(f"{path} is not a CSV in UTF-8: {why}; {SAVE}")
 
 
-def require_even(path: Path, rows: Rows) -> None:
-    """Raises WrongTable where lines have more or fewer cells than the header."""
-    cells = len(rows[0][1])
-    odd = [line for line, row in rows if len(row) != cells]
+def as_table(path: Path, rows: Rows) -> pd.DataFrame:
+    """The cells of all rows by line number and by the columns that the first row names.
+
+    Raises:
+        WrongTable: no rows, some with more or fewer cells than the header, or a column twice.
+    """
+    (_, header), *rows = rows
+    if not rows:
+        raise WrongTable(f"{path} has no rows: write one for each image")
+    if len(set(header)) < len(header):
+        raise WrongTable(f"{path}: two columns are called alike in {shown(header)}; rename one")
+    odd = [line for line, row in rows if len(row) != len(header)]
     if odd:
-        have = "line has" if len(odd) == 1 else "lines have"
         raise WrongTable(
-            f"{path}: expected {cells} cells in each line, {len(odd)} {have} others "
+            f"{path}: expected {len(header)} cells in each line, {len(odd)} lines have others "
             f"({summarize(odd)}); mend them, and put quotes around a cell with a comma in it"
         )
+    lines, cells = zip(*rows, strict=True)
+    return pd.DataFrame(cells, lines, header, dtype=str)
 
 
 def other_separator(header: Sequence[str]) -> str:
@@ -129,23 +115,3 @@ def shown(cells: Sequence[str], most: int = 60) -> str:
     """Cells as a message has them: on one line, and not all of many."""
     text = ",".join(cells)
     return repr(f"{text[:most]}…" if len(text) > most else text)
-
-
-def likely_mistake(unknown: Iterable[str], missing: Iterable[str]) -> str:
-    """A remedy where unknown ids are probably the missing ones, written otherwise; "" else."""
-    unknown, missing = list(unknown), list(missing)
-    for fold, why in (
-        (str.strip, "spaces around them: remove them"),
-        (same_form, "the form of their accents (NFC or NFD): write them as they are asked for"),
-        (str.casefold, "capital letters: write them as they are asked for"),
-        (lambda name: Path(name).stem, "the ending: write them as they are asked for"),
-    ):
-        count = len(set(map(fold, unknown)) & set(map(fold, missing)))
-        if count:
-            return f"{count} of these ids differ only in {why}"
-    return ""
-
-
-def same_form(name: str) -> str:
-    """A name with its accents in the one form (NFC): macOS and its archives write the other."""
-    return name if name.isascii() else unicodedata.normalize("NFC", name)

@@ -1,12 +1,12 @@
 """From a file to an image: uint8 (height, width, 3) RGB, however the file stores it."""
 
-import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -15,15 +15,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 MAX_PIXELS = 89_478_485  # where Pillow starts to warn of decompression bombs
 MAX_BYTES = 6 * MAX_PIXELS  # of a file: three channels of 16 bits, not compressed
 
-DEEP_GRAY_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
-JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7]")  # no stuffed zero and no restart of the coding
-JPEG_END = b"\xff\xd9"
-CV2_FLAGS = {  # by what the sides are divided
-    1: cv2.IMREAD_COLOR,
-    2: cv2.IMREAD_REDUCED_COLOR_2,
-    4: cv2.IMREAD_REDUCED_COLOR_4,
-    8: cv2.IMREAD_REDUCED_COLOR_8,
-}
+DEEP_GRAY_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 
 # Images are worked on side by side, a thread each: OpenCV's own threads would fight with these.
 cv2.setNumThreads(1)
@@ -33,19 +25,11 @@ class UnreadableImage(ValueError):
     """A file without a complete image: says which file and why."""
 
 
-@dataclass(frozen=True)
-class Size:
+class Size(NamedTuple):
     """Pixels of an image as `read_image` gives it: upright."""
 
     width: int
     height: int
-    orientation: int  # EXIF's: how the file stores it; 5 to 8 lie on their side
-
-    @property
-    def stored(self) -> tuple[int, int]:
-        """Width and height as the file has them, before it is turned upright."""
-        sides = (self.width, self.height)
-        return sides[::-1] if self.orientation >= 5 else sides
 
 
 @dataclass(frozen=True)
@@ -149,15 +133,11 @@ def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def _size_of(pil_image: Image.Image) -> Size:
-    width, height = pil_image.size
-    if pil_image.format == "TIFF":  # whose size Pillow turns already, in some versions
-        tags = ExifTags.Base.ImageWidth, ExifTags.Base.ImageLength
-        width, height = (int(pil_image.tag_v2[tag]) for tag in tags)  # type: ignore[attr-defined]
     orientation = 1
     with suppress(Exception):  # broken EXIF does not make the pixels unreadable
-        orientation = int(pil_image.getexif().get(ExifTags.Base.Orientation, 1))
-    orientation = orientation if 1 <= orientation <= 8 else 1
-    return Size(*((height, width) if orientation >= 5 else (width, height)), orientation)
+        orientation = pil_image.getexif().get(ExifTags.Base.Orientation, 1)
+    size = Size(*pil_image.size)
+    return Size(size.height, size.width) if 5 <= orientation <= 8 else size  # on its side
 
 
 def _decode(pil_image: Image.Image, data: bytes, shorter_side: int | None) -> SizedImage:
@@ -171,24 +151,11 @@ def _decode(pil_image: Image.Image, data: bytes, shorter_side: int | None) -> Si
             png.verify()  # the checksums, which it does not look at when it decodes
     size, side = _size_of(pil_image), min(width, height)
     divisor = next(by for by in (8, 4, 2, 1) if by == 1 or side // by >= (shorter_side or side))
-    if _is_plain_jpeg(pil_image, data) and size.orientation == 1:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), CV2_FLAGS[divisor])
-        if image is not None:
-            return SizedImage(cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image), size)
     pil_image.draft(None, (width // divisor, height // divisor))  # heeded by JPEGs alone
-    return SizedImage(_to_rgb(pil_image), size)
-
-
-def _is_plain_jpeg(pil_image: Image.Image, data: bytes) -> bool:
-    """Whether OpenCV decodes it, to Pillow's pixels in two thirds of the time.
-
-    OpenCV decodes what is broken without a word. It only gets a JPEG of one scan, in which no
-    marker but those of restarts comes before the last, at the file's end.
-    """
-    if pil_image.format != "JPEG" or pil_image.mode not in ("RGB", "L"):
-        return False
-    marker = JPEG_MARKER.search(data, pil_image.fp.tell())  # the header has been read
-    return bool(marker) and data[marker.start() :] == JPEG_END
+    pixels = _to_rgb(pil_image)
+    if pil_image.format == "TIFF":  # whose size Pillow turns already, in some versions
+        size = Size(*pixels.shape[1::-1])
+    return SizedImage(pixels, size)
 
 
 def _to_rgb(pil_image: Image.Image) -> np.ndarray:
@@ -206,11 +173,7 @@ def _to_rgb(pil_image: Image.Image) -> np.ndarray:
 
 
 def _scaled_gray(pil_image: Image.Image) -> np.ndarray:
-    """Gray of 16 or 32 bits, or real, as uint8 (height, width); Pillow would clip at 255."""
+    """Gray of 16 or 32 bits as uint8 (height, width); Pillow would clip at 255."""
     values = np.asarray(pil_image).astype(np.float32)
-    top = float(values.max(initial=0, where=np.isfinite(values)))
-    # Mode "I" holds 16-bit files as well as 32-bit ones, and "F" names no range at all.
-    ranges = (1, 255, 65535) if pil_image.mode == "F" else (65535,)
-    white = next((limit for limit in ranges if top <= limit), max(top, 1))
-    values = np.nan_to_num(values, posinf=white, neginf=0) * (255 / white)
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    white = max(float(values.max()), 65535)  # mode "I" holds 16-bit files as well as 32-bit ones
+    return np.rint(values.clip(0) * (255 / white)).astype(np.uint8)
