@@ -32,14 +32,14 @@ def test_each_stage_is_timed_and_nothing_is_left(
 def test_what_it_says_is_about_what_a_fold_takes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Within a factor of two here, where the machine is busy and a fold takes seconds."""
+    """Within a factor of three here, where the machine is busy and a fold takes seconds."""
     monkeypatch.chdir(tmp_path)
     make_project(tmp_path, "dogs-vs-cats")
     changes = ["stages=[{epochs=150, learning_rate=0.001}]", "batch_size=4", "image_size=32"]
     found = dry_run("tiny", changes, folds=[0])
     outcome = train("tiny", changes, folds=[0])
     seconds = outcome.folder.fold(0).read_cost()["seconds"]
-    assert 0.5 < found.fold_seconds / seconds < 2
+    assert 1 / 3 < found.fold_seconds / seconds < 3
 
 
 def test_a_budget_that_is_too_short_is_said() -> None:

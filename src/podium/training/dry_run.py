@@ -131,7 +131,7 @@ def dry_run(
         history = folder.fold(0).read_history()
         network = runner.network(0)
     of_stage = history.groupby("stage")
-    solved = of_stage["seconds"].sum() * images.train / len(run.table.train)
+    solved = of_stage["seconds"].sum() * images.all / len(run.table.train)
     return reckon(
         recipe,
         images,

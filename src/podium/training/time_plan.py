@@ -161,7 +161,7 @@ class TimePlan:
 
     def starting(self) -> float:
         """Seconds until all stages that are left have begun, which no plan can shorten."""
-        coming = range(self.stage + self.stepping, len(self.works))
+        coming = range(self.stage + 1 if self.stepping else self.stage, len(self.works))
         return sum(self.speeds.start(number) for number in coming if self.works[number].epochs)
 
     def training(self, features: int | None = None) -> float:
@@ -232,8 +232,8 @@ class TimePlan:
         share = self.share()
         if self._planned is None and self.stage in self.speeds.steps:
             self._planned = share
-        most = max(self.work.all_steps / FEWEST, 1.0)
-        self.position += min(1 / share if share else most, most)
+        longest = max(self.work.all_steps / FEWEST, 1.0)
+        self.position += min(1 / share, longest) if share else longest
 
     @property
     def stage_is_done(self) -> bool:
