@@ -28,8 +28,8 @@ class Damaged:
 
     Args:
         truth: uint8 (height, width, 3), where it is known.
-        must: "be read", "be named", "be either" (the truth or an error), or "be decoded" (an error
-            or what another decoder makes of it: flipped bits of a JPEG are noticed by none).
+        must: "be read", "be named", "be either" (the truth or an error), or "be any" (an error or
+            any image: no decoder notices flipped bits of a JPEG).
     """
 
     path: Path
@@ -161,7 +161,7 @@ def _mutated(kind: str, data: bytes, dice: random.Random) -> tuple[str, str, byt
             changed[dice.randrange(min(60, len(data)))] = dice.choice((0, 1, 127, 128, 255))
     # A PNG has a checksum over each of its parts.
     is_noticed = way == "cut" or kind == "PNG"
-    return f"{way} at {at}", "be either" if is_noticed else "be decoded", bytes(changed)
+    return f"{way} at {at}", "be either" if is_noticed else "be any", bytes(changed)
 
 
 def _claiming_png(side: int) -> bytes:

@@ -25,12 +25,8 @@ LONGEST = 10  # seconds of a core for one execution: a machine that others use m
 MEGABYTES = 1800  # of the whole process: the largest images, and atheris
 SEED = 8
 FOUND = ROOT / "build" / "fuzz"  # inputs that are findings
-TOKENS = (
-    *(b"\xff\xd8", b"\xff\xd9", b"\xff\xc0\x00\x11\x08", b"IHDR", b"IDAT", b"acTL", b"\xff" * 4),
-    *(b"\x7f\xff\xff\xff", b"\x00\x00\x00\x00", b"II*\x00", b"VP8X", b"ANMF", b"Exif\x00\x00"),
-    *(b"nan", b"inf", b"-1", b"1e999", b"[[", b"{}", b'"""', b"=", b".", b"\xef\xbb\xbf", b"\r"),
-    *(b'"', b";", b"\t", b"\xe9", b"\xcc\x81", b"true", b"99999999999999999999", b"stages", b"\0"),
-)
+TOKENS = (b"\xff\xd8", b"\xff\xd9", b"IHDR", b"IDAT", b"\xff" * 4, b"II*\x00", b"VP8X", b"nan",
+          b"1e999", b"[[", b'"""', b'"', b";", b"\xe9", b"99999999999999999999", b"\0")  # fmt: skip
 
 
 def campaign(quick: bool, scratch: Path) -> list[Figure]:
@@ -59,17 +55,9 @@ def mutated(seeds: list[bytes], dice: random.Random) -> bytes:
     data = bytearray(dice.choice(seeds))
     for _ in range(dice.randint(1, 6)):
         at = dice.randrange(len(data) + 1)
-        end = min(len(data), at + dice.randint(1, 40))
-        other = dice.choice(seeds)
-        data[at:end] = dice.choice(
-            [
-                dice.randbytes(end - at),
-                dice.choice(TOKENS),
-                data[at:end] + dice.choice(TOKENS),
-                b"",
-                other[dice.randrange(len(other)) :][:200],
-            ]
-        )
+        end = at + dice.randint(0, 40)
+        other = dice.choice(seeds)[at:end]
+        data[at:end] = dice.choice([dice.randbytes(end - at), dice.choice(TOKENS), b"", other])
     return bytes(data)
 
 
@@ -90,8 +78,8 @@ def fuzzed(name: str, log: Path) -> list[Figure]:
     ]
 
 
-def fuzz(name: str, seconds: int, scratch: Path) -> None:
-    """Let atheris mutate a target's input until the time is over; does not return."""
+def fuzz(name: str, seconds: int, files: list[str], scratch: Path) -> None:
+    """Let atheris mutate a target's input until the time is over, or feed it files; ends Python."""
     import atheris
 
     with atheris.instrument_imports(include=["podium", "PIL", "tomllib", "csv", "pydantic"]):
@@ -116,8 +104,9 @@ def fuzz(name: str, seconds: int, scratch: Path) -> None:
         "artifact_prefix": f"{FOUND}/{name}-",
         "print_final_stats": 1,
     }
-    arguments = [f"-{option}={value}" for option, value in options.items()]
-    atheris.Setup([sys.argv[0], *arguments, str(seeds)], lambda data: _timed(execute, bytes(data)))
+    arguments = [*(f"-{option}={value}" for option, value in options.items())]
+    inputs = files or [str(seeds)]
+    atheris.Setup([sys.argv[0], *arguments, *inputs], lambda data: _timed(execute, bytes(data)))
     atheris.Fuzz()
 
 
@@ -131,16 +120,11 @@ def _timed(execute: Target, data: bytes) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("name", choices=TARGETS)
-    parser.add_argument("files", nargs="*", type=Path, help="inputs to feed instead")
+    parser.add_argument("files", nargs="*", help="inputs to feed instead")
     parser.add_argument("--seconds", type=int, default=60)
     words = parser.parse_args()
     scratch = Path(tempfile.mkdtemp(prefix="podium-fuzz-"))  # libFuzzer ends without tidying
-    if not words.files:
-        fuzz(words.name, words.seconds, scratch)
-    execute = target(words.name, scratch)
-    for file in words.files:
-        say(str(file))
-        execute(file.read_bytes())
+    fuzz(words.name, words.seconds, words.files, scratch)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from itertools import pairwise, zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -234,23 +233,21 @@ def plan(events: list[tuple[float, FileEvent]], known: set[tuple[str, str]]) -> 
         known: what a recipe before this one has covered, and comes last.
     """
     random = np.random.default_rng(len(known))
-    occurrences: dict[tuple[str, str], list[tuple[int, Kill]]] = {}
-    for place, (_, event) in enumerate(events):
+    times = [when for when, _ in events]
+    lengths = np.diff(times)
+    chosen = [
+        (place, Kill(events[place][1], delay=lengths[place] / 2))
+        for place in np.argsort(lengths)[-GAPS:]
+    ]
+    drawn, seen = [], set(known)
+    for place in random.permutation(len(events)):
+        event = events[place][1]
         is_large = event.kind == "sync" and event.name.endswith((".h5", ".npz"))
         for each in (event, *([replace(event, kind="half")] if is_large else [])):
-            occurrences.setdefault((each.kind, each.name), []).append((place, Kill(each)))
-    for key in occurrences:
-        random.shuffle(occurrences[key])
-    order = sorted(occurrences, key=lambda key: (key in known, random.random()))
-    rounds = zip_longest(*(occurrences[key] for key in order))
-    drawn = [chosen for of_round in rounds for chosen in of_round if chosen]
-    new = sum(key not in known for key in order)
-    times = [when for when, _ in events]
-    gaps = sorted(
-        ((after - before, place) for place, (before, after) in enumerate(pairwise(times)))
-    )
-    chosen = drawn[: max(PLANNED - GAPS, new)]
-    chosen += [(place, Kill(events[place][1], delay=gap / 2)) for gap, place in gaps[-GAPS:]]
+            way = each.kind, each.name
+            (drawn if way in seen else chosen).append((place, Kill(each)))
+            seen.add(way)
+    chosen += drawn[: max(0, PLANNED - len(chosen))]
     kills = [kill for _, kill in sorted(chosen, key=lambda pair: pair[0])]
     for place in range(len(kills) - 2, 0, -6):  # besides the kills
         number = (signal.SIGTERM, signal.SIGINT)[place // 6 % 2]

@@ -20,20 +20,8 @@ from robustness.copies import KINDS, write_copy, write_made_up
 from robustness.figures import Figure
 from robustness.planted import planted_figures
 from robustness.processes import ended
-from robustness.projects import RUN, train, write_entry
+from robustness.projects import PATCHES, RUN, train, write_entry
 
-RECIPE = """
-competition = "clocks-or-crocs"
-backbone = "patches"
-weights = "none"
-image_size = 32
-folds = 3
-views = 1
-cached_views = 1
-stages = [{ unfreeze = "head", solver = "kernel" }]
-head = { width = 0, dropout = 0.0, centers = 8 }
-augmentation = { mirror = false, crop = 1.0, rotate = 0.0, light = 0.0, color = 0.0 }
-"""
 COPY, ORIGINAL = "clock/copy.jpg", "clock/0.jpg"
 STORED = ("run.json", "pictures.csv", "checked.json")  # of a run that has not trained
 COUNT, SIZE = 25_000, (500, 375)  # images, and their pixels, as dogs-vs-cats has them
@@ -76,7 +64,7 @@ def stored_figures(project: Path) -> list[Figure]:
 
 def draw(project: Path) -> None:
     """A competition of 24 made-up images, and a copy of one of them."""
-    write_entry(project, RECIPE)
+    write_entry(project, PATCHES.replace("folds = 2", "folds = 3"))
     folder = project / "input" / get_competition("clocks-or-crocs").slug
     for number, path in enumerate(write_made_up(project / "made-up", 26, 96, 72)):
         part = "test" if number >= 24 else f"train/{('clock', 'crocodile')[number % 2]}"

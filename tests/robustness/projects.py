@@ -34,6 +34,20 @@ checkpoints = 1
 head = { width = 8 }
 stages = [{ unfreeze = "head", epochs = 2, learning_rate = 0.001 }]
 """
+# A run of hardly more than a second, of images of two kinds.
+PATCHES = """
+competition = "clocks-or-crocs"
+backbone = "patches"
+weights = "none"
+image_size = 32
+folds = 2
+views = 1
+cached_views = 1
+broken_images = "skip"
+stages = [{ unfreeze = "head", solver = "kernel" }]
+head = { width = 0, dropout = 0.0, centers = 20 }
+augmentation = { mirror = false, crop = 1.0, rotate = 0.0, light = 0.0, color = 0.0 }
+"""
 PATIENCE = 1800  # seconds that a command may take, on a machine that others use too
 
 

@@ -1,8 +1,8 @@
 """Files from strangers: code, paths, links and bombs in weights, arrays and archives.
 
 Each is offered at every door that takes such a file, and must be refused in one line that names it,
-with no payload run and nothing written elsewhere. An entry with a secret in it must not be built.
-Run folders that are links are in tests/runs/test_merge.py.
+with no payload run and nothing written elsewhere. Run folders that are links are in
+tests/runs/test_merge.py, entries with secrets in them in tests/kaggle/test_secret_scan.py.
 """
 
 import shutil
@@ -16,14 +16,10 @@ import numpy as np
 
 from podium.files.archives import unpack_into
 from podium.files.atomic_write import atomic_folder
-from podium.kaggle.build import build
 from podium.recipes.recipe_file import parse_recipe
 from podium.runs.fold_folder import FoldFolder
 from robustness import hostile
-from robustness.figures import ROOT, Figure, say
-
-# Secrets in two parts, so that this file may be packed; a path of this machine is added.
-PRIVATE = ("ghp_" + "a1B2" * 9, "AKIA" + "A0B1" * 4, "-----BEGIN " + "RSA PRIVATE KEY-----")
+from robustness.figures import Figure, say
 
 
 @dataclass
@@ -73,12 +69,10 @@ def campaign(quick: bool, scratch: Path) -> list[Figure]:
             part(tally, scratch)
         counts[part.__name__.removeprefix("of_")] = tally.tried - before
         say(f"{part.__name__}: {tally.tried - before} tried")
-    taken = secrets_that_are_built(scratch / "private")
     return [
         Figure("hostile files and names tried", tally.tried, "≥ 200", note=str(counts)),
         Figure.of_failures("taken, or refused without a clear line", tally.trouble),
         Figure.of_failures("payloads that ran, or wrote elsewhere", tally.escaped),
-        Figure.of_failures("entries built with a secret in them", taken, len(PRIVATE) + 1),
     ]
 
 
@@ -134,20 +128,3 @@ def of_archives(tally: Tally, scratch: Path) -> None:
 def unpack(archive: Path, target: Path) -> None:
     with atomic_folder(target) as part:
         unpack_into(archive, part)
-
-
-def secrets_that_are_built(project: Path) -> list[str]:
-    """Secrets, and a path of this machine, with which an entry is built all the same."""
-    shutil.copytree(ROOT / "kernels", project / "kernels")
-    entry = min(path.parent for path in project.glob("kernels/*/kernel-metadata.json"))
-    clean, taken = (entry / "recipe.toml").read_text(encoding="utf-8"), []
-    with chdir(project):
-        build(entry.name, owner="somebody-else")
-        for secret in (*PRIVATE, str(project / "input")):
-            (entry / "recipe.toml").write_text(f"{clean}\n# {secret}\n", encoding="utf-8")
-            try:
-                build(entry.name, owner="somebody-else")
-                taken.append(secret[:8])
-            except ValueError:
-                continue
-    return taken
