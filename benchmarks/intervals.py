@@ -59,7 +59,8 @@ def run_on_draw(whole: Run, images: int, seed: int, folder: RunFolder) -> Run:
 def draw_once(whole: Run, seed: int, folder: RunFolder) -> dict[str, float]:
     """The out-of-fold score of a draw with its interval, and what all other images say."""
     run = run_on_draw(whole, TRAINED, seed, folder)
-    found, unseen, metric = combine(run).score, run.table.test, run.competition.metric
+    combined, unseen, metric = combine(run), run.table.test, run.competition.metric
+    found, factor = combined.score, combined.widening
 
     def value(predictions: dict) -> float:
         probabilities = mean_of_folds(predictions, None).loc[unseen.index].to_numpy()
@@ -70,6 +71,8 @@ def draw_once(whole: Run, seed: int, folder: RunFolder) -> dict[str, float]:
         "out_of_fold": found.value,
         "low": found.low,
         "high": found.high,
+        "low_of_images": found.value - (found.value - found.low) / factor,
+        "high_of_images": found.value + (found.high - found.value) / factor,
         "submission": value(tests),
         "one_network": float(np.mean([value({n: table}) for n, table in tests.items()])),
     }
@@ -96,14 +99,19 @@ def main() -> None:
             with contextlib.redirect_stdout(io.StringIO()):
                 rows.append(draw_once(whole, seed, RunFolder(Path(scratch) / str(seed))))
     held = {
-        of: sum(row["low"] <= row[of] <= row["high"] for row in rows)
+        of + kind: sum(row[f"low{kind}"] <= row[of] <= row[f"high{kind}"] for row in rows)
         for of in ("submission", "one_network")
+        for kind in ("", "_of_images")
     }
     means = {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
     error = math.sqrt(0.95 * 0.05 / len(rows))
     print(f"{len(rows)} intervals; the score of unseen images lies in")
-    print(f"  {held['submission']} of them, predicted by the mean of the folds' networks")
-    print(f"  {held['one_network']} of them, predicted by one network (mean of the folds' scores)")
+    for of, what in (
+        ("submission", "the mean of the folds' networks"),
+        ("one_network", "one network (mean of the folds' scores)"),
+    ):
+        alone = held[f"{of}_of_images"]
+        print(f"  {held[of]} of them, predicted by {what}; {alone} if not widened for the folds")
     print(f"  (95 of 100 are promised; by chance {100 * error:.0f} more or fewer)")
     print(", ".join(f"{key} {value:.4f}" for key, value in means.items()))
     if not words.quick:

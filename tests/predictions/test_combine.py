@@ -10,6 +10,7 @@ import pytest
 from podium.competitions import get_competition
 from podium.competitions.boxes import BOX_COLUMNS, NO_BOX, has_box, iou
 from podium.predictions.combine import average_tta, combine, score_folds, write_test
+from podium.predictions.score import score
 from podium.runs.fold_folder import RunError
 from podium.runs.run import Run
 from podium.runs.run_folder import RunFolder
@@ -180,6 +181,16 @@ def test_each_folds_network_is_calibrated_by_its_own_temperature(tmp_path: Path)
     assert written["score"]["value"] == pytest.approx(combined.score.value)
     assert written["uncalibrated"]["value"] == pytest.approx(combined.uncalibrated.value)
     assert written["calibration"]["1"]["temperature"] == pytest.approx(temperatures[1])
+
+
+def test_the_interval_of_all_folds_is_wider_than_that_of_their_images(tmp_path: Path) -> None:
+    run = overconfident(tmp_path, powers=(1.0, 1.0))
+    both = combine(run)
+    truth, predicted = run.table.train["label"], both.out_of_fold
+    plain = score(run.competition.metric, truth, predicted, run.table.train["group"])
+    assert run.folder.read_score()["widening"] == both.widening == pytest.approx(np.sqrt(3))
+    assert both.score == plain.widened(both.widening)
+    assert score_folds(run, [0]).widening == 1
 
 
 def test_networks_that_are_calibrated_are_left_as_they_are(tmp_path: Path) -> None:

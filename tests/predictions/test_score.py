@@ -21,6 +21,7 @@ from podium.predictions.score import (
     score_files,
     speeds,
     time_predictions,
+    widening,
 )
 
 
@@ -110,6 +111,19 @@ def roc_auc_error(area: float, positive: int, negative: int) -> float:
     one, both = area / (2 - area), 2 * area**2 / (1 + area)
     more = (positive - 1) * (one - area**2) + (negative - 1) * (both - area**2)
     return float(np.sqrt((area * (1 - area) + more) / (positive * negative)))
+
+
+def test_an_out_of_fold_interval_is_wider_for_networks_that_share_their_training_images() -> None:
+    """Nadeau and Bengio: with all of five folds the variance is 9 / 4 times as large."""
+    assert widening(5, 5) == pytest.approx(1.5)
+    assert widening(2, 5) == pytest.approx(np.sqrt(1.5))
+    assert widening(1, 5) == widening(1, 1) == 1, "one network, on images that it has not seen"
+    one = Score("accuracy", 0.9, 0.86, 0.94, 100).widened(1.5)
+    assert (one.low, one.high) == (pytest.approx(0.84), pytest.approx(0.96))
+    near = Score("accuracy", 0.99, 0.97, 1.0, 100).widened(1.5)
+    assert near.high == 1.0
+    loss = Score("log loss", 0.02, 0.005, 1.2, 100).widened(2.0)
+    assert loss.low == 0.0 and loss.high == pytest.approx(2.38)
 
 
 @pytest.mark.parametrize(("images", "low"), [(1, 0.025), (20, 0.8316)])

@@ -50,9 +50,7 @@ def push(
 ) -> None:
     """Build an entry, push it to Kaggle, and with --wait bring its run here."""
     from podium.kaggle.kernels import push_entry
-    from podium.kaggle.projection import project
 
-    print(f"{project(entry, override or [], fold or [], hours)}\n")
     words = override or [], fold or [], each_fold, wait, fresh, at_once, poll, resume, hours
     outcome = push_entry(entry, *words)
     if outcome:

@@ -14,6 +14,7 @@ from podium.kaggle.build import KernelBuild, build, check
 from podium.kaggle.client import KaggleError, connect, user_name
 from podium.kaggle.following import KernelRun, NoOutput, push, push_and_follow
 from podium.kaggle.metadata import kernel_name, read_metadata
+from podium.kaggle.projection import project
 from podium.predictions.blend import adopt_blend
 from podium.predictions.combine import RunResult, assemble
 from podium.predictions.score import Score
@@ -148,7 +149,8 @@ def push_entry(
         check(run.entry, run.overrides, fold)  # before any call
     api = connect()
     builds = [run.build(api, fold, hours, resume) for fold in to_push]
-    print(*builds, sep="\n\n", end="\n\n", flush=True)
+    estimate = project(entry, run.overrides, folds, hours)
+    print(*builds, estimate, sep="\n\n", end="\n\n", flush=True)
     collect_command = run.command("collect", to_push)
     at_once = at_once or builds[0].metadata.sessions
     if not wait:

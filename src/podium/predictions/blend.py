@@ -109,6 +109,7 @@ class BlendResult:
         return {
             "score": self.score.as_dict(),
             "scored": "out-of-fold, nested",
+            "widening": self.pool.widening,
             "gain": {"over": self.best, **self.gain.as_dict()},
             "method": choice.method,
             "calibration": choice.calibration and asdict(choice.calibration),
@@ -213,7 +214,8 @@ def _evaluate(pool: Pool, folder: RunFolder, submission: Path) -> BlendResult:
     def scored(probabilities: np.ndarray | None) -> Score | None:
         if probabilities is None:
             return None
-        return score(metric, labels, _table(probabilities, labels.index, pool), groups)
+        found = score(metric, labels, _table(probabilities, labels.index, pool), groups)
+        return found.widened(pool.widening)
 
     scores = [scored(run) for run in pool.out_of_fold]
     best = max(range(len(scores)), key=lambda run: sign * scores[run].value)
@@ -249,7 +251,7 @@ def _blend_boxes(pool: Pool) -> BlendedBoxes | None:
     mean = sum(alone.values()) / len(finding)
     return BlendedBoxes(
         {name: score(BOX_METRICS[0], truth, boxes).value for name, boxes in alone.items()},
-        [score(metric, truth, mean, pool.groups) for metric in BOX_METRICS],
+        [score(metric, truth, mean, pool.groups).widened(pool.widening) for metric in BOX_METRICS],
         mean,
         sum(tests) / len(finding),
         images,

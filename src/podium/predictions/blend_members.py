@@ -29,6 +29,7 @@ class BlendRun:
     competition: Competition
     folds: list[int]  # that are trained; a blend has none
     labels: pd.Series
+    widening: float  # of the intervals of its scores; see predictions/score.py
     groups: pd.Series | None  # of the training images, as in the table; an old blend has none
     out_of_fold: pd.DataFrame
     test: pd.DataFrame
@@ -51,6 +52,11 @@ class Pool:
     @property
     def competition(self) -> Competition:
         return self.members[0].competition
+
+    @property
+    def widening(self) -> float:
+        """Of the intervals: that of the run with the most folds."""
+        return max(member.widening for member in self.members)
 
     @property
     def groups(self) -> pd.Series | None:
@@ -120,7 +126,9 @@ def read_member(run: str) -> BlendRun:
     )
     if folds:
         _check_out_of_fold(folder, folds, opened.table.train["fold"], out_of_fold.index)
-    return BlendRun(folder, competition, folds, labels, train.get("group"), out_of_fold, test)
+    widening = folder.read_score().get("widening", 1.0)
+    groups = train.get("group")
+    return BlendRun(folder, competition, folds, labels, widening, groups, out_of_fold, test)
 
 
 def _read_probabilities(folder: RunFolder, name: str, competition: Competition) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from podium.competitions.boxes import BOX_COLUMNS, BOX_METRICS, BoxMetric, has_b
 from podium.competitions.metrics import LogLoss, Metric
 from podium.files.atomic_write import remove_temp_files, write_csv
 from podium.predictions.calibration import Calibration, cross_fitted, fit_calibration
-from podium.predictions.score import Score, k_fold_parts, score, speeds
+from podium.predictions.score import Score, k_fold_parts, score, speeds, widening
 from podium.predictions.tta import VIEWS, choose_views
 from podium.runs.fold_folder import RunError
 from podium.runs.run import Run
@@ -60,6 +60,7 @@ class FoldScores(ViewScores):
 
     folds: list[int]
     of_folds: int  # in the recipe
+    widening: float  # of the intervals; see predictions/score.py
     scored: str  # which images the score is of: "out-of-fold" or "held-out"
     calibrations: dict[int, Calibration]  # of each fold's network; empty where none gains
     uncalibrated: Score
@@ -175,19 +176,23 @@ def score_folds(run: Run, folds: list[int]) -> FoldScores:
     """
     train, folder = run.table.train, run.folder
     held_out = train.index[train["fold"] == HELD_OUT]
+    of_folds = train.loc[train["fold"] >= 0, "fold"].nunique()
+    wider = widening(len(folds), of_folds) if held_out.empty else 1.0
     found = _read_boxes(folder, folds, "validation")
     boxes = None
     if found is not None:
-        boxes = _score_views(found, train[list(BOX_COLUMNS)], held_out, BOX_METRICS, train["group"])
+        boxes = _score_views(
+            found, train[list(BOX_COLUMNS)], held_out, BOX_METRICS, train["group"], wider
+        )
     costs = [folder.fold(number).read_cost() for number in folds]
     metric = run.competition.metric
     classes = _score_views(
-        read_validation(folder, folds), train["label"], held_out, [metric], train["group"]
+        read_validation(folder, folds), train["label"], held_out, [metric], train["group"], wider
     )
     calibrations: dict[int, Calibration] = {}
     uncalibrated = classes.score
     if isinstance(metric, LogLoss):
-        classes, calibrations = _calibrate(run, folds, classes)
+        classes, calibrations = _calibrate(run, folds, classes, wider)
     values = pd.Series(
         metric.per_image(
             train.loc[classes.out_of_fold.index, "label"].to_numpy(),
@@ -202,7 +207,8 @@ def score_folds(run: Run, folds: list[int]) -> FoldScores:
         calibrations=calibrations,
         uncalibrated=uncalibrated,
         folds=folds,
-        of_folds=train.loc[train["fold"] >= 0, "fold"].nunique(),
+        of_folds=of_folds,
+        widening=wider,
         scored="held-out" if len(held_out) else "out-of-fold",
         boxes=boxes,
         speeds=speeds([cost["milliseconds"] for cost in costs if "milliseconds" in cost]),
@@ -215,6 +221,7 @@ def _score_views(
     held_out: pd.Index,
     metrics: Sequence[Metric | BoxMetric],
     groups: pd.Series,
+    wider: float,
 ) -> ViewScores:
     """Choose views on the validation images, and score the held-out images if there are some.
 
@@ -225,6 +232,7 @@ def _score_views(
         predictions: probabilities or boxes by id and view.
         truth: class numbers or boxes by id.
         groups: the images that err together, by id.
+        wider: how many times as wide the intervals are as those of single networks.
     """
     ids = predictions.index.get_level_values("id")
     annotated = truth.index if truth.ndim == 1 else truth.index[has_box(truth)]
@@ -242,9 +250,9 @@ def _score_views(
     if len(held_out):
         scored = average_tta(predictions[is_held_out], choice.weights)
     return ViewScores(
-        [score(metric, truth, scored, groups) for metric in metrics],
-        score(first, truth, average_tta(judged, {VIEWS[0].name: 1.0}), groups),
-        score(first, truth, average_tta(judged), groups),
+        [score(metric, truth, scored, groups).widened(wider) for metric in metrics],
+        score(first, truth, average_tta(judged, {VIEWS[0].name: 1.0}), groups).widened(wider),
+        score(first, truth, average_tta(judged), groups).widened(wider),
         choice.weights,
         choice.tried,
         out_of_fold,
@@ -252,7 +260,7 @@ def _score_views(
 
 
 def _calibrate(
-    run: Run, folds: list[int], classes: ViewScores
+    run: Run, folds: list[int], classes: ViewScores, wider: float
 ) -> tuple[ViewScores, dict[int, Calibration]]:
     """Calibrate each fold's network on what it has not seen, if that gains.
 
@@ -284,7 +292,7 @@ def _calibrate(
         ).loc[held_out]
     calibrated = calibrated.astype(np.float32)
     scored = calibrated.loc[held_out if len(held_out) else judged]
-    scores = [score(metric, train["label"], scored, train["group"])]
+    scores = [score(metric, train["label"], scored, train["group"]).widened(wider)]
     return replace(classes, scores=scores, out_of_fold=calibrated), fitted
 
 
@@ -316,6 +324,7 @@ def summary(folder: RunFolder, combined: FoldScores) -> dict[str, Any]:
         "score": combined.score.as_dict(),
         "scored": combined.scored,
         "folds": combined.folds,
+        "widening": combined.widening,
         "views": combined.views,
         "plain": combined.plain.as_dict(),
         "averaged_views": combined.averaged.as_dict(),

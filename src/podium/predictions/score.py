@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 
-from podium.competitions.boxes import BoxMetric, IoUOver, has_box
+from podium.competitions.boxes import BOX_METRICS, BoxMetric, IoUOver, has_box
 from podium.competitions.csv_files import WrongTable, other_separator, read_csv, read_rows, shown
 from podium.competitions.metrics import Accuracy, LogLoss, Metric
 from podium.text import summarize
@@ -37,6 +37,13 @@ class Score:
             f"{self.metric} {self.value:.4f} (95 % interval {self.low:.4f} to {self.high:.4f}, "
             f"{self.images} images)"
         )
+
+    def widened(self, factor: float) -> "Score":
+        """The same with an interval so many times as wide; none of the metrics is below 0."""
+        low = max(self.value - factor * (self.value - self.low), 0.0)
+        high = self.value + factor * (self.high - self.value)
+        bounded = self.metric in (Accuracy.name, *(metric.name for metric in BOX_METRICS))
+        return replace(self, low=low, high=min(high, 1.0) if bounded else high)
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -134,6 +141,20 @@ def _draws(group: bytes) -> np.ndarray:
     for times in draws:
         times[:] = np.bincount(random.integers(number, size=number), minlength=number)[of_image]
     return draws
+
+
+def widening(scored: int, folds: int) -> float:
+    """How many times as wide the interval of an out-of-fold score is as that of single networks.
+
+    The folds' networks share most of their training images, so that they err together, which a
+    bootstrap over what they score does not see. The variance of a mean over folds is corrected for
+    that by Nadeau and Bengio (2003, Inference for the Generalization Error, Machine Learning 52).
+
+    Args:
+        scored: folds that the score is of; one is a network on images that it has not seen.
+        folds: into which the images were divided.
+    """
+    return float(np.sqrt(1 + scored / (folds - 1))) if scored > 1 else 1.0
 
 
 def direction(metric: Metric | BoxMetric) -> int:

@@ -70,7 +70,8 @@ def _scores(one: RunData) -> Iterator[tuple[str, Score]]:
     yield f"{one.score.metric}, {kind}", one.score
     if one.score.metric != Accuracy.name:
         predicted = one.probabilities.loc[one.judged.index]
-        yield Accuracy.name, score(Accuracy(), one.train["label"], predicted, one.groups)
+        found = score(Accuracy(), one.train["label"], predicted, one.groups)
+        yield Accuracy.name, found.widened(one.results.get("widening", 1.0))
     if one.results.get("calibration"):
         yield f"{one.score.metric}, not calibrated", Score.from_dict(one.results["uncalibrated"])
     if "plain" in one.results:
