@@ -140,17 +140,6 @@ def test_augmentation_of_an_image_does_not_depend_on_the_others(cache: ImageCach
         np.testing.assert_array_equal(alone, image_seven(np.r_[8 : 8 + others, 7]))
 
 
-def test_wrong_input_is_refused(cache: ImageCache) -> None:
-    with pytest.raises(ValueError, match="no images"):
-        training(cache, np.array([], dtype=int))
-    with pytest.raises(ValueError, match="first_epoch"):
-        training(cache, first_epoch=2, epochs=2)
-    settings = {"size": 16, "batch_size": 5, "augmentation": PLAIN, "seed": 0}
-    for labels in (np.eye(COUNT)[:-1], np.arange(COUNT)):
-        with pytest.raises(ValueError, match=r"expected \(23, classes\)"):
-            training_batches(cache, np.arange(COUNT), labels, first_epoch=0, epochs=1, **settings)
-
-
 def test_calm_epochs_are_not_mixed_and_each_is_asked_for_once(cache: ImageCache) -> None:
     asked = []
 
@@ -214,18 +203,6 @@ def test_views_of_an_image_come_together_and_take_it_once(
     rows = np.concatenate(taken)[:, 0, 0, 0]
     assert rows.tolist() == [10 * index + view for index in indices for view in range(3)]
     assert counted.taken == dict.fromkeys(indices.tolist(), 1)
-
-
-@pytest.mark.parametrize("wrong", [(16, 16, 1), (1, 1, 3), (16, 17, 3)])
-def test_a_view_of_the_wrong_size_is_an_error(
-    cache: ImageCache, wrong: tuple[int, int, int]
-) -> None:
-    def view(image: np.ndarray, size: int) -> np.ndarray:
-        return np.zeros(wrong, np.uint8)
-
-    dataset = view_batches(cache, np.arange(3), size=16, batch_size=3, view=view)
-    with pytest.raises(tf.errors.InvalidArgumentError, match=r"must give \(16, 16, 3\)"):
-        list(dataset)
 
 
 def test_cache_shrinks_in_proportion_and_never_enlarges(tmp_path: Path) -> None:

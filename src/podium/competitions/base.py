@@ -22,7 +22,7 @@ IMAGE_ENDINGS = {
 class Competition(ABC):
     """A dataset: its images, the meaning of its labels, its metric, its CSV.
 
-    A subclass sets the class variables and writes the three methods; see the README.
+    A subclass sets the class variables and writes `training_images`; see docs/competitions.md.
     """
 
     name: ClassVar[str]
@@ -33,6 +33,7 @@ class Competition(ABC):
     # datasets/<owner>/<slug>, or None.
     kaggle_source: ClassVar[str | None]
     get_it: ClassVar[str]  # the command or page that brings the data
+    test_folders: ClassVar[Sequence[str]] = ("test/test", "test")  # the first that is there
     sample_submission: ClassVar[str | None] = None  # file name, where the competition has one
     draws_itself: ClassVar[bool] = False  # a kernel needs no images attached
     # Another one whose training images, by the same ids, are these.
@@ -48,13 +49,15 @@ class Competition(ABC):
     def training_images(self, folder: Path) -> pd.DataFrame:
         """Columns `path` and `label` (class number), indexed by id; boxes where it has them."""
 
-    @abstractmethod
     def test_images(self, folder: Path) -> pd.DataFrame:
-        """Column `path`, indexed by the id that the submission uses."""
+        """Column `path`, indexed by the id that the submission uses: the name without ending."""
+        images = images_in(subfolder(folder, *self.test_folders))
+        return test_table([path.stem for path in images], images)
 
-    @abstractmethod
     def submission(self, probabilities: pd.DataFrame) -> pd.DataFrame:
         """The submission's columns, a row per row of `probabilities` (a column per class)."""
+        names = [self.classes[number] for number in argmax_labels(probabilities)]
+        return pd.DataFrame({"id": probabilities.index, "label": pd.Series(names, dtype=str)})
 
     def folder(self) -> Path:
         """The folder of the data.

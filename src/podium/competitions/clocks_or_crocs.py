@@ -4,14 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from podium.competitions.base import (
-    Competition,
-    argmax_labels,
-    class_folders,
-    images_in,
-    subfolder,
-    test_table,
-)
+from podium.competitions.base import Competition, class_folders, subfolder
 from podium.competitions.metrics import Accuracy
 
 
@@ -25,11 +18,3 @@ class ClocksOrCrocs(Competition):
 
     def training_images(self, folder: Path) -> pd.DataFrame:
         return class_folders(subfolder(folder, "train"), self.classes)
-
-    def test_images(self, folder: Path) -> pd.DataFrame:
-        images = images_in(subfolder(folder, "test"))
-        return test_table([path.stem for path in images], images)
-
-    def submission(self, probabilities: pd.DataFrame) -> pd.DataFrame:
-        names = [self.classes[number] for number in argmax_labels(probabilities)]
-        return pd.DataFrame({"id": probabilities.index, "label": pd.Series(names, dtype=str)})

@@ -10,7 +10,6 @@ from podium.competitions.base import (
     argmax_labels,
     images_in,
     subfolder,
-    test_table,
     training_table,
 )
 from podium.competitions.metrics import Accuracy, LogLoss
@@ -26,7 +25,6 @@ class DogsVsCats(Competition):
         "then `podium download dogs-vs-cats`"
     )
     sample_submission = "sample_submission.csv"
-    test_folders = ("test/test", "test")
 
     def training_images(self, folder: Path) -> pd.DataFrame:
         images = images_in(subfolder(folder, "train/train", "train"))
@@ -39,10 +37,6 @@ class DogsVsCats(Competition):
                 )
             rows.append((path.stem, path, self.classes.index(kind)))
         return training_table(rows)
-
-    def test_images(self, folder: Path) -> pd.DataFrame:
-        images = images_in(subfolder(folder, *self.test_folders))
-        return test_table([path.stem for path in images], images)
 
     def submission(self, probabilities: pd.DataFrame) -> pd.DataFrame:
         clip = self.metric.clip

@@ -4,14 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from podium.competitions.base import (
-    Competition,
-    argmax_labels,
-    class_folders,
-    images_in,
-    subfolder,
-    test_table,
-)
+from podium.competitions.base import Competition, class_folders, subfolder
 from podium.competitions.metrics import Accuracy
 
 
@@ -22,6 +15,7 @@ class Intel(Competition):
     metric = Accuracy()
     kaggle_source = "datasets/puneet6060/intel-image-classification"
     get_it = "`podium download intel`"
+    test_folders = ("seg_pred/seg_pred", "seg_pred")
 
     def training_images(self, folder: Path) -> pd.DataFrame:
         """seg_train and seg_test together: both are labeled, and the folds do the judging."""
@@ -32,11 +26,3 @@ class Intel(Competition):
         return pd.concat(
             [class_folders(place, self.classes, prefix=f"{part}/") for part, place in parts.items()]
         )
-
-    def test_images(self, folder: Path) -> pd.DataFrame:
-        images = images_in(subfolder(folder, "seg_pred/seg_pred", "seg_pred"))
-        return test_table([path.stem for path in images], images)
-
-    def submission(self, probabilities: pd.DataFrame) -> pd.DataFrame:
-        names = [self.classes[number] for number in argmax_labels(probabilities)]
-        return pd.DataFrame({"id": probabilities.index, "label": pd.Series(names, dtype=str)})

@@ -17,7 +17,6 @@ from tqdm import tqdm
 from podium.competitions.base import (
     Competition,
     MissingData,
-    argmax_labels,
     images_in,
     subfolder,
     test_table,
@@ -75,10 +74,6 @@ class Pets(Competition):
         else:
             names = [words[0] for words in _read_split(test)] if images else []
         return test_table(names, [_path(images, name) for name in names])
-
-    def submission(self, probabilities: pd.DataFrame) -> pd.DataFrame:
-        names = [self.classes[number] for number in argmax_labels(probabilities)]
-        return pd.DataFrame({"id": probabilities.index, "label": pd.Series(names, dtype=str)})
 
 
 def read_annotations(folder: Path) -> dict[str, Annotation]:

@@ -112,10 +112,7 @@ def training_batches(
         is none or hardly any of it is left. What is left of an epoch's order is dropped: a small
         last batch would weigh too much.
 
-    Raises:
-        ValueError: no images, not as many labels as images, or no epoch to train.
     """
-    _check(indices, labels, first_epoch, epochs)
     batch_size = min(batch_size, len(indices))
     steps = steps_per_epoch(len(indices), batch_size)
     found = np.tile(NO_BOX, (len(indices), 1)) if boxes is None else boxes
@@ -244,15 +241,8 @@ class _Viewer:
         for place, index in enumerate(indices):
             image = self.cache[int(index)]
             for number, view in enumerate(self.views):
-                images[place, number] = _square(view(image, size), size)
+                images[place, number] = view(image, size)
         return images.reshape(-1, size, size, 3)
-
-
-def _square(image: ImageArray, size: int) -> ImageArray:
-    """The image, if it has the shape that it should: NumPy would stretch a single pixel."""
-    if image.shape != (size, size, 3):
-        raise ValueError(f"a view must give ({size}, {size}, 3), came {image.shape}")
-    return image
 
 
 def shrink(image: ImageArray, side: int) -> ImageArray:
@@ -262,16 +252,3 @@ def shrink(image: ImageArray, side: int) -> ImageArray:
     if scale >= 1:
         return image
     return resize(image, max(side, round(height * scale)), max(side, round(width * scale)))
-
-
-def _check(indices: np.ndarray, labels: np.ndarray, first_epoch: int, epochs: int) -> None:
-    """Refuse what would train on nothing, or on another image's label."""
-    if len(indices) == 0:
-        raise ValueError("there are no images to train on: indices is empty")
-    if labels.ndim != 2 or len(labels) != len(indices):
-        raise ValueError(
-            f"labels must be one-hot, a row per image: expected ({len(indices)}, classes), "
-            f"came {labels.shape}"
-        )
-    if not 0 <= first_epoch < epochs:
-        raise ValueError(f"first_epoch must be 0 to epochs - 1 = {epochs - 1}, came {first_epoch}")

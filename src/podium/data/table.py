@@ -13,7 +13,6 @@ from podium.runs.fold_folder import RunError
 from podium.runs.run import Run
 from podium.runs.run_folder import RunFolder
 from podium.runs.table import DROPPED, SIZE_COLUMNS, Table, check_stored, stored_table
-from podium.text import summarize
 
 NAMED = 5  # broken files in a message
 
@@ -40,7 +39,6 @@ def prepare_run(folder: RunFolder, recipe: Recipe) -> Run:
             train = train.loc[limit_images(train["label"], recipe.limit, recipe.seed)]
         checked = check_images(pd.concat([train["path"], test["path"]]).reset_index(drop=True))
         _report_broken(checked, recipe)
-        _check_classes(competition, train["label"], checked["problem"].iloc[: len(train)])
         of_train = checked.iloc[: len(train)].set_axis(train.index)
         of_test = checked.iloc[len(train) :].set_axis(test.index)
         if competition.has_boxes:  # which are submitted in pixels
@@ -107,6 +105,12 @@ def _check_again(train: pd.DataFrame, folder: RunFolder) -> None:
 def _split(train: pd.DataFrame, checked: pd.DataFrame, recipe: Recipe) -> pd.DataFrame:
     """Drop what cannot be read, group near-copies, and give each image its fold."""
     readable = checked["problem"] == ""
+    lost = set(train["label"]) - set(train.loc[readable, "label"])
+    if lost:
+        raise BrokenImages(
+            f"no training image of {len(lost)} classes can be read (of class number {min(lost)}, "
+            "for one): mend them, or unpack the download again"
+        )
     train = train[readable]
     train = train.assign(group=near_duplicate_groups(checked[readable]))
     doubled = len(train) - train["group"].nunique()
@@ -117,19 +121,6 @@ def _split(train: pd.DataFrame, checked: pd.DataFrame, recipe: Recipe) -> pd.Dat
     else:
         fold = split_folds(train["label"], train["group"], recipe.folds, recipe.seed)
     return train.assign(fold=fold, problem="")
-
-
-def _check_classes(competition: Competition, labels: pd.Series, problems: pd.Series) -> None:
-    """Refuse to go on without a class of which no image can be read."""
-    readable = set(labels[(problems == "").to_numpy()])
-    lost = [number for number in labels.unique() if number not in readable]
-    if lost:
-        names = summarize([competition.classes[number] for number in sorted(lost)])
-        first = problems.iloc[int(np.flatnonzero(labels == lost[0])[0])]
-        raise BrokenImages(
-            f"{len(lost)} of {len(competition.classes)} classes have no training image that can "
-            f"be read: {names} ({first}). Mend them, or unpack the download again"
-        )
 
 
 def _report_broken(checked: pd.DataFrame, recipe: Recipe) -> None:
