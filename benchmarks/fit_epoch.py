@@ -20,7 +20,6 @@ from benchmarks.small_runs import (
     make_training,
 )
 from podium.recipes.recipe import Recipe
-from podium.training.callbacks import TimeBudget
 from podium.training.devices import Devices
 from podium.training.optimizers import make_optimizer
 
@@ -40,7 +39,7 @@ def compare(backbone: str, size: int, batch: int, steps: int, turns: int, scratc
     random = np.random.default_rng(0)
     images = random.integers(0, 256, ((steps + 1) * batch, size, size, 3), np.uint8)
     labels = np.eye(CLASSES, dtype=np.float32)[random.integers(0, CLASSES, len(images))]
-    turns_of = Turns(Peer(recipe, images, labels), size)
+    turns_of = Turns(Peer(recipe, images, labels))
     make_training(recipe, make_fold(images, labels, batch), scratch / backbone, turns_of)()
     return Row(
         f"an epoch of fit: {backbone}, {steps} batches of {batch} at {size} px",
@@ -81,14 +80,14 @@ class Peer:
         self.model.test_on_batch(*validation)
 
 
-class Turns(TimeBudget):
+class Turns(keras.callbacks.Callback):
     """Between two epochs of `fit`, the peer has one.
 
     The training has this one behind its other callbacks: what they do is within the time.
     """
 
-    def __init__(self, peer: Peer, size: int):
-        super().__init__(deadline=None, images=1, size=size)
+    def __init__(self, peer: Peer):
+        super().__init__()
         self.peer = peer
         self.ours: list[float] = []
         self.theirs: list[float] = []

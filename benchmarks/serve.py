@@ -100,7 +100,7 @@ def write_run(path: Path, recipe: Recipe, network: Network) -> RunFolder:
     folder.write_images(table.rename_axis("id"))
     place = folder.fold(0)
     place.path.mkdir()
-    place.write_weights(network.model)
+    place.write_weights(network.model, stage=0)
     place.write_cost({"seconds": 0})
     random = np.random.default_rng(0)
     features = random.random((600, network.features.output.shape[-1]))

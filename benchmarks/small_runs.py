@@ -3,6 +3,7 @@
 import contextlib
 import io
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ from podium.models.pretrained import find_weights, weights_file
 from podium.recipes.recipe import Recipe
 from podium.recipes.recipe_file import parse_recipe
 from podium.runs.fold_folder import FoldFolder
-from podium.training.callbacks import TimeBudget
 from podium.training.datasets import FoldDataset
 from podium.training.devices import Devices
+from podium.training.resume import ResumeState
+from podium.training.time_plan import TimePlan, stage_works
 from podium.training.trainer import Trainer
 
 NO_AUGMENTATION = {"mirror": False, "crop": 1.0, "rotate": 0.0, "light": 0.0, "color": 0.0}
@@ -55,13 +57,29 @@ def make_fold(cache: Sequence[ImageArray], labels: np.ndarray, validation: int) 
     return FoldDataset(cache, train, labels[:split], rest, labels[split:])
 
 
+@dataclass(frozen=True)
+class WatchedTrainer(Trainer):
+    """With one more callback, behind all others."""
+
+    watching: keras.callbacks.Callback | None = None
+
+    def _tensorboard(self, state: ResumeState) -> list[keras.callbacks.Callback]:
+        return [self.watching] if self.watching else []
+
+
 def make_training(
-    recipe: Recipe, images: FoldDataset, folder: Path, budget: TimeBudget | None = None
+    recipe: Recipe,
+    images: FoldDataset,
+    folder: Path,
+    watching: keras.callbacks.Callback | None = None,
 ) -> Callable[[], None]:
     """A fold with a new network, to be trained when it is called; without a word of Keras'."""
-    budget = budget or TimeBudget(None, len(images.validation), recipe.image_size)
+    network = make_network(recipe)
+    counts = [len(images.train)] * len(recipe.stages)
+    plan = TimePlan(stage_works(recipe, counts, len(images.validation), network.unfrozen_share))
     folder.mkdir(parents=True)
-    fold = Trainer(make_network(recipe), images, recipe, Devices(), FoldFolder(folder), budget)
+    where = FoldFolder(folder)
+    fold = WatchedTrainer(network, images, recipe, Devices(), where, plan, watching)
 
     def train() -> None:
         with contextlib.redirect_stdout(io.StringIO()):
