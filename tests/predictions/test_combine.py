@@ -9,12 +9,13 @@ import pytest
 
 from podium.competitions import get_competition
 from podium.competitions.boxes import BOX_COLUMNS, NO_BOX, has_box, iou
-from podium.predictions.combine import average_tta, combine, score_folds, write_test
+from podium.predictions.combine import assemble, average_tta, combine, score_folds, write_test
 from podium.predictions.score import score
 from podium.runs.fold_folder import RunError
 from podium.runs.run import Run
 from podium.runs.run_folder import RunFolder
 from podium.runs.table import HELD_OUT, TRAIN_ONLY, Table
+from small_runs import write_run
 
 CLASSES = ["cat", "dog"]
 COLUMNS = list(BOX_COLUMNS)
@@ -196,6 +197,16 @@ def test_the_interval_of_all_folds_is_wider_than_that_of_their_images(tmp_path: 
 def test_networks_that_are_calibrated_are_left_as_they_are(tmp_path: Path) -> None:
     combined = combine(overconfident(tmp_path, powers=(1.0, 1.0)))
     assert combined.calibrations == {} and combined.score == combined.uncalibrated
+
+
+def test_only_what_kaggle_takes_is_offered_to_submit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Clocks and crocs are no competition of Kaggle's; cats and dogs are: see test_train."""
+    monkeypatch.chdir(tmp_path)
+    said = str(assemble(write_run(tmp_path / "weights" / "mine"))).splitlines()
+    assert said[-1] == "next        podium serve mine"
+    assert not any("podium submit" in line for line in said)
 
 
 def test_a_fold_without_test_predictions_is_scored_and_not_combined(tmp_path: Path) -> None:

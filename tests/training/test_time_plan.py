@@ -88,6 +88,10 @@ def test_the_cycle_comes_to_its_end_when_the_time_does(
         plan.speeds.steps[0] = took
         plan.advance()
     assert now[0] == pytest.approx(200 * part, abs=3)
+    plan.progress()
+    (row,) = plan.rows
+    assert row["trained"] == pytest.approx(plan.trained / 10)
+    assert row["planned"] == pytest.approx(20 * part, rel=0.05), "as it seemed at the first step"
     assert rates[-1] < 0.01 < 0.9 < max(rates)
 
 
@@ -120,7 +124,9 @@ def test_a_plan_that_goes_on_does_no_more_than_it_had_planned(now: list[float]) 
 
 
 def slowly(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-    """Each step of any training takes so much longer."""
+    """Each step of any training takes so much longer, and no time is reserved for files."""
+    monkeypatch.setattr(time_plan, "WRITING", 0.0)
+    monkeypatch.setattr(time_plan, "ENDING", 0.0)
     begin = TimeKeeper.on_train_batch_end
 
     def slow(self: TimeKeeper, batch: int, logs: object = None) -> None:
@@ -133,8 +139,6 @@ def slowly(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
 def test_epochs_are_scaled_to_the_time(
     tmp_path: Path, images: FoldDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(time_plan, "WRITING", 0.0)
-    monkeypatch.setattr(time_plan, "ENDING", 0.0)
     slowly(monkeypatch, 0.05)
     stages = [stage(epochs=60), stage(epochs=30)]  # 270 steps: some 20 seconds
     training = make_training(recipe(stages=stages), images, tmp_path)
@@ -197,8 +201,6 @@ def test_time_that_is_over_still_leaves_weights(tmp_path: Path, images: FoldData
 def test_a_killed_training_goes_on_with_its_plan(
     tmp_path: Path, images: FoldDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(time_plan, "WRITING", 0.0)
-    monkeypatch.setattr(time_plan, "ENDING", 0.0)
     slowly(monkeypatch, 0.05)
     many = recipe(stages=[stage(epochs=60)])
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from podium import paths
-from podium.competitions import Competition
+from podium.competitions import Competition, get_competition
 from podium.competitions.boxes import BOX_COLUMNS, BOX_METRICS, BoxMetric, has_box, to_pixels
 from podium.competitions.metrics import LogLoss, Metric
 from podium.files.atomic_write import remove_temp_files, write_csv
@@ -104,9 +104,11 @@ class RunResult:
         if self.report:
             lines.append(("report", self.report))
         lines.append(("submission", self.submission))
-        competition = self.folder.read_recipe().competition
-        submit = f'podium submit {competition} {self.submission} -m "{self.folder.name}"'
-        lines += [("next", f"podium serve {self.folder.name}"), ("", submit)]
+        lines.append(("next", f"podium serve {self.folder.name}"))
+        competition = get_competition(self.folder.read_recipe().competition)
+        if (competition.kaggle_source or "").startswith("competitions/"):
+            submit = f'podium submit {competition.name} {self.submission} -m "{self.folder.name}"'
+            lines.append(("", submit))
         return "\n".join(f"{name:<12}{value}" for name, value in lines)
 
     def _folds(self) -> list[str]:

@@ -81,7 +81,8 @@ class DryRun:
         lines = [*format_table(rows), *["estimated, not measured"] * self.estimated, ""]
         lines.append(f"a fold      {duration(self.fold_seconds)}")
         lines.append(
-            f"the run     {duration(self.seconds)}: {self.folds} folds, and reading images"
+            f"the run     {duration(self.seconds)}: {self.folds} fold{'s' * (self.folds > 1)}, and "
+            "reading the images"
         )
         if self.minutes is not None:
             lines.append(f"time budget {duration(60 * self.minutes)}: {self._fit()}")
