@@ -88,6 +88,6 @@ def predictions(ids: list[str], random: np.random.Generator) -> pd.DataFrame:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """The files below a folder, by their path in it."""
-    found = (path for path in folder.rglob("*") if path.is_file())
+    """The files below a folder, by their path in it; who holds a lock is no matter."""
+    found = (path for path in folder.rglob("*") if path.is_file() and ".locks" not in path.parts)
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}

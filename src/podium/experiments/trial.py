@@ -20,6 +20,7 @@ from tqdm import tqdm
 from podium import paths
 from podium.competitions import get_competition
 from podium.experiments.grid import Combination
+from podium.files.locks import Busy
 from podium.predictions.combine import FoldScores, score_folds
 from podium.predictions.score import direction
 from podium.recipes.recipe import Recipe
@@ -149,6 +150,8 @@ def _train(entry: str, overrides: tuple[str, ...], folds: list[int], run: str) -
     tqdm.set_lock(threading.RLock())  # an interrupted process would leak a semaphore
     try:
         train_to_score(entry, overrides, folds, run)
+    except Busy:
+        raise
     except (ValueError, OSError, *out_of_memory()) as error:
         name = type(error).__name__  # the class itself would import TensorFlow into the parent
         kind = TrialDiverged if name == "TrainingDiverged" else TrialFailed

@@ -147,8 +147,9 @@ def blend(runs: Sequence[str], to: Path | None = None, common: bool = False) -> 
         raise CannotBlend(
             f"the blend would be written over its own run {name}: name it otherwise, with --to"
         )
-    blended = _evaluate(pool, folder, to or paths.submission(name))
-    _write(blended, {"entry": name} if recipe else {})
+    with folder.writing():
+        blended = _evaluate(pool, folder, to or paths.submission(name))
+        _write(blended, {"entry": name} if recipe else {})
     return blended
 
 

@@ -3,8 +3,8 @@
 import hashlib
 import json
 import re
-import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,17 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from podium import paths
 from podium.competitions.boxes import BOX_COLUMNS
-from podium.files.atomic_write import remove_temp_files, write_csv, write_json
+from podium.files.atomic_write import (
+    OLD,
+    clear_leftovers,
+    discard,
+    remove_temp_files,
+    write_csv,
+    write_json,
+)
+from podium.files.locks import locked
 from podium.recipes.recipe import Recipe
 from podium.recipes.recipe_file import RecipeError, parse_recipe
 from podium.runs.fold_folder import (
@@ -98,8 +107,9 @@ class RunFolder:
             RunError: the folder's run has another recipe, or is a soup. Nothing is overwritten.
         """
         if self.exists and fresh:
-            shutil.rmtree(self.path)
-        self._tidy()
+            with self.writing():
+                discard(self.path)
+        self.tidy()
         if not self.exists:
             self.write_run({"recipe": recipe.model_dump(), **about})
             return recipe
@@ -124,8 +134,38 @@ class RunFolder:
             )
         return recipe
 
-    def _tidy(self) -> None:
+    @contextmanager
+    def writing(self, folds: Iterable[int] | None = None) -> Iterator[None]:
+        """Be the one writer of these folds, or of the whole run.
+
+        Raises:
+            Busy: another process writes one of them, and who.
+        """
+        with ExitStack() as held:
+            if folds is None:
+                held.enter_context(self.sharing(wait=False))
+                begun = (path.stem for path in self._locks.glob("*.lock"))
+                folds = sorted(int(fold) for fold in begun if fold.isdecimal())
+            for fold in folds:
+                path = self._locks / f"{fold}.lock"
+                held.enter_context(locked(path, f"fold {fold} of {self.path}"))
+            yield
+
+    def sharing(self, wait: bool = True) -> AbstractContextManager[None]:
+        """Be the one writer of what the folds share, for seconds: recipe, table, result."""
+        return locked(self._locks / "run.lock", str(self.path), wait)
+
+    @property
+    def _locks(self) -> Path:
+        """Beside the run, which may be replaced; nor are locks the output of a kernel."""
+        folder = paths.scratch() if paths.kaggle() else self.path.parent
+        return folder / ".locks" / self.name
+
+    def tidy(self) -> None:
         """Remove what a kill left behind that nothing will read again."""
+        clear_leftovers(self.path)
+        for old in self.path.glob(f"{OLD}*"):
+            clear_leftovers(self.path / old.name.removeprefix(OLD))
         remove_temp_files(self.path)
         for fold in self.scored_folds():
             self.fold(fold).delete_state()
@@ -173,16 +213,16 @@ class RunFolder:
         path = self.path / "pictures.csv"
         if not path.is_file():
             return None
-        text = {"id": str, "path": str, "problem": str, "part": str}
+        text = dict.fromkeys(["id", "path", "problem", "part", "digest"], str)
         empty = {key: [""] for key in ("label", *BOX_COLUMNS)}
         table = pd.read_csv(path, dtype=text, keep_default_na=False, na_values=empty)
         return table.set_index("id")
 
     def digest_of_images(self, paths: Iterable[Path]) -> str:
-        """What tells the stored table and the files of its images from any other ones."""
+        """What tells the stored training images and these files of theirs from any other ones."""
         sizes = [path.stat().st_size for path in tqdm(paths, "files", delay=2, leave=False)]
-        table = (self.path / "pictures.csv").read_bytes()
-        return hashlib.sha256(table + json.dumps(sizes).encode()).hexdigest()
+        table = self.read_images().query("part == 'train'").to_csv()
+        return hashlib.sha256((table + json.dumps(sizes)).encode()).hexdigest()
 
     def write_checked(self, digest: str) -> None:
         """Remember that no near-copies are on both sides of the split, as far as these files go."""
@@ -217,6 +257,11 @@ class RunFolder:
         empty = {column: [""] for column in BOX_COLUMNS}  # an image that nobody could read
         table = pd.read_csv(path, dtype={"id": str}, keep_default_na=False, na_values=empty)
         return table.set_index("id").astype(np.float32)
+
+    def delete_test(self) -> None:
+        """Delete what was predicted of test images, by each fold and by all."""
+        for place in (*(self.fold(number).path for number in self._folds()), self.path):
+            (place / "test.csv").unlink(missing_ok=True)
 
     def write_score(self, score: dict[str, Any]) -> None:
         write_json(self.path / "score.json", score)
