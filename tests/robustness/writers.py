@@ -23,7 +23,7 @@ EXCLUSIVE = {  # of two of each pair, one is told
     "train and train": (["train", "tiny"], ["train", "tiny"]),
     "train and --fresh": (["train", "tiny"], FRESH),
     "--fresh and --fresh": (FRESH, FRESH),
-    "train and predict": (["train", "tiny", "--fresh"], ["predict", "tiny"]),
+    "predict and train": (["predict", "tiny"], ["train", "tiny"]),
     "predict and predict": (["predict", "tiny"], ["predict", "tiny"]),
     "blend and blend": (["blend", "tiny", "other"], ["blend", "tiny", "other"]),
     "soup and soup": (["soup", "other"], ["soup", "other"]),
@@ -49,7 +49,7 @@ def campaign(quick: bool, scratch: Path) -> list[Figure]:
         for name in chosen:
             project = scratch / f"{name}-{turn}".replace(" ", "-")
             shutil.copytree(trained, project)
-            if name.startswith("train and") and "predict" not in name:
+            if name.startswith("train and"):
                 shutil.rmtree(project / "weights" / "tiny")
             ends = _both(project, EXCLUSIVE[name])
             pairs += 1

@@ -266,7 +266,8 @@ def _write(blended: BlendResult, about: dict[str, Any]) -> None:
     train = pool.labels.to_frame()
     if pool.groups is not None:
         train["group"] = pool.groups
-    parts = {"train": train, "test": pd.DataFrame(index=pool.test_ids)}
+    stored = pool.members[0].folder.read_images().query("part == 'test'")
+    parts = {"train": train, "test": stored.reindex(pool.test_ids).reindex(columns=["digest"])}
     if boxes:
         for part, table in parts.items():
             parts[part] = table.join(boxes.images.query("part == @part").drop(columns="part"))

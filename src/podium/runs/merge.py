@@ -109,6 +109,8 @@ def _check_same_run(part: RunFolder, into: RunFolder, recipe: Recipe, table: Tab
             difference += f"{there[keys[0]]!r} there"
     if not difference and _table_file(into).is_file():
         difference = _difference(stored_table(into), table)
+        if changed := into.changed_test_files(part):
+            difference = difference or f"{changed} test images have other files by the same ids"
     if difference:
         raise CannotMerge(
             f"{part.path} is no part of the run {into.path}: {difference}. Put it into a folder "
@@ -126,9 +128,6 @@ def _difference(here: Table, there: Table) -> str:
     differing = here.train.reindex(columns=DECIDED).compare(train.reindex(columns=DECIDED))
     if len(differing):
         return f"{len(differing)} images have another {differing.columns[0][0]}"
-    known = (here.test["digest"] != "") & (there.test["digest"] != "")  # older runs have none
-    if (here.test["digest"] != there.test["digest"])[known].any():
-        return "they have other test images by the same names"
     # The reason why names a path of its machine.
     differing = (here.test["problem"] == "") != (there.test["problem"] == "")
     return f"{differing.sum()} images can be read in only one of the two" * bool(differing.any())

@@ -218,6 +218,19 @@ class RunFolder:
         table = pd.read_csv(path, dtype=text, keep_default_na=False, na_values=empty)
         return table.set_index("id")
 
+    def changed_test_files(self, other: "RunFolder") -> int:
+        """How many test images of two runs have the same id and different files.
+
+        Those of older Podiums are taken to be the same, as their files are not known.
+        """
+        pair = []
+        for folder in (self, other):
+            images = folder.read_images()
+            known = images.get("digest", pd.Series("", images.index)).replace("", None)
+            pair.append(known[images["part"] == "test"].dropna())
+        here, there = pair[0].align(pair[1], join="inner")
+        return int((here != there).sum())
+
     def digest_of_images(self, paths: Iterable[Path]) -> str:
         """What tells the stored training images and these files of theirs from any other ones."""
         sizes = [path.stat().st_size for path in tqdm(paths, "files", delay=2, leave=False)]
