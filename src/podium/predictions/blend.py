@@ -10,7 +10,7 @@ import pandas as pd
 
 from podium import paths
 from podium.competitions.boxes import BOX_COLUMNS, BOX_METRICS
-from podium.files.atomic_write import remove_temp_files, write_json
+from podium.files.atomic_write import write_json
 from podium.predictions.blend_members import CannotBlend, Pool, read_member, read_pool
 from podium.predictions.blend_selection import BlendChoice, choose, nested
 from podium.predictions.combine import write_submission
@@ -176,7 +176,7 @@ def adopt_blend(part: RunFolder, into: RunFolder, fresh: bool = False) -> Path:
                     f"{into.path} is a blend with another {name}: keep it, or replace it by that "
                     f"of {part.path} with --fresh"
                 )
-    _begin(into)
+    (into.path / "run.json").unlink(missing_ok=True)
     for name in FILES:
         copy_whole(part.path / name, into.path / name)
     return write_submission(into, member.competition)
@@ -199,12 +199,6 @@ def _check_target(folder: RunFolder) -> None:
     """Refuse to write over a training run."""
     if folder.exists and not folder.read_blended():
         raise CannotBlend(f"{folder.path} is a training run: name the blend otherwise, with --to")
-
-
-def _begin(folder: RunFolder) -> None:
-    """Clear a folder for a blend, which is none until run.json is there again."""
-    remove_temp_files(folder.path)
-    (folder.path / "run.json").unlink(missing_ok=True)
 
 
 def _evaluate(pool: Pool, folder: RunFolder, submission: Path) -> BlendResult:
@@ -262,7 +256,7 @@ def _blend_boxes(pool: Pool) -> BlendedBoxes | None:
 def _write(blended: BlendResult, about: dict[str, Any]) -> None:
     """Write the blend's folder and its submission; run.json, which makes it a run, last."""
     folder, pool, boxes = blended.folder, blended.pool, blended.boxes
-    _begin(folder)
+    (folder.path / "run.json").unlink(missing_ok=True)  # it is no blend until that is there again
     train = pool.labels.to_frame()
     if pool.groups is not None:
         train["group"] = pool.groups

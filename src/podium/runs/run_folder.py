@@ -136,7 +136,7 @@ class RunFolder:
 
     @contextmanager
     def writing(self, folds: Iterable[int] | None = None) -> Iterator[None]:
-        """Be the one writer of these folds, or of the whole run.
+        """Be the one writer of these folds, or of the whole run, and clear what a kill left.
 
         Raises:
             Busy: another process writes one of them, and who.
@@ -149,6 +149,7 @@ class RunFolder:
             for fold in folds:
                 path = self._locks / f"{fold}.lock"
                 held.enter_context(locked(path, f"fold {fold} of {self.path}"))
+            self.tidy()
             yield
 
     def sharing(self, wait: bool = True) -> AbstractContextManager[None]:

@@ -152,7 +152,6 @@ def _begin(folder: RunFolder, members: list[Run], fresh: bool) -> None:
             )
         if fresh:
             discard(folder.path)
-    folder.tidy()
     if not folder.exists:
         for name in ("pictures.csv", "checked.json"):
             if (first.path / name).is_file():
