@@ -79,7 +79,8 @@ def clear_leftovers(target: Path) -> None:
     old = target.with_name(OLD + target.name)
     if old.is_dir() and not target.exists():
         old.rename(target)  # the kill came between the two renames
-    shutil.rmtree(old, ignore_errors=True)
+    elif old.is_dir():
+        shutil.rmtree(old)
     remove_temp_files(target.parent, target.name)
 
 
