@@ -318,6 +318,9 @@ def test_a_test_image_that_breaks_later_is_named(
     with pytest.raises(BrokenImages, match=r"^1 of 2 images cannot be read: .*/test/NA\.jpg: "):
         look(folder)
     assert is_predicted(folder)
+    skip = folder.begin(recipe(broken_images="skip"), {}, fresh=False)
+    assert prepare_run(folder, skip).table.readable_test.index.tolist() == ["007"]
+    assert not is_predicted(folder)
 
 
 def test_a_training_image_that_breaks_later_is_named(images: Path, folder: RunFolder) -> None:

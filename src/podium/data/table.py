@@ -89,7 +89,7 @@ def look_at_test(folder: RunFolder, recipe: Recipe) -> pd.DataFrame:
     before = stored.reindex(now.index)
     known = (before["digest"] == now["digest"]) & (before["problem"] == "")
     checked = check_images(now.loc[~known, "path"])
-    _report_broken(checked, recipe, len(now))
+    _report_broken(checked, recipe, len(now), f"podium train … --run {folder.name} ")
     for column in ["problem", *(SIZE_COLUMNS if competition.has_boxes else [])]:
         now[column] = before[column].where(known, checked[column].reindex(now.index))
     now = now[[*stored.columns, "path"]]
@@ -217,15 +217,21 @@ def _split(train: pd.DataFrame, checked: pd.DataFrame, recipe: Recipe) -> pd.Dat
     return train.assign(fold=fold, problem="")
 
 
-def _report_broken(checked: pd.DataFrame, recipe: Recipe, of: int | None = None) -> None:
-    """Stop for images that cannot be read, or say that there are some, of so many."""
+def _report_broken(
+    checked: pd.DataFrame, recipe: Recipe, of: int | None = None, command: str = ""
+) -> None:
+    """Stop for images that cannot be read, or say that there are some, of so many.
+
+    Args:
+        command: that goes on without them, in place of the same one.
+    """
     broken = checked.loc[checked["problem"] != "", "problem"]
     if broken.empty:
         return
     message = f"{len(broken)} of {of or len(checked)} images cannot be read: {_named(broken)}"
     if recipe.broken_images == "stop":
         raise BrokenImages(
-            f"{message}. Mend them, or go on without them: --set broken_images=skip "
+            f"{message}. Mend them, or go on without them: {command}--set broken_images=skip "
             "(test images then get the class prior)"
         )
     print(f"warning: {message}. They are left out; test images get the class prior")

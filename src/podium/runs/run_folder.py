@@ -35,7 +35,7 @@ from podium.runs.fold_folder import (
 )
 
 MAX_NAME = 100  # characters of a run's name
-BUDGET = {"time_budget"}  # of a start, not of the run
+OF_A_START = {"time_budget", "broken_images"}  # keys that each start of a run may choose anew
 
 
 def run_name(entry: str, overrides: Iterable[str]) -> str:
@@ -101,7 +101,7 @@ class RunFolder:
 
         Returns:
             The recipe to go on with: a run keeps the `keep` that it began with, and each start
-            may have a time budget of its own.
+            may choose `OF_A_START` anew.
 
         Raises:
             RunError: the folder's run has another recipe, or is a soup. Nothing is overwritten.
@@ -122,7 +122,7 @@ class RunFolder:
         if stored.keep != recipe.keep:
             print(f'this run began with keep = "{stored.keep}", and goes on with it')
             recipe = recipe.model_copy(update={"keep": stored.keep})
-        before, now = stored.model_dump(exclude=BUDGET), recipe.model_dump(exclude=BUDGET)
+        before, now = stored.model_dump(exclude=OF_A_START), recipe.model_dump(exclude=OF_A_START)
         changed = [key for key in now if before[key] != now[key]]
         if changed:
             key = changed[0]
