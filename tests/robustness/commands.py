@@ -1,8 +1,9 @@
 """Commands besides train that are killed at each way in which they change files, and called again.
 
-Each runs twice undisturbed, which shows its changes of files, and that these runs end alike. Then it is killed at one of these changes after the other, in a project of its own, or after a part
-of its time where a child process does the work; the same command is let end, and its project must
-have the files of the undisturbed one, byte by byte but for those with times in them, with nothing besides.
+Each runs twice undisturbed, which shows its changes of files, and that both end alike. Then it is
+killed at one of these changes after the other, in a project of its own, or after a part of its time
+where a child process does the work. The same command is let end, and its project must have the
+files of the undisturbed one, byte by byte but for those with times in them, and no others.
 """
 
 import os
