@@ -5,6 +5,7 @@ from pathlib import Path
 from podium import paths
 from podium.runs.fold_folder import RunError
 from podium.runs.run_folder import RunFolder
+from podium.text import did_you_mean
 
 
 def find_run(run: str) -> RunFolder:
@@ -26,6 +27,7 @@ def find_run(run: str) -> RunFolder:
     elsewhere = f", and in {place} there is none of that name" if place else ""
     raise RunError(
         f"no run {run!r}; in {paths.runs()} there are: {', '.join(known) or 'none'}{elsewhere}"
+        + did_you_mean(run, known)
     )
 
 
