@@ -45,7 +45,10 @@ ON_KAGGLE = {
     "collect": ["collect", "tiny"],
 }
 QUICK = ("blend", "download again")
-TIMES = {"run.json", "cost.json", "score.json", "experiments.csv", "studies.db", "report.html"}
+TIMES = {  # files and folders with times in them
+    *("run.json", "cost.json", "score.json", "report.html"),
+    *("experiments", "experiments.csv", "studies.db"),
+}
 
 
 @dataclass
@@ -125,7 +128,7 @@ def _kill(
     undisturbed = ended(once, words, Harm(variables=variables))
     _end_well(undisturbed), _end_well(ended(twice, words, Harm(variables=variables)))
     expected, other = _files(once), _files(twice)
-    same = {path for path in expected if Path(path).name not in TIMES}
+    same = {path for path in expected if TIMES.isdisjoint(Path(path).parts)}
     if other.keys() != expected.keys() or any(expected[path] != other[path] for path in same):
         raise RuntimeError(f"{name}: two undisturbed runs differ")
 
