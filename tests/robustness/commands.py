@@ -46,7 +46,7 @@ ON_KAGGLE = {
 }
 QUICK = ("blend", "download again")
 TIMES = {  # files and folders with times in them
-    *("run.json", "cost.json", "score.json", "report.html"),
+    *("run.json", "cost.json", "score.json", "history.csv", "report.html"),
     *("experiments", "experiments.csv", "studies.db"),
 }
 

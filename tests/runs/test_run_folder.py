@@ -14,7 +14,7 @@ from podium.files.atomic_write import write_json
 from podium.files.locks import Busy
 from podium.recipes.recipe import Recipe
 from podium.recipes.recipe_file import parse_recipe
-from podium.runs.fold_folder import FoldFolder, RunError, read_json
+from podium.runs.fold_folder import FoldFolder, RunError
 from podium.runs.run_folder import MAX_NAME, RunFolder, run_name
 
 STRANGE_IDS = [
@@ -34,15 +34,6 @@ def any_floats(count: int) -> np.ndarray:
     floats = floats[np.isfinite(floats)][: count - 5]
     edges = [0.0, 1e-45, 1.1754944e-38, 3.4028235e38, 1 / 3]
     return np.concatenate([floats, np.array(edges, np.float32)])
-
-
-def test_json_that_is_missing_or_broken_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "score.json"
-    with pytest.raises(RunError, match=r"score\.json is missing: is .* the folder of a run"):
-        read_json(path)
-    path.write_text('{"half": ')
-    with pytest.raises(RunError, match=r"score\.json is not valid JSON"):
-        read_json(path)
 
 
 # --- Tables
@@ -157,7 +148,7 @@ def test_long_names_are_cut_and_stay_different() -> None:
     stages = "stages=[{epochs=1, learning_rate=0.1}" + ", {epochs=1, learning_rate=0.1}" * 9
     names = {run_name("cars-b6", [f"{stages}]", f"seed={seed}"]) for seed in range(3)}
     assert len(names) == 3
-    assert max(map(len, names)) <= MAX_NAME + 9
+    assert max(map(len, names)) <= MAX_NAME == 100
     assert all(len(name.encode()) < 255 for name in names)
 
 

@@ -27,7 +27,7 @@ from podium.recipes.recipe import Recipe
 from podium.runs.fold_folder import RunError
 from podium.runs.merge import copy_whole
 from podium.runs.run import Run
-from podium.runs.run_folder import RunFolder, run_name
+from podium.runs.run_folder import RunFolder, name_with_digest, run_name
 from podium.system import out_of_memory
 from podium.training.warm_start import resolve_backbone
 
@@ -92,7 +92,8 @@ def run_of(combination: Combination) -> RunFolder:
     name = run_name(combination.entry, combination.overrides)
     folder = RunFolder(paths.runs() / name)
     if folder.exists and not _has_recipe(folder, combination.recipe):
-        return RunFolder(paths.runs() / f"{name}-{digest(combination.recipe)}")
+        content = combination.recipe.model_dump_json()
+        return RunFolder(paths.runs() / name_with_digest(name, content))
     return folder
 
 

@@ -19,7 +19,7 @@ from podium.recipes.entries import all_entries
 from podium.recipes.recipe_file import EnsembleRecipe, is_ensemble, load_ensemble
 from podium.runs.find_run import without_links
 from podium.runs.merge import CannotMerge, copy_whole
-from podium.runs.run_folder import RunFolder
+from podium.runs.run_folder import RunFolder, check_name
 from podium.runs.table import SIZE_COLUMNS
 from podium.system import about_this_run
 from podium.text import format_table
@@ -141,7 +141,7 @@ def blend(runs: Sequence[str], to: Path | None = None, common: bool = False) -> 
             f"the ensemble is of {recipe.competition}, its runs are of {pool.competition.name}"
         )
     name = runs[0] if recipe else to.stem if to else DEFAULT_NAME
-    folder = RunFolder(paths.runs() / name)
+    folder = RunFolder(paths.runs() / check_name(name))
     _check_target(folder)
     if folder.path.resolve() in [member.folder.path.resolve() for member in pool.members]:
         raise CannotBlend(

@@ -22,7 +22,8 @@ def find_run(run: str) -> RunFolder:
         raise RunError(f"run {run!r} is attached in {len(attached)} places: detach all but one")
     if attached:
         return attached[0]
-    known = sorted(path.parent.name for path in paths.runs().glob("*/run.json"))
+    found = (path for path in paths.runs().glob("*/run.json") if path.is_file())
+    known = sorted(path.parent.name for path in found)
     place = paths.kaggle_input()
     elsewhere = f", and in {place} there is none of that name" if place else ""
     raise RunError(

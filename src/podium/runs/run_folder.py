@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
@@ -26,36 +25,40 @@ from podium.files.atomic_write import (
 from podium.files.locks import locked
 from podium.recipes.recipe import Recipe
 from podium.recipes.recipe_file import RecipeError, parse_recipe
-from podium.runs.fold_folder import (
-    FoldFolder,
-    RunError,
-    boxes_alone,
-    read_json,
-    without_boxes,
-)
+from podium.runs.fold_folder import FoldFolder, RunError, boxes_alone, numbers, without_boxes
+from podium.runs.schemas import CheckedFile, RunFile, ScoreFile, read_csv, read_json
 
 MAX_NAME = 100  # characters of a run's name
+NAME = re.compile(rf"\w[\w.-]{{,{MAX_NAME - 1}}}", re.ASCII)
 OF_A_START = {"time_budget", "broken_images"}  # keys that each start of a run may choose anew
 
 
 def run_name(entry: str, overrides: Iterable[str]) -> str:
     """The name of a run: that of the entry and what was changed in its recipe."""
-    changes = [re.sub(r"[^\w.]+", "-", override).strip("-") for override in overrides]
+    changes = [re.sub(r"[^\w.]+", "-", override, flags=re.A).strip("-") for override in overrides]
     name = "-".join([entry, *changes])
-    if len(name) <= MAX_NAME:
-        return name
-    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
-    return f"{name[:MAX_NAME]}-{digest}"
+    return name if len(name) <= MAX_NAME else name_with_digest(name, name)
+
+
+def name_with_digest(name: str, content: str) -> str:
+    """A name of at most `MAX_NAME` characters that also depends on something else."""
+    digest = hashlib.sha256(content.encode()).hexdigest()[:8]
+    return f"{name[: MAX_NAME - len(digest) - 1]}-{digest}"
 
 
 def check_name(run: str) -> str:
-    """The name of a run as it was given, or as a file from elsewhere has it, seen to be no path.
+    """The name of a run as it was given, seen to be no path; a new run's is of plain signs.
 
     Raises:
-        RunError: it is a path.
+        RunError: it is a path, or the name of no run that is there and of other signs.
     """
     if not run.strip() or "\0" in run or run in (".", "..") or Path(run).name != run:
         raise RunError(f"run {run!r}: expected the name of a folder of weights/, not a path")
+    if not NAME.fullmatch(run) and not RunFolder(paths.runs() / run).exists:
+        raise RunError(
+            f"run {run!r}: expected at most {MAX_NAME} signs of A to Z, a to z, 0 to 9, _, . and "
+            "-, the first of them no . or -; give it such a name with --run"
+        )
     return run
 
 
@@ -172,7 +175,7 @@ class RunFolder:
             self.fold(fold).delete_state()
 
     def read_run(self) -> dict[str, Any]:
-        return read_json(self.path / "run.json")
+        return read_json(self.path / "run.json", RunFile)
 
     def write_run(self, run: dict[str, Any]) -> None:
         write_json(self.path / "run.json", run)
@@ -216,8 +219,7 @@ class RunFolder:
             return None
         text = dict.fromkeys(["id", "path", "problem", "part", "digest"], str)
         empty = {key: [""] for key in ("label", *BOX_COLUMNS)}
-        table = pd.read_csv(path, dtype=text, keep_default_na=False, na_values=empty)
-        return table.set_index("id")
+        return read_csv(path, ["id"], dtype=text, keep_default_na=False, na_values=empty)
 
     def changed_test_files(self, other: "RunFolder") -> int:
         """How many test images of two runs have the same id and different files.
@@ -244,7 +246,7 @@ class RunFolder:
 
     def read_checked(self) -> str:
         path = self.path / "checked.json"
-        return str(read_json(path).get("sha256", "")) if path.is_file() else ""
+        return read_json(path, CheckedFile)["sha256"] if path.is_file() else ""
 
     def write_probabilities(
         self, name: str, probabilities: pd.DataFrame, boxes: pd.DataFrame | None = None
@@ -269,8 +271,8 @@ class RunFolder:
         if not path.is_file():
             raise RunError(f"{path} is missing: train the run to its end first")
         empty = {column: [""] for column in BOX_COLUMNS}  # an image that nobody could read
-        table = pd.read_csv(path, dtype={"id": str}, keep_default_na=False, na_values=empty)
-        return table.set_index("id").astype(np.float32)
+        table = read_csv(path, ["id"], dtype={"id": str}, keep_default_na=False, na_values=empty)
+        return numbers(table, path)
 
     def delete_test(self) -> None:
         """Delete what was predicted of test images, by each fold and by all."""
@@ -281,4 +283,4 @@ class RunFolder:
         write_json(self.path / "score.json", score)
 
     def read_score(self) -> dict[str, Any]:
-        return read_json(self.path / "score.json")
+        return read_json(self.path / "score.json", ScoreFile)

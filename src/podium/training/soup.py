@@ -28,7 +28,7 @@ from podium.runs.find_run import find_run
 from podium.runs.fold_folder import RunError
 from podium.runs.merge import copy_whole
 from podium.runs.run import Run
-from podium.runs.run_folder import RunFolder, check_name
+from podium.runs.run_folder import MAX_NAME, RunFolder, check_name
 from podium.runs.table import HELD_OUT
 from podium.system import about_this_run, import_tensorflow, peak_memory_gb
 from podium.training.leakage import scored_by, split_leak
@@ -65,7 +65,7 @@ def soup(runs: Sequence[str], name: str | None = None, fresh: bool = False) -> R
     check_members(members)
     first = members[0]
     check_recipe(first.recipe, first.folder)
-    folder = RunFolder(paths.runs() / check_name(name or f"{first.name}-soup"))
+    folder = RunFolder(paths.runs() / check_name(name or f"{first.name[: MAX_NAME - 5]}-soup"))
     with folder.writing():
         return _soup_into(folder, members, fresh)
 

@@ -74,7 +74,7 @@ def _train_folds(
 
     # ---- Recipe: the entry's, with the changes of the command line ------------------------------
     overrides = list(overrides)
-    name = run_name(entry, overrides) if run is None else check_name(run)
+    name = check_name(run_name(entry, overrides) if run is None else run)
     folder = RunFolder(paths.runs() / name)
     recipe = resolve_backbone(get_entry(entry).recipe(overrides), folder, fresh)
 
