@@ -35,6 +35,8 @@ def prepare_run(folder: RunFolder, recipe: Recipe) -> Run:
     made_here = folder.read_images() is None
     if made_here:
         train, test = competition.read_training(), competition.read_test()
+        if left_out := competition.left_out(train, test):
+            print(left_out)
         if recipe.limit is not None:
             train = train.loc[limit_images(train["label"], recipe.limit, recipe.seed)]
         checked = check_images(pd.concat([train["path"], test["path"]]).reset_index(drop=True))

@@ -1,15 +1,17 @@
 """Images by the names that a user gives: files, folders and addresses on the web."""
 
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import requests
 
-from podium.competitions.base import images_in
+from podium.competitions.image_folders import images_in, is_utf8, left_out
 from podium.data.batches import shrink
 from podium.files.image_io import SizedImage, UnreadableImage, decode_sized, read_bytes
+from podium.text import summarize
 
 ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 MAX_BYTES = 30_000_000  # of an image from the web
@@ -20,13 +22,21 @@ CHUNK = 65_536  # bytes
 def find_images(names: Sequence[str | Path]) -> list[str]:
     """Replace each folder by its own image files, sorted; other names stay as they are.
 
-    A folder without images stays as well: `load_image` says so.
+    What else is in it, and below it, is counted in a line of stderr. A folder without images stays
+    as well: `load_image` says so.
     """
     found: list[str] = []
     for name in map(str, names):
         files = []
         if not ADDRESS.match(name) and Path(name).is_dir():
-            files = [str(path) for path in images_in(Path(name)) if path.is_file()]
+            images = [path for path in images_in(Path(name), deep=False) if path.is_file()]
+            files = [str(path) for path in images if is_utf8(path.name)]
+            if len(files) < len(images):
+                odd = [path for path in images if str(path) not in files]
+                line = f"{name}: names that are not UTF-8 ({summarize(odd)}); rename the files"
+                print(line, file=sys.stderr)
+            if told := left_out([Path(name)], images):
+                print(f"{name}: {told}", file=sys.stderr)
         found += files or [name]
     return found
 
