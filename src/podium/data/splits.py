@@ -1,5 +1,7 @@
 """Which images train and which validate: made once, stratified, no near-copies on both sides."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
@@ -11,31 +13,43 @@ NAMED = 5  # examples in an error
 
 
 def split_folds(
-    labels: pd.Series, groups: pd.Series | np.ndarray, folds: int, seed: int
+    labels: pd.Series,
+    groups: pd.Series | np.ndarray,
+    folds: int,
+    seed: int,
+    names: Sequence[str] | None = None,
 ) -> pd.Series:
     """Assign each image the fold that validates it; the order of the rows does not matter.
 
     Args:
         labels: class numbers, indexed by id.
         groups: images of one group stay in one fold; by id, or in the order of `labels`.
+        names: the classes by number, for errors.
 
     Returns:
         int64 0 … folds - 1, indexed as `labels`.
 
     Raises:
-        ValueError: a class has fewer images than there are folds, or is one group of copies.
+        ValueError: a class has fewer images than there are folds, or is one group of copies, or
+            a fold would have no images.
     """
     table = _sorted_by_id(labels, groups)
-    _check_classes(table, parts=folds, what="folds", remedy="use fewer folds")
+    _check_classes(table, folds, "folds", names)
+    _check_filled(min(folds, table["group"].nunique()), table, folds, "folds")
     splitter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)
     fold = pd.Series(0, index=table.index, name="fold", dtype=np.int64)
     for number, (_, validation) in enumerate(splitter.split(table, table.label, table.group)):
         fold.iloc[validation] = number
+    _check_filled(fold.nunique(), table, folds, "folds")
     return fold.loc[labels.index]
 
 
 def split_shares(
-    labels: pd.Series, groups: pd.Series | np.ndarray, shares: list[float], seed: int
+    labels: pd.Series,
+    groups: pd.Series | np.ndarray,
+    shares: list[float],
+    seed: int,
+    names: Sequence[str] | None = None,
 ) -> pd.Series:
     """Divide the images once, [train, validation] or [train, validation, held-out].
 
@@ -46,13 +60,15 @@ def split_shares(
         int64 indexed as `labels`: TRAIN_ONLY, 0 for validation, HELD_OUT.
 
     Raises:
-        ValueError: not two or three shares that sum to 1, or a class with too few images.
+        ValueError: not two or three shares that sum to 1, a class with too few images, or a
+            share without any.
     """
     if len(shares) not in (2, 3) or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-6:
         raise ValueError(f"shares must be two or three numbers above 0 of sum 1, came {shares}")
     table = _sorted_by_id(labels, groups)
-    _check_classes(table, parts=len(shares), what="shares", remedy="use fewer shares")
+    _check_classes(table, len(shares), "shares", names)
     parts = _diffuse(_class_counts(table), np.asarray(shares), np.random.default_rng(seed))
+    _check_filled(len(np.unique(parts)), table, len(shares), "shares")
     values = np.asarray(PART_VALUES, dtype=np.int64)[parts[table.group.to_numpy()]]
     return pd.Series(values, index=table.index, name="fold").loc[labels.index]
 
@@ -76,11 +92,20 @@ def split_halves(labels: pd.Series, groups: pd.Series | np.ndarray, seed: int) -
     return pd.Series(values, index=table.index, name="half").loc[labels.index]
 
 
-def limit_images(labels: pd.Series, limit: int, seed: int) -> pd.Index:
+def limit_images(
+    labels: pd.Series, limit: int, seed: int, parts: int = 1, names: Sequence[str] | None = None
+) -> pd.Index:
     """Choose `limit` ids at random, each class in proportion and, if possible, at least once.
+
+    Args:
+        parts: folds or shares that the images are for.
+        names: the classes by number, for errors.
 
     Returns:
         The ids in the order of `labels`; the choice itself does not depend on that order.
+
+    Raises:
+        ValueError: it leaves too few images of a class that has enough.
     """
     if limit < 1:
         raise ValueError(f"limit must be at least 1 image, came {limit}")
@@ -89,6 +114,13 @@ def limit_images(labels: pd.Series, limit: int, seed: int) -> pd.Index:
     # The r-th image of n comes at r/n: any beginning of this order is stratified.
     place = by_class.cumcount() / by_class.transform("size")
     chosen = place.sort_values(kind="stable").index[:limit]
+    full, left = labels.value_counts(), labels[chosen].value_counts()
+    few = left.reindex(full[full >= parts].index, fill_value=0).loc[lambda counts: counts < parts]
+    if parts > 1 and len(few):
+        raise ValueError(
+            f"limit = {limit} leaves fewer images than {parts} folds or shares need "
+            f"({_counted(few, names)}): use a higher limit, or fewer folds"
+        )
     return labels.index[labels.index.isin(chosen)]
 
 
@@ -110,21 +142,36 @@ def _sorted_by_id(labels: pd.Series, groups: pd.Series | np.ndarray) -> pd.DataF
     return table.assign(group=pd.factorize(table["group"])[0])
 
 
-def _check_classes(table: pd.DataFrame, parts: int, what: str, remedy: str) -> None:
+def _check_classes(table: pd.DataFrame, parts: int, what: str, names: Sequence[str] | None) -> None:
     counts = table["label"].value_counts()
     few = counts[counts < parts]
     if len(few):
-        listed = ", ".join(f"class {name}: {count}" for name, count in few.items())
         raise ValueError(
-            f"{len(few)} classes have fewer images than the {parts} {what} ({listed}): "
-            f"{remedy}, or drop those classes"
+            f"{len(few)} classes have fewer images than the {parts} {what} "
+            f"({_counted(few, names)}): use fewer {what}, or drop those classes"
         )
     distinct = table.groupby("label")["group"].nunique()
-    copies = distinct[distinct < 2].index
+    copies = distinct[distinct < 2].rename(dict(enumerate(names or ()))).index
     if len(copies):
         raise ValueError(
             f"all images of class {_some(copies)} are near-copies of each other, so that it "
             "cannot be both trained and validated: add images, or drop the class"
+        )
+
+
+def _counted(counts: pd.Series, names: Sequence[str] | None) -> str:
+    """Images by class, for an error."""
+    named = counts.rename(dict(enumerate(names or ())))
+    return ", ".join(f"class {name}: {count}" for name, count in named.items())
+
+
+def _check_filled(filled: int, table: pd.DataFrame, parts: int, what: str) -> None:
+    groups = table["group"].nunique()
+    if filled < parts:
+        raise ValueError(
+            f"{len(table)} images are {groups} groups of near-copies, which fill no more than "
+            f"{filled} {what}, and not {parts}: "
+            + (f"set folds={filled}" if what == "folds" and filled > 1 else "add images")
         )
 
 

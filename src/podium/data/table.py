@@ -38,7 +38,9 @@ def prepare_run(folder: RunFolder, recipe: Recipe) -> Run:
         if left_out := competition.left_out(train, test):
             print(left_out)
         if recipe.limit is not None:
-            train = train.loc[limit_images(train["label"], recipe.limit, recipe.seed)]
+            parts = len(recipe.shares or ()) or recipe.folds
+            limited = train["label"], recipe.limit, recipe.seed, parts, competition.classes
+            train = train.loc[limit_images(*limited)]
         checked = check_images(pd.concat([train["path"], test["path"]]).reset_index(drop=True))
         _report_broken(checked, recipe)
         of_train = checked.iloc[: len(train)].set_axis(train.index)
@@ -118,10 +120,11 @@ def _split(train: pd.DataFrame, checked: pd.DataFrame, recipe: Recipe) -> pd.Dat
     doubled = len(train) - train["group"].nunique()
     if doubled:
         print(f"{doubled} training images are near-copies of others: they stay in one fold")
+    names = get_competition(recipe.competition).classes
     if recipe.shares:
-        fold = split_shares(train["label"], train["group"], recipe.shares, recipe.seed)
+        fold = split_shares(train["label"], train["group"], recipe.shares, recipe.seed, names)
     else:
-        fold = split_folds(train["label"], train["group"], recipe.folds, recipe.seed)
+        fold = split_folds(train["label"], train["group"], recipe.folds, recipe.seed, names)
     return train.assign(fold=fold, problem="")
 
 
