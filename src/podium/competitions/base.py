@@ -1,7 +1,7 @@
 """The description of a competition, and what follows from it for all of them."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -101,7 +101,7 @@ class Competition(ABC):
         labels = set(table["label"])
         empty = [name for number, name in enumerate(self.classes) if number not in labels]
         if empty:
-            told = _left_out(folder, table["path"])
+            told = self.left_out(table, folder=folder)
             raise MissingData(
                 f"{folder}: no training images of {len(empty)} of {len(self.classes)} classes: "
                 f"{summarize(empty)}{told and f' ({told})'}. To get them: {self.get_it}"
@@ -134,9 +134,11 @@ class Competition(ABC):
             )
         return table.loc[ids]
 
-    def left_out(self, train: pd.DataFrame, test: pd.DataFrame) -> str:
-        """A line that counts the files among the images that neither table has, or ""."""
-        return _left_out(self.folder(), [*train["path"], *test["path"]])
+    def left_out(self, *tables: pd.DataFrame, folder: Path | None = None) -> str:
+        """A line that counts the files among the images that none of the tables has, or ""."""
+        folder, used = folder or self.folder(), [path for part in tables for path in part["path"]]
+        inside = [path.relative_to(folder) for path in used if path.is_relative_to(folder)]
+        return left_out({folder / path.parts[0] for path in inside}, used)
 
     def validated_submission(
         self,
@@ -221,12 +223,6 @@ def test_table(ids: Sequence[str], paths: Sequence[Path]) -> pd.DataFrame:
 def argmax_labels(probabilities: pd.DataFrame) -> np.ndarray:
     """The number of the likeliest class of each row."""
     return probabilities.to_numpy().argmax(axis=1).astype(np.int64)
-
-
-def _left_out(folder: Path, used: Iterable[Path]) -> str:
-    """The same of those folders at the top of the data that hold images."""
-    inside = [path.relative_to(folder) for path in used if path.is_relative_to(folder)]
-    return left_out({folder / path.parts[0] for path in inside}, used)
 
 
 def _check_ids(table: pd.DataFrame, what: str) -> None:

@@ -12,24 +12,26 @@ from podium.text import summarize
 UNMENTIONED = {"thumbs.db", "desktop.ini", "__macosx"}  # besides hidden files, as ._x.jpg is
 
 
-def images_in(folder: Path, deep: bool = True) -> list[Path]:
-    """The image files of a folder and, if `deep`, those below it, sorted by folder and name.
+def images_in(folder: Path) -> list[Path]:
+    """The image files of a folder and those below it, sorted by folder and name.
 
     Numbers in names count as numbers.
     """
-    files = [path for path in files_in(folder, deep) if is_image(path)]
+    files = [path for path in files_in(folder) if is_image(path)]
     return sorted(files, key=lambda path: (path.parent, len(path.stem), path.stem, path.suffix))
 
 
-def files_in(folder: Path, deep: bool = True) -> list[Path]:
+def files_in(folder: Path) -> list[Path]:
     """The files of a folder, and those below it, without what systems leave in any folder."""
     files, seen = [], set()
     for place, folders, names in os.walk(folder, followlinks=True):
         real = os.path.realpath(place)
-        if real not in seen:  # a link may lead in a circle
-            files += [Path(place, name) for name in names if _is_mentioned(name)]
-        folders[:] = filter(_is_mentioned, folders if deep and real not in seen else [])
+        if real in seen:  # a link that leads in a circle
+            folders.clear()
+            continue
         seen.add(real)
+        files += [Path(place, name) for name in names if _is_mentioned(name)]
+        folders[:] = filter(_is_mentioned, folders)
     return files
 
 
@@ -60,8 +62,12 @@ def left_out(folders: Iterable[Path], used: Iterable[Path]) -> str:
         next(one for one in (*reversed(path.parents), path) if one not in needed)
         for path in {path.parent for path in rest} - needed
     }
-    named = f"; nothing is used of {summarize(sorted(unused))}" if unused else ""
-    return f"left out: {len(rest)} files ({listed}){named}"
+    odd = [path for path in rest if not is_utf8(path.name)]
+    return (
+        f"left out: {len(rest)} files ({listed})"
+        + (f"; nothing is used of {summarize(sorted(unused))}" if unused else "")
+        + (f"; rename what is not UTF-8: {summarize(odd)}" if odd else "")
+    )
 
 
 def subfolder(folder: Path, *names: str) -> Path:

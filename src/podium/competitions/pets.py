@@ -22,7 +22,7 @@ from podium.competitions.base import (
     test_table,
     training_table,
 )
-from podium.competitions.boxes import NO_BOX, box_table, from_pixels, has_box
+from podium.competitions.boxes import NO_BOX, box_table, from_pixels, has_box, tidy
 from podium.competitions.csv_files import nearest, other_separator, read_rows, shown
 from podium.competitions.metrics import Accuracy
 from podium.files.image_io import Size, UnreadableImage, read_orientation
@@ -244,18 +244,13 @@ def _is_like(one: Size, other: Size) -> bool:
 
 
 def _turned(box: np.ndarray, orientation: int) -> np.ndarray:
-    """A box of the image as it is stored on its side, in the upright image.
-
-    Annotation programs that do not heed EXIF show it so.
-    """
-    x, y, other_x, other_y = box
-    turned = {
-        5: (y, x, other_y, other_x),
-        6: (1 - other_y, x, 1 - y, other_x),
-        7: (1 - other_y, 1 - other_x, 1 - y, 1 - x),
-        8: (y, 1 - other_x, other_y, 1 - x),
-    }[orientation]
-    return np.array(turned, np.float32)
+    """A box of the image on its side, as programs that heed no EXIF show it, in the upright one."""
+    turned = box[[1, 0, 3, 2]]
+    if orientation in (6, 7):
+        turned[[0, 2]] = 1 - turned[[0, 2]]
+    if orientation in (7, 8):
+        turned[[1, 3]] = 1 - turned[[1, 3]]
+    return tidy(turned)
 
 
 def _images(folder: Path) -> dict[str, Path]:

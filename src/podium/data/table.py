@@ -38,9 +38,8 @@ def prepare_run(folder: RunFolder, recipe: Recipe) -> Run:
         if left_out := competition.left_out(train, test):
             print(left_out)
         if recipe.limit is not None:
-            parts = len(recipe.shares or ()) or recipe.folds
-            limited = train["label"], recipe.limit, recipe.seed, parts, competition.classes
-            train = train.loc[limit_images(*limited)]
+            parts = len(recipe.shares) or recipe.folds
+            train = train.loc[limit_images(_named(train, recipe), recipe.limit, recipe.seed, parts)]
         checked = check_images(pd.concat([train["path"], test["path"]]).reset_index(drop=True))
         _report_broken(checked, recipe)
         of_train = checked.iloc[: len(train)].set_axis(train.index)
@@ -120,12 +119,17 @@ def _split(train: pd.DataFrame, checked: pd.DataFrame, recipe: Recipe) -> pd.Dat
     doubled = len(train) - train["group"].nunique()
     if doubled:
         print(f"{doubled} training images are near-copies of others: they stay in one fold")
-    names = get_competition(recipe.competition).classes
     if recipe.shares:
-        fold = split_shares(train["label"], train["group"], recipe.shares, recipe.seed, names)
+        fold = split_shares(_named(train, recipe), train["group"], recipe.shares, recipe.seed)
     else:
-        fold = split_folds(train["label"], train["group"], recipe.folds, recipe.seed, names)
+        fold = split_folds(_named(train, recipe), train["group"], recipe.folds, recipe.seed)
     return train.assign(fold=fold, problem="")
+
+
+def _named(train: pd.DataFrame, recipe: Recipe) -> pd.Series:
+    """The labels with the names of the classes, which errors tell."""
+    names = pd.CategoricalDtype(get_competition(recipe.competition).classes)
+    return pd.Series(pd.Categorical.from_codes(train["label"], dtype=names), train.index)
 
 
 def _report_broken(checked: pd.DataFrame, recipe: Recipe) -> None:

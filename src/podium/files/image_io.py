@@ -183,41 +183,34 @@ def _decode(pil_image: Image.Image, data: bytes, shorter_side: int | None) -> Si
     if pil_image.format == "PNG":
         with Image.open(BytesIO(data)) as png:
             png.verify()  # the checksums, which it does not look at when it decodes
-    is_deep = ";16" in str(pil_image.tile[:1])  # which loading clears, as a PNG's EXIF does
+    # Loading clears what tells it, and asking a PNG for its EXIF loads it.
+    is_deep = ";16" in str(pil_image.tile[:1]) and pil_image.mode not in DEEP_GRAY_MODES
     size, side = _size_of(pil_image), min(width, height)
     divisor = next(by for by in (8, 4, 2, 1) if by == 1 or side // by >= (shorter_side or side))
     pil_image.draft(None, (width // divisor, height // divisor))  # heeded by JPEGs alone
-    return SizedImage(_to_rgb(pil_image, is_deep), size)
+    pixels = _to_rgb(pil_image)
+    if is_deep and pixels.max() < 16:  # Pillow takes the upper 8 of a color's 16 bits
+        raise ValueError("12 bits or fewer in 16, which would be black; save it with 8 bits")
+    return SizedImage(pixels, size)
 
 
-def _to_rgb(pil_image: Image.Image, is_deep: bool) -> np.ndarray:
-    """Any mode of Pillow's to uint8 (height, width, 3).
-
-    Args:
-        is_deep: a color has 16 bits in the file, of which Pillow takes the upper 8.
-    """
+def _to_rgb(pil_image: Image.Image) -> np.ndarray:
+    """Any mode of Pillow's to uint8 (height, width, 3)."""
     pil_image.load()
-    white_is_zero = _is_white_zero(pil_image)
+    tags = getattr(pil_image, "tag_v2", {})  # of a TIFF
+    white_is_zero = tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0
     with suppress(Exception):  # as above, broken EXIF
         ImageOps.exif_transpose(pil_image, in_place=True)
     if pil_image.mode in DEEP_GRAY_MODES:
         gray = _scaled_gray(np.asarray(pil_image))
-        gray = 255 - gray if white_is_zero else gray
+        gray = 255 - gray if white_is_zero else gray  # where it has 8 bits, Pillow does that
         return np.repeat(gray[..., np.newaxis], 3, axis=2)
-    if is_deep and max(high for _, high in pil_image.convert("RGB").getextrema()) < 16:
-        raise ValueError("12 bits or fewer in 16, which would be black; save it with 8 bits")
     if pil_image.has_transparency_data:
         transparent = pil_image.convert("RGBA")
         if transparent.getextrema()[3] != (0, 0):  # else nobody has filled it: all would be white
             pil_image = Image.new("RGB", transparent.size, "white")
             pil_image.paste(transparent, mask=transparent)
     return np.array(pil_image.convert("RGB"))
-
-
-def _is_white_zero(pil_image: Image.Image) -> bool:
-    """Whether a TIFF counts from white to black; Pillow turns those of 8 bits and fewer itself."""
-    tags = getattr(pil_image, "tag_v2", {})
-    return tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0
 
 
 def _scaled_gray(values: np.ndarray) -> np.ndarray:

@@ -11,7 +11,6 @@ import requests
 from podium.competitions.image_folders import images_in, is_utf8, left_out
 from podium.data.batches import shrink
 from podium.files.image_io import SizedImage, UnreadableImage, decode_sized, read_bytes
-from podium.text import summarize
 
 ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 MAX_BYTES = 30_000_000  # of an image from the web
@@ -29,15 +28,12 @@ def find_images(names: Sequence[str | Path]) -> list[str]:
     for name in map(str, names):
         files = []
         if not ADDRESS.match(name) and Path(name).is_dir():
-            images = [path for path in images_in(Path(name), deep=False) if path.is_file()]
-            files = [str(path) for path in images if is_utf8(path.name)]
-            if len(files) < len(images):
-                odd = [path for path in images if str(path) not in files]
-                line = f"{name}: names that are not UTF-8 ({summarize(odd)}); rename the files"
-                print(line, file=sys.stderr)
-            if told := left_out([Path(name)], images):
+            folder = Path(name)
+            own = [path for path in images_in(folder) if path.parent == folder and path.is_file()]
+            files = [path for path in own if is_utf8(path.name)]
+            if told := left_out([folder], files):
                 print(f"{name}: {told}", file=sys.stderr)
-        found += files or [name]
+        found += [str(path) for path in files] or [name]
     return found
 
 
