@@ -350,6 +350,22 @@ def test_a_box_on_an_image_that_lies_on_its_side_is_turned_with_it(
         np.testing.assert_allclose(pets.box(), SHARES, atol=1e-6)
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("told", [True, False])
+def test_where_the_sides_tell_nothing_the_image_is_named(
+    pets: Data, capsys: pytest.CaptureFixture[str], orientation: int, told: bool
+) -> None:
+    path, exif = pets.images / "A_1.jpg", Image.Exif()
+    exif[0x0112] = orientation
+    with_head().save(path, "PNG", exif=exif)
+    box = (1, 1, 10, 10)  # of the upright image, and of the one on its side as well
+    pets.voc("A_1", xml(head(box), size=read_image(path).shape[1::-1] if told else None))
+    width, height = read_image(path).shape[1::-1]
+    np.testing.assert_allclose(pets.box(), [0, 0, 10 / width, 10 / height])
+    is_sure = orientation == 1 or (told and orientation >= 5)
+    assert ("EXIF turns 1 images with boxes (A_1)" in capsys.readouterr().out) != is_sure
+
+
 @pytest.mark.parametrize("size", [(30, 30), (20, 40), (40, 25)])
 def test_a_box_of_other_proportions_is_refused(pets: Data, size: tuple[int, int]) -> None:
     pets.voc("A_1", xml(head(), size=size))

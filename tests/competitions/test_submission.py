@@ -98,6 +98,7 @@ def test_forms_of_the_same_table_are_taken(tmp_path: Path, text: str | bytes) ->
         ((",9", ",nan"), "line 2: 'nan'"),
         ((",9", ","), "line 2: ''"),
         ((",9", ",Lada 21099"), "line 2: 'Lada 21099'"),
+        ((",9", ",0.9"), "(line 2: '0.9'): mend it"),
     ],
 )
 def test_a_wrong_table_of_classes_is_refused(
@@ -166,6 +167,12 @@ def test_certain_answers_to_a_log_loss_are_warned_of(
     assert check_submission_file(get_competition(name), path, pd.Index(["1", "2"])) == 2
     out = capsys.readouterr().out
     assert out.startswith(f"warning: {path} has nothing but 0 and 1, and the log loss") == warned
+
+
+def test_the_class_that_a_wrong_answer_looks_like_is_named(tmp_path: Path) -> None:
+    path = written(tmp_path, "id,label\n1,forest\n2,Montain\n")
+    message = refusal(path, "intel", pd.Index(["1", "2"]))
+    assert message.endswith("(line 3: 'Montain'): mend it (the nearest is 'mountain')")
 
 
 def test_without_the_test_ids_the_rest_is_checked(tmp_path: Path) -> None:

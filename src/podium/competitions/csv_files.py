@@ -118,12 +118,13 @@ def as_table(path: Path, rows: Rows) -> pd.DataFrame:
 
 
 def nearest(label: str, classes: Sequence[str]) -> str:
-    """A remedy for a label that is none of the classes: the one that it looks most like."""
+    """A remedy for a label that is none of the classes: the one that it looks like, if any."""
     likeness = {
         name: SequenceMatcher(None, name.lower(), label.lower()).ratio() for name in classes
     }
     best = max(classes, key=likeness.__getitem__)
-    return f" (the nearest is {best!r})" if likeness[best] else ""
+    is_word = any(map(str.isalpha, label))  # no number is like another
+    return f" (the nearest is {best!r})" if is_word and likeness[best] > 0.3 else ""
 
 
 def other_separator(header: Sequence[str]) -> str:

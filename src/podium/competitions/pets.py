@@ -196,17 +196,24 @@ def _boxes(annotated: dict[str, Annotation], paths: pd.Series) -> pd.DataFrame:
     Raises:
         MissingData: a box was measured on another image than this.
     """
-    boxes, lost = np.tile(NO_BOX, (len(paths), 1)), []
+    boxes, lost, unsure = np.tile(NO_BOX, (len(paths), 1)), [], []
     pairs = tqdm(paths.items(), "reading boxes", len(paths), unit=" images", delay=2)
     for place, (name, path) in enumerate(pairs):
         if annotated[name].corners is None:
             continue
         try:
-            boxes[place] = _box(annotated[name], path)
+            boxes[place], is_sure = _box(annotated[name], path)
         except UnreadableImage:  # a run says what it does with these where it reads all images
             continue
         if not has_box(boxes[place]):
             lost.append(name)
+        elif not is_sure:
+            unsure.append(name)
+    if unsure:
+        print(
+            f"warning: EXIF turns {len(unsure)} images with boxes ({summarize(unsure)}), and "
+            "nothing tells that these were not measured before: they are taken as they are"
+        )
     if lost:
         print(
             f"warning: {len(lost)} boxes lie outside of their images: {summarize(lost)}. They "
@@ -215,8 +222,12 @@ def _boxes(annotated: dict[str, Annotation], paths: pd.Series) -> pd.DataFrame:
     return box_table(paths.index, boxes)
 
 
-def _box(annotation: Annotation, path: Path) -> np.ndarray:
-    """The box in shares of the upright image, float32 (4,), whatever size it was measured on."""
+def _box(annotation: Annotation, path: Path) -> tuple[np.ndarray, bool]:
+    """The box in shares of the upright image, float32 (4,), whatever size it was measured on.
+
+    Returns:
+        Also whether the image's sides tell that it was measured on the upright one.
+    """
     upright, orientation = read_orientation(path)
     measured = annotation.size or upright
     corners = np.array(annotation.corners)
@@ -227,11 +238,13 @@ def _box(annotation: Annotation, path: Path) -> np.ndarray:
             f"is {upright.width} × {upright.height}: it was measured on another size, or on the "
             "image on its side. Mend it"
         )
-    box = from_pixels(corners, *measured)
+    box, stored = from_pixels(corners, *measured), Size(upright.height, upright.width)
+    lies = 5 <= orientation <= 8
     if _is_like(measured, upright):
-        return box
-    if 5 <= orientation <= 8 and _is_like(measured, Size(upright.height, upright.width)):
-        return _turned(box, orientation)
+        tells = lies and annotation.size is not None and not _is_like(stored, upright)
+        return box, tells or not 2 <= orientation <= 8
+    if lies and _is_like(measured, stored):
+        return _turned(box, orientation), True
     raise MissingData(
         f"{path}: the image is {upright.width} × {upright.height}, and its box was measured on "
         f"{measured.width} × {measured.height}, which has other proportions. Mend its annotation"

@@ -13,6 +13,7 @@ from podium.competitions.csv_files import (
     WrongSubmission,
     WrongTable,
     as_table,
+    nearest,
     other_separator,
     read_rows,
     shown,
@@ -81,7 +82,7 @@ def _advice(header: list[str], forms: list[list[str]]) -> str:
             extra = [repr(name) for name in (Counter(header) - Counter(form)).elements()]
             out = f"take the column {', '.join(extra)} out (pandas: to_csv(…, index=False))"
             return f"; {out if extra else 'put the columns in this order'}"
-    return "; give it this first line"
+    return "; give it this first line, if its ids are those of the test images"
 
 
 def _is_foreign(test_ids: pd.Index | None, came: Collection[str]) -> bool:
@@ -110,16 +111,17 @@ def _check_answers(path: Path, answers: pd.Series, allowed: pd.Series) -> None:
     if pd.api.types.is_float_dtype(allowed):
         # NaN, which is what no number becomes, is not between either.
         right = pd.to_numeric(answers, errors="coerce").between(0, 1)
-        expected = "a probability from 0 to 1"
+        expected, remedy = "a probability from 0 to 1", "mend it"
     else:
         classes = [str(value) for value in allowed.unique()]
         right = answers.isin(classes)
         expected = f"one of {summarize(classes, most=12)}"
+        remedy = "mend it" if right.all() else f"mend it{nearest(answers[~right].iloc[0], classes)}"
     if not right.all():
         wrong = [f"line {line}: {answer!r}" for line, answer in answers[~right].items()]
         raise WrongSubmission(
             f"{path}: {answers.name} must be {expected}; {len(wrong)} rows have something else "
-            f"({summarize(wrong)}): mend it"
+            f"({summarize(wrong)}): {remedy}"
         )
 
 
