@@ -380,7 +380,9 @@ def test_a_box_that_does_not_fit_is_refused_where_no_size_is_told(
 ) -> None:
     row = "22,12,60,19"
     pets.voc("A_1", xml(head(row.split(",")), size=size))
-    expected = f"{pets.images / 'A_1.jpg'}: its box ends at 60, 19, but the image is 40 × 20"
+    expected = (
+        f"{pets.images / 'A_1.jpg'}: the image is 40 × 20, and its box ends at 60, 19: it was"
+    )
     assert complaint(PETS.read_training).startswith(expected)
     pets.list(f"A_1.jpg,{row},cat", "b_1.jpg,,,,,dog")
     assert complaint(PETS.read_training).startswith(expected)

@@ -53,10 +53,7 @@ class Competition(ABC):
         """Columns `path` and `label` (class number), indexed by id; boxes where it has them."""
 
     def test_images(self, folder: Path) -> pd.DataFrame:
-        """Column `path`, indexed by the id that the submission uses: the name without ending.
-
-        Images in folders below count like those beside them.
-        """
+        """Column `path`, indexed by the id that the submission uses: the name without ending."""
         images = images_in(subfolder(folder, *self.test_folders))
         return test_table([path.stem for path in images], images)
 
@@ -180,8 +177,7 @@ class Competition(ABC):
 def class_folders(folder: Path, classes: Sequence[str], prefix: str = "") -> pd.DataFrame:
     """The training table of a layout with a folder per class.
 
-    Images in folders below a class's folder are of that class. Ids are `<prefix><class>/<file>`,
-    where <file> is the path within the class's folder.
+    Images in folders below are of the class, too. Ids are `<prefix><class>/<path below>`.
 
     Raises:
         MissingData: the classes' folders are one folder deeper.

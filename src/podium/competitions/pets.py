@@ -223,31 +223,26 @@ def _boxes(annotated: dict[str, Annotation], paths: pd.Series) -> pd.DataFrame:
 
 
 def _box(annotation: Annotation, path: Path) -> tuple[np.ndarray, bool]:
-    """The box in shares of the upright image, float32 (4,), whatever size it was measured on.
+    """The box in shares of the upright image, and whether its sides tell that it is of that one.
 
-    Returns:
-        Also whether the image's sides tell that it was measured on the upright one.
+    Where EXIF turns an image, it may have been measured on the image as it is stored.
     """
     upright, orientation = read_orientation(path)
-    measured = annotation.size or upright
-    corners = np.array(annotation.corners)
-    beyond = corners.reshape(2, 2).max(axis=0) / measured
-    if annotation.size is None and (beyond > 1 + BEYOND).any():
-        raise MissingData(
-            f"{path}: its box ends at {max(corners[::2]):g}, {max(corners[1::2]):g}, but the image "
-            f"is {upright.width} × {upright.height}: it was measured on another size, or on the "
-            "image on its side. Mend it"
-        )
+    corners, measured = np.array(annotation.corners), annotation.size or upright
     box, stored = from_pixels(corners, *measured), Size(upright.height, upright.width)
+    ends = corners.reshape(2, 2).max(axis=0)
     lies = 5 <= orientation <= 8
-    if _is_like(measured, upright):
+    if annotation.size is None and (ends > np.array(upright) * (1 + BEYOND)).any():
+        was = f"ends at {ends[0]:g}, {ends[1]:g}: it was measured on another size or side"
+    elif _is_like(measured, upright):
         tells = lies and annotation.size is not None and not _is_like(stored, upright)
         return box, tells or not 2 <= orientation <= 8
-    if lies and _is_like(measured, stored):
+    elif lies and _is_like(measured, stored):
         return _turned(box, orientation), True
+    else:
+        was = f"was measured on {measured.width} × {measured.height}, which is no scale of it"
     raise MissingData(
-        f"{path}: the image is {upright.width} × {upright.height}, and its box was measured on "
-        f"{measured.width} × {measured.height}, which has other proportions. Mend its annotation"
+        f"{path}: the image is {upright.width} × {upright.height}, and its box {was}. Mend the box"
     )
 
 

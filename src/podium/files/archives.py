@@ -141,11 +141,7 @@ def _extract_tar(archive: Path, folder: Path) -> None:
 
 
 def _checked(archive: Path, name: str, is_plain: bool) -> str:
-    """The name of a member, with / where a program on Windows wrote a backslash.
-
-    Raises:
-        BadArchive: it is no file or folder, or leads elsewhere, here or on any system.
-    """
+    """The name of a member with / for the backslash of Windows; refuse it if it leads elsewhere."""
     path = PurePosixPath(plain_name := name.replace("\\", "/"))
     leads_out = path.is_absolute() or ".." in path.parts
     if leads_out or "\0" in name or re.match(r"[A-Za-z]:", name):

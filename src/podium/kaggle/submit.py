@@ -70,11 +70,7 @@ def submit(
 
 
 def _slug(competition: Competition) -> str:
-    """Kaggle's name of the competition.
-
-    Raises:
-        WrongSubmission: it is none there.
-    """
+    """Kaggle's name of the competition; refuse what is none there."""
     kind, _, slug = (competition.kaggle_source or "").partition("/")
     if kind != "competitions":
         why = "it is a dataset of Kaggle, not a competition" if kind else "it is not on Kaggle"
