@@ -137,7 +137,9 @@ def test_probabilities_are_no_answer_where_a_class_is_asked_for(tmp_path: Path) 
 )
 def test_a_file_of_another_competition_is_told_by_its_ids(tmp_path: Path, text: str) -> None:
     message = refusal(written(tmp_path, text))
-    assert message.endswith("; most test images are not in it: is it another competition's file?")
+    assert message.endswith(
+        "; most test images are not in it, as of another competition: give a file of this one"
+    )
 
 
 def test_a_box_too_many_is_taken_out_and_not_all_boxes(tmp_path: Path) -> None:

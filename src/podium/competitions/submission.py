@@ -21,7 +21,7 @@ from podium.competitions.csv_files import (
 from podium.competitions.metrics import LogLoss
 from podium.text import summarize
 
-OF_OTHERS = "; most test images are not in it: is it another competition's file?"
+OF_OTHERS = "; most test images are not in it, as of another competition: give a file of this one"
 
 
 def check_submission_file(competition: Competition, path: Path, test_ids: pd.Index | None) -> int:

@@ -154,7 +154,7 @@ def _counted(counts: pd.Series) -> str:
 
 def _check_filled(filled: int, table: pd.DataFrame, parts: int, what: str) -> None:
     if filled < parts:
-        remedy = f"folds={filled}" if what == "folds" and filled > 1 else "add images"
+        remedy = f"use folds={filled}" if what == "folds" and filled > 1 else "add images"
         raise ValueError(
             f"{len(table)} images are {table['group'].nunique()} groups of near-copies, which give "
             f"no {parts} {what}: {remedy}"
