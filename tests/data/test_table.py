@@ -201,6 +201,14 @@ def test_broken_images_are_skipped_where_the_recipe_says_so(
     assert "the file is empty" in dropped["problem"].iloc[0], "a report tells it"
 
 
+def test_what_is_left_out_is_told_at_the_start(
+    images: Path, folder: RunFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (images / "train" / "clock" / "a.heic").write_bytes(b"no image that Pillow reads")
+    prepare_run(folder, recipe())
+    assert "left out: 1 files (.heic 1)\n" in capsys.readouterr().out
+
+
 def test_a_class_that_nobody_can_read_is_not_left_out(images: Path, folder: RunFolder) -> None:
     broken = list((images / "train" / "crocodile").iterdir())
     for path in broken:

@@ -58,8 +58,11 @@ def prepare_run(folder: RunFolder, recipe: Recipe) -> Run:
 def _make_table(folder: RunFolder, recipe: Recipe, competition: Competition) -> None:
     """Check and split the images, and store what came out."""
     train, test = competition.read_training(), competition.read_test()
+    if left_out := competition.left_out(train, test):
+        print(left_out)
     if recipe.limit is not None:
-        train = train.loc[limit_images(train["label"], recipe.limit, recipe.seed)]
+        parts, labels = len(recipe.shares) or recipe.folds, _named_labels(train, recipe)
+        train = train.loc[limit_images(labels, recipe.limit, recipe.seed, parts)]
     checked = check_images(pd.concat([train["path"], test["path"]]).reset_index(drop=True))
     _report_broken(checked, recipe)
     of_train = checked.iloc[: len(train)].set_axis(train.index)
@@ -211,10 +214,18 @@ def _split(train: pd.DataFrame, checked: pd.DataFrame, recipe: Recipe) -> pd.Dat
     if doubled:
         print(f"{doubled} training images are near-copies of others: they stay in one fold")
     if recipe.shares:
-        fold = split_shares(train["label"], train["group"], recipe.shares, recipe.seed)
+        fold = split_shares(
+            _named_labels(train, recipe), train["group"], recipe.shares, recipe.seed
+        )
     else:
-        fold = split_folds(train["label"], train["group"], recipe.folds, recipe.seed)
+        fold = split_folds(_named_labels(train, recipe), train["group"], recipe.folds, recipe.seed)
     return train.assign(fold=fold, problem="")
+
+
+def _named_labels(train: pd.DataFrame, recipe: Recipe) -> pd.Series:
+    """The labels with the names of the classes, which errors tell."""
+    names = pd.CategoricalDtype(get_competition(recipe.competition).classes)
+    return pd.Series(pd.Categorical.from_codes(train["label"], dtype=names), train.index)
 
 
 def _report_broken(
