@@ -3,6 +3,7 @@
 import socket
 import threading
 import webbrowser
+from contextlib import suppress
 from importlib.util import find_spec
 
 from podium.runs.find_run import find_run
@@ -34,6 +35,7 @@ def serve(run: str, host: str, port: int, networks: int, examples: int, browser:
         import uvicorn
 
         from podium.serving.app import find_examples, make_app
+        from podium.serving.connections import Connection, Server
         from podium.serving.engine import Engine
 
         engine = Engine(folder, networks)
@@ -51,8 +53,12 @@ def serve(run: str, host: str, port: int, networks: int, examples: int, browser:
             print("warning: anyone who can reach this address can use it", flush=True)
         if browser:
             threading.Timer(0.5, webbrowser.open, [address]).start()
-        config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=5)
-        uvicorn.Server(config).run(sockets=[listening])
+        raise_file_limit()
+        # Warnings are about requests that are none: whoever sends them would fill the terminal.
+        config = uvicorn.Config(
+            app, http=Connection, ws="none", log_level="error", timeout_graceful_shutdown=3
+        )
+        Server(config).run(sockets=[listening])
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -67,3 +73,12 @@ def listen(host: str, port: int) -> socket.socket:
     # Send at once what is ready: asyncio asks for it only on sockets that it made itself.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listening
+
+
+def raise_file_limit() -> None:
+    """Let this process have as many connections as it may: 1,024 are often all at first."""
+    with suppress(ImportError, OSError, ValueError):  # Windows has no such limit
+        import resource
+
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
