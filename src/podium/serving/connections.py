@@ -1,6 +1,7 @@
 """Connections that keep the server waiting are closed; uvicorn itself closes only idle ones."""
 
 import asyncio
+import logging
 import os
 import threading
 from types import FrameType
@@ -13,7 +14,7 @@ from podium.serving.guard import safe_headers
 
 OF_A_CLIENT = 100  # connections whose request has not come whole, at the most
 ASKING, SENDING, ANSWERED = 8.0, 30.0, 60.0  # seconds for headers, for a body, and for an answer
-LAST_SECONDS = 6.0  # from a signal to the end, at the most
+LAST_SECONDS = 4.0  # from a signal until what still runs is cut off
 
 
 class Connection(H11Protocol):
@@ -78,6 +79,7 @@ class Server(uvicorn.Server):
     """Ends soon after a signal, whatever a thread decodes: Python would wait for it."""
 
     def handle_exit(self, number: int, frame: FrameType | None) -> None:
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # requests that are cut off
         last = threading.Timer(LAST_SECONDS, os._exit, [128 + number])
         last.daemon = True
         last.start()

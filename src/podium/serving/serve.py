@@ -56,7 +56,7 @@ def serve(run: str, host: str, port: int, networks: int, examples: int, browser:
         raise_file_limit()
         # Warnings are about requests that are none: whoever sends them would fill the terminal.
         config = uvicorn.Config(
-            app, http=Connection, ws="none", log_level="error", timeout_graceful_shutdown=3
+            app, http=Connection, ws="none", log_level="error", timeout_graceful_shutdown=2
         )
         Server(config).run(sockets=[listening])
 
