@@ -58,12 +58,12 @@ def campaign(quick: bool, scratch: Path) -> list[Figure]:
             ]
             say(f"{what}: {slowest:.2f} s, closed after {closed:.1f} s")
         for other in ("127.0.0.3", "127.0.0.2"):
-            slowest = beside_heavy(port, "127.0.0.2", other, requests=4 if quick else 16)
+            slowest = beside_heavy(port, "127.0.0.2", other, requests=4 if quick else 15)
             whose = "another" if other != "127.0.0.2" else "the same"
             what = f"seconds of an image of {whose} client beside heavy ones"
             figures.append(Figure(what, slowest, "≤ 20"))
             say(f"{what}: {slowest:.2f}")
-        with heavy(port, "127.0.0.2", requests=4 if quick else 16):
+        with heavy(port, "127.0.0.2", requests=4 if quick else 15):
             began = time.monotonic()
             process.send_signal(signal.SIGTERM)
             process.wait(PATIENCE)

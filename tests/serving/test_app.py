@@ -23,7 +23,7 @@ from small_web import encoded
 from podium.serving.app import find_examples, make_app
 from podium.serving.engine import Engine
 from podium.serving.schema import RequestLimits
-from podium.serving.uploads import decode_upload, read_uploads
+from podium.serving.uploads import decode_upload, megapixels, read_uploads
 
 HERE = "http://127.0.0.1"
 LIMITS = RequestLimits(megabytes=1, pixels=1_000_000, images=4, seconds=30, requests=20)
@@ -206,6 +206,13 @@ def test_what_costs_seconds_for_kilobytes_is_refused(make: Callable[[], bytes]) 
 def test_what_photos_and_scanners_make_is_decoded(data: bytes) -> None:
     image = decode_upload("a", data, RequestLimits(), 256, 224)
     assert image.pixels.shape == (224, 224, 3)
+
+
+def test_what_decoding_costs_is_told_by_the_header() -> None:
+    for kind in ("PNG", "JPEG", "BMP"):
+        assert megapixels(encoded(np.zeros((500, 400, 3)), kind), LIMITS) == pytest.approx(1.2)
+    for hidden in (b"", b"no image", b"\xff\xd8" + b"\xff\xfe\x00\x02" * 100_000):
+        assert megapixels(hidden, LIMITS) == 2, "all that is allowed"
 
 
 FORM = {"content-type": "multipart/form-data"}

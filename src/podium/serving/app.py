@@ -31,7 +31,7 @@ from podium.serving.schema import (
     RequestLimits,
     RunInfo,
 )
-from podium.serving.uploads import FORM, decode_upload, read_uploads
+from podium.serving.uploads import FORM, decode_upload, megapixels, read_uploads
 
 STATIC = Path(__file__).parent / "static"
 ERRORS = 400, 408, 413, 415, 422, 503, 504  # statuses of api/classify
@@ -71,12 +71,14 @@ class Service:
         self, name: str, data: bytes, turn: tuple[Request, float]
     ) -> ImageResponse | ImageError:
         sides = self._engine.run.recipe.cache_size, self._engine.size
+        request, cost = turn
+        size = await asyncio.to_thread(megapixels, data, self._limits)
         try:
-            async with self._decoding.turn(*turn):
+            async with self._decoding.turn(request, cost * size):
                 image = await asyncio.to_thread(decode_upload, name, data, self._limits, *sides)
         except HTTPException as error:
             return ImageError(name=name, status=error.status_code, detail=error.detail)
-        async with self._predicting.turn(*turn):
+        async with self._predicting.turn(request, cost):
             prediction = await self._batcher.put(image.pixels)
         size = {"width": image.size.width, "height": image.size.height}
         return ImageResponse(name=name, **size, **dict(prediction))

@@ -20,6 +20,7 @@ from podium.serving.schema import RequestLimits
 
 FORM = "multipart/form-data"
 SEND = f"send images as {FORM}, in the field 'images'"  # a field of any other name is read as well
+HEADER = 65_536  # bytes, in which most headers end
 MAX_NAME = 80  # characters of a file's name that are repeated
 DRAINED = SILENT = 5.0  # seconds
 # What browsers and cameras make. Pillow reads more, and for some starts other programs (EPS).
@@ -99,6 +100,15 @@ async def _drain(request: Request) -> None:
         async with asyncio.timeout(DRAINED):
             async for _ in request.stream():
                 pass
+
+
+def megapixels(data: bytes, limits: RequestLimits) -> float:
+    """What decoding an image will cost, by its header: all that is allowed where that is hidden."""
+    try:
+        with Image.open(BytesIO(data[:HEADER]), formats=FORMATS) as header:
+            return 1 + header.width * header.height / 1e6
+    except Exception:  # decoders raise anything for broken bytes
+        return 1 + limits.pixels / 1e6
 
 
 def decode_upload(
