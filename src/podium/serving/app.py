@@ -72,9 +72,9 @@ class Service:
     ) -> ImageResponse | ImageError:
         sides = self._engine.run.recipe.cache_size, self._engine.size
         request, cost = turn
-        size = await asyncio.to_thread(megapixels, data, self._limits)
+        millions = await asyncio.to_thread(megapixels, data, self._limits)
         try:
-            async with self._decoding.turn(request, cost * size):
+            async with self._decoding.turn(request, cost * millions):
                 image = await asyncio.to_thread(decode_upload, name, data, self._limits, *sides)
         except HTTPException as error:
             return ImageError(name=name, status=error.status_code, detail=error.detail)

@@ -20,7 +20,7 @@ def safe_headers(path: str) -> dict[str, str]:
         "content-security-policy": POLICY + (INLINE if path == "/docs" else ""),
         "x-content-type-options": "nosniff",
         "cache-control": "no-store",
-        "referrer-policy": "no-referrer",
+        "referrer-policy": "same-origin",
         "cross-origin-resource-policy": "same-origin",
     }
 

@@ -11,6 +11,7 @@ from podium.serving.schema import RequestLimits
 from podium.system import import_tensorflow
 
 PACKAGES = ("fastapi", "fastapi_offline", "python_multipart", "uvicorn")  # of the extra `web`
+FILES = 10_240  # the most that macOS lets a process open
 ONLY_HERE = ("127.0.0.1", "localhost", "::1")
 
 
@@ -76,9 +77,11 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def raise_file_limit() -> None:
-    """Let this process have as many connections as it may: 1,024 are often all at first."""
+    """Let this process have more connections than the 256 or 1,024 files that are usual."""
     with suppress(ImportError, OSError, ValueError):  # Windows has no such limit
         import resource
 
-        most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        most = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
+        if soft != resource.RLIM_INFINITY and soft < most:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
