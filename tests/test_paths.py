@@ -1,5 +1,8 @@
 """Where things lie, here and in a folder laid out as a Kaggle kernel has it."""
 
+import os
+import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -7,6 +10,7 @@ import pytest
 from podium import paths
 from podium.competitions import MissingData, get_competition
 from podium.models.pretrained import WEIGHTS_FILES, find_weights
+from podium.runs.find_run import find_run
 
 CARS = "sf-dl-car-classification"
 WEIGHTS = WEIGHTS_FILES["efficientnet-b6"]["noisy-student"]
@@ -66,6 +70,57 @@ def test_a_kernel_writes_where_kaggle_looks(kernel: Path) -> None:
     assert paths.runs() == kernel / "working" / "weights"
     assert paths.submission("cars-b6") == kernel / "working" / "submission.csv"
     assert not paths.scratch().is_relative_to(kernel)
+
+
+@pytest.fixture
+def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the scratch folder of this user will be; it is not there yet."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    return tmp_path / f"podium-{os.getuid()}"
+
+
+def test_the_scratch_folder_is_its_users_alone(scratch: Path) -> None:
+    umask = os.umask(0)
+    try:
+        assert paths.scratch() == paths.scratch() == scratch
+    finally:
+        os.umask(umask)
+    assert stat.S_IMODE(scratch.stat().st_mode) == 0o700
+    scratch.chmod(0o755)  # by an older version: nobody else could write to it
+    paths.scratch()
+    assert stat.S_IMODE(scratch.stat().st_mode) == 0o700
+
+
+def plant_link(scratch: Path) -> None:
+    target = scratch.with_name("elsewhere")
+    target.mkdir(mode=0o700)
+    scratch.symlink_to(target)
+
+
+def plant_open(scratch: Path) -> None:
+    scratch.mkdir()
+    scratch.chmod(0o777)
+
+
+def plant_anothers(scratch: Path) -> None:
+    scratch.mkdir(mode=0o700)
+    if os.getuid():
+        pytest.skip("only root can give a folder away")
+    os.chown(scratch, 12345, 12345)
+
+
+@pytest.mark.parametrize(
+    "plant", [plant_link, plant_open, plant_anothers, Path.touch, lambda p: p.symlink_to("gone")]
+)
+def test_a_planted_scratch_folder_is_refused(
+    scratch: Path, kernel: Path, plant: Callable[[Path], None]
+) -> None:
+    """Whatever uses it: here runs that were joined, and archives that are unpacked."""
+    plant(scratch)
+    touch(kernel / "input" / CARS / "train.zip")
+    for use in (paths.scratch, lambda: find_run("a"), get_competition("cars").folder):
+        with pytest.raises(ValueError, match=rf"^{scratch}: expected .* TMPDIR"):
+            use()
 
 
 def test_elsewhere_a_run_has_a_submission_of_its_name(data: Path, tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 import getpass
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 NESTING = 5  # folders below Kaggle's input at the most, above what is looked for
@@ -105,6 +107,25 @@ def entries() -> Path:
 
 
 def scratch() -> Path:
-    """A user's own folder for temporary files: no kernel leaves them as its output."""
+    """A user's own folder for temporary files: no kernel leaves them as its output.
+
+    Its name can be guessed, so another user may have made it first, to have what lies in it taken
+    for this user's.
+
+    Raises:
+        ValueError: it is a link or no folder, another user's, or others may write to it.
+    """
     user = os.getuid() if hasattr(os, "getuid") else getpass.getuser()
-    return Path(tempfile.gettempdir()) / f"podium-{user}"
+    folder = Path(tempfile.gettempdir()) / f"podium-{user}"
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    if hasattr(os, "getuid"):  # Windows has a temporary folder for each user
+        found = folder.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != user or found.st_mode & 0o022:
+            raise ValueError(
+                f"{folder}: expected a folder that user {user} alone may write to, but it is a "
+                "link, another user's, or open to others. Remove it, or set TMPDIR to a folder of "
+                "your own"
+            )
+        folder.chmod(0o700)
+    return folder

@@ -128,6 +128,26 @@ def test_lines_csv_and_json_agree_and_a_problem_stops_nothing(
     assert table.loc["gone.png"].drop("problem").isna().all()
 
 
+def test_no_name_loses_the_answers_to_others(podium: Podium) -> None:
+    odd = ["http://[::1", f"http://{'a' * 70}.com/", "a\0b.jpg", "n" * 5000, "\udcff.jpg", "", "\n"]
+    code, out, err = podium("new/pug_11.jpg", *odd, "new/pug_10.jpg", "--csv", "a.csv")
+    assert code == 1
+    assert len(out.splitlines()) == 3
+    assert len(err.splitlines()) == len(odd)
+    table = pd.read_csv("a.csv")
+    assert len(table) == 2 + len(odd)
+    assert table["class"].notna().tolist() == [True, *[False] * len(odd), True]
+
+
+def test_a_csv_that_cannot_be_written_is_told_at_first(podium: Podium, tmp_path: Path) -> None:
+    Path("file").touch()
+    for option in ("--csv", "--json"):
+        code, out, err = podium("new/pug_11.jpg", option, "file/a.csv")
+        assert (code, out) == (1, "")
+        (line,) = err.splitlines()
+        assert "file" in line
+
+
 def test_a_dash_prints_csv_or_json_alone(podium: Podium) -> None:
     code, out, _ = podium("new", "--csv", "-", "--json", "c.json")
     header, *rows = out.splitlines()

@@ -167,6 +167,82 @@ def test_redirects_are_followed_on_the_web_alone(server: Server, tmp_path: Path)
             server.load(path)
 
 
+@pytest.mark.parametrize(
+    "host",
+    ["127.0.0.1", "localhost", "127.1", "2130706433", "0.0.0.0", "[::1]", "[::ffff:127.0.0.1]"],
+)
+def test_a_redirect_to_this_machine_is_not_followed(server: Server, host: str) -> None:
+    asked = []
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as inner:
+        inner.answers = {"/secret": lambda handler: (asked.append(1), sends(png())(handler))}
+        threading.Thread(target=inner.serve_forever, args=(0.02,), daemon=True).start()
+        secret = f"http://{host}:{inner.server_address[1]}/secret"
+        server.answers["/a"] = sends(b"", status=302, Location=secret)
+        server.answers["/b"] = sends(b"", status=302, Location=secret.removeprefix("http:"))
+        for path in ("/a", "/b"):
+            with pytest.raises(UnreadableImage, match=rf"{path}: cannot .*it redirects to .*only"):
+                server.load(path)
+        assert not asked
+        named = f"http://127.0.0.1:{inner.server_address[1]}/secret"
+        assert load_image(named, SIDE).pixels.shape == PIXELS.shape  # what the user names
+        inner.shutdown()
+
+
+def test_a_redirect_to_a_link_local_address_is_not_followed(server: Server) -> None:
+    for number, host in enumerate(("169.254.169.254", "[fe80::1]")):
+        server.answers[f"/{number}"] = sends(b"", status=307, Location=f"http://{host}/latest/")
+        with pytest.raises(UnreadableImage, match=r"it redirects to .*, which only this machine"):
+            server.load(f"/{number}")
+
+
+def test_the_body_of_a_redirect_is_not_waited_for(server: Server) -> None:
+    server.answers |= {
+        "/a": sends(b"x" * 1000, status=302, claimed=10**9, Location="/b"),
+        "/b": sends(png()),
+    }
+    np.testing.assert_array_equal(server.load("/a"), PIXELS)
+
+
+def test_an_image_that_comes_byte_by_byte_is_left_in_time(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def drip(handler: BaseHTTPRequestHandler) -> None:
+        sends(b"", claimed=10_000)(handler)
+        while not server.ended.wait(0.05):
+            handler.wfile.write(b"x")
+
+    monkeypatch.setattr(image_sources, "MAX_SECONDS", 0.5)
+    server.answers["/a"] = drip
+    with pytest.raises(UnreadableImage, match=r"/a: did not come within 0.5 s"):
+        server.load("/a")
+
+
+ODD_ADDRESSES = [
+    "http://[::1",
+    "http://[::1]]/a",
+    "http://127.0.0.1:99999/",
+    "http://127.0.0.1:port/",
+    f"http://{'a' * 70}.com/",
+    "http://a..b/",
+    "http://xn--/",
+    "http://a b/",
+    "http://a\0b/",
+    "http://\udcff/",
+    "http://",
+    "http://*/",
+]
+
+
+@pytest.mark.parametrize("url", ODD_ADDRESSES)
+def test_an_odd_address_is_told_as_any_other(server: Server, url: str) -> None:
+    with pytest.raises(UnreadableImage, match=r"cannot be fetched \(.+\)$"):
+        load_image(url, SIDE)
+    if url.isprintable() and " " not in url:
+        server.answers["/a"] = sends(b"", status=302, Location=url)
+        with pytest.raises(UnreadableImage, match=r"/a: cannot be fetched \(.+\)$"):
+            server.load("/a")
+
+
 @pytest.mark.parametrize("url", ["file:///etc/hostname", "ftp://127.0.0.1/a.png", "S3://b/a.png"])
 def test_other_schemes_are_refused(url: str) -> None:
     with pytest.raises(UnreadableImage, match=f"^{url}: only http:// and https:// are fetched"):

@@ -24,6 +24,7 @@ PARTS = (
     "tables",
     "leaks",
     "strangers",
+    "connections",
     "limits",
     "budgets",
     "kills",

@@ -1,12 +1,14 @@
 """The API on a real run: predictions, and every bad input with its status."""
 
 import asyncio
+import io
 import re
 import struct
 import tempfile
 import threading
+import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import chdir, contextmanager
 from pathlib import Path
@@ -15,12 +17,13 @@ import numpy as np
 import pytest
 from fastapi import HTTPException, Request
 from fastapi.testclient import TestClient
+from PIL import Image
 from small_web import encoded
 
 from podium.serving.app import find_examples, make_app
 from podium.serving.engine import Engine
 from podium.serving.schema import RequestLimits
-from podium.serving.uploads import read_uploads
+from podium.serving.uploads import decode_upload, megapixels, read_uploads
 
 HERE = "http://127.0.0.1"
 LIMITS = RequestLimits(megabytes=1, pixels=1_000_000, images=4, seconds=30, requests=20)
@@ -149,6 +152,69 @@ def test_each_bad_file_has_its_status(client: TestClient, data: bytes, status: i
     assert re.search(says, response.json()["detail"])
 
 
+def bmp_of_runs(side: int) -> bytes:
+    """A bitmap of lines that end before they begin, which Pillow fills in Python."""
+    body, start = b"\1\0\0\0" * side, 14 + 40 + 1024
+    info = struct.pack("<IiiHHIIiiII", 40, side, side, 1, 8, 1, len(body), 0, 0, 256, 0)
+    head = b"BM" + struct.pack("<IHHI", start + len(body), 0, 0, start)
+    return head + info + bytes(1024) + body
+
+
+def jpeg_of_scans(side: int, more: int) -> bytes:
+    """A progressive JPEG whose last scan comes again and again."""
+    file = io.BytesIO()
+    Image.new("L", (side, side)).save(file, "JPEG", progressive=True)
+    whole = file.getvalue()
+    last = whole[whole.rindex(b"\xff\xda") : -2]
+    return whole[:-2] + more * last + b"\xff\xd9"
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: encoded(np.zeros((4200, 4200, 3)), "PNG"),
+        lambda: encoded(np.zeros((4200, 4200, 3)), "WEBP"),
+        lambda: encoded(np.zeros((4200, 4200, 3)), "AVIF"),
+        lambda: bmp_of_runs(2100),
+        lambda: jpeg_of_scans(1000, 1000),
+    ],
+    ids=["png", "webp", "avif", "runs", "scans"],
+)
+def test_what_costs_seconds_for_kilobytes_is_refused(make: Callable[[], bytes]) -> None:
+    data = make()
+    assert len(data) < 100_000
+    began = time.process_time()
+    with pytest.raises(HTTPException) as error:
+        decode_upload("a", data, RequestLimits(), 256, 224)
+    assert error.value.status_code == 413
+    assert "costs too much to decode" in error.value.detail
+    assert time.process_time() - began < 0.1
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        encoded(np.zeros((4000, 4000)), "PNG"),  # flat, but not so large
+        encoded(
+            np.random.default_rng(0).integers(0, 9, (4500, 4500)), "PNG"
+        ),  # as large as it says
+        bmp_of_runs(300),
+        jpeg_of_scans(500, 9),
+    ],
+    ids=["flat", "large", "runs", "scans"],
+)
+def test_what_photos_and_scanners_make_is_decoded(data: bytes) -> None:
+    image = decode_upload("a", data, RequestLimits(), 256, 224)
+    assert image.pixels.shape == (224, 224, 3)
+
+
+def test_what_decoding_costs_is_told_by_the_header() -> None:
+    for kind in ("PNG", "JPEG", "BMP"):
+        assert megapixels(encoded(np.zeros((500, 400, 3)), kind), LIMITS) == pytest.approx(1.2)
+    for hidden in (b"", b"no image", b"\xff\xd8" + b"\xff\xfe\x00\x02" * 100_000):
+        assert megapixels(hidden, LIMITS) == 2, "all that is allowed"
+
+
 FORM = {"content-type": "multipart/form-data"}
 BOUND = {"content-type": "multipart/form-data; boundary=x"}
 
@@ -171,7 +237,7 @@ def test_without_a_file_the_status_says_why(client: TestClient, words: dict, sta
     assert response.json()["detail"]
 
 
-def test_who_sends_too_slowly_is_told() -> None:
+def never_ending() -> Request:
     """A part of a form came, and then nothing."""
     parts = [{"type": "http.request", "body": b"--x\r\n", "more_body": True}]
 
@@ -179,10 +245,31 @@ def test_who_sends_too_slowly_is_told() -> None:
         return parts.pop() if parts else await asyncio.Event().wait()
 
     headers = [(name.encode(), value.encode()) for name, value in BOUND.items()]
-    request = Request({"type": "http", "method": "POST", "headers": headers}, receive)
+    return Request({"type": "http", "method": "POST", "headers": headers}, receive)
+
+
+def test_who_sends_too_slowly_is_told() -> None:
     with pytest.raises(HTTPException) as error:
-        asyncio.run(read_uploads(request, RequestLimits(seconds=0.1)))
+        asyncio.run(read_uploads(never_ending(), RequestLimits(seconds=0.1)))
     assert error.value.status_code == 408
+
+
+def test_who_pauses_in_a_body_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("podium.serving.uploads.SILENT", 0.1)
+    with pytest.raises(HTTPException) as error:
+        asyncio.run(read_uploads(never_ending(), RequestLimits(seconds=30)))
+    assert error.value.status_code == 408
+    assert error.value.headers == {"Connection": "close"}
+
+
+def test_what_is_in_memory_is_limited(client: TestClient, engine: Engine) -> None:
+    """Of a client it is half of what all requests together may have."""
+    large = encoded(np.random.default_rng(0).integers(0, 256, (560, 560, 3)), "BMP")
+    with client_of(engine, RequestLimits(megabytes=1, requests=1)) as narrow:
+        assert ask(narrow, ("a.bmp", large)).status_code == 200
+        response = ask(narrow, ("a.bmp", large), ("b.bmp", large))
+    assert response.status_code == 503
+    assert int(response.headers["retry-after"]) > 0
 
 
 def test_more_images_than_the_limit_are_refused(client: TestClient, foreign: bytes) -> None:
@@ -256,7 +343,16 @@ def test_uploads_are_never_on_a_disk(
 
 
 def test_only_names_of_this_machine_are_answered(client: TestClient) -> None:
-    assert client.get("/api/run", headers={"host": "evil.example"}).status_code == 400
+    response = client.get("/api/run", headers={"host": "evil.example"})
+    assert response.status_code == 400
+    assert response.headers["x-content-type-options"] == "nosniff"
+
+
+def test_a_page_from_elsewhere_may_not_ask_for_classes(client: TestClient, foreign: bytes) -> None:
+    files = [("images", ("a.png", foreign))]
+    for origin, status in {HERE: 200, "http://evil.example": 403}.items():
+        response = client.post("/api/classify", files=files, headers={"origin": origin})
+        assert response.status_code == status
 
 
 def test_the_run_its_limits_and_examples(client: TestClient, engine: Engine) -> None:

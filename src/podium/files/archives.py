@@ -78,7 +78,6 @@ def unpacked_view(folder: Path, scratch: Path) -> Path:
     view = scratch / digest / folder.name
     if view.is_dir():
         return view
-    scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         with atomic_folder(view) as part:
             for path in packed:

@@ -20,6 +20,7 @@ from podium.predictions.predictor import Predictor
 from podium.predictions.tta import VIEWS
 from podium.runs.run import Run
 from podium.runs.run_folder import RunFolder
+from podium.text import single_line
 
 AT_ONCE = 512  # images in memory
 TOP_CLASSES = 3  # in a line
@@ -128,11 +129,15 @@ def classify(folder: RunFolder, names: Sequence[str | Path], views: int = 2) -> 
     for start in range(0, len(files), AT_ONCE):
         part, images = [], []
         for file in tqdm(files[start : start + AT_ONCE], "reading", delay=2, leave=False):
+            named = single_line(file)  # what is not UTF-8 could not be printed
             try:
                 images.append(load_image(file, predictor.run.recipe.cache_size))
-                part.append(ImagePrediction(file))
+                part.append(ImagePrediction(named))
             except UnreadableImage as error:
-                part.append(ImagePrediction(file, problem=str(error)))
+                part.append(ImagePrediction(named, problem=single_line(str(error))))
+            except Exception as error:  # whatever one name brings, the others are answered
+                problem = single_line(f"{file}: cannot be read ({error or type(error).__name__})")
+                part.append(ImagePrediction(named, problem=problem))
         if images and detector is None:  # the first time takes minutes: not for a misspelled name
             predictor.load(predictor.folds[0])
             detector = load_or_fit_detector(predictor, predictor.folds[0])

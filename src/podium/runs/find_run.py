@@ -14,7 +14,8 @@ def find_run(run: str) -> RunFolder:
     Raises:
         RunError: there is none, it is attached in several parts, or a link leads out of it.
     """
-    for path in (Path(run), paths.runs() / run, paths.joined_runs() / run):
+    joined = [paths.joined_runs()] if paths.kaggle() else []  # no other machine has any
+    for path in (Path(run), *(folder / run for folder in (paths.runs(), *joined))):
         if RunFolder(path).exists:
             return without_links(RunFolder(path.resolve()))
     attached = attached_runs(run)

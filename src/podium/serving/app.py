@@ -1,12 +1,13 @@
 """The page and the HTTP API of a run."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from fastapi import FastAPI, HTTPException, Request
-from fastapi.responses import FileResponse, Response
+from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 from fastapi_offline import FastAPIOffline
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -19,6 +20,8 @@ from podium.runs.run import Run
 from podium.runs.table import HELD_OUT
 from podium.serving.batcher import Batcher
 from podium.serving.engine import Engine
+from podium.serving.fairness import Quota, Turns
+from podium.serving.guard import Guard
 from podium.serving.schema import (
     ErrorResponse,
     Example,
@@ -28,20 +31,12 @@ from podium.serving.schema import (
     RequestLimits,
     RunInfo,
 )
-from podium.serving.uploads import FORM, decode_upload, read_uploads
+from podium.serving.uploads import FORM, decode_upload, megapixels, read_uploads
 
 STATIC = Path(__file__).parent / "static"
 ERRORS = 400, 408, 413, 415, 422, 503, 504  # statuses of api/classify
 FILES = {"type": "array", "items": {"type": "string", "format": "binary"}}
 FORM_SCHEMA = {"type": "object", "required": ["images"], "properties": {"images": FILES}}
-
-# Browsers load nothing from elsewhere and keep nothing. Images that the page shows itself are
-# blob: ones; Swagger's page at /docs has a script of its own in it.
-POLICY = (
-    "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-INLINE = "; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'"
 
 
 class Service:
@@ -50,28 +45,41 @@ class Service:
     def __init__(self, engine: Engine, limits: RequestLimits) -> None:
         self._engine, self._limits = engine, limits
         self._batcher = Batcher(engine.predict, engine.batch_size)
+        self._decoding, self._predicting = Turns(os.cpu_count() or 1), Turns(2 * engine.batch_size)
 
     async def classify(
-        self, uploads: Sequence[tuple[str, bytes]]
+        self, uploads: Sequence[tuple[str, bytes]], request: Request, cost: float
     ) -> list[ImageResponse | ImageError]:
         """Classify files, of names and bytes, in their order; a bad one stops no other.
+
+        Args:
+            request: whose images take turns with those of others.
+            cost: of a turn: the more requests a client has, the more.
 
         Raises:
             HTTPException: 504, it took too long.
         """
         try:
             async with asyncio.timeout(self._limits.seconds):
-                return await asyncio.gather(*(self._classify_one(*upload) for upload in uploads))
+                return await asyncio.gather(
+                    *(self._classify_one(*upload, (request, cost)) for upload in uploads)
+                )
         except TimeoutError:
             raise HTTPException(504, f"no answer within {self._limits.seconds:g} s") from None
 
-    async def _classify_one(self, name: str, data: bytes) -> ImageResponse | ImageError:
+    async def _classify_one(
+        self, name: str, data: bytes, turn: tuple[Request, float]
+    ) -> ImageResponse | ImageError:
         sides = self._engine.run.recipe.cache_size, self._engine.size
+        request, cost = turn
+        millions = await asyncio.to_thread(megapixels, data, self._limits)
         try:
-            image = await asyncio.to_thread(decode_upload, name, data, self._limits, *sides)
+            async with self._decoding.turn(request, cost * millions):
+                image = await asyncio.to_thread(decode_upload, name, data, self._limits, *sides)
         except HTTPException as error:
             return ImageError(name=name, status=error.status_code, detail=error.detail)
-        prediction = await self._batcher.put(image.pixels)
+        async with self._predicting.turn(request, cost):
+            prediction = await self._batcher.put(image.pixels)
         size = {"width": image.size.width, "height": image.size.height}
         return ImageResponse(name=name, **size, **dict(prediction))
 
@@ -81,7 +89,7 @@ def make_app(
     limits: RequestLimits,
     examples: Sequence[Example] = (),
     hosts: Sequence[str] = ("*",),
-) -> FastAPI:
+) -> Guard:
     """Make the application.
 
     Args:
@@ -95,7 +103,9 @@ def make_app(
         redoc_url=None,
         favicon_url="/static/icon.svg",
     )
-    service, room = Service(engine, limits), asyncio.Semaphore(limits.requests)
+    service, most_bytes = Service(engine, limits), limits.requests * limits.request_bytes
+    in_work = Quota("requests", limits.requests, 4 * limits.requests)
+    in_memory = Quota("bytes", most_bytes // 2, most_bytes)
     body = {"required": True, "content": {FORM: {"schema": FORM_SCHEMA}}}
     errors = {status: {"model": ErrorResponse} for status in ERRORS}
     info = describe_run(engine, limits, examples)
@@ -107,11 +117,10 @@ def make_app(
         One that cannot be read has its own status among the others. If none can be read, the
         response has the status of the first one.
         """
-        if room.locked():
-            detail = f"{limits.requests} requests are waiting already: try again soon"
-            raise HTTPException(503, detail, {"Retry-After": "2"})
-        async with room:
-            images = await service.classify(await read_uploads(request, limits))
+        client = request.client.host if request.client else ""
+        with in_memory.share(client) as hold, in_work.share(client) as begin:
+            uploads = await read_uploads(request, limits, hold)
+            images = await service.classify(uploads, request, cost=begin(1))
         failed = [image for image in images if isinstance(image, ImageError)]
         if len(failed) == len(images):
             raise HTTPException(failed[0].status, "; ".join(image.detail for image in failed))
@@ -127,11 +136,11 @@ def make_app(
 
     _add_pages(app, examples)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
-    return app
+    return Guard(app)
 
 
 def _add_pages(app: FastAPI, examples: Sequence[Example]) -> None:
-    """Add the page, its files and the examples; browsers load nothing from elsewhere."""
+    """Add the page, its files and the examples."""
     app.mount("/static", StaticFiles(directory=STATIC))
 
     @app.get("/examples/{number}", include_in_schema=False)
@@ -143,17 +152,6 @@ def _add_pages(app: FastAPI, examples: Sequence[Example]) -> None:
     @app.get("/", include_in_schema=False)
     async def page() -> FileResponse:
         return FileResponse(STATIC / "index.html")
-
-    @app.middleware("http")
-    async def add_headers(
-        request: Request, call_next: Callable[[Request], Awaitable[Response]]
-    ) -> Response:
-        response = await call_next(request)
-        inline = INLINE if request.url.path == "/docs" else ""
-        response.headers["Content-Security-Policy"] = POLICY + inline
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        response.headers["Cache-Control"] = "no-store"
-        return response
 
 
 def describe_run(engine: Engine, limits: RequestLimits, examples: Sequence[Example]) -> RunInfo:

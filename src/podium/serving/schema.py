@@ -15,7 +15,7 @@ class RequestLimits(BaseModel):
     pixels: int = Field(60_000_000, description="Of an image, known from its header (413).")
     images: int = Field(16, description="Of a request (413).")
     seconds: float = Field(20, description="To send a request (408), and to answer it (504).")
-    requests: int = Field(16, description="At the same time (503).")
+    requests: int = Field(16, description="Of a client at the same time, of all four times (503).")
 
     @property
     def request_bytes(self) -> int:

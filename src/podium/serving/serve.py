@@ -3,6 +3,7 @@
 import socket
 import threading
 import webbrowser
+from contextlib import suppress
 from importlib.util import find_spec
 
 from podium.runs.find_run import find_run
@@ -10,6 +11,7 @@ from podium.serving.schema import RequestLimits
 from podium.system import import_tensorflow
 
 PACKAGES = ("fastapi", "fastapi_offline", "python_multipart", "uvicorn")  # of the extra `web`
+FILES = 10_240  # the most that macOS lets a process open
 ONLY_HERE = ("127.0.0.1", "localhost", "::1")
 
 
@@ -34,6 +36,7 @@ def serve(run: str, host: str, port: int, networks: int, examples: int, browser:
         import uvicorn
 
         from podium.serving.app import find_examples, make_app
+        from podium.serving.connections import Connection, Server
         from podium.serving.engine import Engine
 
         engine = Engine(folder, networks)
@@ -51,8 +54,12 @@ def serve(run: str, host: str, port: int, networks: int, examples: int, browser:
             print("warning: anyone who can reach this address can use it", flush=True)
         if browser:
             threading.Timer(0.5, webbrowser.open, [address]).start()
-        config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=5)
-        uvicorn.Server(config).run(sockets=[listening])
+        raise_file_limit()
+        # Warnings are about requests that are none: whoever sends them would fill the terminal.
+        config = uvicorn.Config(
+            app, http=Connection, ws="none", log_level="error", timeout_graceful_shutdown=2
+        )
+        Server(config).run(sockets=[listening])
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -67,3 +74,14 @@ def listen(host: str, port: int) -> socket.socket:
     # Send at once what is ready: asyncio asks for it only on sockets that it made itself.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listening
+
+
+def raise_file_limit() -> None:
+    """Let this process have more connections than the 256 or 1,024 files that are usual."""
+    with suppress(ImportError, OSError, ValueError):  # Windows has no such limit
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        most = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
+        if soft != resource.RLIM_INFINITY and soft < most:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))

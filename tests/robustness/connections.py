@@ -1,0 +1,179 @@
+"""Clients that connect to `podium serve` and keep it waiting, or busy, beside honest ones."""
+
+import http.client
+import os
+import re
+import resource
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from io import BytesIO
+from pathlib import Path
+
+from PIL import Image
+
+from robustness.figures import Figure, say
+from robustness.projects import RUN, SMALL, TINY, environment, make_project, podium, train
+
+SOFT_LIMIT = 1024  # files that a process may open at first, on most machines
+KIND = "multipart/form-data; boundary=x"
+HEAD = b'--x\r\nContent-Disposition: form-data; name="images"; filename="a.png"\r\n\r\n'
+ASKS = b"GET / HTTP/1.1\r\nHost: localhost\r\n"
+POSTS = f"POST /api/classify HTTP/1.1\r\nHost: localhost\r\nContent-Type: {KIND}\r\n".encode()
+# What each sends at first, and then again and again.
+WAYS = {
+    "silent": (b"", b""),
+    "half of the headers": (ASKS, b""),
+    "headers byte by byte": (ASKS, b"x"),
+    "half of a body": (POSTS + b"Content-Length: 100000\r\n\r\n" + HEAD, b""),
+    "a body byte by byte": (POSTS + b"Content-Length: 100000\r\n\r\n" + HEAD, b"x"),
+    "answers not read": (ASKS + b"\r\n", b""),
+}
+BUSY, OTHER = "127.0.0.2", "127.0.0.3"  # clients; Linux has all of 127.0.0.0/8
+EVERY = 0.5  # seconds between what is sent again, and between honest requests
+PATIENCE = 60.0  # seconds
+
+
+def campaign(quick: bool, scratch: Path) -> list[Figure]:
+    make_project(scratch, TINY)
+    if (done := podium(scratch, *train([SMALL]))).returncode:
+        raise RuntimeError(done.stderr[-3000:])
+    # A busy machine of tests is given more time.
+    count, limit = (200, "≤ 5") if quick else (2000, "≤ 1")
+    figures = []
+    with serving(scratch) as (port, process):
+        ask(port)
+        figures.append(Figure("seconds, alone", max(ask(port) for _ in range(10))))
+        for ways in [list(WAYS)[:4:3]] if quick else [[way] for way in WAYS]:
+            what = f"{count} connections, {', '.join(ways)}"
+            slowest, closed = besieged(port, ways, count)
+            figures += [
+                Figure(f"{what}: seconds of the slowest honest answer", slowest, limit),
+                Figure("seconds until the last of them was closed", closed, "≤ 35"),
+            ]
+            say(f"{what}: {slowest:.2f} s, closed after {closed:.1f} s")
+        for whose, source in {"another": OTHER, "the same": BUSY}.items():
+            with heavy(port, requests=4 if quick else 15):
+                seconds = max(ask(port, source, (png(16),)) for _ in range(3))
+                what = f"seconds of an image of {whose} client beside heavy ones"
+                figures.append(Figure(what, seconds, "≤ 20"))
+                say(f"{what}: {seconds:.2f}")
+                if quick:  # else the heavy ones are waited for
+                    break
+        with heavy(port, requests=4 if quick else 15):
+            began = time.monotonic()
+            process.send_signal(signal.SIGTERM)
+            process.wait(PATIENCE)
+            seconds = time.monotonic() - began
+            figures.append(Figure("seconds from SIGTERM to the end", seconds, "≤ 8"))
+    return figures
+
+
+@contextmanager
+def serving(project: Path) -> Iterator[tuple[int, subprocess.Popen[str]]]:
+    """`podium serve`, with as many files as a process may open at first: its port."""
+    own = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (own, own))  # this process has as many connections
+    code = "from podium.cli import main; main()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, "serve", RUN, "--port", "0", "--examples", "0"],
+        cwd=project,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (SOFT_LIMIT, own)),
+    ) as process:
+        try:
+            found = None
+            while found is None:
+                line = process.stdout.readline()
+                if not line:
+                    raise RuntimeError("the server ended")
+                found = re.search(r"is at http://127\.0\.0\.1:(\d+)/", line)
+            yield int(found[1]), process
+        finally:
+            process.kill()
+
+
+def ask(port: int, source: str = "127.0.0.1", files: tuple[bytes, ...] = ()) -> float:
+    """Seconds until the page was answered, or these images; raises where they were not."""
+    began = time.monotonic()
+    place = http.client.HTTPConnection("127.0.0.1", port, PATIENCE, (source, 0))
+    with ExitStack() as stack:
+        stack.callback(place.close)
+        if files:
+            body = b"\r\n".join(HEAD + file for file in files) + b"\r\n--x--\r\n"
+            place.request("POST", "/api/classify", body, {"Content-Type": KIND})
+        else:
+            place.request("GET", "/")
+        response = place.getresponse()
+        response.read()
+        if response.status != 200:
+            raise RuntimeError(f"status {response.status}")
+    return time.monotonic() - began
+
+
+def besieged(port: int, ways: list[str], count: int) -> tuple[float, float]:
+    """Seconds of the slowest honest answer, and until the last of these connections was closed."""
+    small, slowest, began = png(16), 0.0, time.monotonic()
+    with selectors.DefaultSelector() as held:
+        for number in range(count):
+            first, again = WAYS[ways[number % len(ways)]]
+            place = socket.create_connection(("127.0.0.1", port), PATIENCE)
+            place.setblocking(False)
+            with suppress(OSError):  # closed already: too many wait
+                place.sendall(first)
+            held.register(place, selectors.EVENT_READ, again)
+        while held.get_map() and time.monotonic() - began < PATIENCE:
+            slowest = max(slowest, ask(port), ask(port, files=(small,)))
+            until = time.monotonic() + EVERY
+            while (left := until - time.monotonic()) > 0 and held.get_map():
+                for key, _ in held.select(left):
+                    if not _is_open(key.fileobj):
+                        held.unregister(key.fileobj)
+                        key.fileobj.close()
+            for key in list(held.get_map().values()):
+                with suppress(OSError):
+                    key.fileobj.send(key.data)
+        closed = time.monotonic() - began
+        for key in list(held.get_map().values()):
+            key.fileobj.close()
+    return slowest, closed
+
+
+def _is_open(place: socket.socket) -> bool:
+    try:
+        return bool(place.recv(1 << 16))
+    except OSError:
+        return False
+
+
+@contextmanager
+def heavy(port: int, requests: int) -> Iterator[None]:
+    """A client that sends so many requests of 16 images, each of which takes a second."""
+    large = png(7700)
+    images = (large + os.urandom(600_000),) * 16  # with fewer bytes it would be refused
+
+    def send() -> None:
+        with suppress(OSError, RuntimeError, http.client.HTTPException):  # too slow for some
+            ask(port, BUSY, images)
+
+    threads = [threading.Thread(target=send, daemon=True) for _ in range(requests)]
+    for thread in threads:
+        thread.start()
+    time.sleep(2)
+    yield
+    for thread in threads:
+        thread.join(PATIENCE)
+
+
+def png(side: int) -> bytes:
+    file = BytesIO()
+    Image.new("RGB", (side, side)).save(file, "PNG")
+    return file.getvalue()

@@ -1,0 +1,5 @@
+"""Connections that keep the server waiting or busy shut nobody out: a small sample."""
+
+from robustness.sample import sample_of
+
+test_sample_holds_its_limits = sample_of("connections")
