@@ -23,7 +23,7 @@ class ForeignFile(ValueError):
 
 
 def check_regular(path: Path, largest: int | None = None) -> None:
-    """Refuse what is no file of its folder: pipes, which wait for ever, devices, links elsewhere.
+    """Refuse what is no file: pipes, of which a reader waits for ever, and devices.
 
     Args:
         largest: bytes that it may have.
@@ -35,8 +35,6 @@ def check_regular(path: Path, largest: int | None = None) -> None:
     about = path.stat()
     if not stat.S_ISREG(about.st_mode):
         raise ForeignFile(f"{path} is no regular file: put the file itself there, or delete it")
-    if path.is_symlink() and not path.resolve().is_relative_to(path.parent.resolve()):
-        raise ForeignFile(f"{path} is a link to {path.readlink()}: put the file itself there")
     if largest is not None and about.st_size > largest:
         raise ForeignFile(f"{path} has {about.st_size:,} bytes, more than {largest:,}: delete it")
 
