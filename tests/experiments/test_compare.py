@@ -19,7 +19,7 @@ from PIL import Image
 from podium.experiments.compare import Comparison, compare, pareto_front, record, trade_off
 from podium.experiments.grid import Combination, get_combination
 from podium.experiments.trial import TrialResult, measure, run_of
-from podium.predictions.combine import FoldScores
+from podium.predictions.result import FoldScores
 from podium.predictions.score import Score
 from podium.recipes.recipe_file import parse_recipe
 from podium.runs.run_folder import RunFolder

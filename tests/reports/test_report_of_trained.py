@@ -11,10 +11,11 @@ import pytest
 from PIL import Image
 from test_page import Read
 
+from podium.predictions.result import RunResult
 from podium.reports.report import figures_of, report, with_report
 from podium.reports.thumbnails import with_heat
 from podium.runs.run_folder import RunFolder
-from podium.training.train import RunResult, train
+from podium.training.train import train
 from small_competitions import BOX_RECIPE, break_image, make_project
 
 

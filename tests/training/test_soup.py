@@ -16,7 +16,7 @@ from podium.competitions import get_competition
 from podium.data.splits import split_halves
 from podium.models.network import build_network
 from podium.predictions.classify import classify
-from podium.predictions.combine import RunResult
+from podium.predictions.result import RunResult
 from podium.reports.report import report
 from podium.runs.fold_folder import RunError
 from podium.runs.merge import merge_run

@@ -20,7 +20,8 @@ from tqdm import tqdm
 from podium import paths
 from podium.competitions import get_competition
 from podium.experiments.grid import Combination
-from podium.predictions.combine import FoldScores, score_folds
+from podium.predictions.combine import score_folds
+from podium.predictions.result import FoldScores
 from podium.predictions.score import direction
 from podium.recipes.recipe import Recipe
 from podium.runs.fold_folder import RunError

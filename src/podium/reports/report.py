@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from podium.competitions import MissingData
 from podium.files.atomic_write import atomic_write, remove_temp_files
 from podium.files.image_io import UnreadableImage
-from podium.predictions.combine import RunResult
+from podium.predictions.result import RunResult
 from podium.reports import page
 from podium.reports.blocks import Page, Section, Words
 from podium.reports.figures import png

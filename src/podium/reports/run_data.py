@@ -9,7 +9,7 @@ import pandas as pd
 
 from podium.competitions import Competition, MissingData, get_competition
 from podium.competitions.boxes import BOX_COLUMNS, iou
-from podium.predictions.combine import score_folds, summary
+from podium.predictions.combine import score_folds
 from podium.predictions.score import Score, direction, score, with_interval
 from podium.recipes.recipe import Recipe
 from podium.runs.fold_folder import RunError
@@ -163,7 +163,7 @@ def read_run_data(folder: RunFolder) -> RunData:
         predicted = folder.read_probabilities(OUT_OF_FOLD), folder.read_boxes(OUT_OF_FOLD)
     else:
         joined = score_folds(Run.open(folder), folds)
-        results = summary(folder, joined)
+        results = joined.as_dict(folder)
         predicted = joined.out_of_fold, joined.boxes and joined.boxes.out_of_fold
     stored = folder.read_images()
     if stored is None:
