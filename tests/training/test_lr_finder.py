@@ -7,7 +7,7 @@ import pytest
 from small_training import draw, make_training, recipe, stage
 
 from podium.training.datasets import FoldDataset
-from podium.training.lr_curve import LRCurve
+from podium.training.lr_finder import LRCurve
 
 
 @pytest.fixture(scope="module")

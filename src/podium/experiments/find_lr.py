@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
 
@@ -15,9 +16,11 @@ from podium.recipes.recipe import Recipe
 from podium.reports.figures import GRAY, PALETTE, canvas, plain, png
 from podium.runs.run_folder import RunFolder, run_name
 from podium.system import import_tensorflow
-from podium.training.lr_curve import LRCurve
 from podium.training.preflight import check_recipe
 from podium.training.warm_start import resolve_backbone
+
+if TYPE_CHECKING:  # imports TensorFlow, which takes seconds
+    from podium.training.lr_finder import LRCurve
 
 LOW, HIGH = 1e-7, 1.0  # the learning rates of the first and the last step
 HEADROOM = 1.5  # of the figure above the first loss, relative to the fall
@@ -28,7 +31,7 @@ class LRSuggestion:
     """The learning rate that the test suggests, beside the recipe's."""
 
     stage: int  # counted from 0
-    curve: LRCurve
+    curve: "LRCurve"
     recipe_rate: float
     figure: Path
 
@@ -95,7 +98,7 @@ def _stage_number(recipe: Recipe, stage: int | None) -> int:
     return number
 
 
-def lr_figure(curve: LRCurve, recipe_rate: float, title: str) -> Figure:
+def lr_figure(curve: "LRCurve", recipe_rate: float, title: str) -> Figure:
     """The smoothed loss over the rates, with the suggestion and what the recipe has."""
     figure, axis = canvas()
     axis.plot(curve.rates, curve.losses, color=PALETTE[0])

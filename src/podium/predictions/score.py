@@ -33,10 +33,13 @@ class Score:
     images: int
 
     def __str__(self) -> str:
-        return (
-            f"{self.metric} {self.value:.4f} (95 % interval {self.low:.4f} to {self.high:.4f}, "
-            f"{self.images} images)"
-        )
+        value, ends = self.cells
+        return f"{self.metric} {value} (95 % interval {ends}, {self.images} images)"
+
+    @property
+    def cells(self) -> tuple[str, str]:
+        """Value and interval, as tables have them."""
+        return f"{self.value:.4f}", f"{self.low:.4f} to {self.high:.4f}"
 
     def widened(self, factor: float) -> "Score":
         """The same with an interval so many times as wide; none of the metrics is below 0."""
@@ -212,10 +215,8 @@ def time_predictions(
         return round(1000 * (time.perf_counter() - began) / len(part), 3)
 
     milliseconds(stack[:1]), milliseconds(batch)  # the first calls also trace
-    return {
-        "single": [milliseconds(stack[n : n + 1]) for n in range(SINGLES)],
-        "batch": [milliseconds(batch) for _ in range(BATCHES)],
-    }
+    singles = [milliseconds(stack[n : n + 1]) for n in range(SINGLES)]
+    return {"single": singles, "batch": [milliseconds(batch) for _ in range(BATCHES)]}
 
 
 def speeds(times: Sequence[Mapping[str, list[float]]]) -> dict[str, Score]:

@@ -35,8 +35,8 @@ class Line:
     def cells(self, others: list["Line"]) -> tuple[str, ...]:
         one, scores = self.score, ("", "", "")
         if one:
-            interval = f"{one.low:.4f} to {one.high:.4f}"
-            scores = f"{one.metric} {one.value:.4f}{self.remark}", interval, str(one.images)
+            value, interval = one.cells
+            scores = f"{one.metric} {value}{self.remark}", interval, str(one.images)
         blended_in = ", ".join(other.name for other in others if other.blend.get(self.name))
         return self.name, self.entry, self.folds, *scores, self.minutes, blended_in
 

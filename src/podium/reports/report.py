@@ -93,7 +93,10 @@ def report_after_training(folder: RunFolder, fold_run: "FoldRunner | None" = Non
     """
     try:
         one = read_run_data(folder)
-        seen = seen_sections(one, fold_run) if fold_run else _later(folder)
+        text = f"Left out: no network was opened; `podium report {folder.name}` adds them."
+        seen = [Section("As the network sees them, and Grad-CAM", [Words(text, left_out=True)])]
+        if fold_run:
+            seen = seen_sections(one, fold_run)
         return _write(_page(one, seen), folder.path / NAME).path
     except Exception as error:  # a bug in a figure costs no run
         if os.environ.get("PODIUM_DEBUG"):
@@ -105,11 +108,6 @@ def report_after_training(folder: RunFolder, fold_run: "FoldRunner | None" = Non
             file=sys.stderr,
         )
         return None
-
-
-def _later(folder: RunFolder) -> list[Section]:
-    text = f"Left out: no network was opened; `podium report {folder.name}` adds them."
-    return [Section("As the network sees them, and Grad-CAM", [Words(text, left_out=True)])]
 
 
 def figures_of(folder: RunFolder) -> Iterator[Figure]:

@@ -88,13 +88,12 @@ class RunData:
         train = self.train.loc[self.probabilities.index]
         if "fold" in train and (train["fold"] == HELD_OUT).any():
             train = train[train["fold"] == HELD_OUT]
-        values = self.probabilities.loc[train.index].to_numpy()
-        labels = train["label"].to_numpy()
-        kept = [name for name in ("label", "fold", "group") if name in train]
-        judged = train[kept].assign(
-            said=values.argmax(axis=1),
-            truth=[self.classes[number] for number in labels],
-            answer=[self.classes[number] for number in values.argmax(axis=1)],
+        values, names = self.probabilities.loc[train.index].to_numpy(), np.array(self.classes)
+        labels, said = train["label"].to_numpy(), values.argmax(axis=1)
+        judged = train[train.columns.intersection(["label", "fold", "group"])].assign(
+            said=said,
+            truth=names[labels],
+            answer=names[said],
             sure=values.max(axis=1),
             of_true=values[np.arange(len(labels)), labels],
         )
@@ -106,20 +105,12 @@ class RunData:
         judged[list(FOUND_COLUMNS)] = found
         return judged.assign(iou=iou(truth.to_numpy(np.float64), found))
 
-    @property
-    def judged_probabilities(self) -> np.ndarray:
-        """float32 (images, classes), in the order of `judged`."""
-        return self.probabilities.loc[self.judged.index].to_numpy()
-
     @cached_property
     def histories(self) -> dict[int, pd.DataFrame]:
         """The epochs of each fold; none of a soup, whose ingredients have them."""
         folders = {fold: self.folder.fold(fold) for fold in self.folds}
-        return {
-            fold: folder.read_history()
-            for fold, folder in folders.items()
-            if (folder.path / "history.csv").is_file()
-        }
+        known = [fold for fold in folders if (folders[fold].path / "history.csv").is_file()]
+        return {fold: folders[fold].read_history() for fold in known}
 
     def score_of(self, ids: pd.Index) -> Score:
         """The score of some of the images alone."""

@@ -62,21 +62,11 @@ class DryRun:
         return self.reading + self.folds * self.fold_seconds
 
     def __str__(self) -> str:
-        titles = ("stage", "epochs", "steps", "a step", "time", "memory")
-        rows = [titles]
+        rows = [("stage", "epochs", "steps", "a step", "time", "memory")]
         for one in self.stages:
-            steps = str(one.work.all_steps) if one.work.epochs else ""
-            step = f"{one.seconds_a_step:.3g} s" if one.work.epochs else ""
-            rows.append(
-                (
-                    f"{one.number} {one.what}",
-                    str(one.work.epochs or ""),
-                    steps,
-                    step,
-                    duration(one.seconds),
-                    f"{one.peak_memory_gb:.1f} GB",
-                )
-            )
+            steps = str(one.work.epochs), str(one.work.all_steps), f"{one.seconds_a_step:.3g} s"
+            what = f"{one.number} {one.what}", *(steps if one.work.epochs else ("", "", ""))
+            rows.append((*what, duration(one.seconds), f"{one.peak_memory_gb:.1f} GB"))
         rows.append(("prediction", "", "", "", duration(self.predicting), ""))
         lines = [*format_table(rows), *["estimated, not measured"] * self.estimated, ""]
         lines.append(f"a fold      {duration(self.fold_seconds)}")

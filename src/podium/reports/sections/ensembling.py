@@ -5,7 +5,7 @@ import pandas as pd
 from podium.predictions.combine import read_validation
 from podium.predictions.score import Score
 from podium.predictions.tta import VIEWS
-from podium.reports.blocks import Block, Section, TableBlock, Words, gained, interval, scored
+from podium.reports.blocks import Block, Section, TableBlock, Words, gained, scored
 from podium.reports.run_data import RunData
 
 SETS = 8  # of views that are listed
@@ -61,11 +61,7 @@ def blend_section(one: RunData) -> Section:
     ]
     titles = ["run", "weight", metric, "95 % interval", "images", "folds", "temperature"]
     ways = [
-        (
-            f"{name} (taken)" if name == results["method"] else name,
-            f"{row['value']:.4f}",
-            interval(row["low"], row["high"]),
-        )
+        (name + " (taken)" * (name == results["method"]), *Score.from_dict(row).cells)
         for name, row in results["methods"].items()
     ]
     gain = results["gain"]

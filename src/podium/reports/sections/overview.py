@@ -16,7 +16,6 @@ from podium.reports.blocks import (
     Section,
     TableBlock,
     Words,
-    interval,
     memory,
     scored,
 )
@@ -57,7 +56,7 @@ def score_section(one: RunData) -> Section:
         blocks.append(TableBlock("Epochs that the time was enough for", titles, budget))
     if speed := one.results.get("speed"):
         rows = [
-            (kind, f"{row['value']:.1f}", interval(row["low"], row["high"], 1))
+            (kind, f"{row['value']:.1f}", f"{row['low']:.1f} to {row['high']:.1f}")
             for kind, row in speed.items()
         ]
         titles = ["one by one, or in batches", "ms", "95 % interval"]
