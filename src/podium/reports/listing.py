@@ -85,25 +85,21 @@ def _read(folder: RunFolder) -> Line:
         )
     recipe, folds = folder.read_recipe(), folder.scored_folds()
     seconds = [folder.fold(number).read_cost().get("seconds") for number in folds]
+    score = None
+    if results := folds and written_results(folder, folds):
+        score = Score.from_dict(results["score"])
+    elif folds:
+        score = score_folds(Run.open(folder), folds).score
     return Line(
         folder.name,
         recipe.competition,
         about.get("entry", ""),
-        _score(folder, folds),
+        score,
         f"{', '.join(map(str, folds)) or 'none'} of {len(recipe.fold_numbers)}",
         # An older Podium did not take the time.
         f"{sum(seconds) / 60:.1f}" if folds and None not in seconds else "",
         " (leaky)" if folder.leaky_folds() else "",
     )
-
-
-def _score(folder: RunFolder, folds: list[int]) -> Score | None:
-    """The run's score, of all folds that are scored by now."""
-    if not folds:
-        return None
-    if results := written_results(folder, folds):
-        return Score.from_dict(results["score"])
-    return score_folds(Run.open(folder), folds).score
 
 
 def describe_entries() -> str:

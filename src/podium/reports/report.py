@@ -69,8 +69,14 @@ def report(runs: Sequence[str], to: Path | None = None) -> Report:
         return _write(_page(one, seen_sections(one)), to or folders[0].path / NAME)
     several = [read_run_data(folder) for folder in folders]
     comparison.check_comparable(several)
-    others = "-".join(folder.name for folder in folders[1:])
-    return _write(_page_of(several), to or folders[0].path / f"report-with-{others}.html")
+    names, competition = [folder.name for folder in folders], several[0].competition.name
+    side_by_side = Page(
+        f"{', '.join(names)}, side by side",
+        "; ".join(f"{one.name}: {one.score}" for one in several),
+        f"Runs of {competition}; what is better is judged image by image.",
+        [section(several) for section in comparison.SECTIONS],
+    )
+    return _write(side_by_side, to or folders[0].path / f"report-with-{'-'.join(names[1:])}.html")
 
 
 def with_report(result: RunResult) -> RunResult:
@@ -145,17 +151,6 @@ def _page(one: RunData, seen: list[Section]) -> Page:
         *([views_section(one)] if trained else []),
     ]
     return Page(f"Report of {one.name}", str(one.score), overview.about(one), sections)
-
-
-def _page_of(several: Sequence[RunData]) -> Page:
-    names = ", ".join(one.name for one in several)
-    first = several[0]
-    return Page(
-        f"{names}, side by side",
-        "; ".join(f"{one.name}: {one.score}" for one in several),
-        f"Runs of {first.competition.name}; what is better is judged image by image.",
-        [section(several) for section in comparison.SECTIONS],
-    )
 
 
 def _write(made: Page, path: Path) -> Report:

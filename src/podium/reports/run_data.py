@@ -159,7 +159,11 @@ def read_run_data(folder: RunFolder) -> RunData:
     stored = folder.read_images()
     if stored is None:
         raise RunError(f"{folder.path} has no table of images: blend its runs again")
-    paths, missing = _paths(competition)
+    try:
+        paths, missing = competition.read_training()["path"], ""
+    except MissingData:  # whose message names folders of this machine: the page may be sent round
+        paths = pd.Series([], pd.Index([], dtype=str), dtype=object, name="path")
+        missing = f"the images of {competition.name} are not on the machine that made this"
     return RunData(
         folder, competition, about, results, recipe, folds, stored, *predicted, paths, missing
     )
@@ -172,12 +176,3 @@ def written_results(folder: RunFolder, folds: list[int]) -> dict[str, Any] | Non
     written = folder.read_score()
     # An older Podium listed no views that were tried.
     return written if written.get("folds") == folds and "tried_views" in written else None
-
-
-def _paths(competition: Competition) -> tuple[pd.Series, str]:
-    """Where the training images are, or why they are nowhere."""
-    try:
-        return competition.read_training()["path"], ""
-    except MissingData:  # whose message names folders of this machine: the page may be sent round
-        none = pd.Series([], pd.Index([], dtype=str), dtype=object, name="path")
-        return none, f"the images of {competition.name} are not on the machine that made this"
