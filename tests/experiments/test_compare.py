@@ -58,8 +58,6 @@ def rows(project: Path) -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory: pytest.TempPathFactory) -> Compared:
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("PODIUM_INPUT", "PODIUM_PRETRAINED", "PODIUM_DEBUG"):
-            patch.delenv(name, raising=False)
         project = tmp_path_factory.mktemp("project")
         patch.chdir(project)
         return Compared(project)

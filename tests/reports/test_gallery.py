@@ -32,7 +32,6 @@ WRONG = {"Bengal_0": 0.7, "pug_5": 0.9, "pug_6": 0.8}  # and how sure; Bengal_0 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project with images and without entries; the current folder."""
-    monkeypatch.delenv("PODIUM_INPUT", raising=False)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "kernels").mkdir()
     DRAW["pets"](tmp_path / "input" / PETS.slug)

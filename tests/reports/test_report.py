@@ -40,8 +40,6 @@ STAGES = [{"unfreeze": "all", "epochs": 3, "learning_rate": 1e-3}]
 @pytest.fixture(autouse=True)
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project without images; the current folder."""
-    for name in ("PODIUM_INPUT", "PODIUM_DEBUG"):
-        monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "kernels").mkdir()
     return tmp_path

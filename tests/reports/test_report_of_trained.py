@@ -31,8 +31,6 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def in_the_project(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("PODIUM_INPUT", "PODIUM_PRETRAINED"):
-        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PODIUM_DEBUG", "1")  # a report that fails shall be seen
     monkeypatch.chdir(project)
 

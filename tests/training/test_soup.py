@@ -154,7 +154,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A project with four runs: two folds, the first of them, a held-out share, another rate."""
     project = tmp_path_factory.mktemp("project")
     with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("PODIUM_INPUT", raising=False)
         patch.chdir(project)
         make_project(project, "clocks-or-crocs", RECIPE)
         train("tiny")

@@ -27,12 +27,6 @@ from podium.training.train import find_run, predict, train, train_to_score
 from small_competitions import break_image, draw_image, make_project
 
 
-@pytest.fixture(autouse=True)
-def nothing_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("PODIUM_INPUT", "PODIUM_PRETRAINED", "PODIUM_DEBUG"):
-        monkeypatch.delenv(name, raising=False)
-
-
 def files(folder: Path) -> dict[str, bytes]:
     found = (path for path in folder.rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
