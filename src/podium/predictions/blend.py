@@ -16,7 +16,7 @@ from podium.predictions.blend_selection import BlendChoice, choose, nested
 from podium.predictions.combine import write_submission
 from podium.predictions.score import Score, direction, score, with_interval
 from podium.recipes.entries import all_entries
-from podium.recipes.recipe_file import EnsembleRecipe, is_ensemble, load_ensemble
+from podium.recipes.recipe_file import EnsembleRecipe, load_ensemble
 from podium.runs.find_run import without_links
 from podium.runs.merge import CannotMerge, copy_whole
 from podium.runs.run_folder import RunFolder
@@ -183,8 +183,7 @@ def adopt_blend(part: RunFolder, into: RunFolder, fresh: bool = False) -> Path:
 
 def _ensemble(runs: Sequence[str]) -> EnsembleRecipe:
     """The recipe of the entry that is named in place of runs."""
-    files = {entry.name: entry.path / "recipe.toml" for entry in all_entries()}
-    ensembles = {name: file for name, file in files.items() if is_ensemble(file)}
+    ensembles = {one.name: one.recipe_file for one in all_entries() if one.is_ensemble}
     if runs and runs[0] in ensembles:
         return load_ensemble(ensembles[runs[0]])
     raise CannotBlend(
