@@ -12,7 +12,6 @@ from podium import paths
 from podium.data.table import prepare_run
 from podium.files.atomic_write import atomic_write
 from podium.recipes.entries import get_entry
-from podium.recipes.recipe import Recipe
 from podium.reports.figures import GRAY, PALETTE, canvas, plain, png
 from podium.runs.run_folder import RunFolder, run_name
 from podium.system import import_tensorflow
@@ -64,7 +63,16 @@ def find_lr(
     recipe = resolve_backbone(get_entry(entry).recipe(overrides))
     check_recipe(recipe)
     recipe.check_fold(fold)
-    number = _stage_number(recipe, stage)
+    count = len(recipe.stages)
+    number = count - 1 if stage is None else stage - 1
+    if not 0 <= number < count:
+        raise ValueError(f"stage {stage}: this recipe has the stages 1 to {count}")
+    solver = recipe.stages[number].solver
+    if solver != "gradient":
+        raise ValueError(
+            f"stage {number + 1} is solved by {solver} regression and has no learning rate: "
+            "choose another with --stage"
+        )
     figure = paths.runs() / "find-lr" / f"{run_name(entry, overrides)}-stage-{number + 1}.png"
     figure.parent.mkdir(parents=True, exist_ok=True)
     # The stages before leave the files of a run, which nobody needs afterwards.
@@ -81,21 +89,6 @@ def find_lr(
         title = f"{entry}, fold {fold}, stage {number + 1}"
         part.write_bytes(png(lr_figure(curve, rate, title)))
     return LRSuggestion(number, curve, rate, figure)
-
-
-def _stage_number(recipe: Recipe, stage: int | None) -> int:
-    """The stage counted from 0; it must have a learning rate."""
-    count = len(recipe.stages)
-    number = count - 1 if stage is None else stage - 1
-    if not 0 <= number < count:
-        raise ValueError(f"stage {stage}: this recipe has the stages 1 to {count}")
-    solver = recipe.stages[number].solver
-    if solver != "gradient":
-        raise ValueError(
-            f"stage {number + 1} is solved by {solver} regression and has no learning rate: "
-            "choose another with --stage"
-        )
-    return number
 
 
 def lr_figure(curve: "LRCurve", recipe_rate: float, title: str) -> Figure:

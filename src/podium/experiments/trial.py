@@ -32,7 +32,7 @@ from podium.system import out_of_memory
 from podium.training.warm_start import resolve_backbone
 
 # The keys that decide which images there are and how they are split.
-DATA = ("competition", "limit", "folds", "shares", "seed", "broken_images")
+DATA = {"competition", "limit", "folds", "shares", "seed", "broken_images"}
 
 
 class TrialFailed(ValueError):
@@ -77,7 +77,7 @@ def run_trial(
     """
     run = run_of(combination)
     if not is_scored(run, folds):
-        if earlier:
+        if earlier:  # to check and split the images takes long
             _copy_table(earlier, run, combination.recipe)
         in_own_process(_train, combination.entry, combination.overrides, folds, run.name)
     return measure(combination, run, folds)
@@ -157,9 +157,8 @@ def _train(entry: str, overrides: tuple[str, ...], folds: list[int], run: str) -
 
 
 def _copy_table(source: RunFolder, target: RunFolder, recipe: Recipe) -> None:
-    """Copy the table of a run with the same images: to check and split them takes long."""
-    other = source.read_recipe()
-    if any(getattr(other, key) != getattr(recipe, key) for key in DATA):
+    """Copy the table of a run, if it has the same images."""
+    if recipe.model_dump(include=DATA) != source.read_recipe().model_dump(include=DATA):
         return
     for name in ("pictures.csv", "checked.json"):
         if (source.path / name).is_file() and not (target.path / name).exists():
