@@ -19,6 +19,9 @@ from small_competitions import RECIPE, enter_copy, write_entry
 
 # As many as a recipe asks for by default: whichever test imports TensorFlow first decides.
 os.environ["TF_NUM_INTRAOP_THREADS"] = "4"
+# Nothing comes from outside, whoever runs the tests.
+for name in ("PODIUM_INPUT", "PODIUM_PRETRAINED", "PODIUM_DEBUG"):
+    os.environ.pop(name, None)
 
 WriteImage = Callable[..., Path]
 Command = Callable[..., tuple[int, str, str]]
@@ -70,12 +73,10 @@ def trained_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
     base = tmp_path_factory.getbasetemp()
     project = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "trained-run"
-    with FileLock(f"{project}.lock"), pytest.MonkeyPatch.context() as patch:
+    with FileLock(f"{project}.lock"):
         if not (project / "submissions" / "tiny.csv").is_file():
             from podium.training.train import train
 
-            for name in ("PODIUM_INPUT", "PODIUM_PRETRAINED", "PODIUM_DEBUG"):
-                patch.delenv(name, raising=False)
             write_entry(project, "tiny", RECIPE.format(competition="sample"))
             draw_sample(project / "input" / "podium-sample", train=24, test=9, size=(32, 24))
             with contextlib.chdir(project):

@@ -69,7 +69,6 @@ def make_project(folder: Path, competition: str, recipe: str = RECIPE) -> Path:
 
 def enter_copy(project: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of a project in a folder, to do with as a test likes; the current folder."""
-    monkeypatch.delenv("PODIUM_INPUT", raising=False)
     copy = Path(shutil.copytree(project, folder / "project"))
     monkeypatch.chdir(copy)
     return copy

@@ -11,7 +11,8 @@ import pytest
 from podium.competitions.boxes import BOX_COLUMNS, PIXEL_COLUMNS, iou
 from podium.experiments.compare import compare
 from podium.predictions.blend import blend
-from podium.predictions.combine import RunResult, assemble
+from podium.predictions.combine import assemble
+from podium.predictions.result import RunResult
 from podium.runs.merge import CannotMerge, merge_run
 from podium.runs.run_folder import RunFolder
 from podium.training.soup import soup

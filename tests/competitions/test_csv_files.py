@@ -22,8 +22,9 @@ def written(folder: Path, content: str | bytes) -> Path:
         "\ufeffId,Category\r\n1.jpg,0\r\nNA,1\r\n",
         "Category,note,Id\n0,x,1.jpg\n1,,NA\n".replace(",,", ",y,"),
         'Id,Category\n"1.jpg",0\n\nNA,1',
+        "Id,Category\r1.jpg,0\rNA,1\r",
     ],
-    ids=["as written", "BOM and CRLF", "other order", "quotes"],
+    ids=["as written", "BOM and CRLF", "other order", "quotes", "CR"],
 )
 def test_forms_of_the_same_table_are_read(tmp_path: Path, content: str) -> None:
     table = read_csv(written(tmp_path, content), COLUMNS)
@@ -50,8 +51,15 @@ def test_ids_are_text_whatever_they_look_like(tmp_path: Path, name: str) -> None
         ("Id,Category\n1.jpg,0\n,1\n3.jpg,\n", "2 rows have empty cells (3, 4); fill in or"),
         ("Id,Category,Id\n1.jpg,0,1\n", "two columns are called alike in 'Id,Category,Id'"),
         ("Id,Category\n1.jpg ,0\n", "1 ids have spaces around them ('1.jpg '); remove"),
+        ("Id,Category\n1.jpg\xa0,0\n", "1 ids have spaces around them ('1.jpg\\xa0'); remove"),
         ("Id,Category\na,0\na,1\n", "1 ids are there twice (a); keep one line of each"),
         ('Id,Category\n"1.jpg,0\n', "a quote is opened and not closed; save it as CSV"),
+        ('Id,Category\n"1".jpg,0\n', "line 2"),
+        (f"Id,Category\n{'x' * 200_000},0\n", "line 2"),
+        ("<!DOCTYPE html>\n<html><head><title>Sign in</title>", "came '<!DOCTYPE html>'"),
+        ('{"Id": "1.jpg"}\n', "came '{"),
+        (b"\x1f\x8b\x08\0", "save it as CSV"),
+        ("Id,Category\n1.jpg,0\n".encode("utf-16-le"), "this is a binary file; save it as CSV"),
         ("\ufeffPK\0", "this is a binary file; save it as CSV (UTF-8)"),
         (b"PK\3\4\0", "this is a binary file; save it as CSV"),
         ("Id,Category\n1.jpg,0\n".encode("utf-16"), "line 1 has the byte 0xff; save it as CSV"),

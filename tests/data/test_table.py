@@ -146,6 +146,9 @@ def test_a_leak_is_found_whatever_groups_a_stored_split_names(
     stored_table(folder)  # by its own groups it is sound
     with pytest.raises(LeakingSplit, match=r"pictures\.csv: 1 groups .* --fresh"):
         prepare_run(folder, recipe())
+    edit(folder, lambda stored: stored.drop(columns="group", inplace=True))
+    with pytest.raises(ValueError, match=r"pictures\.csv"):
+        prepare_run(folder, recipe())
 
 
 def test_a_split_from_elsewhere_is_checked_once(

@@ -19,7 +19,7 @@ from PIL import Image
 from podium.experiments.compare import Comparison, compare, pareto_front, record, trade_off
 from podium.experiments.grid import Combination, get_combination
 from podium.experiments.trial import TrialResult, measure, run_of
-from podium.predictions.combine import FoldScores
+from podium.predictions.result import FoldScores
 from podium.predictions.score import Score
 from podium.recipes.recipe_file import parse_recipe
 from podium.runs.run_folder import RunFolder
@@ -59,8 +59,6 @@ def rows(project: Path) -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory: pytest.TempPathFactory) -> Compared:
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("PODIUM_INPUT", "PODIUM_PRETRAINED", "PODIUM_DEBUG"):
-            patch.delenv(name, raising=False)
         project = tmp_path_factory.mktemp("project")
         patch.chdir(project)
         return Compared(project)

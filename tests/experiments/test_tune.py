@@ -49,8 +49,6 @@ class Searched:
 @pytest.fixture(scope="module")
 def searched(tmp_path_factory: pytest.TempPathFactory) -> Searched:
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("PODIUM_INPUT", "PODIUM_PRETRAINED", "PODIUM_DEBUG"):
-            patch.delenv(name, raising=False)
         project = tmp_path_factory.mktemp("project")
         patch.chdir(project)
         return Searched(project)

@@ -209,7 +209,7 @@ def test_a_broken_inner_archive_is_not_damage_on_the_way(
     "name",
     [
         "../evil", "train/../../evil", "..", "/etc/evil", "//etc/evil", "C:/evil", "c:evil",
-        "..\\evil", "train\\..\\..\\evil", "\\\\server\\evil",
+        "..\\evil", "train\\..\\..\\evil", "\\\\server\\evil", "a/b/../../../evil", "./../evil",
     ],
 )  # fmt: skip
 def test_names_that_lead_out_are_refused(
@@ -225,7 +225,7 @@ def test_a_name_that_hides_its_end_is_refused(archive: Callable[..., Path], targ
     assert "would be written outside" in refused(archive(data), target)
 
 
-@pytest.mark.parametrize("kind", [0o120000, 0o020000, 0o060000, 0o010000])
+@pytest.mark.parametrize("kind", [0o120000, 0o020000, 0o060000, 0o010000, 0o140000])
 def test_links_and_devices_in_a_zip_are_refused(
     archive: Callable[..., Path], target: Path, kind: int
 ) -> None:

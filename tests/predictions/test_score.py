@@ -212,7 +212,7 @@ def test_single_images_and_full_batches_are_timed() -> None:
     images = [np.full((4, 4, 3), number, np.uint8) for number in range(3)]
     times = time_predictions(lambda batch: seen.append(batch.shape), images, batch_size=5)
     single, batch = (1, 4, 4, 3), (5, 4, 4, 3)
-    assert seen == [single, batch, *[single] * SINGLES, *[batch] * BATCHES], "first to trace"
+    assert seen == [*[single] * (1 + SINGLES), *[batch] * (1 + BATCHES)], "first to trace"
     assert len(times["single"]) == SINGLES and len(times["batch"]) == BATCHES
     assert min(times["single"]) >= 0
 

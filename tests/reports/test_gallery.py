@@ -32,7 +32,6 @@ WRONG = {"Bengal_0": 0.7, "pug_5": 0.9, "pug_6": 0.8}  # and how sure; Bengal_0 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project with images and without entries; the current folder."""
-    monkeypatch.delenv("PODIUM_INPUT", raising=False)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "kernels").mkdir()
     DRAW["pets"](tmp_path / "input" / PETS.slug)
@@ -199,7 +198,12 @@ def test_without_boxes_there_is_nothing_on_the_images(place: Path) -> None:
 
 def test_images_keep_their_shape_and_overlap_nothing(place: Path) -> None:
     with Image.open(image(place, "pug_1")) as small:
+        sides = small.size
         small.resize((28, 70)).save(image(place, "pug_1"))
+    voc = image(place, "pug_1").parents[1] / "annotations" / "xmls" / "pug_1.xml"
+    for name, before, now in zip(("width", "height"), sides, (28, 70), strict=True):
+        text = voc.read_text().replace(f"<{name}>{before}<", f"<{name}>{now}<")
+        voc.write_text(text)
     folder = write_run(place)
     figure, first = drawn(folder, columns=4)
     figure.draw_without_rendering()

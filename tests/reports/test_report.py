@@ -40,8 +40,6 @@ STAGES = [{"unfreeze": "all", "epochs": 3, "learning_rate": 1e-3}]
 @pytest.fixture(autouse=True)
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project without images; the current folder."""
-    for name in ("PODIUM_INPUT", "PODIUM_DEBUG"):
-        monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "kernels").mkdir()
     return tmp_path
@@ -305,7 +303,7 @@ def _write_blend(folder: RunFolder) -> None:
     folder.write_images(pd.concat({"train": pd.DataFrame({"label": 0}, ids)}, names=["part"]))
     classes = list(get_competition("cars").classes)
     folder.write_probabilities("out_of_fold", pd.DataFrame(0.1, ids, classes))
-    folder.write_score({"score": {}})
+    folder.write_score({"score": dict(metric="accuracy", value=0.5, low=0.1, high=0.9, images=1)})
 
 
 def test_runs_without_a_common_image_cannot_be_compared() -> None:

@@ -11,10 +11,11 @@ import pytest
 from PIL import Image
 from test_page import Read
 
+from podium.predictions.result import RunResult
 from podium.reports.report import figures_of, report, with_report
 from podium.reports.thumbnails import with_heat
 from podium.runs.run_folder import RunFolder
-from podium.training.train import RunResult, train
+from podium.training.train import train
 from small_competitions import BOX_RECIPE, break_image, make_project
 
 
@@ -30,8 +31,6 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def in_the_project(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("PODIUM_INPUT", "PODIUM_PRETRAINED"):
-        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PODIUM_DEBUG", "1")  # a report that fails shall be seen
     monkeypatch.chdir(project)
 

@@ -21,7 +21,6 @@ from robustness.figures import say, table
 # A module of this folder each, in this order; each has `campaign(quick, scratch) -> figures`.
 PARTS = (
     "images",
-    "tables",
     "leaks",
     "strangers",
     "connections",

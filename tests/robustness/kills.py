@@ -24,14 +24,7 @@ import numpy as np
 from robustness.endings import compare
 from robustness.figures import Figure, say
 from robustness.processes import Command, Ended, FileEvent, Harm, epochs_in
-from robustness.projects import (
-    RUN,
-    SMALL,
-    broken_files,
-    make_project,
-    sample_recipe,
-    train,
-)
+from robustness.projects import RUN, SMALL, broken_files, make_project, sample_recipe, train
 
 FIRST = "first"  # a run that pseudo-labels come from
 KILLS = 100  # in the full campaign, at least

@@ -112,14 +112,9 @@ def broken_files(project: Path, leftovers: bool = False) -> Iterator[str]:
                     continue
                 raise ValueError("is a leftover")
             if path.is_file():
-                read_file(path)
+                READERS[path.suffix](path)
         except Exception as error:  # whatever a reader raises of half a file
             yield f"{path.relative_to(project)}: {error!r}"
-
-
-def read_file(path: Path) -> None:
-    """Read a file that a run has written; raises something unless it is complete."""
-    READERS[path.suffix](path)
 
 
 def _read_csv(path: Path) -> None:

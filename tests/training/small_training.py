@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +93,13 @@ def raw_validation(images: FoldDataset, size: int = 16) -> np.ndarray:
 
 def stopped_after(training: Trainer, epochs: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Run until so many epochs are written, then stop as a kill does: nothing else is written."""
+    with killed_after(epochs, monkeypatch):
+        training.run()
+
+
+@contextmanager
+def killed_after(epochs: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What trains in here ends as soon as so many epochs are written."""
     write = ResumeState.write
 
     class Killed(BaseException):
@@ -105,7 +114,7 @@ def stopped_after(training: Trainer, epochs: int, monkeypatch: pytest.MonkeyPatc
         patch.setattr(trainer, "CACHED_PAUSE", 0.0)  # each epoch of a head is written
         patch.setattr(ResumeState, "write", and_stop)
         with pytest.raises(Killed):
-            training.run()
+            yield
 
 
 def gone_on_after(training: Trainer, epochs: int, monkeypatch: pytest.MonkeyPatch) -> Trainer:

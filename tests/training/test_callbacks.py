@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 from small_training import (
     CLASSES,
-    draw,
     make_training,
     raw_validation,
     recipe,
@@ -23,12 +22,6 @@ from podium.training.datasets import FoldDataset
 from podium.training.optimizers import make_optimizer
 from podium.training.resume import ResumeState
 from podium.training.trainer import TrainingDiverged
-
-
-@pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> FoldDataset:
-    return draw(tmp_path_factory.mktemp("images"))
-
 
 # --- KeepState, with a network of one weight, whose validation losses are told
 

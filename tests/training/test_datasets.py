@@ -4,18 +4,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pytest
-from small_training import draw, recipe, stage
+from small_training import recipe, stage
 
 from podium.data.batches import training_batches
 from podium.training.datasets import FoldDataset, sample_augmented, stage_seed
 
 LIVELY = {"crop": 0.5, "rotate": 20.0}
-
-
-@pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> FoldDataset:
-    return draw(tmp_path_factory.mktemp("images"))
 
 
 def test_it_is_the_first_batch_of_the_last_stage_on_images(images: FoldDataset) -> None:

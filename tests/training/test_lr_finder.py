@@ -4,15 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_training import draw, make_training, recipe, stage
+from small_training import make_training, recipe, stage
 
 from podium.training.datasets import FoldDataset
-from podium.training.lr_curve import LRCurve
-
-
-@pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> FoldDataset:
-    return draw(tmp_path_factory.mktemp("images"))
+from podium.training.lr_finder import LRCurve
 
 
 def test_the_curve_says_where_it_falls_and_where_it_ends() -> None:

@@ -34,7 +34,6 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty project with the names of the made-up runs' test images."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "kernels").mkdir()
-    monkeypatch.delenv("PODIUM_INPUT", raising=False)
     data = tmp_path / "input" / COMPETITION.slug
     for name in [f"test/{name}.png" for name in TEST] + ["train/clock/0.png"]:
         draw_image(data / name, 0)
@@ -330,7 +329,6 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_entry(project, "learns", LEARNS)
     write_entry(project, "plain", PLAIN)
     with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("PODIUM_INPUT", raising=False)
         patch.chdir(project)
         recipe, run = get_entry("tiny").recipe(), RunFolder(project / "weights" / "tiny")
         fold = prepare_run(run, recipe).table.train["fold"]

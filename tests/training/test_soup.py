@@ -16,7 +16,7 @@ from podium.competitions import get_competition
 from podium.data.splits import split_halves
 from podium.models.network import build_network
 from podium.predictions.classify import classify
-from podium.predictions.combine import RunResult
+from podium.predictions.result import RunResult
 from podium.reports.report import report
 from podium.runs.fold_folder import RunError
 from podium.runs.merge import merge_run
@@ -154,7 +154,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A project with four runs: two folds, the first of them, a held-out share, another rate."""
     project = tmp_path_factory.mktemp("project")
     with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("PODIUM_INPUT", raising=False)
         patch.chdir(project)
         make_project(project, "clocks-or-crocs", RECIPE)
         train("tiny")

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from small_training import (
-    draw,
     make_training,
     raw_validation,
     recipe,
@@ -23,11 +22,6 @@ from podium.training.one_cycle import one_cycle
 from podium.training.resume import ResumeState
 from podium.training.time_plan import Speeds, StageWork, TimePlan
 from podium.training.trainer import Trainer
-
-
-@pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> FoldDataset:
-    return draw(tmp_path_factory.mktemp("images"))
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from podium.competitions import COMPETITIONS, get_competition
 from podium.data.table import BrokenImages, prepare_run
 from podium.predictions.classify import classify
 from podium.predictions.combine import assemble
+from podium.predictions.result import RunResult
 from podium.recipes.entries import get_entry
 from podium.runs.fold_folder import RunError
 from podium.runs.run import Run
@@ -22,15 +23,9 @@ from podium.runs.run_folder import RunFolder
 from podium.training.devices import Devices
 from podium.training.fold_runner import FoldRunner
 from podium.training.time_plan import FEWEST
-from podium.training.train import RunResult, find_run, predict, train, train_to_score
+from podium.training.train import find_run, predict, train, train_to_score
 from small_competitions import break_image, draw_image, make_project
 from small_runs import files
-
-
-@pytest.fixture(autouse=True)
-def nothing_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("PODIUM_INPUT", "PODIUM_PRETRAINED", "PODIUM_DEBUG"):
-        monkeypatch.delenv(name, raising=False)
 
 
 def out_of_fold(outcome: RunResult) -> pd.DataFrame:

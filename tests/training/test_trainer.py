@@ -12,7 +12,6 @@ import pytest
 from small_training import (
     CLASSES,
     assert_ended_alike,
-    draw,
     gone_on_after,
     make_training,
     raw_validation,
@@ -31,11 +30,6 @@ from podium.training.devices import clear_kernel_cache
 from podium.training.optimizers import SharedLossScale
 from podium.training.resume import ResumeState
 from podium.training.trainer import Trainer, TrainingDiverged
-
-
-@pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> FoldDataset:
-    return draw(tmp_path_factory.mktemp("images"))
 
 
 def features_of(

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+from small_training import killed_after
 
 from podium.competitions import get_competition
 from podium.data.table import prepare_run
@@ -23,7 +24,6 @@ from podium.runs.run_folder import RunFolder
 from podium.runs.table import stored_table
 from podium.training.fold_runner import FoldRunner
 from podium.training.preflight import check_recipe
-from podium.training.resume import ResumeState
 from podium.training.soup import soup
 from podium.training.train import predict, train
 from podium.training.warm_start import InitialWeights, find_initial_weights, resolve_backbone
@@ -204,7 +204,6 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_entry(project, "crocs", FROM.replace(ALL, HEAD).format(competition=crocs.name))
     write_entry(project, "dogs", FROM.format(competition="dogs-vs-cats"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("PODIUM_INPUT", raising=False)
         patch.chdir(project)
         train("tiny")
     return project
@@ -310,19 +309,8 @@ def test_a_killed_training_goes_on_without_the_other_run(
 ) -> None:
     overrides = ["stages.0.epochs=2"]
     whole = train("dogs", overrides, folds=[0], run="whole").folder.fold(0)
-    write = ResumeState.write
-
-    class Killed(BaseException):
-        pass
-
-    def and_stop(self: ResumeState, *arguments: object) -> None:
-        write(self, *arguments)
-        raise Killed
-
-    with monkeypatch.context() as patch:
-        patch.setattr(ResumeState, "write", and_stop)
-        with pytest.raises(Killed):
-            train("dogs", overrides, folds=[0], run="killed")
+    with killed_after(1, monkeypatch):
+        train("dogs", overrides, folds=[0], run="killed")
     shutil.rmtree(project / "weights" / "tiny")
     killed = train("dogs", overrides, folds=[0], run="killed").folder.fold(0)
     assert killed.read_start() == whole.read_start() != []

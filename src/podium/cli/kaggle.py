@@ -9,7 +9,7 @@ from podium.cli.options import Entry, Folds, Fresh, Overrides, Poll, Wait
 
 if TYPE_CHECKING:
     from podium.kaggle.kernels import CollectedBlend
-    from podium.predictions.combine import RunResult
+    from podium.predictions.result import RunResult
 
 
 def build(

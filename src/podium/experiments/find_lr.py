@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
 
@@ -11,13 +12,14 @@ from podium import paths
 from podium.data.table import prepare_run
 from podium.files.atomic_write import atomic_write
 from podium.recipes.entries import get_entry
-from podium.recipes.recipe import Recipe
 from podium.reports.figures import GRAY, PALETTE, canvas, plain, png
 from podium.runs.run_folder import RunFolder, run_name
 from podium.system import import_tensorflow
-from podium.training.lr_curve import LRCurve
 from podium.training.preflight import check_recipe
 from podium.training.warm_start import resolve_backbone
+
+if TYPE_CHECKING:  # imports TensorFlow, which takes seconds
+    from podium.training.lr_finder import LRCurve
 
 LOW, HIGH = 1e-7, 1.0  # the learning rates of the first and the last step
 HEADROOM = 1.5  # of the figure above the first loss, relative to the fall
@@ -28,7 +30,7 @@ class LRSuggestion:
     """The learning rate that the test suggests, beside the recipe's."""
 
     stage: int  # counted from 0
-    curve: LRCurve
+    curve: "LRCurve"
     recipe_rate: float
     figure: Path
 
@@ -61,7 +63,16 @@ def find_lr(
     recipe = resolve_backbone(get_entry(entry).recipe(overrides))
     check_recipe(recipe)
     recipe.check_fold(fold)
-    number = _stage_number(recipe, stage)
+    count = len(recipe.stages)
+    number = count - 1 if stage is None else stage - 1
+    if not 0 <= number < count:
+        raise ValueError(f"stage {stage}: this recipe has the stages 1 to {count}")
+    solver = recipe.stages[number].solver
+    if solver != "gradient":
+        raise ValueError(
+            f"stage {number + 1} is solved by {solver} regression and has no learning rate: "
+            "choose another with --stage"
+        )
     figure = paths.runs() / "find-lr" / f"{run_name(entry, overrides)}-stage-{number + 1}.png"
     figure.parent.mkdir(parents=True, exist_ok=True)
     # The stages before leave the files of a run, which nobody needs afterwards.
@@ -80,22 +91,7 @@ def find_lr(
     return LRSuggestion(number, curve, rate, figure)
 
 
-def _stage_number(recipe: Recipe, stage: int | None) -> int:
-    """The stage counted from 0; it must have a learning rate."""
-    count = len(recipe.stages)
-    number = count - 1 if stage is None else stage - 1
-    if not 0 <= number < count:
-        raise ValueError(f"stage {stage}: this recipe has the stages 1 to {count}")
-    solver = recipe.stages[number].solver
-    if solver != "gradient":
-        raise ValueError(
-            f"stage {number + 1} is solved by {solver} regression and has no learning rate: "
-            "choose another with --stage"
-        )
-    return number
-
-
-def lr_figure(curve: LRCurve, recipe_rate: float, title: str) -> Figure:
+def lr_figure(curve: "LRCurve", recipe_rate: float, title: str) -> Figure:
     """The smoothed loss over the rates, with the suggestion and what the recipe has."""
     figure, axis = canvas()
     axis.plot(curve.rates, curve.losses, color=PALETTE[0])

@@ -21,7 +21,8 @@ from podium import paths
 from podium.competitions import get_competition
 from podium.experiments.grid import Combination
 from podium.files.locks import Busy
-from podium.predictions.combine import FoldScores, score_folds
+from podium.predictions.combine import score_folds
+from podium.predictions.result import FoldScores
 from podium.predictions.score import direction
 from podium.recipes.recipe import Recipe
 from podium.runs.fold_folder import RunError
@@ -32,7 +33,7 @@ from podium.system import out_of_memory
 from podium.training.warm_start import resolve_backbone
 
 # The keys that decide which images there are and how they are split.
-DATA = ("competition", "limit", "folds", "shares", "seed", "broken_images")
+DATA = {"competition", "limit", "folds", "shares", "seed", "broken_images"}
 
 
 class TrialFailed(ValueError):
@@ -77,7 +78,7 @@ def run_trial(
     """
     run = run_of(combination)
     if not is_scored(run, folds):
-        if earlier:
+        if earlier:  # to check and split the images takes long
             _copy_table(earlier, run, combination.recipe)
         in_own_process(_train, combination.entry, combination.overrides, folds, run.name)
     return measure(combination, run, folds)
@@ -160,9 +161,8 @@ def _train(entry: str, overrides: tuple[str, ...], folds: list[int], run: str) -
 
 
 def _copy_table(source: RunFolder, target: RunFolder, recipe: Recipe) -> None:
-    """Copy the table of a run with the same images: to check and split them takes long."""
-    other = source.read_recipe()
-    if any(getattr(other, key) != getattr(recipe, key) for key in DATA):
+    """Copy the table of a run, if it has the same images."""
+    if recipe.model_dump(include=DATA) != source.read_recipe().model_dump(include=DATA):
         return
     for name in ("pictures.csv", "checked.json"):
         if (source.path / name).is_file() and not (target.path / name).exists():

@@ -16,7 +16,8 @@ from podium.kaggle.following import KernelRun, NoOutput, push, push_and_follow
 from podium.kaggle.metadata import kernel_name, read_metadata
 from podium.kaggle.projection import project
 from podium.predictions.blend import adopt_blend
-from podium.predictions.combine import RunResult, assemble
+from podium.predictions.combine import assemble
+from podium.predictions.result import RunResult
 from podium.predictions.score import Score
 from podium.recipes.entries import Entry, get_entry
 from podium.runs.fold_folder import RunError

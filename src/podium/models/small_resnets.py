@@ -20,14 +20,14 @@ FLATTEN = 0.05  # added to the variances when whitening, relative to their mean
 EPSILON = 0.05  # added to the variance of a neighborhood, of pixels with a deviation of about 1
 
 
-def resnet_small(blocks: Sequence[int], filters: Sequence[int] = (16, 32, 64)) -> keras.Model:
+def resnet_small(blocks: Sequence[int]) -> keras.Model:
     """Build the network without its top: (batch, height, width, 3) → (…, height/4, width/4, 64).
 
     Args:
         blocks: residual blocks in each group; every group but the first halves the image.
-        filters: channels of each group.
     """
     inputs = keras.Input((None, None, 3))
+    filters = (16, 32, 64)  # channels of each group
     x = _convolution(inputs, filters[0], 1, "stem_")
     x = layers.Activation("relu", name="stem_activation")(x)
     for group, (count, width) in enumerate(zip(blocks, filters, strict=True), start=1):
@@ -37,12 +37,9 @@ def resnet_small(blocks: Sequence[int], filters: Sequence[int] = (16, 32, 64)) -
     return keras.Model(inputs, x, name="resnet-small")
 
 
-def resnet_patches(filters: Sequence[int] = (32, 64, 128)) -> keras.Model:
-    """Build the network without its top: (batch, height, width, 3) → (…, height/8, width/8, 128).
-
-    Args:
-        filters: channels of the three groups; each halves the image.
-    """
+def resnet_patches() -> keras.Model:
+    """Build the network without its top: (batch, height, width, 3) → (…, /8, /8, 128)."""
+    filters = (32, 64, 128)  # channels of the three groups; each halves the image
     inputs = keras.Input((None, None, 3))
     x = WhitenedPatches(name="stem_patches")(LocalContrast(name="stem_contrast")(inputs))
     x = layers.Concatenate(name="stem_join")([x, inputs])  # colors, which the contrast hides

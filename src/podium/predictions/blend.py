@@ -16,7 +16,7 @@ from podium.predictions.blend_selection import BlendChoice, choose, nested
 from podium.predictions.combine import write_submission
 from podium.predictions.score import Score, direction, score, with_interval
 from podium.recipes.entries import all_entries
-from podium.recipes.recipe_file import EnsembleRecipe, is_ensemble, load_ensemble
+from podium.recipes.recipe_file import EnsembleRecipe, load_ensemble
 from podium.runs.find_run import without_links
 from podium.runs.merge import CannotMerge, copy_whole
 from podium.runs.run_folder import RunFolder, check_name
@@ -62,7 +62,7 @@ class BlendResult:
             self.pool.members, self.scores, self.choice.weights, strict=True
         ):
             folds = ", ".join(map(str, member.folds))
-            runs.append((member.name, *_cells(one), folds, f"{weight:.3f}"))
+            runs.append((member.name, *one.cells, folds, f"{weight:.3f}"))
         titles = ["blended by", self.score.metric, "95 % interval"]
         if any(calibrated for _, calibrated in self.methods.values()):
             titles += ["calibrated", "95 % interval"]
@@ -70,7 +70,7 @@ class BlendResult:
         for name, (one, calibrated) in self.methods.items():
             is_taken = name == self.choice.method
             taken = "taken: the simplest within noise of the best" if is_taken else ""
-            methods.append((name, *_cells(one), *(_cells(calibrated) if calibrated else ()), taken))
+            methods.append((name, *one.cells, *(calibrated.cells if calibrated else ()), taken))
         calibration, gain = self.choice.calibration, self.gain
         noise = ", within noise" if round(gain.low, 4) <= 0 <= round(gain.high, 4) else ""
         lines = [
@@ -184,8 +184,7 @@ def adopt_blend(part: RunFolder, into: RunFolder, fresh: bool = False) -> Path:
 
 def _ensemble(runs: Sequence[str]) -> EnsembleRecipe:
     """The recipe of the entry that is named in place of runs."""
-    files = {entry.name: entry.path / "recipe.toml" for entry in all_entries()}
-    ensembles = {name: file for name, file in files.items() if is_ensemble(file)}
+    ensembles = {one.name: one.recipe_file for one in all_entries() if one.is_ensemble}
     if runs and runs[0] in ensembles:
         return load_ensemble(ensembles[runs[0]])
     raise CannotBlend(
@@ -279,7 +278,3 @@ def _table(probabilities: np.ndarray, ids: pd.Index, pool: Pool) -> pd.DataFrame
     """float32 by id, a column per class."""
     classes = list(pool.competition.classes)
     return pd.DataFrame(probabilities.astype(np.float32), index=ids, columns=classes)
-
-
-def _cells(one: Score) -> tuple[str, str]:
-    return f"{one.value:.4f}", f"{one.low:.4f} to {one.high:.4f}"

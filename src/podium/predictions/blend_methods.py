@@ -65,11 +65,6 @@ def _normalized(mixed: np.ndarray) -> np.ndarray:
     return mixed / mixed.sum(axis=1, keepdims=True)
 
 
-def _fit_mean(predictions: np.ndarray, labels: np.ndarray, metric: Metric) -> Rule:
-    """The plain mean: nothing is fitted."""
-    return Rule(np.full(len(predictions), 1 / len(predictions)))
-
-
 def _fit_selected(
     transformed: np.ndarray, labels: np.ndarray, metric: Metric, back: Transform = np.asarray
 ) -> Rule:
@@ -180,7 +175,7 @@ def _side_by_side(logarithms: np.ndarray) -> np.ndarray:
 
 # By name; the first is taken where two are equal.
 METHODS = {
-    "mean": Method(_fit_mean),
+    "mean": Method(lambda predictions, *_: Rule(np.full(len(predictions), 1 / len(predictions)))),
     "selected mean": Method(_fit_selected),
     "geometric mean": Method(partial(_fit_selected, back=np.exp), _logarithms),
     "greedy weights": Method(_fit_greedy),

@@ -1,135 +1,26 @@
 """From the folds' predictions to the run's: probabilities, boxes, score and submission."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from podium import paths
-from podium.competitions import Competition, get_competition
+from podium.competitions import Competition
 from podium.competitions.boxes import BOX_COLUMNS, BOX_METRICS, BoxMetric, has_box, to_pixels
 from podium.competitions.metrics import LogLoss, Metric
 from podium.files.atomic_write import remove_temp_files, write_csv
 from podium.predictions.calibration import Calibration, cross_fitted, fit_calibration
-from podium.predictions.score import Score, k_fold_parts, score, speeds, widening
+from podium.predictions.result import FoldScores, RunResult, ViewScores
+from podium.predictions.score import k_fold_parts, score, speeds, widening
 from podium.predictions.tta import VIEWS, choose_views
 from podium.runs.fold_folder import RunError
 from podium.runs.run import Run
 from podium.runs.run_folder import RunFolder
 from podium.runs.table import HELD_OUT, SIZE_COLUMNS
-from podium.text import duration, format_table
-
-
-@dataclass(frozen=True)
-class ViewScores:
-    """Predictions of all scored images, with the views that gain, and what they score."""
-
-    scores: list[Score]  # by each metric; views are chosen by the first
-    plain: Score  # of the plain view alone, on the images that views are chosen on
-    averaged: Score  # of all views equally, on the same
-    views: dict[str, float]  # weights of those that are used
-    tried: list[dict[str, Any]]  # value and weights: of each view alone, then of the best sets
-    # float32 by id; the views were chosen on other images.
-    out_of_fold: pd.DataFrame = field(repr=False, compare=False)
-
-    def __str__(self) -> str:
-        first, *others = self.scores
-        values = [
-            f"{one.metric} {one.value:.3f} ({one.low:.3f} to {one.high:.3f})" for one in others
-        ]
-        return ", ".join([str(first), *values])
-
-    @property
-    def score(self) -> Score:
-        return self.scores[0]
-
-    @property
-    def views_used(self) -> str:
-        """The views that are averaged, and the scores of what is no choice."""
-        used = ", ".join(f"{name} {weight:.2f}" for name, weight in self.views.items())
-        compared = f"plain alone {self.plain.value:.4f}, equal weights {self.averaged.value:.4f}"
-        return f"{used} ({compared})"
-
-
-@dataclass(frozen=True)
-class FoldScores(ViewScores):
-    """The joint probabilities of a run's folds, with the boxes beside them, and their scores."""
-
-    folds: list[int]
-    of_folds: int  # in the recipe
-    widening: float  # of the intervals; see predictions/score.py
-    scored: str  # which images the score is of: "out-of-fold" or "held-out"
-    calibrations: dict[int, Calibration]  # of each fold's network; empty where none gains
-    uncalibrated: Score
-    by_fold: dict[int, float]  # the score of each fold; none where held-out images are scored
-    boxes: ViewScores | None  # where the run has a box head
-    speeds: dict[str, Score]  # milliseconds an image, where predicting was timed
-
-    def __str__(self) -> str:
-        text = f"{self.scored} {self.score}"
-        if len(self.folds) < self.of_folds:
-            text += f"; {len(self.folds)} of {self.of_folds} folds are trained"
-        return text
-
-
-@dataclass(frozen=True)
-class RunResult:
-    """A run with its scores and its submission."""
-
-    folder: RunFolder
-    combined: FoldScores
-    submission: Path
-    report: Path | None = None  # where one was made
-    runner: Any = field(default=None, repr=False, compare=False)  # that trained folds just now
-
-    def __str__(self) -> str:
-        combined, boxes = self.combined, self.combined.boxes
-        lines: list[tuple[str, object]] = [("run", self.folder.path), ("score", combined)]
-        for fold in self.folder.leaky_folds():
-            lines.append(("leaky", f"the pseudo-labels of fold {fold} reveal its labels"))
-        lines.append(("views", combined.views_used))
-        if combined.calibrations:
-            each = [f"{one.temperature:.2f}" for one in combined.calibrations.values()]
-            before = f"uncalibrated {combined.uncalibrated.value:.4f}"
-            lines.append(("calibrated", f"temperature {', '.join(each)} ({before})"))
-        if boxes:
-            lines += [("boxes", boxes), ("", f"views {boxes.views_used}")]
-        for kind, one in combined.speeds.items():
-            interval = f"95 % interval {one.low:.1f} to {one.high:.1f}"
-            lines.append(("speed", f"{one.value:.1f} ms an image ({kind}; {interval})"))
-        lines += [("folds" * (number == 0), row) for number, row in enumerate(self._folds())]
-        if self.report:
-            lines.append(("report", self.report))
-        lines.append(("submission", self.submission))
-        lines.append(("next", f"podium serve {self.folder.name}"))
-        competition = get_competition(self.folder.read_recipe().competition)
-        if (competition.kaggle_source or "").startswith("competitions/"):
-            submit = f'podium submit {competition.name} {self.submission} -m "{self.folder.name}"'
-            lines.append(("", submit))
-        return "\n".join(f"{name:<12}{value}" for name, value in lines)
-
-    def _folds(self) -> list[str]:
-        """A table of the folds, and the time of all."""
-        costs = {fold: self.folder.fold(fold).read_cost() for fold in self.combined.folds}
-        rows = [["fold", self.combined.score.metric, "time", "memory", "epochs"]]
-        for fold, cost in costs.items():
-            value = self.combined.by_fold.get(fold)
-            plan = cost.get("time_plan", [])
-            rows.append(
-                [
-                    str(fold),
-                    "" if value is None else f"{value:.4f}",
-                    duration(cost["seconds"]),
-                    f"{cost['peak_memory_gb']:.1f} GB" if "peak_memory_gb" in cost else "",
-                    ", ".join(f"{row['trained']:g} of {row['epochs']}" for row in plan),
-                ]
-            )
-        rows.append(["all", "", duration(sum(cost["seconds"] for cost in costs.values())), "", ""])
-        used = [number for number in range(5) if any(row[number] for row in rows[1:])]
-        return format_table([[row[number] for number in used] for row in rows])
 
 
 def assemble(folder: RunFolder) -> RunResult:
@@ -166,7 +57,7 @@ def combine(run: Run) -> FoldScores:
     boxes = combined.boxes
     write_test(run, folds, combined.views, boxes and boxes.views, combined.calibrations)
     folder.write_probabilities("out_of_fold", combined.out_of_fold, boxes and boxes.out_of_fold)
-    folder.write_score(summary(folder, combined))
+    folder.write_score(combined.as_dict(folder))
     return combined
 
 
@@ -180,28 +71,19 @@ def score_folds(run: Run, folds: list[int]) -> FoldScores:
     held_out = train.index[train["fold"] == HELD_OUT]
     of_folds = train.loc[train["fold"] >= 0, "fold"].nunique()
     wider = widening(len(folds), of_folds) if held_out.empty else 1.0
+    metric, costs = run.competition.metric, [folder.fold(number).read_cost() for number in folds]
+    score_views = partial(_score_views, held_out=held_out, groups=train["group"], wider=wider)
     found = _read_boxes(folder, folds, "validation")
     boxes = None
     if found is not None:
-        boxes = _score_views(
-            found, train[list(BOX_COLUMNS)], held_out, BOX_METRICS, train["group"], wider
-        )
-    costs = [folder.fold(number).read_cost() for number in folds]
-    metric = run.competition.metric
-    classes = _score_views(
-        read_validation(folder, folds), train["label"], held_out, [metric], train["group"], wider
-    )
-    calibrations: dict[int, Calibration] = {}
-    uncalibrated = classes.score
+        boxes = score_views(found, train[list(BOX_COLUMNS)], BOX_METRICS)
+    classes = score_views(read_validation(folder, folds), train["label"], [metric])
+    uncalibrated, calibrations = classes.score, {}
     if isinstance(metric, LogLoss):
         classes, calibrations = _calibrate(run, folds, classes, wider)
-    values = pd.Series(
-        metric.per_image(
-            train.loc[classes.out_of_fold.index, "label"].to_numpy(),
-            classes.out_of_fold.to_numpy(),
-        ),
-        classes.out_of_fold.index,
-    )
+    predicted = classes.out_of_fold
+    labels = train.loc[predicted.index, "label"].to_numpy()
+    values = pd.Series(metric.per_image(labels, predicted.to_numpy()), predicted.index)
     by_fold = values.groupby(train["fold"]).mean() if held_out.empty else pd.Series()
     return FoldScores(
         **vars(classes),
@@ -220,8 +102,8 @@ def score_folds(run: Run, folds: list[int]) -> FoldScores:
 def _score_views(
     predictions: pd.DataFrame,
     truth: pd.Series | pd.DataFrame,
-    held_out: pd.Index,
     metrics: Sequence[Metric | BoxMetric],
+    held_out: pd.Index,
     groups: pd.Series,
     wider: float,
 ) -> ViewScores:
@@ -319,34 +201,6 @@ def mean_of_folds(
     return mean.astype(np.float32)
 
 
-def summary(folder: RunFolder, combined: FoldScores) -> dict[str, Any]:
-    """The content of score.json."""
-    boxes = combined.boxes
-    return {
-        "score": combined.score.as_dict(),
-        "scored": combined.scored,
-        "folds": combined.folds,
-        "widening": combined.widening,
-        "views": combined.views,
-        "plain": combined.plain.as_dict(),
-        "averaged_views": combined.averaged.as_dict(),
-        "tried_views": combined.tried,
-        "calibration": {fold: asdict(one) for fold, one in combined.calibrations.items()},
-        "uncalibrated": combined.uncalibrated.as_dict(),
-        "boxes": boxes
-        and {
-            "scores": [one.as_dict() for one in boxes.scores],
-            "plain": boxes.plain.value,
-            "averaged_views": boxes.averaged.value,
-            "views": boxes.views,
-            "tried_views": boxes.tried,
-        },
-        "too_good": folder.leaky_folds(),  # the reason, by fold
-        "speed": {kind: one.as_dict() for kind, one in combined.speeds.items()},
-        "costs": {number: folder.fold(number).read_cost() for number in combined.folds},
-    }
-
-
 def write_test(
     run: Run,
     folds: list[int],
@@ -362,11 +216,16 @@ def write_test(
     Raises:
         RunError: the test images were not predicted in one of these views.
     """
-    folder, ids = run.folder, run.table.test.index
+    folder, ids, readable = run.folder, run.table.test.index, run.table.readable_test.index
     of_folds = {number: folder.fold(number).read_predictions("test") for number in folds}
     for number, predicted in of_folds.items():
-        wanted = views or predicted.index.unique("view")
-        _check_views(run, number, predicted.index, {*wanted, *(box_views or ())})
+        for view in {*(views or predicted.index.unique("view")), *(box_views or ())}:
+            in_view = predicted.index[predicted.index.isin([view], level="view")]
+            if missing := len(readable.difference(in_view.unique("id"))):
+                raise RunError(
+                    f"fold {number} of {run.name} has not predicted {missing} test images in the "
+                    f"view {view!r}, which the score uses: podium predict {run.name}"
+                )
     averaged = mean_of_folds(of_folds, views, calibrations)
     probabilities = averaged.reindex(ids)
     labels = run.table.train["label"]
@@ -376,17 +235,6 @@ def write_test(
     if boxes is not None:
         boxes = average_tta(boxes, box_views).reindex(ids)
     folder.write_probabilities("test", probabilities, boxes)
-
-
-def _check_views(run: Run, fold: int, predicted: pd.MultiIndex, views: Iterable[str]) -> None:
-    """Refuse a fold that has not predicted a test image that can be read in each of these views."""
-    for view in views:
-        ids = predicted.get_level_values("id")[predicted.get_level_values("view") == view]
-        if missing := len(run.table.readable_test.index.difference(ids)):
-            raise RunError(
-                f"fold {fold} of {run.name} has not predicted {missing} test images in the view "
-                f"{view!r}, which the score uses: podium predict {run.name}"
-            )
 
 
 def write_submission(folder: RunFolder, competition: Competition, path: Path | None = None) -> Path:
@@ -399,9 +247,8 @@ def write_submission(folder: RunFolder, competition: Competition, path: Path | N
     remove_temp_files(path.parent, path.name)
     images = folder.read_images()
     test = images[images["part"] == "test"]
-    boxes, pixels = folder.read_boxes("test"), None
-    if boxes is not None:
-        pixels = to_pixels(boxes, test[SIZE_COLUMNS])
+    boxes = folder.read_boxes("test")
+    pixels = None if boxes is None else to_pixels(boxes, test[SIZE_COLUMNS])
     probabilities = folder.read_probabilities("test")
     submission = competition.validated_submission(probabilities, test.index, pixels)
     write_csv(path, submission, index=False)

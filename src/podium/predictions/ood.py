@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from scipy.stats import beta
+from sklearn.preprocessing import normalize
 from tqdm import tqdm
 
 from podium.competitions.base import MissingData
@@ -44,7 +45,7 @@ class MahalanobisScore:
 
     def __call__(self, features: np.ndarray) -> np.ndarray:
         """Return the scores, float64 (images,), of features (images, channels)."""
-        scaled = _unit_length(features)
+        scaled = normalize(features.astype(np.float64))
         projected = scaled @ self.directions
         nearest = np.full(len(features), np.inf)
         for mean, projected_mean in zip(self.means, self._projected_means, strict=True):
@@ -66,7 +67,7 @@ def fit_mahalanobis(features: np.ndarray, labels: np.ndarray) -> MahalanobisScor
         features: (images, channels).
         labels: class numbers (images,).
     """
-    scaled = _unit_length(features)
+    scaled = normalize(features.astype(np.float64))
     classes, numbers = np.unique(labels, return_inverse=True)
     means = np.stack([scaled[numbers == number].mean(axis=0) for number in range(len(classes))])
     offset = scaled - means[numbers]
@@ -225,9 +226,3 @@ def _evenly_chosen(positions: np.ndarray, most: int) -> np.ndarray:
     """Up to `most` of them: the table is in the order of ids, often by class."""
     chosen = np.linspace(0, len(positions) - 1, min(most, len(positions)))
     return positions[chosen.round().astype(int)]
-
-
-def _unit_length(features: np.ndarray) -> np.ndarray:
-    """Scale each row to length 1, float64."""
-    features = features.astype(np.float64)
-    return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)

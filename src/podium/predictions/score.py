@@ -1,6 +1,6 @@
 """Scores of predictions with their confidence intervals, and the time that predicting takes."""
 
-import time
+import timeit
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
@@ -33,10 +33,13 @@ class Score:
     images: int
 
     def __str__(self) -> str:
-        return (
-            f"{self.metric} {self.value:.4f} (95 % interval {self.low:.4f} to {self.high:.4f}, "
-            f"{self.images} images)"
-        )
+        value, ends = self.cells
+        return f"{self.metric} {value} (95 % interval {ends}, {self.images} images)"
+
+    @property
+    def cells(self) -> tuple[str, str]:
+        """Value and interval, as tables have them."""
+        return f"{self.value:.4f}", f"{self.low:.4f} to {self.high:.4f}"
 
     def widened(self, factor: float) -> "Score":
         """The same with an interval so many times as wide; none of the metrics is below 0."""
@@ -196,26 +199,20 @@ def k_fold_parts(labels: np.ndarray, seed: int = 0) -> np.ndarray:
 def time_predictions(
     predict: Callable[[np.ndarray], Any], images: Sequence[np.ndarray], batch_size: int
 ) -> dict[str, list[float]]:
-    """Time a network on single images and on full batches, in milliseconds an image.
+    """Time a network on a single image and on a full batch, in milliseconds an image.
 
     Args:
         predict: takes uint8 (batch, height, width, 3).
         images: one size, at least one image; repeated where they are too few.
     """
-    wanted = max(SINGLES, batch_size)
-    stack = np.stack([images[number % len(images)] for number in range(wanted)])
-    batch = stack[:batch_size]
+    batch = np.stack([images[number % len(images)] for number in range(batch_size)])
 
-    def milliseconds(part: np.ndarray) -> float:
-        began = time.perf_counter()
-        predict(part)
-        return round(1000 * (time.perf_counter() - began) / len(part), 3)
+    def milliseconds(part: np.ndarray, repeat: int) -> list[float]:
+        predict(part)  # the first call also traces
+        seconds = timeit.repeat(lambda: predict(part), number=1, repeat=repeat)
+        return [round(1000 * each / len(part), 3) for each in seconds]
 
-    milliseconds(stack[:1]), milliseconds(batch)  # the first calls also trace
-    return {
-        "single": [milliseconds(stack[n : n + 1]) for n in range(SINGLES)],
-        "batch": [milliseconds(batch) for _ in range(BATCHES)],
-    }
+    return {"single": milliseconds(batch[:1], SINGLES), "batch": milliseconds(batch, BATCHES)}
 
 
 def speeds(times: Sequence[Mapping[str, list[float]]]) -> dict[str, Score]:

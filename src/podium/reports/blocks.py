@@ -127,13 +127,9 @@ class Page:
         return [chart for block in blocks if isinstance(block, Charts) for chart in block.charts]
 
 
-def interval(low: float, high: float, digits: int = 4) -> str:
-    return f"{low:.{digits}f} to {high:.{digits}f}"
-
-
-def scored(one: Score) -> list[str]:
+def scored(one: Score) -> tuple[str, str, str]:
     """Value, interval and images: three cells of a table."""
-    return [f"{one.value:.4f}", interval(one.low, one.high), f"{one.images:,}"]
+    return *one.cells, f"{one.images:,}"
 
 
 def gained(one: Score) -> str:

@@ -1,7 +1,6 @@
 """How the figures of a report look: colors that everybody can tell apart, and room for a phone."""
 
 import io
-from itertools import cycle, islice
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -28,12 +27,6 @@ def canvas(width: float = WIDTH, height: float = HEIGHT) -> tuple[Figure, Axes]:
     axis.grid(color="#e3e6ea", linewidth=0.7)
     axis.set_axisbelow(True)
     return figure, axis
-
-
-def styles(count: int) -> list[dict[str, str]]:
-    """Color and mark of so many lines."""
-    pairs = zip(cycle(PALETTE), cycle(MARKS), strict=False)
-    return [{"color": color, "marker": mark} for color, mark in islice(pairs, count)]
 
 
 def plain(text: str) -> str:

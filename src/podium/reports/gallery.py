@@ -3,7 +3,6 @@
 A test set has no truth, so these are images that no network saw that judges them.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import fill
@@ -17,10 +16,10 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
 from podium.competitions import MissingData
-from podium.competitions.boxes import BOX_COLUMNS
 from podium.files.atomic_write import atomic_write
 from podium.files.image_io import read_image
-from podium.reports.run_data import FOUND_COLUMNS, RunData, read_run_data
+from podium.reports.run_data import RunData, read_run_data
+from podium.reports.thumbnails import boxes_of
 from podium.runs.run_folder import RunFolder
 from podium.text import format_table, summarize
 
@@ -156,18 +155,12 @@ def _draw_image(axis: Axes, image: pd.Series) -> None:
         style = {"color": RED, "fontweight": "bold"}
     axis.set_title(fill(label, LETTERS), loc="left", fontsize=SMALL, pad=3, **style)
     if "iou" in image:
-        for box in _boxes_of(image):
-            axis.add_patch(box)
+        # The true box solid, the predicted one dashed over it, both to be seen on any ground.
+        halo = [withStroke(linewidth=3.5, foreground="white")]
+        for kind, (left, top, right, bottom) in boxes_of(image):
+            edge, line = {"true": (GREEN, "-"), "found": (BLUE, "--")}[kind]
+            look = {"edgecolor": edge, "linewidth": 2, "linestyle": line, "path_effects": halo}
+            axis.add_patch(Rectangle((left, top), right - left, bottom - top, fill=False, **look))
         corner = "no true box" if np.isnan(image["iou"]) else f"IoU {image['iou']:.2f}"
         ground = {"facecolor": "black", "alpha": 0.65, "pad": 1.5, "linewidth": 0}
         axis.text(0.02, 0.02, corner, va="top", fontsize=SMALL - 1, color="white", bbox=ground)
-
-
-def _boxes_of(image: pd.Series) -> Iterator[Rectangle]:
-    """The true box solid, the predicted one dashed over it, both to be seen on any ground."""
-    halo = [withStroke(linewidth=3.5, foreground="white")]
-    for columns, color, style in ((BOX_COLUMNS, GREEN, "-"), (FOUND_COLUMNS, BLUE, "--")):
-        x, y, other_x, other_y = (float(image[name]) for name in columns)
-        if not np.isnan(x):
-            look = {"edgecolor": color, "linewidth": 2, "linestyle": style, "path_effects": halo}
-            yield Rectangle((x, y), other_x - x, other_y - y, fill=False, **look)

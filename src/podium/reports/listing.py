@@ -36,8 +36,8 @@ class Line:
     def cells(self, others: list["Line"]) -> tuple[str, ...]:
         one, scores = self.score, ("", "", "")
         if one:
-            interval = f"{one.low:.4f} to {one.high:.4f}"
-            scores = f"{one.metric} {one.value:.4f}{self.remark}", interval, str(one.images)
+            value, interval = one.cells
+            scores = f"{one.metric} {value}{self.remark}", interval, str(one.images)
         blended_in = ", ".join(other.name for other in others if other.blend.get(self.name))
         return self.name, self.entry, self.folds, *scores, self.minutes, blended_in
 
@@ -86,25 +86,21 @@ def _read(folder: RunFolder) -> Line:
         )
     recipe, folds = folder.read_recipe(), folder.scored_folds()
     seconds = [folder.fold(number).read_cost().get("seconds") for number in folds]
+    score = None
+    if results := folds and written_results(folder, folds):
+        score = Score.from_dict(results["score"])
+    elif folds:
+        score = score_folds(Run.open(folder), folds).score
     return Line(
         folder.name,
         recipe.competition,
         about.get("entry", ""),
-        _score(folder, folds),
+        score,
         f"{', '.join(map(str, folds)) or 'none'} of {len(recipe.fold_numbers)}",
         # An older Podium did not take the time.
         f"{sum(seconds) / 60:.1f}" if folds and None not in seconds else "",
         " (leaky)" if folder.leaky_folds() else "",
     )
-
-
-def _score(folder: RunFolder, folds: list[int]) -> Score | None:
-    """The run's score, of all folds that are scored by now."""
-    if not folds:
-        return None
-    if results := written_results(folder, folds):
-        return Score.from_dict(results["score"])
-    return score_folds(Run.open(folder), folds).score
 
 
 def describe_entries() -> str:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from podium.competitions import MissingData
 from podium.files.atomic_write import atomic_write, remove_temp_files
 from podium.files.image_io import UnreadableImage
-from podium.predictions.combine import RunResult
+from podium.predictions.result import RunResult
 from podium.reports import page
 from podium.reports.blocks import Page, Section, Words
 from podium.reports.figures import png
@@ -69,8 +69,14 @@ def report(runs: Sequence[str], to: Path | None = None) -> Report:
         return _write(_page(one, seen_sections(one)), to or folders[0].path / NAME)
     several = [read_run_data(folder) for folder in folders]
     comparison.check_comparable(several)
-    others = "-".join(folder.name for folder in folders[1:])
-    return _write(_page_of(several), to or folders[0].path / f"report-with-{others}.html")
+    names, competition = [folder.name for folder in folders], several[0].competition.name
+    side_by_side = Page(
+        f"{', '.join(names)}, side by side",
+        "; ".join(f"{one.name}: {one.score}" for one in several),
+        f"Runs of {competition}; what is better is judged image by image.",
+        [section(several) for section in comparison.SECTIONS],
+    )
+    return _write(side_by_side, to or folders[0].path / f"report-with-{'-'.join(names[1:])}.html")
 
 
 def with_report(result: RunResult) -> RunResult:
@@ -93,7 +99,10 @@ def report_after_training(folder: RunFolder, fold_run: "FoldRunner | None" = Non
     """
     try:
         one = read_run_data(folder)
-        seen = seen_sections(one, fold_run) if fold_run else _later(folder)
+        text = f"Left out: no network was opened; `podium report {folder.name}` adds them."
+        seen = [Section("As the network sees them, and Grad-CAM", [Words(text, left_out=True)])]
+        if fold_run:
+            seen = seen_sections(one, fold_run)
         return _write(_page(one, seen), folder.path / NAME).path
     except Exception as error:  # a bug in a figure costs no run
         if os.environ.get("PODIUM_DEBUG"):
@@ -105,11 +114,6 @@ def report_after_training(folder: RunFolder, fold_run: "FoldRunner | None" = Non
             file=sys.stderr,
         )
         return None
-
-
-def _later(folder: RunFolder) -> list[Section]:
-    text = f"Left out: no network was opened; `podium report {folder.name}` adds them."
-    return [Section("As the network sees them, and Grad-CAM", [Words(text, left_out=True)])]
 
 
 def figures_of(folder: RunFolder) -> Iterator[Figure]:
@@ -147,17 +151,6 @@ def _page(one: RunData, seen: list[Section]) -> Page:
         *([views_section(one)] if trained else []),
     ]
     return Page(f"Report of {one.name}", str(one.score), overview.about(one), sections)
-
-
-def _page_of(several: Sequence[RunData]) -> Page:
-    names = ", ".join(one.name for one in several)
-    first = several[0]
-    return Page(
-        f"{names}, side by side",
-        "; ".join(f"{one.name}: {one.score}" for one in several),
-        f"Runs of {first.competition.name}; what is better is judged image by image.",
-        [section(several) for section in comparison.SECTIONS],
-    )
 
 
 def _write(made: Page, path: Path) -> Report:

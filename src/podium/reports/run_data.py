@@ -9,7 +9,7 @@ import pandas as pd
 
 from podium.competitions import Competition, MissingData, get_competition
 from podium.competitions.boxes import BOX_COLUMNS, iou
-from podium.predictions.combine import score_folds, summary
+from podium.predictions.combine import score_folds
 from podium.predictions.score import Score, direction, score, with_interval
 from podium.recipes.recipe import Recipe
 from podium.runs.fold_folder import RunError
@@ -88,13 +88,12 @@ class RunData:
         train = self.train.loc[self.probabilities.index]
         if "fold" in train and (train["fold"] == HELD_OUT).any():
             train = train[train["fold"] == HELD_OUT]
-        values = self.probabilities.loc[train.index].to_numpy()
-        labels = train["label"].to_numpy()
-        kept = [name for name in ("label", "fold", "group") if name in train]
-        judged = train[kept].assign(
-            said=values.argmax(axis=1),
-            truth=[self.classes[number] for number in labels],
-            answer=[self.classes[number] for number in values.argmax(axis=1)],
+        values, names = self.probabilities.loc[train.index].to_numpy(), np.array(self.classes)
+        labels, said = train["label"].to_numpy(), values.argmax(axis=1)
+        judged = train[train.columns.intersection(["label", "fold", "group"])].assign(
+            said=said,
+            truth=names[labels],
+            answer=names[said],
             sure=values.max(axis=1),
             of_true=values[np.arange(len(labels)), labels],
         )
@@ -106,20 +105,12 @@ class RunData:
         judged[list(FOUND_COLUMNS)] = found
         return judged.assign(iou=iou(truth.to_numpy(np.float64), found))
 
-    @property
-    def judged_probabilities(self) -> np.ndarray:
-        """float32 (images, classes), in the order of `judged`."""
-        return self.probabilities.loc[self.judged.index].to_numpy()
-
     @cached_property
     def histories(self) -> dict[int, pd.DataFrame]:
         """The epochs of each fold; none of a soup, whose ingredients have them."""
         folders = {fold: self.folder.fold(fold) for fold in self.folds}
-        return {
-            fold: folder.read_history()
-            for fold, folder in folders.items()
-            if (folder.path / "history.csv").is_file()
-        }
+        known = [fold for fold in folders if (folders[fold].path / "history.csv").is_file()]
+        return {fold: folders[fold].read_history() for fold in known}
 
     def score_of(self, ids: pd.Index) -> Score:
         """The score of some of the images alone."""
@@ -163,12 +154,16 @@ def read_run_data(folder: RunFolder) -> RunData:
         predicted = folder.read_probabilities(OUT_OF_FOLD), folder.read_boxes(OUT_OF_FOLD)
     else:
         joined = score_folds(Run.open(folder), folds)
-        results = summary(folder, joined)
+        results = joined.as_dict(folder)
         predicted = joined.out_of_fold, joined.boxes and joined.boxes.out_of_fold
     stored = folder.read_images()
     if stored is None:
         raise RunError(f"{folder.path} has no table of images: blend its runs again")
-    paths, missing = _paths(competition)
+    try:
+        paths, missing = competition.read_training()["path"], ""
+    except MissingData:  # whose message names folders of this machine: the page may be sent round
+        paths = pd.Series([], pd.Index([], dtype=str), dtype=object, name="path")
+        missing = f"the images of {competition.name} are not on the machine that made this"
     return RunData(
         folder, competition, about, results, recipe, folds, stored, *predicted, paths, missing
     )
@@ -181,12 +176,3 @@ def written_results(folder: RunFolder, folds: list[int]) -> dict[str, Any] | Non
     written = folder.read_score()
     # An older Podium listed no views that were tried.
     return written if written.get("folds") == folds and "tried_views" in written else None
-
-
-def _paths(competition: Competition) -> tuple[pd.Series, str]:
-    """Where the training images are, or why they are nowhere."""
-    try:
-        return competition.read_training()["path"], ""
-    except MissingData:  # whose message names folders of this machine: the page may be sent round
-        none = pd.Series([], pd.Index([], dtype=str), dtype=object, name="path")
-        return none, f"the images of {competition.name} are not on the machine that made this"

@@ -78,7 +78,9 @@ def cache_features(
 
     # The images that are kept decoded fill memory as well.
     limit = min(recipe.cached_gb * 1e9, free_memory() / 2)
-    seen = _allocate(_outputs(trunk, size), (len(views), len(train)), limit, folder)
+    outputs = trunk.compute_output_spec(keras.KerasTensor((1, size, size, 3), "uint8"))
+    shapes = [one.shape[1:] for one in (outputs if isinstance(outputs, list) else [outputs])]
+    seen = _allocate(shapes, (len(views), len(train)), limit, folder)
     where = "on the disk" if isinstance(seen[0], np.memmap) else "in memory"
     print(
         f"features of {len(train)} images in {len(views)} augmented views, "
@@ -149,12 +151,6 @@ def _boxes_in_views(
     return moved
 
 
-def _outputs(trunk: keras.Model, size: int) -> list[tuple[int, ...]]:
-    """The shapes of what the trunk gives of an image of that side."""
-    found = trunk.compute_output_spec(keras.KerasTensor((1, size, size, 3), "uint8"))
-    return [tuple(one.shape[1:]) for one in (found if isinstance(found, list) else [found])]
-
-
 def _allocate(
     shapes: list[tuple[int, ...]], many: tuple[int, int], limit: float, folder: Path
 ) -> list[np.ndarray]:
@@ -167,14 +163,13 @@ def _allocate(
     if needed <= limit:
         return [np.empty(many, kind) for kind in kinds]
     require_space(folder, needed)
-    return [_on_disk(many, kind, folder) for kind in kinds]
-
-
-def _on_disk(many: tuple[int, int], kind: np.dtype, folder: Path) -> np.ndarray:
-    # A file without a name: the system frees it with the array, even if the process is killed.
-    with tempfile.TemporaryFile(dir=folder) as file:
-        preallocate(file.fileno(), kind.itemsize * many[0] * many[1])
-        return np.memmap(file, kind.base, mode="w+", shape=(*many, *kind.shape))
+    arrays = []
+    for kind in kinds:
+        # A file without a name: the system frees it with the array, even if the process is killed.
+        with tempfile.TemporaryFile(dir=folder) as file:
+            preallocate(file.fileno(), kind.itemsize * many[0] * many[1])
+            arrays.append(np.memmap(file, kind.base, mode="w+", shape=(*many, *kind.shape)))
+    return arrays
 
 
 def feature_batches(

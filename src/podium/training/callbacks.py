@@ -91,22 +91,19 @@ class CheckpointCallback(keras.callbacks.Callback):
     def _write(self) -> None:
         if self._best is not None or self._last:
             now = _values(self.model)
-            self._write_weights()
+            if self._best is not None:
+                _assign(self.model, self._best)
+                self.folder.write_weights(self.whole_model, self.state.stage)
+            for epoch, values in self._last.items():
+                _assign(self.model, values)
+                self.folder.write_checkpoint(self.whole_model, epoch, self.state.stage)
+            if self.checkpoints:
+                self.folder.delete_checkpoints(but_last=self.checkpoints)
             _assign(self.model, now)
+            self._best, self._last = None, {}
         self.folder.write_history(self.state.history)
         self.state.write(self.folder, self.whole_model, self.model.optimizer)
         self._written = time.monotonic()
-
-    def _write_weights(self) -> None:
-        if self._best is not None:
-            _assign(self.model, self._best)
-            self.folder.write_weights(self.whole_model, self.state.stage)
-        for epoch, values in self._last.items():
-            _assign(self.model, values)
-            self.folder.write_checkpoint(self.whole_model, epoch, self.state.stage)
-        if self.checkpoints:
-            self.folder.delete_checkpoints(but_last=self.checkpoints)
-        self._best, self._last = None, {}
 
     @contextmanager
     def _averaged(self) -> Iterator[None]:

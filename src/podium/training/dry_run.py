@@ -62,21 +62,11 @@ class DryRun:
         return self.reading + self.folds * self.fold_seconds
 
     def __str__(self) -> str:
-        titles = ("stage", "epochs", "steps", "a step", "time", "memory")
-        rows = [titles]
+        rows = [("stage", "epochs", "steps", "a step", "time", "memory")]
         for one in self.stages:
-            steps = str(one.work.all_steps) if one.work.epochs else ""
-            step = f"{one.seconds_a_step:.3g} s" if one.work.epochs else ""
-            rows.append(
-                (
-                    f"{one.number} {one.what}",
-                    str(one.work.epochs or ""),
-                    steps,
-                    step,
-                    duration(one.seconds),
-                    f"{one.peak_memory_gb:.1f} GB",
-                )
-            )
+            steps = str(one.work.epochs), str(one.work.all_steps), f"{one.seconds_a_step:.3g} s"
+            what = f"{one.number} {one.what}", *(steps if one.work.epochs else ("", "", ""))
+            rows.append((*what, duration(one.seconds), f"{one.peak_memory_gb:.1f} GB"))
         rows.append(("prediction", "", "", "", duration(self.predicting), ""))
         lines = [*format_table(rows), *["estimated, not measured"] * self.estimated, ""]
         lines.append(f"a fold      {duration(self.fold_seconds)}")
@@ -85,14 +75,11 @@ class DryRun:
             "reading the images"
         )
         if self.minutes is not None:
-            lines.append(f"time budget {duration(60 * self.minutes)}: {self._fit()}")
+            share = (60 * self.minutes - self.reading) / (self.seconds - self.reading)
+            fits = f"too short; the epochs would be scaled to about {max(share, 0):.0%}"
+            fits = "it fits" if share >= 1 else fits
+            lines.append(f"time budget {duration(60 * self.minutes)}: {fits}")
         return "\n".join(lines)
-
-    def _fit(self) -> str:
-        share = (60 * self.minutes - self.reading) / (self.seconds - self.reading)
-        if share >= 1:
-            return "it fits"
-        return f"too short; the epochs would be scaled to about {max(share, 0):.0%}"
 
 
 def dry_run(
@@ -193,7 +180,11 @@ def reckon(
     )
     stages = []
     for number, (work, stage) in enumerate(zip(works, recipe.stages, strict=True)):
-        seconds = _seconds(number, work, speeds)
+        between = speeds.checks.get(number, 0.0)
+        if work.validation:  # of more images than were just validated
+            between = speeds.files + speeds.pixel * work.validation
+        each = work.steps * speeds.step(number, work) + between
+        seconds = speeds.start(number) + work.epochs * each + work.features * speeds.pixel
         if not work.epochs:
             seconds = (solved or {}).get(number, seconds)
         what = f"{stage.unfreeze} at {recipe.stage_size(number)} px"
@@ -203,7 +194,7 @@ def reckon(
     return DryRun(
         stages,
         reading,
-        predicted * recipe.stage_size() ** 2 * (speeds.pixel or 0.0),
+        predicted * recipe.stage_size() ** 2 * speeds.pixel,
         folds or len(recipe.fold_numbers),
         training_minutes(minutes or recipe.time_budget),
         estimated,
@@ -233,11 +224,3 @@ def _decoding(run: Run, side: int) -> float:
     for path in paths:
         read_image(path, side)
     return (time.monotonic() - began) / len(paths) / (os.cpu_count() or 1)
-
-
-def _seconds(number: int, work: StageWork, speeds: Speeds) -> float:
-    between = speeds.checks.get(number, 0.0)
-    if work.validation:  # of more images than were just validated
-        between = speeds.files + (speeds.pixel or 0.0) * work.validation
-    each = work.steps * speeds.step(number, work) + between
-    return speeds.start(number) + work.epochs * each + work.features * (speeds.pixel or 0.0)

@@ -29,7 +29,7 @@ from podium.training.datasets import (
     stage_seed,
 )
 from podium.training.devices import Devices
-from podium.training.lr_curve import LRCurve
+from podium.training.lr_finder import LRCurve
 from podium.training.pseudo_labels import pseudo_labels
 from podium.training.time_plan import Speeds, StageWork, TimePlan, stage_works
 from podium.training.trainer import Trainer

@@ -1,14 +1,39 @@
 """The range test of learning rates: which are too low to learn, and which break the network."""
 
 import math
+from dataclasses import dataclass
 
 import keras
 import numpy as np
 
-from podium.training.lr_curve import LRCurve
-
 SMOOTHING = 0.9  # momentum of the running mean of the loss
 BROKEN = 4.0  # times the lowest loss: higher rates need not be tried
+BELOW_LOWEST = 10.0  # the usual choice: so many times below the rate of the lowest loss
+
+
+@dataclass(frozen=True)
+class LRCurve:
+    """Smoothed training loss by learning rate."""
+
+    rates: np.ndarray
+    losses: np.ndarray
+
+    @property
+    def lowest(self) -> float:
+        """The rate at which the loss was lowest: already too high to train with."""
+        return float(self.rates[self.losses.argmin()])
+
+    @property
+    def steepest(self) -> float:
+        """The rate at which the loss fell fastest, by the logarithm of the rate."""
+        until = max(int(self.losses.argmin()) + 1, 2)
+        slopes = np.gradient(self.losses[:until], np.log(self.rates[:until]))
+        return float(self.rates[slopes.argmin()])
+
+    @property
+    def suggested(self) -> float:
+        """A peak for one-cycle: a tenth of the rate of the lowest loss."""
+        return self.lowest / BELOW_LOWEST
 
 
 class LRFinder(keras.callbacks.Callback):

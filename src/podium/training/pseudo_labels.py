@@ -99,8 +99,13 @@ def read_labeler(name: str, run: Run, fold: int) -> tuple[pd.DataFrame, str]:
         )
     try:
         table, leak = _unseen_prediction(labeler, run, fold), ""
-    except NoPseudoLabels as error:
-        table, leak = _whole_prediction(labeler), str(error)
+    except NoPseudoLabels as error:  # then all that it predicts
+        leak = str(error)
+        if labeler.read_blended():
+            table = labeler.read_probabilities("test")
+        else:
+            folds = map(labeler.fold, labeler.finished_folds())
+            table = average_tta(pd.concat([fold.read_predictions("test") for fold in folds]))
     ids = run.table.readable_test.index
     table = table.loc[ids[ids.isin(table.index)]].astype(np.float64)
     return table.div(table.sum(axis=1), axis=0).astype(np.float32), leak
@@ -190,11 +195,3 @@ def _blend_weights(labeler: RunFolder) -> dict[str, float]:
     weights = {row["run"]: row["weight"] for row in rows if row.get("weight", 0) > 0}
     weights = weights or dict.fromkeys(labeler.read_blended(), 1.0)
     return {name: weight / sum(weights.values()) for name, weight in weights.items()}
-
-
-def _whole_prediction(labeler: RunFolder) -> pd.DataFrame:
-    """All that a run or a blend predicts of the test images."""
-    if labeler.read_blended():
-        return labeler.read_probabilities("test")
-    folds = (labeler.fold(fold) for fold in labeler.finished_folds())
-    return average_tta(pd.concat([fold.read_predictions("test") for fold in folds]))

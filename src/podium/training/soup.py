@@ -22,7 +22,8 @@ from podium.data.splits import split_halves
 from podium.data.table import prepare_run, read_table
 from podium.files.atomic_write import discard
 from podium.files.untrusted import check_weights
-from podium.predictions.combine import RunResult, assemble
+from podium.predictions.combine import assemble
+from podium.predictions.result import RunResult
 from podium.predictions.score import image_scores
 from podium.runs.find_run import find_run
 from podium.runs.fold_folder import RunError

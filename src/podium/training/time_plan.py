@@ -77,8 +77,8 @@ class Speeds:
     `checks` between two epochs: validation, and files.
     """
 
-    pixel: float | None = None  # to predict one
-    trained: float | None = None  # to train on one, as the last timed stage did, its cost aside
+    pixel: float = 0.0  # to predict one; 0: not timed yet
+    trained: float = 0.0  # to train on one, as the last timed stage did, its cost aside
     traced: float = 0.0  # the longest first batch of predictions
     files: float = 0.0  # to write those of an epoch
     steps: dict[int, float] = field(default_factory=dict)
@@ -101,16 +101,16 @@ class Speeds:
         """Seconds of a step; where none was timed, by the network's speed elsewhere."""
         if stage in self.steps:
             return self.steps[stage]
-        return (self.trained or self.pixel or 0.0) * work.pixels * work.cost
+        return (self.trained or self.pixel) * work.pixels * work.cost
 
     def check(self, stage: int, work: StageWork) -> float:
         """Seconds between two epochs; where none were timed, with the files of the stage before."""
-        return self.checks.get(stage, self.files + (self.pixel or 0.0) * work.validation)
+        return self.checks.get(stage, self.files + self.pixel * work.validation)
 
     def checked(self, stage: int, work: StageWork, seconds: float) -> None:
         """Take note of how long it took between two epochs."""
         self.checks[stage] = seconds
-        self.files = max(seconds - (self.pixel or 0.0) * work.validation, 0.0)
+        self.files = max(seconds - self.pixel * work.validation, 0.0)
 
     def start(self, stage: int) -> float:
         """Seconds until the first step of a stage is done, going by what was traced before."""
@@ -151,7 +151,7 @@ class TimePlan:
     def reserve(self) -> float:
         """Seconds that validating once more, predicting and writing will take."""
         pixels = self.predictions + self.work.validation
-        return (self.speeds.pixel or 0.0) * pixels * MARGIN + max(WRITING, ENDING * cpu_load())
+        return self.speeds.pixel * pixels * MARGIN + max(WRITING, ENDING * cpu_load())
 
     def left(self) -> float:
         """Seconds until only what is reserved is left; infinite without a limit."""
@@ -177,7 +177,7 @@ class TimePlan:
             seconds += steps * self.speeds.step(number, work)
             seconds += steps / work.steps * self.speeds.check(number, work)
             pixels = work.features if features is None or not here else features
-            seconds += pixels * (self.speeds.pixel or 0.0) * (not (here and self.stepping))
+            seconds += pixels * self.speeds.pixel * (not (here and self.stepping))
         return seconds
 
     def share(self, features: int | None = None) -> float:
@@ -189,13 +189,11 @@ class TimePlan:
             return self.most
         return min(max((self.left() - self.starting()) / needed, 0.0), self.most)
 
-    def seconds_left(self) -> float:
-        """Seconds until the fold is predicted, if it does the share of its work that it can."""
-        predicting = self.predictions * (self.speeds.pixel or 0.0)
-        return self.starting() + self.share() * self.training() + predicting
-
     def __str__(self) -> str:
-        line = f"about {duration(self.seconds_left())} left of this fold"
+        # Until the fold is predicted, if it does the share of its work that it can.
+        predicting = self.predictions * self.speeds.pixel
+        seconds = self.starting() + self.share() * self.training() + predicting
+        line = f"about {duration(seconds)} left of this fold"
         if self.deadline is not None:
             line += f", with {self.share():.0%} of the recipe's epochs that are left"
         return line

@@ -10,7 +10,8 @@ from podium import paths
 from podium.competitions import get_competition
 from podium.data.table import open_to_predict, prepare_run
 from podium.files.atomic_write import require_writable
-from podium.predictions.combine import RunResult, assemble, write_submission, write_test
+from podium.predictions.combine import assemble, write_submission, write_test
+from podium.predictions.result import RunResult
 from podium.recipes.entries import get_entry
 from podium.recipes.recipe import Recipe
 from podium.runs.find_run import find_run

@@ -24,8 +24,7 @@ from podium.training.datasets import (
 from podium.training.devices import Devices, clear_kernel_cache
 from podium.training.head_stage import HeadStage
 from podium.training.losses import BoxLoss, MeanIoUMetric
-from podium.training.lr_curve import LRCurve
-from podium.training.lr_finder import LRFinder
+from podium.training.lr_finder import LRCurve, LRFinder
 from podium.training.optimizers import make_optimizer
 from podium.training.resume import ResumeState
 from podium.training.time_plan import TimePlan

@@ -29,8 +29,12 @@ def classes_section(one: RunData) -> Section:
     chart = Chart("confusion", confusion_figure(judged, one.classes), alt, wide=count > 6)
     table = by_class(judged, one.classes).sort_values("f1", kind="stable")
     table.loc["mean of the classes"] = [*table.mean()[:3], len(judged)]
+    rows = [
+        (name, *map(three_digits, values), f"{support:,.0f}")
+        for name, *values, support in table.itertuples()
+    ]
     title = f"Precision, recall and F1 of all {count} classes, the weakest first"
-    by_f1 = TableBlock(title, TITLES, _cells(table), folded=count > FOLDED)
+    by_f1 = TableBlock(title, TITLES, rows, folded=count > FOLDED)
     blocks: list[Block] = [Charts([chart]), by_f1]
     if wrong:
         rows = [
@@ -42,13 +46,6 @@ def classes_section(one: RunData) -> Section:
     else:
         blocks.append(Words("No image is taken for another class."))
     return Section("Classes", blocks)
-
-
-def _cells(table: pd.DataFrame) -> list[tuple[str, ...]]:
-    return [
-        (name, *map(three_digits, values), f"{support:,.0f}")
-        for name, *values, support in table.itertuples()
-    ]
 
 
 def three_digits(value: float) -> str:

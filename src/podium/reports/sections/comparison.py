@@ -57,19 +57,15 @@ def scores_section(runs: Sequence[RunData]) -> Section:
     ]
     titles = ["run", runs[0].score.metric, "95 % interval", "images", "ECE", "folds"]
     each = TableBlock("Each run on its own images", titles, rows)
-    return Section("Scores", [each, _paired(runs)])
-
-
-def _paired(runs: Sequence[RunData]) -> TableBlock:
-    """Each run against the first, image by image."""
     first, rows = runs[0], []
-    for other in runs[1:]:
+    for other in runs[1:]:  # image by image
         ids = common(first, other)
         values = (f"{one.score_of(ids).value:.4f}" for one in (other, first))
         gain = gained(other.gain_over(first.probabilities.loc[ids]))
         rows.append((other.name, *values, gain, f"{len(ids):,}"))
     titles = ["run", first.competition.metric.name, first.name, "better by", "images of both"]
-    return TableBlock(f"Against {first.name}, on the same images", titles, rows)
+    against = TableBlock(f"Against {first.name}, on the same images", titles, rows)
+    return Section("Scores", [each, against])
 
 
 def recipes_section(runs: Sequence[RunData]) -> Section:
@@ -88,21 +84,18 @@ def recipes_section(runs: Sequence[RunData]) -> Section:
 
 
 def curves_section(runs: Sequence[RunData]) -> Section:
-    """A line a run: the mean of its folds."""
-    means = {one.name: _mean_history(one) for one in runs if one.histories}
+    """A line a run: the mean of its folds, as far as all of them go."""
+    means = {}
+    for one in runs:
+        if tables := one.histories.values():
+            mean = pd.concat(tables).groupby(level=0).mean(numeric_only=True)
+            means[one.name] = mean[: min(map(len, tables))]
     drawn = {name: table for name, table in means.items() if len(table) > 1}
     blocks: list[Block] = [Charts(curves(drawn, stages=False))] if drawn else []
     if without := [one.name for one in runs if one.name not in drawn]:
         text = f"No curve of {', '.join(without)}: a single epoch, or a blend."
         blocks.append(Words(text, left_out=True))
     return Section("Learning", blocks)
-
-
-def _mean_history(one: RunData) -> pd.DataFrame:
-    """The mean of the folds by epoch, as far as all of them go."""
-    tables = list(one.histories.values())
-    mean = pd.concat(tables).groupby(level=0).mean(numeric_only=True)
-    return mean[: min(map(len, tables))]
 
 
 def classes_section(runs: Sequence[RunData]) -> Section:

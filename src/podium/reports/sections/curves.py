@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from podium.recipes.recipe import Recipe
 from podium.reports.blocks import Block, Chart, Charts, Section, TableBlock, Words
-from podium.reports.figures import GRAY, PALETTE, canvas, plain, styles
+from podium.reports.figures import GRAY, MARKS, PALETTE, canvas, plain
 from podium.reports.run_data import RunData
 from podium.training.one_cycle import one_cycle
 
@@ -24,8 +24,14 @@ def learning_section(one: RunData) -> Section:
     if not one.histories:
         blocks.append(Words("No epochs: the weights were made of those of other runs.", True))
     else:
-        charts = list(_rates(one.recipe, one.histories))
-        if max(map(len, one.histories.values())) == 1:
+        # Of one fold: the others have the same rates, and may have ended earlier.
+        history, charts = max(one.histories.values(), key=len), []
+        trained = [one.recipe.stages[number] for number in history["stage"].unique()]
+        peaks = [f"{stage.learning_rate:g}" for stage in trained if stage.solver == "gradient"]
+        if peaks:
+            alt = f"learning rate by epoch; it rises to {', '.join(peaks)} and falls"
+            charts = [Chart("learning-rate", rates_by_epoch(one.recipe, history), alt)]
+        if len(history) == 1:
             blocks.append(Words("Each fold has a single epoch, and so no curve."))
         else:
             by_fold = {f"fold {fold}": history for fold, history in one.histories.items()}
@@ -56,13 +62,14 @@ def learning_curve(
         stages: mark them, where all have the same.
     """
     figure, axis = canvas()
-    for (name, history), style in zip(histories.items(), styles(len(histories)), strict=True):
+    axis.set_prop_cycle(color=PALETTE, marker=MARKS)
+    for name, history in histories.items():
         epochs = np.arange(1, len(history) + 1)
         marks = {"markersize": 4, "markevery": max(1, len(epochs) // 8)}
-        axis.plot(epochs, history[f"val_{quantity}"], label=plain(name), **style, **marks)
+        (line,) = axis.plot(epochs, history[f"val_{quantity}"], label=plain(name), **marks)
         if quantity in history:
-            pale = {"color": style["color"], "linestyle": "--", "alpha": 0.7, "linewidth": 1.1}
-            axis.plot(epochs, history[quantity], **pale)
+            pale = {"linestyle": "--", "alpha": 0.7, "linewidth": 1.1, "marker": ""}
+            axis.plot(epochs, history[quantity], color=line.get_color(), **pale)
     if stages:
         _mark_stages(axis, next(iter(histories.values())))
     axis.set(xlabel="epoch", ylabel=title, title=f"{title} by epoch, training dashed\n")
@@ -81,16 +88,6 @@ def _mark_stages(axis: Axes, history: pd.DataFrame) -> None:
         axis.annotate(name, **place, fontsize=8, color=GRAY)
         if row:
             axis.axvline(row + 0.5, color=GRAY, linewidth=0.9, linestyle=":")
-
-
-def _rates(recipe: Recipe, histories: dict[int, pd.DataFrame]) -> Iterator[Chart]:
-    """Of one fold: the others have the same rates, and may have ended earlier."""
-    history = max(histories.values(), key=len)
-    trained = [recipe.stages[number] for number in history["stage"].unique()]
-    peaks = [f"{stage.learning_rate:g}" for stage in trained if stage.solver == "gradient"]
-    if peaks:
-        alt = f"learning rate by epoch; it rises to {', '.join(peaks)} and falls"
-        yield Chart("learning-rate", rates_by_epoch(recipe, history), alt)
 
 
 def rates_by_epoch(recipe: Recipe, history: pd.DataFrame) -> Figure:

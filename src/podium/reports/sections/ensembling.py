@@ -1,11 +1,9 @@
 """What is averaged: views of an image, the runs of a blend, the weights of a soup."""
 
-import pandas as pd
-
 from podium.predictions.combine import read_validation
 from podium.predictions.score import Score
 from podium.predictions.tta import VIEWS
-from podium.reports.blocks import Block, Section, TableBlock, Words, gained, interval, scored
+from podium.reports.blocks import Block, Section, TableBlock, Words, gained, scored
 from podium.reports.run_data import RunData
 
 SETS = 8  # of views that are listed
@@ -17,7 +15,9 @@ def views_section(one: RunData) -> Section:
     if results["views"].keys() == {VIEWS[0].name}:
         text = "The plain view alone: no other gains on images that had no part in the choice."
     else:
-        gain = gained(one.gain_over(_plain_view(one)))
+        plain = read_validation(one.folder, one.folds).xs(VIEWS[0].name, level="view")
+        plain = plain[~plain.index.duplicated()].loc[one.judged.index]
+        gain = gained(one.gain_over(plain))
         text = f"Averaged: {_shares(results['views'])}. Gain over the plain view: {gain}."
     blocks: list[Block] = [Words(text)]
     tried = results["tried_views"]
@@ -40,12 +40,6 @@ def _shares(views: dict[str, float]) -> str:
     return ", ".join(f"{name} {weight:.2f}" for name, weight in views.items())
 
 
-def _plain_view(one: RunData) -> pd.DataFrame:
-    """The probabilities of the judged images in the plain view alone."""
-    alone = read_validation(one.folder, one.folds).xs(VIEWS[0].name, level="view")
-    return alone[~alone.index.duplicated()].loc[one.judged.index]
-
-
 def blend_section(one: RunData) -> Section:
     """The runs of a blend with their weights, and the ways that were tried."""
     results, metric = one.results, one.competition.metric.name
@@ -61,11 +55,7 @@ def blend_section(one: RunData) -> Section:
     ]
     titles = ["run", "weight", metric, "95 % interval", "images", "folds", "temperature"]
     ways = [
-        (
-            f"{name} (taken)" if name == results["method"] else name,
-            f"{row['value']:.4f}",
-            interval(row["low"], row["high"]),
-        )
+        (f"{name} (taken)" if name == results["method"] else name, *Score.from_dict(row).cells)
         for name, row in results["methods"].items()
     ]
     gain = results["gain"]

@@ -34,24 +34,21 @@ def seen_sections(one: RunData, fold_run: "FoldRunner | None" = None) -> list[Se
         return [_left_out(CAM, "a blend has no network of its own; its runs' reports have them")]
     if one.missing:
         return [_left_out(title, one.missing) for title in (BATCH, CAM)]
-    try:
-        fold_run = fold_run or _open(one)
-    except RunError:  # whose message names folders of this machine
-        why = "the images here are others than those that the run was trained with"
-        return [_left_out(title, why) for title in (BATCH, CAM)]
+    if fold_run is None:
+        try:
+            run = open_run(one.folder)
+        except RunError:  # whose message names folders of this machine
+            why = "the images here are others than those that the run was trained with"
+            return [_left_out(title, why) for title in (BATCH, CAM)]
+        import_tensorflow()
+        from podium.training.fold_runner import FoldRunner
+
+        fold_run = FoldRunner(run)
     return [_batch(one, fold_run), _grad_cam(one, fold_run)]
 
 
 def _left_out(title: str, why: str) -> Section:
     return Section(title, [Words(f"Left out: {why}.", left_out=True)])
-
-
-def _open(one: RunData) -> "FoldRunner":
-    run = open_run(one.folder)
-    import_tensorflow()
-    from podium.training.fold_runner import FoldRunner
-
-    return FoldRunner(run)
 
 
 def _batch(one: RunData, fold_run: "FoldRunner") -> Section:

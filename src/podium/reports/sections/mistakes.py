@@ -50,7 +50,8 @@ def _show(one: RunData, caption: str, rows: pd.DataFrame, none: str) -> Block:
 def _label_errors(one: RunData) -> Iterator[Block]:
     """By confident learning, from the very probabilities that make the score."""
     judged = one.judged
-    found = likely_label_errors(judged["label"].to_numpy(), one.judged_probabilities)
+    probabilities = one.probabilities.loc[judged.index].to_numpy()
+    found = likely_label_errors(judged["label"].to_numpy(), probabilities)
     notes = [f"may be {one.classes[number]}" for number in found["suggested"]]
     rows = judged.iloc[found["row"]].assign(note=notes)
     caption = f"Likely label errors: {len(found):,} of {len(judged):,} images"

@@ -10,16 +10,7 @@ from podium.competitions.metrics import Accuracy
 from podium.predictions.score import Score, score
 from podium.recipes.recipe import Recipe
 from podium.recipes.tables import Stage
-from podium.reports.blocks import (
-    Block,
-    Facts,
-    Section,
-    TableBlock,
-    Words,
-    interval,
-    memory,
-    scored,
-)
+from podium.reports.blocks import Block, Facts, Section, TableBlock, Words, memory, scored
 from podium.reports.run_data import RunData
 from podium.runs.table import DROPPED, HELD_OUT
 from podium.text import duration
@@ -52,12 +43,17 @@ def score_section(one: RunData) -> Section:
         )
     if "fold" in one.judged and len(one.folds) > 1:
         blocks.append(_by_fold(one))
-    if budget := list(_time_plans(one)):
+    budget = [
+        (fold, *(f"{row[name]:g}" for name in ("stage", "epochs", "planned", "trained")))
+        for fold, cost in one.results.get("costs", {}).items()
+        for row in cost.get("time_plan", [])
+    ]
+    if budget:
         titles = ["fold", "stage", "of the recipe", "planned once timed", "trained"]
         blocks.append(TableBlock("Epochs that the time was enough for", titles, budget))
     if speed := one.results.get("speed"):
         rows = [
-            (kind, f"{row['value']:.1f}", interval(row["low"], row["high"], 1))
+            (kind, f"{row['value']:.1f}", f"{row['low']:.1f} to {row['high']:.1f}")
             for kind, row in speed.items()
         ]
         titles = ["one by one, or in batches", "ms", "95 % interval"]
@@ -92,20 +88,17 @@ def _by_fold(one: RunData) -> TableBlock:
     return TableBlock("By fold", titles, rows)
 
 
-def _time_plans(one: RunData) -> Iterator[tuple[str, ...]]:
-    """What a time budget left of each stage, by fold."""
-    for fold, cost in one.results.get("costs", {}).items():
-        for row in cost.get("time_plan", []):
-            numbers = (row["stage"], row["epochs"], row["planned"], row["trained"])
-            yield fold, *(f"{number:g}" for number in numbers)
-
-
 def recipe_section(one: RunData) -> Section:
     recipe = one.recipe
     assert recipe is not None, "a blend has none"
     chosen = flat(recipe.model_dump(exclude_defaults=True, exclude={"stages"}))
-    stages = enumerate(recipe.stages, start=1)
-    rows = [(str(number), *_stage(recipe, stage)) for number, stage in stages]
+    rows = []
+    for number, stage in enumerate(recipe.stages):
+        pseudo = f"; pseudo-labels of {stage.pseudo.run}" if stage.pseudo else ""
+        trained = str(stage.epochs), f"{stage.learning_rate:g}"
+        trained = trained if stage.solver == "gradient" else ("", "")
+        sizes = str(recipe.stage_size(number)), str(stage.batch_size or recipe.batch_size)
+        rows.append((str(number + 1), learns(stage) + pseudo, *trained, *sizes))
     titles = ["stage", "learns", "epochs", "learning rate", "px", "batch"]
     every = TableBlock("Every choice", ["key", "value"], flat(recipe.model_dump()), folded=True)
     return Section("Recipe", [Facts(chosen), TableBlock("Stages", titles, rows), every])
@@ -122,18 +115,6 @@ def learns(stage: Stage) -> str:
     what = {"head": "the head", "half": "the upper half", "all": "all layers"}
     named = what.get(str(stage.unfreeze), f"the last {stage.unfreeze} blocks")
     return named if stage.solver == "gradient" else f"{named}, by {stage.solver} regression"
-
-
-def _stage(recipe: Recipe, stage: Stage) -> tuple[str, ...]:
-    pseudo = f"; pseudo-labels of {stage.pseudo.run}" if stage.pseudo else ""
-    trained = stage.solver == "gradient"
-    return (
-        learns(stage) + pseudo,
-        str(stage.epochs) if trained else "",
-        f"{stage.learning_rate:g}" if trained else "",
-        str(stage.image_size or recipe.image_size),
-        str(stage.batch_size or recipe.batch_size),
-    )
 
 
 def data_section(one: RunData) -> Section:

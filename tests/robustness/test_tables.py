@@ -1,5 +1,0 @@
-"""Wrong tables and recipes are named: a small sample."""
-
-from robustness.sample import sample_of
-
-test_sample_holds_its_limits = sample_of("tables")
