@@ -87,7 +87,14 @@ def predictions(ids: list[str], random: np.random.Generator) -> pd.DataFrame:
     return pd.concat(tables)
 
 
+def set_digests(folder: RunFolder, digest: str) -> None:
+    """Make it a run that has predicted test images of this digest."""
+    images = folder.read_images()
+    images["digest"] = np.where(images["part"] == "test", digest, "")
+    folder.write_images(images.reset_index().set_index(["part", "id"]))
+
+
 def files(folder: Path) -> dict[str, bytes]:
-    """The files below a folder, by their path in it."""
-    found = (path for path in folder.rglob("*") if path.is_file())
+    """The files below a folder, by their path in it; who holds a lock is no matter."""
+    found = (path for path in folder.rglob("*") if path.is_file() and ".locks" not in path.parts)
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}

@@ -1,5 +1,6 @@
 """The machine: memory that is used and free, time that a run has, an old TensorFlow."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -73,6 +74,45 @@ def test_an_old_tensorflow_is_refused_before_anything_takes_time(
     )
     assert (done.returncode != 0) == refused
     assert ("TensorFlow 2.17.1 is installed, Podium needs 2.18 or newer" in done.stderr) == refused
+
+
+def run_python(code: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    others = {name: value for name, value in os.environ.items() if not name.startswith("KERAS")}
+    words = [sys.executable, "-c", code]
+    return subprocess.run(words, env=others | variables, capture_output=True, text=True)
+
+
+def test_another_projects_settings_of_keras_do_not_count(tmp_path: Path) -> None:
+    settings = '{"image_data_format": "channels_first", "backend": "jax", "epsilon": "small"}'
+    path = tmp_path / ".keras" / "keras.json"
+    path.parent.mkdir()
+    path.write_text(settings)
+    code = (
+        "from podium.system import import_tensorflow; import_tensorflow(); import keras; "
+        "print(keras.backend.backend(), keras.config.image_data_format(), keras.config.floatx())"
+    )
+    done = run_python(code, HOME=str(tmp_path))
+    assert done.stdout == "tensorflow channels_last float32\n", done.stderr
+    assert path.read_text() == settings
+
+
+def test_another_backend_is_refused_in_a_line() -> None:
+    code = "from podium.system import import_tensorflow; import_tensorflow()"
+    line = run_python(code, KERAS_BACKEND="torch").stderr.splitlines()[-1]
+    assert line.startswith("ValueError: KERAS_BACKEND is 'torch', and Podium computes with tensor")
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="becomes another user")
+def test_a_user_without_a_name_and_a_home_is_served() -> None:
+    code = (
+        "import os; from podium import paths; os.setgid(54321); os.setuid(54321); "
+        "print(paths.home(), bool(paths.pretrained()), paths.scratch().name)"
+    )
+    variables = {name: value for name, value in os.environ.items() if name != "HOME"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=variables, capture_output=True, text=True
+    )
+    assert done.stdout == "None True podium-54321\n", done.stderr
 
 
 def test_a_kernel_ends_before_kaggle_ends_it(

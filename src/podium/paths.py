@@ -59,12 +59,21 @@ def inputs() -> list[Path]:
     return [*_chosen("PODIUM_INPUT"), project() / "input"]
 
 
+def home() -> Path | None:
+    """The user's folder; None for a user without a name, as in some containers."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return None
+
+
 def pretrained() -> list[Path]:
     """Folders of pretrained weights, best first; see also `find_in_kaggle_input`."""
+    own = home()
     return [
         *_chosen("PODIUM_PRETRAINED"),
         project() / "weights" / "pretrained",
-        Path.home() / ".keras" / "models",
+        *([own / ".keras" / "models"] if own else []),
     ]
 
 

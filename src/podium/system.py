@@ -17,6 +17,7 @@ import psutil
 from podium import paths
 
 OLDEST_TENSORFLOW = (2, 18)
+BACKEND = "tensorflow"  # of Keras
 KERNEL_MINUTES = 690.0  # Kaggle ends a kernel after 720, whatever it has written by then
 WHOLE_EPOCHS = "PODIUM_WHOLE_EPOCHS"  # in a kernel that ends unfinished, and is resumed
 PACKAGES = ("podium", "tensorflow", "keras", "efficientnet", "albumentations", "numpy", "pandas")
@@ -104,9 +105,12 @@ def import_tensorflow(threads: int | None = None) -> None:
             only where TensorFlow has computed nothing yet.
 
     Raises:
-        ValueError: the process may not have the memory for it.
+        ValueError: the process may not have the memory for it, or see `check_tensorflow`.
     """
+    check_tensorflow()
     check_address_space()
+    os.environ["KERAS_BACKEND"] = BACKEND  # whatever ~/.keras/keras.json says, which is another
+    os.environ["KERAS_HOME"] = str(paths.scratch() / "keras")  # project's, and may be anything
     if threads is not None:
         os.environ["TF_NUM_INTRAOP_THREADS"] = str(threads)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -150,8 +154,13 @@ def check_tensorflow() -> None:
     """Refuse a TensorFlow that Podium was never run with, before anything takes time.
 
     Raises:
-        ValueError: it is older than the first one that was tried.
+        ValueError: it is older than the first one that was tried, or Keras is to compute with
+            something else.
     """
+    if (backend := os.environ.get("KERAS_BACKEND") or BACKEND) != BACKEND:
+        raise ValueError(
+            f"KERAS_BACKEND is {backend!r}, and Podium computes with {BACKEND}: unset KERAS_BACKEND"
+        )
     installed = _version("tensorflow")
     if installed and tuple(int(part) for part in installed.split(".")[:2]) < OLDEST_TENSORFLOW:
         oldest = ".".join(str(part) for part in OLDEST_TENSORFLOW)

@@ -1,7 +1,8 @@
 """Text for the terminal: tables, durations, the first few of many names, no line broken in two."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 
 
 def format_table(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -17,6 +18,12 @@ def summarize(names: Sequence[object], most: int = 3) -> str:
     """The first few names, for an error message."""
     listed = ", ".join(single_line(str(name)) for name in list(names)[:most])
     return (listed + ", …" * (len(names) > most)) or "none"
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A remedy for an unknown name where one is written much like it; else nothing."""
+    close = get_close_matches(name, list(known), n=1)
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 def single_line(text: str) -> str:

@@ -276,7 +276,28 @@ def test_a_category_out_of_range_is_named(lay: Lay, category: str) -> None:
     rows = [f"{one},{label}" for one, label in layout.labels.items()]
     write_csv(layout.folder / "train.csv", "Id,Category", [*rows, f"1.jpg,{category}"])
     message = complaint(layout.competition.read_training)
-    assert f"train.csv: Category must be 0 to 9, came {category}; mend" in message
+    assert f"train.csv: Category must be 0 to 9, came {category}; mend line 22" in message
+
+
+def test_the_competition_of_the_docs_names_a_label_that_is_none_of_its_classes(
+    data: Path, write_image: WriteImage
+) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "competitions.md").read_text()
+    code = text.split("```python\n")[1].split("```")[0].replace(", ...)", ', "beagle")')
+    names: dict[str, type[Competition]] = {}
+    exec(code, names)
+    dogs = names["DogBreeds"]()
+    breeds = [*dogs.classes, "affenpinscher"]
+    for number in range(4):
+        write_image(data / dogs.slug / "train" / f"{number}.jpg")
+    rows = [f"{number},{breed}" for number, breed in enumerate(breeds)]
+    write_csv(data / dogs.slug / "labels.csv", "id,breed", rows)
+    assert dogs.read_training()["label"].tolist() == [0, 1, 2, 0]
+    write_csv(data / dogs.slug / "labels.csv", "id,breed", [*rows[:2], "2,Afgan hound", rows[3]])
+    assert complaint(dogs.read_training) == (
+        f"{data / dogs.slug / 'labels.csv'}: breed must be one of the 3 classes, came Afgan hound; "
+        "mend line 4 (the nearest is 'afghan_hound')"
+    )
 
 
 def test_a_name_that_tells_no_class_is_named(lay: Lay) -> None:

@@ -279,6 +279,10 @@ def test_the_largest_of_several_rows_counts(pets: Data) -> None:
         ("A_1.jpg,1,,3,4,cat", "line 2: a box needs four numbers, came '1, , 3, 4'"),
         ("A_1.jpg,1,a,3,4,cat", "line 2: a box needs four numbers, came '1, a, 3, 4'"),
         ("A_1.jpg,1,2,3,4,cow", "line 2: the class must be cat or dog, came 'cow'"),
+        (
+            "A_1.jpg,1,2,3,4,dgo",
+            "line 2: the class must be cat or dog, came 'dgo' (the nearest is 'dog')",
+        ),
     ],
 )
 def test_a_broken_row_is_named_by_its_line(pets: Data, row: str, expected: str) -> None:
@@ -302,6 +306,88 @@ def test_two_lists_are_refused(pets: Data) -> None:
     pets.list(ROW, name="annotations/more.csv")
     message = complaint(PETS.read_training)
     assert message.endswith("came 2: annotations/more.csv, heads.csv")
+
+
+# --- Boxes in shares, and of another size
+
+
+@pytest.mark.parametrize("shares", ["0.25,0.25,0.5,0.5", "0,0,1,1", "0.5,0.5,1.02,0.9"])
+def test_boxes_in_shares_are_refused(pets: Data, shares: str) -> None:
+    pets.voc("A_1", xml(head(shares.split(","))))
+    message = complaint(PETS.read_training)
+    assert message.startswith(str(pets.xmls / "A_1.xml"))
+    assert "shares of 0 to 1: multiply them by the image's width and height" in message
+    path = pets.list(HEADER, f"A_1.jpg,{shares},cat", "b_1.jpg,,,,,dog")
+    message = complaint(PETS.read_training)
+    assert message.startswith(f"{path}, line 2: a box is in pixels, came ")
+    assert "multiply them by the image's width and height" in message
+
+
+@pytest.mark.parametrize("factor", [2, 0.5, 3.7])
+def test_a_box_is_scaled_from_the_size_that_it_was_measured_on(pets: Data, factor: float) -> None:
+    x, y, *end = HEAD
+    corners = [(x - 1) * factor + 1, (y - 1) * factor + 1, *(edge * factor for edge in end)]
+    size = round(WIDTH * factor), round(HEIGHT * factor)
+    pets.voc("A_1", xml(head(corners), size=size))
+    np.testing.assert_allclose(pets.box(), SHARES, atol=1e-6)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("scale", [1, 3])
+def test_a_box_on_an_image_that_lies_on_its_side_is_turned_with_it(
+    pets: Data, orientation: int, scale: int
+) -> None:
+    """The annotation has the size of the image as it is stored: its program heeds no EXIF."""
+    path, exif = pets.images / "A_1.jpg", Image.Exif()
+    exif[0x0112] = orientation
+    with_head().save(path, "PNG", exif=exif)
+    x, y, *end = HEAD
+    corners = ((x - 1) * scale + 1, (y - 1) * scale + 1, *(edge * scale for edge in end))
+    pets.voc("A_1", xml(head(corners), size=(WIDTH * scale, HEIGHT * scale)))
+    if orientation >= 5:  # below, nothing tells which of the two was annotated
+        np.testing.assert_allclose(pets.box(), red_box(path), atol=1e-6)
+    else:
+        np.testing.assert_allclose(pets.box(), SHARES, atol=1e-6)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("told", [True, False])
+def test_where_the_sides_tell_nothing_the_image_is_named(
+    pets: Data, capsys: pytest.CaptureFixture[str], orientation: int, told: bool
+) -> None:
+    path, exif = pets.images / "A_1.jpg", Image.Exif()
+    exif[0x0112] = orientation
+    with_head().save(path, "PNG", exif=exif)
+    box = (1, 1, 10, 10)  # of the upright image, and of the one on its side as well
+    pets.voc("A_1", xml(head(box), size=read_image(path).shape[1::-1] if told else None))
+    width, height = read_image(path).shape[1::-1]
+    np.testing.assert_allclose(pets.box(), [0, 0, 10 / width, 10 / height])
+    is_sure = orientation == 1 or (told and orientation >= 5)
+    assert ("EXIF turns 1 images with boxes (A_1)" in capsys.readouterr().out) != is_sure
+
+
+@pytest.mark.parametrize("size", [(30, 30), (20, 40), (40, 25)])
+def test_a_box_of_other_proportions_is_refused(pets: Data, size: tuple[int, int]) -> None:
+    pets.voc("A_1", xml(head(), size=size))
+    message = complaint(PETS.read_training)
+    assert message.startswith(f"{pets.images / 'A_1.jpg'}: the image is 40 × 20, and its box was ")
+    assert f"measured on {size[0]} × {size[1]}" in message
+
+
+@pytest.mark.parametrize("size", [None, (0, 0)])
+def test_a_box_that_does_not_fit_is_refused_where_no_size_is_told(
+    pets: Data, size: tuple[int, int] | None
+) -> None:
+    row = "22,12,60,19"
+    pets.voc("A_1", xml(head(row.split(",")), size=size))
+    expected = (
+        f"{pets.images / 'A_1.jpg'}: the image is 40 × 20, and its box ends at 60, 19: it was"
+    )
+    assert complaint(PETS.read_training).startswith(expected)
+    pets.list(f"A_1.jpg,{row},cat", "b_1.jpg,,,,,dog")
+    assert complaint(PETS.read_training).startswith(expected)
+    pets.list("A_1.jpg,21,11,41,20,cat", "b_1.jpg,,,,,dog")  # a little over the border
+    np.testing.assert_array_equal(pets.box(), [0.5, 0.5, 1, 1])
 
 
 # --- What is submitted

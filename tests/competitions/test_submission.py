@@ -71,10 +71,14 @@ def test_forms_of_the_same_table_are_taken(tmp_path: Path, text: str | bytes) ->
     ("change", "message"),
     [
         (("Category", "category"), "expected the columns 'Id,Category', came 'Id,category'"),
-        (("Id,Category", "Category,Id"), "came 'Category,Id'; give it this first line"),
+        (("Id,Category", "Category,Id"), "came 'Category,Id'; put the columns in this order"),
         (("Id,Category\n", ""), "came '907.jpg,9'"),
-        (("Id,", ",Id,"), "came ',Id,Category'; give it this first line"),
-        (("Category", "Category,cat"), "came 'Id,Category,cat'"),
+        (("Id,", ",Id,"), "came ',Id,Category'; take the column '' out (pandas: to_csv(…, index=F"),
+        (("Id,", "index,Id,"), "; take the column 'index' out (pandas: to_csv(…, index=False))"),
+        (("Category", "Category,cat"), "came 'Id,Category,cat'; take the column 'cat' out"),
+        (("Id,Category", "cat,Category,Id,x"), "take the column 'cat', 'x' out"),
+        (("Id,Category", "Id,Category,Id"), "; take the column 'Id' out"),
+        (("Category", "Klasse"), "came 'Id,Klasse'; give it this first line"),
         ((",", ";"), "came 'Id;Category'"),
         (("13.jpg,0", "13.jpg,0,1"), "expected 2 cells in each line, 1 lines have others (3)"),
         ((",3", ""), "expected 2 cells in each line, 2 lines have others (4, 5)"),
@@ -94,6 +98,7 @@ def test_forms_of_the_same_table_are_taken(tmp_path: Path, text: str | bytes) ->
         ((",9", ",nan"), "line 2: 'nan'"),
         ((",9", ","), "line 2: ''"),
         ((",9", ",Lada 21099"), "line 2: 'Lada 21099'"),
+        ((",9", ",0.9"), "(line 2: '0.9'): mend it"),
     ],
 )
 def test_a_wrong_table_of_classes_is_refused(
@@ -123,6 +128,53 @@ def test_probabilities_are_no_answer_where_a_class_is_asked_for(tmp_path: Path) 
     path = written(tmp_path, "id,label\n1,0.5\n2,1\n")
     message = refusal(path, "dogs-vs-cats-original", pd.Index(["1", "2"]))
     assert "must be one of 0, 1; 1 rows have something else (line 2: '0.5')" in message
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["id,label\n1,cat\n2,dog\n", "Id,Category\n1.jpg,0\n907.jpg,9\n", ",id,label\n0,1,0.5\n"],
+    ids=["other columns", "the same columns", "an index as well"],
+)
+def test_a_file_of_another_competition_is_told_by_its_ids(tmp_path: Path, text: str) -> None:
+    message = refusal(written(tmp_path, text))
+    assert message.endswith(
+        "; most test images are not in it, as of another competition: give a file of this one"
+    )
+
+
+def test_a_box_too_many_is_taken_out_and_not_all_boxes(tmp_path: Path) -> None:
+    path = written(tmp_path, ",id,label,xmin,ymin,xmax,ymax\n0,1,cat,1,1,2,2\n")
+    assert refusal(path, "pets", None).endswith(
+        "; take the column '' out (pandas: to_csv(…, index=False))"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "warned"),
+    [
+        ("dogs-vs-cats", ("0", "1"), True),
+        ("dogs-vs-cats", ("1.0", "0.0"), True),
+        ("dogs-vs-cats", ("0.0001", "1"), False),
+        ("dogs-vs-cats-original", ("0", "1"), False),
+    ],
+)
+def test_certain_answers_to_a_log_loss_are_warned_of(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    values: tuple[str, str],
+    warned: bool,
+) -> None:
+    path = written(tmp_path, "id,label\n1,{}\n2,{}\n".format(*values))
+    assert check_submission_file(get_competition(name), path, pd.Index(["1", "2"])) == 2
+    out = capsys.readouterr().out
+    assert out.startswith(f"warning: {path} has nothing but 0 and 1, and the log loss") == warned
+
+
+def test_the_class_that_a_wrong_answer_looks_like_is_named(tmp_path: Path) -> None:
+    path = written(tmp_path, "id,label\n1,forest\n2,Montain\n")
+    message = refusal(path, "intel", pd.Index(["1", "2"]))
+    assert message.endswith("(line 3: 'Montain'): mend it (the nearest is 'mountain')")
 
 
 def test_without_the_test_ids_the_rest_is_checked(tmp_path: Path) -> None:

@@ -96,6 +96,66 @@ def test_a_class_with_too_few_images_is_named() -> None:
         split_shares(labels.iloc[:-1], np.arange(12), [0.8, 0.1, 0.1], seed=0)
 
 
+def named(numbers: list[int], *names: str) -> pd.Series:
+    ids = [f"p{number}" for number in range(len(numbers))]
+    return pd.Series(pd.Categorical.from_codes(numbers, list(names)), ids)
+
+
+def test_a_class_has_its_name_in_errors() -> None:
+    labels, groups = named([0] * 10 + [1] * 3, "clock", "crocodile"), np.arange(13)
+    with pytest.raises(ValueError, match=r"class crocodile: 3.*fewer folds"):
+        split_folds(labels, groups, 5, 0)
+    with pytest.raises(ValueError, match=r"class crocodile: 2.*fewer shares"):
+        split_shares(labels.iloc[:-1], groups[:-1], [0.8, 0.1, 0.1], 0)
+    with pytest.raises(ValueError, match="class crocodile are near-copies"):
+        split_folds(labels, np.array([*range(10), 99, 99, 99]), 3, 0)
+
+
+def test_names_change_no_fold(table: pd.DataFrame) -> None:
+    names = [f"{9 - number}th" for number in range(10)]  # in another order than their numbers
+    named = pd.Series(pd.Categorical.from_codes(table["label"], names), table.index)
+    for split, how in ((split_folds, 5), (split_shares, [0.8, 0.1, 0.1])):
+        fold = split(table["label"], table["group"], how, 0)
+        assert split(named, table["group"], how, 0).equals(fold)
+    assert limit_images(named, 100, 0, 3).equals(limit_images(table["label"], 100, 0))
+
+
+def test_a_limit_that_leaves_too_few_is_named_as_the_cause() -> None:
+    labels = named([0] * 90 + [1] * 10 + [2] * 3, "sea", "street", "glacier")
+    with pytest.raises(
+        ValueError, match=r"^limit = 40 leaves .*\(class street: 4\): .*higher limit"
+    ):
+        limit_images(labels, 40, 0, 5)
+    with pytest.raises(ValueError, match=r"\(class sea: 1, class street: 0, class glacier: 0\)"):
+        limit_images(labels.iloc[::-1], 1, 0, 2)
+    # That the third class is too small for five folds is no fault of the limit.
+    assert len(limit_images(labels, 60, 0, 5)) == 60
+
+
+def test_fewer_groups_of_copies_than_folds_are_told() -> None:
+    labels = pd.Series([0] * 8 + [1] * 10, [f"p{i}" for i in range(18)])
+    groups = pd.Series([0] * 4 + [1] * 4 + [2] * 5 + [3] * 5, labels.index)
+    with pytest.raises(ValueError, match=r"^18 images are 4 groups of near-copies, .* folds=4$"):
+        split_folds(labels, groups, 5, 0)
+    assert split_folds(labels, groups, 4, 0).value_counts().to_dict() == {0: 5, 1: 5, 2: 4, 3: 4}
+
+
+@pytest.mark.parametrize("seed", range(100))
+@pytest.mark.parametrize("parts", [2, 3, 5])
+def test_no_fold_and_no_share_is_empty(seed: int, parts: int) -> None:
+    rng = np.random.default_rng(seed)
+    size = rng.integers(4, 30)
+    labels = pd.Series(rng.integers(0, 3, size), [f"p{i}" for i in range(size)])
+    groups = rng.integers(0, size, size)
+    shares = {2: [0.9, 0.1], 3: [0.6, 0.2, 0.2]}
+    try:
+        if parts in shares:
+            assert split_shares(labels, groups, shares[parts], seed).nunique() == parts
+        assert split_folds(labels, groups, parts, seed).nunique() == parts
+    except ValueError as error:
+        assert "near-copies" in str(error) or "have fewer images" in str(error)
+
+
 def test_a_class_of_copies_is_named() -> None:
     labels = pd.Series([0] * 10 + [7] * 5, index=list("abcdefghijklmno"))
     groups = np.array([*range(10), *[99] * 5])

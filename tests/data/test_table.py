@@ -10,7 +10,7 @@ import pytest
 
 from podium.competitions import get_competition
 from podium.competitions.boxes import BOX_COLUMNS
-from podium.data.table import BrokenImages, prepare_run, read_table
+from podium.data.table import BrokenImages, open_to_predict, prepare_run, read_table
 from podium.recipes.recipe import Recipe
 from podium.recipes.recipe_file import parse_recipe
 from podium.runs.fold_folder import RunError
@@ -201,6 +201,14 @@ def test_broken_images_are_skipped_where_the_recipe_says_so(
     assert "the file is empty" in dropped["problem"].iloc[0], "a report tells it"
 
 
+def test_what_is_left_out_is_told_at_the_start(
+    images: Path, folder: RunFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (images / "train" / "clock" / "a.heic").write_bytes(b"no image that Pillow reads")
+    prepare_run(folder, recipe())
+    assert "left out: 1 files (.heic 1)\n" in capsys.readouterr().out
+
+
 def test_a_class_that_nobody_can_read_is_not_left_out(images: Path, folder: RunFolder) -> None:
     broken = list((images / "train" / "crocodile").iterdir())
     for path in broken:
@@ -209,24 +217,137 @@ def test_a_class_that_nobody_can_read_is_not_left_out(images: Path, folder: RunF
         prepare_run(folder, recipe(broken_images="skip"))
 
 
-@pytest.mark.parametrize("change", ["gone", "other label", "new test image"])
+@pytest.mark.parametrize("change", ["gone", "other label"])
 def test_other_images_than_at_the_beginning_are_refused(
-    images: Path, folder: RunFolder, change: str, write_image: Callable[..., Path]
+    images: Path, folder: RunFolder, change: str
 ) -> None:
     prepare_run(folder, recipe())
     clock = images / "train" / "clock" / "0.jpg"
     if change == "gone":
         clock.unlink()
-    elif change == "other label":
-        clock.rename(images / "train" / "crocodile" / "moved.jpg")
     else:
-        write_image(images / "test" / "8.jpg")
+        clock.rename(images / "train" / "crocodile" / "moved.jpg")
     with pytest.raises(RunError) as caught:
         read_table(CLOCKS, folder)
     message = str(caught.value)
-    assert f"the images in {images} are not those that {folder.path} began with" in message
+    assert f"images in {images} are not those that {folder.path} began with (1 are gone)" in message
     assert "--run NAME" in message
     assert "--fresh" in message
+
+
+def predict(folder: RunFolder) -> None:
+    """Write what a training leaves of test images."""
+    for path in (folder.fold(0).path / "test.csv", folder.path / "test.csv"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("id,view,clock,crocodile\n")
+
+
+def is_predicted(folder: RunFolder) -> bool:
+    found = {
+        path.is_file() for path in (folder.fold(0).path / "test.csv", folder.path / "test.csv")
+    }
+    assert len(found) == 1
+    return found.pop()
+
+
+def test_the_test_images_of_the_first_start_stay_predicted(
+    images: Path, folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    break_image(images / "test" / "NA.jpg")
+    skip = recipe(broken_images="skip")
+    prepare_run(folder, skip)
+    predict(folder)
+    prepare_run(folder, skip)
+    moved = images.parent.with_name("another-machine")  # the problem has its path in it
+    images.parent.rename(moved)
+    monkeypatch.setenv("PODIUM_INPUT", str(moved))
+    prepare_run(folder, skip)
+    assert is_predicted(folder)
+
+
+def other_file(images: Path, write_image: Callable[..., Path]) -> None:
+    (images / "train" / "clock" / "0.jpg").replace(images / "test" / "007.jpg")
+
+
+def new_image(images: Path, write_image: Callable[..., Path]) -> None:
+    write_image(images / "test" / "8.jpg")
+
+
+def gone_image(images: Path, write_image: Callable[..., Path]) -> None:
+    (images / "test" / "NA.jpg").unlink()
+
+
+def none_of_them(images: Path, write_image: Callable[..., Path]) -> None:
+    for path in (images / "test").iterdir():
+        path.rename(path.with_stem(f"hidden-{path.stem}"))
+
+
+@pytest.mark.parametrize("change", [other_file, new_image, gone_image, none_of_them])
+def test_other_test_images_are_predicted_without_training_images(
+    images: Path,
+    folder: RunFolder,
+    write_image: Callable[..., Path],
+    change: Callable[..., None],
+) -> None:
+    folder.begin(recipe(), {}, fresh=False)
+    prepare_run(folder, recipe())
+    before = stored_table(folder)
+    predict(folder)
+    change(images, write_image)
+    shutil.rmtree(images / "train")
+    test = open_to_predict(folder).table.test
+    assert not is_predicted(folder)
+    assert set(test.index) == {path.stem for path in (images / "test").iterdir()}
+    assert all(path.is_file() for path in test["path"])
+    pd.testing.assert_frame_equal(stored_table(folder).test, test.drop(columns="path"))
+    pd.testing.assert_frame_equal(stored_table(folder).train, before.train)
+
+
+def test_a_mended_test_image_is_predicted(
+    images: Path, folder: RunFolder, write_image: Callable[..., Path]
+) -> None:
+    skip = recipe(broken_images="skip")
+    break_image(images / "test" / "NA.jpg")
+    assert prepare_run(folder, skip).table.readable_test.index.tolist() == ["007"]
+    predict(folder)
+    write_image(images / "test" / "NA.jpg")
+    assert prepare_run(folder, skip).table.readable_test.index.tolist() == ["NA", "007"]
+    assert not is_predicted(folder)
+
+
+@pytest.mark.parametrize("look", [lambda folder: prepare_run(folder, recipe()), open_to_predict])
+def test_a_test_image_that_breaks_later_is_named(
+    images: Path, folder: RunFolder, look: Callable[[RunFolder], object]
+) -> None:
+    folder.begin(recipe(), {}, fresh=False)
+    prepare_run(folder, recipe())
+    predict(folder)
+    break_image(images / "test" / "NA.jpg")
+    with pytest.raises(BrokenImages, match=r"^1 of 2 images cannot be read: .*/test/NA\.jpg: "):
+        look(folder)
+    assert is_predicted(folder)
+    skip = folder.begin(recipe(broken_images="skip"), {}, fresh=False)
+    assert prepare_run(folder, skip).table.readable_test.index.tolist() == ["007"]
+    assert not is_predicted(folder)
+
+
+def test_a_training_image_that_breaks_later_is_named(images: Path, folder: RunFolder) -> None:
+    prepare_run(folder, recipe())
+    break_image(images / "train" / "clock" / "3.jpg")
+    with pytest.raises(
+        BrokenImages, match=r"1 training images cannot be read any more: .*3\.jpg: "
+    ):
+        prepare_run(folder, recipe())
+
+
+def test_a_run_without_digests_keeps_its_predictions(images: Path, folder: RunFolder) -> None:
+    prepare_run(folder, recipe())
+    stored = pd.read_csv(folder.path / "pictures.csv", dtype=str, keep_default_na=False)
+    stored.drop(columns="digest").to_csv(folder.path / "pictures.csv", index=False)
+    predict(folder)
+    prepare_run(folder, recipe())
+    assert is_predicted(folder)
+    assert stored_table(folder).test["digest"].str.fullmatch("[0-9a-f]{16}").all()
 
 
 def test_a_run_without_a_table_is_to_be_trained_first(images: Path, folder: RunFolder) -> None:
@@ -317,6 +438,6 @@ def test_other_boxes_than_at_the_beginning_are_refused(
 def test_a_competition_without_boxes_has_no_such_columns(images: Path, folder: RunFolder) -> None:
     table = prepare_run(folder, recipe()).table
     assert table.train.columns.tolist() == ["path", "label", "group", "fold"]
-    assert table.test.columns.tolist() == ["problem", "path"]
+    assert table.test.columns.tolist() == ["problem", "digest", "path"]
     header = (folder.path / "pictures.csv").read_text().splitlines()[0]
-    assert header == "part,id,label,group,fold,problem"
+    assert header == "part,id,label,group,fold,problem,digest"

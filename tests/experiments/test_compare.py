@@ -45,7 +45,8 @@ class Compared:
     def times(self) -> dict[str, int]:
         """When each file of the runs was last written."""
         weights = self.project / "weights"
-        return {str(path): path.stat().st_mtime_ns for path in weights.rglob("*")}
+        found = (path for path in weights.rglob("*") if ".locks" not in path.parts)
+        return {str(path): path.stat().st_mtime_ns for path in found}
 
     def rows(self) -> pd.DataFrame:
         return rows(self.project)

@@ -113,6 +113,22 @@ def test_empty_folders_come_out_and_what_macos_adds_does_not(
     assert sorted(path.name for path in target.iterdir()) == ["a.jpg", "train"]
 
 
+@pytest.mark.parametrize("pack", [zipped, tarred])
+def test_backslashes_of_windows_are_folders(
+    archive: Callable[..., Path], target: Path, pack: Callable[[Files], bytes]
+) -> None:
+    files = {"train\\clock\\1.jpg": IMAGE, "train\\2.jpg": b"2", "test/3.jpg": b"3"}
+    unpack(archive(pack({**files, "__MACOSX\\._1.jpg": b"x"})), target)
+    assert files_in(target) == {"train/clock/1.jpg": IMAGE, "train/2.jpg": b"2", "test/3.jpg": b"3"}
+
+
+def test_a_folder_that_ends_with_a_backslash_is_one(
+    archive: Callable[..., Path], target: Path
+) -> None:
+    unpack(archive(zipped({"train\\": b"", "train\\1.jpg": b"1"})), target)
+    assert files_in(target) == {"train/1.jpg": b"1"}
+
+
 def test_what_is_there_is_not_touched(archive: Callable[..., Path], target: Path) -> None:
     target.mkdir(parents=True)
     (target / "mine").write_bytes(b"mine")

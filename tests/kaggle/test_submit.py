@@ -146,6 +146,12 @@ def test_without_the_data_the_ids_of_the_run_count(
         cars.submit()
 
 
+@pytest.mark.parametrize("name", ["clocks-or-crocs", "pets", "sample"])
+def test_what_is_not_on_kaggle_is_told_before_anything_else(tmp_path: Path, name: str) -> None:
+    with pytest.raises(WrongSubmission, match=f"^{name} has no leaderboard: it is not on Kaggle"):
+        submit(get_competition(name), tmp_path / "absent.csv", "x", wait=False)
+
+
 def test_a_dataset_has_no_leaderboard(cars: Cars) -> None:
     with pytest.raises(WrongSubmission, match="intel has no leaderboard"):
         submit(get_competition("intel"), cars.csv, "a try", True, POLL)

@@ -13,7 +13,7 @@ from podium.predictions.blend_members import read_pool
 from podium.predictions.combine import assemble
 from podium.runs.fold_folder import RunError
 from podium.runs.run_folder import RunFolder
-from small_runs import CLASSES, TEST, TRAIN, files, write_run
+from small_runs import CLASSES, TEST, TRAIN, files, set_digests, write_run
 
 pytestmark = pytest.mark.usefixtures("project")
 
@@ -112,6 +112,15 @@ def test_other_test_images_are_refused() -> None:
     change("b", "test.csv", lambda table: table.assign(id=table["id"].replace(ids)))
     assert refuse("a", "b") == (
         "a and b predict other test images: 3 are only in a (10, 2, NA), 3 only in b (7, 8, 9)"
+    )
+
+
+def test_other_files_of_the_same_test_images_are_refused() -> None:
+    set_digests(run("a"), "before")
+    read_pool(["a", "b"])  # an older run has none
+    set_digests(run("b"), "now")
+    assert refuse("a", "b").startswith(
+        "a and b have predicted different files of 3 test images with the same ids: podium predict"
     )
 
 

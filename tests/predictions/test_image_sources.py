@@ -1,6 +1,7 @@
 """Images by name, and from a real server on 127.0.0.1 that also lies, stalls and leads astray."""
 
 import gzip
+import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -34,6 +35,33 @@ def test_a_folder_gives_its_own_images_sorted(tmp_path: Path, write_image: Write
         (tmp_path / name).write_text("no image")
     names = [Path(name).name for name in find_images([tmp_path])]
     assert names == ["9.gif", "a.jpg", "b.PNG", "10.webp"]
+
+
+def test_what_a_folder_has_besides_is_told(
+    tmp_path: Path, write_image: WriteImage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_image(tmp_path / "a.JFIF")
+    write_image(tmp_path / "b.png").rename(tmp_path / "b")
+    assert [Path(name).name for name in find_images([tmp_path])] == ["a.JFIF", "b"]
+    assert capsys.readouterr() == ("", "")
+    write_image(tmp_path / "deeper" / "c.png")
+    for name in ("notes.txt", "x.heic", "Thumbs.db", "._a.jpg"):
+        (tmp_path / name).write_text("no image")
+    assert len(find_images([tmp_path])) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith(f"{tmp_path}: left out: 3 files (")
+    assert err.endswith(f"); nothing is used of {tmp_path / 'deeper'}\n")
+    assert "(.heic 1, .png 1, .txt 1)" in err
+
+
+def test_a_name_that_is_not_utf_8_is_told(
+    tmp_path: Path, write_image: WriteImage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = write_image(tmp_path / "a.png")
+    write_image(tmp_path / "b.png").rename(tmp_path / os.fsdecode(b"\xe7.png"))
+    assert find_images([tmp_path]) == [str(good)]
+    err = capsys.readouterr().err
+    assert err.endswith(f"; rename what is not UTF-8: {tmp_path}/\\udce7.png\n")
 
 
 def test_the_order_is_that_of_the_names(tmp_path: Path, write_image: WriteImage) -> None:

@@ -56,6 +56,14 @@ def test_an_unknown_entry_is_told_the_known_ones(tmp_path: Path) -> None:
     assert str(caught.value) == f"no entry 'c' in {tmp_path / 'kernels'}; there are: a, b"
 
 
+def test_a_misspelled_entry_is_told_the_likely_one() -> None:
+    write_entry("clocks-or-crocs-patches"), write_entry("cars-b6")
+    with pytest.raises(ValueError, match=r"; did you mean clocks-or-crocs-patches\?$"):
+        get_entry("clocks-or-crocs-patchs")
+    with pytest.raises(ValueError, match=r"; did you mean dogs-vs-cats\?$"):
+        get_competition("dogs-and-cats")
+
+
 def test_outside_the_project_the_way_in_is_told() -> None:
     with pytest.raises(ValueError, match="none: run podium inside the project's folder"):
         get_entry("a")

@@ -128,10 +128,47 @@ def test_an_override_that_leads_nowhere_is_refused(
     assert f"--set {override}: {expected}" in str(caught.value)
 
 
-def test_a_refused_override_names_file_key_value_and_bounds(file: Path) -> None:
+@pytest.mark.parametrize(
+    ("text", "overrides", "told"),
+    [
+        (
+            "",
+            ["image_size=big"],
+            "--set image_size=big: image_size: came 'big', should be a valid integer",
+        ),
+        (
+            "folds = 1.5",
+            ["seed=1", "head.dropout=2"],
+            "FILE: folds: came 1.5, should be a valid integer; "
+            "--set head.dropout=2: head.dropout: came 2, should be less than 1",
+        ),
+        (
+            "",
+            ["stages=[{epochs=0, learning_rate=1}]", "seed=1"],
+            "--set stages=[{epochs=0, learning_rate=1}]: stages.0.epochs: came 0, should be "
+            "greater than or equal to 1",
+        ),
+        (
+            "",
+            ["head.droput=0.1"],
+            "--set head.droput=0.1: head.droput: unknown key; did you mean head.dropout?",
+        ),
+        (
+            "clip_norm = 1.0",
+            ["clip_value=1.0", "seed=1"],
+            "FILE with --set clip_value=1.0 --set seed=1: clip_norm and clip_value exclude each "
+            "other: leave one out",
+        ),
+    ],
+    ids=["value", "both", "table", "key", "pair"],
+)
+def test_a_refusal_blames_the_override_or_the_file(
+    file: Path, text: str, overrides: list[str], told: str
+) -> None:
+    file.write_text(f"{text}\n{file.read_text()}")
     with pytest.raises(RecipeError) as caught:
-        load_recipe(file, ["image_size=big"])
-    assert str(caught.value) == f"{file}: image_size: came 'big', should be a valid integer"
+        load_recipe(file, overrides)
+    assert str(caught.value) == told.replace("FILE", str(file))
 
 
 # --- Refusals: each names the key, what came and what is allowed

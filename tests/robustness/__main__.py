@@ -28,6 +28,8 @@ PARTS = (
     "limits",
     "budgets",
     "kills",
+    "commands",
+    "writers",
     "same_bytes",
     "long_runs",
     "fuzz",

@@ -14,8 +14,8 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -57,6 +57,7 @@ class Harm:
         fill_at: the number of the write before which the disk is filled up, with the filler.
         largest_file: bytes that a file may have at the most.
         more_memory: bytes that may be added to the address space.
+        variables: of the environment, besides those that all commands have.
     """
 
     at: FileEvent | None = None
@@ -65,6 +66,7 @@ class Harm:
     filler: Path = Path()
     largest_file: int = 0
     more_memory: int = 0
+    variables: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,7 @@ def run(project: Path, words: list[str], harm: Harm, log: Connection, reports: C
     os.chdir(project)
     for name in [name for name in os.environ if name.startswith("PODIUM_")]:
         del os.environ[name]  # it finds nothing but the project
+    os.environ.update(harm.variables)
     for stream in (1, 2):
         os.dup2(log.fileno(), stream)
     writes, is_filling = 0, False

@@ -107,8 +107,8 @@ def broken_files(project: Path, leftovers: bool = False) -> Iterator[str]:
     """
     for path in (*project.glob("weights/**/*"), *project.glob("submissions/*")):
         try:
-            if path.name.startswith("."):
-                if leftovers:
+            if path.name.startswith(".") or ".locks" in path.parts:
+                if leftovers or ".locks" in path.parts:
                     continue
                 raise ValueError("is a leftover")
             if path.is_file():

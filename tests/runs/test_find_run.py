@@ -34,3 +34,12 @@ def test_a_name_is_no_path(name: str) -> None:
     with pytest.raises(RunError, match="expected the name of a folder of weights/, not a path"):
         check_name(name)
     assert check_name("mine-0.5") == "mine-0.5"
+
+
+@pytest.mark.parametrize("name", [".hidden", "-rf", "a b", "запуск", "a\x1b[2J", "a" * 101, "=1+1"])
+def test_a_new_name_is_plain_and_an_old_one_opens(data: Path, tmp_path: Path, name: str) -> None:
+    with pytest.raises(RunError, match="expected at most 100 signs of A to Z") as caught:
+        check_name(name)
+    assert str(caught.value).isprintable()
+    write_run(tmp_path / "weights" / name)
+    assert check_name(name) == name == find_run(name).name

@@ -18,7 +18,7 @@ from podium.runs.run_folder import RunFolder
 from podium.runs.table import stored_table
 from podium.training.train import train
 from small_competitions import make_project
-from small_runs import files, write_run
+from small_runs import files, set_digests, write_run
 
 # --- Really trained, on three machines
 
@@ -378,6 +378,15 @@ def test_other_images_are_refused(
 ) -> None:
     write_run(here.path, folds=[0])
     assert said in refuse(write_run(tmp_path / "kernel-1" / "tiny", [1], **changes), here)
+
+
+def test_other_files_of_the_same_test_images_are_refused(tmp_path: Path, here: RunFolder) -> None:
+    other = write_run(tmp_path / "kernel-1" / "tiny", [1])
+    for folder, digest in ((write_run(here.path, folds=[0]), "before"), (other, "now")):
+        set_digests(folder, digest)
+    assert "3 test images have other files by the same ids" in refuse(other, here)
+    set_digests(here, "now")
+    assert merge_run(other, here) == [1]
 
 
 def test_a_blend_is_no_part(tmp_path: Path, here: RunFolder) -> None:

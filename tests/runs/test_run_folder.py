@@ -11,9 +11,10 @@ import pandas as pd
 import pytest
 
 from podium.files.atomic_write import write_json
+from podium.files.locks import Busy
 from podium.recipes.recipe import Recipe
 from podium.recipes.recipe_file import parse_recipe
-from podium.runs.fold_folder import FoldFolder, RunError, read_json
+from podium.runs.fold_folder import FoldFolder, RunError
 from podium.runs.run_folder import MAX_NAME, RunFolder, run_name
 
 STRANGE_IDS = [
@@ -33,15 +34,6 @@ def any_floats(count: int) -> np.ndarray:
     floats = floats[np.isfinite(floats)][: count - 5]
     edges = [0.0, 1e-45, 1.1754944e-38, 3.4028235e38, 1 / 3]
     return np.concatenate([floats, np.array(edges, np.float32)])
-
-
-def test_json_that_is_missing_or_broken_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "score.json"
-    with pytest.raises(RunError, match=r"score\.json is missing: is .* the folder of a run"):
-        read_json(path)
-    path.write_text('{"half": ')
-    with pytest.raises(RunError, match=r"score\.json is not valid JSON"):
-        read_json(path)
 
 
 # --- Tables
@@ -156,7 +148,7 @@ def test_long_names_are_cut_and_stay_different() -> None:
     stages = "stages=[{epochs=1, learning_rate=0.1}" + ", {epochs=1, learning_rate=0.1}" * 9
     names = {run_name("cars-b6", [f"{stages}]", f"seed={seed}"]) for seed in range(3)}
     assert len(names) == 3
-    assert max(map(len, names)) <= MAX_NAME + 9
+    assert max(map(len, names)) <= MAX_NAME == 100
     assert all(len(name.encode()) < 255 for name in names)
 
 
@@ -217,6 +209,66 @@ def test_fresh_begins_again(tmp_path: Path) -> None:
     folder.begin(recipe(seed=2), {}, fresh=True)
     assert folder.read_recipe().seed == 2
     assert not folder.fold(0).path.exists()
+
+
+def test_fresh_replaces_the_run_whole_even_where_it_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = RunFolder(tmp_path / "run")
+    folder.begin(recipe(seed=1), {}, fresh=True)
+    folder.fold(0).write_cost({"seconds": 1})
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            folder.begin(recipe(seed=2), {}, fresh=True)
+    assert not folder.path.exists()  # nothing of the old recipe is left under its name
+    folder.begin(recipe(seed=2), {}, fresh=False)
+    assert folder.read_recipe().seed == 2
+    assert folder.finished_folds() == folder.scored_folds() == []
+    assert {path.name for path in tmp_path.iterdir()} == {".locks", "run"}
+
+
+def test_a_fold_has_one_writer_and_others_may_be_written_beside_it(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    folder.begin(recipe(), {}, fresh=False)
+    code = f"""
+from pathlib import Path
+from podium.runs.run_folder import RunFolder
+with RunFolder(Path({str(folder.path)!r})).writing([0]):
+    print("held", flush=True)
+    input()
+"""
+    pipe = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", code], text=True, **pipe) as process:
+        assert process.stdout.readline() == "held\n"
+        with folder.writing([1]), folder.sharing():
+            pass
+        for folds in ([0], [1, 0], None):
+            told = pytest.raises(Busy, match=f"fold 0 of .*run is .* {process.pid} on ")
+            with told, folder.writing(folds):
+                pytest.fail("two writers")
+        with pytest.raises(Busy):
+            folder.begin(recipe(seed=2), {}, fresh=True)
+        assert folder.read_recipe() == recipe()
+        process.stdin.close()
+    with folder.writing():
+        assert folder.exists
+
+
+def test_a_kill_while_a_fold_is_replaced_loses_neither(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    folder.begin(recipe(), {}, fresh=False)
+    for name in ("fold-0", ".old-fold-0", ".old-fold-1", ".part-999999999-fold-1"):
+        (folder.path / name).mkdir()
+        (folder.path / name / "cost.json").write_text(f'{{"of": "{name}"}}')
+    folder.begin(recipe(), {}, fresh=False)
+    assert folder.fold(0).read_cost() == {"of": "fold-0"}
+    assert folder.fold(1).read_cost() == {"of": ".old-fold-1"}
+    assert {path.name for path in folder.path.iterdir()} == {"run.json", "fold-0", "fold-1"}
 
 
 def test_fresh_does_not_empty_a_folder_that_is_no_run(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from podium.training.fold_runner import FoldRunner
 from podium.training.pseudo_labels import check_pseudo, pseudo_labels, read_labeler
 from podium.training.train import train
 from small_competitions import RECIPE, draw_image, enter_copy, make_project, write_entry
-from small_runs import CLASSES, TEST, VIEWS, Command, write_run
+from small_runs import CLASSES, TEST, VIEWS, Command, set_digests, write_run
 
 # --- Made-up runs: who gives the labels
 
@@ -246,6 +246,19 @@ def test_unreadable_test_images_do_not_join(here: Path) -> None:
 
 
 # --- Refusals
+
+
+def test_labels_of_other_files_by_the_same_ids_are_refused(here: Path) -> None:
+    made_up(here, "a", [[0.99, 0.01, 0.99], [0.2, 0.8, 0.6]])
+    mine = write_run(here / "mine", folds=[])
+    labeler = RunFolder(here / "weights" / "a")
+    run = Run(mine, recipe({"from": "a"}), COMPETITION, stored_table(mine))
+    set_digests(mine, "now")
+    set_digests(labeler, "before")
+    with pytest.raises(ValueError, match=r"3 of the test images have other files .* predict a$"):
+        pseudo_labels(run, 0, no_copies)
+    set_digests(labeler, "")  # an older run has none
+    assert len(pseudo_labels(run, 0, no_copies)[0]) == 3
 
 
 def refusal(recipe: Recipe, into: RunFolder | None = None) -> str:

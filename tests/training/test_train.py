@@ -24,17 +24,13 @@ from podium.training.fold_runner import FoldRunner
 from podium.training.time_plan import FEWEST
 from podium.training.train import RunResult, find_run, predict, train, train_to_score
 from small_competitions import break_image, draw_image, make_project
+from small_runs import files
 
 
 @pytest.fixture(autouse=True)
 def nothing_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("PODIUM_INPUT", "PODIUM_PRETRAINED", "PODIUM_DEBUG"):
         monkeypatch.delenv(name, raising=False)
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    found = (path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
 
 
 def out_of_fold(outcome: RunResult) -> pd.DataFrame:
@@ -262,7 +258,7 @@ def test_leftovers_of_killed_writers_are_removed_at_the_next_start(run: Finished
 
 
 def test_images_that_changed_since_the_start_are_refused(run: Finished) -> None:
-    csv = run.data / "train.csv"
+    csv, submission = run.data / "train.csv", pd.read_csv(run.outcome.submission)
     rows = csv.read_text().splitlines()
     name, label = rows[1].split(",")
     other = str((int(label) + 1) % 8)
@@ -273,8 +269,8 @@ def test_images_that_changed_since_the_start_are_refused(run: Finished) -> None:
         csv.write_text("\n".join(changed) + "\n")
         with pytest.raises(RunError, match=r"are not those that .* began with"):
             train("tiny", ["folds=3"])
-        with pytest.raises(RunError, match=r"--run NAME, or again from the start with --fresh"):
-            predict("tiny-folds-3")
+        predict("tiny-folds-3")  # to which training images do not matter
+        assert pd.read_csv(run.outcome.submission).equals(submission)
     csv.write_text("\n".join(rows) + "\n")
     train("tiny", ["folds=3"])
 
@@ -282,8 +278,37 @@ def test_images_that_changed_since_the_start_are_refused(run: Finished) -> None:
     draw_image(extra, 0)
     sample = run.data / "sample-submission.csv"
     sample.write_text(sample.read_text() + "999.jpg,0\n")
-    with pytest.raises(RunError, match="are not those"):
-        train("tiny", ["folds=3"])
+    train("tiny", ["folds=3"])
+    now = pd.read_csv(run.outcome.submission)
+    assert now["Id"].tolist() == [*submission["Id"], "999.jpg"]
+    assert now.iloc[:-1].equals(submission)
+
+
+def test_the_same_ids_with_other_files_are_predicted_anew(run: Finished) -> None:
+    submission = pd.read_csv(run.outcome.submission)
+    first, second = (run.data / "test_upload" / name for name in submission["Id"][:2])
+    before = run.folder.read_probabilities("test")
+    images = first.read_bytes(), second.read_bytes()
+    first.write_bytes(images[1]), second.write_bytes(images[0])
+    train("tiny", ["folds=3"])
+    now = run.folder.read_probabilities("test")
+    ids = list(before.index[:2])
+    np.testing.assert_allclose(now.loc[ids], before.loc[ids[::-1]], atol=1e-6)
+    assert not np.allclose(before.loc[ids[0]], before.loc[ids[1]], atol=1e-4)
+
+
+def test_predict_needs_no_training_images(run: Finished) -> None:
+    submission = pd.read_csv(run.outcome.submission)
+    (run.data / "train.csv").unlink()
+    shutil.rmtree(run.data / "train")
+    sample = run.data / "sample-submission.csv"
+    for name in submission["Id"]:
+        (run.data / "test_upload" / name).rename(run.data / "test_upload" / f"h{name}")
+    sample.write_text(sample.read_text().replace("\n", "\nh").removesuffix("h"))
+    predict("tiny-folds-3")
+    now = pd.read_csv(run.outcome.submission)
+    assert now["Id"].tolist() == [f"h{name}" for name in submission["Id"]]
+    assert now.iloc[:, 1].equals(submission.iloc[:, 1])
 
 
 def test_a_place_for_the_submission_that_cannot_be_is_told_first(project: Path) -> None:

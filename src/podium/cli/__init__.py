@@ -28,7 +28,7 @@ for panel, commands in PANELS.items():
 
 
 def main() -> None:
-    """Run a command; a user's mistake is one line and exit code 1 (PODIUM_DEBUG: a traceback)."""
+    """Run a command; a user's mistake is one line and an exit code (PODIUM_DEBUG: a traceback)."""
     with one_line_on_signal():
         try:
             app()
@@ -43,4 +43,4 @@ def main() -> None:
             if os.environ.get("PODIUM_DEBUG"):
                 raise
             print(f"podium: {line}", file=sys.stderr)
-            sys.exit(1)
+            sys.exit(getattr(error, "exit_code", 1))

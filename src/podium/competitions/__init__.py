@@ -7,6 +7,7 @@ from podium.competitions.dogs_vs_cats import DogsVsCats, DogsVsCatsOriginal
 from podium.competitions.intel import Intel
 from podium.competitions.pets import Pets
 from podium.competitions.sample import Sample
+from podium.text import did_you_mean
 
 __all__ = ["COMPETITIONS", "Competition", "MissingData", "WrongSubmission", "get_competition"]
 
@@ -31,5 +32,8 @@ def get_competition(name: str) -> Competition:
         ValueError: there is none.
     """
     if name not in COMPETITIONS:
-        raise ValueError(f"no competition {name!r}; there are: {', '.join(COMPETITIONS)}")
+        raise ValueError(
+            f"no competition {name!r}; there are: {', '.join(COMPETITIONS)}"
+            + did_you_mean(name, COMPETITIONS)
+        )
     return COMPETITIONS[name]

@@ -10,13 +10,16 @@ import pandas as pd
 
 from podium import paths
 from podium.competitions.csv_files import MissingData, WrongSubmission, read_csv
+from podium.competitions.image_folders import (
+    images_in,
+    is_utf8,
+    left_out,
+    one_deeper,
+    subfolder,
+)
 from podium.competitions.metrics import Metric
 from podium.files.archives import unpacked_view
 from podium.text import summarize
-
-IMAGE_ENDINGS = {
-    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".avif", ".gif", ".tif", ".tiff", ".bmp",
-}  # fmt: skip
 
 
 class Competition(ABC):
@@ -75,7 +78,10 @@ class Competition(ABC):
                 return unpacked_view(folder, paths.scratch())
         attached = paths.kaggle_input()
         where = ", ".join(str(path) for path in [*looked_at, *([attached] if attached else [])])
-        raise MissingData(f"no data of {self.name}: looked for {where}. To get it: {self.get_it}")
+        deeper = "".join(one_deeper(path.parent, [path.name]) for path in looked_at)
+        raise MissingData(
+            f"no data of {self.name}: looked for {where}{deeper}. To get it: {self.get_it}"
+        )
 
     def read_training(self, folder: Path | None = None) -> pd.DataFrame:
         """The training part of the table: `path` and `label` by id, in the order of the ids.
@@ -92,9 +98,10 @@ class Competition(ABC):
         labels = set(table["label"])
         empty = [name for number, name in enumerate(self.classes) if number not in labels]
         if empty:
+            told = self.left_out(table, folder=folder)
             raise MissingData(
                 f"{folder}: no training images of {len(empty)} of {len(self.classes)} classes: "
-                f"{summarize(empty)}. To get them: {self.get_it}"
+                f"{summarize(empty)}{told and f' ({told})'}. To get them: {self.get_it}"
             )
         return table
 
@@ -123,6 +130,12 @@ class Competition(ABC):
                 f"images are not in it ({summarize(extra)}); unpack the download again"
             )
         return table.loc[ids]
+
+    def left_out(self, *tables: pd.DataFrame, folder: Path | None = None) -> str:
+        """A line that counts the files among the images that none of the tables has, or ""."""
+        folder, used = folder or self.folder(), [path for part in tables for path in part["path"]]
+        inside = [path.relative_to(folder) for path in used if path.is_relative_to(folder)]
+        return left_out({folder / path.parts[0] for path in inside}, used)
 
     def validated_submission(
         self,
@@ -161,39 +174,22 @@ class Competition(ABC):
         return submission.assign(**{name: pixels.loc[test_ids, name].to_numpy() for name in pixels})
 
 
-def images_in(folder: Path) -> list[Path]:
-    """The image files of a folder, sorted by name; numbers in names count as numbers."""
-    files = [
-        path
-        for path in folder.iterdir()
-        # macOS leaves a hidden ._x.jpg beside x.jpg in the archives it makes.
-        if path.suffix.lower() in IMAGE_ENDINGS and not path.name.startswith(".")
-    ]
-    return sorted(files, key=lambda path: (len(path.stem), path.stem, path.suffix))
+def class_folders(folder: Path, classes: Sequence[str], prefix: str = "") -> pd.DataFrame:
+    """The training table of a layout with a folder per class.
 
-
-def subfolder(folder: Path, *names: str) -> Path:
-    """The first of these subfolders that is there: Kaggle nests some downloads twice.
+    Images in folders below are of the class, too. Ids are `<prefix><class>/<path below>`.
 
     Raises:
-        MissingData: none of them is.
+        MissingData: the classes' folders are one folder deeper.
     """
-    for name in names:
-        if (folder / name).is_dir():
-            return folder / name
-    raise MissingData(
-        f"{folder}: expected a folder {' or '.join(names)}; unpack the download again"
-    )
-
-
-def class_folders(folder: Path, classes: Sequence[str], prefix: str = "") -> pd.DataFrame:
-    """The training table of a layout with a folder per class; ids are `<prefix><class>/<file>`."""
     rows = [
-        (f"{prefix}{name}/{path.name}", path, number)
+        (prefix + path.relative_to(folder).as_posix(), path, number)
         for number, name in enumerate(classes)
         if (folder / name).is_dir()
         for path in images_in(folder / name)
     ]
+    if not rows and (deeper := one_deeper(folder, classes[:1])):
+        raise MissingData(f"{folder}: expected a folder {classes[0]}{deeper}")
     return training_table(rows)
 
 
@@ -204,7 +200,16 @@ def training_table(rows: Sequence[tuple[str, Path, int]]) -> pd.DataFrame:
 
 
 def test_table(ids: Sequence[str], paths: Sequence[Path]) -> pd.DataFrame:
-    """The test table: a path per id."""
+    """The test table: a path per id.
+
+    Raises:
+        MissingData: a name that no file of a run can hold, as it is not UTF-8.
+    """
+    odd = [path for one, path in zip(ids, paths, strict=True) if not is_utf8(one)]
+    if odd:
+        raise MissingData(
+            f"{len(odd)} files have names that are not UTF-8 ({summarize(odd)}); rename them"
+        )
     return pd.DataFrame(
         {"path": pd.Series(list(paths), dtype=object).to_numpy()},
         index=pd.Index(list(ids), dtype=str, name="id"),

@@ -6,6 +6,7 @@ Not by pandas: it takes a longer first row for an index, and fills shorter ones 
 import csv
 import io
 from collections.abc import Sequence
+from difflib import SequenceMatcher
 from pathlib import Path
 
 import pandas as pd
@@ -30,11 +31,15 @@ class WrongSubmission(ValueError):
     """A submission that the competition would not accept."""
 
 
-def read_csv(path: Path, columns: list[str]) -> pd.DataFrame:
+def read_csv(path: Path, columns: list[str], classes: Sequence[str] | None = None) -> pd.DataFrame:
     """Read these columns of a CSV as text; the first of them are ids, each there once.
 
+    Args:
+        classes: what the last of them may hold.
+
     Raises:
-        MissingData: no such file, other columns, empty cells, or ids doubled or with spaces around.
+        MissingData: no such file, other columns, empty cells, ids doubled or with spaces around,
+            or a label that is none of the classes.
     """
     if not path.is_file():
         raise MissingData(f"{path} is missing; unpack the download again")
@@ -54,6 +59,15 @@ def read_csv(path: Path, columns: list[str]) -> pd.DataFrame:
     ):
         if len(wrong):
             raise WrongTable(f"{path}: {len(wrong)} {what} ({summarize(wrong)}); {remedy}")
+    labels = table[columns[-1]]
+    strange = labels[~labels.isin(labels if classes is None else classes)].drop_duplicates()
+    if classes is not None and len(strange):
+        numbered = f"{classes[0]} to {classes[-1]}" if classes[0].isdigit() else None
+        raise WrongTable(
+            f"{path}: {columns[-1]} must be {numbered or f'one of the {len(classes)} classes'}, "
+            f"came {summarize(strange)}; mend line {summarize(strange.index)}"
+            f"{nearest(strange.iloc[0], classes)}"
+        )
     return table.reset_index(drop=True)
 
 
@@ -101,6 +115,16 @@ def as_table(path: Path, rows: Rows) -> pd.DataFrame:
         )
     lines, cells = zip(*rows, strict=True)
     return pd.DataFrame(cells, lines, header, dtype=str)
+
+
+def nearest(label: str, classes: Sequence[str]) -> str:
+    """A remedy for a label that is none of the classes: the one that it looks like, if any."""
+    likeness = {
+        name: SequenceMatcher(None, name.lower(), label.lower()).ratio() for name in classes
+    }
+    best = max(classes, key=likeness.__getitem__)
+    is_word = any(map(str.isalpha, label))  # no number is like another
+    return f" (the nearest is {best!r})" if is_word and likeness[best] > 0.3 else ""
 
 
 def other_separator(header: Sequence[str]) -> str:

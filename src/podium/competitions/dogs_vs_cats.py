@@ -27,15 +27,20 @@ class DogsVsCats(Competition):
     sample_submission = "sample_submission.csv"
 
     def training_images(self, folder: Path) -> pd.DataFrame:
-        images = images_in(subfolder(folder, "train/train", "train"))
+        """cat.0.jpg and dog.12.jpg; of a folder cat/ or dog/ also those with other names."""
+        train = subfolder(folder, "train/train", "train")
         rows = []
-        for path in images:  # cat.0.jpg, dog.12.jpg
-            kind = path.name.split(".")[0]
-            if kind not in self.classes:
+        for path in images_in(train):
+            name = path.relative_to(train)
+            kinds = [
+                kind for kind in (path.name.split(".")[0], name.parts[0]) if kind in self.classes
+            ]
+            if kinds:
+                rows.append((name.with_suffix("").as_posix(), path, self.classes.index(kinds[0])))
+            elif path.parent == train:  # else it is left out, as its folder is of no class
                 raise MissingData(
                     f"{path}: expected a name like cat.12.jpg or dog.12.jpg; rename it"
                 )
-            rows.append((path.stem, path, self.classes.index(kind)))
         return training_table(rows)
 
     def submission(self, probabilities: pd.DataFrame) -> pd.DataFrame:

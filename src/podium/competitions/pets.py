@@ -22,13 +22,14 @@ from podium.competitions.base import (
     test_table,
     training_table,
 )
-from podium.competitions.boxes import NO_BOX, box_table, from_pixels, has_box
-from podium.competitions.csv_files import other_separator, read_rows, shown
+from podium.competitions.boxes import NO_BOX, box_table, from_pixels, has_box, tidy
+from podium.competitions.csv_files import nearest, other_separator, read_rows, shown
 from podium.competitions.metrics import Accuracy
-from podium.files.image_io import UnreadableImage, read_size
+from podium.files.image_io import Size, UnreadableImage, read_orientation
 from podium.text import summarize
 
 SPECIES = {"1": "cat", "2": "dog"}  # as trainval.txt counts them
+BEYOND = 0.05  # of a side; annotators draw a little over the border
 LIST_COLUMNS = ["file", "x1", "y1", "x2", "y2", "class"]
 
 Corners = tuple[float, ...]  # four, in pixels counted from 1
@@ -39,6 +40,7 @@ class Annotation(NamedTuple):
 
     kind: str  # the name of its class
     corners: Corners | None
+    size: Size | None = None  # of the image that the corners were measured on, where that is told
 
 
 class Pets(Competition):
@@ -108,10 +110,14 @@ def read_voc(path: Path, kind: str) -> Annotation:
         return Annotation(kind, None)
     heads = []
     try:
-        for head in ElementTree.fromstring(path.read_bytes()).iter("object"):
+        root = ElementTree.fromstring(path.read_bytes())
+        sides = [int(float(root.findtext(f"size/{side}") or 0)) for side in Size._fields]
+        size = Size(*sides) if min(sides) > 0 else None
+        for head in root.iter("object"):
             for box in head.iter("bndbox"):
                 texts = [box.findtext(tag) or "" for tag in ("xmin", "ymin", "xmax", "ymax")]
-                heads.append(Annotation((head.findtext("name") or "").lower(), _corners(texts)))
+                name = (head.findtext("name") or "").lower()
+                heads.append(Annotation(name, _corners(texts), size))
     except (ElementTree.ParseError, ValueError, LookupError) as error:
         raise MissingData(
             f"{path} is not in Pascal VOC: {error}. Mend it, or delete it to train on the image's "
@@ -119,7 +125,7 @@ def read_voc(path: Path, kind: str) -> Annotation:
         ) from error
     of_kind = [head for head in heads if head.kind == kind]
     largest = max(of_kind or heads, key=_area, default=Annotation(kind, None))
-    return Annotation(kind, largest.corners)
+    return largest._replace(kind=kind)
 
 
 def read_list(path: Path, classes: Sequence[str]) -> dict[str, Annotation]:
@@ -148,8 +154,8 @@ def read_list(path: Path, classes: Sequence[str]) -> dict[str, Annotation]:
             continue
         if kind.lower() not in classes:
             raise MissingData(
-                f"{where}: the class must be {' or '.join(classes)}, came {kind!r}; mend it, or "
-                "leave it empty"
+                f"{where}: the class must be {' or '.join(classes)}, came {kind!r}"
+                f"{nearest(kind, classes)}; mend it, or leave it empty"
             )
         try:
             new = Annotation(kind.lower(), _corners(numbers) if any(numbers) else None)
@@ -167,6 +173,11 @@ def _corners(texts: Sequence[str]) -> Corners:
         numbers = ()
     if not numbers or not np.isfinite(numbers).all():
         raise ValueError(f"a box needs four numbers, came {', '.join(texts)!r}")
+    if max(numbers) < 2:
+        raise ValueError(
+            f"a box is in pixels, came {', '.join(texts)!r}, which are shares of 0 to 1: multiply "
+            "them by the image's width and height"
+        )
     return numbers
 
 
@@ -181,25 +192,73 @@ def _boxes(annotated: dict[str, Annotation], paths: pd.Series) -> pd.DataFrame:
     """The boxes in shares of the upright image, indexed as `paths`.
 
     An image that cannot be read, or whose box lies beside it, has none, which a warning tells.
+
+    Raises:
+        MissingData: a box was measured on another image than this.
     """
-    boxes, lost = np.tile(NO_BOX, (len(paths), 1)), []
+    boxes, lost, unsure = np.tile(NO_BOX, (len(paths), 1)), [], []
     pairs = tqdm(paths.items(), "reading boxes", len(paths), unit=" images", delay=2)
     for place, (name, path) in enumerate(pairs):
-        corners = annotated[name].corners
-        if corners is None:
+        if annotated[name].corners is None:
             continue
         try:
-            boxes[place] = from_pixels(np.array(corners), *read_size(path))
+            boxes[place], is_sure = _box(annotated[name], path)
         except UnreadableImage:  # a run says what it does with these where it reads all images
             continue
         if not has_box(boxes[place]):
             lost.append(name)
+        elif not is_sure:
+            unsure.append(name)
+    if unsure:
+        print(
+            f"warning: EXIF turns {len(unsure)} images with boxes ({summarize(unsure)}), and "
+            "nothing tells that these were not measured before: they are taken as they are"
+        )
     if lost:
         print(
             f"warning: {len(lost)} boxes lie outside of their images: {summarize(lost)}. They "
             "train the class alone"
         )
     return box_table(paths.index, boxes)
+
+
+def _box(annotation: Annotation, path: Path) -> tuple[np.ndarray, bool]:
+    """The box in shares of the upright image, and whether its sides tell that it is of that one.
+
+    Where EXIF turns an image, it may have been measured on the image as it is stored.
+    """
+    upright, orientation = read_orientation(path)
+    corners, measured = np.array(annotation.corners), annotation.size or upright
+    box, stored = from_pixels(corners, *measured), Size(upright.height, upright.width)
+    ends = corners.reshape(2, 2).max(axis=0)
+    lies = 5 <= orientation <= 8
+    if annotation.size is None and (ends > np.array(upright) * (1 + BEYOND)).any():
+        was = f"ends at {ends[0]:g}, {ends[1]:g}: it was measured on another size or side"
+    elif _is_like(measured, upright):
+        tells = lies and annotation.size is not None and not _is_like(stored, upright)
+        return box, tells or not 2 <= orientation <= 8
+    elif lies and _is_like(measured, stored):
+        return _turned(box, orientation), True
+    else:
+        was = f"was measured on {measured.width} × {measured.height}, which is no scale of it"
+    raise MissingData(
+        f"{path}: the image is {upright.width} × {upright.height}, and its box {was}. Mend the box"
+    )
+
+
+def _is_like(one: Size, other: Size) -> bool:
+    """Whether one is the other scaled, as far as whole pixels allow."""
+    return abs(one.width * other.height - one.height * other.width) <= max(*one, *other)
+
+
+def _turned(box: np.ndarray, orientation: int) -> np.ndarray:
+    """A box of the image on its side, as programs that heed no EXIF show it, in the upright one."""
+    turned = box[[1, 0, 3, 2]]
+    if orientation in (6, 7):
+        turned[[0, 2]] = 1 - turned[[0, 2]]
+    if orientation in (7, 8):
+        turned[[1, 3]] = 1 - turned[[1, 3]]
+    return tidy(turned)
 
 
 def _images(folder: Path) -> dict[str, Path]:

@@ -1,5 +1,7 @@
 """A submission's file, checked as Kaggle would check it, before it counts there."""
 
+from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +13,15 @@ from podium.competitions.csv_files import (
     WrongSubmission,
     WrongTable,
     as_table,
+    nearest,
     other_separator,
     read_rows,
     shown,
 )
+from podium.competitions.metrics import LogLoss
 from podium.text import summarize
+
+OF_OTHERS = "; most test images are not in it, as of another competition: give a file of this one"
 
 
 def check_submission_file(competition: Competition, path: Path, test_ids: pd.Index | None) -> int:
@@ -34,18 +40,24 @@ def check_submission_file(competition: Competition, path: Path, test_ids: pd.Ind
     columns = list(form.columns)
     forms = [columns, [*columns, *PIXEL_COLUMNS]] if competition.has_boxes else [columns]
     try:
-        table = _read(path, forms)
+        table = _read(path, forms, test_ids)
     except WrongTable as error:
         raise WrongSubmission(str(error)) from error
     _check_ids(path, table[columns[0]], test_ids)
     for column in columns[1:]:
         _check_answers(path, table[column], form[column])
+    answers = table[columns[1:]].apply(pd.to_numeric, errors="coerce")
+    if isinstance(competition.metric, LogLoss) and answers.isin((0, 1)).all(axis=None):
+        print(
+            f"warning: {path} has nothing but 0 and 1, and the log loss punishes each wrong one as "
+            "hard as it can: submit probabilities"
+        )
     if len(table.columns) > len(columns):
         _check_boxes(path, table[list(PIXEL_COLUMNS)])
     return len(table)
 
 
-def _read(path: Path, forms: list[list[str]]) -> pd.DataFrame:
+def _read(path: Path, forms: list[list[str]], test_ids: pd.Index | None) -> pd.DataFrame:
     """The cells as text, by line number; `forms` are the columns that may come."""
     if not path.is_file():
         raise WrongTable(f"there is no file {path}: give a submission's CSV")
@@ -53,11 +65,29 @@ def _read(path: Path, forms: list[list[str]]) -> pd.DataFrame:
     header = rows[0][1] if rows else []
     if header not in forms:
         expected = " or ".join(repr(",".join(columns)) for columns in forms)
+        cells = {cell for _, row in rows for cell in row}
+        is_foreign = len(rows) > 1 and _is_foreign(test_ids, cells)
+        remedy = OF_OTHERS if is_foreign else _advice(header, forms)
         raise WrongTable(
             f"{path}: expected the columns {expected}, came {shown(header)}"
-            f"{other_separator(header) or '; give it this first line'}"
+            f"{other_separator(header) or remedy}"
         )
     return as_table(path, rows)
+
+
+def _advice(header: list[str], forms: list[list[str]]) -> str:
+    """A remedy for other columns than those of any form."""
+    for form in reversed(forms):  # the longest first
+        if Counter(form) <= Counter(header):
+            extra = [repr(name) for name in (Counter(header) - Counter(form)).elements()]
+            out = f"take the column {', '.join(extra)} out (pandas: to_csv(…, index=False))"
+            return f"; {out if extra else 'put the columns in this order'}"
+    return "; give it this first line, if its ids are those of the test images"
+
+
+def _is_foreign(test_ids: pd.Index | None, came: Collection[str]) -> bool:
+    """Whether most of the test images' ids, where they are known, are not among what came."""
+    return test_ids is not None and test_ids.isin(came).mean() < 0.5
 
 
 def _check_ids(path: Path, ids: pd.Series, test_ids: pd.Index | None) -> None:
@@ -72,23 +102,26 @@ def _check_ids(path: Path, ids: pd.Series, test_ids: pd.Index | None) -> None:
         f"{len(some)} {what} ({summarize(some)})" for what, some in problems.items() if len(some)
     ]
     if named:
-        raise WrongSubmission(f"{path}: {', '.join(named)}; keep one line for each test image")
+        remedy = "; keep one line for each test image"
+        remedy = OF_OTHERS if _is_foreign(test_ids, ids) else remedy
+        raise WrongSubmission(f"{path}: {', '.join(named)}{remedy}")
 
 
 def _check_answers(path: Path, answers: pd.Series, allowed: pd.Series) -> None:
     if pd.api.types.is_float_dtype(allowed):
         # NaN, which is what no number becomes, is not between either.
         right = pd.to_numeric(answers, errors="coerce").between(0, 1)
-        expected = "a probability from 0 to 1"
+        expected, remedy = "a probability from 0 to 1", "mend it"
     else:
         classes = [str(value) for value in allowed.unique()]
         right = answers.isin(classes)
         expected = f"one of {summarize(classes, most=12)}"
+        remedy = "mend it" if right.all() else f"mend it{nearest(answers[~right].iloc[0], classes)}"
     if not right.all():
         wrong = [f"line {line}: {answer!r}" for line, answer in answers[~right].items()]
         raise WrongSubmission(
             f"{path}: {answers.name} must be {expected}; {len(wrong)} rows have something else "
-            f"({summarize(wrong)}): mend it"
+            f"({summarize(wrong)}): {remedy}"
         )
 
 

@@ -57,6 +57,7 @@ class CheckResult:
     doubled: list[list[str]]  # groups of near-identical training images, "id (class)"
     contradictions: list[list[str]]  # those of several classes: one label must be wrong
     leaked: int  # test images that are near-copies of a training image
+    left_out: str  # files among the images that are none, counted in a line
 
     @property
     def clean(self) -> bool:
@@ -67,6 +68,7 @@ class CheckResult:
             f"{self.train} training and {self.test} test images; "
             + _few([f"{count} of {size}" for size, count in self.sizes.items()]),
             "classes: " + ", ".join(f"{name} {count}" for name, count in self.classes.items()),
+            *([self.left_out] if self.left_out else []),
             f"broken or missing: {len(self.broken) or 'none'}",
             *(f"  {problem}" for problem in self.broken),
             f"groups of near-identical training images: {len(self.doubled) or 'none'}",
@@ -108,6 +110,7 @@ def check_competition(competition: Competition) -> CheckResult:
         doubled=[group["name"].tolist() for group in groups],
         contradictions=[g["name"].tolist() for g in groups if g["label"].nunique() > 1],
         leaked=int(table.loc[table["part"] == "test", "group"].isin(in_train).sum()),
+        left_out=competition.left_out(train, test),
     )
 
 

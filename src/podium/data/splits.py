@@ -5,9 +5,9 @@ import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
 
 from podium.runs.table import HELD_OUT, TRAIN_ONLY
+from podium.text import summarize
 
 PART_VALUES = (TRAIN_ONLY, 0, HELD_OUT)  # of training, validation and held-out share
-NAMED = 5  # examples in an error
 
 
 def split_folds(
@@ -16,21 +16,25 @@ def split_folds(
     """Assign each image the fold that validates it; the order of the rows does not matter.
 
     Args:
-        labels: class numbers, indexed by id.
+        labels: class numbers, or a categorical that names them in errors, indexed by id.
         groups: images of one group stay in one fold; by id, or in the order of `labels`.
 
     Returns:
         int64 0 … folds - 1, indexed as `labels`.
 
     Raises:
-        ValueError: a class has fewer images than there are folds, or is one group of copies.
+        ValueError: a class has fewer images than there are folds, or is one group of copies, or
+            a fold would have no images.
     """
     table = _sorted_by_id(labels, groups)
-    _check_classes(table, parts=folds, what="folds", remedy="use fewer folds")
+    _check_classes(table, folds, "folds")
+    _check_filled(min(folds, table["group"].nunique()), table, folds, "folds")
+    label = table["label"].cat.codes
     splitter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)
     fold = pd.Series(0, index=table.index, name="fold", dtype=np.int64)
-    for number, (_, validation) in enumerate(splitter.split(table, table.label, table.group)):
+    for number, (_, validation) in enumerate(splitter.split(table, label, table.group)):
         fold.iloc[validation] = number
+    _check_filled(fold.nunique(), table, folds, "folds")
     return fold.loc[labels.index]
 
 
@@ -46,13 +50,15 @@ def split_shares(
         int64 indexed as `labels`: TRAIN_ONLY, 0 for validation, HELD_OUT.
 
     Raises:
-        ValueError: not two or three shares that sum to 1, or a class with too few images.
+        ValueError: not two or three shares that sum to 1, a class with too few images, or a
+            share without any.
     """
     if len(shares) not in (2, 3) or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-6:
         raise ValueError(f"shares must be two or three numbers above 0 of sum 1, came {shares}")
     table = _sorted_by_id(labels, groups)
-    _check_classes(table, parts=len(shares), what="shares", remedy="use fewer shares")
+    _check_classes(table, len(shares), "shares")
     parts = _diffuse(_class_counts(table), np.asarray(shares), np.random.default_rng(seed))
+    _check_filled(len(np.unique(parts)), table, len(shares), "shares")
     values = np.asarray(PART_VALUES, dtype=np.int64)[parts[table.group.to_numpy()]]
     return pd.Series(values, index=table.index, name="fold").loc[labels.index]
 
@@ -76,11 +82,18 @@ def split_halves(labels: pd.Series, groups: pd.Series | np.ndarray, seed: int) -
     return pd.Series(values, index=table.index, name="half").loc[labels.index]
 
 
-def limit_images(labels: pd.Series, limit: int, seed: int) -> pd.Index:
+def limit_images(labels: pd.Series, limit: int, seed: int, parts: int = 1) -> pd.Index:
     """Choose `limit` ids at random, each class in proportion and, if possible, at least once.
+
+    Args:
+        labels: as of `split_folds`.
+        parts: folds or shares that the images are for.
 
     Returns:
         The ids in the order of `labels`; the choice itself does not depend on that order.
+
+    Raises:
+        ValueError: it leaves a class too small for the parts that has enough without it.
     """
     if limit < 1:
         raise ValueError(f"limit must be at least 1 image, came {limit}")
@@ -89,42 +102,62 @@ def limit_images(labels: pd.Series, limit: int, seed: int) -> pd.Index:
     # The r-th image of n comes at r/n: any beginning of this order is stratified.
     place = by_class.cumcount() / by_class.transform("size")
     chosen = place.sort_values(kind="stable").index[:limit]
+    left = labels[chosen].value_counts().reindex(by_class.groups, fill_value=0)
+    few = left[(left < parts) & (by_class.size() >= parts)]
+    if parts > 1 and len(few):
+        raise ValueError(
+            f"limit = {limit} leaves fewer images than {parts} folds or shares need "
+            f"({_counted(few)}): use a higher limit, or fewer folds"
+        )
     return labels.index[labels.index.isin(chosen)]
 
 
 def _sorted_by_id(labels: pd.Series, groups: pd.Series | np.ndarray) -> pd.DataFrame:
-    """Columns label and group by sorted id; groups numbered as they come, whatever their names."""
+    """Columns label, a categorical, and group, numbered as they come, by sorted id."""
     if labels.index.has_duplicates:
         twice = labels.index[labels.index.duplicated()]
-        raise ValueError(f"ids must be unique, these came twice: {_some(twice)}")
+        raise ValueError(f"ids must be unique, these came twice: {summarize(twice)}")
     if labels.isna().any():
-        raise ValueError(f"images without a label: {_some(labels.index[labels.isna()])}")
+        raise ValueError(f"images without a label: {summarize(labels.index[labels.isna()])}")
     if isinstance(groups, pd.Series):
         unknown = labels.index.difference(groups.index)
         if len(unknown):
-            raise ValueError(f"images without a group: {_some(unknown)}")
+            raise ValueError(f"images without a group: {summarize(unknown)}")
         groups = groups.loc[labels.index].to_numpy()
     elif len(groups) != len(labels):
         raise ValueError(f"expected a group per image, {len(labels)}, came {len(groups)}")
     table = pd.DataFrame({"label": labels, "group": groups}, index=labels.index).sort_index()
-    return table.assign(group=pd.factorize(table["group"])[0])
+    label = table["label"].astype("category")
+    return table.assign(label=label, group=pd.factorize(table["group"])[0])
 
 
-def _check_classes(table: pd.DataFrame, parts: int, what: str, remedy: str) -> None:
+def _check_classes(table: pd.DataFrame, parts: int, what: str) -> None:
     counts = table["label"].value_counts()
     few = counts[counts < parts]
     if len(few):
-        listed = ", ".join(f"class {name}: {count}" for name, count in few.items())
         raise ValueError(
-            f"{len(few)} classes have fewer images than the {parts} {what} ({listed}): "
-            f"{remedy}, or drop those classes"
+            f"{len(few)} classes have fewer images than the {parts} {what} ({_counted(few)}): "
+            f"use fewer {what}, or drop those classes"
         )
     distinct = table.groupby("label")["group"].nunique()
     copies = distinct[distinct < 2].index
     if len(copies):
         raise ValueError(
-            f"all images of class {_some(copies)} are near-copies of each other, so that it "
+            f"all images of class {summarize(copies)} are near-copies of each other, so that it "
             "cannot be both trained and validated: add images, or drop the class"
+        )
+
+
+def _counted(counts: pd.Series) -> str:
+    return ", ".join(f"class {name}: {count}" for name, count in counts.items())
+
+
+def _check_filled(filled: int, table: pd.DataFrame, parts: int, what: str) -> None:
+    if filled < parts:
+        remedy = f"use folds={filled}" if what == "folds" and filled > 1 else "add images"
+        raise ValueError(
+            f"{len(table)} images are {table['group'].nunique()} groups of near-copies, which give "
+            f"no {parts} {what}: {remedy}"
         )
 
 
@@ -152,9 +185,3 @@ def _diffuse(counts: np.ndarray, shares: np.ndarray, rng: np.random.Generator) -
         parts[group] = np.argmax(of_classes + of_all)
         lacks[classes, parts[group]] -= images
     return parts
-
-
-def _some(names: pd.Index) -> str:
-    """The first few of many names, for an error."""
-    listed = ", ".join(str(name) for name in names[:NAMED])
-    return listed if len(names) <= NAMED else f"{listed}, … ({len(names)} in all)"

@@ -1,7 +1,13 @@
 """The images of a run: checked once, split once, stored, and located anew at each start."""
 
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
 from podium.competitions import Competition, get_competition
 from podium.competitions.boxes import BOX_COLUMNS
@@ -24,42 +30,109 @@ class BrokenImages(ValueError):
 def prepare_run(folder: RunFolder, recipe: Recipe) -> Run:
     """A run with its table: made at the first start, read from the folder at any later one.
 
+    The test images are looked at each time, see `look_at_test`.
+
     Raises:
         BrokenImages: some cannot be read and the recipe says "stop", or all of a class.
-        RunError: the images are others than at the first start.
+        RunError: the training images are others than at the first start.
         LeakingSplit: a stored split has near-identical images on both sides. One that this folder
             does not remember to be free of them, as it comes from elsewhere or was changed by
             hand, is compared with the images themselves, whatever groups it names.
+        Busy: the test images are others than before, and another process predicts those.
     """
     competition = get_competition(recipe.competition)
     made_here = folder.read_images() is None
     if made_here:
-        train, test = competition.read_training(), competition.read_test()
-        if recipe.limit is not None:
-            train = train.loc[limit_images(train["label"], recipe.limit, recipe.seed)]
-        checked = check_images(pd.concat([train["path"], test["path"]]).reset_index(drop=True))
-        _report_broken(checked, recipe)
-        of_train = checked.iloc[: len(train)].set_axis(train.index)
-        of_test = checked.iloc[len(train) :].set_axis(test.index)
-        if competition.has_boxes:  # which are submitted in pixels
-            train, test = train.join(of_train[SIZE_COLUMNS]), test.join(of_test[SIZE_COLUMNS])
-        dropped = train.assign(problem=of_train["problem"])[of_train["problem"] != ""]
-        train = _split(train, of_train, recipe)
-        test = test.assign(problem=of_test["problem"])
-        parts = {"train": train, "test": test, **({DROPPED: dropped} if len(dropped) else {})}
-        table = pd.concat(parts, names=["part", "id"])
-        folder.write_images(table.drop(columns="path"))  # which another machine has elsewhere
+        _make_table(folder, recipe, competition)
     table = read_table(competition, folder)
     digest = folder.digest_of_images(table.train["path"])
     if not made_here and folder.read_checked() != digest:
         _check_again(table.train, folder)
     if folder.read_checked() != digest:
         folder.write_checked(digest)
+    if not made_here:
+        table = Table(table.train, look_at_test(folder, recipe))
     return Run(folder, recipe, competition, table)
 
 
+def _make_table(folder: RunFolder, recipe: Recipe, competition: Competition) -> None:
+    """Check and split the images, and store what came out."""
+    train, test = competition.read_training(), competition.read_test()
+    if left_out := competition.left_out(train, test):
+        print(left_out)
+    if recipe.limit is not None:
+        parts, labels = len(recipe.shares) or recipe.folds, _named_labels(train, recipe)
+        train = train.loc[limit_images(labels, recipe.limit, recipe.seed, parts)]
+    checked = check_images(pd.concat([train["path"], test["path"]]).reset_index(drop=True))
+    _report_broken(checked, recipe)
+    of_train = checked.iloc[: len(train)].set_axis(train.index)
+    of_test = checked.iloc[len(train) :].set_axis(test.index)
+    if competition.has_boxes:  # which are submitted in pixels
+        train, test = train.join(of_train[SIZE_COLUMNS]), test.join(of_test[SIZE_COLUMNS])
+    dropped = train.assign(problem=of_train["problem"])[of_train["problem"] != ""]
+    train = _split(train, of_train, recipe)
+    test = test.assign(problem=of_test["problem"], digest=_digests(test["path"]))
+    parts = {"train": train, "test": test, **({DROPPED: dropped} if len(dropped) else {})}
+    table = pd.concat(parts, names=["part", "id"])
+    folder.write_images(table.drop(columns="path"))  # which another machine has elsewhere
+
+
+def look_at_test(folder: RunFolder, recipe: Recipe) -> pd.DataFrame:
+    """The test images that are there now, as `Table.test`; training images are not needed.
+
+    Where they are others than those that the run has predicted, these predictions are deleted.
+
+    Raises:
+        BrokenImages: some cannot be read, and the recipe says "stop".
+        Busy: they are others, and another process predicts.
+    """
+    competition = get_competition(recipe.competition)
+    stored, found = stored_table(folder).test, competition.read_test()
+    now = found.assign(digest=_digests(found["path"]))
+    before = stored.reindex(now.index)
+    known = (before["digest"] == now["digest"]) & (before["problem"] == "")
+    checked = check_images(now.loc[~known, "path"])
+    _report_broken(checked, recipe, len(now), f"podium train … --run {folder.name} ")
+    for column in ["problem", *(SIZE_COLUMNS if competition.has_boxes else [])]:
+        now[column] = before[column].where(known, checked[column].reindex(now.index))
+    now = now[[*stored.columns, "path"]]
+    if not now[stored.columns].equals(stored):
+        readable = [part["problem"] == "" for part in (stored, now)]
+        # A run of an older Podium has no digests: its images are taken for those of today.
+        same = (
+            readable[0].equals(readable[1])
+            and ((stored["digest"] == now["digest"]) | (stored["digest"] == "")).all()
+        )
+        _replace_test(folder, now.drop(columns="path"), keep_predictions=same)
+    return now
+
+
+def _replace_test(folder: RunFolder, test: pd.DataFrame, keep_predictions: bool) -> None:
+    with folder.writing():
+        if not keep_predictions:  # first: a kill after it has the same command come here again
+            print("the test images are others than before: they are predicted anew", flush=True)
+            folder.delete_test()
+        others = folder.read_images().query("part != 'test'").reset_index()
+        table = pd.concat([others, test.rename_axis("id").reset_index().assign(part="test")])
+        folder.write_images(table.set_index(["part", "id"]))
+
+
+def _digests(paths: pd.Series) -> pd.Series:
+    """What tells each file's content from any other; "" where it cannot be read."""
+
+    def digest(path: Path | str) -> str:
+        try:
+            return hashlib.blake2b(Path(path).read_bytes(), digest_size=8).hexdigest()
+        except OSError:  # which the check of the images names
+            return ""
+
+    with ThreadPoolExecutor() as pool:
+        found = list(tqdm(pool.map(digest, paths), "test images", len(paths), delay=2, leave=False))
+    return pd.Series(found, paths.index, dtype=str)
+
+
 def open_run(folder: RunFolder) -> Run:
-    """A trained run whose images are located, to predict or to show them.
+    """A trained run whose training images are located, to show them.
 
     Raises:
         RunError: it is a blend, has no table, or the images are others than when it began.
@@ -71,35 +144,59 @@ def open_run(folder: RunFolder) -> Run:
     return Run(folder, recipe, competition, read_table(competition, folder))
 
 
-def read_table(competition: Competition, folder: RunFolder) -> Table:
-    """The stored table with the paths of the images, which are looked up anew.
+def open_to_predict(folder: RunFolder) -> Run:
+    """A trained run with the test images that are there now, and no training images.
 
     Raises:
-        RunError: the images are others than when the run began.
+        RunError: it is a blend, or has no table.
+        MissingData: there are no test images.
+        BrokenImages: some cannot be read, and the recipe says "stop".
+    """
+    run = Run.open(folder)
+    with folder.sharing():
+        test = look_at_test(folder, run.recipe)
+    return replace(run, table=Table(run.table.train.iloc[:0].assign(path=None), test))
+
+
+def read_table(competition: Competition, folder: RunFolder) -> Table:
+    """The stored table with the paths of its images, which are looked up anew.
+
+    Test images that are there no more have an empty path: `look_at_test` tells what is there now.
+
+    Raises:
+        RunError: the training images are others than when the run began.
         LeakingSplit: the stored split has near-identical images on both sides.
     """
     stored = stored_table(folder)
-    train, test = stored.train, stored.test
-    found, found_test = competition.read_training(), competition.read_test()
+    train, found = stored.train, competition.read_training()
     gone = train.index.difference(found.index)
     same = gone.empty and train["label"].equals(found.loc[train.index, "label"])
     if same and competition.has_boxes:
         boxes, found_boxes = (part[list(BOX_COLUMNS)] for part in (train, found.loc[train.index]))
         same = np.allclose(boxes, found_boxes, equal_nan=True)
-    if not same or not test.index.equals(found_test.index):
+    if not same:
+        what = f"{len(gone)} are gone" if len(gone) else "labels or boxes are others"
         raise RunError(
-            f"the images in {competition.folder()} are not those that {folder.path} began with "
-            f"({len(gone)} training images are gone); train under another name with --run NAME, "
-            "or again from the start with --fresh"
+            f"the training images in {competition.folder()} are not those that {folder.path} began "
+            f"with ({what}); predict test images without them by podium predict {folder.name}, "
+            "train under another name with --run NAME, or again from the start with --fresh"
         )
     train.insert(0, "path", found.loc[train.index, "path"])
-    return Table(train, test.assign(path=found_test["path"]))
+    found = competition.read_test()["path"].reindex(stored.test.index, fill_value="")
+    return Table(train, stored.test.assign(path=found))
 
 
 def _check_again(train: pd.DataFrame, folder: RunFolder) -> None:
     """Look for near-copies on both sides of a split, without believing its groups."""
     print(f"{folder.path} has a split that was not checked with these images yet")
-    check_stored(train.assign(group=near_duplicate_groups(check_images(train["path"]))), folder)
+    checked = check_images(train["path"])
+    broken = checked.loc[checked["problem"] != "", "problem"]
+    if len(broken):
+        raise BrokenImages(
+            f"{len(broken)} training images cannot be read any more: {_named(broken)}. Mend them, "
+            "or train without them: --fresh --set broken_images=skip"
+        )
+    check_stored(train.assign(group=near_duplicate_groups(checked)), folder)
 
 
 def _split(train: pd.DataFrame, checked: pd.DataFrame, recipe: Recipe) -> pd.DataFrame:
@@ -117,21 +214,39 @@ def _split(train: pd.DataFrame, checked: pd.DataFrame, recipe: Recipe) -> pd.Dat
     if doubled:
         print(f"{doubled} training images are near-copies of others: they stay in one fold")
     if recipe.shares:
-        fold = split_shares(train["label"], train["group"], recipe.shares, recipe.seed)
+        fold = split_shares(
+            _named_labels(train, recipe), train["group"], recipe.shares, recipe.seed
+        )
     else:
-        fold = split_folds(train["label"], train["group"], recipe.folds, recipe.seed)
+        fold = split_folds(_named_labels(train, recipe), train["group"], recipe.folds, recipe.seed)
     return train.assign(fold=fold, problem="")
 
 
-def _report_broken(checked: pd.DataFrame, recipe: Recipe) -> None:
+def _named_labels(train: pd.DataFrame, recipe: Recipe) -> pd.Series:
+    """The labels with the names of the classes, which errors tell."""
+    names = pd.CategoricalDtype(get_competition(recipe.competition).classes)
+    return pd.Series(pd.Categorical.from_codes(train["label"], dtype=names), train.index)
+
+
+def _report_broken(
+    checked: pd.DataFrame, recipe: Recipe, of: int | None = None, command: str = ""
+) -> None:
+    """Stop for images that cannot be read, or say that there are some, of so many.
+
+    Args:
+        command: that goes on without them, in place of the same one.
+    """
     broken = checked.loc[checked["problem"] != "", "problem"]
     if broken.empty:
         return
-    named = "; ".join(broken[:NAMED]) + ("; …" if len(broken) > NAMED else "")
-    message = f"{len(broken)} of {len(checked)} images cannot be read: {named}"
+    message = f"{len(broken)} of {of or len(checked)} images cannot be read: {_named(broken)}"
     if recipe.broken_images == "stop":
         raise BrokenImages(
-            f"{message}. Mend them, or go on without them: --set broken_images=skip "
+            f"{message}. Mend them, or go on without them: {command}--set broken_images=skip "
             "(test images then get the class prior)"
         )
-    print(f"warning: {message}. Training goes on without them; test images get the class prior")
+    print(f"warning: {message}. They are left out; test images get the class prior")
+
+
+def _named(problems: pd.Series) -> str:
+    return "; ".join(problems[:NAMED]) + ("; …" if len(problems) > NAMED else "")

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from filelock import FileLock
 from matplotlib.figure import Figure
 
 from podium import paths
@@ -14,6 +13,7 @@ from podium.competitions import get_competition
 from podium.experiments.grid import Combination, all_combinations, parse_try
 from podium.experiments.trial import TrialFailed, TrialResult, is_scored, run_of, run_trial
 from podium.files.atomic_write import atomic_write, write_csv
+from podium.files.locks import locked
 from podium.reports.figures import canvas, plain, png
 from podium.runs.run_folder import run_name
 from podium.text import format_table
@@ -105,7 +105,7 @@ def compare(
 def record(result: TrialResult) -> None:
     """Add a result to the record of experiments, in place of an earlier one of the same trial."""
     path = paths.runs() / RECORD
-    with FileLock(path.with_name(".experiments.lock")):
+    with locked(path.with_name(".locks") / "experiments.lock", str(path), wait=True):
         rows = pd.DataFrame([_row(result)])
         if path.is_file():
             rows = pd.concat([pd.read_csv(path, dtype=str, keep_default_na=False), rows])

@@ -20,13 +20,14 @@ from tqdm import tqdm
 from podium import paths
 from podium.competitions import get_competition
 from podium.experiments.grid import Combination
+from podium.files.locks import Busy
 from podium.predictions.combine import FoldScores, score_folds
 from podium.predictions.score import direction
 from podium.recipes.recipe import Recipe
 from podium.runs.fold_folder import RunError
 from podium.runs.merge import copy_whole
 from podium.runs.run import Run
-from podium.runs.run_folder import RunFolder, run_name
+from podium.runs.run_folder import RunFolder, name_with_digest, run_name
 from podium.system import out_of_memory
 from podium.training.warm_start import resolve_backbone
 
@@ -91,7 +92,8 @@ def run_of(combination: Combination) -> RunFolder:
     name = run_name(combination.entry, combination.overrides)
     folder = RunFolder(paths.runs() / name)
     if folder.exists and not _has_recipe(folder, combination.recipe):
-        return RunFolder(paths.runs() / f"{name}-{digest(combination.recipe)}")
+        content = combination.recipe.model_dump_json()
+        return RunFolder(paths.runs() / name_with_digest(name, content))
     return folder
 
 
@@ -149,6 +151,8 @@ def _train(entry: str, overrides: tuple[str, ...], folds: list[int], run: str) -
     tqdm.set_lock(threading.RLock())  # an interrupted process would leak a semaphore
     try:
         train_to_score(entry, overrides, folds, run)
+    except Busy:
+        raise
     except (ValueError, OSError, *out_of_memory()) as error:
         name = type(error).__name__  # the class itself would import TensorFlow into the parent
         kind = TrialDiverged if name == "TrainingDiverged" else TrialFailed

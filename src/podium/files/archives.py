@@ -119,7 +119,8 @@ def _extract_zip(archive: Path, folder: Path) -> None:
         _require_space(archive, folder, sum(info.file_size for info in members))
         for info in tqdm(members, f"unpacking {archive.name}", unit=" files", delay=2):
             kind = stat.S_IFMT(info.external_attr >> 16)
-            _check(archive, info.orig_filename, kind in (0, stat.S_IFREG, stat.S_IFDIR))
+            is_plain = kind in (0, stat.S_IFREG, stat.S_IFDIR)
+            info.filename = _checked(archive, info.orig_filename, is_plain)
             if not JUNK & set(PurePosixPath(info.filename).parts):
                 opened.extract(info, folder)
 
@@ -127,7 +128,7 @@ def _extract_zip(archive: Path, folder: Path) -> None:
 def _extract_tar(archive: Path, folder: Path) -> None:
     with tarfile.open(archive) as opened:
         for info in tqdm(opened, f"unpacking {archive.name}", unit=" files", delay=2):
-            _check(archive, info.name, info.isreg() or info.isdir())
+            info.name = _checked(archive, info.name, info.isreg() or info.isdir())
             _require_space(archive, folder, info.size)
             if not JUNK & set(PurePosixPath(info.name).parts):
                 opened.extract(info, folder, filter="data")
@@ -138,14 +139,15 @@ def _extract_tar(archive: Path, folder: Path) -> None:
             raise DamagedArchive(f"{archive.name} was cut off, or something is behind its end")
 
 
-def _check(archive: Path, name: str, is_plain: bool) -> None:
-    """Refuse a member that is no file or folder, or leads elsewhere, here or on any system."""
-    path = PurePosixPath(name)
+def _checked(archive: Path, name: str, is_plain: bool) -> str:
+    """The name of a member with / for the backslash of Windows; refuse it if it leads elsewhere."""
+    path = PurePosixPath(plain_name := name.replace("\\", "/"))
     leads_out = path.is_absolute() or ".." in path.parts
-    if leads_out or "\\" in name or "\0" in name or re.match(r"[A-Za-z]:", name):
+    if leads_out or "\0" in name or re.match(r"[A-Za-z]:", name):
         raise BadArchive(f"{archive.name}: {name!r} would be written outside of its folder")
     if not is_plain:
         raise BadArchive(f"{archive.name}: {name} is a link or a device, not a file")
+    return plain_name
 
 
 def _require_space(archive: Path, folder: Path, size: int) -> None:

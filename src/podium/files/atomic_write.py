@@ -17,6 +17,7 @@ import psutil
 HEADERS = 4_000_000  # bytes that the headers of a file with thousands of arrays may take
 MAKE_ROOM = "Make room, and the same command goes on"
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk, what one may have of it, or of a file
+OLD = ".old-"  # before the name of a folder that is being replaced
 LOCKED = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
@@ -35,6 +36,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
             with part.open("rb+") as file:
                 os.fsync(file.fileno())
             part.replace(path)
+            _sync_folder(path.parent)
     except BaseException:
         with suppress(OSError):  # on a disk that may not be written to there is none
             part.unlink(missing_ok=True)
@@ -51,13 +53,8 @@ def atomic_folder(target: Path, replace: bool = False) -> Iterator[Path]:
     Raises:
         FileExistsError: it is there with something in it, and not to be replaced.
     """
-    old, part = target.with_name(f".old-{target.name}"), _part(target)
-    if old.is_dir() and not target.exists():
-        old.rename(target)  # a kill came between the two renames below
-    shutil.rmtree(old, ignore_errors=True)
-    for left in target.parent.glob(".part-*"):
-        if _is_left(left, target.name):
-            shutil.rmtree(left)
+    old, part = target.with_name(OLD + target.name), _part(target)
+    clear_leftovers(target)
     try:
         part.mkdir(parents=True)
         yield part
@@ -70,21 +67,40 @@ def atomic_folder(target: Path, replace: bool = False) -> Iterator[Path]:
         elif target.is_dir():
             target.rmdir()
         part.rename(target)
+        _sync_folder(target.parent)
         shutil.rmtree(old, ignore_errors=True)
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
         raise
 
 
+def clear_leftovers(target: Path) -> None:
+    """Delete what a kill left of replacing a folder, and bring the old one back where it must."""
+    old = target.with_name(OLD + target.name)
+    if old.is_dir() and not target.exists():
+        old.rename(target)  # the kill came between the two renames
+    elif old.is_dir():
+        shutil.rmtree(old)
+    remove_temp_files(target.parent, target.name)
+
+
+def discard(folder: Path) -> None:
+    """Delete a folder, which a kill leaves whole or without its name."""
+    aside = _part(folder)
+    folder.rename(aside)
+    _sync_folder(folder.parent)
+    shutil.rmtree(aside)
+
+
 def remove_temp_files(folder: Path, name: str | None = None) -> None:
-    """Delete the temporary files that killed writers left in a folder and below it.
+    """Delete the temporary files and folders that killed writers left in a folder and below it.
 
     Args:
-        name: only what was to become a file of this name.
+        name: only what was to become a file or folder of this name, in this folder.
     """
-    for part in folder.rglob(".part-*"):
+    for part in list(folder.glob(".part-*") if name else folder.rglob(".part-*")):
         if _is_left(part, name):
-            part.unlink(missing_ok=True)
+            shutil.rmtree(part) if part.is_dir() else part.unlink(missing_ok=True)
 
 
 def write_json(path: Path, data: dict[str, Any]) -> None:
@@ -150,6 +166,18 @@ def _is_left(part: Path, name: str | None = None) -> bool:
     if not written or name not in (None, written[2]):
         return False
     return int(written[1]) == os.getpid() or not psutil.pid_exists(int(written[1]))
+
+
+def _sync_folder(folder: Path) -> None:
+    """Bring a rename to the disk, as far as the system lets a folder be opened for that."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # of a disk that knows no such thing
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

@@ -10,12 +10,19 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 MAX_PIXELS = 89_478_485  # where Pillow starts to warn of decompression bombs
 MAX_BYTES = 6 * MAX_PIXELS  # of a file: three channels of 16 bits, not compressed
 
-DEEP_GRAY_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I")
+# Where these are there, a file is an image, and where it cannot be read it is a broken one.
+IMAGE_EXTENSIONS = {
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".avif", ".gif", ".tif", ".tiff", ".bmp",
+}  # fmt: skip
+NOT_DECODED = {"EPS", "MPEG"}  # by Pillow: another program would run the one; the other is a film
+
+DEEP_GRAY_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
+WHITES = (255, 1023, 4095, 65535)  # of 8 to 16 bits, whatever has stored them in 16
 
 # Images are worked on side by side, a thread each: OpenCV's own threads would fight with these.
 cv2.setNumThreads(1)
@@ -40,8 +47,30 @@ class SizedImage:
     size: Size  # of the image in its file
 
 
+def is_image(path: Path) -> bool:
+    """Whether a file counts as an image: by its extension, or else by its first bytes."""
+    if path.suffix.lower() in IMAGE_EXTENSIONS:
+        return True
+    try:
+        with _readable(path), Image.open(path) as pil_image:
+            return _is_decoded(pil_image)
+    except Exception:  # as below, decoders raise anything
+        return False
+
+
+def _is_decoded(pil_image: Image.Image) -> bool:
+    """Whether what Pillow has recognized it can decode by itself, too."""
+    is_stub = isinstance(pil_image, ImageFile.StubImageFile)
+    return not is_stub and pil_image.format not in NOT_DECODED
+
+
 def read_size(path: Path) -> Size:
-    """The size of an image from its file's header.
+    """The size of an image from its file's header; raises as `read_orientation`."""
+    return read_orientation(path)[0]
+
+
+def read_orientation(path: Path) -> tuple[Size, int]:
+    """The size of the upright image, and its EXIF orientation: 5 to 8 is stored on its side.
 
     Raises:
         UnreadableImage: missing, or not an image. A truncated one has its header still.
@@ -49,7 +78,7 @@ def read_size(path: Path) -> Size:
     with _readable(path):
         try:
             with Image.open(path) as pil_image:
-                return _size_of(pil_image)
+                return _size_of(pil_image), _orientation(pil_image)
         except Exception as error:  # decoders raise anything for broken bytes
             raise UnreadableImage(f"{path}: has no size that can be read ({error})") from error
 
@@ -132,16 +161,21 @@ def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
     return image
 
 
-def _size_of(pil_image: Image.Image) -> Size:
-    orientation = 1
+def _orientation(pil_image: Image.Image) -> int:
     with suppress(Exception):  # broken EXIF does not make the pixels unreadable
-        orientation = pil_image.getexif().get(ExifTags.Base.Orientation, 1)
-    size = Size(*pil_image.size)
-    return Size(size.height, size.width) if 5 <= orientation <= 8 else size  # on its side
+        return pil_image.getexif().get(ExifTags.Base.Orientation, 1)
+    return 1
+
+
+def _size_of(pil_image: Image.Image) -> Size:
+    width, height = pil_image.size
+    if tags := getattr(pil_image, "tag_v2", None):  # of a TIFF, which some versions turn already
+        width, height = tags[TiffImagePlugin.IMAGEWIDTH], tags[TiffImagePlugin.IMAGELENGTH]
+    return Size(height, width) if 5 <= _orientation(pil_image) <= 8 else Size(width, height)
 
 
 def _decode(pil_image: Image.Image, data: bytes, shorter_side: int | None) -> SizedImage:
-    if pil_image.format == "EPS":  # Pillow would have another program run it
+    if not _is_decoded(pil_image):
         raise UnidentifiedImageError
     width, height = pil_image.size
     if width * height > MAX_PIXELS:
@@ -149,31 +183,53 @@ def _decode(pil_image: Image.Image, data: bytes, shorter_side: int | None) -> Si
     if pil_image.format == "PNG":
         with Image.open(BytesIO(data)) as png:
             png.verify()  # the checksums, which it does not look at when it decodes
+    # Loading clears what tells it, and asking a PNG for its EXIF loads it.
+    is_deep = ";16" in str(pil_image.tile[:1]) and pil_image.mode not in DEEP_GRAY_MODES
     size, side = _size_of(pil_image), min(width, height)
     divisor = next(by for by in (8, 4, 2, 1) if by == 1 or side // by >= (shorter_side or side))
     pil_image.draft(None, (width // divisor, height // divisor))  # heeded by JPEGs alone
     pixels = _to_rgb(pil_image)
-    if pil_image.format == "TIFF":  # whose size Pillow turns already, in some versions
-        size = Size(*pixels.shape[1::-1])
+    if is_deep and pixels.max() < 16:  # Pillow takes the upper 8 of a color's 16 bits
+        raise ValueError("12 bits or fewer in 16, which would be black; save it with 8 bits")
     return SizedImage(pixels, size)
 
 
 def _to_rgb(pil_image: Image.Image) -> np.ndarray:
     """Any mode of Pillow's to uint8 (height, width, 3)."""
     pil_image.load()
+    tags = getattr(pil_image, "tag_v2", {})  # of a TIFF
+    white_is_zero = tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0
     with suppress(Exception):  # as above, broken EXIF
         ImageOps.exif_transpose(pil_image, in_place=True)
     if pil_image.mode in DEEP_GRAY_MODES:
-        return np.repeat(_scaled_gray(pil_image)[..., np.newaxis], 3, axis=2)
+        gray = _scaled_gray(np.asarray(pil_image))
+        gray = 255 - gray if white_is_zero else gray  # where it has 8 bits, Pillow does that
+        return np.repeat(gray[..., np.newaxis], 3, axis=2)
     if pil_image.has_transparency_data:
         transparent = pil_image.convert("RGBA")
-        pil_image = Image.new("RGB", transparent.size, "white")
-        pil_image.paste(transparent, mask=transparent)
+        if transparent.getextrema()[3] != (0, 0):  # else nobody has filled it: all would be white
+            pil_image = Image.new("RGB", transparent.size, "white")
+            pil_image.paste(transparent, mask=transparent)
     return np.array(pil_image.convert("RGB"))
 
 
-def _scaled_gray(pil_image: Image.Image) -> np.ndarray:
-    """Gray of 16 or 32 bits as uint8 (height, width); Pillow would clip at 255."""
-    values = np.asarray(pil_image).astype(np.float32)
-    white = max(float(values.max()), 65535)  # mode "I" holds 16-bit files as well as 32-bit ones
-    return np.rint(values.clip(0) * (255 / white)).astype(np.uint8)
+def _scaled_gray(values: np.ndarray) -> np.ndarray:
+    """Deep gray as uint8 (height, width); Pillow would clip at 255.
+
+    No file says where its white is. Cameras store 10 or 12 bits in 16, so that it is the least of
+    `WHITES` that no value exceeds, unless all are 8 bits that were spread to 16; above 16 bits it
+    is the largest value, and of floats 1, if they are shares.
+
+    Raises:
+        ValueError: values below 0 or no numbers, whose black nobody can know.
+    """
+    numbers = values.astype(np.float32)
+    largest = float(numbers.max())
+    if not (numbers.min() >= 0 and np.isfinite(largest)):
+        raise ValueError("it has values below 0 or no numbers; save it as 8 or 16 bits")
+    white = next((white for white in WHITES if largest <= white), largest)
+    if values.dtype.kind == "f" and largest < 2:  # resampling overshoots a little
+        white = 1
+    elif white < WHITES[-1] and not (numbers % 257).any():
+        white = WHITES[-1]
+    return np.rint(numbers * (255 / white)).clip(0, 255).astype(np.uint8)

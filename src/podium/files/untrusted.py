@@ -3,6 +3,7 @@
 Nothing in Podium unpickles, and no file brings code or leads to another file.
 """
 
+import stat
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -20,6 +21,25 @@ class ForeignFile(ValueError):
     """A file that is not read: names it, what is wrong with it, and what to do."""
 
 
+def check_regular(path: Path, largest: int | None = None) -> None:
+    """Refuse what is no file of its folder: pipes, which wait for ever, devices, links elsewhere.
+
+    Args:
+        largest: bytes that it may have.
+
+    Raises:
+        ForeignFile: it is none, or too large.
+        FileNotFoundError: there is none.
+    """
+    about = path.stat()
+    if not stat.S_ISREG(about.st_mode):
+        raise ForeignFile(f"{path} is no regular file: put the file itself there, or delete it")
+    if path.is_symlink() and not path.resolve().is_relative_to(path.parent.resolve()):
+        raise ForeignFile(f"{path} is a link to {path.readlink()}: put the file itself there")
+    if largest is not None and about.st_size > largest:
+        raise ForeignFile(f"{path} has {about.st_size:,} bytes, more than {largest:,}: delete it")
+
+
 def check_weights(path: Path) -> None:
     """Refuse a file of weights that is something else, or leads to other files.
 
@@ -30,6 +50,7 @@ def check_weights(path: Path) -> None:
         ForeignFile: it is no HDF5, or damaged, or its values lie elsewhere.
         FileNotFoundError: there is none.
     """
+    check_regular(path)
     with path.open("rb") as file:
         begins = file.read(len(HDF5_BEGINS))
     size = path.stat().st_size
@@ -70,7 +91,9 @@ def opened_arrays(path: Path, what_to_do: str) -> Iterator[np.lib.npyio.NpzFile]
 
     Raises:
         ForeignFile: it is none, or holds objects; also for what is read of it.
+        FileNotFoundError: there is none.
     """
+    check_regular(path)
     try:
         with np.load(path, allow_pickle=False) as arrays:
             yield arrays

@@ -3,11 +3,16 @@
 import io
 import json
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from podium import paths
+from podium.text import single_line
 
 if TYPE_CHECKING:
     from kaggle.api.kaggle_api_extended import KaggleApi
@@ -17,6 +22,13 @@ SILENCE = 120.0  # seconds without a byte after which a connection is given up
 PAUSES = (2.0, 4.0, 8.0, 16.0, 32.0)  # seconds before each further try without progress
 BLOCK = 1 << 17  # bytes written at once, and lost where a connection breaks
 ENDPOINT = "PODIUM_KAGGLE_ENDPOINT"  # where calls go in place of kaggle.com: a proxy, or a test
+
+
+VARIABLES = ("KAGGLE_API_TOKEN", "KAGGLE_USERNAME", "KAGGLE_KEY")
+NO_CREDENTIAL = (
+    "{} holds signs that none has, as a line end within or the … of a shortened copy: copy it "
+    "again from https://www.kaggle.com/settings/api"
+)
 
 
 class KaggleError(ValueError):
@@ -35,7 +47,9 @@ def connect() -> "KaggleApi":
         KaggleError: they could not be checked.
     """
     endpoint = os.environ.get(ENDPOINT, "").rstrip("/")
+    _check_credentials()
     if endpoint:
+        _check_endpoint(endpoint)
         from kagglesdk import kaggle_env
 
         # Before `kaggle` is imported, because importing it already checks an access token.
@@ -53,6 +67,55 @@ def connect() -> "KaggleApi":
                 "KAGGLE_API_TOKEN), or set KAGGLE_USERNAME and KAGGLE_KEY"
             ) from error
     return api
+
+
+def _check_endpoint(endpoint: str) -> None:
+    """Refuse to send credentials over an open line, but to this machine itself."""
+    parts = urlsplit(endpoint)
+    host = parts.hostname or ""
+    is_here = host == "localhost" or re.fullmatch(r"127(\.\d+){3}|::1", host)
+    if parts.scheme != "https" and not (parts.scheme == "http" and is_here):
+        raise KaggleError(
+            f"{ENDPOINT} is {single_line(endpoint)}: credentials are sent over https only, or over "
+            "http to this machine itself (http://127.0.0.1:PORT)"
+        )
+
+
+def _check_credentials() -> None:
+    """Take line ends off the credentials, and refuse what none can be, without showing it.
+
+    Raises:
+        NoCredentials: one holds signs that no request can, or kaggle.json is damaged.
+    """
+    given = {name: os.environ[name].strip() for name in VARIABLES if name in os.environ}
+    os.environ.update(given)
+    for folder in _config_folders():
+        path = folder / "kaggle.json"
+        if path.is_file():
+            try:
+                stored = json.loads(path.read_text("utf-8"))
+                given |= {f"{key} of {path}": stored[key] for key in ("username", "key")}
+            except (ValueError, LookupError, TypeError):
+                raise NoCredentials(
+                    f"{path} is not the JSON of username and key that Kaggle makes: download it "
+                    "again from https://www.kaggle.com/settings/api, or delete it"
+                ) from None  # which would show some of it
+        for path in folder.glob("access_token*"):
+            given[str(path)] = path.read_text("utf-8", "replace").strip()
+    for name, value in given.items():
+        is_plain = isinstance(value, str) and value.isascii() and value.isprintable()
+        if (
+            not is_plain and not Path(str(value)).exists()
+        ):  # a file that holds the token is named so
+            raise NoCredentials(NO_CREDENTIAL.format(name))
+
+
+def _config_folders() -> list[Path]:
+    """Where the client looks for its files."""
+    if folder := os.environ.get("KAGGLE_CONFIG_DIR"):
+        return [Path(folder)]
+    home = paths.home()
+    return [home / ".kaggle", home / ".config" / "kaggle"] if home else []
 
 
 def _client() -> "KaggleApi":
@@ -126,6 +189,8 @@ def explained(action: str, forbidden: str = "", unknown: str = "") -> Iterator[N
             f"{action}: the answer is not Kaggle's, because it is no JSON. Does a proxy ask for a "
             "password?"
         ) from error
+    except (requests.exceptions.InvalidHeader, UnicodeEncodeError):
+        raise NoCredentials(NO_CREDENTIAL.format("a Kaggle credential")) from None
     except requests.RequestException as error:
         raise KaggleError(
             f"{action}: the connection failed ({_root_cause(error)}); try again when there is one"

@@ -1,5 +1,6 @@
 """`podium download`: a competition's files from Kaggle into input/, complete or not at all."""
 
+import hashlib
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING
 from podium import paths
 from podium.competitions import Competition, MissingData
 from podium.files.archives import BadArchive, DamagedArchive, atomic_folder, unpack_into
+from podium.files.locks import locked
 from podium.kaggle.client import KaggleError, connect, explained, fetch_patiently, megabytes
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ def download(competition: Competition, fresh: bool = False) -> Path:
 
     Raises:
         KaggleError: Kaggle has or gives no such files, cannot be reached, or they are not sound.
+        Busy: another process downloads them.
     """
     if competition.kaggle_source is None:
         raise KaggleError(f"{competition.name} is not on Kaggle. To get it: {competition.get_it}")
@@ -36,14 +39,16 @@ def download(competition: Competition, fresh: bool = False) -> Path:
             return present
     target = (paths.inputs()[0] / competition.slug).resolve()  # may be a link to another disk
     archive = target.parent / ".downloads" / f"{competition.slug}.zip"
-    archive.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        _fetch(connect(), competition.kaggle_source, archive)
-        counts = _unpack(competition, archive, target, replace=fresh)
-        archive.unlink()
-    finally:
-        with suppress(OSError):  # what came stays there
-            archive.parent.rmdir()
+    place = hashlib.sha256(str(target).encode()).hexdigest()[:16]
+    with locked(paths.scratch() / "locks" / f"{place}.lock", str(target)):
+        archive.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            _fetch(connect(), competition.kaggle_source, archive)
+            counts = _unpack(competition, archive, target, replace=fresh)
+            archive.unlink()
+        finally:
+            with suppress(OSError):  # what came stays there
+                archive.parent.rmdir()
     print(f"{target}: {counts}")
     return target
 

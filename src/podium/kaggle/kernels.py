@@ -221,12 +221,18 @@ def _folds_to_push(
 
 
 def _collect_complete(kernels: Sequence[KernelRun], run: RunFolder, fresh: bool) -> None:
-    """Collect what completed; what is wrong with one output keeps none of the others away."""
+    """Collect what completed; what is wrong with one output keeps none of the others away.
+
+    Raises:
+        Busy: another process writes one of the folds.
+        KernelFailed: an output is not this run's, or not whole.
+    """
     errors = []
     for kernel in kernels:
         if kernel.is_complete:
             try:
-                _collect(kernel, run, fresh)
+                with run.writing(None if kernel.fold is None else [kernel.fold]):
+                    _collect(kernel, run, fresh)
             except (KaggleError, RunError) as error:
                 errors.append(str(error))
     if errors:
@@ -257,13 +263,14 @@ def _collect(kernel: KernelRun, into: RunFolder, fresh: bool) -> None:
             f"were {kernel.sources[:12]}: it is an earlier version's. Wait, then `podium collect`"
         )
     unfinished: set[int] = set()
-    if part.read_blended():
-        adopt_blend(part, into, fresh)
-    else:
-        folds = part.read_recipe().fold_numbers if kernel.fold is None else [kernel.fold]
-        unfinished = set(folds) - set(part.finished_folds())
-        if len(unfinished) < len(folds):
-            merge_run(part, into, fresh)
+    with into.sharing():
+        if part.read_blended():
+            adopt_blend(part, into, fresh)
+        else:
+            folds = part.read_recipe().fold_numbers if kernel.fold is None else [kernel.fold]
+            unfinished = set(folds) - set(part.finished_folds())
+            if len(unfinished) < len(folds):
+                merge_run(part, into, fresh)
     shutil.rmtree(output)
     if unfinished:
         raise KernelFailed(
@@ -274,7 +281,10 @@ def _collect(kernel: KernelRun, into: RunFolder, fresh: bool) -> None:
 
 def _combine(run: RunFolder) -> RunResult | CollectedBlend:
     """Combine the folds that are in weights/ by now; a blend is complete as it came."""
-    return CollectedBlend(run) if run.read_blended() else assemble(run)
+    if run.read_blended():
+        return CollectedBlend(run)
+    with run.sharing():
+        return assemble(run)
 
 
 def _raise_failed(ended: Sequence[KernelRun], run: RunOnKaggle) -> None:

@@ -70,11 +70,13 @@ def submit(
 
 
 def _slug(competition: Competition) -> str:
-    """Kaggle's name of the competition; what is nowhere on Kaggle, Kaggle itself will refuse."""
-    kind, _, slug = (competition.kaggle_source or f"competitions/{competition.slug}").partition("/")
+    """Kaggle's name of the competition; refuse what is none there."""
+    kind, _, slug = (competition.kaggle_source or "").partition("/")
     if kind != "competitions":
+        why = "it is a dataset of Kaggle, not a competition" if kind else "it is not on Kaggle"
         raise WrongSubmission(
-            f"{competition.name} has no leaderboard: it is a dataset of Kaggle, not a competition"
+            f"{competition.name} has no leaderboard: {why}. `podium score` compares a submission "
+            "with the true answers, where you have them"
         )
     return slug
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from podium import paths
 from podium.competitions.boxes import BOX_COLUMNS, BOX_METRICS
-from podium.files.atomic_write import remove_temp_files, write_json
+from podium.files.atomic_write import write_json
 from podium.predictions.blend_members import CannotBlend, Pool, read_member, read_pool
 from podium.predictions.blend_selection import BlendChoice, choose, nested
 from podium.predictions.combine import write_submission
@@ -19,7 +19,7 @@ from podium.recipes.entries import all_entries
 from podium.recipes.recipe_file import EnsembleRecipe, is_ensemble, load_ensemble
 from podium.runs.find_run import without_links
 from podium.runs.merge import CannotMerge, copy_whole
-from podium.runs.run_folder import RunFolder
+from podium.runs.run_folder import RunFolder, check_name
 from podium.runs.table import SIZE_COLUMNS
 from podium.system import about_this_run
 from podium.text import format_table
@@ -141,14 +141,15 @@ def blend(runs: Sequence[str], to: Path | None = None, common: bool = False) -> 
             f"the ensemble is of {recipe.competition}, its runs are of {pool.competition.name}"
         )
     name = runs[0] if recipe else to.stem if to else DEFAULT_NAME
-    folder = RunFolder(paths.runs() / name)
+    folder = RunFolder(paths.runs() / check_name(name))
     _check_target(folder)
     if folder.path.resolve() in [member.folder.path.resolve() for member in pool.members]:
         raise CannotBlend(
             f"the blend would be written over its own run {name}: name it otherwise, with --to"
         )
-    blended = _evaluate(pool, folder, to or paths.submission(name))
-    _write(blended, {"entry": name} if recipe else {})
+    with folder.writing():
+        blended = _evaluate(pool, folder, to or paths.submission(name))
+        _write(blended, {"entry": name} if recipe else {})
     return blended
 
 
@@ -175,7 +176,7 @@ def adopt_blend(part: RunFolder, into: RunFolder, fresh: bool = False) -> Path:
                     f"{into.path} is a blend with another {name}: keep it, or replace it by that "
                     f"of {part.path} with --fresh"
                 )
-    _begin(into)
+    (into.path / "run.json").unlink(missing_ok=True)
     for name in FILES:
         copy_whole(part.path / name, into.path / name)
     return write_submission(into, member.competition)
@@ -198,12 +199,6 @@ def _check_target(folder: RunFolder) -> None:
     """Refuse to write over a training run."""
     if folder.exists and not folder.read_blended():
         raise CannotBlend(f"{folder.path} is a training run: name the blend otherwise, with --to")
-
-
-def _begin(folder: RunFolder) -> None:
-    """Clear a folder for a blend, which is none until run.json is there again."""
-    remove_temp_files(folder.path)
-    (folder.path / "run.json").unlink(missing_ok=True)
 
 
 def _evaluate(pool: Pool, folder: RunFolder, submission: Path) -> BlendResult:
@@ -261,11 +256,12 @@ def _blend_boxes(pool: Pool) -> BlendedBoxes | None:
 def _write(blended: BlendResult, about: dict[str, Any]) -> None:
     """Write the blend's folder and its submission; run.json, which makes it a run, last."""
     folder, pool, boxes = blended.folder, blended.pool, blended.boxes
-    _begin(folder)
+    (folder.path / "run.json").unlink(missing_ok=True)  # it is no blend until that is there again
     train = pool.labels.to_frame()
     if pool.groups is not None:
         train["group"] = pool.groups
-    parts = {"train": train, "test": pd.DataFrame(index=pool.test_ids)}
+    stored = pool.members[0].folder.read_images().query("part == 'test'")
+    parts = {"train": train, "test": stored.reindex(pool.test_ids).reindex(columns=["digest"])}
     if boxes:
         for part, table in parts.items():
             parts[part] = table.join(boxes.images.query("part == @part").drop(columns="part"))

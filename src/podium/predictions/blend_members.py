@@ -182,6 +182,11 @@ def _check_fit(first: BlendRun, member: BlendRun, common: bool) -> None:
     pair = f"{first.name} and {member.name}"
     if tests := difference(first.test.index, member.test.index):
         raise CannotBlend(f"{pair} predict other test images: {tests}")
+    if changed := first.folder.changed_test_files(member.folder):
+        raise CannotBlend(
+            f"{pair} have predicted different files of {changed} test images with the same ids: "
+            f"podium predict {first.name} and podium predict {member.name} predict those of now"
+        )
     both = first.labels.index.intersection(member.labels.index)
     other = both[first.labels.loc[both].ne(member.labels.loc[both])]
     if len(other):

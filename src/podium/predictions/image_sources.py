@@ -3,6 +3,7 @@
 import ipaddress
 import re
 import socket
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,7 +13,7 @@ from urllib.parse import urljoin, urlsplit
 import requests
 import urllib3
 
-from podium.competitions.base import images_in
+from podium.competitions.image_folders import images_in, is_utf8, left_out
 from podium.data.batches import shrink
 from podium.files.image_io import SizedImage, UnreadableImage, decode_sized, read_bytes
 
@@ -26,14 +27,19 @@ CHUNK = 65_536  # bytes
 def find_images(names: Sequence[str | Path]) -> list[str]:
     """Replace each folder by its own image files, sorted; other names stay as they are.
 
-    A folder without images stays as well: `load_image` says so.
+    What else is in it, and below it, is counted in a line of stderr. A folder without images stays
+    as well: `load_image` says so.
     """
     found: list[str] = []
     for name in map(str, names):
         files = []
         if not ADDRESS.match(name) and _is_folder(name):
-            files = [str(path) for path in images_in(Path(name)) if path.is_file()]
-        found += files or [name]
+            folder = Path(name)
+            own = [path for path in images_in(folder) if path.parent == folder and path.is_file()]
+            files = [path for path in own if is_utf8(path.name)]
+            if told := left_out([folder], files):
+                print(f"{name}: {told}", file=sys.stderr)
+        found += [str(path) for path in files] or [name]
     return found
 
 

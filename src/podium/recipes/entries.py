@@ -8,6 +8,7 @@ from pathlib import Path
 from podium import paths
 from podium.recipes.recipe import Recipe
 from podium.recipes.recipe_file import RecipeError, is_ensemble, load_recipe
+from podium.text import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -73,5 +74,8 @@ def get_entry(name: str) -> Entry:
     entries = {entry.name: entry for entry in all_entries()}
     if name not in entries:
         known = ", ".join(entries) or "none: run podium inside the project's folder"
-        raise ValueError(f"no entry {name!r} in {paths.entries()}; there are: {known}")
+        raise ValueError(
+            f"no entry {name!r} in {paths.entries()}; there are: {known}"
+            + did_you_mean(name, entries)
+        )
     return entries[name]

@@ -3,7 +3,7 @@
 import difflib
 import re
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar, get_args
 
@@ -42,11 +42,11 @@ def load_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:
     Raises:
         RecipeError: the file is no TOML, or a key or value is refused.
     """
-    data = read_toml(path)
+    data, overrides = read_toml(path), list(overrides)
     # A stage's keys come last: where the stages are the default ones, the image size makes them.
     for override in sorted(overrides, key=lambda override: override.startswith("stages.")):
         _override(data, override)
-    return parse_recipe(data, source=str(path))
+    return parse_table(Recipe, data, str(path), [*overrides])
 
 
 def is_ensemble(path: Path) -> bool:
@@ -86,16 +86,36 @@ def parse_recipe(data: dict[str, Any], source: str) -> Recipe:
     return parse_table(Recipe, data, source)
 
 
-def parse_table(kind: type[AnyTable], data: dict[str, Any], source: str) -> AnyTable:
-    """Check the whole of a recipe.toml, of whichever kind; as `parse_recipe`."""
+def parse_table(
+    kind: type[AnyTable], data: dict[str, Any], source: str, overrides: Sequence[str] = ()
+) -> AnyTable:
+    """Check the whole of a recipe.toml, of whichever kind; as `parse_recipe`.
+
+    Args:
+        overrides: that were applied to it, and are blamed for the keys that they set.
+    """
     try:
         return kind.model_validate(data)
     except ValidationError as error:
         by_key: dict[str, list[Any]] = {}
         for details in error.errors():
             by_key.setdefault(_key(details), []).append(details)
-        clauses = [_explain(kind, key, errors) for key, errors in by_key.items()]
-        raise RecipeError(f"{source}: " + single_line("; ".join(clauses))) from error
+        clauses: dict[str, list[str]] = {}
+        for key, errors in by_key.items():
+            blamed = _to_blame(key, source, overrides)
+            clauses.setdefault(blamed, []).append(_explain(kind, key, errors))
+        told = [f"{blamed}: {'; '.join(each)}" for blamed, each in clauses.items()]
+        raise RecipeError(single_line("; ".join(told))) from error
+
+
+def _to_blame(key: str, source: str, overrides: Sequence[str]) -> str:
+    """The overrides that set a key, or one within it; for keys that do not fit, all of them."""
+    keys = {override: override.partition("=")[0].strip() for override in overrides}
+    setting = [one for one, name in keys.items() if f"{key}.".startswith(f"{name}.")]
+    words = " ".join(f"--set {override}" for override in setting or overrides)
+    if setting:
+        return words
+    return source if key or not words else f"{source} with {words}"
 
 
 def _override(data: dict[str, Any], override: str) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from podium import paths
 from podium.runs.fold_folder import RunError
 from podium.runs.run_folder import RunFolder
+from podium.text import did_you_mean
 
 
 def find_run(run: str) -> RunFolder:
@@ -22,11 +23,13 @@ def find_run(run: str) -> RunFolder:
         raise RunError(f"run {run!r} is attached in {len(attached)} places: detach all but one")
     if attached:
         return attached[0]
-    known = sorted(path.parent.name for path in paths.runs().glob("*/run.json"))
+    found = (path for path in paths.runs().glob("*/run.json") if path.is_file())
+    known = sorted(path.parent.name for path in found)
     place = paths.kaggle_input()
     elsewhere = f", and in {place} there is none of that name" if place else ""
     raise RunError(
         f"no run {run!r}; in {paths.runs()} there are: {', '.join(known) or 'none'}{elsewhere}"
+        + did_you_mean(run, known)
     )
 
 

@@ -13,25 +13,23 @@ import pandas as pd
 from podium.competitions.boxes import BOX_COLUMNS
 from podium.files.atomic_write import atomic_write, require_space, write_csv, write_json
 from podium.files.untrusted import check_weights, opened_arrays
+from podium.runs.schemas import (
+    CostFile,
+    ProbeFile,
+    Progress,
+    PseudoFile,
+    RunError,
+    StartFile,
+    check_form,
+    read_csv,
+    read_json,
+)
+from podium.text import single_line
 
 Row = dict[str, Any]  # of a history: stage, epoch, losses, …; or of a lineage
 ORIGIN = ("run", "fold", "competition", "weights")  # the keys of the latter
 AGAIN = "delete it, and the same command trains the fold again from its start"
 STAGE = "stage"  # the attribute of a file of weights that says which stage trained them last
-
-
-class RunError(ValueError):
-    """A run folder that is not what the command needs."""
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Raises RunError where there is no such file or it is no JSON."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise RunError(f"{path} is missing: is {path.parent} the folder of a run?") from error
-    except ValueError as error:
-        raise RunError(f"{path} is not valid JSON: {error}") from error
 
 
 def validation_loss(row: Row) -> float:
@@ -148,7 +146,9 @@ class FoldFolder:
         if not path.is_file():
             return None
         with opened_arrays(path, AGAIN) as state:
-            return dict(json.loads(str(state["progress"])))
+            progress = json.loads(str(state["progress"]))
+        check_form(progress, Progress, path)
+        return progress
 
     def read_arrays(self) -> list[np.ndarray]:
         """The values of the variables that were written with the progress."""
@@ -163,13 +163,18 @@ class FoldFolder:
         """Write the score of logistic regression on the features of the head stage."""
         write_json(self.path / "floor.json", floor)
 
+    def read_linear_probe(self) -> dict[str, Any] | None:
+        """The same, or None where no head stage was probed."""
+        path = self.path / "floor.json"
+        return read_json(path, ProbeFile) if path.is_file() else None
+
     def write_pseudo(self, pseudo: dict[str, Any]) -> None:
         """Write which test images join the training, with which labels."""
         write_json(self._pseudo, pseudo)
 
     def read_pseudo(self) -> dict[str, Any] | None:
         """What joins the training, or None where it is not chosen yet, or nothing does."""
-        return read_json(self._pseudo) if self._pseudo.is_file() else None
+        return read_json(self._pseudo, PseudoFile) if self._pseudo.is_file() else None
 
     @property
     def _start(self) -> Path:
@@ -194,10 +199,8 @@ class FoldFolder:
         """Read the lineage; empty where it started from no run."""
         if not self._start.is_file():
             return []
-        try:
-            return [{key: row[key] for key in ORIGIN} for row in read_json(self._start)["runs"]]
-        except (KeyError, TypeError) as error:
-            raise RunError(f"{self._start} is not as Podium writes it") from error
+        runs = read_json(self._start, StartFile)["runs"]
+        return [{key: row[key] for key in ORIGIN} for row in runs]
 
     def write_ood(self, arrays: dict[str, np.ndarray]) -> None:
         """Write the out-of-distribution detector of the fold's weights as they are now."""
@@ -226,14 +229,14 @@ class FoldFolder:
         write_csv(self.path / "history.csv", pd.DataFrame(rows), index=False)
 
     def read_history(self) -> pd.DataFrame:
-        return pd.read_csv(self.path / "history.csv")
+        return read_csv(self.path / "history.csv", [])
 
     def write_cost(self, cost: dict[str, Any]) -> None:
         """Write seconds and peak memory of training and scoring the fold."""
         write_json(self._cost, cost)
 
     def read_cost(self) -> dict[str, Any]:
-        return read_json(self._cost)
+        return read_json(self._cost, CostFile)
 
     def forget_cost(self) -> None:
         """Make it a fold that is not scored, before its weights become others."""
@@ -253,8 +256,21 @@ class FoldFolder:
 
     def _read_predictions(self, name: str) -> pd.DataFrame:
         path = self.path / f"{name}.csv"
-        table = pd.read_csv(path, dtype={"id": str, "view": str}, keep_default_na=False)
-        return table.set_index(["id", "view"]).astype(np.float32)
+        text = {"id": str, "view": str}
+        table = read_csv(path, [*text], dtype=text, keep_default_na=False)
+        return numbers(table, path)
+
+
+def numbers(table: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """The same in float32.
+
+    Raises:
+        RunError: something in it is no number.
+    """
+    try:
+        return table.astype(np.float32)
+    except ValueError as error:
+        raise RunError(f"{path} is not as Podium writes it: {single_line(str(error))}") from error
 
 
 def without_boxes(predictions: pd.DataFrame) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from podium.files.untrusted import check_weights
 from podium.recipes.recipe import Recipe
 from podium.runs.find_run import without_links
 from podium.runs.fold_folder import FoldFolder, RunError
-from podium.runs.run_folder import BUDGET, RunFolder
+from podium.runs.run_folder import OF_A_START, RunFolder
 from podium.runs.table import HELD_OUT, LeakingSplit, Table, stored_table
 
 RESULTS = ("best.weights.h5", "history.csv", "validation.csv", "cost.json", "test.csv")
@@ -102,13 +102,15 @@ def _check_same_run(part: RunFolder, into: RunFolder, recipe: Recipe, table: Tab
     """Refuse another recipe or another split, which would spoil the out-of-fold score."""
     difference = ""
     if into.exists:
-        here, there = (one.model_dump(exclude=BUDGET) for one in (into.read_recipe(), recipe))
+        here, there = (one.model_dump(exclude=OF_A_START) for one in (into.read_recipe(), recipe))
         keys = [key for key in here if here[key] != there[key]]
         if keys:
             difference = f"the recipes differ: {keys[0]} is {here[keys[0]]!r} here, "
             difference += f"{there[keys[0]]!r} there"
     if not difference and _table_file(into).is_file():
         difference = _difference(stored_table(into), table)
+        if changed := into.changed_test_files(part):
+            difference = difference or f"{changed} test images have other files by the same ids"
     if difference:
         raise CannotMerge(
             f"{part.path} is no part of the run {into.path}: {difference}. Put it into a folder "

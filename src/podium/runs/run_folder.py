@@ -3,50 +3,62 @@
 import hashlib
 import json
 import re
-import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from podium import paths
 from podium.competitions.boxes import BOX_COLUMNS
-from podium.files.atomic_write import remove_temp_files, write_csv, write_json
+from podium.files.atomic_write import (
+    OLD,
+    clear_leftovers,
+    discard,
+    remove_temp_files,
+    write_csv,
+    write_json,
+)
+from podium.files.locks import locked
 from podium.recipes.recipe import Recipe
 from podium.recipes.recipe_file import RecipeError, parse_recipe
-from podium.runs.fold_folder import (
-    FoldFolder,
-    RunError,
-    boxes_alone,
-    read_json,
-    without_boxes,
-)
+from podium.runs.fold_folder import FoldFolder, RunError, boxes_alone, numbers, without_boxes
+from podium.runs.schemas import CheckedFile, RunFile, ScoreFile, read_csv, read_json
 
 MAX_NAME = 100  # characters of a run's name
-BUDGET = {"time_budget"}  # of a start, not of the run
+NAME = re.compile(rf"\w[\w.-]{{,{MAX_NAME - 1}}}", re.ASCII)
+OF_A_START = {"time_budget", "broken_images"}  # keys that each start of a run may choose anew
 
 
 def run_name(entry: str, overrides: Iterable[str]) -> str:
     """The name of a run: that of the entry and what was changed in its recipe."""
-    changes = [re.sub(r"[^\w.]+", "-", override).strip("-") for override in overrides]
+    changes = [re.sub(r"[^\w.]+", "-", override, flags=re.A).strip("-") for override in overrides]
     name = "-".join([entry, *changes])
-    if len(name) <= MAX_NAME:
-        return name
-    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
-    return f"{name[:MAX_NAME]}-{digest}"
+    return name if len(name) <= MAX_NAME else name_with_digest(name, name)
+
+
+def name_with_digest(name: str, content: str) -> str:
+    """A name of at most `MAX_NAME` characters that also depends on something else."""
+    digest = hashlib.sha256(content.encode()).hexdigest()[:8]
+    return f"{name[: MAX_NAME - len(digest) - 1]}-{digest}"
 
 
 def check_name(run: str) -> str:
-    """The name of a run as it was given, or as a file from elsewhere has it, seen to be no path.
+    """The name of a run as it was given, seen to be no path; a new run's is of plain signs.
 
     Raises:
-        RunError: it is a path.
+        RunError: it is a path, or the name of no run that is there and of other signs.
     """
     if not run.strip() or "\0" in run or run in (".", "..") or Path(run).name != run:
         raise RunError(f"run {run!r}: expected the name of a folder of weights/, not a path")
+    if not NAME.fullmatch(run) and not RunFolder(paths.runs() / run).exists:
+        raise RunError(
+            f"run {run!r}: expected at most {MAX_NAME} signs of A to Z, a to z, 0 to 9, _, . and "
+            "-, the first of them no . or -; give it such a name with --run"
+        )
     return run
 
 
@@ -92,14 +104,15 @@ class RunFolder:
 
         Returns:
             The recipe to go on with: a run keeps the `keep` that it began with, and each start
-            may have a time budget of its own.
+            may choose `OF_A_START` anew.
 
         Raises:
             RunError: the folder's run has another recipe, or is a soup. Nothing is overwritten.
         """
         if self.exists and fresh:
-            shutil.rmtree(self.path)
-        self._tidy()
+            with self.writing():
+                discard(self.path)
+        self.tidy()
         if not self.exists:
             self.write_run({"recipe": recipe.model_dump(), **about})
             return recipe
@@ -112,7 +125,7 @@ class RunFolder:
         if stored.keep != recipe.keep:
             print(f'this run began with keep = "{stored.keep}", and goes on with it')
             recipe = recipe.model_copy(update={"keep": stored.keep})
-        before, now = stored.model_dump(exclude=BUDGET), recipe.model_dump(exclude=BUDGET)
+        before, now = stored.model_dump(exclude=OF_A_START), recipe.model_dump(exclude=OF_A_START)
         changed = [key for key in now if before[key] != now[key]]
         if changed:
             key = changed[0]
@@ -124,14 +137,45 @@ class RunFolder:
             )
         return recipe
 
-    def _tidy(self) -> None:
+    @contextmanager
+    def writing(self, folds: Iterable[int] | None = None) -> Iterator[None]:
+        """Be the one writer of these folds, or of the whole run, and clear what a kill left.
+
+        Raises:
+            Busy: another process writes one of them, and who.
+        """
+        with ExitStack() as held:
+            if folds is None:
+                held.enter_context(self.sharing(wait=False))
+                begun = (path.stem for path in self._locks.glob("*.lock"))
+                folds = sorted(int(fold) for fold in begun if fold.isdecimal())
+            for fold in folds:
+                path = self._locks / f"{fold}.lock"
+                held.enter_context(locked(path, f"fold {fold} of {self.path}"))
+            self.tidy()
+            yield
+
+    def sharing(self, wait: bool = True) -> AbstractContextManager[None]:
+        """Be the one writer of what the folds share, for seconds: recipe, table, result."""
+        return locked(self._locks / "run.lock", str(self.path), wait)
+
+    @property
+    def _locks(self) -> Path:
+        """Beside the run, which may be replaced; nor are locks the output of a kernel."""
+        folder = paths.scratch() if paths.kaggle() else self.path.parent
+        return folder / ".locks" / self.name
+
+    def tidy(self) -> None:
         """Remove what a kill left behind that nothing will read again."""
+        clear_leftovers(self.path)
+        for old in self.path.glob(f"{OLD}*"):
+            clear_leftovers(self.path / old.name.removeprefix(OLD))
         remove_temp_files(self.path)
         for fold in self.scored_folds():
             self.fold(fold).delete_state()
 
     def read_run(self) -> dict[str, Any]:
-        return read_json(self.path / "run.json")
+        return read_json(self.path / "run.json", RunFile)
 
     def write_run(self, run: dict[str, Any]) -> None:
         write_json(self.path / "run.json", run)
@@ -173,16 +217,28 @@ class RunFolder:
         path = self.path / "pictures.csv"
         if not path.is_file():
             return None
-        text = {"id": str, "path": str, "problem": str, "part": str}
+        text = dict.fromkeys(["id", "path", "problem", "part", "digest"], str)
         empty = {key: [""] for key in ("label", *BOX_COLUMNS)}
-        table = pd.read_csv(path, dtype=text, keep_default_na=False, na_values=empty)
-        return table.set_index("id")
+        return read_csv(path, ["id"], dtype=text, keep_default_na=False, na_values=empty)
+
+    def changed_test_files(self, other: "RunFolder") -> int:
+        """How many test images of two runs have the same id and different files.
+
+        Those of older Podiums are taken to be the same, as their files are not known.
+        """
+        pair = []
+        for folder in (self, other):
+            images = folder.read_images()
+            known = images.get("digest", pd.Series("", images.index)).replace("", None)
+            pair.append(known[images["part"] == "test"].dropna())
+        here, there = pair[0].align(pair[1], join="inner")
+        return int((here != there).sum())
 
     def digest_of_images(self, paths: Iterable[Path]) -> str:
-        """What tells the stored table and the files of its images from any other ones."""
+        """What tells the stored training images and these files of theirs from any other ones."""
         sizes = [path.stat().st_size for path in tqdm(paths, "files", delay=2, leave=False)]
-        table = (self.path / "pictures.csv").read_bytes()
-        return hashlib.sha256(table + json.dumps(sizes).encode()).hexdigest()
+        table = self.read_images().query("part == 'train'").to_csv()
+        return hashlib.sha256((table + json.dumps(sizes)).encode()).hexdigest()
 
     def write_checked(self, digest: str) -> None:
         """Remember that no near-copies are on both sides of the split, as far as these files go."""
@@ -190,7 +246,7 @@ class RunFolder:
 
     def read_checked(self) -> str:
         path = self.path / "checked.json"
-        return str(read_json(path).get("sha256", "")) if path.is_file() else ""
+        return read_json(path, CheckedFile)["sha256"] if path.is_file() else ""
 
     def write_probabilities(
         self, name: str, probabilities: pd.DataFrame, boxes: pd.DataFrame | None = None
@@ -215,11 +271,16 @@ class RunFolder:
         if not path.is_file():
             raise RunError(f"{path} is missing: train the run to its end first")
         empty = {column: [""] for column in BOX_COLUMNS}  # an image that nobody could read
-        table = pd.read_csv(path, dtype={"id": str}, keep_default_na=False, na_values=empty)
-        return table.set_index("id").astype(np.float32)
+        table = read_csv(path, ["id"], dtype={"id": str}, keep_default_na=False, na_values=empty)
+        return numbers(table, path)
+
+    def delete_test(self) -> None:
+        """Delete what was predicted of test images, by each fold and by all."""
+        for place in (*(self.fold(number).path for number in self._folds()), self.path):
+            (place / "test.csv").unlink(missing_ok=True)
 
     def write_score(self, score: dict[str, Any]) -> None:
         write_json(self.path / "score.json", score)
 
     def read_score(self) -> dict[str, Any]:
-        return read_json(self.path / "score.json")
+        return read_json(self.path / "score.json", ScoreFile)

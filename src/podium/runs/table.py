@@ -29,7 +29,7 @@ class Table:
     """
 
     train: pd.DataFrame  # path, label, group, fold
-    test: pd.DataFrame  # path, problem ("" where it can be read)
+    test: pd.DataFrame  # path, problem ("" where it can be read), digest of the file
 
     # Both have width and height in pixels where the competition has boxes, 0 where an image
     # cannot be read; `train` has the boxes, `boxes.BOX_COLUMNS`, NaN where there is none.
@@ -56,7 +56,8 @@ def stored_table(folder: RunFolder) -> Table:
         whole = dict.fromkeys(["label", "group", "fold", *sides], "int64")
         types = whole | dict.fromkeys(boxes, "float32")
         train = stored.loc[stored["part"] == "train", list(types)].astype(types)
-        test = stored.loc[stored["part"] == "test", ["problem", *sides]]
+        stored["digest"] = stored.get("digest", "")  # older runs have none
+        test = stored.loc[stored["part"] == "test", ["problem", "digest", *sides]]
     except (ValueError, KeyError) as error:  # what pandas raises: of the CSV, or of a column
         raise RunError(f"{path} is not the table of a run: {error}") from error
     doubled = [*train.index[train.index.duplicated()], *test.index[test.index.duplicated()]]

@@ -29,6 +29,12 @@ def check_recipe(recipe: Recipe, into: RunFolder | None = None, fresh: bool = Fa
     check_address_space()
     if recipe.backbone not in WEIGHTS_FILES:
         raise ValueError(f"no backbone {recipe.backbone!r}; there are: {', '.join(WEIGHTS_FILES)}")
+    if recipe.backbone == "patches" and "gradient" in {stage.solver for stage in recipe.stages}:
+        raise ValueError(
+            "the backbone patches is solved at once, with nothing for gradients to train: set "
+            'stages = [{ solver = "kernel" }], head.width = 0, head.centers and cached_views = 1, '
+            "as kernels/intel-patches has them"
+        )
     if recipe.started_from is None:
         check_choice(recipe.backbone, recipe.weights)
     if recipe.box and not get_competition(recipe.competition).has_boxes:

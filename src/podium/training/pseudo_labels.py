@@ -92,6 +92,11 @@ def read_labeler(name: str, run: Run, fold: int) -> tuple[pd.DataFrame, str]:
     """
     labeler = find_run(name)
     _check_fits(labeler, run.competition, run.table.test.index)
+    if changed := run.folder.changed_test_files(labeler):
+        raise NoPseudoLabels(
+            f"pseudo-labels from {labeler.name}: {changed} of the test images have other files by "
+            f"the same ids since it predicted them: podium predict {labeler.name}"
+        )
     try:
         table, leak = _unseen_prediction(labeler, run, fold), ""
     except NoPseudoLabels as error:
@@ -146,7 +151,7 @@ def _check_fits(
         problem = "no fold of it has predicted the test images yet; train it to its end first"
     elif only_there or only_here:
         problem = f"it has other test images, {only_there} only there and {only_here} only here; "
-        problem += "train it again on the images that are here"
+        problem += f"podium predict {labeler.name} predicts those that are here"
     elif into in (labeler.name, *labeler.read_blended()):
         problem = f"it has the labels of this run itself, {into}, which would be trained anew; "
         problem += "train it under another name with --run NAME"

@@ -7,7 +7,6 @@ that the other half chose.
 """
 
 import filecmp
-import shutil
 import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache, lru_cache, partial
@@ -20,8 +19,8 @@ import pandas as pd
 from podium import paths
 from podium.competitions.metrics import LogLoss
 from podium.data.splits import split_halves
-from podium.data.table import open_run
-from podium.files.atomic_write import remove_temp_files
+from podium.data.table import prepare_run, read_table
+from podium.files.atomic_write import discard
 from podium.files.untrusted import check_weights
 from podium.predictions.combine import RunResult, assemble
 from podium.predictions.score import image_scores
@@ -29,7 +28,7 @@ from podium.runs.find_run import find_run
 from podium.runs.fold_folder import RunError
 from podium.runs.merge import copy_whole
 from podium.runs.run import Run
-from podium.runs.run_folder import RunFolder, check_name
+from podium.runs.run_folder import MAX_NAME, RunFolder, check_name
 from podium.runs.table import HELD_OUT
 from podium.system import about_this_run, import_tensorflow, peak_memory_gb
 from podium.training.leakage import scored_by, split_leak
@@ -66,14 +65,21 @@ def soup(runs: Sequence[str], name: str | None = None, fresh: bool = False) -> R
     check_members(members)
     first = members[0]
     check_recipe(first.recipe, first.folder)
-    table = open_run(first.folder).table
-    folder = RunFolder(paths.runs() / check_name(name or f"{first.name}-soup"))
+    folder = RunFolder(paths.runs() / check_name(name or f"{first.name[: MAX_NAME - 5]}-soup"))
+    with folder.writing():
+        return _soup_into(folder, members, fresh)
+
+
+def _soup_into(folder: RunFolder, members: list[Run], fresh: bool) -> RunResult:
+    first = members[0]
+    read_table(first.competition, first.folder)  # without images no soup begins, nor is replaced
     _begin(folder, members, fresh)
+    opened = prepare_run(folder, first.recipe)
     if to_do := sorted({*trained_folds(first.folder)}.difference(folder.finished_folds())):
         import_tensorflow(first.recipe.threads)
         from podium.training.fold_runner import FoldRunner
 
-        runner = FoldRunner(Run(folder, first.recipe, first.competition, table))
+        runner = FoldRunner(opened)
         for number, fold in enumerate(to_do, start=1):
             print(f"\nfold {fold} ({number} of {len(to_do)})", flush=True)
             _inherit(folder, members, fold)
@@ -145,10 +151,11 @@ def _begin(folder: RunFolder, members: list[Run], fresh: bool) -> None:
                 "--run NAME, or begin a soup again with --fresh"
             )
         if fresh:
-            shutil.rmtree(folder.path)
-    remove_temp_files(folder.path)
+            discard(folder.path)
     if not folder.exists:
-        copy_whole(first.path / "pictures.csv", folder.path / "pictures.csv")
+        for name in ("pictures.csv", "checked.json"):
+            if (first.path / name).is_file():
+                copy_whole(first.path / name, folder.path / name)
         about = {"entry": first.read_run().get("entry"), **about_this_run()}
         recipe = members[0].recipe.model_dump()
         folder.write_run({"recipe": recipe, **about, "soup": {"runs": runs, "folds": []}})

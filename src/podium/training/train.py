@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 from podium import paths
 from podium.competitions import get_competition
-from podium.data.table import open_run, prepare_run
+from podium.data.table import open_to_predict, prepare_run
 from podium.files.atomic_write import require_writable
 from podium.predictions.combine import RunResult, assemble, write_submission, write_test
 from podium.recipes.entries import get_entry
 from podium.recipes.recipe import Recipe
 from podium.runs.find_run import find_run
 from podium.runs.fold_folder import RunError
+from podium.runs.run import Run
 from podium.runs.run_folder import RunFolder, check_name, run_name
 from podium.system import about_this_run, import_tensorflow, training_minutes
 from podium.training.preflight import check_recipe
@@ -47,7 +48,8 @@ def train(
     folder, runner = _train_folds(entry, overrides, folds, run, fresh, minutes, test=True)
 
     # ---- Combine: folds joined by id, views kept where they gain, score, submission -------------
-    return replace(assemble(folder), runner=runner)
+    with folder.sharing():
+        return replace(assemble(folder), runner=runner)
 
 
 def train_to_score(entry: str, overrides: Iterable[str], folds: Iterable[int], run: str) -> None:
@@ -72,7 +74,7 @@ def _train_folds(
 
     # ---- Recipe: the entry's, with the changes of the command line ------------------------------
     overrides = list(overrides)
-    name = run_name(entry, overrides) if run is None else check_name(run)
+    name = check_name(run_name(entry, overrides) if run is None else run)
     folder = RunFolder(paths.runs() / name)
     recipe = resolve_backbone(get_entry(entry).recipe(overrides), folder, fresh)
 
@@ -82,22 +84,31 @@ def _train_folds(
     # Without data no run begins and, with --fresh, none is erased.
     get_competition(recipe.competition).folder()
     require_writable(paths.submission(name).parent)  # needed at the very end
-    recipe = folder.begin(recipe, {"entry": entry, **about_this_run()}, fresh)
+    # One process writes a fold; what the folds share is written while no other process does.
+    with folder.writing(chosen):
+        with folder.sharing():
+            recipe = folder.begin(recipe, {"entry": entry, **about_this_run()}, fresh)
 
-    # ---- Table: images read, near-duplicates grouped, folds split; stored once ------------------
-    opened = prepare_run(folder, recipe)
-    finished = folder.finished_folds() if test else folder.scored_folds()
-    to_do = [fold for fold in chosen if fold not in finished]
-    check_warm_starts(opened, to_do)
-    if not to_do:
-        return folder, None
+            # ---- Table: images read, near-duplicates grouped, folds split; stored once ----------
+            opened = prepare_run(folder, recipe)
+        finished = folder.finished_folds() if test else folder.scored_folds()
+        to_do = [fold for fold in chosen if fold not in finished]
+        check_warm_starts(opened, to_do)
+        if not to_do:
+            return folder, None
+        minutes = training_minutes(minutes or recipe.time_budget)
+        end = None if minutes is None else began + 60 * minutes
+        return folder, _train_opened(opened, to_do, end, test)
+
+
+def _train_opened(opened: Run, to_do: list[int], end: float | None, test: bool) -> "FoldRunner":
+    """Train, score and, for a `test`, predict these folds until the time is over."""
+    recipe, folder = opened.recipe, opened.folder
 
     # ---- Folds: each trains its stages, is scored, and predicts the test images -----------------
     import_tensorflow(recipe.threads)
     from podium.training.fold_runner import FoldRunner
 
-    minutes = training_minutes(minutes or recipe.time_budget)
-    end = None if minutes is None else began + 60 * minutes
     runner = FoldRunner(opened)
     for number, fold in enumerate(to_do, start=1):
         print(f"\nfold {fold} ({number} of {len(to_do)})", flush=True)
@@ -106,7 +117,7 @@ def _train_folds(
             runner.score(fold)
         if test:
             runner.predict_test(fold, recipe.views)
-    return folder, runner
+    return runner
 
 
 def predict(run: str, views: int | None = None) -> tuple[RunFolder, Path]:
@@ -117,22 +128,25 @@ def predict(run: str, views: int | None = None) -> tuple[RunFolder, Path]:
         views: how many of `VIEWS`, which all count alike; by default those of the recipe, of
             which those are averaged that gain.
     """
-    opened = open_run(find_run(run))
-    folder, recipe = opened.folder, opened.recipe
+    folder = find_run(run)
     folds = folder.scored_folds()
     if not folds:
         raise RunError(f"{folder.path} has no trained fold yet: train it to its end first")
-    import_tensorflow(recipe.threads)
-    from podium.training.fold_runner import FoldRunner
+    with folder.writing(folds):
+        opened = open_to_predict(folder)
+        recipe = opened.recipe
+        import_tensorflow(recipe.threads)
+        from podium.training.fold_runner import FoldRunner
 
-    runner = FoldRunner(opened)
-    for number, fold in enumerate(folds, start=1):
-        print(f"\nfold {fold} ({number} of {len(folds)})", flush=True)
-        runner.predict_test(fold, views or recipe.views)
-    if views is None:
-        return folder, assemble(folder).submission
-    write_test(opened, folds)
-    return folder, write_submission(folder, opened.competition)
+        runner = FoldRunner(opened)
+        for number, fold in enumerate(folds, start=1):
+            print(f"\nfold {fold} ({number} of {len(folds)})", flush=True)
+            runner.predict_test(fold, views or recipe.views)
+        with folder.sharing():
+            if views is None:
+                return folder, assemble(folder).submission
+            write_test(Run.open(folder), folds)
+            return folder, write_submission(folder, opened.competition)
 
 
 def _chosen_folds(recipe: Recipe, folds: Iterable[int]) -> list[int]:

@@ -11,7 +11,6 @@ from podium.recipes.recipe import Recipe
 from podium.reports.blocks import Block, Chart, Charts, Section, TableBlock, Words
 from podium.reports.figures import GRAY, PALETTE, canvas, plain, styles
 from podium.reports.run_data import RunData
-from podium.runs.fold_folder import read_json
 from podium.training.one_cycle import one_cycle
 
 QUANTITIES = {"loss": "loss", "accuracy": "accuracy", "box_mean_iou": "mean IoU of the boxes"}
@@ -118,9 +117,8 @@ def rates_by_epoch(recipe: Recipe, history: pd.DataFrame) -> Figure:
 def _linear_probes(one: RunData) -> Iterator[TableBlock]:
     rows = []
     for fold, history in one.histories.items():
-        path = one.folder.fold(fold).path / "floor.json"
-        if path.is_file() and "val_accuracy" in history:
-            probe, end = read_json(path), history.iloc[-1]
+        probe, end = one.folder.fold(fold).read_linear_probe(), history.iloc[-1]
+        if probe and "val_accuracy" in history:
             losses = probe["log_loss"], end.get("val_head_loss", end["val_loss"])
             values = probe["accuracy"], end["val_accuracy"], *losses
             rows.append((str(fold), *(f"{value:.4f}" for value in values)))

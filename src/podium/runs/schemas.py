@@ -1,0 +1,198 @@
+"""The files of a run, which may come from elsewhere: read as data, of the form they must have.
+
+Keys that a form does not name are whatever they are; the forms name what is computed or printed.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from podium.files.untrusted import ForeignFile, check_regular
+from podium.text import single_line
+
+LARGEST = 64_000_000  # bytes of a JSON file; the labels of 500,000 test images have 20
+LONGEST = 80  # characters of a value in a message
+
+
+class RunError(ValueError):
+    """A run folder that is not what the command needs."""
+
+
+class Form(BaseModel):
+    """A JSON object, or one within it."""
+
+    model_config = ConfigDict(strict=True)
+
+
+class Ingredient(Form):
+    run: str
+    started: str | None = None
+
+
+class Soup(Form):
+    runs: list[Ingredient]
+
+
+class RunFile(Form):
+    """run.json of a training, a blend or a soup."""
+
+    recipe: dict[str, Any] = {}
+    runs: list[str] = []  # that are blended
+    competition: str = ""  # of a blend
+    soup: Soup | None = None
+    entry: str | None = None
+    started: str | None = None
+    commit: str | None = None
+    machine: str | None = None
+    sources: str | None = None
+    versions: dict[str, str | None] = {}
+    parts: list[dict[str, Any]] = []
+    earlier: list[dict[str, Any]] = []
+
+
+class ScoreForm(Form):
+    metric: str
+    value: float
+    low: float
+    high: float
+    images: int | None = None
+    pictures: int | None = None  # the name of an older Podium
+
+
+class Member(Form):
+    run: str
+    weight: float
+    temperature: float = 1.0
+
+
+class ScoreFile(Form):
+    """score.json."""
+
+    score: ScoreForm
+    scored: str = ""
+    folds: list[int] = []
+    widening: float = 1.0
+    runs: list[Member] = []
+    views: dict[str, float] = {}
+    tried_views: list[dict[str, Any]] = []
+    costs: dict[str, dict[str, Any]] = {}
+
+
+class CostFile(Form):
+    """cost.json of a fold."""
+
+    seconds: float | None = None
+    peak_memory_gb: float | None = None
+    milliseconds: dict[str, Any] | list[Any] | float | None = None
+    time_plan: list[dict[str, Any]] = []
+
+
+class PseudoStage(Form):
+    stage: int = 0
+    run: str = ""
+    labels: dict[str, str] = {}
+    knows_the_fold: str
+
+
+class PseudoFile(Form):
+    """pseudo.json of a fold."""
+
+    stages: list[PseudoStage]
+
+
+class Origin(Form):
+    run: str
+    fold: int
+    competition: str
+    weights: str
+
+
+class StartFile(Form):
+    """started_from.json of a fold: the lineage of its network."""
+
+    runs: list[Origin]
+
+
+class ProbeFile(Form):
+    """floor.json of a fold: its linear probe."""
+
+    accuracy: float
+    log_loss: float
+
+
+class CheckedFile(Form):
+    """checked.json."""
+
+    sha256: str
+
+
+class HistoryRow(Form):
+    stage: int
+    epoch: int
+    seconds: float
+
+
+class Progress(Form):
+    """How far a killed training came."""
+
+    history: list[HistoryRow] = []
+
+
+def read_json(path: Path, form: type[Form]) -> dict[str, Any]:
+    """Read a JSON file of a run.
+
+    Raises:
+        RunError: there is no such file, or it is not of this form.
+        ForeignFile: it is no file but a pipe or the like, a link that leads elsewhere, or too
+            large.
+    """
+    try:
+        check_regular(path, LARGEST)
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise RunError(f"{path} is missing: is {path.parent} the folder of a run?") from error
+    except ForeignFile:
+        raise
+    except (ValueError, RecursionError) as error:  # the latter of too many brackets
+        raise RunError(f"{path} is not valid JSON: {error}") from error
+    check_form(data, form, path)
+    return data
+
+
+def read_csv(path: Path, index: list[str], **options: Any) -> pd.DataFrame:
+    """Read a table of a run by these columns; `options` are pandas'.
+
+    Raises:
+        RunError: there is none, or it is damaged.
+        ForeignFile: it is no file but a pipe or the like, or a link that leads elsewhere.
+    """
+    try:
+        check_regular(path)
+        table = pd.read_csv(path, **options)
+        return table.set_index(index) if index else table
+    except ForeignFile:
+        raise
+    except FileNotFoundError as error:
+        raise RunError(f"{path} is missing: train the run to its end first") from error
+    except (ValueError, KeyError) as error:  # what pandas raises: of the CSV, or of a column
+        words = single_line(str(error))
+        raise RunError(f"{path} is not as Podium writes it: {words}") from error
+
+
+def check_form(data: object, form: type[Form], path: Path) -> None:
+    """Raise RunError where the content of a file has another form."""
+    try:
+        form.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        came = repr(first["input"])[:LONGEST]
+        raise RunError(
+            single_line(
+                f"{path} is not as Podium writes it: {key and key + ': '}came {came}, "
+                f"{first['msg'].removeprefix('Input ')}"
+            )
+        ) from error

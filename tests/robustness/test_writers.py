@@ -1,0 +1,5 @@
+"""Two writers of one record: a small sample."""
+
+from robustness.sample import sample_of
+
+test_sample_holds_its_limits = sample_of("writers")
