@@ -340,7 +340,8 @@ def test_doubled_ids_are_counted(lay: Lay) -> None:
 
 def test_an_unknown_competition_is_told_the_known_ones() -> None:
     message = complaint(lambda: get_competition("car"), ValueError)
-    assert message == f"no competition 'car'; there are: {', '.join(COMPETITIONS)}"
+    known = ", ".join(COMPETITIONS)
+    assert message == f"no competition 'car'; there are: {known}; did you mean cars?"
 
 
 # --- What is submitted

@@ -49,7 +49,13 @@ def test_other_formats_are_refused(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["version https://git-lfs.github.com/spec/v1\n", "<!DOCTYPE html>"]
+    "text",
+    [
+        "version https://git-lfs.github.com/spec/v1\n",
+        "<!DOCTYPE html>",
+        "\ufeff\r\n\r\n<html>",
+        '<?xml version="1.0"?><Error>AccessDenied</Error>',
+    ],
 )
 def test_a_pointer_or_a_page_in_the_place_of_weights_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "a.h5").write_text(text)

@@ -14,6 +14,7 @@ import h5py
 import numpy as np
 
 HDF5_BEGINS = b"\x89HDF\r\n\x1a\n"
+BEFORE_TEXT = b"\xef\xbb\xbf \t\r\n"  # of a byte order mark, and white space
 HDF5_ENDINGS = (".h5", ".hdf5")  # by which Keras takes it for what it is
 
 
@@ -22,7 +23,7 @@ class ForeignFile(ValueError):
 
 
 def check_regular(path: Path, largest: int | None = None) -> None:
-    """Refuse what is no file of its folder: pipes, which wait for ever, devices, links elsewhere.
+    """Refuse what is no file: pipes, of which a reader waits for ever, and devices.
 
     Args:
         largest: bytes that it may have.
@@ -34,8 +35,6 @@ def check_regular(path: Path, largest: int | None = None) -> None:
     about = path.stat()
     if not stat.S_ISREG(about.st_mode):
         raise ForeignFile(f"{path} is no regular file: put the file itself there, or delete it")
-    if path.is_symlink() and not path.resolve().is_relative_to(path.parent.resolve()):
-        raise ForeignFile(f"{path} is a link to {path.readlink()}: put the file itself there")
     if largest is not None and about.st_size > largest:
         raise ForeignFile(f"{path} has {about.st_size:,} bytes, more than {largest:,}: delete it")
 
@@ -52,14 +51,14 @@ def check_weights(path: Path) -> None:
     """
     check_regular(path)
     with path.open("rb") as file:
-        begins = file.read(len(HDF5_BEGINS))
+        begins = file.read(64)
     size = path.stat().st_size
-    if begins.startswith((b"version ", b"<")):
+    if begins.lstrip(BEFORE_TEXT).startswith((b"version", b"<")):
         raise ForeignFile(
             f"{path} has {size:,} bytes and is a pointer of Git LFS, or a web page: fetch the file "
             "itself (git lfs pull, or download it again)"
         )
-    if begins != HDF5_BEGINS or path.suffix not in HDF5_ENDINGS:
+    if not begins.startswith(HDF5_BEGINS) or path.suffix not in HDF5_ENDINGS:
         raise ForeignFile(
             f"{path} is no HDF5 file whose name ends in .h5, and nothing else is read as weights "
             "(a .keras archive or a pickle may carry code): save its weights alone: "

@@ -57,16 +57,18 @@ def check_choice(backbone: str, weights: str) -> None:
         ForeignFile: the file is more than weights.
     """
     names = [*WEIGHTS_FILES[backbone], "none"]
-    if weights in names:
+    file = weights_file(backbone, weights)
+    path = find_weights(file) if file else Path(weights)
+    if weights in names and (file is None or path is None):
         return
-    if not Path(weights).is_file():
+    if not path.is_file():
         raise MissingWeights(
             f"weights of {backbone}: expected {', '.join(names)} or the path of an .h5 file, "
             f"came {weights!r}, which is no file"
         )
     from podium.files.untrusted import check_weights
 
-    check_weights(Path(weights))
+    check_weights(path)
 
 
 def build_pretrained(backbone: "Backbone", weights: str) -> "keras.Model":

@@ -33,7 +33,7 @@ def find_images(names: Sequence[str | Path]) -> list[str]:
     found: list[str] = []
     for name in map(str, names):
         files = []
-        if not ADDRESS.match(name) and _is_folder(name):
+        if name and not ADDRESS.match(name) and _is_folder(name):
             folder = Path(name)
             own = [path for path in images_in(folder) if path.parent == folder and path.is_file()]
             files = [path for path in own if is_utf8(path.name)]

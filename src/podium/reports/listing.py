@@ -12,6 +12,7 @@ from podium.recipes.entries import Entry, all_entries
 from podium.recipes.recipe import Recipe
 from podium.recipes.recipe_file import load_ensemble
 from podium.reports.run_data import written_results
+from podium.runs.find_run import without_links
 from podium.runs.run import Run
 from podium.runs.run_folder import RunFolder
 from podium.text import format_table
@@ -55,7 +56,7 @@ def describe_runs(competition: str | None = None) -> str:
     for path in sorted(paths.runs().glob("*/run.json")):
         folder = RunFolder(path.parent)
         try:
-            lines.append(_read(folder))
+            lines.append(_read(without_links(folder)))
         except (ValueError, KeyError, OSError) as error:  # one that cannot be read hides no other
             broken.append(f"{folder.name} cannot be read: {error}")
     names = sorted({line.competition for line in lines if wanted in (None, line.competition)})

@@ -146,8 +146,7 @@ def read_json(path: Path, form: type[Form]) -> dict[str, Any]:
 
     Raises:
         RunError: there is no such file, or it is not of this form.
-        ForeignFile: it is no file but a pipe or the like, a link that leads elsewhere, or too
-            large.
+        ForeignFile: it is no file but a pipe or the like, or too large.
     """
     try:
         check_regular(path, LARGEST)
@@ -167,7 +166,7 @@ def read_csv(path: Path, index: list[str], **options: Any) -> pd.DataFrame:
 
     Raises:
         RunError: there is none, or it is damaged.
-        ForeignFile: it is no file but a pipe or the like, or a link that leads elsewhere.
+        ForeignFile: it is no file but a pipe or the like.
     """
     try:
         check_regular(path)
