@@ -118,7 +118,7 @@ def scratch() -> Path:
     user = os.getuid() if hasattr(os, "getuid") else getpass.getuser()
     folder = Path(tempfile.gettempdir()) / f"podium-{user}"
     with suppress(FileExistsError):
-        folder.mkdir(mode=0o700)
+        folder.mkdir(mode=0o700, parents=True)
     if hasattr(os, "getuid"):  # Windows has a temporary folder for each user
         found = folder.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != user or found.st_mode & 0o022:

@@ -129,7 +129,7 @@ def test_lines_csv_and_json_agree_and_a_problem_stops_nothing(
 
 
 def test_no_name_loses_the_answers_to_others(podium: Podium) -> None:
-    odd = ["http://[::1", f"http://{'a' * 70}.com/", "a\0b.jpg", "n" * 5000, "\udcff.jpg", "", "\n"]
+    odd = ["http://[::1", f"http://{'a' * 70}.com/", "a\0b.jpg", "n" * 5000, "\udcff.jpg", "\n"]
     code, out, err = podium("new/pug_11.jpg", *odd, "new/pug_10.jpg", "--csv", "a.csv")
     assert code == 1
     assert len(out.splitlines()) == 3

@@ -58,15 +58,12 @@ def campaign(quick: bool, scratch: Path) -> list[Figure]:
                 Figure("seconds until the last of them was closed", closed, "≤ 35"),
             ]
             say(f"{what}: {slowest:.2f} s, closed after {closed:.1f} s")
-        for whose, source in {"another": OTHER, "the same": BUSY}.items():
-            with heavy(port, requests=4 if quick else 15):
-                seconds = max(ask(port, source, (png(16),)) for _ in range(3))
-                what = f"seconds of an image of {whose} client beside heavy ones"
-                figures.append(Figure(what, seconds, "≤ 20"))
-                say(f"{what}: {seconds:.2f}")
-                if quick:  # else the heavy ones are waited for
-                    break
-        with heavy(port, requests=4 if quick else 15):
+        requests = 4 if quick else 15
+        if not quick:
+            with heavy(port, requests):
+                figures.append(small_image(port, "the same", BUSY))
+        with heavy(port, requests):
+            figures.append(small_image(port, "another", OTHER))
             began = time.monotonic()
             process.send_signal(signal.SIGTERM)
             process.wait(PATIENCE)
@@ -171,6 +168,11 @@ def heavy(port: int, requests: int) -> Iterator[None]:
     yield
     for thread in threads:
         thread.join(PATIENCE)
+
+
+def small_image(port: int, whose: str, source: str) -> Figure:
+    seconds = max(ask(port, source, (png(16),)) for _ in range(3))
+    return Figure(f"seconds of an image of {whose} client beside heavy ones", seconds, "≤ 20")
 
 
 def png(side: int) -> bytes:
