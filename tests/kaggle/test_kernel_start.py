@@ -29,7 +29,7 @@ def begun(place: Path, run: str = "tiny") -> RunFolder:
     """A run whose first fold is finished, and whose second one has two epochs."""
     folder = write_run(place / "weights" / run, [0])
     folder.write_run({**folder.read_run(), "sources": "abc"})
-    folder.fold(1).write_state({"history": [{}, {}]}, [])
+    folder.fold(1).write_state({"history": [{"stage": 0, "epoch": 0, "seconds": 1}] * 2}, [])
     return folder
 
 

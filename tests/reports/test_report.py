@@ -303,7 +303,8 @@ def _write_blend(folder: RunFolder) -> None:
     folder.write_images(pd.concat({"train": pd.DataFrame({"label": 0}, ids)}, names=["part"]))
     classes = list(get_competition("cars").classes)
     folder.write_probabilities("out_of_fold", pd.DataFrame(0.1, ids, classes))
-    folder.write_score({"score": dict(metric="accuracy", value=0.5, low=0.1, high=0.9, images=1)})
+    score = {"metric": "accuracy", "value": 0.5, "low": 0.1, "high": 0.9, "images": 1}
+    folder.write_score({"score": score})
 
 
 def test_runs_without_a_common_image_cannot_be_compared() -> None:
