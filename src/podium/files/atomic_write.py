@@ -25,6 +25,8 @@ LOCKED = (errno.EROFS, errno.EACCES, errno.EPERM)
 def atomic_write(path: Path) -> Iterator[Path]:
     """Give a temporary path to write to; it takes the name `path` only once it is complete.
 
+    What killed writers of that name left is deleted.
+
     Raises:
         OSError: where the disk is full or may not be written to, with what to do about it.
     """
@@ -32,6 +34,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     try:
         with _explained(path):
             path.parent.mkdir(parents=True, exist_ok=True)
+            remove_temp_files(path.parent, path.name)
             yield part
             with part.open("rb+") as file:
                 os.fsync(file.fileno())

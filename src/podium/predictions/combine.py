@@ -12,7 +12,7 @@ from podium import paths
 from podium.competitions import Competition
 from podium.competitions.boxes import BOX_COLUMNS, BOX_METRICS, BoxMetric, has_box, to_pixels
 from podium.competitions.metrics import LogLoss, Metric
-from podium.files.atomic_write import remove_temp_files, write_csv
+from podium.files.atomic_write import write_csv
 from podium.predictions.calibration import Calibration, cross_fitted, fit_calibration
 from podium.predictions.result import FoldScores, RunResult, ViewScores
 from podium.predictions.score import k_fold_parts, score, speeds, widening
@@ -244,7 +244,6 @@ def write_submission(folder: RunFolder, competition: Competition, path: Path | N
         WrongSubmission: the probabilities are not of the test images, or are none.
     """
     path = path or paths.submission(folder.name)
-    remove_temp_files(path.parent, path.name)
     images = folder.read_images()
     test = images[images["part"] == "test"]
     boxes = folder.read_boxes("test")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from matplotlib.figure import Figure
 
 from podium.competitions import MissingData
-from podium.files.atomic_write import atomic_write, remove_temp_files
+from podium.files.atomic_write import atomic_write
 from podium.files.image_io import UnreadableImage
 from podium.predictions.result import RunResult
 from podium.reports import page
@@ -156,8 +156,6 @@ def _page(one: RunData, seen: list[Section]) -> Page:
 def _write(made: Page, path: Path) -> Report:
     """Write the page, and its figures into a folder of the same name beside it."""
     folder = path.with_suffix("")
-    remove_temp_files(path.parent, path.name)
-    remove_temp_files(folder)
     drawn = {chart.name: png(chart.figure, DPI) for chart in made.charts}
     for name, data in drawn.items():
         with atomic_write(folder / f"{name}.png") as part:
