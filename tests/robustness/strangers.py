@@ -2,7 +2,7 @@
 
 Each is offered at every door that takes such a file, and must be refused in one line that names it,
 with no payload run and nothing written elsewhere. Run folders that are links are in
-tests/runs/test_merge.py, entries with secrets in them in tests/kaggle/test_secret_scan.py.
+tests/runs/test_merge.py; the secrets that are planted in entries, in planted_secrets.py.
 """
 
 import shutil
@@ -20,6 +20,7 @@ from podium.recipes.recipe_file import parse_recipe
 from podium.runs.fold_folder import FoldFolder
 from robustness import hostile
 from robustness.figures import Figure, say
+from robustness.planted_secrets import secret_figures
 
 
 @dataclass
@@ -70,6 +71,7 @@ def campaign(quick: bool, scratch: Path) -> list[Figure]:
         counts[part.__name__.removeprefix("of_")] = tally.tried - before
         say(f"{part.__name__}: {tally.tried - before} tried")
     return [
+        *secret_figures(quick),
         Figure("hostile files and names tried", tally.tried, "≥ 200", note=str(counts)),
         Figure.of_failures("taken, or refused without a clear line", tally.trouble),
         Figure.of_failures("payloads that ran, or wrote elsewhere", tally.escaped),
