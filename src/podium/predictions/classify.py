@@ -20,6 +20,7 @@ from podium.predictions.predictor import Predictor
 from podium.predictions.tta import VIEWS
 from podium.runs.run import Run
 from podium.runs.run_folder import RunFolder
+from podium.text import defused, single_line
 
 AT_ONCE = 512  # images in memory
 TOP_CLASSES = 3  # in a line
@@ -47,7 +48,8 @@ class ImagePrediction:
         line = f"{self.file}: {', '.join(likeliest)}"
         if self.box:
             line += "; box " + " ".join(f"{edge:.0f}" for edge in self.box.values())
-        return f"{line}; out-of-distribution (score {self.ood_score:.3g})" if self.ood else line
+        line += f"; out-of-distribution (score {self.ood_score:.3g})" if self.ood else ""
+        return single_line(line)
 
     def as_dict(self) -> dict[str, Any]:
         """Return all of it for JSON."""
@@ -82,7 +84,10 @@ class Predictions:
         for image in self.images:
             probabilities = {f"p_{name}": value for name, value in image.ranking}
             rows.append(image.as_dict() | (image.box or {}) | probabilities)
-        return pd.DataFrame(rows, columns=[*first, *classes])
+        table = pd.DataFrame(rows, columns=[*first, *classes])
+        for column in ("file", "class", "problem"):
+            table[column] = table[column].map(defused, na_action="ignore")
+        return table
 
     def as_dict(self) -> dict[str, Any]:
         """Return all of it for JSON."""
@@ -102,11 +107,14 @@ class Predictions:
             if self.ood_detector:
                 print(f"out-of-distribution: {self.ood_detector}")
         if csv == STDOUT:
-            self.table().to_csv(sys.stdout, index=False, float_format="%.9g", lineterminator="\n")
+            table = self.table().rename(columns=single_line)
+            for column in ("file", "class", "problem"):
+                table[column] = table[column].map(single_line, na_action="ignore")
+            table.to_csv(sys.stdout, index=False, float_format="%.9g", lineterminator="\n")
         elif csv:
             write_csv(csv, self.table(), index=False)
         if json == STDOUT:
-            print(dumps(self.as_dict(), indent=2, ensure_ascii=False))
+            print(dumps(self.as_dict(), indent=2))
         elif json:
             write_json(json, self.as_dict())
 
