@@ -9,21 +9,14 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from podium import paths
-from podium.kaggle.secret_kinds import find_secrets
+from podium.kaggle.secret_kinds import find_secret
 
 SHORTEST = 8  # characters of what is looked for: less is found in any text
-CREDENTIALS = (  # below the home folder, beside Kaggle's own
-    ".netrc",
-    ".cache/huggingface/token",
-    ".huggingface/token",
-    ".aws/credentials",
-    ".git-credentials",
-    ".config/gh/hosts.yml",
-    ".pypirc",
-    ".npmrc",
-    ".docker/config.json",
-    ".config/gcloud/application_default_credentials.json",
-)
+CREDENTIALS = """
+    .kaggle/* .config/kaggle/* .netrc .cache/huggingface/token .huggingface/token .aws/credentials
+    .git-credentials .config/gh/hosts.yml .pypirc .npmrc .docker/config.json
+    .config/gcloud/application_default_credentials.json
+""".split()  # below the home folder
 MARK = "pragma: allowlist secret"  # detect-secrets' own mark
 _NAME = re.compile("KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL", re.IGNORECASE)
 _NAMED = re.compile(  # what a file of credentials says of a name: an address or a heading is none
@@ -65,17 +58,11 @@ def check_no_secrets(library: dict[str, str], own: dict[str, str]) -> None:
 
 def _of_this_machine() -> dict[str, list[str]]:
     """Kinds and texts that nobody can tell by their looks."""
-    named = {name: value.strip() for name, value in os.environ.items() if _NAME.search(name)}
-    secrets = [value for value in named.values() if len(value) >= SHORTEST]
-    home = paths.home()
-    files = [Path(value) for value in named.values()]  # where a variable names one
-    if chosen := os.environ.get("KAGGLE_CONFIG_DIR"):  # may be a folder of other things, too
-        files += [
-            Path(chosen, name) for name in ("kaggle.json", "access_token", "credentials.json")
-        ]
-    if home:
-        files += [home / name for name in CREDENTIALS]
-        files += [*(home / ".kaggle").glob("*"), *(home / ".config" / "kaggle").glob("*")]
+    secrets = [value.strip() for name, value in os.environ.items() if _NAME.search(name)]
+    home, chosen = paths.home(), os.environ.get("KAGGLE_CONFIG_DIR", ".")
+    files = [Path(value) for value in secrets]  # where a variable names one
+    files += [Path(chosen, name) for name in ("kaggle.json", "access_token")]
+    files += [file for name in CREDENTIALS for file in home.glob(name)] if home else []
     for file in files:
         with suppress(OSError):  # not ours to read, or no name of a file
             if file.is_file():
@@ -85,20 +72,20 @@ def _of_this_machine() -> dict[str, list[str]]:
     places = [path for path in (paths.project(), Path(__file__).parents[3]) if len(path.parts) > 2]
     places += [home] if home and home.name else []
     return {
-        "a key, token or password of this machine": secrets,
+        "a key, token or password of this machine": [
+            secret for secret in secrets if len(secret) >= SHORTEST
+        ],
         "a path of this machine": [str(path) for path in places],
     }
 
 
 def _secrets_of(text: str) -> list[str]:
     """The secrets in a file of credentials, of any format: words such as machine are none."""
-    lines = [line for line in text.splitlines() if not line.lstrip().startswith(("#", ";"))]
-    text = "\n".join(lines)
-    words = text.split()
+    text = re.sub(r"(?m)^\s*[#;].*", "", text)
     in_addresses = [unquote(found) for found in _IN_ADDRESS.findall(text)]
-    found = [*map("".join, _NAMED.findall(text)), *_LONG.findall(text), *in_addresses]
-    found += words if len(words) == 1 else []  # a file that is nothing but the token
-    return [secret for secret in found if len(secret) >= SHORTEST]
+    is_token = len(text.split()) == 1  # and nothing else
+    named = map("".join, _NAMED.findall(text))
+    return [*named, *_LONG.findall(text), *in_addresses, *([text.strip()] if is_token else [])]
 
 
 def _check_absent(kind: str, secret: str, files: dict[str, str]) -> None:
@@ -125,8 +112,7 @@ def _scan(files: dict[str, str]) -> None:
             for _, secret in secrets:
                 raise _found(file, secret.line_number, secret.type, remedy)
             for line_number, line in enumerate(text.split("\n"), 1):
-                kind = None if MARK in line else next(find_secrets(line), None)
-                if kind:
+                if MARK not in line and (kind := find_secret(line)):
                     raise _found(file, line_number, kind, remedy)
 
 

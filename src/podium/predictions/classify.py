@@ -85,8 +85,8 @@ class Predictions:
             probabilities = {f"p_{name}": value for name, value in image.ranking}
             rows.append(image.as_dict() | (image.box or {}) | probabilities)
         table = pd.DataFrame(rows, columns=[*first, *classes])
-        for column in ("file", "class", "problem"):
-            table[column] = table[column].map(defused, na_action="ignore")
+        for name in ("file", "problem"):
+            table[name] = table[name].map(lambda cell: defused(single_line(cell)), "ignore")
         return table
 
     def as_dict(self) -> dict[str, Any]:
@@ -107,10 +107,7 @@ class Predictions:
             if self.ood_detector:
                 print(f"out-of-distribution: {self.ood_detector}")
         if csv == STDOUT:
-            table = self.table().rename(columns=single_line)
-            for column in ("file", "class", "problem"):
-                table[column] = table[column].map(single_line, na_action="ignore")
-            table.to_csv(sys.stdout, index=False, float_format="%.9g", lineterminator="\n")
+            self.table().to_csv(sys.stdout, index=False, float_format="%.9g", lineterminator="\n")
         elif csv:
             write_csv(csv, self.table(), index=False)
         if json == STDOUT:
