@@ -1,12 +1,15 @@
-"""Text for the terminal: tables, durations, the first few of many names, no line broken in two."""
+"""Text for the terminal and for spreadsheets: tables, durations, names that do no harm."""
 
 import math
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a cell begins that a spreadsheet would run
+
 
 def format_table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows of the same length as lines of text, their cells under each other."""
+    """Rows of the same length as lines of text, their cells under each other, on a line each."""
+    rows = [[single_line(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
@@ -27,10 +30,20 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def single_line(text: str) -> str:
-    """A text from elsewhere, for an error message: what would break the line is spelled out."""
+    """A text from elsewhere, for a line: what would break it or move the cursor is spelled out."""
     return "".join(
         sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text
     )
+
+
+def printable(text: object) -> str:
+    """A text of several lines that holds texts from elsewhere, each line as `single_line`."""
+    return "\n".join(map(single_line, str(text).split("\n")))
+
+
+def defused(cell: str) -> str:
+    """A text cell of a CSV that no spreadsheet takes for a formula."""
+    return f"'{cell}" if cell.startswith(FORMULA) else cell
 
 
 def duration(seconds: float) -> str:

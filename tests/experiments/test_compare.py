@@ -333,6 +333,12 @@ def test_a_trial_that_is_measured_again_has_one_row(empty: Path) -> None:
     assert rows(empty)["seconds"].to_dict() == {"a": 7, "b": 60}
 
 
+def test_a_spreadsheet_runs_no_cell_of_the_record(empty: Path) -> None:
+    for seconds in (60, 7):
+        record(trained("=1+1", seconds=seconds))
+    assert rows(empty)["seconds"].to_dict() == {"'=1+1": 7}
+
+
 def write_many(number: int) -> None:
     for change in range(3):
         record(trained(f"limit={number}{change}", seed=number))

@@ -73,7 +73,45 @@ def test_a_cancelled_run_is_not_complete(
     assert str(run) == f"{REF} ended as CANCEL_ACKNOWLEDGED"
 
 
+HOSTILE = r"red \x1b[31m, C1 \x9b1A, turned \u202e"
+
+
+def test_a_log_moves_no_cursor_and_forges_no_line(
+    start: Callable[[str], KernelRun], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = start(f"import sys; sys.stdout.reconfigure(encoding='utf-8'); print('{HOSTILE}')")
+    run.follow(POLL)
+    printed = capsys.readouterr().out
+    assert f"[label] {HOSTILE}\n" in printed
+    assert all(line.isprintable() for line in printed.split("\n"))
+    assert run.log_file.read_text() == f"{HOSTILE}\n"
+
+
+def test_an_event_of_several_lines_is_printed_with_the_label_before_each(
+    start: Callable[[str], KernelRun],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run = start("")
+    events = [{"data": "one\n[other] forged\n"}, {"data": "\r 10%\rforged\n"}]
+    monkeypatch.setattr(run.api, "kernels_logs_stream", lambda ref: iter(events))
+    run.follow(POLL)
+    printed = capsys.readouterr().out.splitlines()
+    assert {"[label] one", "[label] [other] forged", "[label]  10%\\rforged"} <= {*printed}
+    assert run.log_file.read_text() == "one\n[other] forged\n 10%\\rforged\n"
+
+
 # --- What is refused
+
+
+def test_kaggles_own_words_are_quoted(stand_in: StandIn, api: "KaggleApi", tmp_path: Path) -> None:
+    built = SimpleNamespace(
+        folder=write_kernel(tmp_path / "kernel", ""), metadata=SimpleNamespace(id=REF)
+    )
+    stand_in.refuse_push = "no\x1b[2J\nforged"
+    with pytest.raises(PushRefused) as caught:
+        push(api, built)
+    assert str(caught.value) == f"pushing {REF}: Kaggle refuses: no\\x1b[2J\\nforged"
 
 
 @pytest.mark.parametrize(

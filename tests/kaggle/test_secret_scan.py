@@ -32,7 +32,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return home
 
 
-OURS, PATH = "a Kaggle key or token of this machine", "a path of this machine"
+OURS, PATH = "a key, token or password of this machine", "a path of this machine"
 
 
 @pytest.mark.parametrize(
@@ -81,3 +81,81 @@ def test_words_that_only_look_alike_are_left_alone(word: str, is_secret: bool) -
     with pytest.raises(SecretFound) if is_secret else nullcontext() as caught:
         check_no_secrets({}, own)
     assert (caught is not None) == is_secret
+
+
+PASSED = "Hunter-2-Reloaded"
+FILES = {
+    ".netrc": f"# password manager\nmachine default login grete password {PASSED}\n",
+    ".cache/huggingface/token": f"{PASSED}\n",
+    ".huggingface/token": PASSED,
+    ".aws/credentials": f"[default]\naws_secret_access_key = {PASSED}\nregion = us-east-1\n",
+    ".git-credentials": f"https://grete:{PASSED}@github.com\n",
+    ".config/gh/hosts.yml": f"github.com:\n    oauth_token: {PASSED}\n    git_protocol: https\n",
+    ".pypirc": f"[pypi]\nusername = __token__\npassword = {PASSED}\n",
+    ".npmrc": f"//registry.npmjs.org/:_authToken={PASSED}\n",
+    ".docker/config.json": json.dumps({"auths": {"https://x.io/v1/": {"auth": PASSED}}}, indent=1),
+    ".config/gcloud/application_default_credentials.json": json.dumps(
+        {"type": "authorized_user", "token_uri": "https://x.io/token", "refresh_token": PASSED}
+    ),
+    ".kaggle/credentials.json": json.dumps({"username": "gretek", "refreshToken": PASSED}),
+    ".config/kaggle/kaggle.json": json.dumps({"username": "gretek", "key": PASSED}),
+}
+WORDS = (
+    "machine default login manager region us-east-1 github.com git_protocol username __token__ "
+    "https://x.io/v1/ authorized_user gretek credentials"
+)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_credentials_of_any_program_on_this_machine_are_found(home: Path, name: str) -> None:
+    (home / name).parent.mkdir(parents=True, exist_ok=True)
+    (home / name).write_text(FILES[name])
+    check_no_secrets({"podium/a.py": f"# {WORDS}"}, {})
+    for written in (PASSED, PASSED.lower(), PASSED.upper()):
+        with pytest.raises(SecretFound, match=rf"b\.py, line 1: {OURS}"):
+            check_no_secrets({}, {"b.py": f"# {written}"})
+
+
+@pytest.mark.parametrize("name", ["WANDB_API_KEY", "db_password", "MY_SECRET_1", "GH_TOKEN"])
+def test_variables_that_are_named_as_credentials_are_found(
+    name: str, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, f" {PASSED}\n")
+    with pytest.raises(SecretFound, match=OURS):
+        check_no_secrets({}, {"b.py": f"# {PASSED.lower()}"})
+    monkeypatch.setenv(name, str(home / "key"))  # a file that holds it
+    (home / "key").write_text("another-Hunter-3")
+    with pytest.raises(SecretFound, match=OURS):
+        check_no_secrets({}, {"b.py": "# another-hunter-3"})
+
+
+def test_a_user_without_a_home_can_build(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody() -> Path:
+        raise RuntimeError("no home")
+
+    monkeypatch.setattr(Path, "home", nobody)
+    check_no_secrets({}, {"b.py": "clean"})
+    build("tiny", owner="someone")
+
+
+def test_what_only_looks_like_a_secret_can_be_marked() -> None:
+    line = f'digest = "{KEY[::-1]}"'
+    with pytest.raises(SecretFound, match="pragma: allowlist secret"):
+        check_no_secrets({}, {"a.py": line})
+    check_no_secrets({}, {"a.py": f"{line}  # pragma: allowlist secret"})
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'token = os.environ["WANDB_API_KEY"]',
+        'login(os.environ.get("HF_TOKEN", ""), token=token)',
+        'url = f"https://{user}:{password}@example.org"',
+        "def login(password: str, token: str | None = None) -> None:",
+        'tokenizer = "bert-base-uncased"; max_tokens = 4096',
+        "# the secret is in the environment, the token in a file",
+        'weights = "efficientnetv2-b0_noisy-student_i224_e300_lr1e-3"',
+    ],
+)
+def test_what_names_a_secret_is_none(line: str) -> None:
+    check_no_secrets({}, {"a.py": line})

@@ -297,6 +297,11 @@ def test_a_submission_that_cannot_be_scored_is_an_error(cars: Cars) -> None:
     )
 
 
+def test_what_kaggle_says_moves_no_cursor() -> None:
+    told = str(SubmissionResult("a.csv", "cars", 1, "0.9\x1b[2J\nprivate     1.0"))
+    assert told.count("\n") == 1 and "0.9\\x1b[2J\\nprivate" in told
+
+
 def test_failures_while_waiting_pass(cars: Cars) -> None:
     for status in (503, 0, 429):
         cars.kaggle.fail("ListSubmissions", status)

@@ -2,8 +2,8 @@
 
 Each is offered at every door that takes such a file, and must be refused in one line that names it,
 with no payload run and nothing written elsewhere. Archives are in tests/files/test_archives.py, run
-folders that are links in tests/runs/test_merge.py, entries with secrets in them in
-tests/kaggle/test_secret_scan.py.
+folders that are links in tests/runs/test_merge.py; the secrets that are planted in entries, in
+planted_secrets.py.
 """
 
 import shutil
@@ -19,6 +19,7 @@ from podium.recipes.recipe_file import parse_recipe
 from podium.runs.fold_folder import FoldFolder
 from robustness import hostile
 from robustness.figures import Figure, say
+from robustness.planted_secrets import secret_figures
 
 
 @dataclass
@@ -69,6 +70,7 @@ def campaign(quick: bool, scratch: Path) -> list[Figure]:
         counts[part.__name__.removeprefix("of_")] = tally.tried - before
         say(f"{part.__name__}: {tally.tried - before} tried")
     return [
+        *secret_figures(quick),
         Figure("hostile files and names tried", tally.tried, "≥ 100", note=str(counts)),
         Figure.of_failures("taken, or refused without a clear line", tally.trouble),
         Figure.of_failures("payloads that ran, or wrote elsewhere", tally.escaped),

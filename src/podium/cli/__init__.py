@@ -7,6 +7,7 @@ import typer
 
 from podium.cli import experiments, inspect, kaggle, train
 from podium.cli.signals import one_line_on_signal
+from podium.text import single_line
 
 PANELS = {  # of the help
     "From images to a submission": train.COMMANDS,
@@ -42,5 +43,5 @@ def main() -> None:
                 raise
             if os.environ.get("PODIUM_DEBUG"):
                 raise
-            print(f"podium: {line}", file=sys.stderr)
+            print(f"podium: {single_line(line)}", file=sys.stderr)
             sys.exit(getattr(error, "exit_code", 1))

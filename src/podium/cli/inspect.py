@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from podium.cli.options import Run
+from podium.text import printable, single_line
 
 
 def classify(
@@ -36,7 +37,7 @@ def classify(
     predictions.write(csv, json)
     problems = [image.problem for image in predictions.images if image.problem]
     for problem in problems:
-        print(f"podium: {problem}", file=sys.stderr)
+        print(f"podium: {single_line(problem)}", file=sys.stderr)
     if problems:
         raise typer.Exit(1)
 
@@ -64,7 +65,7 @@ def gallery(
     from podium.reports.gallery import gallery
     from podium.runs.find_run import find_run
 
-    print(gallery(find_run(run), to, columns))
+    print(printable(gallery(find_run(run), to, columns)))
 
 
 def report(
@@ -74,7 +75,7 @@ def report(
     """Write a page about a run: scores, curves, mistakes, Grad-CAM."""
     from podium.reports.report import report
 
-    print(f"\n{report(runs, to)}")
+    print(printable(f"\n{report(runs, to)}"))
 
 
 def runs(
@@ -83,7 +84,7 @@ def runs(
     """List the runs of weights/: folds, score, minutes, and the blends that use them."""
     from podium.reports.listing import describe_runs
 
-    print(describe_runs(competition))
+    print(printable(describe_runs(competition)))
 
 
 COMMANDS = (classify, serve, gallery, report, runs)

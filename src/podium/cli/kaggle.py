@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from podium.cli.options import Entry, Folds, Fresh, Overrides, Poll, Wait
+from podium.text import printable
 
 if TYPE_CHECKING:
     from podium.kaggle.kernels import CollectedBlend
@@ -79,7 +80,7 @@ def _print_with_report(outcome: "RunResult | CollectedBlend") -> None:
     from podium.reports.report import report_after_training
 
     report = report_after_training(outcome.folder)
-    print(f"\n{outcome}")
+    print(printable(f"\n{outcome}"))
     if report:
         print(f"report      {report}")
 
@@ -108,7 +109,7 @@ def submit(
     from podium.competitions import get_competition
     from podium.kaggle.submit import submit
 
-    print(submit(get_competition(competition), csv, message, wait, poll))
+    print(printable(submit(get_competition(competition), csv, message, wait, poll)))
 
 
 COMMANDS = (build, push, collect, download, submit)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from podium.cli.options import Competition, Entry, Folds, Fresh, Overrides, Run
+from podium.text import printable
 
 
 def train(
@@ -31,7 +32,7 @@ def train(
     if dry_run:
         print(f"\n{reckon(entry, overrides, fold or [], minutes)}")
         return
-    print(f"\n{with_report(train(entry, overrides, fold or [], run, fresh, minutes))}")
+    print(printable(f"\n{with_report(train(entry, overrides, fold or [], run, fresh, minutes))}"))
 
 
 def predict(
@@ -63,7 +64,7 @@ def check(competition: Competition) -> None:
     from podium.data.check import check_competition
 
     report = check_competition(get_competition(competition))
-    print(report)
+    print(printable(report))
     if report.broken:  # with near-copies a training goes on
         raise typer.Exit(1)
 
@@ -72,7 +73,7 @@ def entries() -> None:
     """List the entries of kernels/: competition, backbone, machine, and what is missing here."""
     from podium.reports.listing import describe_entries
 
-    print(describe_entries())
+    print(printable(describe_entries()))
 
 
 def score(
@@ -82,7 +83,7 @@ def score(
     """Score a submission of classes against the truth, where one has it."""
     from podium.predictions.score import score_files
 
-    print(f"score       {score_files(submission, truth)}")
+    print(printable(f"score       {score_files(submission, truth)}"))
 
 
 def blend(
@@ -93,7 +94,7 @@ def blend(
     """Blend runs in the way that is best out of fold; prints the gain and its interval."""
     from podium.predictions.blend import blend
 
-    print(blend(runs, to, common))
+    print(printable(blend(runs, to, common)))
 
 
 def soup(

@@ -11,6 +11,7 @@ from tqdm import tqdm
 from podium.competitions import Competition
 from podium.data.near_duplicates import THUMBNAIL_SIDE, fingerprint, near_duplicate_groups
 from podium.files.image_io import UnreadableImage, decode_sized, read_bytes
+from podium.text import single_line
 
 UNREADABLE = {"width": 0, "height": 0, "thumbnail": None, "small": False}
 
@@ -93,7 +94,7 @@ def check_competition(competition: Competition) -> CheckResult:
     table = table[readable].reset_index()
     table["group"] = near_duplicate_groups(checked[readable])
     classes = table["label"].map(dict(enumerate(competition.classes))).fillna("test")
-    table["name"] = table["id"] + " (" + classes + ")"
+    table["name"] = (table["id"] + " (" + classes + ")").map(single_line)
     labeled = table[table["part"] == "train"]
     groups = [group for _, group in labeled.groupby("group") if len(group) > 1]
     in_train = set(labeled["group"])

@@ -16,7 +16,7 @@ from podium.files.atomic_write import atomic_write, write_csv
 from podium.files.locks import locked
 from podium.reports.figures import canvas, plain, png
 from podium.runs.run_folder import run_name
-from podium.text import format_table
+from podium.text import defused, format_table
 
 RECORD = "experiments.csv"
 KEY = ["entry", "change", "folds"]  # of a row of the record
@@ -106,7 +106,9 @@ def record(result: TrialResult) -> None:
     """Add a result to the record of experiments, in place of an earlier one of the same trial."""
     path = paths.runs() / RECORD
     with locked(path.with_name(".locks") / "experiments.lock", str(path), wait=True):
-        rows = pd.DataFrame([_row(result)])
+        cells = _row(result)
+        cells |= {name: defused(str(cells[name])) for name in (*KEY, "machine")}
+        rows = pd.DataFrame([cells])
         if path.is_file():
             rows = pd.concat([pd.read_csv(path, dtype=str, keep_default_na=False), rows])
         rows = rows.drop_duplicates(KEY, keep="last").sort_values(["competition", *KEY])

@@ -12,6 +12,8 @@ import cv2
 import numpy as np
 from PIL import ExifTags, Image, ImageFile, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
+from podium.text import single_line
+
 MAX_PIXELS = 89_478_485  # where Pillow starts to warn of decompression bombs
 MAX_BYTES = 6 * MAX_PIXELS  # of a file: three channels of 16 bits, not compressed
 
@@ -29,7 +31,10 @@ cv2.setNumThreads(1)
 
 
 class UnreadableImage(ValueError):
-    """A file without a complete image: says which file and why."""
+    """A file without a complete image: says which file and why, in a line."""
+
+    def __str__(self) -> str:
+        return single_line(super().__str__())  # files may have any name
 
 
 class Size(NamedTuple):

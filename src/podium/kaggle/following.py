@@ -16,6 +16,7 @@ from tqdm import tqdm
 from podium.files.atomic_write import atomic_write
 from podium.kaggle.build import KernelBuild
 from podium.kaggle.client import SILENCE, KaggleError, explained, fetch_patiently, is_passing
+from podium.text import single_line
 
 if TYPE_CHECKING:
     from kaggle.api.kaggle_api_extended import KaggleApi
@@ -95,7 +96,7 @@ class KernelRun:
                 if isinstance(error.__context__, OSError):  # which the client hides by guesses
                     raise error.__context__ from None
                 raise
-        self.status, self.message = answer.status.name, answer.failure_message or ""
+        self.status, self.message = answer.status.name, single_line(answer.failure_message or "")
 
     def poll(self) -> bool:
         """Ask for the status, patiently, and print what is new; returns whether it has ended.
@@ -194,9 +195,11 @@ class KernelRun:
                         return
                     seen += 1
                     if seen > len(self._lines):
-                        line = str(event.get("data", "")).removesuffix("\n") + "\n"
-                        self._lines.append(line)
-                        print(self.label + line, end="", flush=True)
+                        # Progress bars begin with what brings the cursor back.
+                        lines = str(event.get("data", "")).strip("\r\n").split("\n")
+                        safe = [single_line(line) + "\n" for line in lines]
+                        self._lines.append("".join(safe))
+                        print(*(self.label + line for line in safe), sep="", end="", flush=True)
                 if seen:
                     return
             except (OSError, ValueError):
@@ -219,9 +222,9 @@ def push(api: "KaggleApi", built: KernelBuild) -> str:
     if answer.error:
         full = re.search(r"session count|concurrent|maximum.*session", answer.error, re.IGNORECASE)
         kind = SessionsFull if full else PushRefused
-        raise kind(f"pushing {ref}: Kaggle refuses: {answer.error.rstrip('.')}")
+        raise kind(f"pushing {ref}: Kaggle refuses: {single_line(answer.error.rstrip('.'))}")
     missing = [
-        f"{key}: {', '.join(names)}"
+        single_line(f"{key}: {', '.join(names)}")
         for key in ("dataset_sources", "competition_sources", "kernel_sources", "model_sources")
         if (names := getattr(answer, f"invalid_{key}"))
     ]
@@ -231,7 +234,7 @@ def push(api: "KaggleApi", built: KernelBuild) -> str:
             f"show you: {'; '.join(missing)}. Mend kernel-metadata.json (or accept the "
             "competition's rules), and push again"
         )
-    return answer.url
+    return single_line(answer.url)
 
 
 def push_and_follow(
@@ -256,11 +259,11 @@ def push_and_follow(
                     running.append(run)
                 except SessionsFull as error:
                     if told != str(error):
-                        print(f"{label}{error}. Trying again", flush=True)
+                        print(f"{label}{single_line(str(error))}. Trying again", flush=True)
                     told = str(error)
                     break
                 except KaggleError as error:
-                    run.status, run.message = "REFUSED", str(error)
+                    run.status, run.message = "REFUSED", single_line(str(error))
                     ended.append(run)
                 waiting.popleft()
             time.sleep(poll_seconds)

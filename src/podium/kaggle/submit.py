@@ -15,6 +15,7 @@ from podium.competitions import Competition, MissingData, WrongSubmission
 from podium.competitions.submission import check_submission_file
 from podium.kaggle.client import KaggleError, connect, explained, is_passing
 from podium.runs.run_folder import RunFolder
+from podium.text import single_line
 
 if TYPE_CHECKING:
     from kaggle.api.kaggle_api_extended import ApiSubmission, KaggleApi
@@ -33,13 +34,13 @@ class SubmissionResult:
     private_score: str | None = None  # shown once the competition has ended
 
     def __str__(self) -> str:
-        lines = [f"submitted   {self.file} to {self.competition}"]
+        lines = [f"submitted   {single_line(self.file)} to {self.competition}"]
         if self.public_score is None:
             lines.append(f"score       will be at {_page(self.competition)}")
         else:
-            lines.append(f"public      {self.public_score or 'not shown by Kaggle'}")
+            lines.append(f"public      {single_line(self.public_score) or 'not shown by Kaggle'}")
         if self.private_score:
-            lines.append(f"private     {self.private_score}")
+            lines.append(f"private     {single_line(self.private_score)}")
         return "\n".join(lines)
 
 
@@ -116,7 +117,7 @@ def _send(api: "KaggleApi", slug: str, csv: Path, message: str) -> int:
     if answer.message == api.COMPETITION_SUBMIT_UPLOAD_FAILED_MESSAGE:
         # The client prints what went wrong, if it has a reason, after warnings of its version.
         lines = [line for line in printed.getvalue().splitlines() if not line.startswith("Warning")]
-        reason = lines[-1] if lines else "Kaggle's storage did not take the file"
+        reason = single_line(lines[-1]) if lines else "Kaggle's storage did not take the file"
         raise KaggleError(
             f"{action}: the upload failed ({reason}); nothing was submitted, try again"
         )
@@ -154,7 +155,7 @@ def _follow(api: "KaggleApi", slug: str, number: int, poll_seconds: float) -> "A
             if found and found.status.name == "COMPLETE":
                 return found
             if found and found.status.name == "ERROR":
-                reason = found.error_description or "it gives no reason"
+                reason = single_line(found.error_description or "it gives no reason")
                 raise KaggleError(
                     f"Kaggle could not score submission {number} ({found.file_name}): {reason}"
                 )

@@ -20,7 +20,7 @@ from podium.predictions.predictor import Predictor
 from podium.predictions.tta import VIEWS
 from podium.runs.run import Run
 from podium.runs.run_folder import RunFolder
-from podium.text import single_line
+from podium.text import defused, single_line
 
 AT_ONCE = 512  # images in memory
 TOP_CLASSES = 3  # in a line
@@ -48,7 +48,8 @@ class ImagePrediction:
         line = f"{self.file}: {', '.join(likeliest)}"
         if self.box:
             line += "; box " + " ".join(f"{edge:.0f}" for edge in self.box.values())
-        return f"{line}; out-of-distribution (score {self.ood_score:.3g})" if self.ood else line
+        line += f"; out-of-distribution (score {self.ood_score:.3g})" if self.ood else ""
+        return single_line(line)
 
     def as_dict(self) -> dict[str, Any]:
         """Return all of it for JSON."""
@@ -83,7 +84,10 @@ class Predictions:
         for image in self.images:
             probabilities = {f"p_{name}": value for name, value in image.ranking}
             rows.append(image.as_dict() | (image.box or {}) | probabilities)
-        return pd.DataFrame(rows, columns=[*first, *classes])
+        table = pd.DataFrame(rows, columns=[*first, *classes])
+        for name in ("file", "problem"):
+            table[name] = table[name].map(lambda cell: defused(single_line(cell)), "ignore")
+        return table
 
     def as_dict(self) -> dict[str, Any]:
         """Return all of it for JSON."""
@@ -107,7 +111,7 @@ class Predictions:
         elif csv:
             write_csv(csv, self.table(), index=False)
         if json == STDOUT:
-            print(dumps(self.as_dict(), indent=2, ensure_ascii=False))
+            print(dumps(self.as_dict(), indent=2))
         elif json:
             write_json(json, self.as_dict())
 

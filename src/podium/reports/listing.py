@@ -15,7 +15,7 @@ from podium.reports.run_data import written_results
 from podium.runs.find_run import without_links
 from podium.runs.run import Run
 from podium.runs.run_folder import RunFolder
-from podium.text import format_table
+from podium.text import format_table, single_line
 
 TITLES = ("run", "entry", "folds", "score", "95 % interval", "images", "minutes", "blended in")
 
@@ -58,7 +58,7 @@ def describe_runs(competition: str | None = None) -> str:
         try:
             lines.append(_read(without_links(folder)))
         except (ValueError, KeyError, OSError) as error:  # one that cannot be read hides no other
-            broken.append(f"{folder.name} cannot be read: {error}")
+            broken.append(single_line(f"{folder.name} cannot be read: {error}"))
     names = sorted({line.competition for line in lines if wanted in (None, line.competition)})
     parts = [_table(name, [one for one in lines if one.competition == name]) for name in names]
     if not parts:
