@@ -9,6 +9,8 @@ import tensorflow as tf
 from tensorflow.python.eager import context
 from threadpoolctl import threadpool_limits
 
+from podium.system import trim_memory
+
 FIRST_KERAS = (3, 10)  # whose metrics of several devices are right
 
 
@@ -80,3 +82,4 @@ def clear_kernel_cache() -> None:
     """
     gc.collect()  # the steps themselves, with their batches, are in circles
     context.context().clear_kernel_cache()
+    trim_memory()
