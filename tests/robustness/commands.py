@@ -6,6 +6,7 @@ where a child process does the work. The same command is let end, and its projec
 files of the undisturbed one, byte by byte but for those with times in them, and no others.
 """
 
+import contextlib
 import os
 import shutil
 import signal
@@ -16,6 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import optuna
 
 from kaggle_stand_in import StandIn
 from robustness.figures import Figure, say
@@ -29,6 +32,7 @@ from trained_run import CARS, leave, make_untrained, pack_cars
 
 KILLS = 100  # in the full campaign, at least
 PARTS = 4  # of the time of a command whose work is done by a child process
+TRIALS = 2
 IN_CHILD = ("compare", "tune")
 TRAINED = {  # commands on runs that are there
     "predict": ["predict", "tiny"],
@@ -36,7 +40,7 @@ TRAINED = {  # commands on runs that are there
     "blend": ["blend", "tiny", "other", "--to", "submissions/both.csv"],
     "soup": ["soup", "other"],
     "compare": ["compare", "tiny", "--try", "seed=0,1", "--fold", "0"],
-    "tune": ["tune", "tiny", "--trials", "2", "--search", "head.dropout=0.1:0.2"],
+    "tune": ["tune", "tiny", "--trials", f"{TRIALS}", "--search", "head.dropout=0.1:0.2"],
     "build": ["build", "tiny", "--owner", "someone"],
 }
 ON_KAGGLE = {
@@ -127,10 +131,8 @@ def _kill(
                 _end_well(ended(place, ["download", "cars"], Harm(variables=variables)))
     undisturbed = ended(once, words, Harm(variables=variables))
     _end_well(undisturbed), _end_well(ended(twice, words, Harm(variables=variables)))
-    expected, other = _files(once), _files(twice)
-    same = {path for path in expected if TIMES.isdisjoint(Path(path).parts)}
-    if other.keys() != expected.keys() or any(expected[path] != other[path] for path in same):
-        raise RuntimeError(f"{name}: two undisturbed runs differ")
+    if differences := _lost(name, twice, once):
+        raise RuntimeError(f"{name}: two undisturbed runs differ: {differences}")
 
     ways: dict[tuple[str, str], FileEvent] = {}
     for _, event in undisturbed.events:
@@ -149,16 +151,29 @@ def _kill(
         result.kills += killed.code == -signal.SIGKILL
         broken = list(broken_files(place, leftovers=True))
         last = ended(place, words, Harm(variables=variables))
-        came = _files(place)
         broken += [f"exit code {last.code}: {last.last}"] * (last.code != 0)
-        broken += [f"{path} only in one" for path in sorted(came.keys() ^ expected.keys())]
-        broken += [f"{path} differs" for path in sorted(same) if came.get(path) != expected[path]]
-        result.lost += [f"{at}: {text}" for text in broken]
+        result.lost += [f"{at}: {text}" for text in [*broken, *_lost(name, place, once)]]
         shutil.rmtree(place)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(try_one, range(len(harms)), harms[:: 3 if quick else 1]))
     return result
+
+
+def _lost(name: str, project: Path, undisturbed: Path) -> list[str]:
+    """What a project lacks, has besides, or has otherwise than the undisturbed one."""
+    came, expected = _files(project), _files(undisturbed)
+    if name == "tune":  # whose values are drawn: so many trials that have a score are its end
+        studies = optuna.storages.RDBStorage(f"sqlite:///{project / 'weights' / 'studies.db'}")
+        study = optuna.load_study(study_name=None, storage=studies)
+        done = len(study.get_trials(states=[optuna.trial.TrialState.COMPLETE]))
+        left = [path for path in came if ".part-" in path]
+        return [f"{done} trials with a score"] * (done != TRIALS) + left
+    same = sorted(path for path in expected if TIMES.isdisjoint(Path(path).parts))
+    return [
+        *(f"{path} only in one" for path in sorted(came.keys() ^ expected.keys())),
+        *(f"{path} differs" for path in same if came.get(path, expected[path]) != expected[path]),
+    ]
 
 
 def _killed(
@@ -171,7 +186,8 @@ def _killed(
 
     def look() -> None:
         if time.time() > command.began + at:
-            os.kill(command.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it was faster
+                os.kill(command.pid, signal.SIGKILL)
 
     return command.wait(look)
 
