@@ -1,5 +1,6 @@
 """The stand-in for Kaggle, and credentials that it takes."""
 
+import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,14 @@ from podium.kaggle.client import connect
 
 if TYPE_CHECKING:  # importing it checks an access token
     from kaggle.api.kaggle_api_extended import KaggleApi
+
+
+@pytest.fixture(autouse=True)
+def hears_interrupts() -> Iterator[None]:
+    """Ctrl-C counts, also where the tests run in the background of a shell, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

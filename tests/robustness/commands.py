@@ -41,9 +41,9 @@ TRAINED = {  # commands on runs that are there
     "soup": ["soup", "other"],
     "compare": ["compare", "tiny", "--try", "seed=0,1", "--fold", "0"],
     "tune": ["tune", "tiny", "--trials", f"{TRIALS}", "--search", "head.dropout=0.1:0.2"],
-    "build": ["build", "tiny", "--owner", "someone"],
 }
 ON_KAGGLE = {
+    "build": ["build", "tiny"],
     "download": ["download", "cars"],
     "download again": ["download", "cars", "--fresh"],
     "collect": ["collect", "tiny"],
@@ -78,7 +78,7 @@ def campaign(quick: bool, scratch: Path) -> list[Figure]:
                 continue
             project = trained if name in TRAINED else untrained
             found[name] = _kill(name, words, project, variables, scratch, quick)
-            say(f"  {name}: {found[name].kills} kills, {len(found[name].lost)} lost")
+            say(f"  {name}: {found[name].kills} kills, lost: {found[name].lost}")
     kills = sum(one.kills for one in found.values())
     each = ", ".join(f"{name} {one.kills}" for name, one in found.items())
     return [
