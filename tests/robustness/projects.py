@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -154,5 +155,6 @@ READERS: dict[str, Callable[[Path], object]] = {
     ".h5": _read_h5,
     ".npz": _read_npz,
     ".png": lambda path: Image.open(path).load(),
+    ".db": lambda path: sqlite3.connect(path).execute("pragma integrity_check").fetchall(),
     ".html": _read_html,
 }

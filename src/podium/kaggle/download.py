@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from podium import paths
 from podium.competitions import Competition, MissingData
 from podium.files.archives import BadArchive, DamagedArchive, atomic_folder, unpack_into
-from podium.files.locks import locked
+from podium.files.locks import Busy, locked
 from podium.kaggle.client import KaggleError, connect, explained, fetch_patiently, megabytes
 
 if TYPE_CHECKING:
@@ -29,28 +29,39 @@ def download(competition: Competition, fresh: bool = False) -> Path:
     """
     if competition.kaggle_source is None:
         raise KaggleError(f"{competition.name} is not on Kaggle. To get it: {competition.get_it}")
+    target = (paths.inputs()[0] / competition.slug).resolve()  # may be a link to another disk
+    archive = target.parent / ".downloads" / f"{competition.slug}.zip"
+    place = hashlib.sha256(str(target).encode()).hexdigest()[:16]
+    lock = locked(paths.scratch() / "locks" / f"{place}.lock", str(target))
     with suppress(MissingData):
         present = competition.folder()
         if any(present.iterdir()) and not fresh:
+            with suppress(Busy), lock:
+                _forget(archive)  # a kill may have come when it was unpacked
             print(
                 f"{present} is there already: podium check {competition.name} looks through it, "
                 "--fresh replaces it"
             )
             return present
-    target = (paths.inputs()[0] / competition.slug).resolve()  # may be a link to another disk
-    archive = target.parent / ".downloads" / f"{competition.slug}.zip"
-    place = hashlib.sha256(str(target).encode()).hexdigest()[:16]
-    with locked(paths.scratch() / "locks" / f"{place}.lock", str(target)):
+    with lock:
         archive.parent.mkdir(parents=True, exist_ok=True)
         try:
             _fetch(connect(), competition.kaggle_source, archive)
             counts = _unpack(competition, archive, target, replace=fresh)
-            archive.unlink()
+            _forget(archive)
         finally:
             with suppress(OSError):  # what came stays there
                 archive.parent.rmdir()
     print(f"{target}: {counts}")
     return target
+
+
+def _forget(archive: Path) -> None:
+    """Delete an archive, and what the client leaves beside one of which only a part has come."""
+    for path in archive.parent.glob(f"{archive.name}*"):
+        path.unlink()
+    with suppress(OSError):  # others are downloaded
+        archive.parent.rmdir()
 
 
 def _fetch(api: "KaggleApi", source: str, archive: Path) -> None:
