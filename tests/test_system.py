@@ -1,6 +1,7 @@
 """The machine: memory that is used and free, time that a run has, an old TensorFlow."""
 
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -94,6 +95,26 @@ def test_another_projects_settings_of_keras_do_not_count(tmp_path: Path) -> None
     done = run_python(code, HOME=str(tmp_path))
     assert done.stdout == "tensorflow channels_last float32\n", done.stderr
     assert path.read_text() == settings
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
+def test_freed_memory_is_kept_and_given_back_by_a_trim() -> None:
+    code = """
+import resource, psutil, numpy as np
+from podium.system import keep_freed_memory, trim_memory
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        np.ones(100_000_000, np.uint8)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+before = faults()
+keep_freed_memory()
+faults()
+kept, held = faults(), psutil.Process().memory_info().rss
+trim_memory()
+print(before > 500, kept < before / 10, held - psutil.Process().memory_info().rss > 50_000_000)
+"""
+    assert run_python(code).stdout == "True True True\n"
 
 
 def test_another_backend_is_refused_in_a_line() -> None:
