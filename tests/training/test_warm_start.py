@@ -96,7 +96,7 @@ def test_of_other_images_any_network_will_do(here: Path) -> None:
 def test_a_fold_that_goes_on_needs_no_other_run(here: Path) -> None:
     write_run(here / "weights" / "a", seed=1)
     mine = write_run(here / "mine", folds=[])
-    mine.fold(0).write_state({"history": [{"stage": 0, "epoch": 0}]}, [])
+    mine.fold(0).write_state({"history": [{"stage": 0, "epoch": 0, "seconds": 1.0}]}, [])
     run = run_with(mine)
     shutil.rmtree(here / "weights" / "a")
     assert find_initial_weights(run, 0) is None
