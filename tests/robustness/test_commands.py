@@ -1,5 +1,7 @@
 """Commands that are killed and called again lose nothing: a small sample."""
 
+import pytest
+
 from robustness.sample import sample_of
 
-test_sample_holds_its_limits = sample_of("commands")
+test_sample_holds_its_limits = pytest.mark.slow(sample_of("commands"))

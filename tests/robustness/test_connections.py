@@ -1,5 +1,7 @@
 """Connections that keep the server waiting or busy shut nobody out: a small sample."""
 
+import pytest
+
 from robustness.sample import sample_of
 
-test_sample_holds_its_limits = sample_of("connections")
+test_sample_holds_its_limits = pytest.mark.slow(sample_of("connections"))

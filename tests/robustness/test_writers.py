@@ -1,5 +1,7 @@
 """Two writers of one record: a small sample."""
 
+import pytest
+
 from robustness.sample import sample_of
 
-test_sample_holds_its_limits = sample_of("writers")
+test_sample_holds_its_limits = pytest.mark.slow(sample_of("writers"))
