@@ -29,6 +29,12 @@ def test_a_run_that_lies_on_another_disk_is_used(data: Path, tmp_path: Path) -> 
     assert find_run("mine").path == run.path
 
 
+def test_a_misspelled_run_is_told_the_likely_one(data: Path, tmp_path: Path) -> None:
+    write_run(tmp_path / "weights" / "cars-b4-cpu")
+    with pytest.raises(RunError, match=r"there are: cars-b4-cpu; did you mean cars-b4-cpu\?$"):
+        find_run("cars-b4")
+
+
 @pytest.mark.parametrize("name", ["../mine", "..", ".", "a/b", "/mine", "", " ", "a\0b"])
 def test_a_name_is_no_path(name: str) -> None:
     with pytest.raises(RunError, match="expected the name of a folder of weights/, not a path"):
