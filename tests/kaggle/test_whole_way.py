@@ -15,7 +15,6 @@ from kaggle_stand_in import StandIn
 from podium.cli import main
 from podium.kaggle.kernels import KernelFailed, push_entry
 from podium.predictions.blend import blend
-from podium.predictions.score import score_files
 from podium.runs.run_folder import RunFolder
 from small_competitions import RECIPE, break_image, write_entry
 
@@ -180,10 +179,8 @@ def test_the_sample_goes_the_whole_way(
     assert podium(monkeypatch, "collect", *words) == 0
     assert {path: path.read_bytes() for path in run.rglob("*.csv")} == before
 
-    words = ["sample", str(submission), "-m", "the demo", "--wait", "--poll", "0.1"]
     capsys.readouterr()
-    assert podium(monkeypatch, "submit", *words) == 0
-    (sent,) = stand_in.competitions["podium-sample"].submissions
-    assert (sent.file_name, sent.description) == (submission.name, "the demo")
-    accuracy = score_files(submission, truth).value
-    assert f"{accuracy:.5f}" in capsys.readouterr().out
+    assert podium(monkeypatch, "submit", "sample", str(submission), "-m", "the demo") == 1
+    assert "sample has no leaderboard" in capsys.readouterr().err
+    assert podium(monkeypatch, "score", str(submission), str(truth)) == 0
+    assert "score       accuracy" in capsys.readouterr().out
