@@ -43,7 +43,8 @@ def campaign(quick: bool, scratch: Path) -> list[Figure]:
             Figure(f"{what} that began", len(looks), f"= {folds * stages}"),
             Figure(f"{what}: MB at the most", max(before[0], after[0])),
             Figure(f"{what}: of it grown", grown[0], f"≤ {megabytes}"),
-            Figure(f"{what}: open files grown", grown[1], "≤ 0"),
+            # One that is written at the very moment counts.
+            Figure(f"{what}: open files grown", grown[1], "≤ 1"),
             Figure(f"{what}: threads grown", grown[2], "≤ 4", "TensorFlow's pools"),
         ]
     return figures
