@@ -8,6 +8,7 @@ at from outside.
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,8 +44,7 @@ def campaign(quick: bool, scratch: Path) -> list[Figure]:
             Figure(f"{what} that began", len(looks), f"= {folds * stages}"),
             Figure(f"{what}: MB at the most", max(before[0], after[0])),
             Figure(f"{what}: of it grown", grown[0], f"≤ {megabytes}"),
-            # One that is written at the very moment counts.
-            Figure(f"{what}: open files grown", grown[1], "≤ 1"),
+            Figure(f"{what}: open files grown", grown[1], "≤ 0"),
             Figure(f"{what}: threads grown", grown[2], "≤ 4", "TensorFlow's pools"),
         ]
     return figures
@@ -65,6 +65,15 @@ def looks_at(project: Path, changes: list[str]) -> Iterator[tuple[float, int, in
         for line in process.stdout:
             said.append(line)
             if TITLE.match(line):
-                yield about.memory_info().rss / 1e6, about.num_fds(), about.num_threads()
+                yield about.memory_info().rss / 1e6, open_files(about), about.num_threads()
     if process.returncode:
         raise RuntimeError("".join(said)[-3000:])
+
+
+def open_files(process: psutil.Process) -> int:
+    """The files that stay open: the fewest of some looks, as one may be written at the moment."""
+    looks = []
+    for _ in range(5):
+        looks.append(process.num_fds())
+        time.sleep(0.01)
+    return min(looks)

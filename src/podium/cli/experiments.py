@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from podium.cli.options import Entry, Folds, Overrides
+from podium.text import printable
 
 
 def compare(
@@ -23,7 +24,7 @@ def compare(
     from podium.experiments.compare import compare
 
     comparison = compare(entry, tries or [], fold or [], override or [])
-    print(f"\n{comparison}")
+    print(printable(f"\n{comparison}"))
     if comparison.failed:
         raise typer.Exit(1)
 
@@ -38,7 +39,7 @@ def find_lr(
     """Train the stages before one, run a learning-rate range test in it, and draw the curve."""
     from podium.experiments.find_lr import find_lr
 
-    print(f"\n{find_lr(entry, override or [], fold, stage, steps)}")
+    print(printable(f"\n{find_lr(entry, override or [], fold, stage, steps)}"))
 
 
 def tune(
@@ -65,7 +66,11 @@ def tune(
     """
     from podium.experiments.tune import tune
 
-    print(f"\n{tune(entry, trials, hours, search or [], fold or [], override or [], storage)}")
+    print(
+        printable(
+            f"\n{tune(entry, trials, hours, search or [], fold or [], override or [], storage)}"
+        )
+    )
 
 
 COMMANDS = (compare, find_lr, tune)

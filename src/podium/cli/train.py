@@ -105,7 +105,7 @@ def soup(
     """Average checkpoints of runs to one network, as far as that is no worse out of fold."""
     from podium.training.soup import soup
 
-    print(f"\n{soup(runs, run, fresh)}")
+    print(printable(f"\n{soup(runs, run, fresh)}"))
 
 
 COMMANDS = (train, predict, sample, check, entries, score)

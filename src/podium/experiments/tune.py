@@ -3,6 +3,7 @@
 import shlex
 import warnings
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -19,6 +20,7 @@ from podium.competitions import get_competition
 from podium.experiments.grid import Combination, get_combination
 from podium.experiments.search_space import Range, default_ranges, parse_range, values_in
 from podium.experiments.trial import TrialDiverged, digest, run_of, run_trial
+from podium.files.locks import Busy
 from podium.predictions.score import Score
 from podium.runs.run_folder import RunFolder, run_name
 
@@ -204,9 +206,10 @@ def _keep_the_best(study: optuna.Study, trial: FrozenTrial, folds: list[int]) ->
         run = RunFolder(paths.runs() / attributes["run"])
         if run.name == best.user_attrs["run"] or attributes.get("was_there", True):
             continue
-        for fold in map(run.fold, folds):
-            if not fold.finished:
-                fold.delete_weights()
+        with suppress(Busy), run.writing(folds):  # who predicts with them now keeps them
+            for fold in map(run.fold, folds):
+                if not fold.finished:
+                    fold.delete_weights()
 
 
 def completed(study: optuna.Study) -> list[FrozenTrial]:

@@ -119,7 +119,8 @@ def read_member(run: str) -> BlendRun:
         labels = train["label"]
         has_score = (folder.path / "score.json").is_file()
         if not has_score or folder.finished_folds() not in ([], folder.read_score().get("folds")):
-            combine(opened)
+            with folder.sharing():
+                combine(opened)
         folds = folder.read_score().get("folds", [])
     out_of_fold, test = (
         _read_probabilities(folder, name, competition) for name in ("out_of_fold", "test")
