@@ -135,7 +135,7 @@ def test_a_user_without_a_home_can_build(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(Path, "home", nobody)
     check_no_secrets({}, {"b.py": "clean"})
-    build("tiny", owner="someone")
+    assert build("tiny", owner="someone").code.is_file()
 
 
 def test_what_only_looks_like_a_secret_can_be_marked() -> None:
@@ -159,3 +159,5 @@ def test_what_only_looks_like_a_secret_can_be_marked() -> None:
 )
 def test_what_names_a_secret_is_none(line: str) -> None:
     check_no_secrets({}, {"a.py": line})
+    with pytest.raises(SecretFound):  # on the line after it there is one
+        check_no_secrets({}, {"a.py": f'{line}\npassword = "{PASSED}"'})
