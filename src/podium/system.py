@@ -174,6 +174,8 @@ def _set_up_jax(threads: int | None, deterministic: bool) -> None:
     What is compiled is kept for the folds, restarts and runs to come: a large network's step takes
     minutes.
     """
+    # Keras would import it, where it is installed, to set its seed too: six seconds, half a GB.
+    sys.modules.setdefault("tensorflow", None)
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(paths.compiled()))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
     os.environ.setdefault("JAX_COMPILATION_CACHE_MAX_SIZE", str(COMPILED_BYTES))
@@ -207,7 +209,7 @@ def check_address_space() -> None:
     Raises:
         ValueError: it is lower than what a small run takes.
     """
-    imported = "tensorflow" in sys.modules
+    imported = sys.modules.get("tensorflow") is not None
     needed = WORKING_SPACE + CORE_SPACE * (os.cpu_count() or 1) + TENSORFLOW_SPACE * (not imported)
     left = _address_space()
     if left < needed:
