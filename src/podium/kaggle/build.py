@@ -26,6 +26,7 @@ from podium.kaggle.kernel_start import KernelStart
 from podium.kaggle.metadata import (
     OWNER,
     KernelMetadata,
+    check_machine,
     check_runs,
     check_sources,
     kernel_name,
@@ -37,7 +38,7 @@ from podium.recipes.recipe_file import load_ensemble
 from podium.runs.run_folder import run_name
 
 LIMIT = 1_000_000  # bytes of a kernel's code; Kaggle takes no more
-CARRIED = ("efficientnet", "Keras-Applications")  # pure Python, and not in Kaggle's image
+CARRIED = ("efficientnet", "Keras-Applications")  # pure Python, and in none of Kaggle's images
 LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the same sources must give the same bytes on any day
 LINE = 100  # characters of the payload
 PACKAGE = Path(podium.__file__).parent
@@ -77,7 +78,7 @@ class KernelBuild:
     def __str__(self) -> str:
         size = self.code.stat().st_size
         lines = [
-            f"kernel      {self.metadata.id} ({self.metadata.machine_shape or 'CPU'})",
+            f"kernel      {self.metadata.id} ({self.metadata.machine.name})",
             f"code        {self.code} ({size / 1000:.0f} of {LIMIT / 1000:.0f} kB)",
             f"sources     {self.sources} of commit {self.commit or 'none'}",
         ]
@@ -95,6 +96,7 @@ def build(
     fold: int | None = None,
     hours: float | None = None,
     goes_on_from: str | None = None,
+    on: str | None = None,
 ) -> KernelBuild:
     """Build the kernel of an entry, or of one of its folds, into build/<name>/.
 
@@ -103,6 +105,7 @@ def build(
         overrides: `key=value` changes to the entry's recipe, as `podium train --set` takes them.
         hours: after which the kernel ends, finished or not; its epochs are not scaled to fit.
         goes_on_from: the sources of the kernel's last version, where it takes up that one's run.
+        on: the machine, a key of MACHINES; by default what the metadata say.
 
     Raises:
         MetadataError: kernel-metadata.json says what Kaggle would misunderstand, or too little.
@@ -113,16 +116,21 @@ def build(
     entry, overrides = get_entry(entry_name), list(overrides)
     run = run_name(entry.name, overrides)
     name = kernel_name(run, fold)
-    metadata = check(entry, overrides, fold).filled(owner or OWNER, name)
+    metadata = check(entry, overrides, fold, hours, on).filled(owner or OWNER, name)
     if goes_on_from is not None:
         metadata = metadata.with_own_output()
     start = KernelStart(
-        run=run, reads=_reads(entry, overrides), goes_on_from=goes_on_from, hours=hours
+        run=run,
+        reads=_reads(entry, overrides),
+        goes_on_from=goes_on_from,
+        hours=hours or metadata.machine.longest,
+        minutes=metadata.machine.minutes if hours is None else None,
     )
     about = metadata.model_dump_json(indent=2, exclude_none=True) + "\n"
     arguments = [word for override in overrides for word in ("--set", override)]
     arguments += ["--fold", str(fold)] if fold is not None else []
-    packed = _pack(entry, start, {str(entry.metadata): about, "--set": "\n".join(overrides)})
+    texts = {str(entry.metadata): about, "--set": "\n".join(overrides)}
+    packed = _pack(entry, start, texts, metadata.machine.lacks)
     sources = hashlib.sha256(packed).hexdigest()
     folder = paths.project() / "build" / name
     built = KernelBuild(folder, fold, metadata, sources, _commit(entry))
@@ -150,6 +158,7 @@ def build_entries(
     owner: str | None = None,
     overrides: Iterable[str] = (),
     fold: int | None = None,
+    on: str | None = None,
 ) -> Iterator[KernelBuild]:
     """Build these entries, or all that have a kernel-metadata.json.
 
@@ -162,17 +171,24 @@ def build_entries(
         with suppress(KaggleError):
             owner = user_name(connect())
     for name in names:
-        yield build(name, owner, overrides, fold)
+        yield build(name, owner, overrides, fold, on=on)
 
 
-def check(entry: Entry, overrides: Iterable[str] = (), fold: int | None = None) -> KernelMetadata:
+def check(
+    entry: Entry,
+    overrides: Iterable[str] = (),
+    fold: int | None = None,
+    hours: float | None = None,
+    on: str | None = None,
+) -> KernelMetadata:
     """Refuse what would fail on Kaggle, or cannot be asked of this entry; returns its metadata."""
-    metadata = read_metadata(entry)
+    metadata = read_metadata(entry, on)
     if not entry.is_ensemble:
         recipe = entry.recipe(overrides)
         if fold is not None:
             recipe.check_fold(fold)
         check_sources(entry, metadata, recipe)
+        check_machine(entry, metadata, recipe, hours)
     elif overrides or fold is not None:
         raise BuildError(f"{entry.name} averages runs: it has no folds, and nothing to --set")
     check_runs(entry, metadata, _reads(entry, overrides))
@@ -186,11 +202,12 @@ def _reads(entry: Entry, overrides: Iterable[str]) -> list[str]:
     return entry.recipe(overrides).needed_runs
 
 
-def _pack(entry: Entry, start: KernelStart, texts: dict[str, str]) -> bytes:
+def _pack(entry: Entry, start: KernelStart, texts: dict[str, str], lacking: Iterable[str]) -> bytes:
     """A zip of all that an entry needs, whose bytes depend on names and contents only.
 
     Args:
         texts: what else is in the kernel, to be looked through with the rest.
+        lacking: packages to carry beside CARRIED.
     """
     library = {
         str(Path("podium", path.relative_to(PACKAGE))): path.read_text(encoding="utf-8")
@@ -205,7 +222,7 @@ def _pack(entry: Entry, start: KernelStart, texts: dict[str, str]) -> bytes:
     about = f"Metadata-Version: 2.1\nName: podium\nVersion: {number}\n"
     files = {
         **library,
-        **_carried(),
+        **_carried([*CARRIED, *lacking]),
         f"podium-{number}.dist-info/METADATA": about,
         f"kernels/{entry.name}/recipe.toml": recipe,
         f"podium/kaggle/{kernel_start.FILE.name}": start.model_dump_json(indent=2),
@@ -219,11 +236,11 @@ def _pack(entry: Entry, start: KernelStart, texts: dict[str, str]) -> bytes:
     return buffer.getvalue()
 
 
-def _carried() -> dict[str, str]:
-    """The modules, license and version of the carried packages, as their wheels have them."""
+def _carried(packages: Iterable[str]) -> dict[str, str]:
+    """The modules, license and version of packages, as their wheels have them."""
     return {
         str(file): file.read_text(encoding="utf-8")
-        for package in CARRIED
+        for package in packages
         for file in distribution(package).files or []
         if (file.suffix == ".py" or file.name in ("METADATA", "LICENSE", "top_level.txt"))
     }
@@ -256,6 +273,7 @@ def _bootstrap(built: KernelBuild, arguments: list[str], packed: bytes) -> str:
     for constant, value in {
         'COMMIT = ""': f"COMMIT = {json.dumps(built.commit)}",
         'SOURCES = ""': f"SOURCES = {json.dumps(built.sources)}",
+        'BACKEND = ""': f"BACKEND = {json.dumps(built.metadata.machine.backend)}",
         "ARGUMENTS = []": f"ARGUMENTS = {json.dumps(arguments)}",
         'PAYLOAD = ""': "\n".join(['PAYLOAD = """', *lines, '"""']),
     }.items():

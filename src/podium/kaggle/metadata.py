@@ -3,7 +3,8 @@
 import hashlib
 import json
 import re
-from typing import Annotated, Literal
+from dataclasses import dataclass
+from typing import Annotated, Literal, Self
 
 from pydantic import Field
 from slugify import slugify
@@ -21,6 +22,43 @@ LONGEST = 50  # characters of a kernel's title
 CODE_FILES = {"script": "kernel.py", "notebook": "kernel.ipynb"}
 
 
+@dataclass(frozen=True)
+class Machine:
+    """A kind of machine that Kaggle runs kernels on."""
+
+    name: str
+    shape: str | None  # its machine_shape
+    devices: int
+    sessions: int  # kernels on such machines that an account may usually run at once
+    hours: float  # after which Kaggle ends a kernel, and may keep nothing of what it wrote
+    backend: str = "tensorflow"  # of Keras
+    lacks: tuple[str, ...] = ()  # what its image lacks beside the packages that all images lack
+
+    @property
+    def longest(self) -> float:
+        """Hours after which a kernel ends itself."""
+        return self.hours - 0.2
+
+    @property
+    def minutes(self) -> float:
+        """Minutes for training, which leave half an hour for what comes after it."""
+        return 60 * self.hours - 30
+
+
+MACHINES = {
+    "cpu": Machine("CPU", None, devices=1, sessions=5, hours=12),
+    "gpu": Machine("T4 ×2", "NvidiaTeslaT4", devices=2, sessions=2, hours=12),
+    "tpu": Machine(
+        *("TPU v5e-8", "TpuV5E8"),
+        devices=8,
+        sessions=1,
+        hours=9,
+        backend="jax",
+        lacks=("typer", "shellingham", "annotated-doc"),
+    ),
+}
+
+
 class MetadataError(ValueError):
     """A kernel-metadata.json that Kaggle would misunderstand: says which key and what to write."""
 
@@ -36,7 +74,7 @@ class KernelMetadata(StrictTable):
     kernel_type: Literal["script", "notebook"]
     is_private: bool
     enable_internet: bool  # always written out: the client takes true where it is missing
-    machine_shape: Literal["NvidiaTeslaT4"] | None = None  # two T4s, or four CPU cores
+    machine_shape: Literal["NvidiaTeslaT4", "TpuV5E8"] | None = None  # none: four CPU cores
     dataset_sources: Names
     competition_sources: Names
     kernel_sources: Names
@@ -51,11 +89,10 @@ class KernelMetadata(StrictTable):
         return owner if slash else OWNER
 
     @property
-    def sessions(self) -> int:
-        """Number of kernels like this one that an account may usually run at once."""
-        return 2 if self.machine_shape else 5
+    def machine(self) -> Machine:
+        return next(each for each in MACHINES.values() if each.shape == self.machine_shape)
 
-    def filled(self, owner: str, name: str) -> "KernelMetadata":
+    def filled(self, owner: str, name: str) -> Self:
         """The metadata with its owner filled in, for the kernel of this name (a run, or a fold)."""
         keys = ("dataset_sources", "kernel_sources", "model_sources")
         sources = {key: [_fill(each, owner) for each in getattr(self, key)] for key in keys}
@@ -63,7 +100,7 @@ class KernelMetadata(StrictTable):
         kernel_id = f"{_fill(f'{self.owner}/', owner)}{slugify(title)}"
         return self.model_copy(update={**sources, "id": kernel_id, "title": title})
 
-    def with_own_output(self) -> "KernelMetadata":
+    def with_own_output(self) -> Self:
         """The metadata of a next version, to which the output of the last one is attached."""
         return self.model_copy(update={"kernel_sources": [*self.kernel_sources, self.id]})
 
@@ -84,8 +121,11 @@ def kernel_name(run: str, fold: int | None = None) -> str:
     return run if fold is None else f"{run}-fold-{fold}"
 
 
-def read_metadata(entry: Entry) -> KernelMetadata:
+def read_metadata(entry: Entry, on: str | None = None) -> KernelMetadata:
     """An entry's metadata, as it stands in the repository.
+
+    Args:
+        on: a key of MACHINES, in place of the machine that the metadata names.
 
     Raises:
         MetadataError: with each key that is wrong, what came and what is allowed.
@@ -112,7 +152,7 @@ def read_metadata(entry: Entry) -> KernelMetadata:
     ):
         if came != expected:
             raise MetadataError(f"{path}: {key}: came {came!r}, should be {expected!r}")
-    return metadata
+    return metadata.model_copy(update={"machine_shape": MACHINES[on].shape}) if on else metadata
 
 
 def check_sources(entry: Entry, metadata: KernelMetadata, recipe: Recipe) -> None:
@@ -151,6 +191,37 @@ def check_sources(entry: Entry, metadata: KernelMetadata, recipe: Recipe) -> Non
             f"{entry.metadata}: dataset_sources: the recipe's weights are missing, and the "
             f"internet is off: add a dataset that holds {file}"
         )
+
+
+def check_machine(
+    entry: Entry, metadata: KernelMetadata, recipe: Recipe, hours: float | None
+) -> None:
+    """See that the machine can run the recipe, and for so long.
+
+    Raises:
+        MetadataError: it cannot.
+    """
+    machine = metadata.machine
+    if hours and hours > machine.longest:
+        raise MetadataError(
+            f"{entry.name}: --hours {hours:g}: Kaggle ends a kernel on a {machine.name} after "
+            f"{machine.hours:g} hours; give it {machine.longest:g} at most"
+        )
+    if machine.backend != "jax":
+        return
+    # https://github.com/Kaggle/kaggle-cli/issues/1197
+    if metadata.docker_image and "tpu" not in metadata.docker_image:
+        raise MetadataError(
+            f"{entry.metadata}: docker_image: in another image than the TPU's own, Kaggle runs a "
+            "kernel without the TPU: leave the key out"
+        )
+    sizes = {recipe.batch_size, *(stage.batch_size or recipe.batch_size for stage in recipe.stages)}
+    for size in sorted(sizes):
+        if size % machine.devices:
+            raise MetadataError(
+                f"{entry.recipe_file}: batch_size: {machine.devices} cores share each batch, "
+                f"{size} came: take a multiple of {machine.devices}, at the stages too"
+            )
 
 
 def check_runs(entry: Entry, metadata: KernelMetadata, runs: list[str]) -> None:
