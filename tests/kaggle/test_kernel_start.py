@@ -97,3 +97,5 @@ def test_what_is_resumed_leaves_out_no_epochs(
     assert training_minutes(None) == KERNEL_MINUTES
     monkeypatch.setenv(TRAINING_MINUTES, "None")
     assert training_minutes(None) is training_minutes(30) is None
+    monkeypatch.setenv(TRAINING_MINUTES, "510.0")  # beside a TPU
+    assert (training_minutes(None), training_minutes(660), training_minutes(30)) == (510, 510, 30)
