@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from slugify import slugify
 
+from podium.kaggle.machines import MACHINES
 from podium.kaggle.metadata import (
-    MACHINES,
     MetadataError,
     check_machine,
     check_runs,
@@ -226,11 +226,11 @@ def test_what_a_tpu_cannot_do_is_said(tmp_path: Path) -> None:
     made = entry(tmp_path)
     stage = '[{unfreeze = "all", epochs = 1, learning_rate = 0.1, batch_size = 4}]'
     on_tpu(made, "batch_size=16", hours=8.5)
-    with pytest.raises(MetadataError, match="8 cores share each batch, 12 came"):
+    with pytest.raises(MetadataError, match="8 cores share each batch: came 12,"):
         on_tpu(made, "batch_size=12")
-    with pytest.raises(MetadataError, match="4 came: take a multiple of 8, at the stages too"):
+    with pytest.raises(MetadataError, match="came 4, should be a multiple of 8, at the stages too"):
         on_tpu(made, f"stages={stage}")
-    with pytest.raises(MetadataError, match=r"on a TPU v5e-8 after 9 hours; give it 8\.8 at most"):
+    with pytest.raises(MetadataError, match=r"--hours: came 11, on a TPU v5e-8 at most 8\.8"):
         on_tpu(made, hours=11.0)
     check_machine(made, read_metadata(made), made.recipe(["batch_size=12"]), hours=11.0)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from podium.kaggle.metadata import MACHINES
+from podium.kaggle.machines import MACHINES
 from podium.kaggle.projection import project
 from small_competitions import RECIPE, make_project, write_entry
 
@@ -44,7 +44,7 @@ def test_a_cpu_takes_longer_than_two_gpus(entry: str) -> None:
 def test_a_tpu_has_more_memory_and_less_time(entry: str) -> None:
     text = project(entry, [LONG], machine=MACHINES["tpu"])
     assert "time budget 8.5 h: it fits" in text
-    assert re.search(r"memory +[\d.]+ of the 15.7 GB of each TPU core", text)
+    assert re.search(r"memory +[\d.]+ of the 15.7 GB of each device", text)
 
 
 def test_an_ensemble_takes_no_training(entry: str, tmp_path: Path) -> None:

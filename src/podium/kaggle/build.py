@@ -123,7 +123,7 @@ def build(
         run=run,
         reads=_reads(entry, overrides),
         goes_on_from=goes_on_from,
-        hours=hours or metadata.machine.longest,
+        hours=hours or metadata.machine.hours,
         minutes=metadata.machine.minutes if hours is None else None,
     )
     about = metadata.model_dump_json(indent=2, exclude_none=True) + "\n"

@@ -3,13 +3,13 @@
 import hashlib
 import json
 import re
-from dataclasses import dataclass
 from typing import Annotated, Literal, Self
 
 from pydantic import Field
 from slugify import slugify
 
 from podium.competitions import get_competition
+from podium.kaggle.machines import MACHINES, Machine
 from podium.models.pretrained import weights_file
 from podium.recipes.entries import Entry
 from podium.recipes.recipe import RUN, Recipe
@@ -20,43 +20,6 @@ Names = Annotated[list[str], Field(default_factory=list)]
 OWNER = "OWNER"  # stands in the repository for the user name of whoever pushes
 LONGEST = 50  # characters of a kernel's title
 CODE_FILES = {"script": "kernel.py", "notebook": "kernel.ipynb"}
-
-
-@dataclass(frozen=True)
-class Machine:
-    """A kind of machine that Kaggle runs kernels on."""
-
-    name: str
-    shape: str | None  # its machine_shape
-    devices: int
-    sessions: int  # kernels on such machines that an account may usually run at once
-    hours: float  # after which Kaggle ends a kernel, and may keep nothing of what it wrote
-    backend: str = "tensorflow"  # of Keras
-    lacks: tuple[str, ...] = ()  # what its image lacks beside the packages that all images lack
-
-    @property
-    def longest(self) -> float:
-        """Hours after which a kernel ends itself."""
-        return self.hours - 0.2
-
-    @property
-    def minutes(self) -> float:
-        """Minutes for training, which leave half an hour for what comes after it."""
-        return 60 * self.hours - 30
-
-
-MACHINES = {
-    "cpu": Machine("CPU", None, devices=1, sessions=5, hours=12),
-    "gpu": Machine("T4 ×2", "NvidiaTeslaT4", devices=2, sessions=2, hours=12),
-    "tpu": Machine(
-        *("TPU v5e-8", "TpuV5E8"),
-        devices=8,
-        sessions=1,
-        hours=9,
-        backend="jax",
-        lacks=("typer", "shellingham", "annotated-doc"),
-    ),
-}
 
 
 class MetadataError(ValueError):
@@ -201,26 +164,22 @@ def check_machine(
     Raises:
         MetadataError: it cannot.
     """
-    machine = metadata.machine
-    if hours and hours > machine.longest:
+    machine, image = metadata.machine, metadata.docker_image
+    if hours and hours > machine.hours:
         raise MetadataError(
-            f"{entry.name}: --hours {hours:g}: Kaggle ends a kernel on a {machine.name} after "
-            f"{machine.hours:g} hours; give it {machine.longest:g} at most"
+            f"{entry.name}: --hours: came {hours:g}, on a {machine.name} at most {machine.hours}"
         )
-    if machine.backend != "jax":
-        return
-    # https://github.com/Kaggle/kaggle-cli/issues/1197
-    if metadata.docker_image and "tpu" not in metadata.docker_image:
-        raise MetadataError(
-            f"{entry.metadata}: docker_image: in another image than the TPU's own, Kaggle runs a "
-            "kernel without the TPU: leave the key out"
-        )
-    sizes = {recipe.batch_size, *(stage.batch_size or recipe.batch_size for stage in recipe.stages)}
-    for size in sorted(sizes):
-        if size % machine.devices:
+    if machine.backend == "jax":
+        if image and "tpu" not in image:  # see github.com/Kaggle/kaggle-cli/issues/1197
             raise MetadataError(
-                f"{entry.recipe_file}: batch_size: {machine.devices} cores share each batch, "
-                f"{size} came: take a multiple of {machine.devices}, at the stages too"
+                f"{entry.metadata}: docker_image: in another image than the TPU's own, Kaggle runs "
+                "a kernel without the TPU: leave the key out"
+            )
+        sizes = [recipe.batch_size, *(stage.batch_size or 0 for stage in recipe.stages)]
+        if odd := [size for size in sizes if size % machine.devices]:
+            raise MetadataError(
+                f"{entry.recipe_file}: batch_size: {machine.devices} cores share each batch: came "
+                f"{odd[0]}, should be a multiple of {machine.devices}, at the stages too"
             )
 
 

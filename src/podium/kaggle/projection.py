@@ -1,10 +1,10 @@
 """What a kernel will take on Kaggle, before it is pushed: time and memory, estimated."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from podium.competitions import MissingData
-from podium.kaggle.metadata import Machine, read_metadata
+from podium.kaggle.machines import Machine
+from podium.kaggle.metadata import read_metadata
 from podium.recipes.entries import get_entry
 from podium.training.dry_run import ImageCounts, reckon
 from podium.training.time_plan import Speeds
@@ -32,27 +32,6 @@ READ = 100  # images a second
 BYTES = 18  # of a parameter: its value, gradient, and both means of Adam in float32, and in float16
 
 
-@dataclass(frozen=True)
-class Device:
-    """What one device of a machine reaches in training."""
-
-    speed: float  # operations a second
-    start: float  # seconds until a stage's first step is done
-    value_bytes: int  # of each value that is kept
-    name: str = ""
-    memory: float | None = None  # GB; None: the system's
-
-
-# Such a network moves memory more than it multiplies: an H200 reached 13e12 (PyTorch) to 33e12
-# (JAX) on B6, where compiling took 190 s. A T4's memory is 15 times slower, a v5e core's 6 times.
-# Two cores of an EPYC reached 30e9 on B4.
-DEVICES = {
-    None: Device(60e9, 60.0, value_bytes=4),
-    "NvidiaTeslaT4": Device(1.2e12, 150.0, value_bytes=2, name="T4", memory=14.7),
-    "TpuV5E8": Device(3e12, 240.0, value_bytes=2, name="TPU core", memory=15.7),
-}
-
-
 def project(
     entry: str,
     overrides: Iterable[str] = (),
@@ -78,11 +57,12 @@ def project(
     except MissingData as error:
         return f"no estimate of the time: {error}"
     machine = machine or read_metadata(get_entry(entry)).machine
-    device = DEVICES[machine.shape]
     multiplications, side, parameters, blocks, values = EFFICIENTNETS[recipe.backbone]
-    speeds = Speeds(pixel=2e9 * multiplications / side**2 / (device.speed * machine.devices))
+    speeds = Speeds(pixel=2e9 * multiplications / side**2 / (machine.speed * machine.devices))
     count = len(set(folds)) or len(recipe.fold_numbers)
-    start = device.start / (count if machine.backend == "jax" else 1)  # compiled once for all folds
+    start = machine.start / (
+        count if machine.backend == "jax" else 1
+    )  # compiled once for all folds
     speeds.starts = dict.fromkeys(range(len(recipe.stages)), start)
 
     def unfrozen_share(which: str | int) -> float:
@@ -94,7 +74,7 @@ def project(
     for number, stage in enumerate(recipe.stages):
         pixels = (stage.batch_size or recipe.batch_size) * recipe.stage_size(number) ** 2
         share = max(unfrozen_share(stage.unfreeze), 0.2)  # a frozen part passes on, and forgets
-        kept = pixels * values * share * device.value_bytes / machine.devices
+        kept = pixels * values * share * machine.value_bytes / machine.devices
         memory.append((kept + BYTES * 1e6 * parameters) / 1e9)
     found = reckon(
         recipe,
@@ -107,8 +87,8 @@ def project(
         minutes=None if hours else min(recipe.time_budget or machine.minutes, machine.minutes),
         estimated=True,
     )
-    if device.memory is None:
+    if machine.memory is None:
         return f"{found}"
-    fits = max(memory) <= device.memory
-    of_each = f"{max(memory):.1f} of the {device.memory} GB of each {device.name}"
+    fits = max(memory) <= machine.memory
+    of_each = f"{max(memory):.1f} of the {machine.memory} GB of each device"
     return f"{found}\nmemory      {of_each}{'' if fits else ': too much; lower the batch_size'}"
