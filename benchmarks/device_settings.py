@@ -90,7 +90,7 @@ def child(
     import tensorflow as tf
 
     from benchmarks.small_runs import make_network, make_recipe
-    from podium.training.devices import Devices
+    from podium.models.backend import Devices
 
     devices = Devices()
     precision = devices.set_precision(mixed=True)

@@ -19,8 +19,8 @@ from benchmarks.small_runs import (
     make_recipe,
     make_training,
 )
+from podium.models.backend import Devices
 from podium.recipes.recipe import Recipe
-from podium.training.devices import Devices
 from podium.training.optimizers import make_optimizer
 
 

@@ -1,5 +1,5 @@
 """TensorFlow, imported without its notes: whoever needs it imports this first."""
 
-from podium.system import import_tensorflow
+from podium.system import start_backend
 
-import_tensorflow()
+start_backend()

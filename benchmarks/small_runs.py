@@ -12,13 +12,13 @@ import numpy as np
 
 from benchmarks.drawing import CLASSES
 from podium.data.batches import ImageArray
+from podium.models.backend import Devices
 from podium.models.network import Network, build_network
 from podium.models.pretrained import find_weights, weights_file
 from podium.recipes.recipe import Recipe
 from podium.recipes.recipe_file import parse_recipe
 from podium.runs.fold_folder import FoldFolder
 from podium.training.datasets import FoldDataset
-from podium.training.devices import Devices
 from podium.training.resume import ResumeState
 from podium.training.time_plan import TimePlan, stage_works
 from podium.training.trainer import Trainer

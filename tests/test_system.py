@@ -40,7 +40,7 @@ def test_free_memory_heeds_a_limit_of_the_process() -> None:
 def test_a_limit_under_which_tensorflow_aborts_is_refused() -> None:
     code = (
         "import resource; resource.setrlimit(resource.RLIMIT_AS, (2 * 10**9, 2 * 10**9)); "
-        "from podium.system import import_tensorflow as begin; begin()"
+        "from podium.system import start_backend as begin; begin()"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     last = ended.stderr.splitlines()[-1]
@@ -67,7 +67,7 @@ def test_an_old_tensorflow_is_refused_before_anything_takes_time(
     about = tmp_path / f"tensorflow-{installed}.dist-info" / "METADATA"
     about.parent.mkdir()
     about.write_text(f"Metadata-Version: 2.1\nName: tensorflow\nVersion: {installed}\n")
-    code = "from podium.system import check_tensorflow; check_tensorflow()"
+    code = "from podium.system import check_backend; check_backend()"
     done = subprocess.run(
         [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(tmp_path)!r}); {code}"],
         capture_output=True,
@@ -89,7 +89,7 @@ def test_another_projects_settings_of_keras_do_not_count(tmp_path: Path) -> None
     path.parent.mkdir()
     path.write_text(settings)
     code = (
-        "from podium.system import import_tensorflow; import_tensorflow(); import keras; "
+        "from podium.system import start_backend; start_backend(); import keras; "
         "print(keras.backend.backend(), keras.config.image_data_format(), keras.config.floatx())"
     )
     done = run_python(code, HOME=str(tmp_path))
@@ -118,7 +118,7 @@ print(before > 500, kept < before / 10, held - psutil.Process().memory_info().rs
 
 
 def test_another_backend_is_refused_in_a_line() -> None:
-    code = "from podium.system import import_tensorflow; import_tensorflow()"
+    code = "from podium.system import start_backend; start_backend()"
     line = run_python(code, KERAS_BACKEND="torch").stderr.splitlines()[-1]
     assert line.startswith("ValueError: KERAS_BACKEND is 'torch', and Podium computes with tensor")
 

@@ -86,6 +86,11 @@ def runs() -> Path:
     return project() / "weights"
 
 
+def compiled() -> Path:
+    """Where networks lie that JAX has compiled; no output of a kernel."""
+    return (scratch() if kaggle() else runs()) / ".compiled"
+
+
 def joined_runs() -> Path:
     """Where a kernel joins, at its start, runs of which several kernels left parts; no output."""
     return scratch() / "joined"

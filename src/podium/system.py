@@ -1,4 +1,4 @@
-"""The machine that a run is on: versions, memory, load, time; and TensorFlow imported quietly."""
+"""The machine that a run is on: versions, memory, load, time; and Keras' backend, started."""
 
 import ctypes
 import os
@@ -18,10 +18,12 @@ import psutil
 from podium import paths
 
 OLDEST_TENSORFLOW = (2, 18)
-BACKEND = "tensorflow"  # of Keras
+BACKENDS = ("tensorflow", "jax")  # of Keras; the first one unless KERAS_BACKEND says another
 KERNEL_MINUTES = 690.0  # Kaggle ends a kernel after 720, whatever it has written by then
 TRAINING_MINUTES = "PODIUM_TRAINING_MINUTES"  # in a built kernel; None where it is to be resumed
-PACKAGES = ("podium", "tensorflow", "keras", "efficientnet", "albumentations", "numpy", "pandas")
+PACKAGES = ("podium", "keras", "efficientnet", "albumentations", "numpy", "pandas")
+
+COMPILED_BYTES = 4 << 30  # of networks that JAX has compiled; the oldest go
 
 CGROUP_FILES = (  # limit and use of a container's memory, version 2 and version 1
     ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
@@ -42,7 +44,11 @@ def about_this_run() -> dict[str, Any]:
     """Versions, commit, machine and date, for the run's folder."""
     sources = os.environ.get("PODIUM_SOURCES")  # of a kernel, see kaggle/bootstrap.py
     return {
-        "versions": {"python": platform.python_version(), **{p: _version(p) for p in PACKAGES}},
+        "backend": backend(),
+        "versions": {
+            "python": platform.python_version(),
+            **{package: _version(package) for package in (*PACKAGES, backend())},
+        },
         "commit": _commit(),
         **({"sources": sources} if sources else {}),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}",
@@ -85,12 +91,13 @@ def _address_space() -> int:
     return sys.maxsize if limit == psutil.RLIM_INFINITY else limit - process.memory_info().vms
 
 
-def out_of_memory() -> tuple[type[Exception], ...]:
-    """The errors of a machine or a GPU that has too little memory."""
-    tensorflow = sys.modules.get("tensorflow")
-    if tensorflow is None:
-        return (MemoryError,)
-    return MemoryError, tensorflow.errors.ResourceExhaustedError
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a machine or a GPU had too little memory."""
+    if isinstance(error, MemoryError):
+        return True
+    # TensorFlow has a class for it, JAX only the word in front.
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    return "ResourceExhaustedError" in kinds or str(error).startswith("RESOURCE_EXHAUSTED")
 
 
 def cpu_load() -> float:
@@ -98,25 +105,43 @@ def cpu_load() -> float:
     return max(1.0, psutil.getloadavg()[0] / (os.cpu_count() or 1))
 
 
-def import_tensorflow(threads: int | None = None) -> None:
-    """Import TensorFlow without its page of notes on how it was compiled and on absent drivers.
+def backend() -> str:
+    """What Keras computes with: "tensorflow" or "jax".
+
+    Raises:
+        ValueError: KERAS_BACKEND is another.
+    """
+    chosen = os.environ.get("KERAS_BACKEND") or BACKENDS[0]
+    if chosen not in BACKENDS:
+        raise ValueError(
+            f"KERAS_BACKEND is {chosen!r}, and Podium computes with {' or '.join(BACKENDS)}: unset "
+            "KERAS_BACKEND for the first"
+        )
+    return chosen
+
+
+def start_backend(threads: int | None = None, deterministic: bool = False) -> None:
+    """Import what Keras computes with, without its page of notes on absent drivers and the like.
 
     It writes them to the process's error stream before any setting of its own counts. They are
     shown all the same if the import fails.
 
     Args:
         threads: that share an operation, as the recipe says; one per core if not given. It counts
-            only where TensorFlow has computed nothing yet.
+            only where nothing was computed yet.
+        deterministic: on GPUs too, see `Devices.set_determinism`.
 
     Raises:
-        ValueError: the process may not have the memory for it, or see `check_tensorflow`.
+        ValueError: the process may not have the memory for it, or see `check_backend`.
     """
-    check_tensorflow()
+    check_backend()
     check_address_space()
     keep_freed_memory()
-    os.environ["KERAS_BACKEND"] = BACKEND  # whatever ~/.keras/keras.json says, which is another
+    os.environ["KERAS_BACKEND"] = backend()  # whatever ~/.keras/keras.json says, which is another
     os.environ["KERAS_HOME"] = str(paths.scratch() / "keras")  # project's, and may be anything
-    if threads is not None:
+    if backend() == "jax":
+        _set_up_jax(threads, deterministic)
+    elif threads is not None:
         os.environ["TF_NUM_INTRAOP_THREADS"] = str(threads)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if os.environ.get("PODIUM_DEBUG"):
@@ -126,9 +151,14 @@ def import_tensorflow(threads: int | None = None) -> None:
     with tempfile.TemporaryFile() as notes:
         os.dup2(notes.fileno(), 2)
         try:
-            import tensorflow
+            if backend() == "jax":
+                import jax
 
-            tensorflow.config.list_logical_devices()
+                jax.devices()
+            else:
+                import tensorflow
+
+                tensorflow.config.list_logical_devices()
         except Exception:
             notes.seek(0)
             os.write(stderr, notes.read())
@@ -136,6 +166,22 @@ def import_tensorflow(threads: int | None = None) -> None:
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)
+
+
+def _set_up_jax(threads: int | None, deterministic: bool) -> None:
+    """Settings that JAX reads when it is imported; what the user has set stays.
+
+    What is compiled is kept for the folds, restarts and runs to come: a large network's step takes
+    minutes.
+    """
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(paths.compiled()))
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+    os.environ.setdefault("JAX_COMPILATION_CACHE_MAX_SIZE", str(COMPILED_BYTES))
+    if threads is not None:
+        os.environ["NPROC"] = str(threads)
+    if deterministic:
+        flags = os.environ.get("XLA_FLAGS", "")
+        os.environ["XLA_FLAGS"] = f"{flags} --xla_gpu_deterministic_ops=true".strip()
 
 
 def keep_freed_memory() -> None:
@@ -172,18 +218,20 @@ def check_address_space() -> None:
         )
 
 
-def check_tensorflow() -> None:
-    """Refuse a TensorFlow that Podium was never run with, before anything takes time.
+def check_backend() -> None:
+    """Refuse a backend that Podium was never run with, before anything takes time.
 
     Raises:
-        ValueError: it is older than the first one that was tried, or Keras is to compute with
-            something else.
+        ValueError: it is none of Podium's, it is not installed, or older than what was tried.
     """
-    if (backend := os.environ.get("KERAS_BACKEND") or BACKEND) != BACKEND:
-        raise ValueError(
-            f"KERAS_BACKEND is {backend!r}, and Podium computes with {BACKEND}: unset KERAS_BACKEND"
-        )
-    installed = _version("tensorflow")
+    installed = _version(backend())
+    if backend() == "jax":
+        if installed is None:
+            raise ValueError(
+                "KERAS_BACKEND is 'jax', and JAX is not installed: pip install 'podium[jax]', or "
+                "unset KERAS_BACKEND"
+            )
+        return
     if installed and tuple(int(part) for part in installed.split(".")[:2]) < OLDEST_TENSORFLOW:
         oldest = ".".join(str(part) for part in OLDEST_TENSORFLOW)
         raise ValueError(

@@ -180,7 +180,7 @@ tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfigur
 
 sys.path.insert(0, sys.argv[1])
 import numpy as np
-from podium.training.devices import Devices
+from podium.models.backend import Devices
 from test_averaging import BATCHES, averager, make_network, noisy
 
 found = []

@@ -13,13 +13,13 @@ import pytest
 from PIL import Image
 
 from podium.data.batches import ImageCache
+from podium.models.backend import Devices
 from podium.models.network import Network, build_network
 from podium.recipes.recipe import Recipe
 from podium.recipes.recipe_file import parse_recipe
 from podium.runs.fold_folder import FoldFolder
 from podium.training import trainer
 from podium.training.datasets import FoldDataset
-from podium.training.devices import Devices
 from podium.training.resume import ResumeState
 from podium.training.time_plan import TimePlan, stage_works
 from podium.training.trainer import Trainer

@@ -85,7 +85,7 @@ def test_boxes_of_a_stage_follow_their_images(images: FoldDataset) -> None:
     recipe = box_recipe().model_copy(update={"augmentation": changed})
     train, validation = of_images(images, recipe, recipe.stages[0], seed=1, first_epoch=0)
     seen = 0
-    for shown, (labels, boxes) in train.as_numpy_iterator():
+    for shown, (labels, boxes) in train:
         assert labels.shape == (8, 2)
         for image, box in zip(shown, boxes, strict=True):
             if has_box(box):
@@ -93,7 +93,7 @@ def test_boxes_of_a_stage_follow_their_images(images: FoldDataset) -> None:
                 seen += 1
     steps = len(train)
     assert steps * 8 * 0.75 < seen < steps * 8, "some have none, or are cut away"
-    for _, (_, boxes) in validation.as_numpy_iterator():
+    for _, (_, boxes) in validation:
         assert has_box(boxes).all()
 
 
@@ -136,7 +136,7 @@ import numpy as np
 from small_boxes import box_recipe, draw_boxed
 from small_training import make_training, stage
 
-from podium.training.devices import Devices
+from podium.models.backend import Devices
 
 keras.mixed_precision.set_global_policy("mixed_float16")
 images = draw_boxed(Path(sys.argv[2]), without=2)

@@ -26,7 +26,7 @@ def test_it_is_the_first_batch_of_the_last_stage_on_images(images: FoldDataset) 
         first_epoch=0,
         epochs=1,
     )
-    expected, labels = next(batches.as_numpy_iterator())
+    expected, labels = next(iter(batches))
     assert seen.stage == 1
     np.testing.assert_array_equal(seen.images, expected[:5])
     np.testing.assert_array_equal(seen.labels, labels[:5])

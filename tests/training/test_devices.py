@@ -9,7 +9,7 @@ import keras
 import pytest
 from small_training import run_on_two_cpus
 
-from podium.training.devices import Devices
+from podium.models.backend import Devices
 
 
 @pytest.mark.parametrize("version", ["3.8.0", "3.9.2"])
@@ -30,7 +30,7 @@ METRICS = """
 import keras
 import numpy as np
 
-from podium.training.devices import Devices
+from podium.models.backend import Devices
 
 STEPS = 140  # summed once more at each step, they are no numbers after 127
 random = np.random.default_rng(0)
@@ -61,7 +61,7 @@ import numpy as np
 from small_training import CLASSES, recipe
 
 from podium.models.network import build_network
-from podium.training.devices import Devices
+from podium.models.backend import Devices
 
 half = np.random.default_rng(0).integers(0, 100, (4, 16, 16, 3), np.uint8)
 images, labels = np.concatenate([half, half + 150]), np.eye(2, dtype=np.float32)[[0, 1] * 4]
@@ -99,7 +99,7 @@ sys.path.insert(0, sys.argv[1])
 from small_training import TRAIN, VALIDATION, draw, make_training, recipe, stage
 from podium.predictions.predict import predict_views
 from podium.predictions.tta import VIEWS
-from podium.training.devices import Devices
+from podium.models.backend import Devices
 
 
 class LikeGPU(Devices):

@@ -118,7 +118,7 @@ import keras
 import numpy as np
 from small_training import recipe
 
-from podium.training.devices import Devices
+from podium.models.backend import Devices
 from podium.training.optimizers import make_optimizer
 
 

@@ -44,7 +44,7 @@ def shown(images: FoldDataset, epochs: int) -> list[tuple[int, int]]:
     known = {resize(images.cache[i], 16, 16).tobytes(): i for i in range(32)}
     return [
         (known[image.tobytes()], int(label.argmax()))
-        for x, y in batches.as_numpy_iterator()
+        for x, y in batches
         for image, label in zip(x, y, strict=True)
     ]
 

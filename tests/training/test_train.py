@@ -13,6 +13,7 @@ import pytest
 
 from podium.competitions import COMPETITIONS, get_competition
 from podium.data.table import BrokenImages, prepare_run
+from podium.models.backend import Devices
 from podium.predictions.classify import classify
 from podium.predictions.combine import assemble
 from podium.predictions.result import RunResult
@@ -20,7 +21,6 @@ from podium.recipes.entries import get_entry
 from podium.runs.fold_folder import RunError
 from podium.runs.run import Run
 from podium.runs.run_folder import RunFolder
-from podium.training.devices import Devices
 from podium.training.fold_runner import FoldRunner
 from podium.training.time_plan import FEWEST
 from podium.training.train import find_run, predict, train, train_to_score

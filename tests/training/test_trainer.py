@@ -22,13 +22,12 @@ from small_training import (
     weights,
 )
 
+from podium.models.backend import free_stage
 from podium.models.network import build_network
 from podium.training import cached_features, head_stage
 from podium.training.cached_features import Features, feature_batches
 from podium.training.datasets import FoldDataset, stage_seed
-from podium.training.devices import clear_kernel_cache
 from podium.training.optimizers import SharedLossScale
-from podium.training.resume import ResumeState
 from podium.training.trainer import Trainer, TrainingDiverged
 
 
@@ -241,7 +240,7 @@ def test_feature_batches_keep_label_and_image_together() -> None:
     numbered = (np.arange(10)[None, :] + np.arange(3)[:, None] / 10)[..., None].astype(np.float32)
     numbered = Features([numbered], [numbered[0]])
     labels = np.eye(10, dtype=np.float32)
-    seen = [(x.numpy(), y.numpy()) for x, y in feature_batches(numbered, labels, 4, 0, 0, 3)]
+    seen = list(feature_batches(numbered, labels, 4, 0, 0, 3))
     assert len(seen) == 6, "two full batches in each of three epochs"
     for x, y in seen:
         np.testing.assert_array_equal(np.floor(x[:, 0]).astype(int), y.argmax(axis=1))
@@ -251,7 +250,7 @@ def test_feature_batches_keep_label_and_image_together() -> None:
     assert order[:2] != order[2:4], "each epoch in an order of its own"
     assert len(set(order[0] + order[1])) == 8, "no image twice in an epoch"
 
-    resumed = [x.numpy() for x, _ in feature_batches(numbered, labels, 4, 0, 2, 3)]
+    resumed = [x for x, _ in feature_batches(numbered, labels, 4, 0, 2, 3)]
     np.testing.assert_array_equal(resumed, [x for x, _ in seen[4:]])
 
 
@@ -402,25 +401,16 @@ def test_a_stage_leaves_nothing_behind(
     graphs, cached = [], []
 
     def predict() -> None:
-        clear_kernel_cache()
+        free_stage()
         kinds = [type(one).__name__ for one in gc.get_objects()]
         graphs.append(kinds.count("FuncGraph"))
         cached.append(kinds.count("Features"))
 
-    monkeypatch.setattr("podium.training.trainer.clear_kernel_cache", predict)
+    monkeypatch.setattr("podium.training.trainer.free_stage", predict)
     stages = [stage("head", epochs=1), stage(2, epochs=1)] * 3
     make_training(recipe(stages=stages), images, tmp_path).run()
     assert graphs[2:4] == graphs[4:] and graphs[-1] > 0
     assert set(cached) == {0}
-
-
-def test_no_stage_waits_for_tuning_at_its_end(tmp_path: Path, images: FoldDataset) -> None:
-    stages = [stage("head", epochs=1), stage(2, epochs=1)]
-    two = recipe(stages=stages, augmentation={"mixup": 0.2})
-    training = make_training(two, images, tmp_path)
-    for number, one in enumerate(two.stages):
-        _, datasets = training._prepare(ResumeState(stage=number), one)
-        assert [dataset.options().autotune.enabled for dataset in datasets] == [False, False]
 
 
 def test_each_step_is_traced_once(
@@ -553,7 +543,7 @@ from pathlib import Path
 
 import numpy as np
 from small_training import draw, make_training, raw_validation, recipe, stage
-from podium.training.devices import Devices
+from podium.models.backend import Devices
 
 images = draw(Path(sys.argv[2]))
 for optimizer in ("adam", "sgd"):

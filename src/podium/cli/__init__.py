@@ -34,10 +34,10 @@ def main() -> None:
         try:
             app()
         except Exception as error:
-            from podium.system import MORE_MEMORY, out_of_memory
+            from podium.system import MORE_MEMORY, is_out_of_memory
 
             line = str(error)
-            if isinstance(error, out_of_memory()):
+            if is_out_of_memory(error):
                 line = f"{MORE_MEMORY} ({line[:200]})"
             elif not isinstance(error, ValueError | OSError):
                 raise

@@ -25,11 +25,11 @@ def classify(
     Exit code 1 if an image could not be read; the others are classified all the same.
     """
     from podium.files.atomic_write import require_writable
-    from podium.system import import_tensorflow
+    from podium.system import start_backend
 
     for path in {csv, json} - {None, Path("-")}:
         require_writable(path.parent)
-    import_tensorflow()
+    start_backend()
     from podium.predictions.classify import classify
     from podium.runs.find_run import find_run
 

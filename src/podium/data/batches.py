@@ -1,23 +1,19 @@
-"""Images to tf.data batches that are the same on any number of threads and after a restart."""
+"""Images to batches that are the same on any number of threads and after a restart."""
 
+import os
 import threading
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from podium.competitions.boxes import NO_BOX
 from podium.data.augmentation import Augmenter, seeded_augmenter
 from podium.data.mixup import mix
-from podium.data.tf_datasets import (
-    PREFETCHED,
-    keep_alive,
-    num_threads,
-    weak_callback,
-    without_autotune,
-)
 from podium.files.image_io import read_image, resize
 from podium.recipes.recipe import steps_per_epoch
 from podium.recipes.tables import Augmentation
@@ -25,6 +21,59 @@ from podium.system import free_memory
 
 ImageArray = np.ndarray  # uint8 (height, width, 3)
 View = Callable[[ImageArray, int], ImageArray]
+
+PREFETCHED = 2  # batches, beside those that are being made
+
+
+@dataclass(frozen=True)
+class Batches:
+    """Batches of arrays, made ahead of their use and in their order; `iter` begins anew.
+
+    Args:
+        make: a batch of a task, on any thread: an array, or a nest of tuples of arrays.
+        tasks: begins to give the tasks; asked for the next one shortly before it is made.
+        count: number of batches.
+        rows: of all of them together.
+        batch_size: rows of each; of the last one, what is left of `rows`.
+        row: what `make` gives, with the type of a row in place of each array, e.g.
+            `np.dtype((np.uint8, (size, size, 3)))`.
+        whole: no batch is smaller, whatever is left.
+        regroup: whether `make` gives parts of another length, to be put together anew.
+        threads: that make batches; 0: they are made when they are asked for.
+    """
+
+    make: Callable[[Any], Any]
+    tasks: Callable[[], Iterable[Any]]
+    count: int
+    rows: int
+    batch_size: int
+    row: Any
+    whole: bool = False
+    regroup: bool = False
+    threads: int = os.cpu_count() or 1
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[Any]:
+        return _regrouped(self._made(), self.batch_size) if self.regroup else self._made()
+
+    def _made(self) -> Iterator[Any]:
+        if not self.threads:
+            yield from map(self.make, self.tasks())
+            return
+        # A batch on one thread: calls for single images take as long as augmenting them.
+        pool = ThreadPoolExecutor(self.threads)
+        waiting = deque()
+        try:
+            for task in self.tasks():
+                waiting.append(pool.submit(self.make, task))
+                if len(waiting) >= self.threads + PREFETCHED:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:  # also where no more are asked for
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 class ImageCache(Sequence[ImageArray]):
@@ -90,7 +139,7 @@ def training_batches(
     first_epoch: int,
     epochs: int,
     is_calm: Callable[[int], bool] = lambda epoch: False,
-) -> tf.data.Dataset:
+) -> Batches:
     """Augmented batches of the epochs `first_epoch` to `epochs` - 1, each in an order of its own.
 
     Everything random depends on (seed, epoch, image) alone, and mixtures on (seed, step): a run
@@ -111,41 +160,28 @@ def training_batches(
         boxes, (images, (labels, float32 (batch, 4))), in shares of the square, NaN where there
         is none or hardly any of it is left. What is left of an epoch's order is dropped: a small
         last batch would weigh too much.
-
     """
     batch_size = min(batch_size, len(indices))
     steps = steps_per_epoch(len(indices), batch_size)
     found = np.tile(NO_BOX, (len(indices), 1)) if boxes is None else boxes
     labels = labels.astype(np.float32)
     maker = _Maker(cache, indices, labels, found, size, batch_size, seed, augmentation, is_calm)
-
-    def epoch_batches(epoch: tf.Tensor) -> tf.data.Dataset:
-        order = tf.numpy_function(weak_callback(maker.order), [epoch], tf.int64, stateful=False)
-        order = tf.ensure_shape(order, (steps, batch_size))
-        return tf.data.Dataset.from_tensor_slices(
-            (epoch * steps + tf.range(steps, dtype=tf.int64), order)
-        )
-
-    def load(step: tf.Tensor, positions: tf.Tensor):
-        types = tf.uint8, tf.float32, tf.float32
-        made = tf.numpy_function(
-            weak_callback(maker.batch), [step, positions], types, stateful=False
-        )
-        images = tf.ensure_shape(made[0], (batch_size, size, size, 3))
-        classes = tf.ensure_shape(made[1], (batch_size, *labels.shape[1:]))
-        if boxes is None:
-            return images, classes
-        return images, (classes, tf.ensure_shape(made[2], (batch_size, 4)))
-
-    batches = (
-        tf.data.Dataset.range(first_epoch, epochs)
-        .flat_map(epoch_batches)
-        .map(load, num_parallel_calls=num_threads(), deterministic=True)
-        .prefetch(PREFETCHED)
+    image = np.dtype((np.uint8, (size, size, 3)))
+    label = np.dtype((np.float32, labels.shape[1:]))
+    row = image, label if boxes is None else (label, np.dtype((np.float32, (4,))))
+    return Batches(
+        maker.with_boxes if boxes is not None else maker.without_boxes,
+        lambda: maker.tasks(range(first_epoch, epochs)),
+        count=(epochs - first_epoch) * steps,
+        rows=(epochs - first_epoch) * steps * batch_size,
+        batch_size=batch_size,
+        row=row,
+        whole=True,
     )
-    count = (epochs - first_epoch) * steps
-    batches = batches.apply(tf.data.experimental.assert_cardinality(count))
-    return keep_alive(without_autotune(batches), maker)
+
+
+# The augmentation and what does it, the epoch, the step and positions in `indices`.
+_Task = tuple[tuple[Augmentation, Augmenter], int, int, np.ndarray]
 
 
 @dataclass(eq=False)
@@ -167,18 +203,23 @@ class _Maker:
         self.strong = self.augmentation, seeded_augmenter(self.augmentation, self.size)
         calm = self.augmentation.calm()
         self.calm = calm, seeded_augmenter(calm, self.size)
-        self.of_epoch: dict[int, tuple[Augmentation, Augmenter]] = {}
 
-    def order(self, epoch: np.int64) -> np.ndarray:
-        """Positions in `indices`, int64 (steps, batch)."""
-        self.of_epoch[int(epoch)] = self.calm if self.is_calm(int(epoch)) else self.strong
-        order = np.random.default_rng((self.seed, int(epoch))).permutation(len(self.indices))
-        return order[: self.steps * self.batch_size].reshape(self.steps, self.batch_size)
+    def tasks(self, epochs: Iterable[int]) -> Iterator[_Task]:
+        """What each batch is made of, in an order of the epoch's own."""
+        for epoch in epochs:
+            how = self.calm if self.is_calm(epoch) else self.strong
+            order = np.random.default_rng((self.seed, epoch)).permutation(len(self.indices))
+            parts = order[: self.steps * self.batch_size].reshape(self.steps, self.batch_size)
+            for step, positions in enumerate(parts, start=epoch * self.steps):
+                yield how, epoch, step, positions
 
-    def batch(self, step: np.int64, positions: np.ndarray) -> tuple[np.ndarray, ...]:
+    def without_boxes(self, task: _Task) -> tuple[np.ndarray, np.ndarray]:
+        images, (labels, _) = self.with_boxes(task)
+        return images, labels
+
+    def with_boxes(self, task: _Task) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
         """Images, labels and boxes, looked up by one position: they cannot part."""
-        epoch = int(step) // self.steps
-        augmentation, augment = self.of_epoch[epoch]
+        (augmentation, augment), epoch, step, positions = task
         images = np.empty((len(positions), self.size, self.size, 3), np.uint8)
         boxes = np.empty((len(positions), 4), np.float32)
         for place, position in enumerate(positions):
@@ -187,8 +228,9 @@ class _Maker:
             seed = int(entropy.generate_state(1, np.uint64)[0])
             box = self.boxes[position]
             images[place], boxes[place] = augment(self.cache[index], seed, box)
-        random = np.random.default_rng((self.seed, int(step)))
-        return *mix(images, self.labels[positions], augmentation, random), boxes
+        random = np.random.default_rng((self.seed, step))
+        images, labels = mix(images, self.labels[positions], augmentation, random)
+        return images, (labels, boxes)
 
 
 def view_batches(
@@ -198,51 +240,67 @@ def view_batches(
     size: int,
     batch_size: int,
     view: View | Sequence[View],
-) -> tf.data.Dataset:
+    targets: Any = None,
+) -> Batches:
     """Batches to predict: uint8 (≤ batch_size, size, size, 3), in the order of `indices`.
 
     Args:
         view: (image, size) → uint8 (size, size, 3); called by many threads at once. Several
             views of an image follow each other, and it is taken from the cache once for them.
+        targets: float32 (images, …), or a tuple of such, that come with a single view.
     """
     views = view if isinstance(view, Sequence) else [view]
-    indices = np.asarray(indices, dtype=np.int64)
-    at_once = max(1, batch_size // len(views))  # images
-    viewer = _Viewer(cache, views, size)
+    rows, at_once = len(indices) * len(views), max(1, batch_size // len(views))  # images
+    image = np.dtype((np.uint8, (size, size, 3)))
 
-    def load(some: tf.Tensor) -> tf.Tensor:
-        images = tf.numpy_function(weak_callback(viewer.batch), [some], tf.uint8, stateful=False)
-        return tf.ensure_shape(images, (None, size, size, 3))
+    def make(part: slice) -> Any:
+        images = np.empty((part.stop - part.start, len(views), size, size, 3), np.uint8)
+        for place, index in enumerate(indices[part]):
+            taken = cache[int(index)]
+            for number, one in enumerate(views):
+                images[place, number] = one(taken, size)
+        images = images.reshape(-1, size, size, 3)
+        return images if targets is None else (images, rows_of(targets, part))
 
-    batches = (
-        tf.data.Dataset.from_tensor_slices(indices)
-        .batch(at_once)
-        .map(load, num_parallel_calls=num_threads(), deterministic=True)
-        .rebatch(batch_size)
-        .prefetch(PREFETCHED)
+    return Batches(
+        make,
+        lambda: slices(len(indices), at_once),
+        count=-(-rows // batch_size),
+        rows=rows,
+        batch_size=batch_size,
+        row=image if targets is None else (image, type_of_rows(targets)),
+        regroup=at_once * len(views) != batch_size,
     )
-    steps = -(-len(indices) * len(views) // batch_size)
-    batches = batches.apply(tf.data.experimental.assert_cardinality(steps))
-    return keep_alive(without_autotune(batches), viewer)
 
 
-@dataclass(frozen=True)
-class _Viewer:
-    """What makes the batches of `view_batches` one by one, on any thread."""
+def _regrouped(parts: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
+    """The same rows, so many at a time."""
+    held: list[np.ndarray] = []
+    for part in parts:
+        held.append(part)
+        while sum(map(len, held)) >= size:
+            rows = np.concatenate(held)
+            yield rows[:size]
+            held = [rows[size:]]
+    if sum(map(len, held)):
+        yield np.concatenate(held)
 
-    cache: Sequence[ImageArray]
-    views: Sequence[View]
-    size: int
 
-    def batch(self, indices: np.ndarray) -> np.ndarray:
-        """All views of the first image, then of the second, …"""
-        size = self.size
-        images = np.empty((len(indices), len(self.views), size, size, 3), np.uint8)
-        for place, index in enumerate(indices):
-            image = self.cache[int(index)]
-            for number, view in enumerate(self.views):
-                images[place, number] = view(image, size)
-        return images.reshape(-1, size, size, 3)
+def slices(rows: int, batch_size: int) -> Iterator[slice]:
+    """All rows, so many at a time."""
+    return (slice(i, min(i + batch_size, rows)) for i in range(0, rows, batch_size))
+
+
+def rows_of(arrays: Any, part: slice) -> Any:
+    """These rows of an array, or of each array of a tuple."""
+    return tuple(one[part] for one in arrays) if isinstance(arrays, tuple) else arrays[part]
+
+
+def type_of_rows(arrays: Any) -> Any:
+    """The type of a row of an array, or of each array of a tuple."""
+    if isinstance(arrays, tuple):
+        return tuple(type_of_rows(one) for one in arrays)
+    return np.dtype((arrays.dtype, arrays.shape[1:]))
 
 
 def shrink(image: ImageArray, side: int) -> ImageArray:

@@ -14,7 +14,7 @@ from podium.files.atomic_write import atomic_write
 from podium.recipes.entries import get_entry
 from podium.reports.figures import GRAY, PALETTE, canvas, plain, png
 from podium.runs.run_folder import RunFolder, run_name
-from podium.system import import_tensorflow
+from podium.system import start_backend
 from podium.training.preflight import check_recipe
 from podium.training.warm_start import resolve_backbone
 
@@ -79,7 +79,7 @@ def find_lr(
     with tempfile.TemporaryDirectory(dir=figure.parent, prefix=".part-") as scratch:
         folder = RunFolder(Path(scratch))
         folder.begin(recipe, {"entry": entry}, fresh=False)
-        import_tensorflow(recipe.threads)
+        start_backend(recipe.threads, recipe.deterministic)
         from podium.training.fold_runner import FoldRunner
 
         runner = FoldRunner(prepare_run(folder, recipe))

@@ -29,7 +29,7 @@ from podium.runs.fold_folder import RunError
 from podium.runs.merge import copy_whole
 from podium.runs.run import Run
 from podium.runs.run_folder import RunFolder, name_with_digest, run_name
-from podium.system import out_of_memory
+from podium.system import is_out_of_memory
 from podium.training.warm_start import resolve_backbone
 
 # The keys that decide which images there are and how they are split.
@@ -154,7 +154,9 @@ def _train(entry: str, overrides: tuple[str, ...], folds: list[int], run: str) -
         train_to_score(entry, overrides, folds, run)
     except Busy:
         raise
-    except (ValueError, OSError, *out_of_memory()) as error:
+    except Exception as error:
+        if not (isinstance(error, ValueError | OSError) or is_out_of_memory(error)):
+            raise
         name = type(error).__name__  # the class itself would import TensorFlow into the parent
         kind = TrialDiverged if name == "TrainingDiverged" else TrialFailed
         raise kind(str(error) or name) from error

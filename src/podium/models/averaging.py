@@ -7,9 +7,9 @@ statistics would not fit it.
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
-import tensorflow as tf
 from keras import layers
 
+from podium.models.backend import compiled
 from podium.models.network import Network
 
 Weights = Sequence[np.ndarray]  # as `get_weights` gives them
@@ -67,8 +67,14 @@ class Averager:
         for layer in self._batchnorms:
             layer.trainable = layer in batchnorms
         names = frozenset(layer.name for layer in batchnorms)
-        step = self._steps.setdefault(names, tf.function(lambda x: self._model(x, training=True)))
         statistics = [v for layer in batchnorms for v in (layer.moving_mean, layer.moving_variance)]
+        if names not in self._steps:
+            self._steps[names] = compiled(
+                lambda images: self._model(images, training=True),
+                self._model.variables,
+                changed=[v for v in self._model.variables if not v.trainable],
+            )
+        step = self._steps[names]
         values = []
         for images in self._batches():
             step(images)

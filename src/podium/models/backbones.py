@@ -3,12 +3,24 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import keras
+from keras import ops
 
 from podium.models.patches import patches
 from podium.models.small_resnets import resnet_patches, resnet_small
+
+# What the efficientnet package asks of `keras.backend`, which Keras has kept for TensorFlow alone:
+# its swish is what it takes there for "tensorflow".
+_OPERATIONS = SimpleNamespace(
+    backend=lambda: "tensorflow",
+    image_data_format=keras.config.image_data_format,
+    is_keras_tensor=keras.utils.is_keras_tensor,
+    shape=ops.shape,
+    tf=SimpleNamespace(nn=SimpleNamespace(swish=ops.silu)),
+)
 
 
 @dataclass(frozen=True)
@@ -66,17 +78,16 @@ def _efficientnet(letter: str) -> Backbone:
     def build(weights: str | None) -> keras.Model:
         # Not efficientnet.tfkeras, which also imports scikit-image and only hands over Keras.
         import efficientnet.model
-        from tensorflow import keras as tf_keras
 
         make = getattr(efficientnet.model, f"EfficientNet{letter.upper()}")
         return make(
             weights=weights,
             include_top=False,
             input_shape=(None, None, 3),
-            backend=tf_keras.backend,
-            layers=tf_keras.layers,
-            models=tf_keras.models,
-            utils=tf_keras.utils,
+            backend=_OPERATIONS,
+            layers=keras.layers,
+            models=keras.models,
+            utils=keras.utils,
         )
 
     # The paper's rate (arXiv:1905.11946), whatever the depth: the package counts the blocks of B0

@@ -1,10 +1,12 @@
 """Heat maps of where a network sees a class: Grad-CAM (arXiv:1610.02391)."""
 
+from typing import Any
+
 import keras
 import numpy as np
-import tensorflow as tf
-from keras import layers
+from keras import layers, ops
 
+from podium.models.backend import column_gradients
 from podium.models.kernel_head import KernelRegression
 from podium.models.network import Network
 
@@ -55,12 +57,14 @@ class GradCam:
             for the class, 0 where nothing does; all 0 if nothing does anywhere.
         """
         parts = [
-            self.heat(self.maps(images[i : i + BATCH], training=False), classes[i : i + BATCH])
+            ops.convert_to_numpy(
+                self.heat(self.maps(images[i : i + BATCH], training=False), classes[i : i + BATCH])
+            )
             for i in range(0, len(images), BATCH)
         ]
         return np.concatenate(parts)
 
-    def heat(self, maps: list[tf.Tensor], classes: tf.Tensor) -> tf.Tensor:
+    def heat(self, maps: Any, classes: Any) -> Any:
         """Compute the same from the outputs of `maps`, as a part of a graph.
 
         Args:
@@ -69,23 +73,28 @@ class GradCam:
         Returns:
             float32 (batch, several, rows, columns).
         """
-        maps = maps if isinstance(maps, list) else [maps]
-        with tf.GradientTape(persistent=True) as tape:
-            tape.watch(maps)
+        maps = list(maps) if isinstance(maps, (list, tuple)) else [maps]
+
+        def chosen(maps: list[Any]) -> Any:  # logits (batch, several)
             logits = self._logits(self.pooled(maps, training=False), training=False)
-            chosen = tf.unstack(tf.gather(logits, classes, batch_dims=1), classes.shape[1], axis=1)
-        return tf.stack([_heat(maps, tape.gradient(logit, maps)) for logit in chosen], axis=1)
+            return ops.take_along_axis(logits, ops.cast(classes, "int32"), axis=1)
+
+        heat = [_heat(maps, gradients) for gradients in column_gradients(chosen, maps)]
+        return ops.stack(heat, axis=1)
 
 
-def _heat(maps: list[tf.Tensor], gradients: list[tf.Tensor]) -> tf.Tensor:
+def _heat(maps: list[Any], gradients: list[Any]) -> Any:
     """The heat of one class: float32 (batch, rows, columns) of the finest map."""
-    size = tf.reduce_max([tf.shape(tensor)[1:3] for tensor in maps], axis=0)
+    shapes = [ops.shape(tensor)[1:3] for tensor in maps]
+    size = shapes[0]
+    for shape in shapes[1:]:
+        size = tuple(ops.maximum(*sides) for sides in zip(size, shape, strict=True))
     total = 0.0
     for tensor, gradient in zip(maps, gradients, strict=True):
         # The paper takes the mean of the gradients. Their sum is the same but for a factor, and
         # counts per area: so maps of different fineness add up, each by what it says.
-        weights = tf.reduce_sum(tf.cast(gradient, tf.float32), axis=(1, 2), keepdims=True)
-        heat = tf.reduce_sum(weights * tf.cast(tensor, tf.float32), axis=-1, keepdims=True)
-        total += tf.image.resize(heat, size)[..., 0]
-    total = tf.nn.relu(total)
-    return tf.math.divide_no_nan(total, tf.reduce_max(total, axis=(1, 2), keepdims=True))
+        weights = ops.sum(ops.cast(gradient, "float32"), axis=(1, 2), keepdims=True)
+        heat = ops.sum(weights * ops.cast(tensor, "float32"), axis=-1, keepdims=True)
+        total += ops.image.resize(heat, size)[..., 0]
+    total = ops.relu(total)
+    return ops.divide_no_nan(total, ops.max(total, axis=(1, 2), keepdims=True))

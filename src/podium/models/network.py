@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import keras
 import numpy as np
-import tensorflow as tf
 from keras import layers
 
 from podium.models.backbones import Backbone, get_backbone
+from podium.models.backend import COMPILES_ALL, synchronizes_batchnorm
 from podium.models.box_head import build_box_head
 from podium.models.kernel_head import KernelRegression
 from podium.models.preprocessing import Preprocessing
@@ -42,17 +42,15 @@ class Network:
     kind: Backbone
 
     def __post_init__(self) -> None:
-        """Let BatchNorm see all of a batch where several devices share it, and XLA only train.
+        """Let BatchNorm see all of a batch where several devices share it.
 
         Each would keep statistics of its own part, of which only the first device's are saved.
-        XLA compiles a network for each shape: a last batch of fewer images would wait for it.
         """
         for part in (self.model, self.trunk, self.classifier):
-            part.jit_compile = False
-        several = tf.distribute.get_strategy().num_replicas_in_sync > 1
+            part.jit_compile = COMPILES_ALL
         for layer in self.layers:
             if isinstance(layer, layers.BatchNormalization):
-                layer.synchronized = several
+                layer.synchronized = synchronizes_batchnorm()
 
     @property
     def layers(self) -> list[keras.layers.Layer]:

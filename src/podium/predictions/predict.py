@@ -8,6 +8,7 @@ import pandas as pd
 
 from podium.competitions.boxes import BOX_COLUMNS, tidy
 from podium.data.batches import view_batches
+from podium.models.inference import predict
 from podium.predictions.tta import View
 from podium.system import verbosity
 
@@ -42,10 +43,8 @@ def predict_views(
         names = ", ".join(view.name for view in views)
         print(f"predicting {len(ids)} images, {names}:", flush=True)
         batches = view_batches(cache, indices, size=size, batch_size=batch_size, view=views)
-        predicted = model.predict(batches, verbose=verbosity())
         parts = [
-            part.reshape(len(ids), len(views), -1)
-            for part in (predicted if has_boxes else [predicted])
+            part.reshape(len(ids), len(views), -1) for part in predict(model, batches, verbosity())
         ]
         if has_boxes:
             parts[1] = boxes_of_images(parts[1], views, sides)

@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 
 from podium.data.batches import view_batches
+from podium.models.backend import COMPILES_ALL
+from podium.models.inference import predict
 from podium.models.network import build_network
 from podium.predictions.predict import boxes_of_images
 from podium.predictions.tta import View
@@ -48,7 +50,7 @@ class Predictor:
         # One pass for all of them: the features are on the way to the probabilities.
         outputs = [network.features.output, *network.model.outputs]
         self._outputs = keras.Model(network.model.input, outputs)
-        self._outputs.jit_compile = False  # as in `Network`
+        self._outputs.jit_compile = COMPILES_ALL  # as in `Network`
 
     def load(self, fold: int) -> None:
         """Take the weights of a fold."""
@@ -66,7 +68,7 @@ class Predictor:
         )
         features, probabilities, *boxes = (
             output.reshape(len(images), len(views), -1)
-            for output in self._outputs.predict(batches, verbose=0)
+            for output in predict(self._outputs, batches)
         )
         image_boxes = None
         if boxes:

@@ -2,13 +2,15 @@
 
 from collections.abc import Callable
 from itertools import zip_longest
+from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
+from keras import ops
 from threadpoolctl import threadpool_limits
 
 from podium.competitions.boxes import BOX_COLUMNS, tidy
+from podium.models.backend import compiled
 from podium.models.grad_cam import GradCam, NoHeatMap
 from podium.models.network import Network, build_network
 from podium.predictions.ood import load_or_fit_detector
@@ -48,7 +50,8 @@ class Engine:
             cams = [GradCam(network) for network in opened]
         except NoHeatMap as error:
             cams, self.no_heat = [], str(error)
-        self._graph = _one_graph(opened, cams, self.size, min(HEATED, len(self.classes)))
+        heated = min(HEATED, len(self.classes))
+        self._graph = _one_graph(opened, cams, self.size, self.batch_size, heated)
 
     def warm_up(self) -> None:
         """Trace the graph with the smallest and largest batch, so that no request waits for it."""
@@ -57,7 +60,7 @@ class Engine:
 
     def predict(self, images: np.ndarray) -> list[Prediction]:
         """Predict images, uint8 (images, size, size, 3)."""
-        outputs = {name: values.numpy() for name, values in self._graph(images).items()}
+        outputs = {name: np.asarray(values) for name, values in self._graph(images).items()}
         scores = self.ood_detector.scores(outputs["features"], outputs["plain"])
         return [
             self._describe({name: values[number] for name, values in outputs.items()}, float(score))
@@ -93,8 +96,8 @@ class Engine:
 
 
 def _one_graph(
-    networks: list[Network], cams: list[GradCam], size: int, heated: int
-) -> Callable[[np.ndarray], dict[str, tf.Tensor]]:
+    networks: list[Network], cams: list[GradCam], size: int, batch_size: int, heated: int
+) -> Callable[[np.ndarray], dict[str, Any]]:
     """Join all networks in a graph for batches of any size, each backbone passed once."""
     models = []
     for number, network in enumerate(networks):
@@ -103,24 +106,25 @@ def _one_graph(
         models.append(keras.Model(network.model.input, outputs))
     first_map = 1 + len(networks[0].model.outputs)
 
-    @tf.function(input_signature=[tf.TensorSpec((None, size, size, 3), tf.uint8)])
-    def predict(images: tf.Tensor) -> dict[str, tf.Tensor]:
+    def predict(images: Any) -> dict[str, Any]:
         outputs = [model(images, training=False) for model in models]
-        probabilities = tf.reduce_mean([parts[1] for parts in outputs], axis=0)
+        probabilities = ops.mean(ops.stack([parts[1] for parts in outputs]), axis=0)
         found = {
-            "features": tf.cast(outputs[0][0], tf.float32),
+            "features": ops.cast(outputs[0][0], "float32"),
             "plain": outputs[0][1],
             "probabilities": probabilities,
         }
         if cams:
-            top = tf.math.top_k(probabilities, heated).indices
+            top = ops.top_k(probabilities, heated)[1]
             pairs = zip(cams, outputs, strict=True)
             heat = [cam.heat(parts[first_map:], top) for cam, parts in pairs]
-            heat = tf.reduce_mean(heat, axis=0)
-            highest = tf.reduce_max(heat, axis=(2, 3), keepdims=True)
-            found["heat"] = tf.math.divide_no_nan(heat, highest)
+            heat = ops.mean(ops.stack(heat), axis=0)
+            highest = ops.max(heat, axis=(2, 3), keepdims=True)
+            found["heat"] = ops.divide_no_nan(heat, highest)
         if first_map > 2:
-            found["boxes"] = tf.stack([parts[2] for parts in outputs], axis=1)
+            found["boxes"] = ops.stack([parts[2] for parts in outputs], axis=1)
         return found
 
-    return predict
+    variables = [variable for model in models for variable in model.variables]
+    sizes = (1, batch_size)
+    return compiled(predict, variables, batch_sizes=sizes, image=(size, size, 3))

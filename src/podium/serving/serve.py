@@ -8,7 +8,7 @@ from importlib.util import find_spec
 
 from podium.runs.find_run import find_run
 from podium.serving.schema import RequestLimits
-from podium.system import import_tensorflow
+from podium.system import start_backend
 
 PACKAGES = ("fastapi", "fastapi_offline", "python_multipart", "uvicorn")  # of the extra `web`
 FILES = 10_240  # the most that macOS lets a process open
@@ -32,7 +32,7 @@ def serve(run: str, host: str, port: int, networks: int, examples: int, browser:
         raise ValueError(f"{', '.join(missing)} missing: pip install 'podium[web]'")
     folder = find_run(run)
     with listen(host, port) as listening:  # all mistakes so far cost no time
-        import_tensorflow()
+        start_backend()
         import uvicorn
 
         from podium.serving.app import find_examples, make_app

@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
-import tensorflow as tf
 from tqdm import tqdm
 
 from podium.competitions.boxes import NO_BOX
 from podium.data.augmentation import seeded_augmenter
-from podium.data.batches import ImageArray, View, view_batches
-from podium.data.tf_datasets import keep_alive, weak_callback, without_autotune
+from podium.data.batches import Batches, ImageArray, View, type_of_rows, view_batches
 from podium.files.atomic_write import preallocate, require_space
 from podium.files.image_io import resize
+from podium.models.inference import predict
 from podium.recipes.recipe import Recipe, steps_per_epoch
 from podium.system import free_memory, verbosity
 from podium.training.time_plan import TimePlan
@@ -73,8 +72,8 @@ def cache_features(
         """The features (images · views, …), the views of an image in a row; seconds it took."""
         began = time.monotonic()
         batches = view_batches(cache, indices, size=size, batch_size=batch_size, view=views)
-        found = trunk.predict(batches, verbose=verbosity())
-        return found if isinstance(found, list) else [found], time.monotonic() - began
+        found = predict(trunk, batches, verbosity())
+        return found, time.monotonic() - began
 
     # The images that are kept decoded fill memory as well.
     limit = min(recipe.cached_gb * 1e9, free_memory() / 2)
@@ -179,47 +178,33 @@ def feature_batches(
     seed: int,
     first_epoch: int,
     epochs: int,
-) -> tf.data.Dataset:
+) -> Batches:
     """Batches as `training_batches` gives them, with a view of each image in place of itself.
 
     Args:
         labels: float32 (images, classes).
     """
     batch_size = min(batch_size, len(labels))
-    maker = _FeatureMaker(features, labels, batch_size, seed, range(first_epoch, epochs))
-    signature = tf.nest.map_structure(
-        lambda array: tf.TensorSpec(array.shape, array.dtype), next(maker.batches())
-    )
-    batches = tf.data.Dataset.from_generator(
-        weak_callback(maker.batches), output_signature=signature
-    )
-    count = steps_per_epoch(len(labels), batch_size) * len(maker.epochs)
-    batches = batches.apply(tf.data.experimental.assert_cardinality(count))
-    return keep_alive(without_autotune(batches), maker)
+    steps = steps_per_epoch(len(labels), batch_size)
+    views, images = features.train[0].shape[:2]
+    boxes = features.boxes
 
-
-@dataclass(frozen=True)
-class _FeatureMaker:
-    """What makes the batches of `feature_batches` one by one."""
-
-    features: Features
-    labels: np.ndarray
-    batch_size: int
-    seed: int
-    epochs: range
-
-    def batches(self) -> Iterator[tuple]:
-        boxes = self.features.boxes
-        views, images = self.features.train[0].shape[:2]
-        for epoch in self.epochs:
-            random = np.random.default_rng((self.seed, epoch))
+    def tasks() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for epoch in range(first_epoch, epochs):
+            random = np.random.default_rng((seed, epoch))
             order = random.permutation(images)
             view = random.integers(views, size=images)
-            for end in range(self.batch_size, images + 1, self.batch_size):
-                chosen = order[end - self.batch_size : end]
-                which = view[chosen], chosen
-                seen = tuple(one[which].astype(np.float32) for one in self.features.train)
-                if boxes is None:
-                    yield seen[0], self.labels[chosen]
-                else:
-                    yield seen, (self.labels[chosen], boxes[which])
+            for end in range(batch_size, images + 1, batch_size):
+                chosen = order[end - batch_size : end]
+                yield view[chosen], chosen
+
+    def make(task: tuple[np.ndarray, np.ndarray]) -> tuple:
+        seen = tuple(one[task].astype(np.float32) for one in features.train)
+        if boxes is None:
+            return seen[0], labels[task[1]]
+        return seen, (labels[task[1]], boxes[task])
+
+    count = steps * (epochs - first_epoch)
+    row = type_of_rows(make((np.zeros(1, int), np.zeros(1, int))))
+    rows = count * batch_size
+    return Batches(make, tasks, count, rows, batch_size, row, whole=True, threads=0)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import keras
 import numpy as np
 
+from podium.models.backend import set_rates
 from podium.recipes.recipe import Recipe
 from podium.recipes.tables import OneCycle
 from podium.runs.fold_folder import FoldFolder, Row
@@ -143,13 +144,9 @@ class OneCycleSchedule(keras.callbacks.Callback):
         self.peak, self.cycle, self.plan = peak, cycle, plan
 
     def on_train_batch_begin(self, batch, logs=None):
-        # Mixed precision wraps the optimizer in one that scales the loss.
-        optimizer = getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)
         steps = self.plan.work.all_steps
         rate, momentum = one_cycle(self.plan.position, steps, self.peak, self.cycle)
-        optimizer.learning_rate = rate
-        if momentum is not None:
-            optimizer.cycled_momentum.assign(momentum)
+        set_rates(self, rate, momentum)
 
 
 class TimeKeeper(keras.callbacks.Callback):

@@ -4,18 +4,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-import tensorflow as tf
 
 from podium.competitions.boxes import NO_BOX
-from podium.data.batches import ImageCache, training_batches, view_batches
-from podium.data.tf_datasets import without_autotune
+from podium.data.batches import (
+    Batches,
+    ImageCache,
+    rows_of,
+    slices,
+    training_batches,
+    type_of_rows,
+    view_batches,
+)
 from podium.files.image_io import resize
 from podium.recipes.recipe import Recipe
 from podium.recipes.tables import Stage
 from podium.training.cached_features import Features, feature_batches
 from podium.training.time_plan import TimePlan
-
-Batches = tuple[tf.data.Dataset, tf.data.Dataset]  # to train on, to validate with
 
 
 @dataclass(frozen=True)
@@ -77,8 +81,10 @@ def of_images(
     seed: int,
     first_epoch: int,
     plan: TimePlan | None = None,
-) -> Batches:
-    """Augmented batches of the stage's remaining epochs, the last `calm_epochs` of them calm.
+) -> tuple[Batches, Batches]:
+    """What to train on and to validate with: augmented batches of the stage's remaining epochs.
+
+    The last `calm_epochs` of them are calm.
 
     Args:
         plan: under which there may be fewer epochs; they become calm at the same part of them.
@@ -97,15 +103,15 @@ def of_images(
         epochs=stage.epochs,
         is_calm=calm_epochs(stage, plan),
     )
-    plain = view_batches(
+    validation = view_batches(
         images.cache,
         images.validation,
         size=size,
         batch_size=batch_size,
         view=lambda image, size: resize(image, size, size),
+        targets=images.validation_targets,
     )
-    targets = tf.data.Dataset.from_tensor_slices(images.validation_targets).batch(batch_size)
-    return train, tf.data.Dataset.zip((plain, targets))
+    return train, validation
 
 
 def calm_epochs(stage: Stage, plan: TimePlan | None) -> Callable[[int], bool]:
@@ -123,7 +129,7 @@ def of_features(
     stage: Stage,
     seed: int,
     first_epoch: int,
-) -> Batches:
+) -> tuple[Batches, Batches]:
     """Batches of cached features in place of images."""
     batch_size = stage_batch_size(recipe, stage)
     train = feature_batches(
@@ -131,7 +137,16 @@ def of_features(
     )
     seen = tuple(features.validation)
     validation = (seen if len(seen) > 1 else seen[0], images.validation_targets)
-    return train, without_autotune(tf.data.Dataset.from_tensor_slices(validation).batch(batch_size))
+    rows = len(images.validation)
+    return train, Batches(
+        lambda part: tuple(rows_of(one, part) for one in validation),
+        lambda: slices(rows, batch_size),
+        count=-(-rows // batch_size),
+        rows=rows,
+        batch_size=batch_size,
+        row=type_of_rows(validation),
+        threads=0,
+    )
 
 
 def stage_size(recipe: Recipe, stage: Stage) -> int:
@@ -174,7 +189,7 @@ def sample_augmented(images: FoldDataset, recipe: Recipe, most: int) -> Augmente
         recipe = recipe.model_copy(update={"augmentation": unmixed})
     seed = stage_seed(recipe, number)
     batches, _ = of_images(images.of_stage(number), recipe, recipe.stages[number], seed, 0)
-    seen, targets = next(batches.as_numpy_iterator())
+    seen, targets = next(iter(batches))
     labels, boxes = targets if isinstance(targets, tuple) else (targets, None)
     return AugmentedSample(
         number, seen[:most], labels[:most], None if boxes is None else boxes[:most]

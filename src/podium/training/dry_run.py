@@ -16,7 +16,7 @@ from podium.recipes.entries import get_entry
 from podium.recipes.recipe import Recipe
 from podium.runs.run import Run
 from podium.runs.run_folder import RunFolder
-from podium.system import about_this_run, import_tensorflow, training_minutes
+from podium.system import about_this_run, start_backend, training_minutes
 from podium.text import duration, format_table
 from podium.training.preflight import check_recipe
 from podium.training.time_plan import Speeds, StageWork, stage_works
@@ -110,7 +110,7 @@ def dry_run(
         run = prepare_run(folder, short)
         read = time.monotonic() - began
         decoding = _decoding(run, recipe.cache_size)
-        import_tensorflow(recipe.threads)
+        start_backend(recipe.threads, recipe.deterministic)
         from podium.training.fold_runner import FoldRunner
 
         runner = FoldRunner(run)

@@ -1,18 +1,21 @@
 """One fold of a run: its network is built, trained, and predicts."""
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any
 
 import keras
 import numpy as np
 import pandas as pd
-import tensorflow as tf
 
 from podium.competitions.boxes import BOX_COLUMNS
 from podium.data.batches import ImageCache, view_batches
 from podium.data.near_duplicates import near_copies
 from podium.files.image_io import resize
+from podium.models.backend import Devices
+from podium.models.inference import predict
 from podium.models.network import LayerWeights, Network, build_network, give_backbone
 from podium.predictions.predict import predict_views
 from podium.predictions.score import time_predictions
@@ -28,7 +31,6 @@ from podium.training.datasets import (
     stage_batch_size,
     stage_seed,
 )
-from podium.training.devices import Devices
 from podium.training.lr_finder import LRCurve
 from podium.training.pseudo_labels import pseudo_labels
 from podium.training.time_plan import Speeds, StageWork, TimePlan, stage_works
@@ -52,6 +54,8 @@ class FoldRunner:
         self.devices.set_determinism(recipe.deterministic)
         precision = self.devices.set_precision(recipe.mixed_precision)
         print(f"computing on {self.devices}, {precision}")
+        for stage in recipe.stages:
+            self.devices.check_batch_size(stage_batch_size(recipe, stage))
         # Training images first, then the test images that can be read.
         every = pd.concat([self.table.train, self.table.readable_test])
         self._paths = every["path"]
@@ -207,16 +211,16 @@ class FoldRunner:
             batch_size=self.recipe.batch_size,
             view=VIEWS[0],
         )
-        return self._network.classifier.predict(batches, verbose=0)
+        return predict(self._network.classifier, batches)[0]
 
-    def last_batches(self, fold: int, images: int) -> tf.data.Dataset:
+    def last_batches(self, fold: int, images: int) -> Iterator[np.ndarray]:
         """Batches of up to so many images, as the last epoch of the training had them."""
         number = len(self.recipe.stages) - 1
         stage = self.recipe.stages[number]
         seed = stage_seed(self.recipe, number)
         batches, _ = of_images(self._images(fold), self.recipe, stage, seed, stage.epochs - 1)
         few = max(1, images // stage_batch_size(self.recipe, stage))
-        return batches.take(few).map(lambda images, labels: images)
+        return (images for images, _ in islice(batches, few))
 
     def _images(self, fold: int) -> FoldDataset:
         folds = self.table.train["fold"].to_numpy()

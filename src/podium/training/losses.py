@@ -30,9 +30,10 @@ class MeanIoUMetric(keras.metrics.Mean):
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         there, truth = _there(y_true)
-        return super().update_state(
-            overlap(truth, y_pred)[0], sample_weight=ops.cast(there, "float32")
-        )
+        weight = ops.cast(there, "float32")
+        if sample_weight is not None:
+            weight = weight * ops.cast(sample_weight, "float32")
+        return super().update_state(overlap(truth, y_pred)[0], sample_weight=weight)
 
 
 def overlap(first, second):

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
+from podium.models.backend import set_rates
+
 SMOOTHING = 0.9  # momentum of the running mean of the loss
 BROKEN = 4.0  # times the lowest loss: higher rates need not be tried
 BELOW_LOWEST = 10.0  # the usual choice: so many times below the rate of the lowest loss
@@ -51,8 +53,7 @@ class LRFinder(keras.callbacks.Callback):
         self._mean = self._previous_sum = 0.0
 
     def on_train_batch_begin(self, batch, logs=None):
-        optimizer = getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)
-        optimizer.learning_rate = float(self.rates[batch])
+        set_rates(self, float(self.rates[batch]))
 
     def on_train_batch_end(self, batch, logs=None):
         # Keras tells the mean of the epoch's batches so far.

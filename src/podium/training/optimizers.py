@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 import keras
-import tensorflow as tf
 from keras import ops
 
+from podium.models.backend import sum_over_devices
 from podium.recipes.recipe import Recipe
 
 SGD_MOMENTUM = 0.9
@@ -28,10 +28,7 @@ class _Scaled:
 
     def _clip_gradients(self, grads):
         """Clips what all devices found together: Keras clips each one's own before it sums them."""
-        replica = tf.distribute.get_replica_context()
-        if replica is not None and replica.num_replicas_in_sync > 1:
-            grads = replica.all_reduce(tf.distribute.ReduceOp.SUM, grads)
-        return super()._clip_gradients(grads)
+        return super()._clip_gradients(sum_over_devices(grads))
 
     def _all_reduce_sum_gradients(self, grads_and_vars):
         """They are summed before they are clipped, and on one device need no sum.
@@ -77,14 +74,8 @@ class SharedLossScale(keras.optimizers.LossScaleOptimizer):
     """
 
     def check_finite(self, grads):
-        finite = super().check_finite(grads)
-        replica = tf.distribute.get_replica_context()
-        if replica is None or replica.num_replicas_in_sync == 1:
-            return finite
-        overflown = replica.all_reduce(
-            tf.distribute.ReduceOp.SUM, ops.cast(ops.logical_not(finite), "float32")
-        )
-        return ops.equal(overflown, 0.0)
+        overflown = ops.cast(ops.logical_not(super().check_finite(grads)), "float32")
+        return ops.equal(sum_over_devices([overflown])[0], 0.0)
 
 
 def make_optimizer(

@@ -6,7 +6,7 @@ from podium.competitions import get_competition
 from podium.models.pretrained import WEIGHTS_FILES, check_choice
 from podium.recipes.recipe import Recipe
 from podium.runs.run_folder import RunFolder
-from podium.system import check_address_space, check_tensorflow
+from podium.system import check_address_space, check_backend
 from podium.training.pseudo_labels import check_pseudo
 from podium.training.warm_start import check_warm_start
 
@@ -25,7 +25,7 @@ def check_recipe(recipe: Recipe, into: RunFolder | None = None, fresh: bool = Fa
             installed or too old, a run to start from or to take pseudo-labels from that does not
             fit.
     """
-    check_tensorflow()
+    check_backend()
     check_address_space()
     if recipe.backbone not in WEIGHTS_FILES:
         raise ValueError(f"no backbone {recipe.backbone!r}; there are: {', '.join(WEIGHTS_FILES)}")

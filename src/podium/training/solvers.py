@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import keras
 import numpy as np
-import tensorflow as tf
+from keras import ops
 from scipy.special import log_softmax
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
@@ -131,8 +131,8 @@ def fit_kernel(
     kernel[np.diag_indices(len(kernel))] += RIDGE * len(channels)
     targets = 2 * labels[rows].astype(np.float32) - 1
     # By Cholesky's factor, which takes half the time of the kernel's inverse.
-    factor = tf.linalg.cholesky(kernel)
-    inverse = tf.linalg.triangular_solve(factor, tf.eye(len(kernel))).numpy()
+    factor = ops.cholesky(kernel)
+    inverse = ops.convert_to_numpy(ops.solve_triangular(factor, ops.eye(len(kernel)), lower=True))
     dual = inverse.T @ (inverse @ targets)
     left_out = targets - dual / np.einsum("ij,ij->j", inverse, inverse)[:, None]
     own = rows < labeled
@@ -199,7 +199,7 @@ def _kernel(features: np.ndarray, channels: Sequence[int]) -> tuple[np.ndarray, 
         x = centers[:, part] * scale[part]
         lengths = (x * x).sum(axis=1)
         # In place: with 20,000 rows the distances take 1.6 GB.
-        distances = tf.matmul(x, x, transpose_b=True).numpy()
+        distances = np.array(ops.matmul(x, x.T))
         distances *= -2
         distances += lengths[:, None]
         distances += lengths

@@ -31,7 +31,7 @@ from podium.runs.merge import copy_whole
 from podium.runs.run import Run
 from podium.runs.run_folder import MAX_NAME, RunFolder, check_name
 from podium.runs.table import HELD_OUT
-from podium.system import about_this_run, import_tensorflow, peak_memory_gb
+from podium.system import about_this_run, peak_memory_gb, start_backend
 from podium.training.leakage import scored_by, split_leak
 from podium.training.preflight import check_recipe
 from podium.training.warm_start import trained_folds
@@ -77,7 +77,7 @@ def _soup_into(folder: RunFolder, members: list[Run], fresh: bool) -> RunResult:
     _begin(folder, members, fresh)
     opened = prepare_run(folder, first.recipe)
     if to_do := sorted({*trained_folds(first.folder)}.difference(folder.finished_folds())):
-        import_tensorflow(first.recipe.threads)
+        start_backend(first.recipe.threads, first.recipe.deterministic)
         from podium.training.fold_runner import FoldRunner
 
         runner = FoldRunner(opened)

@@ -18,7 +18,7 @@ from podium.runs.find_run import find_run
 from podium.runs.fold_folder import RunError
 from podium.runs.run import Run
 from podium.runs.run_folder import RunFolder, check_name, run_name
-from podium.system import about_this_run, import_tensorflow, training_minutes
+from podium.system import about_this_run, start_backend, training_minutes
 from podium.training.preflight import check_recipe
 from podium.training.warm_start import check_warm_starts, resolve_backbone
 
@@ -107,7 +107,7 @@ def _train_opened(opened: Run, to_do: list[int], end: float | None, test: bool) 
     recipe, folder = opened.recipe, opened.folder
 
     # ---- Folds: each trains its stages, is scored, and predicts the test images -----------------
-    import_tensorflow(recipe.threads)
+    start_backend(recipe.threads, recipe.deterministic)
     from podium.training.fold_runner import FoldRunner
 
     runner = FoldRunner(opened)
@@ -136,7 +136,7 @@ def predict(run: str, views: int | None = None) -> tuple[RunFolder, Path]:
     with folder.writing(folds):
         opened = open_to_predict(folder)
         recipe = opened.recipe
-        import_tensorflow(recipe.threads)
+        start_backend(recipe.threads, recipe.deterministic)
         from podium.training.fold_runner import FoldRunner
 
         runner = FoldRunner(opened)

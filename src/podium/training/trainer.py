@@ -6,6 +6,8 @@ from typing import Any
 
 import keras
 
+from podium.data.batches import Batches
+from podium.models.backend import COMPILES_ALL, Devices, feed, free_stage
 from podium.models.network import Network
 from podium.recipes.recipe import Recipe, steps_per_epoch
 from podium.recipes.tables import Stage
@@ -13,7 +15,6 @@ from podium.runs.fold_folder import FoldFolder, Row
 from podium.system import peak_memory_gb, verbosity
 from podium.training.callbacks import CheckpointCallback, OneCycleSchedule, TimeKeeper
 from podium.training.datasets import (
-    Batches,
     FoldDataset,
     of_features,
     of_images,
@@ -21,7 +22,6 @@ from podium.training.datasets import (
     stage_seed,
     stage_size,
 )
-from podium.training.devices import Devices, clear_kernel_cache
 from podium.training.head_stage import HeadStage
 from podium.training.losses import BoxLoss, MeanIoUMetric
 from podium.training.lr_finder import LRCurve, LRFinder
@@ -75,7 +75,7 @@ class Trainer:
                 on_its_images._train_stage(state, stage)
             else:
                 on_its_images._solve_head(state, stage)
-            clear_kernel_cache()
+            free_stage()
         self.folder.read_weights(self.network.model)
 
     def _is_over(self, state: ResumeState, number: int) -> bool:
@@ -101,7 +101,11 @@ class Trainer:
         sweep = LRFinder(low, high, steps)
         print(f"{steps} steps, learning rate {low:g} to {high:g}:", flush=True)
         model.fit(
-            batches, steps_per_epoch=steps, shuffle=False, callbacks=[sweep], verbose=verbosity()
+            feed(batches),
+            steps_per_epoch=steps,
+            shuffle=False,
+            callbacks=[sweep],
+            verbose=verbosity(),
         )
         return sweep.curve
 
@@ -123,8 +127,8 @@ class Trainer:
             averages=averages,
         )
         model.fit(
-            batches,
-            validation_data=validation,
+            feed(batches),
+            validation_data=feed(validation),
             steps_per_epoch=steps,
             epochs=stage.epochs,
             initial_epoch=state.epoch,
@@ -161,7 +165,9 @@ class Trainer:
         state.stage_finished = True
         state.write(self.folder, self.network.model, None)  # no optimizer
 
-    def _prepare(self, state: ResumeState, stage: Stage) -> tuple[keras.Model, Batches]:
+    def _prepare(
+        self, state: ResumeState, stage: Stage
+    ) -> tuple[keras.Model, tuple[Batches, Batches]]:
         """What the stage trains, compiled, and on what: a head alone learns from features."""
         self.network.unfreeze(stage.unfreeze, self.recipe.train_batchnorm)
         cached = stage.unfreeze == "head" and self.recipe.cached_views > 0
@@ -196,7 +202,7 @@ class Trainer:
                 jit_compile=self.devices.jit_compile,
             )
             model.make_train_function()
-            model.jit_compile = False  # validation and prediction go without, as in `Network`
+            model.jit_compile = COMPILES_ALL  # validation and prediction too, as in `Network`
             model.optimizer.build(model.trainable_variables)
             if self.devices.strategy is None:  # those of several devices take in no value here
                 _build_metrics(model)
@@ -214,7 +220,7 @@ class Trainer:
         logs = self.folder.path / "tensorboard" / f"stage-{state.stage + 1}"
         return [keras.callbacks.TensorBoard(str(logs))]
 
-    def _batches(self, state: ResumeState, stage: Stage, cached: bool) -> Batches:
+    def _batches(self, state: ResumeState, stage: Stage, cached: bool) -> tuple[Batches, Batches]:
         seed = stage_seed(self.recipe, state.stage)
         if not cached:
             return of_images(self.images, self.recipe, stage, seed, state.epoch, self.plan)

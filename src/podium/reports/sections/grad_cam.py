@@ -12,7 +12,7 @@ from podium.reports.blocks import ImageGrid, ImageTile, Section, Words
 from podium.reports.run_data import RunData
 from podium.reports.thumbnails import as_uri, verdict, with_heat
 from podium.runs.fold_folder import RunError
-from podium.system import import_tensorflow
+from podium.system import start_backend
 
 if TYPE_CHECKING:  # takes seconds
     from podium.models.grad_cam import GradCam
@@ -40,7 +40,7 @@ def seen_sections(one: RunData, fold_run: "FoldRunner | None" = None) -> list[Se
         except RunError:  # whose message names folders of this machine
             why = "the images here are others than those that the run was trained with"
             return [_left_out(title, why) for title in (BATCH, CAM)]
-        import_tensorflow()
+        start_backend()
         from podium.training.fold_runner import FoldRunner
 
         fold_run = FoldRunner(run)
@@ -53,11 +53,9 @@ def _left_out(title: str, why: str) -> Section:
 
 def _batch(one: RunData, fold_run: "FoldRunner") -> Section:
     fold = fold_run.loaded if fold_run.loaded is not None else one.folds[0]
-    from tensorflow.errors import OpError  # what becomes of an error in a batch
-
     try:
         seen = fold_run.sample_augmented(fold, AUGMENTED)
-    except (UnreadableImage, OpError) as error:
+    except UnreadableImage as error:
         return _left_out(BATCH, f"a batch cannot be made any more ({type(error).__name__})")
     size = seen.images.shape[1]
     caption = f"Fold {fold}, stage {seen.stage + 1}, {size} px: training images, augmented"

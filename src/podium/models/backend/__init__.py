@@ -1,0 +1,44 @@
+"""What Podium needs of the backend that Keras computes with, and that Keras itself does not offer.
+
+Both modules have the same names; nothing else in Podium knows which backend there is, but for
+`podium.system`, which starts it.
+"""
+
+import keras
+
+if keras.config.backend() == "jax":
+    from podium.models.backend.on_jax import (
+        COMPILES_ALL,
+        Devices,
+        column_gradients,
+        compiled,
+        feed,
+        free_stage,
+        set_rates,
+        sum_over_devices,
+        synchronizes_batchnorm,
+    )
+else:
+    from podium.models.backend.on_tensorflow import (
+        COMPILES_ALL,
+        Devices,
+        column_gradients,
+        compiled,
+        feed,
+        free_stage,
+        set_rates,
+        sum_over_devices,
+        synchronizes_batchnorm,
+    )
+
+__all__ = [
+    "COMPILES_ALL",
+    "Devices",
+    "column_gradients",
+    "compiled",
+    "feed",
+    "free_stage",
+    "set_rates",
+    "sum_over_devices",
+    "synchronizes_batchnorm",
+]
