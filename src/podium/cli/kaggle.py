@@ -30,7 +30,7 @@ def build(
     """Build entries into build/: what `kaggle kernels push -p build/ENTRY` takes as it is."""
     from podium.kaggle.build import build_entries
 
-    for built in build_entries(entries or [], owner, override or [], fold, on):
+    for built in build_entries(entries or [], owner, overrides=override or [], fold=fold, on=on):
         print(f"{built}\n", flush=True)
 
 

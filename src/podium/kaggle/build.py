@@ -13,9 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import distribution
 from pathlib import Path
-
-import nbformat
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from string import Template
+from typing import Any
 
 import podium
 from podium import paths
@@ -43,18 +42,7 @@ LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the same sources must give the same bytes on
 LINE = 100  # characters of the payload
 PACKAGE = Path(podium.__file__).parent
 BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
-RESULTS_CELL = """\
-import pandas as pd
-from IPython.display import Image, display
-
-from podium.reports.figures import png
-from podium.reports.report import figures_of
-from podium.runs.find_run import find_run
-
-for figure in figures_of(find_run("{run}")):
-    display(Image(png(figure)))
-pd.read_csv("submission.csv").head(10)
-"""
+NOTEBOOK = Path(__file__).with_name("notebook.json")  # with words after a $ to be filled in
 
 
 class BuildError(ValueError):
@@ -118,7 +106,8 @@ def build(
     name = kernel_name(run, fold)
     metadata = check(entry, overrides, fold, hours, on).filled(owner or OWNER, name)
     if goes_on_from is not None:
-        metadata = metadata.with_own_output()
+        sources = [*metadata.kernel_sources, metadata.id]
+        metadata = metadata.model_copy(update={"kernel_sources": sources})
     start = KernelStart(
         run=run,
         reads=_reads(entry, overrides),
@@ -145,8 +134,7 @@ def build(
             f"{entry.name}: the kernel would have {len(code.encode()):,} bytes, Kaggle takes "
             f"{LIMIT:,}: is there more in {entry.path} or the package than code?"
         )
-    if folder.exists():
-        shutil.rmtree(folder)  # a kernel is one file: nothing of an earlier build may stay
+    shutil.rmtree(folder, ignore_errors=True)  # nothing of an earlier build may stay
     for path, text in {built.code: code, folder / "kernel-metadata.json": about}.items():
         with atomic_write(path) as part:
             part.write_text(text, encoding="utf-8")
@@ -154,13 +142,9 @@ def build(
 
 
 def build_entries(
-    names: Iterable[str],
-    owner: str | None = None,
-    overrides: Iterable[str] = (),
-    fold: int | None = None,
-    on: str | None = None,
+    names: Iterable[str], owner: str | None = None, **options: Any
 ) -> Iterator[KernelBuild]:
-    """Build these entries, or all that have a kernel-metadata.json.
+    """Build these entries, or all that have a kernel-metadata.json, with the options of `build`.
 
     Args:
         owner: by default who the Kaggle credentials of this machine name, if there are any.
@@ -171,7 +155,7 @@ def build_entries(
         with suppress(KaggleError):
             owner = user_name(connect())
     for name in names:
-        yield build(name, owner, overrides, fold, on=on)
+        yield build(name, owner, **options)
 
 
 def check(
@@ -285,25 +269,17 @@ def _notebook(entry: Entry, run: str, bootstrap: str, arguments: list[str]) -> s
     """A notebook that brings Podium along, runs the entry, and shows what came of it."""
     recipe = entry.recipe_file.read_text(encoding="utf-8")
     comment = recipe.split("\n\n")[0].splitlines()
-    about = "\n".join(line.removeprefix("#").strip() for line in comment)
-    changed = f"\n\nHere with `{' '.join(arguments)}`." if arguments else ""
-    cells = [
-        new_markdown_cell(
-            f"# {run}\n\nBuilt by Podium from `kernels/{entry.name}`: change it there, not "
-            f"here.\n\n{about}{changed}"
-        ),
-        new_markdown_cell("## Podium\n\nThe library travels in this cell, compressed."),
-        # Kaggle's own word for a folded cell.
-        new_code_cell(bootstrap, metadata={"_kg_hide-input": True}),
-        new_markdown_cell(f"## The recipe\n\n```toml\n{recipe.strip()}\n```"),
-        new_markdown_cell("## The run"),
-        new_code_cell(entry.code.read_text(encoding="utf-8").strip()),
-        new_markdown_cell("## What came of it"),
-        new_code_cell(RESULTS_CELL.format(run=run).strip()),
-    ]
-    for number, cell in enumerate(cells):
-        cell["id"] = f"cell-{number}"  # nbformat draws them at random: the bytes must not change
-    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    notebook = new_notebook(cells=cells, metadata={"kernelspec": kernel})
-    nbformat.validate(notebook)
-    return nbformat.writes(notebook) + "\n"
+    texts = {
+        "run": run,
+        "entry": entry.name,
+        "about": "\n".join(line.removeprefix("#").strip() for line in comment),
+        "changed": f"\n\nHere with `{' '.join(arguments)}`." if arguments else "",
+        "bootstrap": bootstrap,
+        "recipe": recipe.strip(),
+        "code": entry.code.read_text(encoding="utf-8").strip(),
+    }
+    notebook = json.loads(NOTEBOOK.read_text(encoding="utf-8"))
+    for cell in notebook["cells"]:
+        text = Template("".join(cell["source"])).substitute(texts)
+        cell["source"] = text.splitlines(keepends=True)
+    return json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"

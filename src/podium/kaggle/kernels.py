@@ -154,10 +154,11 @@ def push_entry(
         check(run.entry, run.overrides, fold, hours, on)  # before any call
     api = connect()
     builds = [run.build(api, fold, hours, resume) for fold in to_push]
-    estimate = project(entry, run.overrides, folds, hours, builds[0].metadata.machine)
+    machine = builds[0].metadata.machine
+    estimate = project(entry, machine, run.overrides, folds, hours)
     print(*builds, estimate, sep="\n\n", end="\n\n", flush=True)
     collect_command = run.command("collect", to_push)
-    at_once = at_once or builds[0].metadata.machine.sessions
+    at_once = at_once or machine.sessions
     if not wait:
         if len(builds) > at_once:
             raise KaggleError(

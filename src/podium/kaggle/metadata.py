@@ -63,10 +63,6 @@ class KernelMetadata(StrictTable):
         kernel_id = f"{_fill(f'{self.owner}/', owner)}{slugify(title)}"
         return self.model_copy(update={**sources, "id": kernel_id, "title": title})
 
-    def with_own_output(self) -> Self:
-        """The metadata of a next version, to which the output of the last one is attached."""
-        return self.model_copy(update={"kernel_sources": [*self.kernel_sources, self.id]})
-
 
 def kernel_title(name: str) -> str:
     """The title of the kernel of a run: what Kaggle makes its address from.

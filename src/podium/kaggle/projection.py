@@ -4,7 +4,6 @@ from collections.abc import Iterable
 
 from podium.competitions import MissingData
 from podium.kaggle.machines import Machine
-from podium.kaggle.metadata import read_metadata
 from podium.recipes.entries import get_entry
 from podium.training.dry_run import ImageCounts, reckon
 from podium.training.time_plan import Speeds
@@ -34,16 +33,15 @@ BYTES = 18  # of a parameter: its value, gradient, and both means of Adam in flo
 
 def project(
     entry: str,
+    machine: Machine,
     overrides: Iterable[str] = (),
     folds: Iterable[int] = (),
     hours: float | None = None,
-    machine: Machine | None = None,
 ) -> str:
     """Estimate what an entry takes on a machine, or say why not.
 
     Args:
         hours: after which the kernel ends, to be resumed: nothing is left out to fit.
-        machine: by default the one that its metadata asks for.
     """
     if get_entry(entry).is_ensemble:
         return f"no estimate of the time: {entry} averages runs, which takes minutes at most"
@@ -56,7 +54,6 @@ def project(
         images = ImageCounts.of(recipe)
     except MissingData as error:
         return f"no estimate of the time: {error}"
-    machine = machine or read_metadata(get_entry(entry)).machine
     multiplications, side, parameters, blocks, values = EFFICIENTNETS[recipe.backbone]
     speeds = Speeds(pixel=2e9 * multiplications / side**2 / (machine.speed * machine.devices))
     count = len(set(folds)) or len(recipe.fold_numbers)
