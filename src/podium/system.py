@@ -20,7 +20,7 @@ from podium import paths
 OLDEST_TENSORFLOW = (2, 18)
 BACKENDS = ("tensorflow", "jax")  # of Keras; the first one unless KERAS_BACKEND says another
 KERNEL_MINUTES = 690.0  # Kaggle ends a kernel after 720, whatever it has written by then
-WHOLE_EPOCHS = "PODIUM_WHOLE_EPOCHS"  # in a kernel that ends unfinished, and is resumed
+TRAINING_MINUTES = "PODIUM_TRAINING_MINUTES"  # in a built kernel; None where it is to be resumed
 PACKAGES = ("podium", "keras", "efficientnet", "albumentations", "numpy", "pandas")
 
 COMPILED_BYTES = 4 << 30  # of networks that JAX has compiled; the oldest go
@@ -252,9 +252,8 @@ def training_minutes(budget: float | None) -> float | None:
     """Minutes that a run may take: its recipe's budget, and in a kernel what Kaggle leaves it."""
     if paths.kaggle() is None:
         return budget
-    if os.environ.get(WHOLE_EPOCHS):
-        return None
-    return min(budget or KERNEL_MINUTES, KERNEL_MINUTES)
+    most = os.environ.get(TRAINING_MINUTES) or KERNEL_MINUTES
+    return None if most == "None" else min(budget or float(most), float(most))
 
 
 def _version(package: str) -> str | None:
