@@ -33,7 +33,7 @@ CGROUP_FILES = (  # limit and use of a container's memory, version 2 and version
 # (M_TRIM_THRESHOLD), and the heap grows by 64 MB at a time (M_TOP_PAD).
 MALLOC = {-4: 0, -1: -1, -2: 64 << 20}
 # Bytes that a small run maps, of which it uses a quarter: measured with TensorFlow 2.21.
-TENSORFLOW_SPACE, WORKING_SPACE, CORE_SPACE = 1_700_000_000, 2_000_000_000, 100_000_000
+BACKEND_SPACE, WORKING_SPACE, CORE_SPACE = 1_700_000_000, 2_000_000_000, 100_000_000
 MORE_MEMORY = (
     "not enough memory. With more of it the same command goes on; a smaller batch_size or "
     "image_size needs less"
@@ -204,19 +204,19 @@ def trim_memory() -> None:
 
 
 def check_address_space() -> None:
-    """Refuse a limit (`ulimit -v`) under which TensorFlow aborts wherever it happens to reach it.
+    """Refuse a limit (`ulimit -v`) under which a backend aborts wherever it happens to reach it.
 
     Raises:
         ValueError: it is lower than what a small run takes.
     """
-    imported = sys.modules.get("tensorflow") is not None
-    needed = WORKING_SPACE + CORE_SPACE * (os.cpu_count() or 1) + TENSORFLOW_SPACE * (not imported)
+    imported = sys.modules.get(backend()) is not None
+    needed = WORKING_SPACE + CORE_SPACE * (os.cpu_count() or 1) + BACKEND_SPACE * (not imported)
     left = _address_space()
     if left < needed:
         raise ValueError(
-            f"this process may add only {left / 1e9:.1f} GB to its memory (ulimit -v), TensorFlow "
-            f"and a small run need {needed / 1e9:.1f} GB. With a higher limit the same command "
-            "goes on"
+            f"this process may add only {left / 1e9:.1f} GB to its memory (ulimit -v), "
+            f"{backend()} and a small run need {needed / 1e9:.1f} GB. With a higher limit the same "
+            "command goes on"
         )
 
 

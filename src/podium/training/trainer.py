@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from podium.data.batches import Batches
-from podium.models.backend import COMPILES_ALL, Devices, feed, free_stage
+from podium.models.backend import COMPILES_ALL, Devices, feed, free_stage, tensorboard
 from podium.models.network import Network
 from podium.recipes.recipe import Recipe, steps_per_epoch
 from podium.recipes.tables import Stage
@@ -218,8 +218,7 @@ class Trainer:
     def _tensorboard(self, state: ResumeState) -> list[keras.callbacks.Callback]:
         if not self.recipe.tensorboard:
             return []
-        logs = self.folder.path / "tensorboard" / f"stage-{state.stage + 1}"
-        return [keras.callbacks.TensorBoard(str(logs))]
+        return tensorboard(self.folder.path / "tensorboard" / f"stage-{state.stage + 1}")
 
     def _batches(self, state: ResumeState, stage: Stage, cached: bool) -> tuple[Batches, Batches]:
         seed = stage_seed(self.recipe, state.stage)

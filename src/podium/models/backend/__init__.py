@@ -17,6 +17,7 @@ if keras.config.backend() == "jax":
         set_rates,
         sum_over_devices,
         synchronizes_batchnorm,
+        tensorboard,
     )
 else:
     from podium.models.backend.on_tensorflow import (
@@ -29,6 +30,7 @@ else:
         set_rates,
         sum_over_devices,
         synchronizes_batchnorm,
+        tensorboard,
     )
 
 __all__ = [
@@ -41,4 +43,5 @@ __all__ = [
     "set_rates",
     "sum_over_devices",
     "synchronizes_batchnorm",
+    "tensorboard",
 ]

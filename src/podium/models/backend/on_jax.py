@@ -3,6 +3,7 @@
 import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -234,6 +235,12 @@ def synchronizes_batchnorm() -> bool:
 def sum_over_devices(values: list[Any]) -> list[Any]:
     """These: gradients are of the whole batch."""
     return values
+
+
+def tensorboard(folder: Path) -> list[keras.callbacks.Callback]:
+    """Nothing: TensorFlow writes those logs."""
+    print(f"no {folder}, which needs TensorFlow: history.csv has the same numbers")
+    return []
 
 
 def free_stage() -> None:
