@@ -7,6 +7,7 @@ if keras.config.backend() != "jax":
     pytest.skip("KERAS_BACKEND=jax runs them: make test", allow_module_level=True)
 
 import numpy as np
+from jax import monitoring
 
 from podium.data.batches import Batches, slices
 from podium.models.backend import compiled, feed, set_rates
@@ -83,7 +84,15 @@ def test_a_steps_rate_and_momentum_are_those_that_were_set(model, data) -> None:
             seen.append(self.model.get_weights()[0])  # which brings all variables up to date
 
     before, seen = model.get_weights()[0], []
+    compiled_steps: list[str] = []
+
+    def listen(event: str, duration: float, **about: str) -> None:
+        if event.endswith("backend_compile_duration") and "train_step" in about.get("fun_name", ""):
+            compiled_steps.append(about["fun_name"])
+
+    monitoring.register_event_duration_secs_listener(listen)
     model.fit(feed(batches_of(*data)), shuffle=False, epochs=2, callbacks=[Rates()], verbose=0)
+    assert compiled_steps == ["jit(train_step)"], "once, whatever the rates"
     np.testing.assert_array_equal(seen[0], before)
     assert np.abs(seen[1] - seen[0]).max() > 1e-3
     np.testing.assert_array_equal(seen[2], seen[1])

@@ -175,8 +175,8 @@ def _with_rates(step: Callable) -> Callable:
     def call(state: tuple, batches: Iterator[Any]) -> Any:
         optimizer = list(state[2])
         for place, value in call.rates.items():
-            old = optimizer[place]
-            optimizer[place] = jax.device_put(np.asarray(value, old.dtype), old.sharding)
+            # Not put on a device: the step would be compiled once more for such a number.
+            optimizer[place] = np.asarray(value, optimizer[place].dtype)
         return step((*state[:2], optimizer, *state[3:]), batches)
 
     return call
