@@ -19,7 +19,7 @@ from typing import Any
 from benchmarks.gpu.packing import pack, restore_weights
 from benchmarks.gpu.parts import PARTS, Sizes
 from benchmarks.gpu.projection import lines, project
-from benchmarks.measuring import ROOT, say
+from benchmarks.measuring import ROOT, Row, say, table
 from podium.files.atomic_write import write_json
 from podium.system import about_this_run
 from podium.text import format_table
@@ -68,12 +68,16 @@ def measure(names: list[str], minutes: float, path: Path, quick: bool = False) -
         device = [part["device"] for part in parts.values() if "device" in part]
         results["device"] = device[0] if device else None
         write_json(path, results)
+        rows = compare(parts)
+        results["rows"] = [row.as_json() for row in rows]
         # Part c is what a GPU without bfloat16 would do, and b what this one does.
         measured = [parts[one] for one in ("b", "c") if "step_seconds" in parts.get(one, {})]
         if measured:
             results["projection"] = project(measured[0], parts.get("d"))
-            write_json(path, results)
+        write_json(path, results)
     print(report(results))
+    if rows:
+        print(f"\n{table(rows)}")
     print(f"\nwritten to {path}")
     return sum("failed" in part for part in parts.values())
 
@@ -82,7 +86,8 @@ def run_part(name: str, seconds: float, quick: bool) -> dict[str, Any]:
     """A part in a process of its own; what it found, also where it failed or its time was over."""
     with tempfile.TemporaryDirectory() as scratch:
         file, log = Path(scratch, "found.json"), Path(scratch, "log")
-        command = [sys.executable, "-m", "benchmarks.gpu.parts", name, str(file), str(seconds)]
+        command = [sys.executable, "-m", "benchmarks.gpu.parts", name, str(file)]
+        command += [str(time.time() + seconds)]
         places = [str(ROOT), str(ROOT / "src"), os.environ.get("PYTHONPATH", "")]
         began, failed = time.monotonic(), {}
         try:
@@ -102,6 +107,28 @@ def run_part(name: str, seconds: float, quick: bool) -> dict[str, Any]:
         with suppress(OSError):  # it failed before it found anything
             found = json.loads(file.read_text())
         return {**found, **failed, "process_seconds": round(time.monotonic() - began, 1)}
+
+
+def compare(parts: dict[str, dict[str, Any]]) -> list[Row]:
+    """What was to be reached, as far as the parts that say it were measured."""
+    b, e, a = (parts.get(name, {}) for name in "bea")
+    rows = []
+    if "step_seconds" in b and "step_seconds" in e:
+        what = f"steps of {b['backbone']}, {b['image_size']} px, {b['batch_size']} images"
+        ours, theirs = (
+            [1 / one for one in speeds]
+            for speeds in (b["step_seconds_measured"]["from memory"], e["step_seconds_measured"])
+        )
+        rows.append(Row(what, "timm on PyTorch", "/s", ours, theirs, to_reach="≥ 2"))
+    if "fit" in a:
+        speeds = a["fit"]["by Podium"], a["fit"]["from memory"]
+        rows.append(
+            Row(f"fit of {a['entry']}", "fed from memory", "images/s", *speeds, to_reach="≥ 0.9")
+        )
+    if len(a.get("folds", {})) > 1:
+        seconds = a["folds"]["1"]["trained_and_scored_seconds"]
+        rows.append(Row("a fold, once compiled", "a minute", "s", [seconds], [60], to_reach="≤ 1"))
+    return rows
 
 
 def report(results: dict[str, Any]) -> str:

@@ -16,6 +16,7 @@ from podium.competitions import get_competition
 from podium.files.atomic_write import atomic_write
 from podium.models.pretrained import MissingWeights, find_weights, weights_file
 from podium.recipes.entries import get_entry
+from podium.system import about_this_run
 
 PART_BYTES = 60_000_000
 CODE = ("src", "kernels", "benchmarks")
@@ -44,9 +45,9 @@ THERE = """\
 
     mkdir -p gpu && for part in part-*.tar; do tar -xf $part -C gpu; done && cd gpu
     python3 -m pip install --no-index --no-deps --no-compile --target site wheels/*.whl
-    export PYTHONPATH=$PWD/site:$PWD/src
+    export PYTHONPATH=$PWD/site:$PWD/src PODIUM_COMMIT={commit}
     python3 -m benchmarks.gpu --minutes 5 --parts b,e --results b-e.json
-    python3 -m benchmarks.gpu --minutes 7 --parts a --results a.json
+    python3 -m benchmarks.gpu --minutes 8 --parts a --results a.json
     python3 -m benchmarks.gpu --minutes 7 --parts c,d --results c-d.json"""
 
 
@@ -79,13 +80,15 @@ def pack(folder: Path, entry: str, fetch: Callable[[Path], None] | None = None) 
         found = find_weights(file)
         if found is None:
             raise MissingWeights(f"{file} is not on this machine, and {entry} begins with it")
-        convert(found, staged / FLOAT16 / file, np.float16)
+        convert(found, staged / FLOAT16 / file, np.float16, compression="gzip", shuffle=True)
     images = get_competition(recipe.competition).folder()
     shutil.copytree(images, staged / "input" / images.name)
     parts = write_parts(staged, folder)
     shutil.rmtree(staged)
     size = sum(part.stat().st_size for part in parts) / 1e6
-    return THERE.format(parts=len(parts), size=size, folder=folder)
+    return THERE.format(
+        parts=len(parts), size=size, folder=folder, commit=about_this_run()["commit"]
+    )
 
 
 def fetch_wheels(folder: Path) -> None:
@@ -98,8 +101,12 @@ def fetch_wheels(folder: Path) -> None:
     subprocess.run([*command, "--dest", str(folder), *WHEELS], check=True)
 
 
-def convert(source: Path, target: Path, kind: type[np.floating]) -> None:
-    """Copy a file of weights with its numbers in another precision."""
+def convert(source: Path, target: Path, kind: type[np.floating], **packed: object) -> None:
+    """Copy a file of weights with its numbers in another precision.
+
+    Args:
+        packed: how HDF5 stores an array.
+    """
     with atomic_write(target) as part, h5py.File(source) as given, h5py.File(part, "w") as made:
         made.attrs.update(given.attrs)
 
@@ -108,8 +115,9 @@ def convert(source: Path, target: Path, kind: type[np.floating]) -> None:
                 new = made.require_group(name)
             else:
                 values = item[()]
-                is_float = np.issubdtype(item.dtype, np.floating)
-                new = made.create_dataset(name, data=values.astype(kind) if is_float else values)
+                if np.issubdtype(item.dtype, np.floating):
+                    values = values.astype(kind)
+                new = made.create_dataset(name, data=values, **(packed if values.ndim else {}))
             new.attrs.update(item.attrs)
 
         given.visititems(copy)

@@ -1,6 +1,6 @@
 """The parts, their sizes, and the process that runs one: what it finds lies in a file meanwhile.
 
-python -m benchmarks.gpu.parts PART FILE SECONDS [--quick]
+python -m benchmarks.gpu.parts PART FILE UNTIL [--quick]
 """
 
 import argparse
@@ -61,7 +61,7 @@ class Sizes:
     learning: int = 200
     held: int = 8
     matrix: int = 8192
-    copied: int = 4 << 30
+    copied: int = 1 << 30
 
     def large_recipe(self) -> Recipe:
         """Of the entry; its weights are random, unless those it names are on this machine."""
@@ -100,11 +100,11 @@ class Found:
     """What a part has found so far: written after each addition, as its process may be ended.
 
     Args:
-        seconds: until then.
+        until: `time.time()` when that happens.
     """
 
-    def __init__(self, path: Path, seconds: float):
-        self._path, self._end = path, time.monotonic() + seconds
+    def __init__(self, path: Path, until: float):
+        self._path, self._until = path, until
         self.values: dict[str, Any] = {}
 
     def add(self, **values: Any) -> None:
@@ -115,21 +115,21 @@ class Found:
     @property
     def left(self) -> float:
         """Seconds until the process is ended."""
-        return self._end - time.monotonic()
+        return self._until - time.time()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("part", choices=PARTS)
     parser.add_argument("file", type=Path)
-    parser.add_argument("seconds", type=float)
+    parser.add_argument("until", type=float)
     parser.add_argument("--quick", action="store_true")
     words = parser.parse_args()
     module = f"benchmarks.gpu.{PARTS[words.part].module}"
     if words.part != "e":  # JAX takes three quarters of a GPU's memory, and PyTorch needs some
         start_backend()
     sizes = QUICK if words.quick else Sizes()
-    importlib.import_module(module).measure(Found(words.file, words.seconds), sizes)
+    importlib.import_module(module).measure(Found(words.file, words.until), sizes)
 
 
 if __name__ == "__main__":

@@ -74,8 +74,8 @@ def _training(name: str, size: int, batch_size: int, on_gpu: bool) -> Callable[[
                 parameter.requires_grad = False
     learning = [one for one in network.parameters() if one.requires_grad]
     optimizer = torch.optim.AdamW(learning, 1e-4, fused=on_gpu)
-    # As on a GPU without bfloat16, float16 would need a scaled loss.
-    half = torch.bfloat16 if not on_gpu or torch.cuda.is_bf16_supported() else torch.float16
+    has_bfloat16 = not on_gpu or torch.cuda.get_device_capability() >= (8, 0)
+    half = torch.bfloat16 if has_bfloat16 else torch.float16
     scaler = torch.amp.GradScaler(device, enabled=half == torch.float16)
     random = np.random.default_rng(0)
     shape = (batch_size, size, size, 3)
