@@ -12,11 +12,12 @@ import keras
 from benchmarks.measuring import seconds
 from podium.data.batches import Batches
 from podium.data.table import prepare_run
-from podium.models.backend import Devices, feed
+from podium.models.backend import Devices, feed, set_rates
 from podium.recipes.recipe import Recipe, steps_per_epoch
 from podium.runs.run_folder import RunFolder
 from podium.system import about_this_run
 from podium.training.fold_runner import FoldRunner
+from podium.training.one_cycle import one_cycle
 from podium.training.resume import ResumeState
 from podium.training.trainer import Trainer
 
@@ -52,8 +53,23 @@ def from_memory(batches: Batches, held: int, steps: int) -> Batches:
     )
 
 
-def fit(model: keras.Model, batches: Batches, steps: int) -> float:
-    """Seconds of an epoch of so many steps."""
+class OneCycle(keras.callbacks.Callback):
+    """The recipe's cycle over so many steps."""
+
+    def __init__(self, peak: float, steps: int, recipe: Recipe):
+        super().__init__()
+        self.peak, self.steps, self.recipe, self.step = peak, steps, recipe, 0
+
+    def on_train_batch_begin(self, batch, logs=None):
+        set_rates(self, *one_cycle(self.step, self.steps, self.peak, self.recipe.one_cycle))
+        self.step += 1
+
+
+def fit(model: keras.Model, batches: Batches, steps: int, recipe: Recipe, number: int) -> float:
+    """Seconds of so many steps of a stage, its rates set before each."""
+    cycle = OneCycle(recipe.stages[number].learning_rate, steps, recipe)
     return seconds(
-        lambda: model.fit(feed(batches), steps_per_epoch=steps, shuffle=False, verbose=0)
+        lambda: model.fit(
+            feed(batches), steps_per_epoch=steps, shuffle=False, callbacks=[cycle], verbose=0
+        )
     )

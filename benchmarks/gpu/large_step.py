@@ -9,18 +9,16 @@ import keras
 import numpy as np
 
 from benchmarks.gpu.device import about_device, ceilings, peak_gb
-from benchmarks.gpu.fitting import fit, from_memory, opened, prepared
+from benchmarks.gpu.fitting import OneCycle, fit, from_memory, opened, prepared
 from benchmarks.gpu.parts import Found, Sizes
 from benchmarks.measuring import in_turns, seconds
 from podium.data.batches import Batches
-from podium.models.backend import Devices, feed, set_rates
+from podium.models.backend import Devices, feed
 from podium.models.network import Network
 from podium.recipes.recipe import Recipe
-from podium.training.one_cycle import one_cycle
-from podium.training.trainer import Trainer
 
 AT_ONCE = 20  # steps that a loss is the mean of
-COUNTED = 45.0  # seconds to trace the step again
+COUNTED = 20.0  # seconds to lower the step once more
 RANDOM_RATE = 1e-4  # at the peak, of weights that were not trained before
 
 
@@ -47,10 +45,24 @@ def measure(found: Found, sizes: Sizes, devices: Devices | None = None) -> None:
             keep_activations(trainer.network)
         model, batches = prepared(trainer, number, sizes.timed)
         held = from_memory(batches, sizes.held, sizes.learning)
-        found.add(compile_seconds=round(fit(model, held, 2), 1))
-        _add_speed(found, sizes, model, batches, held)
+        found.add(compile_seconds=round(fit(model, held, 2, recipe, number), 1))
+        feeds = {"from memory": held, "by Podium": batches}
+        measured = in_turns(
+            {
+                name: lambda one=one: fit(model, one, sizes.timed, recipe, number) / sizes.timed
+                for name, one in feeds.items()
+            },
+            sizes.turns,
+        )
+        step = median(measured["from memory"])
+        found.add(
+            step_seconds=step,
+            images_a_second=batches.batch_size / step,
+            step_seconds_measured=measured,
+            peak_memory_gb=peak_gb(),
+        )
         found.add(**ceilings(sizes.matrix, sizes.copied))  # not before the memory is measured
-        found.add(learning=learn(trainer, number, model, held, sizes.learning))
+        found.add(learning=learn(model, held, sizes.learning, recipe, number))
         if found.left > COUNTED:
             _add_shares(found, model, held)
 
@@ -73,43 +85,10 @@ def keep_activations(network: Network) -> None:
             layer.gamma.assign(layer.gamma * (3.5 if match[1] == "a" else 0.2))
 
 
-def _add_speed(
-    found: Found, sizes: Sizes, model: keras.Model, batches: Batches, held: Batches
-) -> None:
-    steps = sizes.timed
-    measured = in_turns(
-        {
-            "from memory": lambda: fit(model, held, steps) / steps,
-            "by Podium": lambda: fit(model, batches, steps) / steps,
-        },
-        sizes.turns,
-    )
-    step = median(measured["from memory"])
-    found.add(
-        step_seconds=step,
-        images_a_second=batches.batch_size / step,
-        step_seconds_measured=measured,
-        peak_memory_gb=peak_gb(),
-    )
-
-
-class _OneCycle(keras.callbacks.Callback):
-    """The recipe's cycle over so many steps."""
-
-    def __init__(self, peak: float, steps: int, recipe: Recipe):
-        super().__init__()
-        self.peak, self.steps, self.recipe, self.step = peak, steps, recipe, 0
-
-    def on_train_batch_begin(self, batch, logs=None):
-        set_rates(self, *one_cycle(self.step, self.steps, self.peak, self.recipe.one_cycle))
-        self.step += 1
-
-
 def learn(
-    trainer: Trainer, number: int, model: keras.Model, held: Batches, steps: int
+    model: keras.Model, held: Batches, steps: int, recipe: Recipe, number: int
 ) -> dict[str, Any]:
     """Train on the same few batches: the mean loss of each `AT_ONCE` steps, and what overflowed."""
-    recipe = trainer.recipe
     peak = RANDOM_RATE if recipe.weights == "none" else recipe.stages[number].learning_rate
     optimizer = model.optimizer
     inner = getattr(optimizer, "inner_optimizer", optimizer)
@@ -119,7 +98,7 @@ def learn(
         steps_per_epoch=AT_ONCE,
         epochs=steps // AT_ONCE,
         shuffle=False,
-        callbacks=[_OneCycle(peak, steps, recipe)],
+        callbacks=[OneCycle(peak, steps, recipe)],
         verbose=0,
     )
     losses = [round(float(loss), 4) for loss in history.history["loss"]]

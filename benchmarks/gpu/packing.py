@@ -46,7 +46,7 @@ THERE = """\
     mkdir -p gpu && for part in part-*.tar; do tar -xf $part -C gpu; done && cd gpu
     python3 -m pip install --no-index --no-deps --no-compile --target site wheels/*.whl
     export PYTHONPATH=$PWD/site:$PWD/src PODIUM_COMMIT={commit}
-    python3 -m benchmarks.gpu --minutes 5 --parts b,e --results b-e.json
+    python3 -m benchmarks.gpu --minutes 5 --parts e,b --results e-b.json
     python3 -m benchmarks.gpu --minutes 8 --parts a --results a.json
     python3 -m benchmarks.gpu --minutes 7 --parts c,d --results c-d.json"""
 

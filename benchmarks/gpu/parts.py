@@ -33,10 +33,10 @@ class Part:
 # Minutes as one H200 took them: B6 29 s to be built and 161 s to be compiled, B4 150 s.
 PARTS = {
     "a": Part("training", "podium train: two folds, and fit fed by Podium or from memory", 7.0),
-    "b": Part("large_step", "a step of the largest stage, and whether the loss falls", 3.8),
-    "c": Part("float16_step", "the same in float16, the loss scaled", 3.8),
+    "b": Part("large_step", "a step of the largest stage, and whether the loss falls", 3.6),
+    "c": Part("float16_step", "the same in float16, the loss scaled", 3.6),
     "d": Part("prediction", "prediction in four views", 3.0),
-    "e": Part("timm_step", "the step of part b, by timm on PyTorch", 1.0),
+    "e": Part("timm_step", "the step of part b, by timm on PyTorch", 1.3),
 }
 
 
@@ -48,6 +48,7 @@ class Sizes:
         small, large: entries, with changes to their recipes: the first is trained, of the second
             the largest stage is timed, and predictions.
         timed: steps in each of the turns.
+        fed: the same where what feeds them is compared: threads need some to start.
         learning: steps that are to show a falling loss.
         held: batches that a training from memory goes round.
         matrix: side of the matrices that are multiplied.
@@ -56,7 +57,8 @@ class Sizes:
 
     small: tuple[str, tuple[str, ...]] = ("cars-b4-cpu", ("image_size=320",))
     large: tuple[str, tuple[str, ...]] = ("cars-b6", ())
-    timed: int = 40
+    timed: int = 60
+    fed: int = 200
     turns: int = 3
     learning: int = 200
     held: int = 8
@@ -88,6 +90,7 @@ QUICK = Sizes(
          "{unfreeze='all',epochs=1,learning_rate=1e-4,image_size=36,batch_size=4}]"),
     ),
     timed=2,
+    fed=4,
     turns=1,
     learning=40,
     held=2,
