@@ -52,15 +52,17 @@ def test_the_parts_run_on_a_cpu(project: Path, capsys: pytest.CaptureFixture[str
     assert results["device"] == b["device"] == "1 × cpu"
     assert {"versions", "commit", "started", "command"} <= results.keys()
     assert a["folds"].keys() == {"0", "1"}
+    assert a["folds"]["1"]["compiled"]["from_cache"] > 0  # of what the first fold left
     assert 0 <= a["score"]["value"] <= 1
     assert len(a["fit"]) == 3
     assert all(speed > 0 for speeds in a["fit"].values() for speed in speeds)
     for part in (b, c):
         assert part["image_size"] == 36  # that of the largest stage
+        assert part["compiled"]["asked_for"] == 1  # the step, once for all that follows
         assert part["learning"]["falls"]
         assert part["learning"]["weights_are_finite"]
-        assert part["share_of_operations"] > 0
-        assert part["share_of_bandwidth"] > 0
+        assert part["share_of_operations_a_second"] > 0
+        assert part["share_of_bytes_a_second"] > 0
         assert part["peak_memory_gb"] > 0
     assert (b["policy"], c["policy"]) == ("float32", "mixed_float16")
     assert c["learning"]["loss_scale"] > 0

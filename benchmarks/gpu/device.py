@@ -1,7 +1,8 @@
-"""The device: its name, its memory, and how fast it multiplies and copies, measured."""
+"""The device: its name, its memory, what is compiled for it, how fast it multiplies and copies."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import jax
@@ -29,6 +30,24 @@ def peak_gb() -> float:
     if "peak_bytes_in_use" not in statistics:
         return peak_memory_gb()
     return round(statistics["peak_bytes_in_use"] / 1e9, 2)
+
+
+@contextmanager
+def compilations() -> Iterator[dict[str, int]]:
+    """Count what is compiled meanwhile: asked for, and of that what the cache on the disk had."""
+    counts = {"asked_for": 0, "from_cache": 0}
+    names = {"compile_requests_use_cache": "asked_for", "cache_hits": "from_cache"}
+
+    def count(event: str, **_: object) -> None:
+        name = names.get(event.rpartition("/")[2])
+        if name:
+            counts[name] += 1
+
+    jax.monitoring.register_event_listener(count)
+    try:
+        yield counts
+    finally:
+        jax.monitoring.unregister_event_listener(count)
 
 
 def ceilings(side: int, copied: int) -> dict[str, float]:

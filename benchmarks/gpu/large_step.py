@@ -8,9 +8,9 @@ import jax
 import keras
 import numpy as np
 
-from benchmarks.gpu.device import about_device, ceilings, peak_gb
+from benchmarks.gpu.device import about_device, ceilings, compilations, peak_gb
 from benchmarks.gpu.fitting import OneCycle, fit, from_memory, opened, prepared
-from benchmarks.gpu.parts import Found, Sizes
+from benchmarks.gpu.parts import Found, Sizes, largest_stage
 from benchmarks.measuring import in_turns, seconds
 from podium.data.batches import Batches
 from podium.models.backend import Devices, feed
@@ -45,7 +45,9 @@ def measure(found: Found, sizes: Sizes, devices: Devices | None = None) -> None:
             keep_activations(trainer.network)
         model, batches = prepared(trainer, number, sizes.timed)
         held = from_memory(batches, sizes.held, sizes.learning)
-        found.add(compile_seconds=round(fit(model, held, 2, recipe, number), 1))
+        with compilations() as compiled:
+            first = fit(model, held, 2, recipe, number)
+        found.add(compile_seconds=round(first, 1), compiled=compiled)
         feeds = {"from memory": held, "by Podium": batches}
         measured = in_turns(
             {
@@ -65,11 +67,6 @@ def measure(found: Found, sizes: Sizes, devices: Devices | None = None) -> None:
         found.add(learning=learn(model, held, sizes.learning, recipe, number))
         if found.left > COUNTED:
             _add_shares(found, model, held)
-
-
-def largest_stage(recipe: Recipe) -> int:
-    """The number of the stage of the largest images; the last of them."""
-    return max(range(len(recipe.stages)), key=lambda number: (recipe.stage_size(number), number))
 
 
 def keep_activations(network: Network) -> None:
@@ -119,7 +116,7 @@ def _add_shares(found: Found, model: keras.Model, held: Batches) -> None:
     """Count what a step does, by XLA: how much of the ceilings is that?
 
     Operations are those of the network as written, counted for a CPU, because JAX has no such
-    count for GPUs. Bytes are those of the step as compiled, which the cache of compiled steps has.
+    count for GPUs. Bytes are those of the step as compiled, which is in memory from before.
     """
     state = model._get_jax_state(
         trainable_variables=True,
@@ -128,17 +125,22 @@ def _add_shares(found: Found, model: keras.Model, held: Batches) -> None:
         metrics_variables=True,
     )
     given = state, next(iter(held))
-    values, step = found.values, found.values["step_seconds"]
     shapes = jax.tree.map(lambda one: jax.ShapeDtypeStruct(one.shape, one.dtype), given)
-    with jax.default_device(jax.devices("cpu")[0]):
-        cost = jax.jit(model.train_step).lower(*shapes).cost_analysis()
-    operations = cost["flops"]
-    found.add(
-        operations_a_step=operations,
-        share_of_operations=operations / step / values["operations_a_second"],
-    )
-    if found.left < COUNTED + values["compile_seconds"]:  # should it be compiled once more
-        return
-    compiled = jax.jit(model.train_step, donate_argnums=0).lower(*given).compile()
-    moved = compiled.cost_analysis()["bytes accessed"]
-    found.add(bytes_a_step=moved, share_of_bandwidth=moved / step / values["bytes_a_second"])
+
+    def operations() -> float:
+        with jax.default_device(jax.devices("cpu")[0]):
+            return jax.jit(model.train_step).lower(*shapes).cost_analysis()["flops"]
+
+    def moved() -> float:
+        compiled = jax.jit(model.train_step, donate_argnums=0).lower(*given).compile()
+        return compiled.cost_analysis()["bytes accessed"]
+
+    for name, count in (("operations", operations), ("bytes", moved)):
+        try:
+            counted = count()
+        except Exception as error:  # not every device counts; all else is measured by now
+            found.add(**{f"{name}_a_step": f"not counted: {error}"})
+            continue
+        second = counted / found.values["step_seconds"]
+        share = second / found.values[f"{name}_a_second"]
+        found.add(**{f"{name}_a_step": counted, f"share_of_{name}_a_second": share})

@@ -77,6 +77,11 @@ class Sizes:
         return recipe
 
 
+def largest_stage(recipe: Recipe) -> int:
+    """The number of the stage of the largest images; the last of them."""
+    return max(range(len(recipe.stages)), key=lambda number: (recipe.stage_size(number), number))
+
+
 TINY = ("backbone=resnet-8", "weights=none", "image_size=32", "batch_size=8", "folds=2")
 QUICK = Sizes(
     small=(

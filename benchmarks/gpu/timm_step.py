@@ -6,8 +6,7 @@ from statistics import median
 
 import numpy as np
 
-from benchmarks.gpu.large_step import largest_stage
-from benchmarks.gpu.parts import Found, Sizes
+from benchmarks.gpu.parts import Found, Sizes, largest_stage
 
 # Of images with values from 0 to 255, as Podium's preprocessing has them.
 MEAN = (123.675, 116.28, 103.53)

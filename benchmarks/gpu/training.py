@@ -4,7 +4,7 @@ import time
 from dataclasses import replace
 from typing import Any
 
-from benchmarks.gpu.device import about_device, peak_gb
+from benchmarks.gpu.device import about_device, compilations, peak_gb
 from benchmarks.gpu.fitting import fit, from_memory, prepared
 from benchmarks.gpu.parts import Found, Sizes
 from benchmarks.measuring import in_turns
@@ -23,9 +23,11 @@ def measure(found: Found, sizes: Sizes) -> None:
     folds: dict[str, Any] = {}
     for fold in FOLDS:  # one by one, so that the first counts where the second is cut off
         began = time.monotonic()
-        result = train(entry, changes, [fold], RUN, fresh=fold == FOLDS[0])
+        with compilations() as compiled:
+            result = train(entry, changes, [fold], RUN, fresh=fold == FOLDS[0])
         seconds = time.monotonic() - began
-        folds[str(fold)] = {**_of_fold(result.runner, fold), "seconds": round(seconds, 1)}
+        about = {"seconds": round(seconds, 1), "compiled": compiled}
+        folds[str(fold)] = {**_of_fold(result.runner, fold), **about}
         found.add(folds=folds, score=result.combined.score.as_dict(), scored=str(result.combined))
     found.add(peak_memory_gb=peak_gb())
     if found.left > COMPARED:
