@@ -46,7 +46,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.slow
 def test_the_parts_run_on_a_cpu(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = project / "results.json"
-    assert gpu.measure(list("bcda"), minutes=60, path=path, quick=True) == 0
+    assert gpu.measure(list("bcda"), minutes=60, results_file=path, quick=True) == 0
     results = json.loads(path.read_text())
     a, b, c, d = (results["parts"][name] for name in "abcd")
     assert results["device"] == b["device"] == "1 × cpu"
@@ -75,10 +75,10 @@ def test_the_parts_run_on_a_cpu(project: Path, capsys: pytest.CaptureFixture[str
     assert re.search(r"cars-b6 +\d+ min +\d+ to \d+ min", out)
 
 
-def test_no_part_begins_that_does_not_fit(project: Path) -> None:
-    path = project / "results.json"
-    assert gpu.measure(["a", "b"], minutes=3, path=path) == 0
-    found = json.loads(path.read_text())["parts"]
+def test_no_part_begins_that_does_not_fit(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu, "RESULTS", project)
+    assert gpu.measure(["a", "b"], minutes=3, results_file=None) == 0
+    found = json.loads((project / "gpu.json").read_text())["parts"]
     assert "takes up to 7 minutes, 3.0 are left" in found["a"]["left_out"]
     assert "left_out" in found["b"]
 
@@ -98,7 +98,7 @@ def test_what_was_found_before_a_failure_is_kept(
     (project / "broken.py").rename(project / "benchmarks" / "gpu" / "broken.py")
     monkeypatch.setattr(gpu, "ROOT", project)
     monkeypatch.setenv("PYTHONPATH", str(ROOT / "src"))
-    assert gpu.measure(["e"], minutes=60, path=project / "results.json") == 1
+    assert gpu.measure(["e"], minutes=60, results_file=project / "results.json") == 1
     found = json.loads((project / "results.json").read_text())["parts"]["e"]
     assert found["seen"] == 1
     assert "the GPU is gone" in found["log"]
@@ -163,6 +163,10 @@ def test_a_packed_benchmark_has_all_it_needs(
         assert weights["stem/stem/count"][()] == 7
         assert weights.attrs["layer_names"].item() in ("stem", b"stem")
     assert packing.restore_weights() == []  # they are there
+
+
+def test_results_are_named_by_the_device() -> None:
+    assert gpu.file_name("1 × NVIDIA H200") == "1-nvidia-h200"
 
 
 def test_a_folder_with_something_in_it_is_not_packed_into(project: Path) -> None:

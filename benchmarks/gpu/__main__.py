@@ -8,6 +8,7 @@ import argparse
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 import tempfile
@@ -24,14 +25,16 @@ from podium.files.atomic_write import write_json
 from podium.system import about_this_run
 from podium.text import format_table
 
+RESULTS = ROOT / "benchmarks" / "results"
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu")
     parser.add_argument("--minutes", type=float, default=15.0, help="for all of it")
     listed = "; ".join(f"{name}: {part.what}" for name, part in PARTS.items())
     parser.add_argument("--parts", default=",".join(PARTS), help=listed)
-    default = ROOT / "benchmarks" / "results" / "gpu.json"
-    parser.add_argument("--results", type=Path, default=default)
+    default = "benchmarks/results/, by the device's name"
+    parser.add_argument("--results", type=Path, metavar="FILE", help=f"by default in {default}")
     parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that it runs")
     parser.add_argument("--pack", type=Path, metavar="FOLDER", help="pack what is to be brought")
     words = parser.parse_args()
@@ -43,7 +46,9 @@ def main() -> int:
     return measure(words.parts.split(","), words.minutes, words.results, words.quick)
 
 
-def measure(names: list[str], minutes: float, path: Path, quick: bool = False) -> int:
+def measure(
+    names: list[str], minutes: float, results_file: Path | None, quick: bool = False
+) -> int:
     """Run these parts. Returns how many failed."""
     end = time.monotonic() + 60 * minutes
     os.environ["KERAS_BACKEND"] = "jax"
@@ -67,6 +72,7 @@ def measure(names: list[str], minutes: float, path: Path, quick: bool = False) -
             parts[name] = run_part(name, seconds, quick)
         device = [part["device"] for part in parts.values() if "device" in part]
         results["device"] = device[0] if device else None
+        path = results_file or RESULTS / f"{file_name(results['device'] or 'gpu')}.json"
         write_json(path, results)
         rows = compare(parts)
         results["rows"] = [row.as_json() for row in rows]
@@ -80,6 +86,11 @@ def measure(names: list[str], minutes: float, path: Path, quick: bool = False) -
         print(f"\n{table(rows)}")
     print(f"\nwritten to {path}")
     return sum("failed" in part for part in parts.values())
+
+
+def file_name(device: str) -> str:
+    """E.g. "1-nvidia-h200"; python-slugify is not everywhere."""
+    return re.sub(r"[^a-z0-9]+", "-", device.lower()).strip("-")
 
 
 def run_part(name: str, seconds: float, quick: bool) -> dict[str, Any]:
