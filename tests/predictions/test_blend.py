@@ -187,7 +187,6 @@ def test_an_ensemble_of_another_competition_than_its_runs_is_refused(project: Pa
         ('competition = "cars"\nruns = ["a"]', "runs: came ['a'], List should have at least 2"),
         ('competition = "cars"\nruns = "a"', "runs: came 'a', should be a valid list"),
         ('competition = "cars"\nruns = ["a", "../b"]', "runs.1: came '../b'"),
-        ('competition = "cars"\nruns = ["a", "b", "a"]', "runs: a is named twice"),
     ],
 )
 def test_a_wrong_ensemble_recipe_is_refused(tmp_path: Path, recipe: str, expected: str) -> None:

@@ -317,5 +317,5 @@ def test_runs_without_a_common_image_cannot_be_compared() -> None:
 def test_a_damaged_table_is_named() -> None:
     folder = a_run()
     (folder.path / "pictures.csv").write_text("part,id\n")
-    with pytest.raises(RunError, match="is not the table of a run"):
+    with pytest.raises(RunError, match="is not as Podium writes it"):
         report(["a"])

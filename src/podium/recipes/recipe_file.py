@@ -5,9 +5,9 @@ import re
 import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Self, TypeVar, get_args
+from typing import Annotated, Any, TypeVar, get_args
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError
 
 from podium.recipes.recipe import DEFAULT_IMAGE_SIZE, Recipe, default_stages
 from podium.recipes.tables import RUN_NAME, StrictTable
@@ -27,13 +27,6 @@ class EnsembleRecipe(StrictTable):
 
     competition: str
     runs: Annotated[list[Annotated[str, Field(pattern=RUN_NAME)]], Field(min_length=2)]
-
-    @model_validator(mode="after")
-    def _runs_are_different(self) -> Self:
-        doubled = sorted({run for run in self.runs if self.runs.count(run) > 1})
-        if doubled:
-            raise ValueError(f"runs: {', '.join(doubled)} is named twice")
-        return self
 
 
 def load_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:

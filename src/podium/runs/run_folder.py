@@ -25,7 +25,7 @@ from podium.files.atomic_write import (
 from podium.files.locks import locked
 from podium.recipes.recipe import Recipe
 from podium.recipes.recipe_file import RecipeError, parse_recipe
-from podium.runs.fold_folder import FoldFolder, RunError, boxes_alone, numbers, without_boxes
+from podium.runs.fold_folder import FoldFolder, RunError, boxes_alone, without_boxes
 from podium.runs.schemas import CheckedFile, RunFile, ScoreFile, read_csv, read_json
 
 MAX_NAME = 100  # characters of a run's name
@@ -267,12 +267,9 @@ class RunFolder:
         return boxes_alone(self._read_predictions(name))
 
     def _read_predictions(self, name: str) -> pd.DataFrame:
-        path = self.path / f"{name}.csv"
-        if not path.is_file():
-            raise RunError(f"{path} is missing: train the run to its end first")
         empty = {column: [""] for column in BOX_COLUMNS}  # an image that nobody could read
-        table = read_csv(path, ["id"], dtype={"id": str}, keep_default_na=False, na_values=empty)
-        return numbers(table, path)
+        text = {"dtype": {"id": str}, "keep_default_na": False, "na_values": empty}
+        return read_csv(self.path / f"{name}.csv", ["id"], numbers=True, **text)
 
     def delete_test(self) -> None:
         """Delete what was predicted of test images, by each fold and by all."""

@@ -47,10 +47,10 @@ def stored_table(folder: RunFolder) -> Table:
         LeakingSplit: its split has near-identical images on both sides.
     """
     path = folder.path / "pictures.csv"
-    if not path.is_file():
+    stored = folder.read_images()
+    if stored is None:
         raise RunError(f"{folder.path} has no table of images yet: train it first")
     try:
-        stored = folder.read_images()
         sides = [name for name in SIZE_COLUMNS if name in stored]
         boxes = [name for name in BOX_COLUMNS if name in stored]
         whole = dict.fromkeys(["label", "group", "fold", *sides], "int64")
@@ -59,7 +59,7 @@ def stored_table(folder: RunFolder) -> Table:
         stored["digest"] = stored.get("digest", "")  # older runs have none
         test = stored.loc[stored["part"] == "test", ["problem", "digest", *sides]]
     except (ValueError, KeyError) as error:  # what pandas raises: of the CSV, or of a column
-        raise RunError(f"{path} is not the table of a run: {error}") from error
+        raise RunError(f"{path} is not as Podium writes it: {error}") from error
     doubled = [*train.index[train.index.duplicated()], *test.index[test.index.duplicated()]]
     if doubled:
         raise RunError(f"{path}: {len(doubled)} ids are there twice, such as {doubled[0]}")
