@@ -281,7 +281,8 @@ def test_the_largest_of_several_rows_counts(pets: Data) -> None:
         ("A_1.jpg,1,2,3,4,cow", "line 2: the class must be cat or dog, came 'cow'"),
         (
             "A_1.jpg,1,2,3,4,dgo",
-            "line 2: the class must be cat or dog, came 'dgo' (the nearest is 'dog')",
+            "line 2: the class must be cat or dog, came 'dgo'; mend it, or leave it "
+            "empty; did you mean dog?",
         ),
     ],
 )

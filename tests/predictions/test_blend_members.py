@@ -61,10 +61,10 @@ def test_other_images_out_of_fold_need_common() -> None:
     retrain("b", folds=[1], seed=1)
     message = refuse("a", "b")
     assert message.startswith(
-        "a (folds 0, 1) and b (folds 1) have other images out of fold: 8 are only in a ("
+        "a (folds 0, 1) and b (folds 1) have other images out of fold: 8 only in a ("
     )
     assert message.endswith(
-        "), 0 only in b (none). Train the missing folds, or judge on what all have with --common"
+        ", …). Train the missing folds, or judge on what all have with --common"
     )
     pool = read_pool(["a", "b"], common=True)
     assert sorted(pool.labels.index) == sorted(run("b").read_probabilities("out_of_fold").index)
@@ -111,7 +111,7 @@ def test_other_test_images_are_refused() -> None:
     ids = {"NA": "7", "10": "8", "2": "9"}
     change("b", "test.csv", lambda table: table.assign(id=table["id"].replace(ids)))
     assert refuse("a", "b") == (
-        "a and b predict other test images: 3 are only in a (10, 2, NA), 3 only in b (7, 8, 9)"
+        "a and b predict other test images: 3 only in a (10, 2, NA), 3 only in b (7, 8, 9)"
     )
 
 

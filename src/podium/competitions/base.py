@@ -19,7 +19,7 @@ from podium.competitions.image_folders import (
 )
 from podium.competitions.metrics import Metric
 from podium.files.archives import unpacked_view
-from podium.text import summarize
+from podium.text import id_difference, summarize
 
 
 class Competition(ABC):
@@ -123,11 +123,9 @@ class Competition(ABC):
         nothing = pd.DataFrame(columns=list(self.classes), index=pd.Index([], dtype=str))
         sample = read_csv(path, list(self.submission(nothing.astype(np.float32)).columns))
         ids = pd.Index(sample.iloc[:, 0])
-        absent, extra = ids.difference(table.index), table.index.difference(ids)
-        if len(absent) or len(extra):
+        if told := id_difference(ids, path.name, table.index, "the images"):
             raise MissingData(
-                f"{path}: {len(absent)} ids have no image ({summarize(absent)}) and {len(extra)} "
-                f"images are not in it ({summarize(extra)}); unpack the download again"
+                f"{path}: other ids than the images: {told}; unpack the download again"
             )
         return table.loc[ids]
 
@@ -154,13 +152,8 @@ class Competition(ABC):
         if probabilities.index.has_duplicates:
             doubled = probabilities.index[probabilities.index.duplicated()]
             raise WrongSubmission(f"{len(doubled)} ids are predicted twice: {summarize(doubled)}")
-        absent = test_ids.difference(probabilities.index)
-        extra = probabilities.index.difference(test_ids)
-        if len(absent) or len(extra):
-            raise WrongSubmission(
-                f"{len(absent)} test ids have no prediction ({summarize(absent)}), "
-                f"{len(extra)} predictions no test id ({summarize(extra)})"
-            )
+        if told := id_difference(test_ids, "the test ids", probabilities.index, "the predictions"):
+            raise WrongSubmission(f"the predictions are of other ids: {told}")
         values = probabilities.to_numpy()
         # NaN is not at least 0 either.
         if not (values >= 0).all() or not np.allclose(values.sum(axis=1), 1, atol=1e-3):

@@ -23,10 +23,10 @@ from podium.competitions.base import (
     training_table,
 )
 from podium.competitions.boxes import NO_BOX, box_table, from_pixels, has_box, tidy
-from podium.competitions.csv_files import nearest, other_separator, read_rows, shown
+from podium.competitions.csv_files import other_separator, read_rows, shown
 from podium.competitions.metrics import Accuracy
 from podium.files.image_io import Size, UnreadableImage, read_orientation
-from podium.text import summarize
+from podium.text import did_you_mean, summarize
 
 SPECIES = {"1": "cat", "2": "dog"}  # as trainval.txt counts them
 BEYOND = 0.05  # of a side; annotators draw a little over the border
@@ -154,8 +154,8 @@ def read_list(path: Path, classes: Sequence[str]) -> dict[str, Annotation]:
             continue
         if kind.lower() not in classes:
             raise MissingData(
-                f"{where}: the class must be {' or '.join(classes)}, came {kind!r}"
-                f"{nearest(kind, classes)}; mend it, or leave it empty"
+                f"{where}: the class must be {' or '.join(classes)}, came {kind!r}; mend it, or "
+                f"leave it empty{did_you_mean(kind, classes)}"
             )
         try:
             new = Annotation(kind.lower(), _corners(numbers) if any(numbers) else None)

@@ -13,13 +13,12 @@ from podium.competitions.csv_files import (
     WrongSubmission,
     WrongTable,
     as_table,
-    nearest,
     other_separator,
     read_rows,
     shown,
 )
 from podium.competitions.metrics import LogLoss
-from podium.text import summarize
+from podium.text import did_you_mean, summarize
 
 OF_OTHERS = "; most test images are not in it, as of another competition: give a file of this one"
 
@@ -111,17 +110,17 @@ def _check_answers(path: Path, answers: pd.Series, allowed: pd.Series) -> None:
     if pd.api.types.is_float_dtype(allowed):
         # NaN, which is what no number becomes, is not between either.
         right = pd.to_numeric(answers, errors="coerce").between(0, 1)
-        expected, remedy = "a probability from 0 to 1", "mend it"
+        expected, remedy = "a probability from 0 to 1", ""
     else:
         classes = [str(value) for value in allowed.unique()]
         right = answers.isin(classes)
         expected = f"one of {summarize(classes, most=12)}"
-        remedy = "mend it" if right.all() else f"mend it{nearest(answers[~right].iloc[0], classes)}"
+        remedy = "" if right.all() else did_you_mean(answers[~right].iloc[0], classes)
     if not right.all():
         wrong = [f"line {line}: {answer!r}" for line, answer in answers[~right].items()]
         raise WrongSubmission(
             f"{path}: {answers.name} must be {expected}; {len(wrong)} rows have something else "
-            f"({summarize(wrong)}): {remedy}"
+            f"({summarize(wrong)}): mend it{remedy}"
         )
 
 

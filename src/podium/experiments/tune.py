@@ -10,7 +10,6 @@ from functools import partial
 import optuna
 import sqlalchemy
 from filelock import FileLock
-from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.study import MaxTrialsCallback
 from optuna.trial import FrozenTrial, TrialState
@@ -91,7 +90,6 @@ def tune(
     name = f"{run_name(entry, base.overrides)}, fold {', '.join(map(str, folds))}"
     name += f", {digest(base.recipe)}"
     study = open_study(url, name, competition.metric.higher_is_better)
-    _check_scales(study, ranges, url)
     if first := values_in(ranges, base.recipe):
         study.enqueue_trial(first, skip_if_exists=True)
     print(f"study       {name} of {url}, {len(completed(study))} trials so far")
@@ -154,23 +152,6 @@ def open_study(url: str, name: str, maximize: bool) -> optuna.Study:
             f"--storage {url}: expected the address of a database, such as "
             f"sqlite:///weights/studies.db: {str(error).splitlines()[0]}"
         ) from error
-
-
-def _check_scales(study: optuna.Study, ranges: list[Range], url: str) -> None:
-    """Refuse what Optuna does in the middle of a search: another scale for a key of the study."""
-    for trial in study.get_trials(deepcopy=False):
-        for one in ranges:
-            before = trial.distributions.get(one.key)
-            is_whole = isinstance(one.low, int) and isinstance(one.high, int)
-            kind = IntDistribution if is_whole else FloatDistribution
-            if before and (before.log != one.log or not isinstance(before, kind)):
-                scale = "logarithmic" if before.log else "linear"
-                numbers = "whole" if isinstance(before, IntDistribution) else "real"
-                raise ValueError(
-                    f"--search {one}: the study {study.study_name} of {url} has searched {one.key} "
-                    f"on a {scale} scale of {numbers} numbers, and a key keeps its scale: search "
-                    "on that one, or in a database of its own: --storage sqlite:///weights/NAME.db"
-                )
 
 
 def _score(trial: optuna.Trial, base: Combination, folds: list[int], ranges: list[Range]) -> float:

@@ -14,7 +14,7 @@ from podium.runs.fold_folder import RunError
 from podium.runs.run import Run
 from podium.runs.run_folder import RunFolder
 from podium.runs.table import HELD_OUT
-from podium.text import summarize
+from podium.text import id_difference, summarize
 
 
 class CannotBlend(RunError):
@@ -170,18 +170,8 @@ def _check_fit(first: BlendRun, member: BlendRun, common: bool) -> None:
     if member.competition is not first.competition:
         each = ", ".join(f"{one.name} of {one.competition.name}" for one in (first, member))
         raise CannotBlend(f"the runs are of different competitions: {each}")
-
-    def difference(mine: pd.Index, other: pd.Index) -> str:
-        only = mine.difference(other), other.difference(mine)
-        if not (len(only[0]) or len(only[1])):
-            return ""
-        return (
-            f"{len(only[0])} are only in {first.name} ({summarize(only[0])}), {len(only[1])} only "
-            f"in {member.name} ({summarize(only[1])})"
-        )
-
     pair = f"{first.name} and {member.name}"
-    if tests := difference(first.test.index, member.test.index):
+    if tests := id_difference(first.test.index, first.name, member.test.index, member.name):
         raise CannotBlend(f"{pair} predict other test images: {tests}")
     if changed := first.folder.changed_test_files(member.folder):
         raise CannotBlend(
@@ -195,7 +185,8 @@ def _check_fit(first: BlendRun, member: BlendRun, common: bool) -> None:
             f"{pair} have other labels for {len(other)} images ({summarize(other)}): were they "
             "trained on the same data?"
         )
-    images = difference(first.out_of_fold.index, member.out_of_fold.index)
+    ids, other_ids = first.out_of_fold.index, member.out_of_fold.index
+    images = id_difference(ids, first.name, other_ids, member.name)
     if images and not common:
         first_folds, folds = (
             f"folds {', '.join(map(str, one.folds))}" if one.folds else "a blend"

@@ -14,7 +14,7 @@ from scipy.stats import binomtest
 from podium.competitions.boxes import BOX_METRICS, BoxMetric, IoUOver, has_box
 from podium.competitions.csv_files import WrongTable, other_separator, read_csv, read_rows, shown
 from podium.competitions.metrics import Accuracy, LogLoss, Metric
-from podium.text import summarize
+from podium.text import id_difference
 
 RESAMPLES = 2000
 TIE = 1e-6  # weight of the log loss, which decides between equal accuracies only
@@ -71,11 +71,8 @@ def score(
         groups: by id, the images that err together; without them each stands alone.
 
     Raises:
-        ValueError: a prediction has no truth, or none of the images has a box.
+        ValueError: none of the images has a box.
     """
-    unknown = predicted.index.difference(truth.index)
-    if len(unknown):
-        raise ValueError(f"{len(unknown)} predictions have no label to score against")
     right, found = truth.loc[predicted.index].to_numpy(), predicted.to_numpy()
     together = None if groups is None else groups.loc[predicted.index]
     if right.ndim == 2:
@@ -229,33 +226,17 @@ def score_files(submission: Path, truth: Path) -> Score:
     Raises:
         ValueError: a file is no CSV of ids and answers, or the columns or ids differ.
     """
-    submitted, right = _read_answers(submission), _read_answers(truth)
-    if list(submitted.columns) != list(right.columns):
-        raise ValueError(
-            f"{truth}: expected the columns of {submission}, {shown(list(submitted))}, came "
-            f"{shown(list(right))}; give both the same ones"
+    rows = read_rows(submission)
+    columns = rows[0][1] if rows else []
+    if len(columns) != 2:
+        raise WrongTable(
+            f"{submission}: expected two columns, id and answer, came {shown(columns)}"
+            f"{other_separator(columns) or '; give it these two'}"
         )
-    ids, answer = right.columns
-    submitted, right = submitted.set_index(ids)[answer], right.set_index(ids)[answer]
-    absent = right.index.difference(submitted.index)
-    extra = submitted.index.difference(right.index)
-    if len(absent) or len(extra):
-        raise ValueError(
-            f"{submission} and {truth} have other ids: the first lacks {len(absent)} "
-            f"({summarize(absent)}), the second {len(extra)} ({summarize(extra)}); take two files "
-            "of one competition"
-        )
+    submitted, right = (
+        read_csv(path, columns).set_index(columns[0])[columns[1]] for path in (submission, truth)
+    )
+    if told := id_difference(submitted.index, str(submission), right.index, str(truth)):
+        raise ValueError(f"other ids: {told}; take two files of one competition")
     hits = (submitted == right.loc[submitted.index]).to_numpy(np.float64)
     return with_interval("accuracy", hits, share=True)
-
-
-def _read_answers(path: Path) -> pd.DataFrame:
-    """Read a CSV of two columns, id and answer, as text: an id may be 001 or NA."""
-    rows = read_rows(path)
-    header = rows[0][1] if rows else []
-    if len(header) != 2:
-        raise WrongTable(
-            f"{path}: expected two columns, id and answer, came {shown(header)}"
-            f"{other_separator(header) or '; give it these two'}"
-        )
-    return read_csv(path, header)

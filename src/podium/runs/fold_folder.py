@@ -235,27 +235,25 @@ class FoldFolder:
 
     def read_predictions(self, name: str) -> pd.DataFrame:
         """The probabilities, float32 by id and view, a column per class."""
-        return without_boxes(self._read_predictions(name))
+        return read_predictions(self.path / f"{name}.csv", ["id", "view"])[0]
 
     def read_boxes(self, name: str) -> pd.DataFrame | None:
         """The boxes, `BOX_COLUMNS` by id and view, in shares; None: no box head."""
-        return boxes_alone(self._read_predictions(name))
-
-    def _read_predictions(self, name: str) -> pd.DataFrame:
-        text = {"id": str, "view": str}
-        path = self.path / f"{name}.csv"
-        return read_csv(path, [*text], numbers=True, dtype=text, keep_default_na=False)
+        return read_predictions(self.path / f"{name}.csv", ["id", "view"])[1]
 
 
-def without_boxes(predictions: pd.DataFrame) -> pd.DataFrame:
-    """The columns of the classes."""
-    return predictions.drop(columns=list(BOX_COLUMNS), errors="ignore")
+def read_predictions(path: Path, index: list[str]) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+    """The probabilities of a CSV, a column per class, and the boxes beside them, or None: float32.
 
-
-def boxes_alone(predictions: pd.DataFrame) -> pd.DataFrame | None:
-    """The columns of the boxes, or None where there are none."""
+    Raises:
+        RunError: there is no such file, or it is damaged.
+    """
     columns = list(BOX_COLUMNS)
-    return predictions[columns] if set(columns) <= set(predictions.columns) else None
+    text = {"dtype": dict.fromkeys(index, str), "keep_default_na": False}
+    empty = {key: [""] for key in columns}  # an image that nobody could read
+    table = read_csv(path, index, numbers=True, na_values=empty, **text)
+    boxes = table[columns] if set(columns) <= set(table) else None
+    return table.drop(columns=columns, errors="ignore"), boxes
 
 
 def _save_weights(model: Any, path: Path, stage: int) -> None:

@@ -25,7 +25,7 @@ from podium.files.atomic_write import (
 from podium.files.locks import locked
 from podium.recipes.recipe import Recipe
 from podium.recipes.recipe_file import RecipeError, parse_recipe
-from podium.runs.fold_folder import FoldFolder, RunError, boxes_alone, without_boxes
+from podium.runs.fold_folder import FoldFolder, RunError, read_predictions
 from podium.runs.schemas import CheckedFile, RunFile, ScoreFile, read_csv, read_json
 
 MAX_NAME = 100  # characters of a run's name
@@ -260,16 +260,11 @@ class RunFolder:
         write_csv(self.path / f"{name}.csv", table)
 
     def read_probabilities(self, name: str) -> pd.DataFrame:
-        return without_boxes(self._read_predictions(name))
+        return read_predictions(self.path / f"{name}.csv", ["id"])[0]
 
     def read_boxes(self, name: str) -> pd.DataFrame | None:
         """The boxes beside the probabilities, `BOX_COLUMNS` by id, in shares; None: no box head."""
-        return boxes_alone(self._read_predictions(name))
-
-    def _read_predictions(self, name: str) -> pd.DataFrame:
-        empty = {column: [""] for column in BOX_COLUMNS}  # an image that nobody could read
-        text = {"dtype": {"id": str}, "keep_default_na": False, "na_values": empty}
-        return read_csv(self.path / f"{name}.csv", ["id"], numbers=True, **text)
+        return read_predictions(self.path / f"{name}.csv", ["id"])[1]
 
     def delete_test(self) -> None:
         """Delete what was predicted of test images, by each fold and by all."""
