@@ -1,6 +1,7 @@
 """Paths, here and inside a Kaggle kernel: data, weights, runs, submissions, entries."""
 
 import getpass
+import glob
 import os
 import stat
 import tempfile
@@ -29,17 +30,12 @@ def find_in_kaggle_input(name: str) -> Iterator[Path]:
     Kaggle has mounted the same source as <slug>/, competitions/<slug>/ and
     datasets/<owner>/<slug>/. What lies inside a folder that was found is not looked through.
     """
-    root = kaggle_input()
-    level = [root] if root and root.is_dir() else []
-    for _ in range(NESTING):
-        below = []
-        for folder in level:
-            with os.scandir(folder) as entries:  # tells folders from files without a call for each
-                found = {entry.name: entry.is_dir() for entry in entries}
-            if name in found:
-                yield folder / name
-            below += [folder / other for other in sorted(found) if found[other] and other != name]
-        level = below
+    root, found = kaggle_input(), set[Path]()
+    for depth in range(NESTING if root else 0):
+        for path in sorted(root.glob("*/" * depth + glob.escape(name))):
+            if found.isdisjoint(path.parents):
+                found.add(path)
+                yield path
 
 
 def project() -> Path:

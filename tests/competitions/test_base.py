@@ -404,12 +404,6 @@ def test_predictions_of_other_ids_are_refused_with_counts(two: pd.DataFrame) -> 
     )
 
 
-def test_doubled_predictions_are_refused(two: pd.DataFrame) -> None:
-    submit = get_competition("dogs-vs-cats").validated_submission
-    message = complaint(lambda: submit(pd.concat([two, two[:1]]), two.index), WrongSubmission)
-    assert message == "1 ids are predicted twice: 1"
-
-
 @pytest.mark.parametrize("row", [[0.9, 0.2], [np.nan, 0.5], [np.inf, 0.0], [1.5, -0.5]])
 def test_what_is_no_probability_is_refused(two: pd.DataFrame, row: list[float]) -> None:
     two.iloc[1] = row

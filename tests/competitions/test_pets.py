@@ -421,12 +421,6 @@ def test_an_image_that_cannot_be_read_has_empty_cells(tmp_path: Path) -> None:
     assert check_submission_file(PETS, path, CERTAIN.index) == 2
 
 
-def test_an_image_without_a_box_is_not_submitted() -> None:
-    submit = PETS.validated_submission
-    message = complaint(lambda: submit(CERTAIN, CERTAIN.index, pixels()[:1]), WrongSubmission)
-    assert message == "1 test ids have no box: A_9"
-
-
 @pytest.mark.parametrize(
     "box", ["0,6,20,10", "11,6,10,10", "11,11,20,10", "11,6,,10", "a,6,20,10", "11,6,inf,10"]
 )

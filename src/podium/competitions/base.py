@@ -10,13 +10,7 @@ import pandas as pd
 
 from podium import paths
 from podium.competitions.csv_files import MissingData, WrongSubmission, read_csv
-from podium.competitions.image_folders import (
-    images_in,
-    is_utf8,
-    left_out,
-    one_deeper,
-    subfolder,
-)
+from podium.competitions.image_folders import images_in, is_utf8, left_out, one_deeper, subfolder
 from podium.competitions.metrics import Metric
 from podium.files.archives import unpacked_view
 from podium.text import id_difference, summarize
@@ -136,10 +130,7 @@ class Competition(ABC):
         return left_out({folder / path.parts[0] for path in inside}, used)
 
     def validated_submission(
-        self,
-        probabilities: pd.DataFrame,
-        test_ids: pd.Index,
-        pixels: pd.DataFrame | None = None,
+        self, probabilities: pd.DataFrame, test_ids: pd.Index, pixels: pd.DataFrame | None = None
     ) -> pd.DataFrame:
         """The submission in the order of `test_ids`, checked as Kaggle would check it.
 
@@ -147,11 +138,8 @@ class Competition(ABC):
             pixels: boxes by id, see `boxes.to_pixels`; their columns follow the submission's own.
 
         Raises:
-            WrongSubmission: ids missing or doubled, or values that are no probabilities.
+            WrongSubmission: ids missing or unknown, or values that are no probabilities.
         """
-        if probabilities.index.has_duplicates:
-            doubled = probabilities.index[probabilities.index.duplicated()]
-            raise WrongSubmission(f"{len(doubled)} ids are predicted twice: {summarize(doubled)}")
         if told := id_difference(test_ids, "the test ids", probabilities.index, "the predictions"):
             raise WrongSubmission(f"the predictions are of other ids: {told}")
         values = probabilities.to_numpy()
@@ -161,9 +149,6 @@ class Competition(ABC):
         submission = self.submission(probabilities.loc[test_ids])
         if pixels is None:
             return submission
-        without = test_ids.difference(pixels.index)
-        if len(without):
-            raise WrongSubmission(f"{len(without)} test ids have no box: {summarize(without)}")
         return submission.assign(**{name: pixels.loc[test_ids, name].to_numpy() for name in pixels})
 
 

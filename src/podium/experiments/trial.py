@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from typing import Any
@@ -91,11 +92,11 @@ def run_of(combination: Combination) -> RunFolder:
     took hours to compute is replaced.
     """
     name = run_name(combination.entry, combination.overrides)
-    folder = RunFolder(paths.runs() / name)
-    if folder.exists and not _has_recipe(folder, combination.recipe):
-        content = combination.recipe.model_dump_json()
-        return RunFolder(paths.runs() / name_with_digest(name, content))
-    return folder
+    folder, recipe = RunFolder(paths.runs() / name), combination.recipe
+    with suppress(RunError):  # of an older Podium, or no training run
+        if not folder.exists or folder.read_recipe() == resolve_backbone(recipe, folder):
+            return folder
+    return RunFolder(paths.runs() / name_with_digest(name, recipe.model_dump_json()))
 
 
 def is_scored(run: RunFolder, folds: list[int]) -> bool:
@@ -167,10 +168,3 @@ def _copy_table(source: RunFolder, target: RunFolder, recipe: Recipe) -> None:
     for name in ("pictures.csv", "checked.json"):
         if (source.path / name).is_file() and not (target.path / name).exists():
             copy_whole(source.path / name, target.path / name)
-
-
-def _has_recipe(folder: RunFolder, recipe: Recipe) -> bool:
-    try:
-        return folder.read_recipe() == resolve_backbone(recipe, folder)
-    except RunError:  # of an older Podium, or no training run
-        return False

@@ -88,10 +88,7 @@ def score(
 
 
 def with_interval(
-    name: str,
-    values: np.ndarray,
-    groups: np.ndarray | pd.Series | None = None,
-    share: bool = False,
+    name: str, values: np.ndarray, groups: np.ndarray | pd.Series | None = None, share: bool = False
 ) -> Score:
     """The mean of a value per image, with its bootstrap interval over groups of images.
 

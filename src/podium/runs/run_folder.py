@@ -26,7 +26,7 @@ from podium.files.locks import locked
 from podium.recipes.recipe import Recipe
 from podium.recipes.recipe_file import RecipeError, parse_recipe
 from podium.runs.fold_folder import FoldFolder, RunError, read_predictions
-from podium.runs.schemas import CheckedFile, RunFile, ScoreFile, read_csv, read_json
+from podium.runs.schemas import Form, RunFile, ScoreFile, read_csv, read_json
 
 MAX_NAME = 100  # characters of a run's name
 NAME = re.compile(rf"\w[\w.-]{{,{MAX_NAME - 1}}}", re.ASCII)
@@ -246,7 +246,7 @@ class RunFolder:
 
     def read_checked(self) -> str:
         path = self.path / "checked.json"
-        return read_json(path, CheckedFile)["sha256"] if path.is_file() else ""
+        return read_json(path, Form).get("sha256", "") if path.is_file() else ""
 
     def write_probabilities(
         self, name: str, probabilities: pd.DataFrame, boxes: pd.DataFrame | None = None

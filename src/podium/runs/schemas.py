@@ -126,12 +126,6 @@ class ProbeFile(Form):
     log_loss: float
 
 
-class CheckedFile(Form):
-    """checked.json."""
-
-    sha256: str
-
-
 class HistoryRow(Form):
     stage: int
     epoch: int

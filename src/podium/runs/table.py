@@ -7,7 +7,6 @@ import pandas as pd
 from podium.competitions.boxes import BOX_COLUMNS
 from podium.runs.fold_folder import RunError
 from podium.runs.run_folder import RunFolder
-from podium.text import summarize
 
 SIZE_COLUMNS = ["width", "height"]  # pixels
 DROPPED = "dropped"  # the part of training images that cannot be read; nothing but reports has it
@@ -71,21 +70,11 @@ def check_split(table: pd.DataFrame) -> None:
     """Make sure of a split before it is trained on.
 
     Args:
-        table: indexed by id, with the columns label, fold and group.
+        table: indexed by id, with the columns fold and group.
 
     Raises:
         LeakingSplit: a group of near-identical images straddles folds.
-        ValueError: a column or a fold value is missing.
     """
-    missing = sorted({"label", "fold", "group"} - set(table.columns))
-    if missing:
-        raise ValueError(f"the table needs the columns label, fold and group; no {missing}")
-    without = table.index[table["fold"].isna()]
-    if len(without):
-        raise ValueError(
-            f"{len(without)} of {len(table)} images have no fold, such as "
-            f"{summarize(without)}: split the table again"
-        )
     straddling = table[table.groupby("group")["fold"].transform("nunique") > 1]
     if len(straddling):
         first = straddling[straddling["group"] == straddling["group"].iloc[0]]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from fastapi import FastAPI, HTTPException, Request
+from fastapi import HTTPException, Request
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 from fastapi_offline import FastAPIOffline
@@ -62,16 +62,15 @@ class Service:
         try:
             async with asyncio.timeout(self._limits.seconds):
                 return await asyncio.gather(
-                    *(self._classify_one(*upload, (request, cost)) for upload in uploads)
+                    *(self._classify_one(*upload, request, cost) for upload in uploads)
                 )
         except TimeoutError:
             raise HTTPException(504, f"no answer within {self._limits.seconds:g} s") from None
 
     async def _classify_one(
-        self, name: str, data: bytes, turn: tuple[Request, float]
+        self, name: str, data: bytes, request: Request, cost: float
     ) -> ImageResponse | ImageError:
         sides = self._engine.run.recipe.cache_size, self._engine.size
-        request, cost = turn
         millions = await asyncio.to_thread(megapixels, data, self._limits)
         try:
             async with self._decoding.turn(request, cost * millions):
@@ -134,13 +133,6 @@ def make_app(
     async def run() -> RunInfo:
         return info
 
-    _add_pages(app, examples)
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
-    return Guard(app)
-
-
-def _add_pages(app: FastAPI, examples: Sequence[Example]) -> None:
-    """Add the page, its files and the examples."""
     app.mount("/static", StaticFiles(directory=STATIC))
 
     @app.get("/examples/{number}", include_in_schema=False)
@@ -152,6 +144,9 @@ def _add_pages(app: FastAPI, examples: Sequence[Example]) -> None:
     @app.get("/", include_in_schema=False)
     async def page() -> FileResponse:
         return FileResponse(STATIC / "index.html")
+
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
+    return Guard(app)
 
 
 def describe_run(engine: Engine, limits: RequestLimits, examples: Sequence[Example]) -> RunInfo:
