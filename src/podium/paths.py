@@ -118,10 +118,6 @@ def scratch() -> Path:
     if hasattr(os, "getuid"):  # Windows has a temporary folder for each user
         found = folder.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != user or found.st_mode & 0o022:
-            raise ValueError(
-                f"{folder}: expected a folder that user {user} alone may write to, but it is a "
-                "link, another user's, or open to others. Remove it, or set TMPDIR to a folder of "
-                "your own"
-            )
+            raise ValueError(f"{folder} is not user {user}'s alone: remove it, or set TMPDIR")
         folder.chmod(0o700)
     return folder

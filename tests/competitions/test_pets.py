@@ -222,7 +222,7 @@ def test_a_broken_annotation_is_named(pets: Data, content: str, expected: str) -
     message = complaint(PETS.read_training)
     assert message.startswith(f"{pets.xmls / 'A_1.xml'} is not in Pascal VOC: ")
     assert expected in message
-    assert "delete it to train on the image's class alone" in message
+    assert message.endswith("Mend or delete it")
 
 
 @pytest.mark.parametrize("line", ["A_1", "A_1 1", "A_1 1 3 1", "A_1 1 cat 1"])
@@ -296,7 +296,7 @@ def test_other_csvs_beside_the_unpacked_set_are_passed_over(pets: Data) -> None:
     (pets.annotations / "notes.csv").write_text("\0")
     np.testing.assert_array_equal(pets.box(), SHARES)
     (pets.annotations / "trainval.txt").unlink()  # now it must be one of them
-    assert "expected one list of images and boxes, came 2" in complaint(PETS.read_training)
+    assert "expected one CSV of boxes, came " in complaint(PETS.read_training)
     (pets.annotations / "notes.csv").unlink()
     message = complaint(PETS.read_training)
     assert "submission.csv, line 1: the class must be cat or dog, came 'ymax'" in message
@@ -306,7 +306,7 @@ def test_two_lists_are_refused(pets: Data) -> None:
     pets.list(ROW)
     pets.list(ROW, name="annotations/more.csv")
     message = complaint(PETS.read_training)
-    assert message.endswith("came 2: annotations/more.csv, heads.csv")
+    assert message.endswith("heads.csv") and "annotations/more.csv, " in message
 
 
 # --- Boxes in shares, and of another size
@@ -317,11 +317,11 @@ def test_boxes_in_shares_are_refused(pets: Data, shares: str) -> None:
     pets.voc("A_1", xml(head(shares.split(","))))
     message = complaint(PETS.read_training)
     assert message.startswith(str(pets.xmls / "A_1.xml"))
-    assert "shares of 0 to 1: multiply them by the image's width and height" in message
+    assert "came shares of 0 to 1: " in message
     path = pets.list(HEADER, f"A_1.jpg,{shares},cat", "b_1.jpg,,,,,dog")
     message = complaint(PETS.read_training)
     assert message.startswith(f"{path}, line 2: a box is in pixels, came ")
-    assert "multiply them by the image's width and height" in message
+    assert "came shares of 0 to 1: " in message
 
 
 @pytest.mark.parametrize("factor", [2, 0.5, 3.7])
@@ -371,7 +371,7 @@ def test_where_the_sides_tell_nothing_the_image_is_named(
 def test_a_box_of_other_proportions_is_refused(pets: Data, size: tuple[int, int]) -> None:
     pets.voc("A_1", xml(head(), size=size))
     message = complaint(PETS.read_training)
-    assert message.startswith(f"{pets.images / 'A_1.jpg'}: the image is 40 × 20, and its box was ")
+    assert message.startswith(f"{pets.images / 'A_1.jpg'} is 40 × 20, its box was ")
     assert f"measured on {size[0]} × {size[1]}" in message
 
 
@@ -381,9 +381,7 @@ def test_a_box_that_does_not_fit_is_refused_where_no_size_is_told(
 ) -> None:
     row = "22,12,60,19"
     pets.voc("A_1", xml(head(row.split(",")), size=size))
-    expected = (
-        f"{pets.images / 'A_1.jpg'}: the image is 40 × 20, and its box ends at 60, 19: it was"
-    )
+    expected = f"{pets.images / 'A_1.jpg'} is 40 × 20, its box ends at 60, 19: it was"
     assert complaint(PETS.read_training).startswith(expected)
     pets.list(f"A_1.jpg,{row},cat", "b_1.jpg,,,,,dog")
     assert complaint(PETS.read_training).startswith(expected)

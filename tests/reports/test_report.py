@@ -282,7 +282,7 @@ def test_the_command_says_where_it_is(podium: Podium) -> None:
     ("runs", "part"),
     [
         (["gone"], "no run 'gone'"),
-        (["a", "cars"], "these runs are of several competitions (cars, clocks-or-crocs)"),
+        (["a", "cars"], "these runs are of several competitions: cars, clocks-or-crocs"),
         (["a", "--to", "a.txt"], "--to a.txt: give the name of a file that ends in .html"),
         (["a", "--to", "."], "--to .: give the name of a file that ends in .html"),
         (["new"], "has no trained fold yet: train it to its end first"),

@@ -73,9 +73,7 @@ class Competition(ABC):
         attached = paths.kaggle_input()
         where = ", ".join(str(path) for path in [*looked_at, *([attached] if attached else [])])
         deeper = "".join(one_deeper(path.parent, [path.name]) for path in looked_at)
-        raise MissingData(
-            f"no data of {self.name}: looked for {where}{deeper}. To get it: {self.get_it}"
-        )
+        raise MissingData(f"no data of {self.name} in {where}{deeper}. To get it: {self.get_it}")
 
     def read_training(self, folder: Path | None = None) -> pd.DataFrame:
         """The training part of the table: `path` and `label` by id, in the order of the ids.
@@ -118,9 +116,7 @@ class Competition(ABC):
         sample = read_csv(path, list(self.submission(nothing.astype(np.float32)).columns))
         ids = pd.Index(sample.iloc[:, 0])
         if told := id_difference(ids, path.name, table.index, "the images"):
-            raise MissingData(
-                f"{path}: other ids than the images: {told}; unpack the download again"
-            )
+            raise MissingData(f"{path}: other ids than the images: {told}; unpack it again")
         return table.loc[ids]
 
     def left_out(self, *tables: pd.DataFrame, folder: Path | None = None) -> str:
@@ -185,9 +181,7 @@ def test_table(ids: Sequence[str], paths: Sequence[Path]) -> pd.DataFrame:
     """
     odd = [path for one, path in zip(ids, paths, strict=True) if not is_utf8(one)]
     if odd:
-        raise MissingData(
-            f"{len(odd)} files have names that are not UTF-8 ({summarize(odd)}); rename them"
-        )
+        raise MissingData(f"{len(odd)} file names are not UTF-8 ({summarize(odd)}); rename them")
     return pd.DataFrame(
         {"path": pd.Series(list(paths), dtype=object).to_numpy()},
         index=pd.Index(list(ids), dtype=str, name="id"),
@@ -203,8 +197,7 @@ def _check_ids(table: pd.DataFrame, what: str) -> None:
     if table.empty:
         raise MissingData(f"there are no {what}; unpack the download again")
     if table.index.has_duplicates:
-        doubled = table.index[table.index.duplicated()]
+        twice = table.index[table.index.duplicated()]
         raise MissingData(
-            f"{what}: {len(doubled)} ids are there twice ({summarize(doubled)}); "
-            "rename or delete all but one of each"
+            f"{what}: {len(twice)} ids are there twice ({summarize(twice)}); keep one"
         )

@@ -45,10 +45,8 @@ def read_csv(path: Path, columns: list[str], classes: Sequence[str] | None = Non
     rows = read_rows(path)
     header = rows[0][1] if rows else []
     if not set(columns) <= set(header):
-        raise WrongTable(
-            f"{path}: expected the columns {shown(columns)}, came {shown(header)}"
-            f"{other_separator(header) or '; give the file that has them'}"
-        )
+        expected = f"the columns {shown(columns)}"
+        raise wrong_header(path, expected, header, "give the file that has them")
     table = as_table(path, rows)[columns]
     ids, is_empty = table[columns[0]], table.apply(lambda column: column.str.strip()) == ""
     for wrong, what, remedy in (
@@ -116,12 +114,12 @@ def as_table(path: Path, rows: Rows) -> pd.DataFrame:
     return pd.DataFrame(cells, lines, header, dtype=str)
 
 
-def other_separator(header: Sequence[str]) -> str:
-    """A remedy where the cells of a header are separated by something else than commas."""
+def wrong_header(where: object, expected: str, came: Sequence[str], remedy: str) -> WrongTable:
+    """The error of a first line with other columns, with a remedy, or that of other separators."""
     for sign, name in SEPARATORS.items():
-        if any(sign in cell for cell in header):
-            return f"; its cells are separated by {name}: {SAVE}"
-    return ""
+        if any(sign in cell for cell in came):
+            remedy = f"its cells are separated by {name}: {SAVE}"
+    return WrongTable(f"{where}: expected {expected}, came {shown(came)}; {remedy}")
 
 
 def shown(cells: Sequence[str], most: int = 60) -> str:

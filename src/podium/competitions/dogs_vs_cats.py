@@ -38,9 +38,7 @@ class DogsVsCats(Competition):
             if kinds:
                 rows.append((name.with_suffix("").as_posix(), path, self.classes.index(kinds[0])))
             elif path.parent == train:  # else it is left out, as its folder is of no class
-                raise MissingData(
-                    f"{path}: expected a name like cat.12.jpg or dog.12.jpg; rename it"
-                )
+                raise MissingData(f"{path}: expected a name like cat.12.jpg; rename it")
         return training_table(rows)
 
     def submission(self, probabilities: pd.DataFrame) -> pd.DataFrame:

@@ -13,14 +13,13 @@ from podium.competitions.csv_files import (
     WrongSubmission,
     WrongTable,
     as_table,
-    other_separator,
     read_rows,
-    shown,
+    wrong_header,
 )
 from podium.competitions.metrics import LogLoss
 from podium.text import did_you_mean, summarize
 
-OF_OTHERS = "; most test images are not in it, as of another competition: give a file of this one"
+OF_OTHERS = "most test images are not in it, as of another competition: give a file of this one"
 
 
 def check_submission_file(competition: Competition, path: Path, test_ids: pd.Index | None) -> int:
@@ -63,14 +62,11 @@ def _read(path: Path, forms: list[list[str]], test_ids: pd.Index | None) -> pd.D
     rows = read_rows(path)
     header = rows[0][1] if rows else []
     if header not in forms:
-        expected = " or ".join(repr(",".join(columns)) for columns in forms)
+        expected = "the columns " + " or ".join(repr(",".join(columns)) for columns in forms)
         cells = {cell for _, row in rows for cell in row}
         is_foreign = len(rows) > 1 and _is_foreign(test_ids, cells)
         remedy = OF_OTHERS if is_foreign else _advice(header, forms)
-        raise WrongTable(
-            f"{path}: expected the columns {expected}, came {shown(header)}"
-            f"{other_separator(header) or remedy}"
-        )
+        raise wrong_header(path, expected, header, remedy)
     return as_table(path, rows)
 
 
@@ -80,8 +76,8 @@ def _advice(header: list[str], forms: list[list[str]]) -> str:
         if Counter(form) <= Counter(header):
             extra = [repr(name) for name in (Counter(header) - Counter(form)).elements()]
             out = f"take the column {', '.join(extra)} out (pandas: to_csv(…, index=False))"
-            return f"; {out if extra else 'put the columns in this order'}"
-    return "; give it this first line, if its ids are those of the test images"
+            return out if extra else "put the columns in this order"
+    return "give it this first line, if its ids are those of the test images"
 
 
 def _is_foreign(test_ids: pd.Index | None, came: Collection[str]) -> bool:
@@ -101,9 +97,9 @@ def _check_ids(path: Path, ids: pd.Series, test_ids: pd.Index | None) -> None:
         f"{len(some)} {what} ({summarize(some)})" for what, some in problems.items() if len(some)
     ]
     if named:
-        remedy = "; keep one line for each test image"
-        remedy = OF_OTHERS if _is_foreign(test_ids, ids) else remedy
-        raise WrongSubmission(f"{path}: {', '.join(named)}{remedy}")
+        keep = "keep one line for each test image"
+        remedy = OF_OTHERS if _is_foreign(test_ids, ids) else keep
+        raise WrongSubmission(f"{path}: {', '.join(named)}; {remedy}")
 
 
 def _check_answers(path: Path, answers: pd.Series, allowed: pd.Series) -> None:

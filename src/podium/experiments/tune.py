@@ -148,9 +148,9 @@ def open_study(url: str, name: str, maximize: bool) -> optuna.Study:
                 storage=storage, study_name=name, direction=direction, load_if_exists=True
             )
     except (sqlalchemy.exc.SQLAlchemyError, ImportError, ValueError) as error:
+        first = str(error).splitlines()[0]
         raise ValueError(
-            f"--storage {url}: expected the address of a database, such as "
-            f"sqlite:///weights/studies.db: {str(error).splitlines()[0]}"
+            f"--storage {url}: expected a database, as sqlite:///a.db: {first}"
         ) from error
 
 

@@ -136,7 +136,7 @@ def decode_sized(data: bytes, name: str, shorter_side: int | None = None) -> Siz
             return _decode(pil_image, data, shorter_side)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise UnreadableImage(
-            f"{name}: too large, at most {MAX_PIXELS:,} pixels are decoded ({error})"
+            f"{name}: too large, above {MAX_PIXELS:,} pixels ({error})"
         ) from error
     except UnidentifiedImageError as error:
         raise UnreadableImage(f"{name}: not an image in a known format") from error

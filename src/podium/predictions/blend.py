@@ -137,15 +137,13 @@ def blend(runs: Sequence[str], to: Path | None = None, common: bool = False) -> 
     recipe = _ensemble(runs) if len(runs) < 2 else None
     pool = read_pool(recipe.runs if recipe else runs, common)
     if recipe and pool.competition.name != recipe.competition:
-        raise CannotBlend(
-            f"the ensemble is of {recipe.competition}, its runs are of {pool.competition.name}"
-        )
+        raise CannotBlend(f"{runs[0]} is of {recipe.competition}, not {pool.competition.name}")
     name = runs[0] if recipe else to.stem if to else DEFAULT_NAME
     folder = RunFolder(paths.runs() / check_name(name))
     _check_target(folder)
     if folder.path.resolve() in [member.folder.path.resolve() for member in pool.members]:
         raise CannotBlend(
-            f"the blend would be written over its own run {name}: name it otherwise, with --to"
+            f"the blend would replace its own run {name}: name it otherwise, with --to"
         )
     with folder.writing():
         blended = _evaluate(pool, folder, to or paths.submission(name))
@@ -172,10 +170,7 @@ def adopt_blend(part: RunFolder, into: RunFolder, fresh: bool = False) -> Path:
     if into.exists and not fresh:
         for name in FILES[:3]:
             if (into.path / name).read_bytes() != (part.path / name).read_bytes():
-                raise CannotMerge(
-                    f"{into.path} is a blend with another {name}: keep it, or replace it by that "
-                    f"of {part.path} with --fresh"
-                )
+                raise CannotMerge(f"{into.path} has another {name}: replace it with --fresh")
     (into.path / "run.json").unlink(missing_ok=True)
     for name in FILES:
         copy_whole(part.path / name, into.path / name)

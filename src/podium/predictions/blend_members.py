@@ -86,10 +86,9 @@ def read_pool(runs: Sequence[str], common: bool = False) -> Pool:
         _check_fit(first, member, common)
         ids = ids.intersection(member.out_of_fold.index)
     if ids.empty:
+        names = ", ".join(member.name for member in members)
         raise CannotBlend(
-            "no image is predicted out of fold by all of "
-            f"{', '.join(member.name for member in members)}: without one the blend cannot be "
-            "judged; train the same folds of each"
+            f"no image is out of fold in all of {names}: train the same folds of each"
         )
     ids = ids.sort_values()  # the choice does not depend on the first run's order
     return Pool(
@@ -135,10 +134,7 @@ def read_member(run: str) -> BlendRun:
 def _read_probabilities(folder: RunFolder, name: str, competition: Competition) -> pd.DataFrame:
     table, path = folder.read_probabilities(name), folder.path / f"{name}.csv"
     if list(table.columns) != list(competition.classes):
-        raise CannotBlend(
-            f"{path} has the classes {', '.join(table.columns)}; {competition.name} has "
-            f"{', '.join(competition.classes)}, in this order"
-        )
+        raise CannotBlend(f"{path} has other classes than {competition.name}: {', '.join(table)}")
     values = table.to_numpy()
     # NaN is not at least 0 either.
     if not (values >= 0).all() or not np.allclose(values.sum(axis=1), 1, atol=1e-3):
@@ -153,15 +149,13 @@ def _check_out_of_fold(
     for fold, why in folder.leaky_folds().items():
         if fold in folds:
             raise CannotBlend(
-                f"{folder.name} is leaky: its pseudo-labels of fold {fold} reveal labels that the "
-                f"fold scores ({why}). Take the labels from a run with the same split, or leave "
-                f"{folder.name} out"
+                f"{folder.name} is leaky: its pseudo-labels of fold {fold} reveal labels that it "
+                f"scores ({why}). Take them from a run with the same split, or leave it out"
             )
     trained_on = ids.difference(fold_of.index[fold_of.isin([*folds, HELD_OUT])])
     if len(trained_on):
         raise CannotBlend(
-            f"{folder.name} was trained on {len(trained_on)} of the images that its "
-            f"out_of_fold.csv holds ({summarize(trained_on)}): train it again"
+            f"{folder.name} was trained on images of its out_of_fold.csv ({summarize(trained_on)})"
         )
 
 
@@ -175,16 +169,12 @@ def _check_fit(first: BlendRun, member: BlendRun, common: bool) -> None:
         raise CannotBlend(f"{pair} predict other test images: {tests}")
     if changed := first.folder.changed_test_files(member.folder):
         raise CannotBlend(
-            f"{pair} have predicted different files of {changed} test images with the same ids: "
-            f"podium predict {first.name} and podium predict {member.name} predict those of now"
+            f"{pair} predicted other files of {changed} test images: podium predict both"
         )
     both = first.labels.index.intersection(member.labels.index)
     other = both[first.labels.loc[both].ne(member.labels.loc[both])]
     if len(other):
-        raise CannotBlend(
-            f"{pair} have other labels for {len(other)} images ({summarize(other)}): were they "
-            "trained on the same data?"
-        )
+        raise CannotBlend(f"{pair} have other labels for {len(other)} images ({summarize(other)})")
     ids, other_ids = first.out_of_fold.index, member.out_of_fold.index
     images = id_difference(ids, first.name, other_ids, member.name)
     if images and not common:

@@ -46,13 +46,10 @@ def combine(run: Run) -> FoldScores:
     folder = run.folder
     folds = folder.finished_folds()
     if not folds:
-        trained = ", ".join(map(str, folder.scored_folds()))
-        raise RunError(
-            f"{folder.path} has no trained fold yet: train it to its end first"
-            if not trained
-            else f"{folder.path}: fold {trained} is trained and scored, and the test images are "
-            f"not predicted yet: podium predict {folder.name}"
-        )
+        if scored := ", ".join(map(str, folder.scored_folds())):
+            told = f"fold {scored} is trained and scored, and has not predicted the test images"
+            raise RunError(f"{told}: podium predict {run.name}")
+        raise RunError(f"{folder.path} has no trained fold yet: train it to its end first")
     combined = score_folds(run, folds)
     boxes = combined.boxes
     write_test(run, folds, combined.views, boxes and boxes.views, combined.calibrations)
@@ -124,9 +121,7 @@ def _score_views(
     to_choose = ids.isin(annotated) & ~is_held_out
     judged, first = predictions[to_choose], metrics[0]
     if judged.empty:
-        raise ValueError(
-            "none of the images that the folds score has a box to judge by: train more images"
-        )
+        raise ValueError("none of the scored images has a box to judge by: train more images")
     choice = choose_views(judged, truth, first)
     others = average_tta(predictions[~to_choose], choice.weights)
     out_of_fold = pd.concat([choice.cross_fitted, others])

@@ -12,7 +12,7 @@ import pandas as pd
 from scipy.stats import binomtest
 
 from podium.competitions.boxes import BOX_METRICS, BoxMetric, IoUOver, has_box
-from podium.competitions.csv_files import WrongTable, other_separator, read_csv, read_rows, shown
+from podium.competitions.csv_files import read_csv, read_rows, wrong_header
 from podium.competitions.metrics import Accuracy, LogLoss, Metric
 from podium.text import id_difference
 
@@ -226,10 +226,8 @@ def score_files(submission: Path, truth: Path) -> Score:
     rows = read_rows(submission)
     columns = rows[0][1] if rows else []
     if len(columns) != 2:
-        raise WrongTable(
-            f"{submission}: expected two columns, id and answer, came {shown(columns)}"
-            f"{other_separator(columns) or '; give it these two'}"
-        )
+        expected = "two columns, id and answer"
+        raise wrong_header(submission, expected, columns, "give it these two")
     submitted, right = (
         read_csv(path, columns).set_index(columns[0])[columns[1]] for path in (submission, truth)
     )

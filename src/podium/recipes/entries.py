@@ -38,7 +38,7 @@ class Entry:
         """
         if self.is_ensemble:
             raise RecipeError(
-                f"{self.name} averages runs and trains nothing: podium blend {self.name}"
+                f"{self.name} averages runs and trains none: podium blend {self.name}"
             )
         return load_recipe(self.recipe_file, overrides)
 

@@ -115,9 +115,7 @@ def _override(data: dict[str, Any], override: str) -> None:
     """Apply one `key=value`, e.g. `image_size=224`, `head.dropout=0.5`, `stages.0.epochs=2`."""
     key, equals, text = override.partition("=")
     if not equals or not key:
-        raise RecipeError(
-            f"--set {single_line(override)}: expected key=value, for example image_size=224"
-        )
+        raise RecipeError(f"--set {single_line(override)}: expected key=value, as image_size=224")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except ValueError:
@@ -131,9 +129,7 @@ def _override(data: dict[str, Any], override: str) -> None:
             place = place[int(name)] if isinstance(place, list) else place.setdefault(name, {})
         place[int(last) if isinstance(place, list) else last] = value
     except (IndexError, ValueError, TypeError, AttributeError) as error:
-        raise RecipeError(
-            single_line(f"--set {override}: the recipe has no {key} to set")
-        ) from error
+        raise RecipeError(single_line(f"--set {override}: the recipe has no {key}")) from error
 
 
 def _key(details: Any) -> str:

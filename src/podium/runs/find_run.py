@@ -37,10 +37,7 @@ def without_links(folder: RunFolder) -> RunFolder:
     """The folder, unless a link leads out of it: what is read and written is its own."""
     for path in folder.path.rglob("*"):
         if path.is_symlink() and not path.resolve().is_relative_to(folder.path.resolve()):
-            raise RunError(
-                f"{path} is a link that leads out of its run, to {path.readlink()}: put the file "
-                "itself there, or do not use this run"
-            )
+            raise RunError(f"{path} is a link that leads out of its run: put the file itself there")
     return folder
 
 

@@ -82,8 +82,7 @@ class FoldFolder:
         """
         if not self.weights.is_file():
             raise RunError(
-                f"{self.weights} is missing (podium tune keeps only the weights of its best "
-                "trial): train the run again, with the same command"
+                f"{self.weights} is missing (did podium tune delete it?): train the run again"
             )
         _load_weights(model, self.weights)
 

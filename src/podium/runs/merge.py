@@ -109,10 +109,8 @@ def _check_same_run(part: RunFolder, into: RunFolder, recipe: Recipe, table: Tab
         if changed := into.changed_test_files(part):
             difference = difference or f"{changed} test images have other files by the same ids"
     if difference:
-        raise CannotMerge(
-            f"{part.path} is no part of the run {into.path}: {difference}. Put it into a folder "
-            "of another name"
-        )
+        told = f"{part.path} is no part of the run {into.path}: {difference}"
+        raise CannotMerge(f"{told}. Put it into a folder of another name")
 
 
 def _difference(here: Table, there: Table) -> str:
@@ -147,9 +145,7 @@ def _is_there(theirs: FoldFolder, mine: FoldFolder, fresh: bool) -> bool:
         return False
     if fresh:
         return False
-    raise CannotMerge(
-        f"{mine.path} {trouble}: keep it, or replace it by {theirs.path} with --fresh"
-    )
+    raise CannotMerge(f"{mine.path} {trouble}: keep it, or replace it with --fresh")
 
 
 def _record_origins(part: RunFolder, into: RunFolder, folds: list[int]) -> None:

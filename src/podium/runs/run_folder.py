@@ -131,9 +131,7 @@ class RunFolder:
             key = changed[0]
             raise RunError(
                 f"{self.path} is a run of another recipe: {key} was {before[key]!r}, is now "
-                f"{now[key]!r}"
-                + (f" (and {len(changed) - 1} more keys)" * (len(changed) > 1))
-                + "; train under another name with --run NAME, or begin again with --fresh"
+                f"{now[key]!r}; train under another name with --run NAME, or anew with --fresh"
             )
         return recipe
 
@@ -188,10 +186,7 @@ class RunFolder:
         """
         run = self.read_run()
         if blended := self.read_blended():
-            raise RunError(
-                f"{self.path} is a blend of {', '.join(blended)}, not a training run: name one of "
-                "these"
-            )
+            raise RunError(f"{self.path} is a blend of {', '.join(blended)}, not a training run")
         try:
             return parse_recipe(run.get("recipe", {}), source=str(self.path / "run.json"))
         except RecipeError as error:

@@ -190,9 +190,5 @@ def check_form(data: object, form: type[Form], path: Path) -> None:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
         came = repr(first["input"])[:LONGEST]
-        raise RunError(
-            single_line(
-                f"{path} is not as Podium writes it: {key and key + ': '}came {came}, "
-                f"{first['msg'].removeprefix('Input ')}"
-            )
-        ) from error
+        words = f"{key and key + ': '}came {came}, {first['msg'].removeprefix('Input ')}"
+        raise RunError(single_line(f"{path} is not as Podium writes it: {words}")) from error

@@ -29,15 +29,10 @@ def check_comparable(runs: Sequence[RunData]) -> None:
     """Raises ValueError where they are of several competitions, or judged on other images."""
     names = {one.competition.name for one in runs}
     if len(names) > 1:
-        raise ValueError(
-            f"these runs are of several competitions ({', '.join(sorted(names))}): name runs of one"
-        )
+        raise ValueError(f"these runs are of several competitions: {', '.join(sorted(names))}")
     for other in runs[1:]:
         if common(runs[0], other).empty:
-            raise ValueError(
-                f"{runs[0].name} and {other.name} were judged on different images: they have "
-                "none in common"
-            )
+            raise ValueError(f"{runs[0].name} and {other.name} were judged on different images")
 
 
 def common(one: RunData, other: RunData) -> pd.Index:
