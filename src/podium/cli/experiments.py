@@ -65,11 +65,8 @@ def tune(
     """
     from podium.experiments.tune import tune
 
-    print(
-        printable(
-            f"\n{tune(entry, trials, hours, search or [], fold or [], override or [], storage)}"
-        )
-    )
+    tuned = tune(entry, trials, hours, search or [], fold or [], override or [], storage)
+    print(printable(f"\n{tuned}"))
 
 
 COMMANDS = (compare, find_lr, tune)

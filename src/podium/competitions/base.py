@@ -29,7 +29,7 @@ class Competition(ABC):
     # Where Kaggle has the data: competitions/<slug> where a subclass does not set another,
     # datasets/<owner>/<slug>, or None.
     kaggle_source: ClassVar[str | None]
-    get_it: ClassVar[str]  # the command or page that brings the data
+    get_it: ClassVar[str]  # the command or page that brings the data, if not a competition's
     test_folders: ClassVar[Sequence[str]] = ("test/test", "test")  # the first that is there
     sample_submission: ClassVar[str | None] = None  # file name, where the competition has one
     draws_itself: ClassVar[bool] = False  # a kernel needs no images attached
@@ -41,6 +41,8 @@ class Competition(ABC):
         # Not inherited: a competition that is made from another one has a page of its own.
         if "kaggle_source" not in vars(cls) and hasattr(cls, "slug"):
             cls.kaggle_source = f"competitions/{cls.slug}"
+            rules = f"accept the rules at https://www.kaggle.com/c/{cls.slug}/rules"
+            cls.get_it = f"{rules}, then `podium download {cls.name}`"
 
     @abstractmethod
     def training_images(self, folder: Path) -> pd.DataFrame:

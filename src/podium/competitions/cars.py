@@ -32,10 +32,6 @@ class Cars(Competition):
         "Lada 21099",
     )
     metric = Accuracy()
-    get_it = (
-        "accept the rules at https://www.kaggle.com/c/sf-dl-car-classification/rules, then "
-        "`podium download cars`"
-    )
     sample_submission = "sample-submission.csv"
 
     def training_images(self, folder: Path) -> pd.DataFrame:

@@ -20,10 +20,6 @@ class DogsVsCats(Competition):
     slug = "dogs-vs-cats-redux-kernels-edition"
     classes = ("cat", "dog")
     metric = LogLoss()
-    get_it = (
-        "accept the rules at https://www.kaggle.com/c/dogs-vs-cats-redux-kernels-edition/rules, "
-        "then `podium download dogs-vs-cats`"
-    )
     sample_submission = "sample_submission.csv"
 
     def training_images(self, folder: Path) -> pd.DataFrame:
@@ -52,10 +48,6 @@ class DogsVsCatsOriginal(DogsVsCats):
     slug = "dogs-vs-cats"
     same_images_as = "dogs-vs-cats"
     metric = Accuracy()
-    get_it = (
-        "accept the rules at https://www.kaggle.com/c/dogs-vs-cats/rules, then "
-        "`podium download dogs-vs-cats-original`"
-    )
     sample_submission = "sampleSubmission.csv"
     test_folders = ("test1/test1", "test1")
 

@@ -202,14 +202,11 @@ def _boxes(annotated: dict[str, Annotation], paths: pd.Series) -> pd.DataFrame:
             unsure.append(name)
     if unsure:
         print(
-            f"warning: EXIF turns {len(unsure)} images with boxes ({summarize(unsure)}), and "
-            "nothing tells that these were not measured before: they are taken as they are"
+            f"warning: EXIF turns {len(unsure)} images ({summarize(unsure)}), and their boxes are "
+            "taken to be of the turned ones"
         )
     if lost:
-        print(
-            f"warning: {len(lost)} boxes lie outside of their images: {summarize(lost)}. They "
-            "train the class alone"
-        )
+        print(f"warning: {len(lost)} boxes lie outside of their images: {summarize(lost)}")
     return box_table(paths.index, boxes)
 
 

@@ -46,10 +46,7 @@ def check_submission_file(competition: Competition, path: Path, test_ids: pd.Ind
         _check_answers(path, table[column], form[column])
     answers = table[columns[1:]].apply(pd.to_numeric, errors="coerce")
     if isinstance(competition.metric, LogLoss) and answers.isin((0, 1)).all(axis=None):
-        print(
-            f"warning: {path} has nothing but 0 and 1, and the log loss punishes each wrong one as "
-            "hard as it can: submit probabilities"
-        )
+        print(f"warning: {path} has only 0 and 1, the worst for a log loss: submit probabilities")
     if len(table.columns) > len(columns):
         _check_boxes(path, table[list(PIXEL_COLUMNS)])
     return len(table)

@@ -141,15 +141,9 @@ class Recipe(StrictTable):
             yield "beside a box head there is no mixup and no cutmix: a mixed image has two boxes"
         solved = [stage.solver for stage in self.stages if stage.solver != "gradient"]
         if solved and self.keep == "best":
-            yield (
-                f'beside a box head solver = "{solved[0]}" needs keep = "last": the validation '
-                "loss of that stage lacks the boxes, and would always be the best"
-            )
+            yield f'beside a box head solver = "{solved[0]}" needs keep = "last"'
         if len(solved) == len(self.stages):
-            yield (
-                "a box head is trained by gradient: add a stage without solver, such as "
-                '{ unfreeze = "head", epochs = 60, learning_rate = 3e-3 }'
-            )
+            yield "a box head is trained by gradient: add a stage without solver"
 
     @property
     def fold_numbers(self) -> list[int]:

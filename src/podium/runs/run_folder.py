@@ -221,12 +221,10 @@ class RunFolder:
 
         Those of older Podiums are taken to be the same, as their files are not known.
         """
-        pair = []
-        for folder in (self, other):
-            images = folder.read_images()
-            known = images.get("digest", pd.Series("", images.index)).replace("", None)
-            pair.append(known[images["part"] == "test"].dropna())
-        here, there = pair[0].align(pair[1], join="inner")
+        tests = (folder.read_images().query("part == 'test'") for folder in (self, other))
+        known = (images.reindex(columns=["digest"]).replace("", None).dropna() for images in tests)
+        here, there = (table["digest"] for table in known)
+        here, there = here.align(there, join="inner")
         return int((here != there).sum())
 
     def digest_of_images(self, paths: Iterable[Path]) -> str:
