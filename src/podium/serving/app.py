@@ -18,10 +18,9 @@ from podium.predictions.score import Score
 from podium.runs.fold_folder import RunError
 from podium.runs.run import Run
 from podium.runs.table import HELD_OUT
-from podium.serving.batcher import Batcher
 from podium.serving.engine import Engine
-from podium.serving.fairness import Quota, Turns
 from podium.serving.guard import Guard
+from podium.serving.scheduling import Batcher, Quota, Turns
 from podium.serving.schema import (
     ErrorResponse,
     Example,
