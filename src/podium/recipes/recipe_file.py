@@ -42,15 +42,6 @@ def load_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:
     return parse_table(Recipe, data, str(path), [*overrides])
 
 
-def is_ensemble(path: Path) -> bool:
-    """Whether this recipe.toml names runs, and so is no recipe of a training.
-
-    Raises:
-        RecipeError: the file cannot be read or is no TOML.
-    """
-    return "runs" in read_toml(path)
-
-
 def load_ensemble(path: Path) -> EnsembleRecipe:
     """Read the recipe.toml of an ensemble.
 
