@@ -42,7 +42,7 @@ class Competition(ABC):
         if "kaggle_source" not in vars(cls) and hasattr(cls, "slug"):
             cls.kaggle_source = f"competitions/{cls.slug}"
             rules = f"accept the rules at https://www.kaggle.com/c/{cls.slug}/rules"
-            cls.get_it = f"{rules}, then `podium download {cls.name}`"
+            cls.get_it = vars(cls).get("get_it", f"{rules}, then `podium download {cls.name}`")
 
     @abstractmethod
     def training_images(self, folder: Path) -> pd.DataFrame:

@@ -4,15 +4,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from podium.competitions.base import (
-    Competition,
-    argmax_labels,
-    images_in,
-    read_csv,
-    subfolder,
-    test_table,
-    training_table,
-)
+from podium.competitions.base import Competition, argmax_labels, test_table, training_table
+from podium.competitions.csv_files import read_csv
+from podium.competitions.image_folders import images_in, subfolder
 from podium.competitions.metrics import Accuracy
 
 

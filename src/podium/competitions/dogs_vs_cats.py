@@ -4,14 +4,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from podium.competitions.base import (
-    Competition,
-    MissingData,
-    argmax_labels,
-    images_in,
-    subfolder,
-    training_table,
-)
+from podium.competitions.base import Competition, MissingData, argmax_labels, training_table
+from podium.competitions.image_folders import images_in, subfolder
 from podium.competitions.metrics import Accuracy, LogLoss
 
 

@@ -14,16 +14,10 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from podium.competitions.base import (
-    Competition,
-    MissingData,
-    images_in,
-    subfolder,
-    test_table,
-    training_table,
-)
+from podium.competitions.base import Competition, MissingData, test_table, training_table
 from podium.competitions.boxes import NO_BOX, box_table, from_pixels, has_box, tidy
 from podium.competitions.csv_files import read_rows, wrong_header
+from podium.competitions.image_folders import images_in, subfolder
 from podium.competitions.metrics import Accuracy
 from podium.files.image_io import Size, UnreadableImage, read_orientation
 from podium.text import did_you_mean, summarize

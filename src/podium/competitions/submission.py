@@ -7,15 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from podium.competitions.base import Competition
+from podium.competitions.base import Competition, WrongSubmission
 from podium.competitions.boxes import FIRST_PIXEL, PIXEL_COLUMNS
-from podium.competitions.csv_files import (
-    WrongSubmission,
-    WrongTable,
-    as_table,
-    read_rows,
-    wrong_header,
-)
+from podium.competitions.csv_files import WrongTable, as_table, read_rows, wrong_header
 from podium.competitions.metrics import LogLoss
 from podium.text import did_you_mean, summarize
 

@@ -87,6 +87,14 @@ def clear_leftovers(target: Path) -> None:
     remove_temp_files(target.parent, target.name)
 
 
+def clear_all_leftovers(folder: Path) -> None:
+    """The same for a folder and those in it, and all temporary files below it."""
+    clear_leftovers(folder)
+    for old in folder.glob(f"{OLD}*"):
+        clear_leftovers(folder / old.name.removeprefix(OLD))
+    remove_temp_files(folder)
+
+
 def discard(folder: Path) -> None:
     """Delete a folder, which a kill leaves whole or without its name."""
     aside = _part(folder)

@@ -13,17 +13,8 @@ import pandas as pd
 from podium.competitions.boxes import BOX_COLUMNS
 from podium.files.atomic_write import atomic_write, require_space, write_csv, write_json
 from podium.files.untrusted import check_weights, opened_arrays
-from podium.runs.schemas import (
-    CostFile,
-    ProbeFile,
-    Progress,
-    PseudoFile,
-    RunError,
-    StartFile,
-    check_form,
-    read_csv,
-    read_json,
-)
+from podium.runs import schemas
+from podium.runs.schemas import RunError, check_form, read_csv, read_json
 
 Row = dict[str, Any]  # of a history: stage, epoch, losses, …; or of a lineage
 ORIGIN = ("run", "fold", "competition", "weights")  # the keys of the latter
@@ -138,7 +129,7 @@ class FoldFolder:
             return None
         with opened_arrays(path, AGAIN) as state:
             progress = json.loads(str(state["progress"]))
-        check_form(progress, Progress, path)
+        check_form(progress, schemas.Progress, path)
         return progress
 
     def read_arrays(self) -> list[np.ndarray]:
@@ -157,7 +148,7 @@ class FoldFolder:
     def read_linear_probe(self) -> dict[str, Any] | None:
         """The same, or None where no head stage was probed."""
         path = self.path / "floor.json"
-        return read_json(path, ProbeFile) if path.is_file() else None
+        return read_json(path, schemas.ProbeFile) if path.is_file() else None
 
     def write_pseudo(self, pseudo: dict[str, Any]) -> None:
         """Write which test images join the training, with which labels."""
@@ -166,7 +157,7 @@ class FoldFolder:
     def read_pseudo(self) -> dict[str, Any] | None:
         """What joins the training, or None where it is not chosen yet, or nothing does."""
         path = self.path / "pseudo.json"
-        return read_json(path, PseudoFile) if path.is_file() else None
+        return read_json(path, schemas.PseudoFile) if path.is_file() else None
 
     @property
     def pseudo_label_leak(self) -> str:
@@ -184,7 +175,7 @@ class FoldFolder:
         path = self.path / "started_from.json"
         if not path.is_file():
             return []
-        runs = read_json(path, StartFile)["runs"]
+        runs = read_json(path, schemas.StartFile)["runs"]
         return [{key: row[key] for key in ORIGIN} for row in runs]
 
     def write_ood(self, arrays: dict[str, np.ndarray]) -> None:
@@ -222,7 +213,7 @@ class FoldFolder:
         write_json(self.path / COST, cost)
 
     def read_cost(self) -> dict[str, Any]:
-        return read_json(self.path / COST, CostFile)
+        return read_json(self.path / COST, schemas.CostFile)
 
     def forget_cost(self) -> None:
         """Make it a fold that is not scored, before its weights become others."""

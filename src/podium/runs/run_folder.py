@@ -14,14 +14,7 @@ from tqdm import tqdm
 
 from podium import paths
 from podium.competitions.boxes import BOX_COLUMNS
-from podium.files.atomic_write import (
-    OLD,
-    clear_leftovers,
-    discard,
-    remove_temp_files,
-    write_csv,
-    write_json,
-)
+from podium.files.atomic_write import clear_all_leftovers, discard, write_csv, write_json
 from podium.files.locks import locked
 from podium.recipes.recipe import Recipe
 from podium.recipes.recipe_file import RecipeError, parse_recipe
@@ -165,10 +158,7 @@ class RunFolder:
 
     def tidy(self) -> None:
         """Remove what a kill left behind that nothing will read again."""
-        clear_leftovers(self.path)
-        for old in self.path.glob(f"{OLD}*"):
-            clear_leftovers(self.path / old.name.removeprefix(OLD))
-        remove_temp_files(self.path)
+        clear_all_leftovers(self.path)
         for fold in self.scored_folds():
             self.fold(fold).delete_state()
 
