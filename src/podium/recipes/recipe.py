@@ -6,18 +6,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from podium.recipes.tables import (
-    MAX_IMAGE_SIZE,
-    MIN_IMAGE_SIZE,
-    Augmentation,
-    BoxHead,
-    Head,
-    ImageSize,
-    OneCycle,
-    Share,
-    Stage,
-    StrictTable,
-)
+from podium.recipes import tables
+from podium.recipes.tables import ImageSize, Share, Stage, StrictTable
 
 DEFAULT_IMAGE_SIZE = 224
 RUN = "run:"  # before the name of a run that the training starts from
@@ -46,9 +36,9 @@ class Recipe(StrictTable):
     broken_images: Literal["stop", "skip"] = "stop"
     memory_share: Share = 0.3  # of the free memory, for decoded images
 
-    head: Head = Head()
-    box: BoxHead | None = None  # a second head, where the competition has boxes
-    augmentation: Augmentation = Augmentation()
+    head: tables.Head = tables.Head()
+    box: tables.BoxHead | None = None  # a second head, where the competition has boxes
+    augmentation: tables.Augmentation = tables.Augmentation()
     stages: Annotated[list[Stage], Field(min_length=1)]
     cached_views: Annotated[int, Field(ge=0, le=64)] = 4  # training/cached_features.py; 0: none
     cached_gb: Annotated[float, Field(ge=0)] = 1.0  # of features in memory; more go to disk
@@ -62,7 +52,7 @@ class Recipe(StrictTable):
     clip_norm: Annotated[float, Field(gt=0)] | None = None
     clip_value: Annotated[float, Field(gt=0)] | None = None
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    one_cycle: OneCycle = OneCycle()
+    one_cycle: tables.OneCycle = tables.OneCycle()
     # Epochs of a stage without a better validation loss before the stage ends.
     patience: Annotated[int, Field(ge=1)] | None = None
     # Which epoch's weights predict. "best" chooses on the images that the fold then scores, and so
@@ -192,9 +182,9 @@ def steps_per_epoch(images: int, batch_size: int) -> int:
 def default_stages(image_size: Any) -> list[dict[str, Any]]:
     """The four stages of the car solution: head, upper half, all, all on larger images."""
     larger = None
-    if isinstance(image_size, int):
-        allowed = min(max(image_size, MIN_IMAGE_SIZE), MAX_IMAGE_SIZE)  # whatever comes: see Recipe
-        larger = min(round(allowed * LARGER), MAX_IMAGE_SIZE)
+    if isinstance(image_size, int):  # whatever comes: see Recipe
+        least = max(round(image_size * LARGER), tables.MIN_IMAGE_SIZE)
+        larger = min(least, tables.MAX_IMAGE_SIZE)
     return [
         {"unfreeze": "head", "epochs": 5, "learning_rate": 1e-3},
         {"unfreeze": "half", "epochs": 5, "learning_rate": 1e-4},
