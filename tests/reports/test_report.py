@@ -94,7 +94,7 @@ def test_time_and_memory_by_stage_are_those_of_the_history() -> None:
     said = words(read(report(["a"]).path))
     # Two folds of three epochs of 2 s, whose last had 3.5 GB; 60 and 61 s in all.
     assert "1: all layers 3 12 s 6.0 s 3.50 GB" in said
-    assert "2 min in all, with what is beside the epochs" in said
+    assert "2 min in all, with cached features" in said
 
 
 def test_the_figures_lie_beside_the_page_and_in_it() -> None:

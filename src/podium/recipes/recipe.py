@@ -100,10 +100,8 @@ class Recipe(StrictTable):
     def _odd_choices(self) -> Iterator[str]:
         both = self.backbone, self.weights
         if all(text.startswith(RUN) for text in both) and len(set(both)) > 1:
-            yield (
-                f"backbone and weights name two runs, {self.backbone!r} and {self.weights!r}: "
-                "leave weights out"
-            )
+            names = f"{self.backbone!r} and {self.weights!r}"
+            yield f"backbone and weights name two runs, {names}: leave weights out"
         if self.shares and (len(self.shares) < 2 or abs(sum(self.shares) - 1) > 1e-6):
             yield f"shares must be two or three numbers that sum to 1, came {self.shares}"
         if self.shares and min(self.shares) == 0:
@@ -117,10 +115,8 @@ class Recipe(StrictTable):
         if "logistic" in solvers and (head.width or not self.cached_views):
             yield f'solver = "logistic" needs head.width = 0 and cached_views of 1 or more, {came}'
         if bool(head.centers) != ("kernel" in solvers) or {"kernel"} < solvers:
-            yield (
-                'head.centers above 0 and solver = "kernel" go together, in all stages; came '
-                f"head.centers = {head.centers} and solver = {', '.join(sorted(solvers))}"
-            )
+            found = f"head.centers = {head.centers} and solver = {', '.join(sorted(solvers))}"
+            yield f'head.centers and solver = "kernel" go together, in all stages; came {found}'
         if "kernel" in solvers and (head.width or self.cached_views != 1):
             yield f'solver = "kernel" needs head.width = 0 and cached_views = 1, {came}'
 

@@ -109,11 +109,8 @@ def report_after_training(folder: RunFolder, fold_run: "FoldRunner | None" = Non
         if os.environ.get("PODIUM_DEBUG"):
             raise
         words = " ".join(str(error).split())
-        print(
-            f"podium: no report of {folder.name} ({type(error).__name__}: {words}); the run is "
-            f"complete, and `podium report {folder.name}` tries again",
-            file=sys.stderr,
-        )
+        told = f"podium: no report of {folder.name} ({type(error).__name__}: {words}); "
+        print(f"{told}`podium report {folder.name}` tries again", file=sys.stderr)
         return None
 
 

@@ -48,10 +48,8 @@ def check_name(run: str) -> str:
     if not run.strip() or "\0" in run or run in (".", "..") or Path(run).name != run:
         raise RunError(f"run {run!r}: expected the name of a folder of weights/, not a path")
     if not NAME.fullmatch(run) and not RunFolder(paths.runs() / run).exists:
-        raise RunError(
-            f"run {run!r}: expected at most {MAX_NAME} signs of A to Z, a to z, 0 to 9, _, . and "
-            "-, the first of them no . or -; give it such a name with --run"
-        )
+        signs = "signs of A to Z, a to z, 0 to 9, _, . and -, the first no . or -"
+        raise RunError(f"run {run!r}: expected at most {MAX_NAME} {signs}; name it with --run")
     return run
 
 
@@ -110,10 +108,8 @@ class RunFolder:
             self.write_run({"recipe": recipe.model_dump(), **about})
             return recipe
         if souped := self.read_souped():
-            raise RunError(
-                f"{self.path} is a soup of {', '.join(souped)}, which nothing is trained into: "
-                "train under another name with --run NAME"
-            )
+            told = f"{self.path} is a soup of {', '.join(souped)}, which nothing is trained into"
+            raise RunError(f"{told}: train under another name with --run NAME")
         stored = self.read_recipe()
         if stored.keep != recipe.keep:
             print(f'this run began with keep = "{stored.keep}", and goes on with it')

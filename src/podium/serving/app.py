@@ -89,8 +89,7 @@ def make_app(
     """
     app = FastAPIOffline(  # FastAPI's own /docs loads its scripts from a CDN
         title=f"Podium: {engine.run.name}",
-        description="Classes of images, the evidence for them, and out-of-distribution images. "
-        "Nothing that is sent is kept.",
+        description="Classes of images, and the evidence for them. Nothing that is sent is kept.",
         redoc_url=None,
         favicon_url="/static/icon.svg",
     )

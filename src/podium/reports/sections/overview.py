@@ -35,12 +35,8 @@ def score_section(one: RunData) -> Section:
     for fold, why in one.results.get("too_good", {}).items():
         blocks.append(Words(f"✗ The score of fold {fold} leaks: {why}."))
     if one.recipe is not None and one.recipe.keep == "best" and one.kind != "held-out":
-        blocks.append(
-            Words(
-                'With keep = "best" each fold chose its epoch on the images that it scores here: '
-                "the score is somewhat too good, the more so the fewer they are."
-            )
-        )
+        text = 'With keep = "best" each fold chose its epoch on what it scores: somewhat too good.'
+        blocks.append(Words(text))
     if "fold" in one.judged and len(one.folds) > 1:
         blocks.append(_by_fold(one))
     budget = [
@@ -197,7 +193,4 @@ def _cost_by_stage(one: RunData, recipe: Recipe) -> Iterator[Block]:
     titles = ["stage", "epochs a fold", "all folds", "a fold", "peak memory until then"]
     yield TableBlock("Time and memory by stage", titles, rows)
     whole = sum(one.folder.fold(fold).read_cost().get("seconds", 0) for fold in one.histories)
-    yield Words(
-        f"{duration(whole)} in all, with what is beside the epochs: cached features, the linear "
-        "probe, and validation in all views."
-    )
+    yield Words(f"{duration(whole)} in all, with cached features, linear probe and validation.")
