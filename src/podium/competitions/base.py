@@ -184,10 +184,8 @@ def test_table(ids: Sequence[str], paths: Sequence[Path]) -> pd.DataFrame:
     odd = [path for one, path in zip(ids, paths, strict=True) if not is_utf8(one)]
     if odd:
         raise MissingData(f"{len(odd)} file names are not UTF-8 ({summarize(odd)}); rename them")
-    return pd.DataFrame(
-        {"path": pd.Series(list(paths), dtype=object).to_numpy()},
-        index=pd.Index(list(ids), dtype=str, name="id"),
-    )
+    index = pd.Index(list(ids), dtype=str, name="id")
+    return pd.DataFrame({"path": pd.Series(list(paths), dtype=object).to_numpy()}, index)
 
 
 def argmax_labels(probabilities: pd.DataFrame) -> np.ndarray:

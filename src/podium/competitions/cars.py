@@ -32,12 +32,8 @@ class Cars(Competition):
         images = subfolder(folder, "train/train", "train")
         numbers = [str(number) for number in range(len(self.classes))]
         rows = read_csv(folder / "train.csv", columns=["Id", "Category"], classes=numbers)
-        return training_table(
-            [
-                (name, images / category / name, int(category))
-                for name, category in zip(rows["Id"], rows["Category"], strict=True)
-            ]
-        )
+        pairs = zip(rows["Id"], rows["Category"], strict=True)
+        return training_table([(name, images / kind / name, int(kind)) for name, kind in pairs])
 
     def test_images(self, folder: Path) -> pd.DataFrame:
         images = images_in(subfolder(folder, "test/test_upload", "test_upload"))

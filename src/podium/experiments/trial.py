@@ -110,13 +110,9 @@ def digest(recipe: Recipe) -> str:
 def measure(combination: Combination, run: RunFolder, folds: list[int]) -> TrialResult:
     """Score these folds of a run, and add up their costs; nothing of the run is changed."""
     costs = [run.fold(fold).read_cost() for fold in folds]
-    return TrialResult(
-        combination,
-        run,
-        score_folds(Run.open(run), folds),
-        sum(cost["seconds"] for cost in costs),
-        max(cost["peak_memory_gb"] for cost in costs),
-    )
+    seconds = sum(cost["seconds"] for cost in costs)
+    peak = max(cost["peak_memory_gb"] for cost in costs)
+    return TrialResult(combination, run, score_folds(Run.open(run), folds), seconds, peak)
 
 
 def in_own_process(function: Callable[..., None], *arguments: Any) -> None:

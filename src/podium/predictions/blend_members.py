@@ -91,13 +91,9 @@ def read_pool(runs: Sequence[str], common: bool = False) -> Pool:
             f"no image is out of fold in all of {names}: train the same folds of each"
         )
     ids = ids.sort_values()  # the choice does not depend on the first run's order
-    return Pool(
-        members,
-        first.labels.loc[ids],
-        np.stack([member.out_of_fold.loc[ids].to_numpy() for member in members]),
-        first.test.index,
-        np.stack([member.test.loc[first.test.index].to_numpy() for member in members]),
-    )
+    out_of_fold = np.stack([member.out_of_fold.loc[ids].to_numpy() for member in members])
+    test = np.stack([member.test.loc[first.test.index].to_numpy() for member in members])
+    return Pool(members, first.labels.loc[ids], out_of_fold, first.test.index, test)
 
 
 def read_member(run: str) -> BlendRun:

@@ -128,14 +128,12 @@ def _score_views(
     scored = out_of_fold
     if len(held_out):
         scored = average_tta(predictions[is_held_out], choice.weights)
-    return ViewScores(
-        [score(metric, truth, scored, groups).widened(wider) for metric in metrics],
-        score(first, truth, average_tta(judged, {VIEWS[0].name: 1.0}), groups).widened(wider),
-        score(first, truth, average_tta(judged), groups).widened(wider),
-        choice.weights,
-        choice.tried,
-        out_of_fold,
+    scores = [score(metric, truth, scored, groups).widened(wider) for metric in metrics]
+    plain, averaged = (
+        score(first, truth, average_tta(judged, weights), groups).widened(wider)
+        for weights in ({VIEWS[0].name: 1.0}, None)
     )
+    return ViewScores(scores, plain, averaged, choice.weights, choice.tried, out_of_fold)
 
 
 def _calibrate(
@@ -164,11 +162,8 @@ def _calibrate(
         return classes, {}
     held_out = found.index.difference(judged)
     if len(held_out):
-        calibrated.loc[held_out] = mean_of_folds(
-            {fold: run.folder.fold(fold).read_predictions("validation") for fold in folds},
-            classes.views,
-            fitted,
-        ).loc[held_out]
+        seen = {fold: run.folder.fold(fold).read_predictions("validation") for fold in folds}
+        calibrated.loc[held_out] = mean_of_folds(seen, classes.views, fitted).loc[held_out]
     calibrated = calibrated.astype(np.float32)
     scored = calibrated.loc[held_out if len(held_out) else judged]
     scores = [score(metric, train["label"], scored, train["group"]).widened(wider)]

@@ -74,12 +74,9 @@ def fit_mahalanobis(features: np.ndarray, labels: np.ndarray) -> MahalanobisScor
     # Identical images have no variance, and anything else is far from them.
     even = max(variances.sum() / features.shape[1], 1e-12)
     kept = variances > NEGLIGIBLE * variances.max()
-    return MahalanobisScore(
-        means.astype(np.float32),
-        directions[kept].T.astype(np.float32),
-        ((1 - SHRINKAGE) * variances[kept] + SHRINKAGE * even).astype(np.float32),
-        float(SHRINKAGE * even),
-    )
+    shrunk = (1 - SHRINKAGE) * variances[kept] + SHRINKAGE * even
+    arrays = (array.astype(np.float32) for array in (means, directions[kept].T, shrunk))
+    return MahalanobisScore(*arrays, rest=float(SHRINKAGE * even))
 
 
 def uncertainty(probabilities: np.ndarray) -> np.ndarray:

@@ -41,6 +41,17 @@ class Score:
         """Value and interval, as tables have them."""
         return f"{self.value:.4f}", f"{self.low:.4f} to {self.high:.4f}"
 
+    @property
+    def row(self) -> tuple[str, str, str]:
+        """Value, interval and images: three cells of a table."""
+        return *self.cells, f"{self.images:,}"
+
+    @property
+    def as_gain(self) -> str:
+        """A paired difference, and whether it is more than noise."""
+        noise = ", within noise" if self.low <= 0 <= self.high else ""
+        return f"{self.value:+.4f} (95 % interval {self.low:+.4f} to {self.high:+.4f}{noise})"
+
     def widened(self, factor: float) -> "Score":
         """The same with an interval so many times as wide; none of the metrics is below 0."""
         low = max(self.value - factor * (self.value - self.low), 0.0)

@@ -4,17 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
-from podium.reports.blocks import (
-    Block,
-    Charts,
-    ImageGrid,
-    ImageTile,
-    Section,
-    TableBlock,
-    Words,
-    gained,
-    scored,
-)
+from podium.reports.blocks import Block, Charts, ImageGrid, ImageTile, Section, TableBlock, Words
 from podium.reports.run_data import RunData
 from podium.reports.sections.classes import by_class, calibration_error, three_digits
 from podium.reports.sections.curves import curves
@@ -44,7 +34,7 @@ def scores_section(runs: Sequence[RunData]) -> Section:
     rows = [
         (
             one.name,
-            *scored(one.score),
+            *one.score.row,
             f"{calibration_error(one.judged):.4f}",
             ", ".join(map(str, one.folds)) or "a blend",
         )
@@ -56,7 +46,7 @@ def scores_section(runs: Sequence[RunData]) -> Section:
     for other in runs[1:]:  # image by image
         ids = common(first, other)
         values = (f"{one.score_of(ids).value:.4f}" for one in (other, first))
-        gain = gained(other.gain_over(first.probabilities.loc[ids]))
+        gain = other.gain_over(first.probabilities.loc[ids]).as_gain
         rows.append((other.name, *values, gain, f"{len(ids):,}"))
     titles = ["run", first.competition.metric.name, first.name, "better by", "images of both"]
     against = TableBlock(f"Against {first.name}, on the same images", titles, rows)

@@ -10,7 +10,7 @@ from podium.competitions.metrics import Accuracy
 from podium.predictions.score import Score, score
 from podium.recipes.recipe import Recipe
 from podium.recipes.tables import Stage
-from podium.reports.blocks import Block, Facts, Section, TableBlock, Words, memory, scored
+from podium.reports.blocks import Block, Facts, Section, TableBlock, Words, memory
 from podium.reports.run_data import RunData
 from podium.runs.table import DROPPED, HELD_OUT
 from podium.text import duration
@@ -30,7 +30,7 @@ def about(one: RunData) -> str:
 
 
 def score_section(one: RunData) -> Section:
-    rows = [(kind, *scored(found)) for kind, found in _scores(one)]
+    rows = [(kind, *found.row) for kind, found in _scores(one)]
     blocks: list[Block] = [TableBlock("Scores", ["", "value", "95 % interval", "images"], rows)]
     for fold, why in one.results.get("too_good", {}).items():
         blocks.append(Words(f"✗ The score of fold {fold} leaks: {why}."))
@@ -78,7 +78,7 @@ def _by_fold(one: RunData) -> TableBlock:
     for fold in one.folds:
         ids = one.judged.index[one.judged["fold"] == fold]
         cost = {"seconds": np.nan, MEMORY: np.nan} | one.folder.fold(fold).read_cost()
-        scores = scored(one.score_of(ids)) if len(ids) else ("", "", "0")
+        scores = one.score_of(ids).row if len(ids) else ("", "", "0")
         rows.append((str(fold), *scores, duration(cost["seconds"]), memory(cost[MEMORY])))
     titles = ["fold", one.score.metric, "95 % interval", "images", "trained in", "peak memory"]
     return TableBlock("By fold", titles, rows)
