@@ -66,11 +66,8 @@ def home() -> Path | None:
 def pretrained() -> list[Path]:
     """Folders of pretrained weights, best first; see also `find_in_kaggle_input`."""
     own = home()
-    return [
-        *_chosen("PODIUM_PRETRAINED"),
-        project() / "weights" / "pretrained",
-        *([own / ".keras" / "models"] if own else []),
-    ]
+    of_keras = [own / ".keras" / "models"] if own else []
+    return [*_chosen("PODIUM_PRETRAINED"), project() / "weights" / "pretrained", *of_keras]
 
 
 def _chosen(variable: str) -> list[Path]:

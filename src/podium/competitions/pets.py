@@ -53,10 +53,8 @@ class Pets(Competition):
         """The images of trainval.txt, or of the list, with their boxes."""
         images, path = _images(folder), _list(folder)
         annotated = read_list(path, self.classes) if path else read_annotations(folder)
-        rows = [
-            (name, _path(images, name), self.classes.index(one.kind))
-            for name, one in annotated.items()
-        ]
+        number = self.classes.index
+        rows = [(name, _path(images, name), number(one.kind)) for name, one in annotated.items()]
         table = training_table(rows)
         return table.join(_boxes(annotated, table["path"]))
 

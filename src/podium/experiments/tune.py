@@ -101,10 +101,8 @@ def tune(
             callbacks=[MaxTrialsCallback(trials, ENDED), partial(_keep_the_best, folds=folds)],
         )
 
-    scores = {
-        tuple(trial.user_attrs["overrides"]): Score.from_dict(trial.user_attrs["score"])
-        for trial in completed(study)
-    }
+    said = [trial.user_attrs for trial in completed(study)]
+    scores = {tuple(one["overrides"]): Score.from_dict(one["score"]) for one in said}
     if not scores:
         raise ValueError("no trial has a score: with more --trials or --hours the search goes on")
     best = get_combination(entry, study.best_trial.user_attrs["overrides"])

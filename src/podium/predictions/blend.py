@@ -211,18 +211,13 @@ def _evaluate(pool: Pool, folder: RunFolder, submission: Path) -> BlendResult:
     choice = choose(pool.out_of_fold, numbers, metric)
     blended = nested(pool.out_of_fold, numbers, metric)
     ours, single = (metric.per_image(numbers, one) for one in (blended, pool.out_of_fold[best]))
+    gain = with_interval("gain", sign * (ours - single), groups)
+    tried = choice.candidates.items()
+    methods = {name: (scored(one.blended), scored(one.calibrated)) for name, one in tried}
+    name, table = pool.members[best].name, _table(blended, labels.index, pool)
+    boxes, nested_score = _blend_boxes(pool), scored(blended)
     return BlendResult(
-        folder,
-        pool,
-        choice,
-        _table(blended, labels.index, pool),
-        scores,
-        {name: (scored(c.blended), scored(c.calibrated)) for name, c in choice.candidates.items()},
-        scored(blended),
-        pool.members[best].name,
-        with_interval("gain", sign * (ours - single), groups),
-        _blend_boxes(pool),
-        submission,
+        folder, pool, choice, table, scores, methods, nested_score, name, gain, boxes, submission
     )
 
 
@@ -238,13 +233,10 @@ def _blend_boxes(pool: Pool) -> BlendedBoxes | None:
     alone = {member.name: found[member.name].loc[pool.labels.index] for member in finding}
     tests = [member.folder.read_boxes("test").loc[pool.test_ids] for member in finding]
     mean = sum(alone.values()) / len(finding)
-    return BlendedBoxes(
-        {name: score(BOX_METRICS[0], truth, boxes).value for name, boxes in alone.items()},
-        [score(metric, truth, mean, pool.groups).widened(pool.widening) for metric in BOX_METRICS],
-        mean,
-        sum(tests) / len(finding),
-        images,
-    )
+    runs = {name: score(BOX_METRICS[0], truth, boxes).value for name, boxes in alone.items()}
+    scores = [score(metric, truth, mean, pool.groups) for metric in BOX_METRICS]
+    scores = [one.widened(pool.widening) for one in scores]
+    return BlendedBoxes(runs, scores, mean, sum(tests) / len(finding), images)
 
 
 def _write(blended: BlendResult, about: dict[str, Any]) -> None:

@@ -127,7 +127,8 @@ class Recipe(StrictTable):
             yield "beside a box head there is no mixup and no cutmix: a mixed image has two boxes"
         solved = [stage.solver for stage in self.stages if stage.solver != "gradient"]
         if solved and self.keep == "best":
-            yield f'beside a box head solver = "{solved[0]}" needs keep = "last"'
+            why = "the validation loss of that stage lacks the boxes, and would always be the best"
+            yield f'beside a box head solver = "{solved[0]}" needs keep = "last": {why}'
         if len(solved) == len(self.stages):
             yield "a box head is trained by gradient: add a stage without solver"
 

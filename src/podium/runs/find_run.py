@@ -45,10 +45,6 @@ def attached_runs(run: str) -> list[RunFolder]:
     """The run folders of that name among what is attached to this kernel."""
     if Path(run).name != run:
         return []
-    found = [
-        RunFolder(path)
-        for place in paths.find_in_kaggle_input(run)
-        # A kernel or dataset may have the name of its run.
-        for path in (place, place / "weights" / run)
-    ]
-    return [folder for folder in found if folder.exists]
+    # A kernel or dataset may have the name of its run.
+    found = [(place, place / "weights" / run) for place in paths.find_in_kaggle_input(run)]
+    return [RunFolder(path) for pair in found for path in pair if RunFolder(path).exists]
