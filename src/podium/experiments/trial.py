@@ -4,7 +4,6 @@ Trials in one process would all show the peak memory of the largest so far, and 
 machine has no memory for would end them all.
 """
 
-import hashlib
 import multiprocessing
 import os
 import threading
@@ -101,10 +100,6 @@ def run_of(combination: Combination) -> RunFolder:
 
 def is_scored(run: RunFolder, folds: list[int]) -> bool:
     return set(folds) <= set(run.scored_folds())
-
-
-def digest(recipe: Recipe) -> str:
-    return hashlib.sha256(recipe.model_dump_json().encode()).hexdigest()[:8]
 
 
 def measure(combination: Combination, run: RunFolder, folds: list[int]) -> TrialResult:

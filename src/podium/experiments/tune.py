@@ -1,5 +1,6 @@
 """`podium tune`: Optuna searches ranges of a recipe's numbers; a trial is a run to its score."""
 
+import hashlib
 import shlex
 import warnings
 from collections.abc import Iterable
@@ -18,7 +19,7 @@ from podium import paths
 from podium.competitions import get_competition
 from podium.experiments.grid import Combination, get_combination
 from podium.experiments.search_space import Range, default_ranges, parse_range, values_in
-from podium.experiments.trial import TrialDiverged, digest, run_of, run_trial
+from podium.experiments.trial import TrialDiverged, run_of, run_trial
 from podium.files.locks import Busy
 from podium.predictions.score import Score
 from podium.runs.run_folder import RunFolder, run_name
@@ -88,7 +89,8 @@ def tune(
 
     url = storage or f"sqlite:///{paths.runs() / 'studies.db'}"
     name = f"{run_name(entry, base.overrides)}, fold {', '.join(map(str, folds))}"
-    name += f", {digest(base.recipe)}"
+    digest = hashlib.sha256(base.recipe.model_dump_json().encode()).hexdigest()
+    name += f", {digest[:8]}"
     study = open_study(url, name, competition.metric.higher_is_better)
     if first := values_in(ranges, base.recipe):
         study.enqueue_trial(first, skip_if_exists=True)

@@ -58,9 +58,8 @@ class BlendResult:
 
     def __str__(self) -> str:
         runs = [("run", self.score.metric, "95 % interval", "folds", "weight")]
-        for member, one, weight in zip(
-            self.pool.members, self.scores, self.choice.weights, strict=True
-        ):
+        parts = zip(self.pool.members, self.scores, self.choice.weights, strict=True)
+        for member, one, weight in parts:
             folds = ", ".join(map(str, member.folds))
             runs.append((member.name, *one.cells, folds, f"{weight:.3f}"))
         titles = ["blended by", self.score.metric, "95 % interval"]
@@ -88,7 +87,8 @@ class BlendResult:
 
     def as_dict(self) -> dict[str, Any]:
         """The content of score.json."""
-        choice, boxes = self.choice, self.boxes
+        choice, boxes, members = self.choice, self.boxes, self.pool.members
+        parts = zip(members, choice.weights, choice.calibrations, self.scores, strict=True)
         runs = [
             {
                 "run": member.name,
@@ -98,9 +98,7 @@ class BlendResult:
                 "floor": calibration.floor,
                 **one.as_dict(),
             }
-            for member, weight, calibration, one in zip(
-                self.pool.members, choice.weights, choice.calibrations, self.scores, strict=True
-            )
+            for member, weight, calibration, one in parts
         ]
         methods = {
             name: {**one.as_dict(), "calibrated": calibrated and calibrated.as_dict()}

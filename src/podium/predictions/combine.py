@@ -33,8 +33,7 @@ def assemble(folder: RunFolder) -> RunResult:
         RunError: the run has no finished fold, or no table of images.
     """
     run = Run.open(folder)
-    combined = combine(run)
-    return RunResult(folder, combined, write_submission(folder, run.competition))
+    return RunResult(folder, combine(run), write_submission(folder, run.competition))
 
 
 def combine(run: Run) -> FoldScores:

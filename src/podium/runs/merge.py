@@ -115,9 +115,8 @@ def _check_same_run(part: RunFolder, into: RunFolder, recipe: Recipe, table: Tab
 
 def _difference(here: Table, there: Table) -> str:
     """What is not the same in two tables; "" if they are of the same images and split."""
-    if set(here.train.index) != set(there.train.index) or list(here.test.index) != list(
-        there.test.index
-    ):
+    has_same_test = list(here.test.index) == list(there.test.index)
+    if set(here.train.index) != set(there.train.index) or not has_same_test:
         return "they have other training or test images, or another order of these"
     train = there.train.loc[here.train.index]
     differing = here.train.reindex(columns=DECIDED).compare(train.reindex(columns=DECIDED))
