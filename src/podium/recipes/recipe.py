@@ -93,8 +93,8 @@ class Recipe(StrictTable):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        for mistake in (*self._odd_choices(), *self._odd_solvers(), *self._odd_box()):
-            raise ValueError(mistake)
+        if odd := [*self._odd_choices(), *self._odd_solvers(), *self._odd_box()]:
+            raise ValueError("; ".join(odd))
         return self
 
     def _odd_choices(self) -> Iterator[str]:
@@ -180,8 +180,8 @@ def default_stages(image_size: Any) -> list[dict[str, Any]]:
     """The four stages of the car solution: head, upper half, all, all on larger images."""
     larger = None
     if isinstance(image_size, int):  # whatever comes: see Recipe
-        least = max(round(image_size * LARGER), tables.MIN_IMAGE_SIZE)
-        larger = min(least, tables.MAX_IMAGE_SIZE)
+        larger = max(round(image_size * LARGER), tables.MIN_IMAGE_SIZE)
+        larger = min(larger, tables.MAX_IMAGE_SIZE)
     return [
         {"unfreeze": "head", "epochs": 5, "learning_rate": 1e-3},
         {"unfreeze": "half", "epochs": 5, "learning_rate": 1e-4},
