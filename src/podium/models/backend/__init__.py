@@ -11,7 +11,9 @@ if keras.config.backend() == "jax":
         COMPILES_ALL,
         Devices,
         column_gradients,
+        compile_network,
         compiled,
+        engine,
         feed,
         free_stage,
         set_rates,
@@ -19,6 +21,7 @@ if keras.config.backend() == "jax":
         synchronizes_batchnorm,
     )
 else:
+    from podium.models.backend.on_openvino import compile_network, engine
     from podium.models.backend.on_tensorflow import (
         COMPILES_ALL,
         Devices,
@@ -35,7 +38,9 @@ __all__ = [
     "COMPILES_ALL",
     "Devices",
     "column_gradients",
+    "compile_network",
     "compiled",
+    "engine",
     "feed",
     "free_stage",
     "set_rates",
