@@ -1,8 +1,5 @@
 """What predicts in Keras' place says what Keras does, on any number of threads."""
 
-import subprocess
-import sys
-
 import keras
 import numpy as np
 import pytest
@@ -10,7 +7,7 @@ from keras import layers, ops
 
 from podium.data.batches import Batches, view_batches
 from podium.models import inference
-from podium.models.backend import engine, feed
+from podium.models.backend import compile_network, engine, feed
 from podium.models.network import Network, build_network
 from podium.predictions.tta import VIEWS
 from podium.recipes.recipe_file import parse_recipe
@@ -91,6 +88,17 @@ def test_the_last_bits_do_not_depend_on_threads_or_batches(monkeypatch: pytest.M
     np.testing.assert_allclose(found[0], found[2], rtol=0, atol=1e-6)
 
 
+def test_few_images_that_are_served_are_the_same() -> None:
+    model = network().model
+    (images,) = batches(8)
+    served = compile_network(model, batches(8).row, serves=True)
+    (together,) = served(images)
+    (alone,) = served(images[:1])
+    (expected,) = inference.predict(model, batches(8))
+    np.testing.assert_allclose(together, expected, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(alone, expected[:1], rtol=0, atol=1e-6)
+
+
 def test_keras_predicts_what_it_cannot_take(capsys: pytest.CaptureFixture[str]) -> None:
     class Unknown(layers.Layer):
         def call(self, images):
@@ -102,13 +110,11 @@ def test_keras_predicts_what_it_cannot_take(capsys: pytest.CaptureFixture[str]) 
     inference.predict(model, batches(3))
     said = capsys.readouterr().out
     assert found.shape == (3, 3)
-    assert said.count("cannot take unknown, Keras predicts") == 1
+    assert said.count("cannot take unknown, Keras predicts: ") == 1
+    assert "Erfinv" in said
 
 
 def test_nobody_is_told_that_it_was_imported() -> None:
-    code = (
-        "import sys, podium.models.backend, openvino\n"
-        "assert sys.modules['openvino_telemetry'] is None\n"
-        "assert 'stub' in openvino.tools.ovc.telemetry_utils.tm.__name__\n"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    from openvino.tools.ovc import telemetry_utils
+
+    assert telemetry_utils.tm.__name__.endswith("telemetry_stub")

@@ -209,7 +209,7 @@ def engine() -> None:
     """None: nothing predicts in JAX's place."""
 
 
-def compile_network(model: keras.Model, row: np.dtype) -> None:
+def compile_network(model: keras.Model, row: np.dtype, serves: bool = False) -> None:
     """None: Keras predicts."""
 
 

@@ -37,58 +37,81 @@ def engine() -> str | None:
 class CompiledNetwork:
     """A network with the weights that it has now; it does not see later ones.
 
-    An image is computed by a single thread, so that the last bits are the same on any number of
-    cores, and no thread waits for another.
-
     Args:
         row: the type of an image, e.g. `np.dtype((np.uint8, (224, 224, 3)))`.
+        serves: whether it is also called for few images, which are to be ready soon.
 
     Raises:
         RuntimeError: OpenVINO cannot take one of the layers.
     """
 
-    def __init__(self, model: keras.Model, row: np.dtype) -> None:
+    def __init__(self, model: keras.Model, row: np.dtype, serves: bool = False) -> None:
         import openvino
 
         threads = int(os.environ.get("TF_NUM_INTRAOP_THREADS") or os.cpu_count() or 1)
-        options = {**OPTIONS, "NUM_STREAMS": threads, "INFERENCE_NUM_THREADS": threads}
-        compiled = openvino.Core().compile_model(_converted(model, row), "CPU", options)
-        self._queue = openvino.AsyncInferQueue(compiled, threads)
+        network, core = _converted(model, row), openvino.Core()
+
+        def compiled(streams: int) -> Any:
+            options = {**OPTIONS, "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": streams}
+            return core.compile_model(network, "CPU", options)
+
+        # A thread a request: its last bits are the same on any number of cores, and no thread
+        # waits for another.
+        self._queue = openvino.AsyncInferQueue(compiled(threads), threads)
         self._queue.set_callback(self._keep)
         self._at_once = max(1, PIXELS_AT_ONCE // int(np.prod(row.shape[:2])))
         self._found: dict[int, list[np.ndarray]] = {}
+        self._threads, self._all_threads = threads, compiled(1) if serves else None
+
+    def __call__(self, images: np.ndarray) -> list[np.ndarray]:
+        """Each output for some images."""
+        if self._all_threads and len(images) < self._threads:
+            return list(self._all_threads(images).to_tuple())
+        return self._in_order(self._start(images, 1, begun=0))
 
     def predict(
         self, batches: Iterable[np.ndarray], progress: Callable[[int], Any]
     ) -> list[np.ndarray]:
-        """Each output of the network, for the images of all batches, of any size.
+        """Each output for the images of all batches, of any size.
 
         Args:
             progress: told how many batches have begun.
         """
-        requests = 0
+        begun = 0
         for number, batch in enumerate(batches, start=1):
-            for begin in range(0, len(batch), self._at_once):
-                self._queue.start_async({0: batch[begin : begin + self._at_once]}, requests)
-                requests += 1
+            begun = self._start(batch, self._at_once, begun)
             progress(number)
-        self._queue.wait_all()
-        in_order = [self._found.pop(number) for number in range(requests)]
-        return [np.concatenate(parts) for parts in zip(*in_order, strict=True)]
+        return self._in_order(begun)
+
+    def _start(self, images: np.ndarray, at_once: int, begun: int) -> int:
+        """Begin requests for so many images each; how many have begun by then."""
+        for begin in range(0, len(images), at_once):
+            self._queue.start_async({0: images[begin : begin + at_once]}, begun)
+            begun += 1
+        return begun
 
     def _keep(self, request: Any, number: int) -> None:
         # Copies: the next images are computed in the same memory.
         self._found[number] = [output.data.copy() for output in request.output_tensors]
 
+    def _in_order(self, requests: int) -> list[np.ndarray]:
+        self._queue.wait_all()
+        parts = [self._found.pop(number) for number in range(requests)]
+        return [np.concatenate(of_output) for of_output in zip(*parts, strict=True)]
 
-def compile_network(model: keras.Model, row: np.dtype) -> CompiledNetwork | None:
-    """The network for images of this type; None: Keras must predict, and that is said once."""
+
+def compile_network(
+    model: keras.Model, row: np.dtype, serves: bool = False
+) -> CompiledNetwork | None:
+    """As the class has it; None: Keras must predict, and where there is an engine, why."""
     if engine() is None:
         return None
     try:
-        return CompiledNetwork(model, row)
+        return CompiledNetwork(model, row, serves)
     except RuntimeError as error:
-        _say(f"{engine()} cannot take {model.name}, Keras predicts:\n{error}")
+        lines = str(error).splitlines()
+        reason = next((line for line in lines if "--" in line), lines[0])
+        _say(f"{engine()} cannot take {model.name}, Keras predicts: {reason}")
         return None
 
 
