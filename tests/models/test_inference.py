@@ -1,5 +1,7 @@
 """What predicts in Keras' place says what Keras does, on any number of threads."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -86,6 +88,22 @@ def test_the_last_bits_do_not_depend_on_threads_or_batches(monkeypatch: pytest.M
         found += inference.predict(network().model, batches(40, batch_size))
     assert found[0].tobytes() == found[1].tobytes()
     np.testing.assert_allclose(found[0], found[2], rtol=0, atol=1e-6)
+
+
+def test_a_batch_that_cannot_be_made_leaves_nothing_behind() -> None:
+    model = network().model
+    (expected,) = inference.predict(model, batches(24))
+    good = batches(24)
+
+    def make(part: slice) -> np.ndarray:
+        if part.start == 16:
+            raise ValueError("no image")
+        return 255 - good.make(part)
+
+    with pytest.raises(ValueError, match="no image"):
+        inference.predict(model, replace(good, make=make))
+    (again,) = inference.predict(model, batches(24))
+    np.testing.assert_array_equal(again, expected)
 
 
 def test_few_images_that_are_served_are_the_same() -> None:

@@ -78,10 +78,13 @@ class CompiledNetwork:
             progress: told how many batches have begun.
         """
         begun = 0
-        for number, batch in enumerate(batches, start=1):
-            begun = self._start(batch, self._at_once, begun)
-            progress(number)
-        return self._in_order(begun)
+        try:
+            for number, batch in enumerate(batches, start=1):
+                begun = self._start(batch, self._at_once, begun)
+                progress(number)
+        finally:  # where an image cannot be read, no result may come during the next call
+            found = self._in_order(begun)
+        return found
 
     def _start(self, images: np.ndarray, at_once: int, begun: int) -> int:
         """Begin requests for so many images each; how many have begun by then."""
