@@ -46,7 +46,7 @@ class MahalanobisScore:
     def __call__(self, features: np.ndarray) -> np.ndarray:
         """Return the scores, float64 (images,), of features (images, channels)."""
         scaled = normalize(features.astype(np.float64))
-        projected = scaled @ self.directions
+        projected = scaled @ self._directions
         nearest = np.full(len(features), np.inf)
         for mean, projected_mean in zip(self.means, self._projected_means, strict=True):
             along = (projected - projected_mean) ** 2
@@ -57,7 +57,11 @@ class MahalanobisScore:
 
     @cached_property  # by a server, which asks for one image at a time
     def _projected_means(self) -> np.ndarray:
-        return self.means.astype(np.float64) @ self.directions
+        return self.means.astype(np.float64) @ self._directions
+
+    @cached_property  # float32 as long as it is a file's
+    def _directions(self) -> np.ndarray:
+        return self.directions.astype(np.float64)
 
 
 def fit_mahalanobis(features: np.ndarray, labels: np.ndarray) -> MahalanobisScore:

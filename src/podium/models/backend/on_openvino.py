@@ -20,7 +20,7 @@ import tensorflow as tf
 sys.modules.setdefault("openvino_telemetry", None)
 
 # A request's images together: what is between two layers of more of them no longer fits the
-# processor's caches. B0 at 224 px took 9 ms of a core for an image of 32, and 7.3 for one of 3.
+# processor's caches. B0 at 224 px took 9 ms of a core for an image of 32, and 6.8 for one of 2.
 PIXELS_AT_ONCE = 150_000
 # The default is half precision on processors that have it. And threads that are tied to cores
 # would wait there for other processes.
