@@ -40,9 +40,13 @@ prototype: .venv/installed
 # Two at once: most of a test's time is TensorFlow tracing a network, on one core.
 test: .venv/installed
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 --dist loadfile -m jax \
+		tests/models tests/training
 
 test-slow: .venv/installed
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow
+	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 --dist loadfile -m jax_slow \
+		tests/serving tests/training
 
 figures: .venv/installed
 	$(BIN)/python docs/figures.py

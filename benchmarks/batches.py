@@ -18,6 +18,7 @@ from benchmarks.drawing import draw, one_hot
 from benchmarks.measuring import Row, in_turns, main
 from podium.data.augmentation import seeded_augmenter
 from podium.data.batches import ImageCache, training_batches
+from podium.models.backend import feed
 from podium.recipes.recipe import CACHED_DETAIL
 from podium.recipes.tables import Augmentation
 
@@ -108,7 +109,7 @@ def podium(paths: list[Path], size: int, memory_share: float) -> Callable[[], It
         cache, np.arange(len(paths)), one_hot(paths), size=size, batch_size=BATCH,
         augmentation=AUGMENTATION, seed=0, first_epoch=0, epochs=100,
     )  # fmt: skip
-    return lambda: batches
+    return lambda: feed(batches)
 
 
 def keras_dataset(folder: Path, size: int) -> Callable[[], Iterable]:

@@ -72,6 +72,7 @@ def child(folder: str, count: int, kept: float) -> dict[str, float]:
 
     from benchmarks.drawing import CLASSES
     from podium.data.batches import ImageCache, training_batches
+    from podium.models.backend import feed
     from podium.recipes.recipe import CACHED_DETAIL
     from podium.recipes.tables import Augmentation
     from podium.system import free_memory
@@ -81,10 +82,11 @@ def child(folder: str, count: int, kept: float) -> dict[str, float]:
     labels = np.eye(CLASSES, dtype=np.float32)[np.arange(count) % CLASSES]
 
     def batches(images: int):
-        return training_batches(
+        made = training_batches(
             cache, np.arange(images), labels[:images], size=SIZE, batch_size=32,
             augmentation=Augmentation(), seed=0, first_epoch=0, epochs=1,
         )  # fmt: skip
+        return feed(made)
 
     model = keras.Sequential(
         [

@@ -77,10 +77,12 @@ def test_an_old_tensorflow_is_refused_before_anything_takes_time(
     assert ("TensorFlow 2.17.1 is installed, Podium needs 2.18 or newer" in done.stderr) == refused
 
 
-def run_python(code: str, **variables: str) -> subprocess.CompletedProcess[str]:
+def run_python(
+    code: str, cwd: Path | None = None, **variables: str
+) -> subprocess.CompletedProcess[str]:
     others = {name: value for name, value in os.environ.items() if not name.startswith("KERAS")}
     words = [sys.executable, "-c", code]
-    return subprocess.run(words, env=others | variables, capture_output=True, text=True)
+    return subprocess.run(words, env=others | variables, capture_output=True, text=True, cwd=cwd)
 
 
 def test_another_projects_settings_of_keras_do_not_count(tmp_path: Path) -> None:
@@ -115,6 +117,30 @@ trim_memory()
 print(before > 500, kept < before / 10, held - psutil.Process().memory_info().rss > 50_000_000)
 """
     assert run_python(code).stdout == "True True True\n"
+
+
+def test_jax_starts_without_tensorflow_and_keeps_what_it_compiles(tmp_path: Path) -> None:
+    code = (
+        "from podium.system import start_backend; start_backend(); import os, sys, keras; "
+        "import podium.training.fold_runner; keras.utils.set_random_seed(0); "
+        "print(keras.backend.backend(), sys.modules['tensorflow']); "
+        "import jax; jax.jit(lambda x: x + 1)(1); print(len(os.listdir('weights/.compiled')) > 0)"
+    )
+    done = run_python(code, KERAS_BACKEND="jax", cwd=tmp_path)
+    assert done.stdout == "jax None\nTrue\n", done.stderr
+
+
+def test_a_backend_that_is_not_installed_is_named() -> None:
+    code = (
+        "import importlib.metadata as m; m.version = lambda name: m.Distribution.from_name('no'); "
+        "m.packages_distributions = dict; "
+        "from podium.system import check_backend; check_backend()"
+    )
+    line = run_python(code, KERAS_BACKEND="jax").stderr.splitlines()[-1]
+    assert line == (
+        "ValueError: KERAS_BACKEND is 'jax', and JAX is not installed: pip install 'podium[jax]', "
+        "or unset KERAS_BACKEND"
+    )
 
 
 def test_another_backend_is_refused_in_a_line() -> None:

@@ -1,6 +1,7 @@
 """Paths, here and inside a Kaggle kernel: data, weights, runs, submissions, entries."""
 
 import getpass
+import glob
 import os
 import stat
 import tempfile
@@ -29,17 +30,12 @@ def find_in_kaggle_input(name: str) -> Iterator[Path]:
     Kaggle has mounted the same source as <slug>/, competitions/<slug>/ and
     datasets/<owner>/<slug>/. What lies inside a folder that was found is not looked through.
     """
-    root = kaggle_input()
-    level = [root] if root and root.is_dir() else []
-    for _ in range(NESTING):
-        below = []
-        for folder in level:
-            with os.scandir(folder) as entries:  # tells folders from files without a call for each
-                found = {entry.name: entry.is_dir() for entry in entries}
-            if name in found:
-                yield folder / name
-            below += [folder / other for other in sorted(found) if found[other] and other != name]
-        level = below
+    root, found = kaggle_input(), set[Path]()
+    for depth in range(NESTING if root else 0):
+        for path in sorted(root.glob("*/" * depth + glob.escape(name))):
+            if found.isdisjoint(path.parents):
+                found.add(path)
+                yield path
 
 
 def project() -> Path:
@@ -70,11 +66,8 @@ def home() -> Path | None:
 def pretrained() -> list[Path]:
     """Folders of pretrained weights, best first; see also `find_in_kaggle_input`."""
     own = home()
-    return [
-        *_chosen("PODIUM_PRETRAINED"),
-        project() / "weights" / "pretrained",
-        *([own / ".keras" / "models"] if own else []),
-    ]
+    of_keras = [own / ".keras" / "models"] if own else []
+    return [*_chosen("PODIUM_PRETRAINED"), project() / "weights" / "pretrained", *of_keras]
 
 
 def _chosen(variable: str) -> list[Path]:
@@ -127,10 +120,6 @@ def scratch() -> Path:
     if hasattr(os, "getuid"):  # Windows has a temporary folder for each user
         found = folder.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != user or found.st_mode & 0o022:
-            raise ValueError(
-                f"{folder}: expected a folder that user {user} alone may write to, but it is a "
-                "link, another user's, or open to others. Remove it, or set TMPDIR to a folder of "
-                "your own"
-            )
+            raise ValueError(f"{folder} is not user {user}'s alone: remove it, or set TMPDIR")
         folder.chmod(0o700)
     return folder

@@ -20,7 +20,7 @@ from podium import paths
 OLDEST_TENSORFLOW = (2, 18)
 BACKENDS = ("tensorflow", "jax")  # of Keras; the first one unless KERAS_BACKEND says another
 KERNEL_MINUTES = 690.0  # Kaggle ends a kernel after 720, whatever it has written by then
-WHOLE_EPOCHS = "PODIUM_WHOLE_EPOCHS"  # in a kernel that ends unfinished, and is resumed
+TRAINING_MINUTES = "PODIUM_TRAINING_MINUTES"  # in a built kernel; None where it is to be resumed
 PACKAGES = ("podium", "keras", "efficientnet", "albumentations", "numpy", "pandas")
 
 COMPILED_BYTES = 4 << 30  # of networks that JAX has compiled; the oldest go
@@ -33,7 +33,7 @@ CGROUP_FILES = (  # limit and use of a container's memory, version 2 and version
 # (M_TRIM_THRESHOLD), and the heap grows by 64 MB at a time (M_TOP_PAD).
 MALLOC = {-4: 0, -1: -1, -2: 64 << 20}
 # Bytes that a small run maps, of which it uses a quarter: measured with TensorFlow 2.21.
-TENSORFLOW_SPACE, WORKING_SPACE, CORE_SPACE = 1_700_000_000, 2_000_000_000, 100_000_000
+BACKEND_SPACE, WORKING_SPACE, CORE_SPACE = 1_700_000_000, 2_000_000_000, 100_000_000
 MORE_MEMORY = (
     "not enough memory. With more of it the same command goes on; a smaller batch_size or "
     "image_size needs less"
@@ -174,6 +174,8 @@ def _set_up_jax(threads: int | None, deterministic: bool) -> None:
     What is compiled is kept for the folds, restarts and runs to come: a large network's step takes
     minutes.
     """
+    # Keras would import it, where it is installed, to set its seed too: six seconds, half a GB.
+    sys.modules.setdefault("tensorflow", None)
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(paths.compiled()))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
     os.environ.setdefault("JAX_COMPILATION_CACHE_MAX_SIZE", str(COMPILED_BYTES))
@@ -202,19 +204,19 @@ def trim_memory() -> None:
 
 
 def check_address_space() -> None:
-    """Refuse a limit (`ulimit -v`) under which TensorFlow aborts wherever it happens to reach it.
+    """Refuse a limit (`ulimit -v`) under which a backend aborts wherever it happens to reach it.
 
     Raises:
         ValueError: it is lower than what a small run takes.
     """
-    imported = "tensorflow" in sys.modules
-    needed = WORKING_SPACE + CORE_SPACE * (os.cpu_count() or 1) + TENSORFLOW_SPACE * (not imported)
+    imported = sys.modules.get(backend()) is not None
+    needed = WORKING_SPACE + CORE_SPACE * (os.cpu_count() or 1) + BACKEND_SPACE * (not imported)
     left = _address_space()
     if left < needed:
         raise ValueError(
-            f"this process may add only {left / 1e9:.1f} GB to its memory (ulimit -v), TensorFlow "
-            f"and a small run need {needed / 1e9:.1f} GB. With a higher limit the same command "
-            "goes on"
+            f"this process may add only {left / 1e9:.1f} GB to its memory (ulimit -v), "
+            f"{backend()} and a small run need {needed / 1e9:.1f} GB. With a higher limit the same "
+            "command goes on"
         )
 
 
@@ -250,9 +252,8 @@ def training_minutes(budget: float | None) -> float | None:
     """Minutes that a run may take: its recipe's budget, and in a kernel what Kaggle leaves it."""
     if paths.kaggle() is None:
         return budget
-    if os.environ.get(WHOLE_EPOCHS):
-        return None
-    return min(budget or KERNEL_MINUTES, KERNEL_MINUTES)
+    most = os.environ.get(TRAINING_MINUTES) or KERNEL_MINUTES
+    return None if most == "None" else min(budget or float(most), float(most))
 
 
 def _version(package: str) -> str | None:

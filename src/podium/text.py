@@ -23,10 +23,21 @@ def summarize(names: Sequence[object], most: int = 3) -> str:
     return (listed + ", …" * (len(names) > most)) or "none"
 
 
+def id_difference(first: Iterable[str], name: str, second: Iterable[str], other: str) -> str:
+    """What is in only one of two sets of ids, for an error message; "" where they are the same."""
+    ids, other_ids = set(first), set(second)
+    only = (name, sorted(ids - other_ids)), (other, sorted(other_ids - ids))
+    return ", ".join(
+        f"{len(some)} only in {where} ({summarize(some)})" for where, some in only if some
+    )
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A remedy for an unknown name where one is written much like it; else nothing."""
-    close = get_close_matches(name, list(known), n=1)
-    return f"; did you mean {close[0]}?" if close else ""
+    as_written = {one.lower(): one for one in known}
+    is_word = any(map(str.isalpha, name))  # no number is like another
+    close = get_close_matches(name.lower(), as_written, n=1) if is_word else []
+    return f"; did you mean {as_written[close[0]]}?" if close else ""
 
 
 def single_line(text: str) -> str:

@@ -169,11 +169,3 @@ def test_an_image_that_cannot_be_read_has_no_pixels() -> None:
     pixels = to_pixels(boxes, sizes(a=(0, 0), b=(30, 20)))
     assert pixels.loc["a"].isna().all()
     assert pixels.loc["b"].tolist() == [1, 1, 30, 20]
-
-
-def test_what_cannot_be_told_in_pixels_is_named() -> None:
-    boxes = box_table(["a", "b"], np.array([NO_BOX, [0, 0, 1, 1]]))
-    with pytest.raises(ValueError, match=r"^1 images have no predicted box, such as a$"):
-        to_pixels(boxes, sizes(a=(30, 20), b=(30, 20)))
-    with pytest.raises(ValueError, match=r"^1 boxes are of images .* not known, such as b$"):
-        to_pixels(boxes, sizes(a=(30, 20)))

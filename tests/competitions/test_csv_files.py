@@ -65,7 +65,7 @@ def test_ids_are_text_whatever_they_look_like(tmp_path: Path, name: str) -> None
         ("Id,Category\n1.jpg,0\n".encode("utf-16"), "line 1 has the byte 0xff; save it as CSV"),
         ("Id,Category\né.jpg,9\n".encode("latin-1"), "line 2 has the byte 0xe9; save it as CSV"),
         ("Id,Category\n", "has no rows: write one for each image"),
-        ("", "expected the columns 'Id,Category', came ''; unpack the download again"),
+        ("", "expected the columns 'Id,Category', came ''; give the file that has them"),
     ],
 )
 def test_what_is_no_table_is_named(tmp_path: Path, content: str | bytes, expected: str) -> None:

@@ -222,7 +222,7 @@ def test_a_broken_annotation_is_named(pets: Data, content: str, expected: str) -
     message = complaint(PETS.read_training)
     assert message.startswith(f"{pets.xmls / 'A_1.xml'} is not in Pascal VOC: ")
     assert expected in message
-    assert "delete it to train on the image's class alone" in message
+    assert message.endswith("Mend or delete it")
 
 
 @pytest.mark.parametrize("line", ["A_1", "A_1 1", "A_1 1 3 1", "A_1 1 cat 1"])
@@ -281,7 +281,8 @@ def test_the_largest_of_several_rows_counts(pets: Data) -> None:
         ("A_1.jpg,1,2,3,4,cow", "line 2: the class must be cat or dog, came 'cow'"),
         (
             "A_1.jpg,1,2,3,4,dgo",
-            "line 2: the class must be cat or dog, came 'dgo' (the nearest is 'dog')",
+            "line 2: the class must be cat or dog, came 'dgo'; mend it, or leave it "
+            "empty; did you mean dog?",
         ),
     ],
 )
@@ -295,7 +296,7 @@ def test_other_csvs_beside_the_unpacked_set_are_passed_over(pets: Data) -> None:
     (pets.annotations / "notes.csv").write_text("\0")
     np.testing.assert_array_equal(pets.box(), SHARES)
     (pets.annotations / "trainval.txt").unlink()  # now it must be one of them
-    assert "expected one list of images and boxes, came 2" in complaint(PETS.read_training)
+    assert "expected one CSV of boxes, came " in complaint(PETS.read_training)
     (pets.annotations / "notes.csv").unlink()
     message = complaint(PETS.read_training)
     assert "submission.csv, line 1: the class must be cat or dog, came 'ymax'" in message
@@ -305,7 +306,7 @@ def test_two_lists_are_refused(pets: Data) -> None:
     pets.list(ROW)
     pets.list(ROW, name="annotations/more.csv")
     message = complaint(PETS.read_training)
-    assert message.endswith("came 2: annotations/more.csv, heads.csv")
+    assert message.endswith("heads.csv") and "annotations/more.csv, " in message
 
 
 # --- Boxes in shares, and of another size
@@ -316,11 +317,11 @@ def test_boxes_in_shares_are_refused(pets: Data, shares: str) -> None:
     pets.voc("A_1", xml(head(shares.split(","))))
     message = complaint(PETS.read_training)
     assert message.startswith(str(pets.xmls / "A_1.xml"))
-    assert "shares of 0 to 1: multiply them by the image's width and height" in message
+    assert "came shares of 0 to 1: " in message
     path = pets.list(HEADER, f"A_1.jpg,{shares},cat", "b_1.jpg,,,,,dog")
     message = complaint(PETS.read_training)
     assert message.startswith(f"{path}, line 2: a box is in pixels, came ")
-    assert "multiply them by the image's width and height" in message
+    assert "came shares of 0 to 1: " in message
 
 
 @pytest.mark.parametrize("factor", [2, 0.5, 3.7])
@@ -363,14 +364,14 @@ def test_where_the_sides_tell_nothing_the_image_is_named(
     width, height = read_image(path).shape[1::-1]
     np.testing.assert_allclose(pets.box(), [0, 0, 10 / width, 10 / height])
     is_sure = orientation == 1 or (told and orientation >= 5)
-    assert ("EXIF turns 1 images with boxes (A_1)" in capsys.readouterr().out) != is_sure
+    assert ("EXIF turns 1 images (A_1)" in capsys.readouterr().out) != is_sure
 
 
 @pytest.mark.parametrize("size", [(30, 30), (20, 40), (40, 25)])
 def test_a_box_of_other_proportions_is_refused(pets: Data, size: tuple[int, int]) -> None:
     pets.voc("A_1", xml(head(), size=size))
     message = complaint(PETS.read_training)
-    assert message.startswith(f"{pets.images / 'A_1.jpg'}: the image is 40 × 20, and its box was ")
+    assert message.startswith(f"{pets.images / 'A_1.jpg'} is 40 × 20, its box was ")
     assert f"measured on {size[0]} × {size[1]}" in message
 
 
@@ -380,9 +381,7 @@ def test_a_box_that_does_not_fit_is_refused_where_no_size_is_told(
 ) -> None:
     row = "22,12,60,19"
     pets.voc("A_1", xml(head(row.split(",")), size=size))
-    expected = (
-        f"{pets.images / 'A_1.jpg'}: the image is 40 × 20, and its box ends at 60, 19: it was"
-    )
+    expected = f"{pets.images / 'A_1.jpg'} is 40 × 20, its box ends at 60, 19: it was"
     assert complaint(PETS.read_training).startswith(expected)
     pets.list(f"A_1.jpg,{row},cat", "b_1.jpg,,,,,dog")
     assert complaint(PETS.read_training).startswith(expected)
@@ -418,12 +417,6 @@ def test_an_image_that_cannot_be_read_has_empty_cells(tmp_path: Path) -> None:
     write_csv(path, PETS.validated_submission(CERTAIN, CERTAIN.index, some), index=False)
     assert "A_9,cat,,,,\n" in path.read_text()
     assert check_submission_file(PETS, path, CERTAIN.index) == 2
-
-
-def test_an_image_without_a_box_is_not_submitted() -> None:
-    submit = PETS.validated_submission
-    message = complaint(lambda: submit(CERTAIN, CERTAIN.index, pixels()[:1]), WrongSubmission)
-    assert message == "1 test ids have no box: A_9"
 
 
 @pytest.mark.parametrize(

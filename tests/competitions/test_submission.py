@@ -168,13 +168,13 @@ def test_certain_answers_to_a_log_loss_are_warned_of(
     path = written(tmp_path, "id,label\n1,{}\n2,{}\n".format(*values))
     assert check_submission_file(get_competition(name), path, pd.Index(["1", "2"])) == 2
     out = capsys.readouterr().out
-    assert out.startswith(f"warning: {path} has nothing but 0 and 1, and the log loss") == warned
+    assert out.startswith(f"warning: {path} has only 0 and 1, the worst for a log loss") == warned
 
 
 def test_the_class_that_a_wrong_answer_looks_like_is_named(tmp_path: Path) -> None:
     path = written(tmp_path, "id,label\n1,forest\n2,Montain\n")
     message = refusal(path, "intel", pd.Index(["1", "2"]))
-    assert message.endswith("(line 3: 'Montain'): mend it (the nearest is 'mountain')")
+    assert message.endswith("(line 3: 'Montain'): mend it; did you mean mountain?")
 
 
 def test_without_the_test_ids_the_rest_is_checked(tmp_path: Path) -> None:

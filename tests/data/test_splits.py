@@ -204,15 +204,6 @@ def test_leak_is_found_and_told(table: pd.DataFrame) -> None:
     assert members[0] in str(caught.value)
 
 
-def test_missing_fold_and_column_are_told(table: pd.DataFrame) -> None:
-    folded = table.assign(fold=split_folds(table["label"], table["group"], 5, 0).astype(float))
-    folded.iloc[3, folded.columns.get_loc("fold")] = np.nan
-    with pytest.raises(ValueError, match=f"1 of 1000.*{folded.index[3]}"):
-        check_split(folded)
-    with pytest.raises(ValueError, match="group"):
-        check_split(folded.drop(columns="group"))
-
-
 def test_limit_is_stratified_and_repeatable(table: pd.DataFrame) -> None:
     labels = table["label"]
     chosen = limit_images(labels, 100, seed=0)

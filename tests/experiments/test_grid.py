@@ -50,7 +50,7 @@ def test_values_are_toml_or_words(text: str, values: list[str]) -> None:
 
 @pytest.mark.parametrize("text", ["head.dropout", "head.dropout=", "=1,2", "image_size=16,,32"])
 def test_a_try_without_key_or_value_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"--try .*: expected a key and its values, for example"):
+    with pytest.raises(ValueError, match=r"--try .*: expected values of a key, as in"):
         parse_try(text)
 
 

@@ -9,13 +9,11 @@ from types import SimpleNamespace
 
 import optuna
 import pytest
-from optuna.distributions import FloatDistribution
 
 from podium.experiments import tune as tuning
 from podium.experiments.grid import Combination, get_combination
-from podium.experiments.search_space import Range, parse_range
 from podium.experiments.trial import TrialDiverged, TrialFailed, run_of
-from podium.experiments.tune import TuneResult, _check_scales, open_study, tune
+from podium.experiments.tune import TuneResult, open_study, tune
 from podium.predictions.score import Score
 from podium.runs.run_folder import RunFolder
 from small_competitions import RECIPE, make_project, write_entry
@@ -228,28 +226,13 @@ def test_a_range_that_the_recipe_refuses_is_named_at_once(
     assert not (project / "weights").exists()
 
 
-@pytest.mark.parametrize(
-    ("before", "now"),
-    [("0.1:0.2", "0.1:0.2:log"), ("0.1:0.2:log", "0.1:0.3")],
-)
 def test_a_key_on_another_scale_is_told_before_a_trial(
-    project: Path, before: str, now: str
+    project: Path, trained: list[Combination]
 ) -> None:
-    recipe = get_combination("tiny", []).recipe
-    study = open_study(f"sqlite:///{project / 'studies.db'}", "mine", maximize=True)
-    study.ask({"head.dropout": distribution(parse_range(f"head.dropout={before}", recipe))})
-    _check_scales(
-        study, [parse_range("head.dropout=0.4:0.5" + ":log" * ("log" in before), recipe)], ""
-    )
-    with pytest.raises(ValueError) as caught:
-        _check_scales(study, [parse_range(f"head.dropout={now}", recipe)], "sqlite:///here.db")
-    message = str(caught.value)
-    assert message.startswith(f"--search head.dropout={now}: the study mine of sqlite:///here.db ")
-    assert ("logarithmic" if "log" in before else "linear") in message and "--storage" in message
-
-
-def distribution(one: Range) -> FloatDistribution:
-    return FloatDistribution(one.low, one.high, log=one.log)
+    tune("tiny", 1, searches=["head.dropout=0.1:0.2"])
+    with pytest.raises(ValueError, match="different log configuration to the same parameter"):
+        tune("tiny", 2, searches=["head.dropout=0.1:0.2:log"])
+    assert len(trained) == 1
 
 
 def test_the_end_says_what_to_do_with_the_best(project: Path) -> None:

@@ -23,7 +23,7 @@ def test_what_keras_writes_is_taken(tmp_path: Path, ending: str) -> None:
 def test_links_are_refused(tmp_path: Path, link: object) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["b"], file["c/a"] = np.zeros(3), link
-    with pytest.raises(ForeignFile, match=r"not read as weights: c/a lies in another place"):
+    with pytest.raises(ForeignFile, match=r"not read as weights: c/a lies elsewhere"):
         check_weights(tmp_path / "a.h5")
 
 
@@ -37,7 +37,7 @@ def test_values_of_another_file_are_refused(tmp_path: Path) -> None:
                 file.create_virtual_dataset(name, layout)
             else:
                 file.create_dataset(name, (4,), np.uint8, maxshape=(None,), external=whole)
-        with pytest.raises(ForeignFile, match=f"{name} lies in another place or file"):
+        with pytest.raises(ForeignFile, match=f"{name} lies elsewhere"):
             check_weights(tmp_path / "a.h5")
 
 

@@ -1,12 +1,16 @@
 """A built kernel: one file, the same from the same sources, that brings Podium and runs."""
 
 import ast
+import base64
+import io
 import json
+import lzma
 import os
 import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import nbformat
@@ -148,6 +152,38 @@ def test_it_carries_podium_and_what_kaggle_lacks(project: Path) -> None:
     assert lines[4] == "['0.1.0', '1.1.1']"
     assert lines[5] == f"['kernel.py'] {built.sources}"
     assert lines[6].endswith("/kernels ['tiny']")
+
+
+def test_a_kernel_for_a_tpu_computes_with_jax_and_carries_what_lacks_there(project: Path) -> None:
+    built = build("tiny", owner="someone", on="tpu")
+    about = json.loads((built.folder / "kernel-metadata.json").read_text())
+    assert about["machine_shape"] == "TpuV5E8"
+    assert "(TPU v5e-8)" in str(built) and built.code.stat().st_size < LIMIT
+    code = built.code.read_text().split("from podium.kaggle.kernel_start")[0]
+    code += (
+        "from pathlib import Path\n"
+        "import importlib.metadata, importlib.util\n"
+        "print(os.environ['KERAS_BACKEND'])\n"
+        "for name in ('typer', 'shellingham', 'annotated_doc', 'efficientnet'):\n"
+        "    print(importlib.util.find_spec(name).origin, importlib.metadata.version(name))\n"
+        "print(Path(sys.path[0], 'podium/kaggle/kernel_start.json').read_text())\n"
+    )
+    done = run(code, project)
+    assert done.returncode == 0, done.stderr
+    _, backend, *carried, start = done.stdout.split("\n", 6)
+    assert backend == "jax"
+    assert all(f"{project}/bare/podium-kernel-" in origin for origin in carried)
+    assert json.loads(start)["hours"] == 8.8, "Kaggle ends it after 9"
+    assert json.loads(start)["minutes"] == 510
+
+    assert constant(build("tiny", owner="someone"), "BACKEND") == "tensorflow"
+    assert "typer/main.py" not in _names(build("tiny", owner="someone"))
+
+
+def _names(built: KernelBuild) -> list[str]:
+    """The files that a kernel carries."""
+    packed = lzma.decompress(base64.b85decode("".join(constant(built, "PAYLOAD").split())))
+    return zipfile.ZipFile(io.BytesIO(packed)).namelist()
 
 
 @pytest.mark.parametrize(

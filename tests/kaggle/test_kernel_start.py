@@ -10,7 +10,7 @@ from podium.kaggle.kernel_start import join_parts, take_up
 from podium.runs.find_run import find_run
 from podium.runs.fold_folder import RunError
 from podium.runs.run_folder import RunFolder
-from podium.system import KERNEL_MINUTES, WHOLE_EPOCHS, training_minutes
+from podium.system import KERNEL_MINUTES, TRAINING_MINUTES, training_minutes
 from small_runs import files, write_run
 
 
@@ -95,5 +95,7 @@ def test_what_is_resumed_leaves_out_no_epochs(
     attached: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert training_minutes(None) == KERNEL_MINUTES
-    monkeypatch.setenv(WHOLE_EPOCHS, "1")
+    monkeypatch.setenv(TRAINING_MINUTES, "None")
     assert training_minutes(None) is training_minutes(30) is None
+    monkeypatch.setenv(TRAINING_MINUTES, "510.0")  # beside a TPU
+    assert (training_minutes(None), training_minutes(660), training_minutes(30)) == (510, 510, 30)

@@ -192,7 +192,16 @@ def test_what_is_wrong_with_one_fold_keeps_no_other_away(
 def test_more_folds_than_places_need_waiting_for(kaggle: StandIn) -> None:
     with pytest.raises(KaggleError, match="2 kernels, and 1 may run at once: --wait"):
         push(each_fold=True, at_once=1, wait=False)
+    with pytest.raises(KaggleError, match="2 kernels, and 1 may run at once: --wait"):
+        push(each_fold=True, on="tpu", wait=False)
     assert "SaveKernel" not in methods(kaggle)
+
+
+def test_a_kernel_is_pushed_to_the_machine_that_is_asked_for(kaggle: StandIn) -> None:
+    kaggle.run_instead = "raise SystemExit('no TPU today')"
+    with pytest.raises(KernelFailed, match=r"podium push tiny --on tpu \[--resume\] --wait$"):
+        push(on="tpu")
+    assert kaggle.kernels[REF].last.pushed["machineShape"] == "TpuV5E8"
 
 
 def test_a_run_that_is_here_is_not_pushed_over(kaggle: StandIn, trained: Path) -> None:

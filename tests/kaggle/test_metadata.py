@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 from slugify import slugify
 
+from podium.kaggle.machines import MACHINES
 from podium.kaggle.metadata import (
     MetadataError,
+    check_machine,
     check_runs,
     check_sources,
     kernel_title,
@@ -60,7 +62,10 @@ def test_good_metadata_is_taken_as_it_is(tmp_path: Path) -> None:
         ),
         ({"is_private": "yes"}, ["is_private: came 'yes'"]),
         ({"competition_sources": CARS}, ["competition_sources: came 'sf-dl", "list"]),
-        ({"machine_shape": "TpuV38"}, ["came 'TpuV38', should be 'NvidiaTeslaT4'"]),
+        (
+            {"machine_shape": "TpuV38"},
+            ["came 'TpuV38', should be 'NvidiaTeslaT4' or 'TpuV5E8'"],
+        ),
         ({"language": "r"}, ["language: came 'r', should be 'python'"]),
         ({"kernel_type": "book"}, ["kernel_type: came 'book', should be 'script' or 'notebook'"]),
         ({"title": "podium cars"}, ["title: came 'podium cars', should be 'podium tiny'"]),
@@ -203,3 +208,35 @@ def test_an_ensemble_needs_the_kernels_of_its_runs(tmp_path: Path) -> None:
         MetadataError, match="the run cars-b5 is missing: add 'OWNER/podium-cars-b5"
     ):
         check_runs(made, read_metadata(made), ["cars-b6", "cars-b5"])
+
+
+def on_tpu(made: Entry, *overrides: str, hours: float | None = None) -> None:
+    check_machine(made, read_metadata(made, on="tpu"), made.recipe(overrides), hours)
+
+
+def test_the_machine_is_that_of_the_metadata_or_the_one_asked_for(tmp_path: Path) -> None:
+    made = entry(tmp_path, machine_shape="TpuV5E8")
+    assert read_metadata(made).machine is MACHINES["tpu"]
+    assert read_metadata(made, on="gpu").machine_shape == "NvidiaTeslaT4"
+    assert read_metadata(made, on="cpu").machine is MACHINES["cpu"]
+    assert [machine.sessions for machine in MACHINES.values()] == [5, 2, 1]
+
+
+def test_what_a_tpu_cannot_do_is_said(tmp_path: Path) -> None:
+    made = entry(tmp_path)
+    stage = '[{unfreeze = "all", epochs = 1, learning_rate = 0.1, batch_size = 4}]'
+    on_tpu(made, "batch_size=16", hours=8.5)
+    with pytest.raises(MetadataError, match="8 cores share each batch: came 12,"):
+        on_tpu(made, "batch_size=12")
+    with pytest.raises(MetadataError, match="came 4, should be a multiple of 8, at the stages too"):
+        on_tpu(made, f"stages={stage}")
+    with pytest.raises(MetadataError, match=r"--hours: came 11, on a TPU v5e-8 at most 8\.8"):
+        on_tpu(made, hours=11.0)
+    check_machine(made, read_metadata(made), made.recipe(["batch_size=12"]), hours=11.0)
+
+
+def test_another_image_would_run_without_the_tpu(tmp_path: Path) -> None:
+    made = entry(tmp_path, docker_image="gcr.io/kaggle-images/python@sha256:abc")
+    with pytest.raises(MetadataError, match="docker_image: in another image than the TPU's own"):
+        on_tpu(made)
+    on_tpu(entry(tmp_path / "own", docker_image="gcr.io/kaggle-private-byod/python-tpuvm:latest"))

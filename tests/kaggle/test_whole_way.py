@@ -42,6 +42,21 @@ def test_a_fold_trained_on_kaggle_is_that_trained_here(
 
 
 @pytest.mark.slow
+def test_a_kernel_for_a_tpu_trains_on_jax_without_what_its_image_lacks(
+    kaggle: StandIn, trained: Path, tmp_path: Path
+) -> None:
+    """There is no TPU here, so that JAX takes the CPU; its packages are hidden that lack there."""
+    outcome = push_entry("tiny", folds=[1], wait=True, poll_seconds=POLL, on="tpu")
+    assert "1 of 2 folds are trained" in str(outcome)
+    assert "computing on CPU, by JAX" in kaggle.kernels[f"{REF}-fold-1"].last.log_text
+    assert json.loads((tmp_path / "weights/tiny/run.json").read_text())["backend"] == "jax"
+    here, there = (
+        pd.read_csv(root / "weights/tiny/fold-1/test.csv") for root in (trained, tmp_path)
+    )
+    assert list(here["id"]) == list(there["id"])
+
+
+@pytest.mark.slow
 def test_a_script_does_on_kaggle_what_it_does_here(
     kaggle: StandIn, trained: Path, tmp_path: Path
 ) -> None:

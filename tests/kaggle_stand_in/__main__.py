@@ -39,7 +39,11 @@ def main() -> int:
     lay_out(root, {slug: Path(path) for slug, path in mounts.items()})
     kernel = Run(
         # Not resolved: a link is how an environment's Python knows where it belongs.
-        python=make_environment(root / "environment", arguments.python.absolute()),
+        python=make_environment(
+            root / "environment",
+            arguments.python.absolute(),
+            metadata.get("machine_shape", "").startswith("Tpu"),
+        ),
         root=root,
         text=(arguments.folder / metadata["code_file"]).read_text(encoding="utf-8"),
         kernel_type=metadata["kernel_type"],

@@ -193,4 +193,5 @@ class Kernels(dict[str, Kernel]):
 
 
 def _machine(body: dict[str, Any]) -> str:
-    return "GPU" if str(body.get("machineShape", "")).startswith("Nvidia") else "CPU"
+    shape = str(body.get("machineShape", ""))
+    return "GPU" if shape.startswith("Nvidia") else "TPU" if shape.startswith("Tpu") else "CPU"

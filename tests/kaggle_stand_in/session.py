@@ -141,7 +141,9 @@ class Session:
         instead = stand_in.run_instead
         text = instead(ref) if callable(instead) else instead
         kernel_type = self.pushed.get("kernelType", "") if text is None else "script"
-        python = stand_in.python or clean_environment()
+        python = stand_in.python or clean_environment(
+            str(self.pushed.get("machineShape")).startswith("Tpu")
+        )
         lay_out(self.root, mounts)
         with self._changed:
             if not self._is_cancelled:

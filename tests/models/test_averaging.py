@@ -129,6 +129,7 @@ def test_statistics_that_do_not_differ_are_constants(network: Network) -> None:
         assert not np.allclose(statistics, (one[place] + other[place]) / 2, rtol=1e-3)
 
 
+@pytest.mark.jax
 def test_statistics_are_the_mean_over_the_batches(network: Network) -> None:
     first = batchnorms(network)[0]
     averager(network).estimate([first])
@@ -150,6 +151,7 @@ def test_nothing_is_dropped() -> None:
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.jax
 def test_only_the_given_layers_are_estimated(network: Network) -> None:
     before = network.model.get_weights()
     last = batchnorms(network)[-1]

@@ -60,6 +60,7 @@ def test_heat_is_in_the_corner_that_decides(head: dict[str, object]) -> None:
     assert other_left < 0.4 < 0.6 < other_top
 
 
+@pytest.mark.jax
 def test_it_is_the_paper_s_formula_for_one_map() -> None:
     """With mean pooling and a linear head: the map weighted by the class's own weights."""
     looks = network(head={"width": 0})
@@ -92,6 +93,7 @@ def test_many_images_come_in_their_order() -> None:
     assert middle(heat[43])[0] > 0.6
 
 
+@pytest.mark.jax
 def test_a_network_with_boxes_has_heat_of_its_classes() -> None:
     looks = network(competition="pets", head={"width": 4}, box={"taps": ["block2b", "block3b"]})
     assert GradCam(looks)(lit((2, 2)), np.array([[1]])).shape == (1, 1, 8, 8)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-import efficientnet.tfkeras
 import keras
 import numpy as np
 import pytest
@@ -76,6 +75,8 @@ def test_uint8_images_become_probabilities(b0: Network) -> None:
 def test_preprocessing_is_inside_and_done_once(b0: Network) -> None:
     """The backbone fed by hand with its own package's preprocessing gives what the model gives."""
     raw = images()
+    import efficientnet.tfkeras  # which needs TensorFlow
+
     by_hand = efficientnet.tfkeras.preprocess_input(raw.astype(np.float32))
     pooled = b0.backbone(by_hand, training=False).numpy().mean(axis=(1, 2))
     np.testing.assert_allclose(b0.features(raw, training=False), pooled, rtol=1e-3, atol=1e-5)

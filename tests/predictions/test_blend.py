@@ -129,7 +129,7 @@ def test_a_blend_is_blended_as_a_run_and_not_trained(project: Path) -> None:
     abc = blend(["ab", "c"])
     # Its images out of fold were not part of the choice that predicts them.
     assert abc.scores[0].value == ab.score.value
-    with pytest.raises(RunError, match=r"over its own run blend: name it otherwise, with --to"):
+    with pytest.raises(RunError, match=r"replace its own run blend: name it otherwise, with --to"):
         blend(["blend", "c"])
     with pytest.raises(RunError, match="is a blend of a, b, not a training run"):
         find_run("ab").read_recipe()
@@ -174,7 +174,7 @@ def test_an_ensemble_blends_the_runs_of_its_recipe(project: Path) -> None:
 
 def test_an_ensemble_of_another_competition_than_its_runs_is_refused(project: Path) -> None:
     write_entry(project, "ab", ENSEMBLE.replace("clocks-or-crocs", "cars"), command="blend")
-    with pytest.raises(RunError, match="ensemble is of cars, its runs are of clocks-or-crocs"):
+    with pytest.raises(RunError, match="is of cars, not clocks-or-crocs"):
         blend(["ab"])
 
 
@@ -187,7 +187,6 @@ def test_an_ensemble_of_another_competition_than_its_runs_is_refused(project: Pa
         ('competition = "cars"\nruns = ["a"]', "runs: came ['a'], List should have at least 2"),
         ('competition = "cars"\nruns = "a"', "runs: came 'a', should be a valid list"),
         ('competition = "cars"\nruns = ["a", "../b"]', "runs.1: came '../b'"),
-        ('competition = "cars"\nruns = ["a", "b", "a"]', "runs: a is named twice"),
     ],
 )
 def test_a_wrong_ensemble_recipe_is_refused(tmp_path: Path, recipe: str, expected: str) -> None:
@@ -245,7 +244,7 @@ def test_a_blend_of_another_machine_is_here_as_if_made_here(
 
 def test_another_blend_is_replaced_only_if_wanted(fetched: RunFolder) -> None:
     before = files(blend(["a", "c"], to=Path("submissions/ab.csv")).folder.path)
-    with pytest.raises(RunError, match=r"is a blend with another out_of_fold.csv: .* --fresh"):
+    with pytest.raises(RunError, match=r"has another out_of_fold.csv: .* --fresh"):
         adopt_blend(fetched, run("ab"))
     with pytest.raises(RunError, match="is a training run"):
         adopt_blend(fetched, run("c"), fresh=True)

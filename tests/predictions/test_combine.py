@@ -341,7 +341,7 @@ def test_the_boxes_of_held_out_images_are_scored(tmp_path: Path) -> None:
 
 def test_images_without_any_box_are_refused(tmp_path: Path) -> None:
     run = box_run(tmp_path, [0] * len(IDS), boxes_in_views(["pet_4"], {"plain": 0.0}))
-    with pytest.raises(ValueError, match="none of the images that the folds score has a box"):
+    with pytest.raises(ValueError, match="none of the scored images has a box"):
         score_folds(run, [0])
 
 

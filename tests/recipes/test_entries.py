@@ -133,9 +133,7 @@ def test_an_ensemble_is_listed_with_the_runs_that_are_missing(tmp_path: Path) ->
     (tmp_path / "weights" / "a").mkdir(parents=True)
     (tmp_path / "weights" / "a" / "run.json").write_text("{}")
     assert row_of("both").endswith("CPU        run b")
-    with pytest.raises(
-        RecipeError, match="both averages runs and trains nothing: podium blend both"
-    ):
+    with pytest.raises(RecipeError, match="both averages runs and trains none: podium blend both"):
         get_entry("both").recipe()
 
 

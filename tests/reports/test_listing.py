@@ -85,7 +85,7 @@ def test_a_broken_run_is_named_and_hides_no_other(project: Path) -> None:
     text = describe_runs()
     assert "a" in rows(text)
     assert text.count(" cannot be read: ") == 2
-    assert "b cannot be read: " in text and "is not valid JSON" in text
+    assert "b cannot be read: " in text and "is not as Podium writes it" in text
 
 
 def test_no_runs(project: Path) -> None:

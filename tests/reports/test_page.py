@@ -16,7 +16,8 @@ from podium.reports.blocks import (
     Words,
 )
 from podium.reports.figures import canvas, png
-from podium.reports.page import data_uri, render
+from podium.reports.report import render
+from podium.reports.thumbnails import data_uri
 
 EVIL = "</td><script>alert('x')</script><img src=x onerror=alert(1)>\"&"
 

@@ -94,7 +94,7 @@ def test_time_and_memory_by_stage_are_those_of_the_history() -> None:
     said = words(read(report(["a"]).path))
     # Two folds of three epochs of 2 s, whose last had 3.5 GB; 60 and 61 s in all.
     assert "1: all layers 3 12 s 6.0 s 3.50 GB" in said
-    assert "2 min in all, with what is beside the epochs" in said
+    assert "2 min in all, with cached features" in said
 
 
 def test_the_figures_lie_beside_the_page_and_in_it() -> None:
@@ -282,7 +282,7 @@ def test_the_command_says_where_it_is(podium: Podium) -> None:
     ("runs", "part"),
     [
         (["gone"], "no run 'gone'"),
-        (["a", "cars"], "these runs are of several competitions (cars, clocks-or-crocs)"),
+        (["a", "cars"], "these runs are of several competitions: cars, clocks-or-crocs"),
         (["a", "--to", "a.txt"], "--to a.txt: give the name of a file that ends in .html"),
         (["a", "--to", "."], "--to .: give the name of a file that ends in .html"),
         (["new"], "has no trained fold yet: train it to its end first"),
@@ -317,5 +317,5 @@ def test_runs_without_a_common_image_cannot_be_compared() -> None:
 def test_a_damaged_table_is_named() -> None:
     folder = a_run()
     (folder.path / "pictures.csv").write_text("part,id\n")
-    with pytest.raises(RunError, match="is not the table of a run"):
+    with pytest.raises(RunError, match="is not as Podium writes it"):
         report(["a"])

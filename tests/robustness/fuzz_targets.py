@@ -44,7 +44,7 @@ def corpus(name: str) -> list[bytes]:
 
 
 def _reader(scratch: Path) -> Target:
-    from podium.files.image_io import UnreadableImage, decode_image, decode_sized, read_image
+    from podium.files.image_io import UnreadableImage, decode_sized, read_image
 
     path = scratch / "fuzzed.jpg"
 
@@ -54,7 +54,7 @@ def _reader(scratch: Path) -> Target:
             shape, size = found.pixels.shape, found.size
             if shape != (size.height, size.width, 3) or found.pixels.dtype != np.uint8:
                 raise Finding(f"{size}, pixels {shape} of {found.pixels.dtype}")
-            smaller = decode_image(data, "here", shorter_side=8)
+            smaller = decode_sized(data, "here", shorter_side=8).pixels
             if min(smaller.shape[:2]) < min(8, *shape[:2]):
                 raise Finding(f"{smaller.shape} of {shape}")
         path.write_bytes(data)

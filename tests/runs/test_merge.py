@@ -195,7 +195,7 @@ def test_other_results_of_a_fold_replace_it_only_if_wanted(tmp_path: Path, here:
         merge_run(other, here)
     assert str(caught.value) == (
         f"{here.fold(0).path} is finished there already, with other results: keep it, or replace "
-        f"it by {other.fold(0).path} with --fresh"
+        "it with --fresh"
     )
     assert files(here.path) == before
 
@@ -456,9 +456,9 @@ def another_fold(folder: RunFolder) -> None:
         (remove("fold-0/cost.json"), "cost.json is missing: was all of the part fetched?"),
         (remove("fold-0/test.csv"), "has no finished fold"),
         (write("run.json", "[]"), "cannot be read as a run"),
-        (write("run.json", "{"), "is not valid JSON"),
-        (write("pictures.csv", ""), "is not the table of a run"),
-        (write("pictures.csv", "part,id\ntrain,a\n"), "is not the table of a run"),
+        (write("run.json", "{"), "is not as Podium writes it"),
+        (write("pictures.csv", ""), "is not as Podium writes it"),
+        (write("pictures.csv", "part,id\ntrain,a\n"), "is not as Podium writes it"),
         (leak, "near-identical images"),
         (cut("fold-0/best.weights.h5"), "fold 0 of .* is damaged: .*truncated"),
         (write("fold-0/best.weights.h5", "<html>"), "is damaged: .*or a web page"),

@@ -28,6 +28,7 @@ def edges(box: dict[str, float]) -> np.ndarray:
     return np.array([box[name] for name in BOX_COLUMNS])
 
 
+@pytest.mark.jax_slow
 def test_several_networks_predict_their_mean_as_classify_does(
     run: RunFolder, engine: Engine, unseen: list[Path], squares: np.ndarray
 ) -> None:
@@ -45,6 +46,7 @@ def test_several_networks_predict_their_mean_as_classify_does(
         assert np.abs(edges(prediction.box) - edges(by_first.box)).max() > 1e-3
 
 
+@pytest.mark.jax_slow
 def test_batches_of_any_size_give_the_same(engine: Engine, squares: np.ndarray) -> None:
     together = engine.predict(squares)
     for number, prediction in enumerate(together):

@@ -136,12 +136,17 @@ def assert_ended_alike(one: Trainer, other: Trainer, expected: list[np.ndarray])
 
 
 TWO_CPUS = """
+import os
 import sys
 
-import tensorflow as tf
+if os.environ.get("KERAS_BACKEND") == "jax":
+    sys.modules["tensorflow"] = None
+    os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"
+else:
+    import tensorflow as tf
 
-cpu = tf.config.list_physical_devices("CPU")[0]
-tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 sys.path.insert(0, sys.argv[1])
 """
 
@@ -151,7 +156,7 @@ def run_on_two_cpus(code: str, *words: object) -> str:
 
     Returns the last line that it printed.
 
-    Devices can only be divided before TensorFlow begins.
+    Devices can only be divided before the backend begins.
     """
     arguments = [str(Path(__file__).parent), *map(str, words)]
     done = subprocess.run(

@@ -19,6 +19,7 @@ from small_training import (
 from podium.competitions.boxes import has_box, iou
 from podium.data.batches import view_batches
 from podium.files.image_io import resize
+from podium.models.inference import predict
 from podium.training.cached_features import cache_features
 from podium.training.datasets import FoldDataset, of_images
 from podium.training.time_plan import StageWork, TimePlan
@@ -53,7 +54,7 @@ def test_both_heads_learn(tmp_path: Path, images: FoldDataset) -> None:
         images.cache, images.validation, size=24, batch_size=8,
         view=lambda image, size: resize(image, size, size),
     )  # fmt: skip
-    _, boxes = training.network.model.predict(batches, verbose=0)
+    _, boxes = predict(training.network.model, batches)
     found = iou(images.validation_boxes, boxes).mean()
     assert found == pytest.approx(history["val_box_mean_iou"].max(), abs=0.1)
 
@@ -67,6 +68,7 @@ def test_the_weight_of_the_boxes_is_the_recipes(tmp_path: Path, images: FoldData
     assert row["loss"] == pytest.approx(row["head_loss"] + 5 * row["box_loss"], rel=1e-3)
 
 
+@pytest.mark.jax_slow
 def test_killed_on_cached_maps_it_goes_on_with_the_same(
     tmp_path: Path, images: FoldDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -83,8 +83,33 @@ for two, one in zip(*found, strict=True):
 """
 
 
+@pytest.mark.jax
 def test_batchnorm_statistics_of_two_devices_are_of_the_whole_batch() -> None:
     run_on_two_cpus(STATISTICS)
+
+
+SHARED = """
+from pathlib import Path
+
+import numpy as np
+from small_training import draw, make_training, recipe, stage
+from podium.models.backend import Devices
+
+images, found = draw(Path(sys.argv[2])), []
+settings = recipe(stages=[stage("all", 2, 0.01)], head={"width": 8, "dropout": 0.0}, clip_norm=0.5)
+for number, names in enumerate((["CPU:0", "CPU:1"], ["CPU:0"])):
+    training = make_training(settings, images, Path(sys.argv[2], str(number)), Devices(names))
+    assert training.devices.count == len(names)
+    training.run()
+    found.append(training.folder.read_history()[["loss", "val_loss", "accuracy", "val_accuracy"]])
+np.testing.assert_allclose(*found, rtol=1e-3)
+"""
+
+
+@pytest.mark.jax
+def test_two_devices_have_the_loss_of_one(tmp_path: Path) -> None:
+    """Gradients of the whole batch, clipped as one."""
+    run_on_two_cpus(SHARED, tmp_path)
 
 
 COMPILED = """

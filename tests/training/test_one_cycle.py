@@ -132,6 +132,7 @@ def scheduled(cycle: OneCycle, plan: TimePlan) -> list[keras.callbacks.Callback]
 
 
 @pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])
+@pytest.mark.jax
 def test_each_step_has_its_rate_and_momentum(name: str) -> None:
     watch = fit(make_optimizer(recipe(optimizer=name), learning_rate=PEAK), OneCycle())
     expected = [one_cycle(step, 12, PEAK, OneCycle()) for step in range(12)]

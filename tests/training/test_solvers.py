@@ -140,6 +140,7 @@ def standardized(features: np.ndarray, of: np.ndarray) -> np.ndarray:
     return (features - of.mean(axis=0)) / np.where(deviation > 0, deviation, 1)
 
 
+@pytest.mark.jax
 def test_one_part_is_scikit_learns_kernel_ridge() -> None:
     features, labels = kernel_problem()
     fitted = fit_kernel(features, labels, [12], most=1000)

@@ -1,5 +1,6 @@
 """A run from files to a submission, for each competition's layout."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -24,7 +25,7 @@ from podium.runs.run_folder import RunFolder
 from podium.training.fold_runner import FoldRunner
 from podium.training.time_plan import FEWEST
 from podium.training.train import find_run, predict, train, train_to_score
-from small_competitions import break_image, draw_image, make_project
+from small_competitions import RECIPE, break_image, draw_image, make_project, write_entry
 from small_runs import files
 
 
@@ -550,3 +551,26 @@ def test_tensorboard_that_is_not_installed_is_said_at_once(
     with pytest.raises(ValueError, match="pip install tensorboard"):
         train("tiny", ["tensorboard=true"])
     assert not (project / "weights").exists()
+
+
+@pytest.mark.slow
+def test_under_jax_a_second_fold_and_a_restart_compile_nothing(tmp_path: Path) -> None:
+    """Whole commands, in processes of their own; also the images are read and the report drawn."""
+    write_entry(tmp_path, "tiny", RECIPE.format(competition="sample"))
+
+    def podium(*words: str) -> set[str]:
+        done = subprocess.run(
+            [sys.executable, "-c", "from podium.cli import main; main()", *words],
+            env=os.environ | {"KERAS_BACKEND": "jax", "PODIUM_INPUT": ""},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        return {path.name for path in (tmp_path / "weights" / ".compiled").glob("*-cache")}
+
+    podium("sample")
+    once = podium("train", "tiny", "--limit", "40", "--fold", "0")
+    assert any(name.startswith("jit_train_step") for name in once)
+    assert podium("train", "tiny", "--limit", "40", "--fold", "1") == once
+    assert podium("train", "tiny", "--limit", "40", "--fold", "0", "--fresh") == once

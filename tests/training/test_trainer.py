@@ -133,6 +133,7 @@ def test_only_the_probe_of_a_trained_head_leaves_features_out_and_says_so(
         assert f"on {rows} of 96 views" in capsys.readouterr().out
 
 
+@pytest.mark.jax_slow
 def test_a_solved_head_is_the_logistic_regression(tmp_path: Path, images: FoldDataset) -> None:
     solved = recipe(
         stages=[{"unfreeze": "head", "solver": "logistic"}, stage(1, epochs=1, learning_rate=1e-9)],
@@ -269,7 +270,7 @@ def test_no_two_stages_see_the_same_order() -> None:
 # --- Going on
 
 
-@pytest.mark.parametrize("epochs", [1, 2, 3, 4])
+@pytest.mark.parametrize("epochs", [1, 2, pytest.param(3, marks=pytest.mark.jax), 4])
 def test_a_stopped_training_ends_as_if_it_had_never_stopped(
     tmp_path: Path,
     images: FoldDataset,
@@ -454,6 +455,7 @@ def test_label_smoothing_is_in_the_loss(tmp_path: Path, images: FoldDataset) -> 
     assert training.folder.read_history()["val_loss"].iloc[0] == pytest.approx(expected, rel=1e-3)
 
 
+@pytest.mark.jax
 def test_clipped_gradients_hardly_move_sgd(tmp_path: Path, images: FoldDataset) -> None:
     def distance(name: str, **changes: float) -> float:
         settings = recipe(stages=[stage("head", 1, 0.1)], optimizer="sgd", keep="last", **changes)
@@ -490,6 +492,7 @@ def half_precision() -> Iterator[None]:
     keras.mixed_precision.set_global_policy(before)
 
 
+@pytest.mark.jax
 def test_half_precision_trains_and_goes_on(
     tmp_path: Path,
     images: FoldDataset,
@@ -514,6 +517,7 @@ def test_half_precision_trains_and_goes_on(
     assert again.network.features.outputs[0].dtype == "float16"
 
 
+@pytest.mark.jax_slow
 def test_gradients_that_overflow_skip_a_step_and_end_nothing(
     tmp_path: Path,
     images: FoldDataset,
@@ -538,6 +542,21 @@ def test_activations_that_float16_cannot_hold_are_named_as_a_cause(
         training.run()
 
 
+@pytest.mark.jax
+@pytest.mark.parametrize("which", ["head", "all"])
+def test_an_epoch_is_validated_on_all_images_alike(
+    tmp_path: Path, images: FoldDataset, which: str
+) -> None:
+    assert len(images.validation) % 5, "the last batch is smaller"
+    training = make_training(recipe(batch_size=5, stages=[stage(which)]), images, tmp_path)
+    training.run()
+    predicted = training.network.model.predict(raw_validation(images), verbose=0)
+    right = (predicted * images.validation_labels).sum(axis=1)
+    row = training.folder.read_history().iloc[-1]
+    assert row["val_accuracy"] == pytest.approx((right > 0.5).mean())
+    assert row["val_loss"] == pytest.approx(-np.log(right).mean(), rel=1e-3)
+
+
 TRAINED_ON_TWO = """
 from pathlib import Path
 
@@ -556,7 +575,7 @@ for optimizer in ("adam", "sgd"):
         weight_decay=0.01,
     )
     training = make_training(two, images, folder, Devices(["CPU:0", "CPU:1"]))
-    assert training.devices.strategy.num_replicas_in_sync == 2
+    assert training.devices.count == 2
     training.run()
     history = training.folder.read_history()
     assert history["stage"].tolist() == [0, 1, 1], history
@@ -566,6 +585,7 @@ for optimizer in ("adam", "sgd"):
 """
 
 
+@pytest.mark.jax_slow
 def test_two_devices_train_and_predict(tmp_path: Path) -> None:
     run_on_two_cpus(TRAINED_ON_TWO, tmp_path)
     for optimizer in ("adam", "sgd"):

@@ -46,8 +46,7 @@ def tune(
     entry: Entry,
     trials: Annotated[int, typer.Option(min=1, help="In all calls and processes.")] = 40,
     hours: Annotated[
-        float | None,
-        typer.Option(min=0.0, help="No trial begins after them."),
+        float | None, typer.Option(min=0.0, help="No trial begins after them.")
     ] = None,
     search: Annotated[
         list[str] | None,
@@ -66,11 +65,8 @@ def tune(
     """
     from podium.experiments.tune import tune
 
-    print(
-        printable(
-            f"\n{tune(entry, trials, hours, search or [], fold or [], override or [], storage)}"
-        )
-    )
+    tuned = tune(entry, trials, hours, search or [], fold or [], override or [], storage)
+    print(printable(f"\n{tuned}"))
 
 
 COMMANDS = (compare, find_lr, tune)

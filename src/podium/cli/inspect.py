@@ -78,9 +78,7 @@ def report(
     print(printable(f"\n{report(runs, to)}"))
 
 
-def runs(
-    competition: Annotated[str | None, typer.Argument(help="Only its runs.")] = None,
-) -> None:
+def runs(competition: Annotated[str | None, typer.Argument(help="Only its runs.")] = None) -> None:
     """List the runs of weights/: folds, score, minutes, and the blends that use them."""
     from podium.reports.listing import describe_runs
 

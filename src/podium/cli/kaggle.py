@@ -1,7 +1,7 @@
 """Commands that talk to Kaggle or build for it."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -12,6 +12,11 @@ if TYPE_CHECKING:
     from podium.kaggle.kernels import CollectedBlend
     from podium.predictions.result import RunResult
 
+On = Annotated[
+    Literal["cpu", "gpu", "tpu"] | None,
+    typer.Option("--on", help="The machine, if not that of the entry's kernel-metadata.json."),
+]
+
 
 def build(
     entries: Annotated[
@@ -20,11 +25,12 @@ def build(
     override: Overrides = None,
     fold: Annotated[int | None, typer.Option(help="A kernel that trains only this fold.")] = None,
     owner: Annotated[str | None, typer.Option(help="Kaggle user, if not yours.")] = None,
+    on: On = None,
 ) -> None:
     """Build entries into build/: what `kaggle kernels push -p build/ENTRY` takes as it is."""
     from podium.kaggle.build import build_entries
 
-    for built in build_entries(entries or [], owner, override or [], fold):
+    for built in build_entries(entries or [], owner, overrides=override or [], fold=fold, on=on):
         print(f"{built}\n", flush=True)
 
 
@@ -42,17 +48,18 @@ def push(
     ] = False,
     hours: Annotated[
         float | None,
-        typer.Option(min=0.1, max=11.8, help="End then, to be resumed: no epochs are left out."),
+        typer.Option(min=0.1, help="End then, to be resumed: no epochs are left out."),
     ] = None,
     at_once: Annotated[
         int | None, typer.Option(min=1, help="Kernels that may run at the same time.")
     ] = None,
+    on: On = None,
     poll: Poll = 10.0,
 ) -> None:
     """Build an entry, push it to Kaggle, and with --wait bring its run here."""
     from podium.kaggle.kernels import push_entry
 
-    words = override or [], fold or [], each_fold, wait, fresh, at_once, poll, resume, hours
+    words = override or [], fold or [], each_fold, wait, fresh, at_once, poll, resume, hours, on
     outcome = push_entry(entry, *words)
     if outcome:
         _print_with_report(outcome)

@@ -11,18 +11,8 @@ from podium.text import did_you_mean
 
 __all__ = ["COMPETITIONS", "Competition", "MissingData", "WrongSubmission", "get_competition"]
 
-COMPETITIONS: dict[str, Competition] = {
-    competition.name: competition
-    for competition in (
-        Cars(),
-        ClocksOrCrocs(),
-        DogsVsCats(),
-        DogsVsCatsOriginal(),
-        Intel(),
-        Pets(),
-        Sample(),
-    )
-}
+ALL = Cars, ClocksOrCrocs, DogsVsCats, DogsVsCatsOriginal, Intel, Pets, Sample
+COMPETITIONS: dict[str, Competition] = {competition.name: competition() for competition in ALL}
 
 
 def get_competition(name: str) -> Competition:

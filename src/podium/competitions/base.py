@@ -10,16 +10,10 @@ import pandas as pd
 
 from podium import paths
 from podium.competitions.csv_files import MissingData, WrongSubmission, read_csv
-from podium.competitions.image_folders import (
-    images_in,
-    is_utf8,
-    left_out,
-    one_deeper,
-    subfolder,
-)
+from podium.competitions.image_folders import images_in, is_utf8, left_out, one_deeper, subfolder
 from podium.competitions.metrics import Metric
 from podium.files.archives import unpacked_view
-from podium.text import summarize
+from podium.text import id_difference, summarize
 
 
 class Competition(ABC):
@@ -35,7 +29,7 @@ class Competition(ABC):
     # Where Kaggle has the data: competitions/<slug> where a subclass does not set another,
     # datasets/<owner>/<slug>, or None.
     kaggle_source: ClassVar[str | None]
-    get_it: ClassVar[str]  # the command or page that brings the data
+    get_it: ClassVar[str]  # the command or page that brings the data, if not a competition's
     test_folders: ClassVar[Sequence[str]] = ("test/test", "test")  # the first that is there
     sample_submission: ClassVar[str | None] = None  # file name, where the competition has one
     draws_itself: ClassVar[bool] = False  # a kernel needs no images attached
@@ -47,6 +41,8 @@ class Competition(ABC):
         # Not inherited: a competition that is made from another one has a page of its own.
         if "kaggle_source" not in vars(cls) and hasattr(cls, "slug"):
             cls.kaggle_source = f"competitions/{cls.slug}"
+            rules = f"accept the rules at https://www.kaggle.com/c/{cls.slug}/rules"
+            cls.get_it = vars(cls).get("get_it", f"{rules}, then `podium download {cls.name}`")
 
     @abstractmethod
     def training_images(self, folder: Path) -> pd.DataFrame:
@@ -79,9 +75,7 @@ class Competition(ABC):
         attached = paths.kaggle_input()
         where = ", ".join(str(path) for path in [*looked_at, *([attached] if attached else [])])
         deeper = "".join(one_deeper(path.parent, [path.name]) for path in looked_at)
-        raise MissingData(
-            f"no data of {self.name}: looked for {where}{deeper}. To get it: {self.get_it}"
-        )
+        raise MissingData(f"no data of {self.name} in {where}{deeper}. To get it: {self.get_it}")
 
     def read_training(self, folder: Path | None = None) -> pd.DataFrame:
         """The training part of the table: `path` and `label` by id, in the order of the ids.
@@ -123,12 +117,8 @@ class Competition(ABC):
         nothing = pd.DataFrame(columns=list(self.classes), index=pd.Index([], dtype=str))
         sample = read_csv(path, list(self.submission(nothing.astype(np.float32)).columns))
         ids = pd.Index(sample.iloc[:, 0])
-        absent, extra = ids.difference(table.index), table.index.difference(ids)
-        if len(absent) or len(extra):
-            raise MissingData(
-                f"{path}: {len(absent)} ids have no image ({summarize(absent)}) and {len(extra)} "
-                f"images are not in it ({summarize(extra)}); unpack the download again"
-            )
+        if told := id_difference(ids, path.name, table.index, "the images"):
+            raise MissingData(f"{path}: other ids than the images: {told}; unpack it again")
         return table.loc[ids]
 
     def left_out(self, *tables: pd.DataFrame, folder: Path | None = None) -> str:
@@ -138,10 +128,7 @@ class Competition(ABC):
         return left_out({folder / path.parts[0] for path in inside}, used)
 
     def validated_submission(
-        self,
-        probabilities: pd.DataFrame,
-        test_ids: pd.Index,
-        pixels: pd.DataFrame | None = None,
+        self, probabilities: pd.DataFrame, test_ids: pd.Index, pixels: pd.DataFrame | None = None
     ) -> pd.DataFrame:
         """The submission in the order of `test_ids`, checked as Kaggle would check it.
 
@@ -149,18 +136,10 @@ class Competition(ABC):
             pixels: boxes by id, see `boxes.to_pixels`; their columns follow the submission's own.
 
         Raises:
-            WrongSubmission: ids missing or doubled, or values that are no probabilities.
+            WrongSubmission: ids missing or unknown, or values that are no probabilities.
         """
-        if probabilities.index.has_duplicates:
-            doubled = probabilities.index[probabilities.index.duplicated()]
-            raise WrongSubmission(f"{len(doubled)} ids are predicted twice: {summarize(doubled)}")
-        absent = test_ids.difference(probabilities.index)
-        extra = probabilities.index.difference(test_ids)
-        if len(absent) or len(extra):
-            raise WrongSubmission(
-                f"{len(absent)} test ids have no prediction ({summarize(absent)}), "
-                f"{len(extra)} predictions no test id ({summarize(extra)})"
-            )
+        if told := id_difference(test_ids, "the test ids", probabilities.index, "the predictions"):
+            raise WrongSubmission(f"the predictions are of other ids: {told}")
         values = probabilities.to_numpy()
         # NaN is not at least 0 either.
         if not (values >= 0).all() or not np.allclose(values.sum(axis=1), 1, atol=1e-3):
@@ -168,9 +147,6 @@ class Competition(ABC):
         submission = self.submission(probabilities.loc[test_ids])
         if pixels is None:
             return submission
-        without = test_ids.difference(pixels.index)
-        if len(without):
-            raise WrongSubmission(f"{len(without)} test ids have no box: {summarize(without)}")
         return submission.assign(**{name: pixels.loc[test_ids, name].to_numpy() for name in pixels})
 
 
@@ -207,13 +183,9 @@ def test_table(ids: Sequence[str], paths: Sequence[Path]) -> pd.DataFrame:
     """
     odd = [path for one, path in zip(ids, paths, strict=True) if not is_utf8(one)]
     if odd:
-        raise MissingData(
-            f"{len(odd)} files have names that are not UTF-8 ({summarize(odd)}); rename them"
-        )
-    return pd.DataFrame(
-        {"path": pd.Series(list(paths), dtype=object).to_numpy()},
-        index=pd.Index(list(ids), dtype=str, name="id"),
-    )
+        raise MissingData(f"{len(odd)} file names are not UTF-8 ({summarize(odd)}); rename them")
+    index = pd.Index(list(ids), dtype=str, name="id")
+    return pd.DataFrame({"path": pd.Series(list(paths), dtype=object).to_numpy()}, index)
 
 
 def argmax_labels(probabilities: pd.DataFrame) -> np.ndarray:
@@ -225,8 +197,7 @@ def _check_ids(table: pd.DataFrame, what: str) -> None:
     if table.empty:
         raise MissingData(f"there are no {what}; unpack the download again")
     if table.index.has_duplicates:
-        doubled = table.index[table.index.duplicated()]
+        twice = table.index[table.index.duplicated()]
         raise MissingData(
-            f"{what}: {len(doubled)} ids are there twice ({summarize(doubled)}); "
-            "rename or delete all but one of each"
+            f"{what}: {len(twice)} ids are there twice ({summarize(twice)}); keep one"
         )

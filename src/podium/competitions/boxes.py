@@ -121,27 +121,14 @@ def to_pixels(boxes: pd.DataFrame, sizes: pd.DataFrame) -> pd.DataFrame:
     Returns:
         `PIXEL_COLUMNS` by id, float64 with one decimal, xmin ≤ xmax and ymin ≤ ymax; NaN where an
         image cannot be read.
-
-    Raises:
-        ValueError: an image without a size, or a readable one without a box.
     """
-    sides = sizes.reindex(boxes.index)[["width", "height"]].to_numpy(np.float64)
-    unknown = boxes.index[np.isnan(sides).any(axis=1)]
-    if len(unknown):
-        raise ValueError(
-            f"{len(unknown)} boxes are of images whose size is not known, such as {unknown[0]}"
-        )
-    readable = (sides > 0).all(axis=1)
-    values = boxes[list(BOX_COLUMNS)].to_numpy(np.float64)
-    missing = boxes.index[readable & ~np.isfinite(values).all(axis=1)]
-    if len(missing):
-        raise ValueError(f"{len(missing)} images have no predicted box, such as {missing[0]}")
+    sides = sizes.loc[boxes.index, ["width", "height"]].to_numpy(np.float64)
     limits = np.tile(sides, 2)
-    edges = tidy(values).astype(np.float64) * limits
+    edges = tidy(boxes[list(BOX_COLUMNS)].to_numpy()).astype(np.float64) * limits
     edges[:, :2] += FIRST_PIXEL
     edges[:, 2:] = np.maximum(edges[:, 2:], edges[:, :2])  # no box is smaller than a pixel
     edges = np.minimum(edges, limits).round(1)
-    edges[~readable] = np.nan
+    edges[(sides == 0).any(axis=1)] = np.nan
     return pd.DataFrame(edges, boxes.index, list(PIXEL_COLUMNS))
 
 

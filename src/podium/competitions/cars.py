@@ -4,15 +4,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from podium.competitions.base import (
-    Competition,
-    argmax_labels,
-    images_in,
-    read_csv,
-    subfolder,
-    test_table,
-    training_table,
-)
+from podium.competitions.base import Competition, argmax_labels, test_table, training_table
+from podium.competitions.csv_files import read_csv
+from podium.competitions.image_folders import images_in, subfolder
 from podium.competitions.metrics import Accuracy
 
 
@@ -32,22 +26,14 @@ class Cars(Competition):
         "Lada 21099",
     )
     metric = Accuracy()
-    get_it = (
-        "accept the rules at https://www.kaggle.com/c/sf-dl-car-classification/rules, then "
-        "`podium download cars`"
-    )
     sample_submission = "sample-submission.csv"
 
     def training_images(self, folder: Path) -> pd.DataFrame:
         images = subfolder(folder, "train/train", "train")
         numbers = [str(number) for number in range(len(self.classes))]
         rows = read_csv(folder / "train.csv", columns=["Id", "Category"], classes=numbers)
-        return training_table(
-            [
-                (name, images / category / name, int(category))
-                for name, category in zip(rows["Id"], rows["Category"], strict=True)
-            ]
-        )
+        pairs = zip(rows["Id"], rows["Category"], strict=True)
+        return training_table([(name, images / kind / name, int(kind)) for name, kind in pairs])
 
     def test_images(self, folder: Path) -> pd.DataFrame:
         images = images_in(subfolder(folder, "test/test_upload", "test_upload"))

@@ -6,12 +6,11 @@ Not by pandas: it takes a longer first row for an index, and fills shorter ones 
 import csv
 import io
 from collections.abc import Sequence
-from difflib import SequenceMatcher
 from pathlib import Path
 
 import pandas as pd
 
-from podium.text import single_line, summarize
+from podium.text import did_you_mean, single_line, summarize
 
 SAVE = "save it as CSV (UTF-8), its cells separated by commas"
 SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
@@ -46,10 +45,8 @@ def read_csv(path: Path, columns: list[str], classes: Sequence[str] | None = Non
     rows = read_rows(path)
     header = rows[0][1] if rows else []
     if not set(columns) <= set(header):
-        raise WrongTable(
-            f"{path}: expected the columns {shown(columns)}, came {shown(header)}"
-            f"{other_separator(header) or '; unpack the download again'}"
-        )
+        expected = f"the columns {shown(columns)}"
+        raise wrong_header(path, expected, header, "give the file that has them")
     table = as_table(path, rows)[columns]
     ids, is_empty = table[columns[0]], table.apply(lambda column: column.str.strip()) == ""
     for wrong, what, remedy in (
@@ -66,7 +63,7 @@ def read_csv(path: Path, columns: list[str], classes: Sequence[str] | None = Non
         raise WrongTable(
             f"{path}: {columns[-1]} must be {numbered or f'one of the {len(classes)} classes'}, "
             f"came {summarize(strange)}; mend line {summarize(strange.index)}"
-            f"{nearest(strange.iloc[0], classes)}"
+            f"{did_you_mean(strange.iloc[0], classes)}"
         )
     return table.reset_index(drop=True)
 
@@ -117,22 +114,12 @@ def as_table(path: Path, rows: Rows) -> pd.DataFrame:
     return pd.DataFrame(cells, lines, header, dtype=str)
 
 
-def nearest(label: str, classes: Sequence[str]) -> str:
-    """A remedy for a label that is none of the classes: the one that it looks like, if any."""
-    likeness = {
-        name: SequenceMatcher(None, name.lower(), label.lower()).ratio() for name in classes
-    }
-    best = max(classes, key=likeness.__getitem__)
-    is_word = any(map(str.isalpha, label))  # no number is like another
-    return f" (the nearest is {best!r})" if is_word and likeness[best] > 0.3 else ""
-
-
-def other_separator(header: Sequence[str]) -> str:
-    """A remedy where the cells of a header are separated by something else than commas."""
+def wrong_header(where: object, expected: str, came: Sequence[str], remedy: str) -> WrongTable:
+    """The error of a first line with other columns, with a remedy, or that of other separators."""
     for sign, name in SEPARATORS.items():
-        if any(sign in cell for cell in header):
-            return f"; its cells are separated by {name}: {SAVE}"
-    return ""
+        if any(sign in cell for cell in came):
+            remedy = f"its cells are separated by {name}: {SAVE}"
+    return WrongTable(f"{where}: expected {expected}, came {shown(came)}; {remedy}")
 
 
 def shown(cells: Sequence[str], most: int = 60) -> str:

@@ -4,14 +4,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from podium.competitions.base import (
-    Competition,
-    MissingData,
-    argmax_labels,
-    images_in,
-    subfolder,
-    training_table,
-)
+from podium.competitions.base import Competition, MissingData, argmax_labels, training_table
+from podium.competitions.image_folders import images_in, subfolder
 from podium.competitions.metrics import Accuracy, LogLoss
 
 
@@ -20,10 +14,6 @@ class DogsVsCats(Competition):
     slug = "dogs-vs-cats-redux-kernels-edition"
     classes = ("cat", "dog")
     metric = LogLoss()
-    get_it = (
-        "accept the rules at https://www.kaggle.com/c/dogs-vs-cats-redux-kernels-edition/rules, "
-        "then `podium download dogs-vs-cats`"
-    )
     sample_submission = "sample_submission.csv"
 
     def training_images(self, folder: Path) -> pd.DataFrame:
@@ -38,9 +28,7 @@ class DogsVsCats(Competition):
             if kinds:
                 rows.append((name.with_suffix("").as_posix(), path, self.classes.index(kinds[0])))
             elif path.parent == train:  # else it is left out, as its folder is of no class
-                raise MissingData(
-                    f"{path}: expected a name like cat.12.jpg or dog.12.jpg; rename it"
-                )
+                raise MissingData(f"{path}: expected a name like cat.12.jpg; rename it")
         return training_table(rows)
 
     def submission(self, probabilities: pd.DataFrame) -> pd.DataFrame:
@@ -54,10 +42,6 @@ class DogsVsCatsOriginal(DogsVsCats):
     slug = "dogs-vs-cats"
     same_images_as = "dogs-vs-cats"
     metric = Accuracy()
-    get_it = (
-        "accept the rules at https://www.kaggle.com/c/dogs-vs-cats/rules, then "
-        "`podium download dogs-vs-cats-original`"
-    )
     sample_submission = "sampleSubmission.csv"
     test_folders = ("test1/test1", "test1")
 

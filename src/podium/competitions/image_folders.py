@@ -53,9 +53,8 @@ def left_out(folders: Iterable[Path], used: Iterable[Path]) -> str:
     rest = [path for folder in sorted(folders) for path in files_in(folder) if path not in used]
     if not rest:
         return ""
-    extensions = Counter(path.suffix.lower() or "no extension" for path in rest)
-    commonest = sorted(extensions.items(), key=lambda item: (-item[1], item[0]))
-    listed = summarize([f"{name} {count}" for name, count in commonest], most=8)
+    endings = Counter(sorted(path.suffix.lower() or "no extension" for path in rest))
+    listed = summarize([f"{name} {count}" for name, count in endings.most_common()], most=8)
     needed = folders | {path.parent for path in used}
     needed |= {parent for path in needed for parent in path.parents}
     unused = {  # the topmost

@@ -14,19 +14,13 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from podium.competitions.base import (
-    Competition,
-    MissingData,
-    images_in,
-    subfolder,
-    test_table,
-    training_table,
-)
+from podium.competitions.base import Competition, MissingData, test_table, training_table
 from podium.competitions.boxes import NO_BOX, box_table, from_pixels, has_box, tidy
-from podium.competitions.csv_files import nearest, other_separator, read_rows, shown
+from podium.competitions.csv_files import read_rows, wrong_header
+from podium.competitions.image_folders import images_in, subfolder
 from podium.competitions.metrics import Accuracy
 from podium.files.image_io import Size, UnreadableImage, read_orientation
-from podium.text import summarize
+from podium.text import did_you_mean, summarize
 
 SPECIES = {"1": "cat", "2": "dog"}  # as trainval.txt counts them
 BEYOND = 0.05  # of a side; annotators draw a little over the border
@@ -59,10 +53,8 @@ class Pets(Competition):
         """The images of trainval.txt, or of the list, with their boxes."""
         images, path = _images(folder), _list(folder)
         annotated = read_list(path, self.classes) if path else read_annotations(folder)
-        rows = [
-            (name, _path(images, name), self.classes.index(one.kind))
-            for name, one in annotated.items()
-        ]
+        number = self.classes.index
+        rows = [(name, _path(images, name), number(one.kind)) for name, one in annotated.items()]
         table = training_table(rows)
         return table.join(_boxes(annotated, table["path"]))
 
@@ -119,10 +111,7 @@ def read_voc(path: Path, kind: str) -> Annotation:
                 name = (head.findtext("name") or "").lower()
                 heads.append(Annotation(name, _corners(texts), size))
     except (ElementTree.ParseError, ValueError, LookupError) as error:
-        raise MissingData(
-            f"{path} is not in Pascal VOC: {error}. Mend it, or delete it to train on the image's "
-            "class alone"
-        ) from error
+        raise MissingData(f"{path} is not in Pascal VOC: {error}. Mend or delete it") from error
     of_kind = [head for head in heads if head.kind == kind]
     largest = max(of_kind or heads, key=_area, default=Annotation(kind, None))
     return largest._replace(kind=kind)
@@ -145,17 +134,14 @@ def read_list(path: Path, classes: Sequence[str]) -> dict[str, Annotation]:
             continue
         where = f"{path}, line {line}"
         if len(cells) != len(LIST_COLUMNS):
-            raise MissingData(
-                f"{where}: expected {','.join(LIST_COLUMNS)}, came {shown(row)}"
-                f"{other_separator(row) or '; mend the line'}"
-            )
+            raise wrong_header(where, ",".join(LIST_COLUMNS), row, "mend the line")
         file, *numbers, kind = cells
         if not kind:
             continue
         if kind.lower() not in classes:
             raise MissingData(
-                f"{where}: the class must be {' or '.join(classes)}, came {kind!r}"
-                f"{nearest(kind, classes)}; mend it, or leave it empty"
+                f"{where}: the class must be {' or '.join(classes)}, came {kind!r}; mend it, or "
+                f"leave it empty{did_you_mean(kind, classes)}"
             )
         try:
             new = Annotation(kind.lower(), _corners(numbers) if any(numbers) else None)
@@ -174,10 +160,7 @@ def _corners(texts: Sequence[str]) -> Corners:
     if not numbers or not np.isfinite(numbers).all():
         raise ValueError(f"a box needs four numbers, came {', '.join(texts)!r}")
     if max(numbers) < 2:
-        raise ValueError(
-            f"a box is in pixels, came {', '.join(texts)!r}, which are shares of 0 to 1: multiply "
-            "them by the image's width and height"
-        )
+        raise ValueError(f"a box is in pixels, came shares of 0 to 1: {', '.join(texts)!r}")
     return numbers
 
 
@@ -211,14 +194,11 @@ def _boxes(annotated: dict[str, Annotation], paths: pd.Series) -> pd.DataFrame:
             unsure.append(name)
     if unsure:
         print(
-            f"warning: EXIF turns {len(unsure)} images with boxes ({summarize(unsure)}), and "
-            "nothing tells that these were not measured before: they are taken as they are"
+            f"warning: EXIF turns {len(unsure)} images ({summarize(unsure)}), and their boxes are "
+            "taken to be of the turned ones"
         )
     if lost:
-        print(
-            f"warning: {len(lost)} boxes lie outside of their images: {summarize(lost)}. They "
-            "train the class alone"
-        )
+        print(f"warning: {len(lost)} boxes lie outside of their images: {summarize(lost)}")
     return box_table(paths.index, boxes)
 
 
@@ -241,9 +221,7 @@ def _box(annotation: Annotation, path: Path) -> tuple[np.ndarray, bool]:
         return _turned(box, orientation), True
     else:
         was = f"was measured on {measured.width} × {measured.height}, which is no scale of it"
-    raise MissingData(
-        f"{path}: the image is {upright.width} × {upright.height}, and its box {was}. Mend the box"
-    )
+    raise MissingData(f"{path} is {upright.width} × {upright.height}, its box {was}: mend the box")
 
 
 def _is_like(one: Size, other: Size) -> bool:
@@ -287,10 +265,7 @@ def _list(folder: Path) -> Path | None:
         return None
     lists = sorted(path for place in {folder, annotations} for path in place.glob("[!.]*.csv"))
     if len(lists) > 1:
-        raise MissingData(
-            f"{folder}: expected one list of images and boxes, came {len(lists)}: "
-            + ", ".join(str(path.relative_to(folder)) for path in lists)
-        )
+        raise MissingData(f"{folder}: expected one CSV of boxes, came {summarize(lists)}")
     return lists[0] if lists else None
 
 

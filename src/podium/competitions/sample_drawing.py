@@ -131,12 +131,10 @@ def draw_sample(
             drawn = pool.map(draw, range(len(files)))
             list(tqdm(drawn, "drawing images", len(files), unit=" images"))
         table = pd.DataFrame({"Id": files, "Category": labels})
-        for name, rows in (
-            ("train", table[:train]),
-            ("truth", table[train:]),
-            ("sample-submission", table[train:].assign(Category=0)),
-        ):
-            write_csv(part / f"{name}.csv", rows.sort_values("Id"), index=False)
+        labeled, truth = table[:train].sort_values("Id"), table[train:].sort_values("Id")
+        write_csv(part / "train.csv", labeled, index=False)
+        write_csv(part / "truth.csv", truth, index=False)
+        write_csv(part / "sample-submission.csv", truth.assign(Category=0), index=False)
 
 
 def draw_image(seed: int, index: int, size: tuple[int, int] = (160, 120)) -> np.ndarray:

@@ -7,21 +7,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from podium.competitions.base import Competition
+from podium.competitions.base import Competition, WrongSubmission
 from podium.competitions.boxes import FIRST_PIXEL, PIXEL_COLUMNS
-from podium.competitions.csv_files import (
-    WrongSubmission,
-    WrongTable,
-    as_table,
-    nearest,
-    other_separator,
-    read_rows,
-    shown,
-)
+from podium.competitions.csv_files import WrongTable, as_table, read_rows, wrong_header
 from podium.competitions.metrics import LogLoss
-from podium.text import summarize
+from podium.text import did_you_mean, summarize
 
-OF_OTHERS = "; most test images are not in it, as of another competition: give a file of this one"
+OF_OTHERS = "most test images are not in it, as of another competition: give a file of this one"
 
 
 def check_submission_file(competition: Competition, path: Path, test_ids: pd.Index | None) -> int:
@@ -48,10 +40,7 @@ def check_submission_file(competition: Competition, path: Path, test_ids: pd.Ind
         _check_answers(path, table[column], form[column])
     answers = table[columns[1:]].apply(pd.to_numeric, errors="coerce")
     if isinstance(competition.metric, LogLoss) and answers.isin((0, 1)).all(axis=None):
-        print(
-            f"warning: {path} has nothing but 0 and 1, and the log loss punishes each wrong one as "
-            "hard as it can: submit probabilities"
-        )
+        print(f"warning: {path} has only 0 and 1, the worst for a log loss: submit probabilities")
     if len(table.columns) > len(columns):
         _check_boxes(path, table[list(PIXEL_COLUMNS)])
     return len(table)
@@ -64,14 +53,11 @@ def _read(path: Path, forms: list[list[str]], test_ids: pd.Index | None) -> pd.D
     rows = read_rows(path)
     header = rows[0][1] if rows else []
     if header not in forms:
-        expected = " or ".join(repr(",".join(columns)) for columns in forms)
+        expected = "the columns " + " or ".join(repr(",".join(columns)) for columns in forms)
         cells = {cell for _, row in rows for cell in row}
         is_foreign = len(rows) > 1 and _is_foreign(test_ids, cells)
         remedy = OF_OTHERS if is_foreign else _advice(header, forms)
-        raise WrongTable(
-            f"{path}: expected the columns {expected}, came {shown(header)}"
-            f"{other_separator(header) or remedy}"
-        )
+        raise wrong_header(path, expected, header, remedy)
     return as_table(path, rows)
 
 
@@ -81,8 +67,8 @@ def _advice(header: list[str], forms: list[list[str]]) -> str:
         if Counter(form) <= Counter(header):
             extra = [repr(name) for name in (Counter(header) - Counter(form)).elements()]
             out = f"take the column {', '.join(extra)} out (pandas: to_csv(…, index=False))"
-            return f"; {out if extra else 'put the columns in this order'}"
-    return "; give it this first line, if its ids are those of the test images"
+            return out if extra else "put the columns in this order"
+    return "give it this first line, if its ids are those of the test images"
 
 
 def _is_foreign(test_ids: pd.Index | None, came: Collection[str]) -> bool:
@@ -102,26 +88,26 @@ def _check_ids(path: Path, ids: pd.Series, test_ids: pd.Index | None) -> None:
         f"{len(some)} {what} ({summarize(some)})" for what, some in problems.items() if len(some)
     ]
     if named:
-        remedy = "; keep one line for each test image"
-        remedy = OF_OTHERS if _is_foreign(test_ids, ids) else remedy
-        raise WrongSubmission(f"{path}: {', '.join(named)}{remedy}")
+        keep = "keep one line for each test image"
+        remedy = OF_OTHERS if _is_foreign(test_ids, ids) else keep
+        raise WrongSubmission(f"{path}: {', '.join(named)}; {remedy}")
 
 
 def _check_answers(path: Path, answers: pd.Series, allowed: pd.Series) -> None:
     if pd.api.types.is_float_dtype(allowed):
         # NaN, which is what no number becomes, is not between either.
         right = pd.to_numeric(answers, errors="coerce").between(0, 1)
-        expected, remedy = "a probability from 0 to 1", "mend it"
+        expected, remedy = "a probability from 0 to 1", ""
     else:
         classes = [str(value) for value in allowed.unique()]
         right = answers.isin(classes)
         expected = f"one of {summarize(classes, most=12)}"
-        remedy = "mend it" if right.all() else f"mend it{nearest(answers[~right].iloc[0], classes)}"
+        remedy = "" if right.all() else did_you_mean(answers[~right].iloc[0], classes)
     if not right.all():
         wrong = [f"line {line}: {answer!r}" for line, answer in answers[~right].items()]
         raise WrongSubmission(
             f"{path}: {answers.name} must be {expected}; {len(wrong)} rows have something else "
-            f"({summarize(wrong)}): {remedy}"
+            f"({summarize(wrong)}): mend it{remedy}"
         )
 
 

@@ -49,10 +49,7 @@ class Comparison:
 
 
 def compare(
-    entry: str,
-    tries: Iterable[str],
-    folds: Iterable[int] = (),
-    overrides: Iterable[str] = (),
+    entry: str, tries: Iterable[str], folds: Iterable[int] = (), overrides: Iterable[str] = ()
 ) -> Comparison:
     """Train each combination of the values to try as far as its score, unless it has one.
 

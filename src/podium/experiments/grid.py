@@ -98,9 +98,7 @@ def parse_try(text: str) -> tuple[str, list[str]]:
     except tomllib.TOMLDecodeError:
         parts = [part.strip() for part in values.split(",")]
     if not key.strip() or not parts or not all(parts):
-        raise ValueError(
-            f"--try {text}: expected a key and its values, for example head.dropout=0,0.25,0.5"
-        )
+        raise ValueError(f"--try {text}: expected values of a key, as in head.dropout=0,0.25,0.5")
     return key.strip(), parts
 
 

@@ -45,10 +45,7 @@ def parse_range(text: str, recipe: Recipe) -> Range:
         if not low < high or (is_log and low <= 0):
             raise ValueError
     except (TypeError, ValueError):
-        raise ValueError(
-            f"--search {text}: expected key=low:high or key=low:high:log, low below high and "
-            "with :log above 0, for example stages.0.learning_rate=1e-4:1e-2:log"
-        ) from None
+        raise ValueError(f"--search {text}: expected key=low:high or key=low:high:log") from None
     value = value_at(recipe.model_dump(), key)
     is_written_whole = parts[2].isdecimal() and parts[3].isdecimal()
     if is_written_whole and not isinstance(value, float):

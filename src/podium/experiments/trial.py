@@ -4,13 +4,13 @@ Trials in one process would all show the peak memory of the largest so far, and 
 machine has no memory for would end them all.
 """
 
-import hashlib
 import multiprocessing
 import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from typing import Any
@@ -91,31 +91,23 @@ def run_of(combination: Combination) -> RunFolder:
     took hours to compute is replaced.
     """
     name = run_name(combination.entry, combination.overrides)
-    folder = RunFolder(paths.runs() / name)
-    if folder.exists and not _has_recipe(folder, combination.recipe):
-        content = combination.recipe.model_dump_json()
-        return RunFolder(paths.runs() / name_with_digest(name, content))
-    return folder
+    folder, recipe = RunFolder(paths.runs() / name), combination.recipe
+    with suppress(RunError):  # of an older Podium, or no training run
+        if not folder.exists or folder.read_recipe() == resolve_backbone(recipe, folder):
+            return folder
+    return RunFolder(paths.runs() / name_with_digest(name, recipe.model_dump_json()))
 
 
 def is_scored(run: RunFolder, folds: list[int]) -> bool:
     return set(folds) <= set(run.scored_folds())
 
 
-def digest(recipe: Recipe) -> str:
-    return hashlib.sha256(recipe.model_dump_json().encode()).hexdigest()[:8]
-
-
 def measure(combination: Combination, run: RunFolder, folds: list[int]) -> TrialResult:
     """Score these folds of a run, and add up their costs; nothing of the run is changed."""
     costs = [run.fold(fold).read_cost() for fold in folds]
-    return TrialResult(
-        combination,
-        run,
-        score_folds(Run.open(run), folds),
-        sum(cost["seconds"] for cost in costs),
-        max(cost["peak_memory_gb"] for cost in costs),
-    )
+    seconds = sum(cost["seconds"] for cost in costs)
+    peak = max(cost["peak_memory_gb"] for cost in costs)
+    return TrialResult(combination, run, score_folds(Run.open(run), folds), seconds, peak)
 
 
 def in_own_process(function: Callable[..., None], *arguments: Any) -> None:
@@ -169,10 +161,3 @@ def _copy_table(source: RunFolder, target: RunFolder, recipe: Recipe) -> None:
     for name in ("pictures.csv", "checked.json"):
         if (source.path / name).is_file() and not (target.path / name).exists():
             copy_whole(source.path / name, target.path / name)
-
-
-def _has_recipe(folder: RunFolder, recipe: Recipe) -> bool:
-    try:
-        return folder.read_recipe() == resolve_backbone(recipe, folder)
-    except RunError:  # of an older Podium, or no training run
-        return False

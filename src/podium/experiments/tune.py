@@ -1,5 +1,6 @@
 """`podium tune`: Optuna searches ranges of a recipe's numbers; a trial is a run to its score."""
 
+import hashlib
 import shlex
 import warnings
 from collections.abc import Iterable
@@ -10,7 +11,6 @@ from functools import partial
 import optuna
 import sqlalchemy
 from filelock import FileLock
-from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.study import MaxTrialsCallback
 from optuna.trial import FrozenTrial, TrialState
@@ -19,7 +19,7 @@ from podium import paths
 from podium.competitions import get_competition
 from podium.experiments.grid import Combination, get_combination
 from podium.experiments.search_space import Range, default_ranges, parse_range, values_in
-from podium.experiments.trial import TrialDiverged, digest, run_of, run_trial
+from podium.experiments.trial import TrialDiverged, run_of, run_trial
 from podium.files.locks import Busy
 from podium.predictions.score import Score
 from podium.runs.run_folder import RunFolder, run_name
@@ -89,9 +89,9 @@ def tune(
 
     url = storage or f"sqlite:///{paths.runs() / 'studies.db'}"
     name = f"{run_name(entry, base.overrides)}, fold {', '.join(map(str, folds))}"
-    name += f", {digest(base.recipe)}"
+    digest = hashlib.sha256(base.recipe.model_dump_json().encode()).hexdigest()
+    name += f", {digest[:8]}"
     study = open_study(url, name, competition.metric.higher_is_better)
-    _check_scales(study, ranges, url)
     if first := values_in(ranges, base.recipe):
         study.enqueue_trial(first, skip_if_exists=True)
     print(f"study       {name} of {url}, {len(completed(study))} trials so far")
@@ -103,10 +103,8 @@ def tune(
             callbacks=[MaxTrialsCallback(trials, ENDED), partial(_keep_the_best, folds=folds)],
         )
 
-    scores = {
-        tuple(trial.user_attrs["overrides"]): Score.from_dict(trial.user_attrs["score"])
-        for trial in completed(study)
-    }
+    said = [trial.user_attrs for trial in completed(study)]
+    scores = {tuple(one["overrides"]): Score.from_dict(one["score"]) for one in said}
     if not scores:
         raise ValueError("no trial has a score: with more --trials or --hours the search goes on")
     best = get_combination(entry, study.best_trial.user_attrs["overrides"])
@@ -150,27 +148,10 @@ def open_study(url: str, name: str, maximize: bool) -> optuna.Study:
                 storage=storage, study_name=name, direction=direction, load_if_exists=True
             )
     except (sqlalchemy.exc.SQLAlchemyError, ImportError, ValueError) as error:
+        first = str(error).splitlines()[0]
         raise ValueError(
-            f"--storage {url}: expected the address of a database, such as "
-            f"sqlite:///weights/studies.db: {str(error).splitlines()[0]}"
+            f"--storage {url}: expected a database, as sqlite:///a.db: {first}"
         ) from error
-
-
-def _check_scales(study: optuna.Study, ranges: list[Range], url: str) -> None:
-    """Refuse what Optuna does in the middle of a search: another scale for a key of the study."""
-    for trial in study.get_trials(deepcopy=False):
-        for one in ranges:
-            before = trial.distributions.get(one.key)
-            is_whole = isinstance(one.low, int) and isinstance(one.high, int)
-            kind = IntDistribution if is_whole else FloatDistribution
-            if before and (before.log != one.log or not isinstance(before, kind)):
-                scale = "logarithmic" if before.log else "linear"
-                numbers = "whole" if isinstance(before, IntDistribution) else "real"
-                raise ValueError(
-                    f"--search {one}: the study {study.study_name} of {url} has searched {one.key} "
-                    f"on a {scale} scale of {numbers} numbers, and a key keeps its scale: search "
-                    "on that one, or in a database of its own: --storage sqlite:///weights/NAME.db"
-                )
 
 
 def _score(trial: optuna.Trial, base: Combination, folds: list[int], ranges: list[Range]) -> float:

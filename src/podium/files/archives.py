@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from tqdm import tqdm
 
-from podium.files.atomic_write import FULL, LOCKED, atomic_folder
+from podium.files.atomic_write import FULL, LOCKED, MAKE_ROOM, atomic_folder
 
 ENDINGS = re.compile(r"\.(zip|tar|tar\.gz|tgz|tar\.bz2|tar\.xz)$", re.IGNORECASE)
 JUNK = {"__MACOSX", ".DS_Store"}  # what macOS puts into the archives that it makes
@@ -153,9 +153,6 @@ def _checked(archive: Path, name: str, is_plain: bool) -> str:
 def _require_space(archive: Path, folder: Path, size: int) -> None:
     free = shutil.disk_usage(folder).free
     if size > free:
-        raise OSError(
-            errno.ENOSPC,
-            f"no space left to unpack {archive.name}: it needs {size / 1e6:,.0f} MB, "
-            f"{free / 1e6:,.0f} MB are free. Make room, and the same command goes on",
-            str(folder.parent),
-        )
+        told = f"no space left to unpack {archive.name}: it needs {size / 1e6:,.0f} MB, "
+        told += f"{free / 1e6:,.0f} MB are free. {MAKE_ROOM}"
+        raise OSError(errno.ENOSPC, told, str(folder.parent))

@@ -87,6 +87,14 @@ def clear_leftovers(target: Path) -> None:
     remove_temp_files(target.parent, target.name)
 
 
+def clear_all_leftovers(folder: Path) -> None:
+    """The same for a folder and those in it, and all temporary files below it."""
+    clear_leftovers(folder)
+    for old in folder.glob(f"{OLD}*"):
+        clear_leftovers(folder / old.name.removeprefix(OLD))
+    remove_temp_files(folder)
+
+
 def discard(folder: Path) -> None:
     """Delete a folder, which a kill leaves whole or without its name."""
     aside = _part(folder)
@@ -102,7 +110,11 @@ def remove_temp_files(folder: Path, name: str | None = None) -> None:
         name: only what was to become a file or folder of this name, in this folder.
     """
     for part in list(folder.glob(".part-*") if name else folder.rglob(".part-*")):
-        if _is_left(part, name):
+        written = re.fullmatch(r"\.part-(\d+)-(.+)", part.name)
+        if not written or name not in (None, written[2]):
+            continue
+        # Another writer may be alive: folds of one run can be trained side by side.
+        if int(written[1]) == os.getpid() or not psutil.pid_exists(int(written[1])):
             shutil.rmtree(part) if part.is_dir() else part.unlink(missing_ok=True)
 
 
@@ -161,14 +173,6 @@ def preallocate(file: int, size: int) -> None:
 def _part(path: Path) -> Path:
     """A temporary name; the ending stays, because Keras and pandas choose the format by it."""
     return path.with_name(f".part-{os.getpid()}-{path.name}")
-
-
-def _is_left(part: Path, name: str | None = None) -> bool:
-    """Whether its writer is gone: folds of one run can be trained side by side."""
-    written = re.fullmatch(r"\.part-(\d+)-(.+)", part.name)
-    if not written or name not in (None, written[2]):
-        return False
-    return int(written[1]) == os.getpid() or not psutil.pid_exists(int(written[1]))
 
 
 def _sync_folder(folder: Path) -> None:

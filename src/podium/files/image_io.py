@@ -69,11 +69,6 @@ def _is_decoded(pil_image: Image.Image) -> bool:
     return not is_stub and pil_image.format not in NOT_DECODED
 
 
-def read_size(path: Path) -> Size:
-    """The size of an image from its file's header; raises as `read_orientation`."""
-    return read_orientation(path)[0]
-
-
 def read_orientation(path: Path) -> tuple[Size, int]:
     """The size of the upright image, and its EXIF orientation: 5 to 8 is stored on its side.
 
@@ -100,7 +95,7 @@ def read_image(path: Path, shorter_side: int | None = None) -> np.ndarray:
     Raises:
         UnreadableImage: missing, empty, not an image, truncated, or above MAX_PIXELS.
     """
-    return decode_image(read_bytes(path), str(path), shorter_side)
+    return decode_sized(read_bytes(path), str(path), shorter_side).pixels
 
 
 def read_bytes(path: Path) -> bytes:
@@ -128,13 +123,12 @@ def _readable(path: Path) -> Iterator[None]:
         raise UnreadableImage(f"{path}: cannot be read ({error.strerror})") from error
 
 
-def decode_image(data: bytes, name: str, shorter_side: int | None = None) -> np.ndarray:
-    """Decode the bytes of a file, as `read_image`; `name` is what an error calls it."""
-    return decode_sized(data, name, shorter_side).pixels
-
-
 def decode_sized(data: bytes, name: str, shorter_side: int | None = None) -> SizedImage:
-    """Decode the bytes of a file, and tell the size that the image has in it."""
+    """Decode the bytes of a file, as `read_image`, and tell the size that the image has in it.
+
+    Args:
+        name: what an error calls it.
+    """
     if not data:
         raise UnreadableImage(f"{name}: the file is empty")
     try:
@@ -142,7 +136,7 @@ def decode_sized(data: bytes, name: str, shorter_side: int | None = None) -> Siz
             return _decode(pil_image, data, shorter_side)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise UnreadableImage(
-            f"{name}: too large, at most {MAX_PIXELS:,} pixels are decoded ({error})"
+            f"{name}: too large, above {MAX_PIXELS:,} pixels ({error})"
         ) from error
     except UnidentifiedImageError as error:
         raise UnreadableImage(f"{name}: not an image in a known format") from error

@@ -37,9 +37,7 @@ def locked(path: Path, thing: str, wait: bool = False) -> Iterator[None]:
     except Timeout:
         who = _holder(path)
         if not wait:
-            raise Busy(
-                f"{thing} is being written by {who}: wait for it to end, or use another name"
-            ) from None
+            raise Busy(f"{thing} is being written by {who}: wait, or use another name") from None
         print(f"waiting for {who} to write {thing}", flush=True)
         lock.acquire()
     try:

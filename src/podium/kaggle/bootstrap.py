@@ -16,9 +16,11 @@ import zipfile
 # The last commit that changed these sources, and the SHA-256 of what is packed below.
 COMMIT = ""
 SOURCES = ""
+# What Keras computes with on the machine that the kernel is for.
+BACKEND = ""
 # Arguments of the command that the kernel runs.
 ARGUMENTS = []
-# A zip of Podium, the entry, efficientnet and keras_applications; xz; base 85.
+# A zip of Podium, the entry, and the packages that the image lacks; xz; base 85.
 PAYLOAD = ""
 
 
@@ -44,6 +46,7 @@ def bring_podium():
         archive.extractall(folder)
     sys.path.insert(0, folder)
     sys.argv = ["kernel.py", *ARGUMENTS]
+    os.environ["KERAS_BACKEND"] = BACKEND
     os.environ["PODIUM_COMMIT"] = COMMIT
     os.environ["PODIUM_SOURCES"] = SOURCES
     os.environ.setdefault("TQDM_MININTERVAL", "10")  # seconds: each bar is a line of the log

@@ -13,9 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import distribution
 from pathlib import Path
-
-import nbformat
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from string import Template
+from typing import Any
 
 import podium
 from podium import paths
@@ -26,6 +25,7 @@ from podium.kaggle.kernel_start import KernelStart
 from podium.kaggle.metadata import (
     OWNER,
     KernelMetadata,
+    check_machine,
     check_runs,
     check_sources,
     kernel_name,
@@ -37,23 +37,12 @@ from podium.recipes.recipe_file import load_ensemble
 from podium.runs.run_folder import run_name
 
 LIMIT = 1_000_000  # bytes of a kernel's code; Kaggle takes no more
-CARRIED = ("efficientnet", "Keras-Applications")  # pure Python, and not in Kaggle's image
+CARRIED = ("efficientnet", "Keras-Applications")  # pure Python, and in none of Kaggle's images
 LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the same sources must give the same bytes on any day
 LINE = 100  # characters of the payload
 PACKAGE = Path(podium.__file__).parent
 BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
-RESULTS_CELL = """\
-import pandas as pd
-from IPython.display import Image, display
-
-from podium.reports.figures import png
-from podium.reports.report import figures_of
-from podium.runs.find_run import find_run
-
-for figure in figures_of(find_run("{run}")):
-    display(Image(png(figure)))
-pd.read_csv("submission.csv").head(10)
-"""
+NOTEBOOK = Path(__file__).with_name("notebook.json")  # with words after a $ to be filled in
 
 
 class BuildError(ValueError):
@@ -77,7 +66,7 @@ class KernelBuild:
     def __str__(self) -> str:
         size = self.code.stat().st_size
         lines = [
-            f"kernel      {self.metadata.id} ({self.metadata.machine_shape or 'CPU'})",
+            f"kernel      {self.metadata.id} ({self.metadata.machine.name})",
             f"code        {self.code} ({size / 1000:.0f} of {LIMIT / 1000:.0f} kB)",
             f"sources     {self.sources} of commit {self.commit or 'none'}",
         ]
@@ -95,6 +84,7 @@ def build(
     fold: int | None = None,
     hours: float | None = None,
     goes_on_from: str | None = None,
+    on: str | None = None,
 ) -> KernelBuild:
     """Build the kernel of an entry, or of one of its folds, into build/<name>/.
 
@@ -103,6 +93,7 @@ def build(
         overrides: `key=value` changes to the entry's recipe, as `podium train --set` takes them.
         hours: after which the kernel ends, finished or not; its epochs are not scaled to fit.
         goes_on_from: the sources of the kernel's last version, where it takes up that one's run.
+        on: the machine, a key of MACHINES; by default what the metadata say.
 
     Raises:
         MetadataError: kernel-metadata.json says what Kaggle would misunderstand, or too little.
@@ -113,16 +104,22 @@ def build(
     entry, overrides = get_entry(entry_name), list(overrides)
     run = run_name(entry.name, overrides)
     name = kernel_name(run, fold)
-    metadata = check(entry, overrides, fold).filled(owner or OWNER, name)
+    metadata = check(entry, overrides, fold, hours, on).filled(owner or OWNER, name)
     if goes_on_from is not None:
-        metadata = metadata.with_own_output()
+        sources = [*metadata.kernel_sources, metadata.id]
+        metadata = metadata.model_copy(update={"kernel_sources": sources})
     start = KernelStart(
-        run=run, reads=_reads(entry, overrides), goes_on_from=goes_on_from, hours=hours
+        run=run,
+        reads=_reads(entry, overrides),
+        goes_on_from=goes_on_from,
+        hours=hours or metadata.machine.hours,
+        minutes=metadata.machine.minutes if hours is None else None,
     )
     about = metadata.model_dump_json(indent=2, exclude_none=True) + "\n"
     arguments = [word for override in overrides for word in ("--set", override)]
     arguments += ["--fold", str(fold)] if fold is not None else []
-    packed = _pack(entry, start, {str(entry.metadata): about, "--set": "\n".join(overrides)})
+    texts = {str(entry.metadata): about, "--set": "\n".join(overrides)}
+    packed = _pack(entry, start, texts, metadata.machine.lacks)
     sources = hashlib.sha256(packed).hexdigest()
     folder = paths.project() / "build" / name
     built = KernelBuild(folder, fold, metadata, sources, _commit(entry))
@@ -137,8 +134,7 @@ def build(
             f"{entry.name}: the kernel would have {len(code.encode()):,} bytes, Kaggle takes "
             f"{LIMIT:,}: is there more in {entry.path} or the package than code?"
         )
-    if folder.exists():
-        shutil.rmtree(folder)  # a kernel is one file: nothing of an earlier build may stay
+    shutil.rmtree(folder, ignore_errors=True)  # nothing of an earlier build may stay
     for path, text in {built.code: code, folder / "kernel-metadata.json": about}.items():
         with atomic_write(path) as part:
             part.write_text(text, encoding="utf-8")
@@ -146,12 +142,9 @@ def build(
 
 
 def build_entries(
-    names: Iterable[str],
-    owner: str | None = None,
-    overrides: Iterable[str] = (),
-    fold: int | None = None,
+    names: Iterable[str], owner: str | None = None, **options: Any
 ) -> Iterator[KernelBuild]:
-    """Build these entries, or all that have a kernel-metadata.json.
+    """Build these entries, or all that have a kernel-metadata.json, with the options of `build`.
 
     Args:
         owner: by default who the Kaggle credentials of this machine name, if there are any.
@@ -162,17 +155,24 @@ def build_entries(
         with suppress(KaggleError):
             owner = user_name(connect())
     for name in names:
-        yield build(name, owner, overrides, fold)
+        yield build(name, owner, **options)
 
 
-def check(entry: Entry, overrides: Iterable[str] = (), fold: int | None = None) -> KernelMetadata:
+def check(
+    entry: Entry,
+    overrides: Iterable[str] = (),
+    fold: int | None = None,
+    hours: float | None = None,
+    on: str | None = None,
+) -> KernelMetadata:
     """Refuse what would fail on Kaggle, or cannot be asked of this entry; returns its metadata."""
-    metadata = read_metadata(entry)
+    metadata = read_metadata(entry, on)
     if not entry.is_ensemble:
         recipe = entry.recipe(overrides)
         if fold is not None:
             recipe.check_fold(fold)
         check_sources(entry, metadata, recipe)
+        check_machine(entry, metadata, recipe, hours)
     elif overrides or fold is not None:
         raise BuildError(f"{entry.name} averages runs: it has no folds, and nothing to --set")
     check_runs(entry, metadata, _reads(entry, overrides))
@@ -186,11 +186,12 @@ def _reads(entry: Entry, overrides: Iterable[str]) -> list[str]:
     return entry.recipe(overrides).needed_runs
 
 
-def _pack(entry: Entry, start: KernelStart, texts: dict[str, str]) -> bytes:
+def _pack(entry: Entry, start: KernelStart, texts: dict[str, str], lacking: Iterable[str]) -> bytes:
     """A zip of all that an entry needs, whose bytes depend on names and contents only.
 
     Args:
         texts: what else is in the kernel, to be looked through with the rest.
+        lacking: packages to carry beside CARRIED.
     """
     library = {
         str(Path("podium", path.relative_to(PACKAGE))): path.read_text(encoding="utf-8")
@@ -205,7 +206,7 @@ def _pack(entry: Entry, start: KernelStart, texts: dict[str, str]) -> bytes:
     about = f"Metadata-Version: 2.1\nName: podium\nVersion: {number}\n"
     files = {
         **library,
-        **_carried(),
+        **_carried([*CARRIED, *lacking]),
         f"podium-{number}.dist-info/METADATA": about,
         f"kernels/{entry.name}/recipe.toml": recipe,
         f"podium/kaggle/{kernel_start.FILE.name}": start.model_dump_json(indent=2),
@@ -219,11 +220,11 @@ def _pack(entry: Entry, start: KernelStart, texts: dict[str, str]) -> bytes:
     return buffer.getvalue()
 
 
-def _carried() -> dict[str, str]:
-    """The modules, license and version of the carried packages, as their wheels have them."""
+def _carried(packages: Iterable[str]) -> dict[str, str]:
+    """The modules, license and version of packages, as their wheels have them."""
     return {
         str(file): file.read_text(encoding="utf-8")
-        for package in CARRIED
+        for package in packages
         for file in distribution(package).files or []
         if (file.suffix == ".py" or file.name in ("METADATA", "LICENSE", "top_level.txt"))
     }
@@ -256,6 +257,7 @@ def _bootstrap(built: KernelBuild, arguments: list[str], packed: bytes) -> str:
     for constant, value in {
         'COMMIT = ""': f"COMMIT = {json.dumps(built.commit)}",
         'SOURCES = ""': f"SOURCES = {json.dumps(built.sources)}",
+        'BACKEND = ""': f"BACKEND = {json.dumps(built.metadata.machine.backend)}",
         "ARGUMENTS = []": f"ARGUMENTS = {json.dumps(arguments)}",
         'PAYLOAD = ""': "\n".join(['PAYLOAD = """', *lines, '"""']),
     }.items():
@@ -267,25 +269,17 @@ def _notebook(entry: Entry, run: str, bootstrap: str, arguments: list[str]) -> s
     """A notebook that brings Podium along, runs the entry, and shows what came of it."""
     recipe = entry.recipe_file.read_text(encoding="utf-8")
     comment = recipe.split("\n\n")[0].splitlines()
-    about = "\n".join(line.removeprefix("#").strip() for line in comment)
-    changed = f"\n\nHere with `{' '.join(arguments)}`." if arguments else ""
-    cells = [
-        new_markdown_cell(
-            f"# {run}\n\nBuilt by Podium from `kernels/{entry.name}`: change it there, not "
-            f"here.\n\n{about}{changed}"
-        ),
-        new_markdown_cell("## Podium\n\nThe library travels in this cell, compressed."),
-        # Kaggle's own word for a folded cell.
-        new_code_cell(bootstrap, metadata={"_kg_hide-input": True}),
-        new_markdown_cell(f"## The recipe\n\n```toml\n{recipe.strip()}\n```"),
-        new_markdown_cell("## The run"),
-        new_code_cell(entry.code.read_text(encoding="utf-8").strip()),
-        new_markdown_cell("## What came of it"),
-        new_code_cell(RESULTS_CELL.format(run=run).strip()),
-    ]
-    for number, cell in enumerate(cells):
-        cell["id"] = f"cell-{number}"  # nbformat draws them at random: the bytes must not change
-    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    notebook = new_notebook(cells=cells, metadata={"kernelspec": kernel})
-    nbformat.validate(notebook)
-    return nbformat.writes(notebook) + "\n"
+    texts = {
+        "run": run,
+        "entry": entry.name,
+        "about": "\n".join(line.removeprefix("#").strip() for line in comment),
+        "changed": f"\n\nHere with `{' '.join(arguments)}`." if arguments else "",
+        "bootstrap": bootstrap,
+        "recipe": recipe.strip(),
+        "code": entry.code.read_text(encoding="utf-8").strip(),
+    }
+    notebook = json.loads(NOTEBOOK.read_text(encoding="utf-8"))
+    for cell in notebook["cells"]:
+        text = Template("".join(cell["source"])).substitute(texts)
+        cell["source"] = text.splitlines(keepends=True)
+    return json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"

@@ -22,8 +22,6 @@ SILENCE = 120.0  # seconds without a byte after which a connection is given up
 PAUSES = (2.0, 4.0, 8.0, 16.0, 32.0)  # seconds before each further try without progress
 BLOCK = 1 << 17  # bytes written at once, and lost where a connection breaks
 ENDPOINT = "PODIUM_KAGGLE_ENDPOINT"  # where calls go in place of kaggle.com: a proxy, or a test
-
-
 VARIABLES = ("KAGGLE_API_TOKEN", "KAGGLE_USERNAME", "KAGGLE_KEY")
 NO_CREDENTIAL = (
     "{} holds signs that none has, as a line end within or the … of a shortened copy: copy it "
@@ -104,9 +102,7 @@ def _check_credentials() -> None:
             given[str(path)] = path.read_text("utf-8", "replace").strip()
     for name, value in given.items():
         is_plain = isinstance(value, str) and value.isascii() and value.isprintable()
-        if (
-            not is_plain and not Path(str(value)).exists()
-        ):  # a file that holds the token is named so
+        if not is_plain and not Path(str(value)).exists():  # which may hold the token
             raise NoCredentials(NO_CREDENTIAL.format(name))
 
 

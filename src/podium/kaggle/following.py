@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from contextlib import redirect_stdout
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,36 +40,27 @@ class SessionsFull(PushRefused):
     """The account runs as many kernels as it may at once."""
 
 
+@dataclass(eq=False)
 class KernelRun:
-    """The last run of a kernel: its status, its log, which is printed and kept, and its output.
+    """The last run of a kernel: its status, its log, which is printed and kept, and its output."""
 
-    Attributes:
-        ref: owner/slug.
-        folder: where it was built, and where its log goes.
-        label: printed before each line of its log.
-        fold: the only one that it trains, if it trains one.
-        sources: the hash of what was pushed, where that is known: an output of other sources is
-            that of an earlier version of the kernel.
-        status: one of Kaggle's, or REFUSED where the run never began.
-    """
+    api: "KaggleApi"
+    ref: str  # owner/slug
+    folder: Path  # where it was built, and where its log goes
+    label: str = ""  # printed before each line of its log
+    fold: int | None = None  # the only one that it trains, if it trains one
+    sources: str | None = None  # hash of what was pushed, if known: else the output is another's
+    status: str = ""  # one of Kaggle's, or REFUSED where the run never began
+    message: str = ""
 
-    def __init__(
-        self,
-        api: "KaggleApi",
-        ref: str,
-        folder: Path,
-        label: str = "",
-        fold: int | None = None,
-        sources: str | None = None,
-    ):
-        self.api, self.ref, self.folder, self.label = api, ref, folder, label
-        self.fold, self.sources = fold, sources
-        self.log_file = folder / "kernel.log"
-        self.status, self.message = "", ""
+    def __post_init__(self) -> None:
+        self.log_file = self.folder / "kernel.log"
         self._failures = 0
         self._lines: list[str] = []
         # A thread of its own, because a stream that has gone silent tells nobody that it has.
-        self._listener = threading.Thread(target=self._listen, name=f"log of {ref}", daemon=True)
+        self._listener = threading.Thread(
+            target=self._listen, name=f"log of {self.ref}", daemon=True
+        )
         self._is_over = threading.Event()  # what comes at once is still heard
         self._is_deaf = False
 

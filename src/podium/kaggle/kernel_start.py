@@ -13,9 +13,8 @@ from podium.files.atomic_write import atomic_folder
 from podium.runs.find_run import attached_runs, find_run
 from podium.runs.merge import copy_files, merge_run
 from podium.runs.run_folder import RunFolder
-from podium.system import WHOLE_EPOCHS, about_this_run
+from podium.system import TRAINING_MINUTES, about_this_run
 
-LONGEST = 11.8  # hours; Kaggle ends a kernel after 12, and may keep nothing of what it wrote
 FILE = Path(__file__).with_name("kernel_start.json")  # in a kernel only
 
 
@@ -27,7 +26,8 @@ class KernelStart(BaseModel):
     run: str
     reads: list[str]  # other runs, of which several kernels may have left parts
     goes_on_from: str | None = None  # the hash of the sources of the version that left the run
-    hours: float | None = None  # after which the kernel ends, though its run may be unfinished
+    hours: float  # after which the kernel ends, though its run may be unfinished
+    minutes: float | None  # that the training is scaled to fit; None: it is to be resumed
 
 
 def begin() -> None:
@@ -37,9 +37,8 @@ def begin() -> None:
         RunError: a run that is to be attached is not, or its parts do not fit together.
     """
     start = KernelStart.model_validate_json(FILE.read_text(encoding="utf-8"))
-    if start.hours is not None:
-        os.environ[WHOLE_EPOCHS] = "1"
-    end_after(start.hours or LONGEST)
+    os.environ[TRAINING_MINUTES] = str(start.minutes)
+    end_after(start.hours)
     for run in start.reads:
         join_parts(run)
     if start.goes_on_from is not None:

@@ -58,6 +58,7 @@ class RunOnKaggle:
 
     entry: Entry
     overrides: list[str]
+    on: str | None = None  # the machine, where it is not the one of its metadata
 
     @property
     def here(self) -> RunFolder:
@@ -75,13 +76,14 @@ class RunOnKaggle:
     def build(self, api: "KaggleApi", fold: Fold, hours: float | None, resume: bool) -> KernelBuild:
         """Build the kernel; to `resume`, its last version must have left a run."""
         left = self._sources_of_last_version(self.kernel(api, fold)) if resume else None
-        return build(self.entry.name, user_name(api), self.overrides, fold, hours, left)
+        return build(self.entry.name, user_name(api), self.overrides, fold, hours, left, self.on)
 
     def command(self, word: str, folds: Iterable[Fold] = ()) -> str:
         """The command line that does this with these folds' kernels."""
         changes = [f"--set {shlex.quote(override)}" for override in self.overrides]
         numbers = [f"--fold {fold}" for fold in folds if fold is not None]
-        return " ".join(["podium", word, self.entry.name, *changes, *numbers])
+        on = [f"--on {self.on}"] if self.on and word == "push" else []
+        return " ".join(["podium", word, self.entry.name, *changes, *numbers, *on])
 
     def _sources_of_last_version(self, kernel: KernelRun) -> str:
         """What the last version of a kernel was made from, whose run is there to go on with.
@@ -124,6 +126,7 @@ def push_entry(
     poll_seconds: float = POLL_SECONDS,
     resume: bool = False,
     hours: float | None = None,
+    on: str | None = None,
 ) -> RunResult | CollectedBlend | None:
     """Build and push an entry; with `wait`, follow it and collect its run.
 
@@ -134,12 +137,13 @@ def push_entry(
         at_once: kernels that may run at the same time; by default what accounts usually may.
         resume: go on with the run that the kernel's last version left unfinished.
         hours: after which a kernel ends, finished or not; its epochs are not scaled to fit.
+        on: "cpu", "gpu" or "tpu"; by default the machine that the metadata name.
 
     Raises:
         KernelFailed: names what did not run to its end; what did is collected all the same.
         KaggleError: Kaggle refuses, or cannot be reached, or there is nothing to resume.
     """
-    run = RunOnKaggle(get_entry(entry), list(overrides))
+    run = RunOnKaggle(get_entry(entry), list(overrides), on)
     if run.entry.is_ensemble and (resume or hours):
         raise KaggleError(f"{entry} averages runs, which takes no time: push it as it is")
     to_push = _folds_to_push(run, list(folds), each_fold, fresh, resume)
@@ -147,13 +151,14 @@ def push_entry(
         print(f"all folds are in {run.here.path} already; --fresh pushes them again")
         return _combine(run.here)
     for fold in to_push:
-        check(run.entry, run.overrides, fold)  # before any call
+        check(run.entry, run.overrides, fold, hours, on)  # before any call
     api = connect()
     builds = [run.build(api, fold, hours, resume) for fold in to_push]
-    estimate = project(entry, run.overrides, folds, hours)
+    machine = builds[0].metadata.machine
+    estimate = project(entry, machine, run.overrides, folds, hours)
     print(*builds, estimate, sep="\n\n", end="\n\n", flush=True)
     collect_command = run.command("collect", to_push)
-    at_once = at_once or builds[0].metadata.sessions
+    at_once = at_once or machine.sessions
     if not wait:
         if len(builds) > at_once:
             raise KaggleError(

@@ -3,12 +3,13 @@
 import hashlib
 import json
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field
 from slugify import slugify
 
 from podium.competitions import get_competition
+from podium.kaggle.machines import MACHINES, Machine
 from podium.models.pretrained import weights_file
 from podium.recipes.entries import Entry
 from podium.recipes.recipe import RUN, Recipe
@@ -36,7 +37,7 @@ class KernelMetadata(StrictTable):
     kernel_type: Literal["script", "notebook"]
     is_private: bool
     enable_internet: bool  # always written out: the client takes true where it is missing
-    machine_shape: Literal["NvidiaTeslaT4"] | None = None  # two T4s, or four CPU cores
+    machine_shape: Literal["NvidiaTeslaT4", "TpuV5E8"] | None = None  # none: four CPU cores
     dataset_sources: Names
     competition_sources: Names
     kernel_sources: Names
@@ -51,21 +52,16 @@ class KernelMetadata(StrictTable):
         return owner if slash else OWNER
 
     @property
-    def sessions(self) -> int:
-        """Number of kernels like this one that an account may usually run at once."""
-        return 2 if self.machine_shape else 5
+    def machine(self) -> Machine:
+        return next(each for each in MACHINES.values() if each.shape == self.machine_shape)
 
-    def filled(self, owner: str, name: str) -> "KernelMetadata":
+    def filled(self, owner: str, name: str) -> Self:
         """The metadata with its owner filled in, for the kernel of this name (a run, or a fold)."""
         keys = ("dataset_sources", "kernel_sources", "model_sources")
         sources = {key: [_fill(each, owner) for each in getattr(self, key)] for key in keys}
         title = kernel_title(name)
         kernel_id = f"{_fill(f'{self.owner}/', owner)}{slugify(title)}"
         return self.model_copy(update={**sources, "id": kernel_id, "title": title})
-
-    def with_own_output(self) -> "KernelMetadata":
-        """The metadata of a next version, to which the output of the last one is attached."""
-        return self.model_copy(update={"kernel_sources": [*self.kernel_sources, self.id]})
 
 
 def kernel_title(name: str) -> str:
@@ -84,8 +80,11 @@ def kernel_name(run: str, fold: int | None = None) -> str:
     return run if fold is None else f"{run}-fold-{fold}"
 
 
-def read_metadata(entry: Entry) -> KernelMetadata:
+def read_metadata(entry: Entry, on: str | None = None) -> KernelMetadata:
     """An entry's metadata, as it stands in the repository.
+
+    Args:
+        on: a key of MACHINES, in place of the machine that the metadata names.
 
     Raises:
         MetadataError: with each key that is wrong, what came and what is allowed.
@@ -112,7 +111,7 @@ def read_metadata(entry: Entry) -> KernelMetadata:
     ):
         if came != expected:
             raise MetadataError(f"{path}: {key}: came {came!r}, should be {expected!r}")
-    return metadata
+    return metadata.model_copy(update={"machine_shape": MACHINES[on].shape}) if on else metadata
 
 
 def check_sources(entry: Entry, metadata: KernelMetadata, recipe: Recipe) -> None:
@@ -151,6 +150,33 @@ def check_sources(entry: Entry, metadata: KernelMetadata, recipe: Recipe) -> Non
             f"{entry.metadata}: dataset_sources: the recipe's weights are missing, and the "
             f"internet is off: add a dataset that holds {file}"
         )
+
+
+def check_machine(
+    entry: Entry, metadata: KernelMetadata, recipe: Recipe, hours: float | None
+) -> None:
+    """See that the machine can run the recipe, and for so long.
+
+    Raises:
+        MetadataError: it cannot.
+    """
+    machine, image = metadata.machine, metadata.docker_image
+    if hours and hours > machine.hours:
+        raise MetadataError(
+            f"{entry.name}: --hours: came {hours:g}, on a {machine.name} at most {machine.hours}"
+        )
+    if machine.backend == "jax":
+        if image and "tpu" not in image:  # see github.com/Kaggle/kaggle-cli/issues/1197
+            raise MetadataError(
+                f"{entry.metadata}: docker_image: in another image than the TPU's own, Kaggle runs "
+                "a kernel without the TPU: leave the key out"
+            )
+        sizes = [recipe.batch_size, *(stage.batch_size or 0 for stage in recipe.stages)]
+        if odd := [size for size in sizes if size % machine.devices]:
+            raise MetadataError(
+                f"{entry.recipe_file}: batch_size: {machine.devices} cores share each batch: came "
+                f"{odd[0]}, should be a multiple of {machine.devices}, at the stages too"
+            )
 
 
 def check_runs(entry: Entry, metadata: KernelMetadata, runs: list[str]) -> None:

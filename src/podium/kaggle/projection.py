@@ -3,9 +3,8 @@
 from collections.abc import Iterable
 
 from podium.competitions import MissingData
-from podium.kaggle.metadata import read_metadata
+from podium.kaggle.machines import Machine
 from podium.recipes.entries import get_entry
-from podium.system import KERNEL_MINUTES
 from podium.training.dry_run import ImageCounts, reckon
 from podium.training.time_plan import Speeds
 from podium.training.warm_start import resolve_backbone
@@ -28,23 +27,18 @@ EFFICIENTNETS = {
         )
     )
 }
-# Operations a second that training reaches. Such a network moves memory more than it multiplies:
-# an H200 reached 13e12 (PyTorch) to 33e12 (JAX) on B6, and a T4's memory is 15 times slower.
-# Two cores of an EPYC reached 30e9 on B4.
-GPU_SPEED, CPU_SPEED = 1.2e12, 60e9
-GPUS, GPU_MEMORY = 2, 14.7  # of two T4s; GB of each
-GPU_START, CPU_START = 150.0, 60.0  # seconds until a stage's first step is done
 READ = 100  # images a second
 BYTES = 18  # of a parameter: its value, gradient, and both means of Adam in float32, and in float16
 
 
 def project(
     entry: str,
+    machine: Machine,
     overrides: Iterable[str] = (),
     folds: Iterable[int] = (),
     hours: float | None = None,
 ) -> str:
-    """Estimate what an entry takes on the machine that its metadata asks for, or say why not.
+    """Estimate what an entry takes on a machine, or say why not.
 
     Args:
         hours: after which the kernel ends, to be resumed: nothing is left out to fit.
@@ -60,11 +54,12 @@ def project(
         images = ImageCounts.of(recipe)
     except MissingData as error:
         return f"no estimate of the time: {error}"
-    on_gpus = bool(read_metadata(get_entry(entry)).machine_shape)
     multiplications, side, parameters, blocks, values = EFFICIENTNETS[recipe.backbone]
-    speed = GPU_SPEED * GPUS if on_gpus else CPU_SPEED
-    speeds = Speeds(pixel=2e9 * multiplications / side**2 / speed)
-    start = GPU_START if on_gpus else CPU_START
+    speeds = Speeds(pixel=2e9 * multiplications / side**2 / (machine.speed * machine.devices))
+    count = len(set(folds)) or len(recipe.fold_numbers)
+    start = machine.start / (
+        count if machine.backend == "jax" else 1
+    )  # compiled once for all folds
     speeds.starts = dict.fromkeys(range(len(recipe.stages)), start)
 
     def unfrozen_share(which: str | int) -> float:
@@ -76,7 +71,7 @@ def project(
     for number, stage in enumerate(recipe.stages):
         pixels = (stage.batch_size or recipe.batch_size) * recipe.stage_size(number) ** 2
         share = max(unfrozen_share(stage.unfreeze), 0.2)  # a frozen part passes on, and forgets
-        kept = pixels * values * share * (2 / GPUS if on_gpus else 4)  # bytes of each value
+        kept = pixels * values * share * machine.value_bytes / machine.devices
         memory.append((kept + BYTES * 1e6 * parameters) / 1e9)
     found = reckon(
         recipe,
@@ -85,12 +80,12 @@ def project(
         unfrozen_share,
         memory,
         reading=(images.all + images.test) / READ,
-        folds=len(set(folds)),
-        minutes=None if hours else min(recipe.time_budget or KERNEL_MINUTES, KERNEL_MINUTES),
+        folds=count,
+        minutes=None if hours else min(recipe.time_budget or machine.minutes, machine.minutes),
         estimated=True,
     )
-    if not on_gpus:
+    if machine.memory is None:
         return f"{found}"
-    fits = max(memory) <= GPU_MEMORY
-    of_each = f"{max(memory):.1f} of the {GPU_MEMORY} GB of each T4"
+    fits = max(memory) <= machine.memory
+    of_each = f"{max(memory):.1f} of the {machine.memory} GB of each device"
     return f"{found}\nmemory      {of_each}{'' if fits else ': too much; lower the batch_size'}"

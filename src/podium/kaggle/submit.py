@@ -146,7 +146,9 @@ def _follow(api: "KaggleApi", slug: str, number: int, poll_seconds: float) -> "A
     try:
         while time.monotonic() < deadline:
             try:
-                found = _find(api, slug, number)
+                with explained(f"asking for the score of submission {number}"):
+                    newest = api.competition_submissions(slug) or []
+                found = next((each for each in newest if each and each.ref == number), None)
             except KaggleError as error:
                 cause = error.__cause__
                 if not (is_passing(cause) or isinstance(cause, json.JSONDecodeError)):
@@ -163,13 +165,6 @@ def _follow(api: "KaggleApi", slug: str, number: int, poll_seconds: float) -> "A
     except KeyboardInterrupt as error:
         raise KaggleError(f"interrupted: {taken}") from error
     raise KaggleError(f"no score after {LONGEST_WAIT / 60:.0f} minutes, but {taken}")
-
-
-def _find(api: "KaggleApi", slug: str, number: int) -> "ApiSubmission | None":
-    """The submission of that number, among the newest; None before Kaggle lists it."""
-    with explained(f"asking for the score of submission {number}"):
-        submissions = api.competition_submissions(slug) or []
-    return next((each for each in submissions if each and each.ref == number), None)
 
 
 def _page(slug: str, name: str = "submissions") -> str:

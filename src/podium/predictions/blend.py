@@ -58,9 +58,8 @@ class BlendResult:
 
     def __str__(self) -> str:
         runs = [("run", self.score.metric, "95 % interval", "folds", "weight")]
-        for member, one, weight in zip(
-            self.pool.members, self.scores, self.choice.weights, strict=True
-        ):
+        parts = zip(self.pool.members, self.scores, self.choice.weights, strict=True)
+        for member, one, weight in parts:
             folds = ", ".join(map(str, member.folds))
             runs.append((member.name, *one.cells, folds, f"{weight:.3f}"))
         titles = ["blended by", self.score.metric, "95 % interval"]
@@ -88,7 +87,8 @@ class BlendResult:
 
     def as_dict(self) -> dict[str, Any]:
         """The content of score.json."""
-        choice, boxes = self.choice, self.boxes
+        choice, boxes, members = self.choice, self.boxes, self.pool.members
+        parts = zip(members, choice.weights, choice.calibrations, self.scores, strict=True)
         runs = [
             {
                 "run": member.name,
@@ -98,9 +98,7 @@ class BlendResult:
                 "floor": calibration.floor,
                 **one.as_dict(),
             }
-            for member, weight, calibration, one in zip(
-                self.pool.members, choice.weights, choice.calibrations, self.scores, strict=True
-            )
+            for member, weight, calibration, one in parts
         ]
         methods = {
             name: {**one.as_dict(), "calibrated": calibrated and calibrated.as_dict()}
@@ -137,15 +135,13 @@ def blend(runs: Sequence[str], to: Path | None = None, common: bool = False) -> 
     recipe = _ensemble(runs) if len(runs) < 2 else None
     pool = read_pool(recipe.runs if recipe else runs, common)
     if recipe and pool.competition.name != recipe.competition:
-        raise CannotBlend(
-            f"the ensemble is of {recipe.competition}, its runs are of {pool.competition.name}"
-        )
+        raise CannotBlend(f"{runs[0]} is of {recipe.competition}, not {pool.competition.name}")
     name = runs[0] if recipe else to.stem if to else DEFAULT_NAME
     folder = RunFolder(paths.runs() / check_name(name))
     _check_target(folder)
     if folder.path.resolve() in [member.folder.path.resolve() for member in pool.members]:
         raise CannotBlend(
-            f"the blend would be written over its own run {name}: name it otherwise, with --to"
+            f"the blend would replace its own run {name}: name it otherwise, with --to"
         )
     with folder.writing():
         blended = _evaluate(pool, folder, to or paths.submission(name))
@@ -172,10 +168,7 @@ def adopt_blend(part: RunFolder, into: RunFolder, fresh: bool = False) -> Path:
     if into.exists and not fresh:
         for name in FILES[:3]:
             if (into.path / name).read_bytes() != (part.path / name).read_bytes():
-                raise CannotMerge(
-                    f"{into.path} is a blend with another {name}: keep it, or replace it by that "
-                    f"of {part.path} with --fresh"
-                )
+                raise CannotMerge(f"{into.path} has another {name}: replace it with --fresh")
     (into.path / "run.json").unlink(missing_ok=True)
     for name in FILES:
         copy_whole(part.path / name, into.path / name)
@@ -216,18 +209,13 @@ def _evaluate(pool: Pool, folder: RunFolder, submission: Path) -> BlendResult:
     choice = choose(pool.out_of_fold, numbers, metric)
     blended = nested(pool.out_of_fold, numbers, metric)
     ours, single = (metric.per_image(numbers, one) for one in (blended, pool.out_of_fold[best]))
+    gain = with_interval("gain", sign * (ours - single), groups)
+    tried = choice.candidates.items()
+    methods = {name: (scored(one.blended), scored(one.calibrated)) for name, one in tried}
+    name, table = pool.members[best].name, _table(blended, labels.index, pool)
+    boxes, nested_score = _blend_boxes(pool), scored(blended)
     return BlendResult(
-        folder,
-        pool,
-        choice,
-        _table(blended, labels.index, pool),
-        scores,
-        {name: (scored(c.blended), scored(c.calibrated)) for name, c in choice.candidates.items()},
-        scored(blended),
-        pool.members[best].name,
-        with_interval("gain", sign * (ours - single), groups),
-        _blend_boxes(pool),
-        submission,
+        folder, pool, choice, table, scores, methods, nested_score, name, gain, boxes, submission
     )
 
 
@@ -243,13 +231,10 @@ def _blend_boxes(pool: Pool) -> BlendedBoxes | None:
     alone = {member.name: found[member.name].loc[pool.labels.index] for member in finding}
     tests = [member.folder.read_boxes("test").loc[pool.test_ids] for member in finding]
     mean = sum(alone.values()) / len(finding)
-    return BlendedBoxes(
-        {name: score(BOX_METRICS[0], truth, boxes).value for name, boxes in alone.items()},
-        [score(metric, truth, mean, pool.groups).widened(pool.widening) for metric in BOX_METRICS],
-        mean,
-        sum(tests) / len(finding),
-        images,
-    )
+    runs = {name: score(BOX_METRICS[0], truth, boxes).value for name, boxes in alone.items()}
+    scores = [score(metric, truth, mean, pool.groups) for metric in BOX_METRICS]
+    scores = [one.widened(pool.widening) for one in scores]
+    return BlendedBoxes(runs, scores, mean, sum(tests) / len(finding), images)
 
 
 def _write(blended: BlendResult, about: dict[str, Any]) -> None:

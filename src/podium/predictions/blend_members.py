@@ -14,7 +14,7 @@ from podium.runs.fold_folder import RunError
 from podium.runs.run import Run
 from podium.runs.run_folder import RunFolder
 from podium.runs.table import HELD_OUT
-from podium.text import summarize
+from podium.text import id_difference, summarize
 
 
 class CannotBlend(RunError):
@@ -86,19 +86,14 @@ def read_pool(runs: Sequence[str], common: bool = False) -> Pool:
         _check_fit(first, member, common)
         ids = ids.intersection(member.out_of_fold.index)
     if ids.empty:
+        names = ", ".join(member.name for member in members)
         raise CannotBlend(
-            "no image is predicted out of fold by all of "
-            f"{', '.join(member.name for member in members)}: without one the blend cannot be "
-            "judged; train the same folds of each"
+            f"no image is out of fold in all of {names}: train the same folds of each"
         )
     ids = ids.sort_values()  # the choice does not depend on the first run's order
-    return Pool(
-        members,
-        first.labels.loc[ids],
-        np.stack([member.out_of_fold.loc[ids].to_numpy() for member in members]),
-        first.test.index,
-        np.stack([member.test.loc[first.test.index].to_numpy() for member in members]),
-    )
+    out_of_fold = np.stack([member.out_of_fold.loc[ids].to_numpy() for member in members])
+    test = np.stack([member.test.loc[first.test.index].to_numpy() for member in members])
+    return Pool(members, first.labels.loc[ids], out_of_fold, first.test.index, test)
 
 
 def read_member(run: str) -> BlendRun:
@@ -135,10 +130,7 @@ def read_member(run: str) -> BlendRun:
 def _read_probabilities(folder: RunFolder, name: str, competition: Competition) -> pd.DataFrame:
     table, path = folder.read_probabilities(name), folder.path / f"{name}.csv"
     if list(table.columns) != list(competition.classes):
-        raise CannotBlend(
-            f"{path} has the classes {', '.join(table.columns)}; {competition.name} has "
-            f"{', '.join(competition.classes)}, in this order"
-        )
+        raise CannotBlend(f"{path} has other classes than {competition.name}: {', '.join(table)}")
     values = table.to_numpy()
     # NaN is not at least 0 either.
     if not (values >= 0).all() or not np.allclose(values.sum(axis=1), 1, atol=1e-3):
@@ -153,15 +145,13 @@ def _check_out_of_fold(
     for fold, why in folder.leaky_folds().items():
         if fold in folds:
             raise CannotBlend(
-                f"{folder.name} is leaky: its pseudo-labels of fold {fold} reveal labels that the "
-                f"fold scores ({why}). Take the labels from a run with the same split, or leave "
-                f"{folder.name} out"
+                f"{folder.name} is leaky: its pseudo-labels of fold {fold} reveal labels that it "
+                f"scores ({why}). Take them from a run with the same split, or leave it out"
             )
     trained_on = ids.difference(fold_of.index[fold_of.isin([*folds, HELD_OUT])])
     if len(trained_on):
         raise CannotBlend(
-            f"{folder.name} was trained on {len(trained_on)} of the images that its "
-            f"out_of_fold.csv holds ({summarize(trained_on)}): train it again"
+            f"{folder.name} was trained on images of its out_of_fold.csv ({summarize(trained_on)})"
         )
 
 
@@ -170,32 +160,19 @@ def _check_fit(first: BlendRun, member: BlendRun, common: bool) -> None:
     if member.competition is not first.competition:
         each = ", ".join(f"{one.name} of {one.competition.name}" for one in (first, member))
         raise CannotBlend(f"the runs are of different competitions: {each}")
-
-    def difference(mine: pd.Index, other: pd.Index) -> str:
-        only = mine.difference(other), other.difference(mine)
-        if not (len(only[0]) or len(only[1])):
-            return ""
-        return (
-            f"{len(only[0])} are only in {first.name} ({summarize(only[0])}), {len(only[1])} only "
-            f"in {member.name} ({summarize(only[1])})"
-        )
-
     pair = f"{first.name} and {member.name}"
-    if tests := difference(first.test.index, member.test.index):
+    if tests := id_difference(first.test.index, first.name, member.test.index, member.name):
         raise CannotBlend(f"{pair} predict other test images: {tests}")
     if changed := first.folder.changed_test_files(member.folder):
         raise CannotBlend(
-            f"{pair} have predicted different files of {changed} test images with the same ids: "
-            f"podium predict {first.name} and podium predict {member.name} predict those of now"
+            f"{pair} predicted other files of {changed} test images: podium predict both"
         )
     both = first.labels.index.intersection(member.labels.index)
     other = both[first.labels.loc[both].ne(member.labels.loc[both])]
     if len(other):
-        raise CannotBlend(
-            f"{pair} have other labels for {len(other)} images ({summarize(other)}): were they "
-            "trained on the same data?"
-        )
-    images = difference(first.out_of_fold.index, member.out_of_fold.index)
+        raise CannotBlend(f"{pair} have other labels for {len(other)} images ({summarize(other)})")
+    ids, other_ids = first.out_of_fold.index, member.out_of_fold.index
+    images = id_difference(ids, first.name, other_ids, member.name)
     if images and not common:
         first_folds, folds = (
             f"folds {', '.join(map(str, one.folds))}" if one.folds else "a blend"

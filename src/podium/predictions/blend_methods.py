@@ -113,14 +113,9 @@ def fit_convex(predictions: np.ndarray, labels: np.ndarray, metric: Metric | Non
         mixed = (right @ weights).clip(SMALLEST)
         return -np.log(mixed).mean(), -(right / mixed[:, None]).mean(axis=0)
 
-    found = minimize(
-        loss,
-        np.full(runs, 1 / runs),
-        jac=True,
-        method="SLSQP",
-        bounds=[(0, 1)] * runs,
-        constraints=LinearConstraint(np.ones((1, runs)), 1, 1),
-    ).x
+    start, sum_to_1 = np.full(runs, 1 / runs), LinearConstraint(np.ones((1, runs)), 1, 1)
+    limits = {"bounds": [(0, 1)] * runs, "constraints": sum_to_1}
+    found = minimize(loss, start, jac=True, method="SLSQP", **limits).x
     found = np.where(found < LEAST_WEIGHT, 0, found)
     return Rule(found / found.sum())
 

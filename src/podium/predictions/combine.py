@@ -33,8 +33,7 @@ def assemble(folder: RunFolder) -> RunResult:
         RunError: the run has no finished fold, or no table of images.
     """
     run = Run.open(folder)
-    combined = combine(run)
-    return RunResult(folder, combined, write_submission(folder, run.competition))
+    return RunResult(folder, combine(run), write_submission(folder, run.competition))
 
 
 def combine(run: Run) -> FoldScores:
@@ -46,13 +45,10 @@ def combine(run: Run) -> FoldScores:
     folder = run.folder
     folds = folder.finished_folds()
     if not folds:
-        trained = ", ".join(map(str, folder.scored_folds()))
-        raise RunError(
-            f"{folder.path} has no trained fold yet: train it to its end first"
-            if not trained
-            else f"{folder.path}: fold {trained} is trained and scored, and the test images are "
-            f"not predicted yet: podium predict {folder.name}"
-        )
+        if scored := ", ".join(map(str, folder.scored_folds())):
+            told = f"fold {scored} is trained and scored, and has not predicted the test images"
+            raise RunError(f"{told}: podium predict {run.name}")
+        raise RunError(f"{folder.path} has no trained fold yet: train it to its end first")
     combined = score_folds(run, folds)
     boxes = combined.boxes
     write_test(run, folds, combined.views, boxes and boxes.views, combined.calibrations)
@@ -124,23 +120,19 @@ def _score_views(
     to_choose = ids.isin(annotated) & ~is_held_out
     judged, first = predictions[to_choose], metrics[0]
     if judged.empty:
-        raise ValueError(
-            "none of the images that the folds score has a box to judge by: train more images"
-        )
+        raise ValueError("none of the scored images has a box to judge by: train more images")
     choice = choose_views(judged, truth, first)
     others = average_tta(predictions[~to_choose], choice.weights)
     out_of_fold = pd.concat([choice.cross_fitted, others])
     scored = out_of_fold
     if len(held_out):
         scored = average_tta(predictions[is_held_out], choice.weights)
-    return ViewScores(
-        [score(metric, truth, scored, groups).widened(wider) for metric in metrics],
-        score(first, truth, average_tta(judged, {VIEWS[0].name: 1.0}), groups).widened(wider),
-        score(first, truth, average_tta(judged), groups).widened(wider),
-        choice.weights,
-        choice.tried,
-        out_of_fold,
+    scores = [score(metric, truth, scored, groups).widened(wider) for metric in metrics]
+    plain, averaged = (
+        score(first, truth, average_tta(judged, weights), groups).widened(wider)
+        for weights in ({VIEWS[0].name: 1.0}, None)
     )
+    return ViewScores(scores, plain, averaged, choice.weights, choice.tried, out_of_fold)
 
 
 def _calibrate(
@@ -169,11 +161,8 @@ def _calibrate(
         return classes, {}
     held_out = found.index.difference(judged)
     if len(held_out):
-        calibrated.loc[held_out] = mean_of_folds(
-            {fold: run.folder.fold(fold).read_predictions("validation") for fold in folds},
-            classes.views,
-            fitted,
-        ).loc[held_out]
+        seen = {fold: run.folder.fold(fold).read_predictions("validation") for fold in folds}
+        calibrated.loc[held_out] = mean_of_folds(seen, classes.views, fitted).loc[held_out]
     calibrated = calibrated.astype(np.float32)
     scored = calibrated.loc[held_out if len(held_out) else judged]
     scores = [score(metric, train["label"], scored, train["group"]).widened(wider)]

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from scipy.spatial.distance import cdist
 from scipy.stats import beta
 from sklearn.preprocessing import normalize
 from tqdm import tqdm
@@ -46,14 +47,11 @@ class MahalanobisScore:
     def __call__(self, features: np.ndarray) -> np.ndarray:
         """Return the scores, float64 (images,), of features (images, channels)."""
         scaled = normalize(features.astype(np.float64))
-        projected = scaled @ self._directions
-        nearest = np.full(len(features), np.inf)
-        for mean, projected_mean in zip(self.means, self._projected_means, strict=True):
-            along = (projected - projected_mean) ** 2
-            beyond = np.maximum(((scaled - mean) ** 2).sum(axis=1) - along.sum(axis=1), 0)
-            squared = (along / self.variances).sum(axis=1) + beyond / self.rest
-            nearest = np.minimum(nearest, squared)
-        return np.sqrt(nearest / features.shape[1])
+        pair = scaled @ self._directions, self._projected_means
+        beyond = cdist(scaled, self.means, "sqeuclidean") - cdist(*pair, "sqeuclidean")
+        along = cdist(*pair, "seuclidean", V=self.variances) ** 2
+        squared = along + beyond.clip(0) / self.rest
+        return np.sqrt(squared.min(axis=1) / features.shape[1])
 
     @cached_property  # by a server, which asks for one image at a time
     def _projected_means(self) -> np.ndarray:
@@ -80,12 +78,9 @@ def fit_mahalanobis(features: np.ndarray, labels: np.ndarray) -> MahalanobisScor
     # Identical images have no variance, and anything else is far from them.
     even = max(variances.sum() / features.shape[1], 1e-12)
     kept = variances > NEGLIGIBLE * variances.max()
-    return MahalanobisScore(
-        means.astype(np.float32),
-        directions[kept].T.astype(np.float32),
-        ((1 - SHRINKAGE) * variances[kept] + SHRINKAGE * even).astype(np.float32),
-        float(SHRINKAGE * even),
-    )
+    shrunk = (1 - SHRINKAGE) * variances[kept] + SHRINKAGE * even
+    arrays = (array.astype(np.float32) for array in (means, directions[kept].T, shrunk))
+    return MahalanobisScore(*arrays, rest=float(SHRINKAGE * even))
 
 
 def uncertainty(probabilities: np.ndarray) -> np.ndarray:

@@ -12,9 +12,9 @@ import pandas as pd
 from scipy.stats import binomtest
 
 from podium.competitions.boxes import BOX_METRICS, BoxMetric, IoUOver, has_box
-from podium.competitions.csv_files import WrongTable, other_separator, read_csv, read_rows, shown
+from podium.competitions.csv_files import read_csv, read_rows, wrong_header
 from podium.competitions.metrics import Accuracy, LogLoss, Metric
-from podium.text import summarize
+from podium.text import id_difference
 
 RESAMPLES = 2000
 TIE = 1e-6  # weight of the log loss, which decides between equal accuracies only
@@ -40,6 +40,17 @@ class Score:
     def cells(self) -> tuple[str, str]:
         """Value and interval, as tables have them."""
         return f"{self.value:.4f}", f"{self.low:.4f} to {self.high:.4f}"
+
+    @property
+    def row(self) -> tuple[str, str, str]:
+        """Value, interval and images: three cells of a table."""
+        return *self.cells, f"{self.images:,}"
+
+    @property
+    def as_gain(self) -> str:
+        """A paired difference, and whether it is more than noise."""
+        noise = ", within noise" if self.low <= 0 <= self.high else ""
+        return f"{self.value:+.4f} (95 % interval {self.low:+.4f} to {self.high:+.4f}{noise})"
 
     def widened(self, factor: float) -> "Score":
         """The same with an interval so many times as wide; none of the metrics is below 0."""
@@ -71,11 +82,8 @@ def score(
         groups: by id, the images that err together; without them each stands alone.
 
     Raises:
-        ValueError: a prediction has no truth, or none of the images has a box.
+        ValueError: none of the images has a box.
     """
-    unknown = predicted.index.difference(truth.index)
-    if len(unknown):
-        raise ValueError(f"{len(unknown)} predictions have no label to score against")
     right, found = truth.loc[predicted.index].to_numpy(), predicted.to_numpy()
     together = None if groups is None else groups.loc[predicted.index]
     if right.ndim == 2:
@@ -91,10 +99,7 @@ def score(
 
 
 def with_interval(
-    name: str,
-    values: np.ndarray,
-    groups: np.ndarray | pd.Series | None = None,
-    share: bool = False,
+    name: str, values: np.ndarray, groups: np.ndarray | pd.Series | None = None, share: bool = False
 ) -> Score:
     """The mean of a value per image, with its bootstrap interval over groups of images.
 
@@ -229,33 +234,15 @@ def score_files(submission: Path, truth: Path) -> Score:
     Raises:
         ValueError: a file is no CSV of ids and answers, or the columns or ids differ.
     """
-    submitted, right = _read_answers(submission), _read_answers(truth)
-    if list(submitted.columns) != list(right.columns):
-        raise ValueError(
-            f"{truth}: expected the columns of {submission}, {shown(list(submitted))}, came "
-            f"{shown(list(right))}; give both the same ones"
-        )
-    ids, answer = right.columns
-    submitted, right = submitted.set_index(ids)[answer], right.set_index(ids)[answer]
-    absent = right.index.difference(submitted.index)
-    extra = submitted.index.difference(right.index)
-    if len(absent) or len(extra):
-        raise ValueError(
-            f"{submission} and {truth} have other ids: the first lacks {len(absent)} "
-            f"({summarize(absent)}), the second {len(extra)} ({summarize(extra)}); take two files "
-            "of one competition"
-        )
+    rows = read_rows(submission)
+    columns = rows[0][1] if rows else []
+    if len(columns) != 2:
+        expected = "two columns, id and answer"
+        raise wrong_header(submission, expected, columns, "give it these two")
+    submitted, right = (
+        read_csv(path, columns).set_index(columns[0])[columns[1]] for path in (submission, truth)
+    )
+    if told := id_difference(submitted.index, str(submission), right.index, str(truth)):
+        raise ValueError(f"other ids: {told}; take two files of one competition")
     hits = (submitted == right.loc[submitted.index]).to_numpy(np.float64)
     return with_interval("accuracy", hits, share=True)
-
-
-def _read_answers(path: Path) -> pd.DataFrame:
-    """Read a CSV of two columns, id and answer, as text: an id may be 001 or NA."""
-    rows = read_rows(path)
-    header = rows[0][1] if rows else []
-    if len(header) != 2:
-        raise WrongTable(
-            f"{path}: expected two columns, id and answer, came {shown(header)}"
-            f"{other_separator(header) or '; give it these two'}"
-        )
-    return read_csv(path, header)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from podium import paths
 from podium.recipes.recipe import Recipe
-from podium.recipes.recipe_file import RecipeError, is_ensemble, load_recipe
+from podium.recipes.recipe_file import RecipeError, load_recipe, read_toml
 from podium.text import did_you_mean
 
 
@@ -28,7 +28,7 @@ class Entry:
     @property
     def is_ensemble(self) -> bool:
         """Whether it averages runs of other entries instead of training one."""
-        return is_ensemble(self.recipe_file)
+        return "runs" in read_toml(self.recipe_file)
 
     def recipe(self, overrides: Iterable[str] = ()) -> Recipe:
         """The recipe of its training; where it starts from a run, that need not be here.
@@ -38,7 +38,7 @@ class Entry:
         """
         if self.is_ensemble:
             raise RecipeError(
-                f"{self.name} averages runs and trains nothing: podium blend {self.name}"
+                f"{self.name} averages runs and trains none: podium blend {self.name}"
             )
         return load_recipe(self.recipe_file, overrides)
 

@@ -1,22 +1,13 @@
 """`Recipe`: every choice of a run, typed and bounded. A run is its recipe and its seed."""
 
 import re
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from podium.recipes.tables import (
-    MAX_IMAGE_SIZE,
-    MIN_IMAGE_SIZE,
-    Augmentation,
-    BoxHead,
-    Head,
-    ImageSize,
-    OneCycle,
-    Share,
-    Stage,
-    StrictTable,
-)
+from podium.recipes import tables
+from podium.recipes.tables import ImageSize, Share, Stage, StrictTable
 
 DEFAULT_IMAGE_SIZE = 224
 RUN = "run:"  # before the name of a run that the training starts from
@@ -45,9 +36,9 @@ class Recipe(StrictTable):
     broken_images: Literal["stop", "skip"] = "stop"
     memory_share: Share = 0.3  # of the free memory, for decoded images
 
-    head: Head = Head()
-    box: BoxHead | None = None  # a second head, where the competition has boxes
-    augmentation: Augmentation = Augmentation()
+    head: tables.Head = tables.Head()
+    box: tables.BoxHead | None = None  # a second head, where the competition has boxes
+    augmentation: tables.Augmentation = tables.Augmentation()
     stages: Annotated[list[Stage], Field(min_length=1)]
     cached_views: Annotated[int, Field(ge=0, le=64)] = 4  # training/cached_features.py; 0: none
     cached_gb: Annotated[float, Field(ge=0)] = 1.0  # of features in memory; more go to disk
@@ -61,7 +52,7 @@ class Recipe(StrictTable):
     clip_norm: Annotated[float, Field(gt=0)] | None = None
     clip_value: Annotated[float, Field(gt=0)] | None = None
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    one_cycle: OneCycle = OneCycle()
+    one_cycle: tables.OneCycle = tables.OneCycle()
     # Epochs of a stage without a better validation loss before the stage ends.
     patience: Annotated[int, Field(ge=1)] | None = None
     # Which epoch's weights predict. "best" chooses on the images that the fold then scores, and so
@@ -101,78 +92,45 @@ class Recipe(StrictTable):
         return re.sub(rf"^{RUN}(?:\./)?weights/([^/]+)/?$", rf"{RUN}\1", text)
 
     @model_validator(mode="after")
-    def _starts_from_one_run(self) -> Self:
+    def _fits_together(self) -> Self:
+        if odd := [*self._odd_choices(), *self._odd_solvers(), *self._odd_box()]:
+            raise ValueError("; ".join(odd))
+        return self
+
+    def _odd_choices(self) -> Iterator[str]:
         both = self.backbone, self.weights
         if all(text.startswith(RUN) for text in both) and len(set(both)) > 1:
-            raise ValueError(
-                f"backbone and weights name two runs, {self.backbone!r} and {self.weights!r}: "
-                "leave weights out"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _shares_are_a_whole(self) -> Self:
+            names = f"{self.backbone!r} and {self.weights!r}"
+            yield f"backbone and weights name two runs, {names}: leave weights out"
         if self.shares and (len(self.shares) < 2 or abs(sum(self.shares) - 1) > 1e-6):
-            raise ValueError(
-                f"shares must be two or three numbers that sum to 1, came {self.shares}"
-            )
+            yield f"shares must be two or three numbers that sum to 1, came {self.shares}"
         if self.shares and min(self.shares) == 0:
-            raise ValueError(f"shares must be above 0, came {self.shares}")
-        return self
-
-    @model_validator(mode="after")
-    def _clips_one_way(self) -> Self:
+            yield f"shares must be above 0, came {self.shares}"
         if self.clip_norm is not None and self.clip_value is not None:
-            raise ValueError("clip_norm and clip_value exclude each other: leave one out")
-        return self
+            yield "clip_norm and clip_value exclude each other: leave one out"
 
-    @model_validator(mode="after")
-    def _logistic_is_possible(self) -> Self:
-        logistic = any(stage.solver == "logistic" for stage in self.stages)
-        if logistic and (self.head.width or not self.cached_views):
-            raise ValueError(
-                'solver = "logistic" needs head.width = 0 and cached_views of 1 or more, came '
-                f"{self.head.width} and {self.cached_views}"
-            )
-        return self
+    def _odd_solvers(self) -> Iterator[str]:
+        solvers, head = {stage.solver for stage in self.stages}, self.head
+        came = f"came {head.width} and {self.cached_views}"
+        if "logistic" in solvers and (head.width or not self.cached_views):
+            yield f'solver = "logistic" needs head.width = 0 and cached_views of 1 or more, {came}'
+        if bool(head.centers) != ("kernel" in solvers) or {"kernel"} < solvers:
+            found = f"head.centers = {head.centers} and solver = {', '.join(sorted(solvers))}"
+            yield f'head.centers and solver = "kernel" go together, in all stages; came {found}'
+        if "kernel" in solvers and (head.width or self.cached_views != 1):
+            yield f'solver = "kernel" needs head.width = 0 and cached_views = 1, {came}'
 
-    @model_validator(mode="after")
-    def _kernel_is_possible(self) -> Self:
-        solvers = {stage.solver for stage in self.stages}
-        if not self.head.centers and "kernel" not in solvers:
-            return self
-        if not self.head.centers or solvers != {"kernel"}:
-            raise ValueError(
-                'head.centers above 0 and solver = "kernel" go together, in all stages; came '
-                f"head.centers = {self.head.centers} and solver = {', '.join(sorted(solvers))}"
-            )
-        if self.head.width or self.cached_views != 1:
-            raise ValueError(
-                'solver = "kernel" needs head.width = 0 and cached_views = 1, came '
-                f"{self.head.width} and {self.cached_views}"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _box_is_possible(self) -> Self:
+    def _odd_box(self) -> Iterator[str]:
         if self.box is None:
-            return self
+            return
         if self.augmentation.mixup or self.augmentation.cutmix:
-            raise ValueError(
-                "beside a box head there is no mixup and no cutmix: a mixed image has two boxes"
-            )
+            yield "beside a box head there is no mixup and no cutmix: a mixed image has two boxes"
         solved = [stage.solver for stage in self.stages if stage.solver != "gradient"]
         if solved and self.keep == "best":
-            raise ValueError(
-                f'beside a box head solver = "{solved[0]}" needs keep = "last": the validation '
-                "loss of that stage lacks the boxes, and would always be the best"
-            )
+            why = "the validation loss of that stage lacks the boxes, and would always be the best"
+            yield f'beside a box head solver = "{solved[0]}" needs keep = "last": {why}'
         if len(solved) == len(self.stages):
-            raise ValueError(
-                "a box head is trained by gradient: add a stage without solver, such as "
-                '{ unfreeze = "head", epochs = 60, learning_rate = 3e-3 }'
-            )
-        return self
+            yield "a box head is trained by gradient: add a stage without solver"
 
     @property
     def fold_numbers(self) -> list[int]:
@@ -221,9 +179,9 @@ def steps_per_epoch(images: int, batch_size: int) -> int:
 def default_stages(image_size: Any) -> list[dict[str, Any]]:
     """The four stages of the car solution: head, upper half, all, all on larger images."""
     larger = None
-    if isinstance(image_size, int):
-        allowed = min(max(image_size, MIN_IMAGE_SIZE), MAX_IMAGE_SIZE)  # whatever comes: see Recipe
-        larger = min(round(allowed * LARGER), MAX_IMAGE_SIZE)
+    if isinstance(image_size, int):  # whatever comes: see Recipe
+        larger = max(round(image_size * LARGER), tables.MIN_IMAGE_SIZE)
+        larger = min(larger, tables.MAX_IMAGE_SIZE)
     return [
         {"unfreeze": "head", "epochs": 5, "learning_rate": 1e-3},
         {"unfreeze": "half", "epochs": 5, "learning_rate": 1e-4},

@@ -5,9 +5,9 @@ import re
 import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Self, TypeVar, get_args
+from typing import Annotated, Any, TypeVar, get_args
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError
 
 from podium.recipes.recipe import DEFAULT_IMAGE_SIZE, Recipe, default_stages
 from podium.recipes.tables import RUN_NAME, StrictTable
@@ -28,13 +28,6 @@ class EnsembleRecipe(StrictTable):
     competition: str
     runs: Annotated[list[Annotated[str, Field(pattern=RUN_NAME)]], Field(min_length=2)]
 
-    @model_validator(mode="after")
-    def _runs_are_different(self) -> Self:
-        doubled = sorted({run for run in self.runs if self.runs.count(run) > 1})
-        if doubled:
-            raise ValueError(f"runs: {', '.join(doubled)} is named twice")
-        return self
-
 
 def load_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:
     """Read a recipe.toml and apply `key=value` overrides; dots reach into tables and lists.
@@ -47,15 +40,6 @@ def load_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:
     for override in sorted(overrides, key=lambda override: override.startswith("stages.")):
         _override(data, override)
     return parse_table(Recipe, data, str(path), [*overrides])
-
-
-def is_ensemble(path: Path) -> bool:
-    """Whether this recipe.toml names runs, and so is no recipe of a training.
-
-    Raises:
-        RecipeError: the file cannot be read or is no TOML.
-    """
-    return "runs" in read_toml(path)
 
 
 def load_ensemble(path: Path) -> EnsembleRecipe:
@@ -122,9 +106,7 @@ def _override(data: dict[str, Any], override: str) -> None:
     """Apply one `key=value`, e.g. `image_size=224`, `head.dropout=0.5`, `stages.0.epochs=2`."""
     key, equals, text = override.partition("=")
     if not equals or not key:
-        raise RecipeError(
-            f"--set {single_line(override)}: expected key=value, for example image_size=224"
-        )
+        raise RecipeError(f"--set {single_line(override)}: expected key=value, as image_size=224")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except ValueError:
@@ -138,9 +120,7 @@ def _override(data: dict[str, Any], override: str) -> None:
             place = place[int(name)] if isinstance(place, list) else place.setdefault(name, {})
         place[int(last) if isinstance(place, list) else last] = value
     except (IndexError, ValueError, TypeError, AttributeError) as error:
-        raise RecipeError(
-            single_line(f"--set {override}: the recipe has no {key} to set")
-        ) from error
+        raise RecipeError(single_line(f"--set {override}: the recipe has no {key}")) from error
 
 
 def _key(details: Any) -> str:

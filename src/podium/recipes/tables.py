@@ -1,12 +1,12 @@
 """The tables of a recipe.toml, typed and bounded: heads, augmentation, one-cycle, stages."""
 
+from collections.abc import Callable
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    SerializerFunctionWrapHandler,
     field_validator,
     model_serializer,
     model_validator,
@@ -113,7 +113,7 @@ class Pseudo(StrictTable):
     above: Annotated[float, Field(gt=0.5, le=1)] = 0.98
 
     @model_serializer(mode="wrap")
-    def _as_in_toml(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _as_in_toml(self, dump: Callable[[Self], dict[str, Any]]) -> dict[str, Any]:
         """With "from" for `run`, which Python has another use for: a dump is read again."""
         return {"from" if key == "run" else key: value for key, value in dump(self).items()}
 

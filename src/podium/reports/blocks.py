@@ -8,8 +8,6 @@ from typing import ClassVar
 import numpy as np
 from matplotlib.figure import Figure
 
-from podium.predictions.score import Score
-
 NUMBER = re.compile(r"–|[+-]?[\d,.]+( (s|min|h|ms|GB|%))?( to [\d.]+)?")
 
 
@@ -125,17 +123,6 @@ class Page:
         """All of them, in their order."""
         blocks = [block for section in self.sections for block in section.blocks]
         return [chart for block in blocks if isinstance(block, Charts) for chart in block.charts]
-
-
-def scored(one: Score) -> tuple[str, str, str]:
-    """Value, interval and images: three cells of a table."""
-    return *one.cells, f"{one.images:,}"
-
-
-def gained(one: Score) -> str:
-    """A paired difference, and whether it is more than noise."""
-    noise = ", within noise" if one.low <= 0 <= one.high else ""
-    return f"{one.value:+.4f} (95 % interval {one.low:+.4f} to {one.high:+.4f}{noise})"
 
 
 def memory(gigabytes: float) -> str:

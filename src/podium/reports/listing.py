@@ -77,13 +77,9 @@ def _read(folder: RunFolder) -> Line:
     about = folder.read_run()
     if folder.read_blended():
         results = folder.read_score()
-        return Line(
-            folder.name,
-            about["competition"],
-            about.get("entry", "a blend"),
-            Score.from_dict(results["score"]),
-            blend={row["run"]: row["weight"] for row in results["runs"]},
-        )
+        weights = {row["run"]: row["weight"] for row in results["runs"]}
+        score, entry = Score.from_dict(results["score"]), about.get("entry", "a blend")
+        return Line(folder.name, about["competition"], entry, score, blend=weights)
     recipe, folds = folder.read_recipe(), folder.scored_folds()
     seconds = [folder.fold(number).read_cost().get("seconds") for number in folds]
     score = None
@@ -91,16 +87,11 @@ def _read(folder: RunFolder) -> Line:
         score = Score.from_dict(results["score"])
     elif folds:
         score = score_folds(Run.open(folder), folds).score
-    return Line(
-        folder.name,
-        recipe.competition,
-        about.get("entry", ""),
-        score,
-        f"{', '.join(map(str, folds)) or 'none'} of {len(recipe.fold_numbers)}",
-        # An older Podium did not take the time.
-        f"{sum(seconds) / 60:.1f}" if folds and None not in seconds else "",
-        " (leaky)" if folder.leaky_folds() else "",
-    )
+    trained = f"{', '.join(map(str, folds)) or 'none'} of {len(recipe.fold_numbers)}"
+    # An older Podium did not take the time.
+    minutes = f"{sum(seconds) / 60:.1f}" if folds and None not in seconds else ""
+    entry, remark = about.get("entry", ""), " (leaky)" if folder.leaky_folds() else ""
+    return Line(folder.name, recipe.competition, entry, score, trained, minutes, remark)
 
 
 def describe_entries() -> str:

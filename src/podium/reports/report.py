@@ -2,18 +2,18 @@
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
 from podium.competitions import MissingData
 from podium.files.atomic_write import atomic_write
 from podium.files.image_io import UnreadableImage
 from podium.predictions.result import RunResult
-from podium.reports import page
 from podium.reports.blocks import Page, Section, Words
 from podium.reports.figures import png
 from podium.reports.gallery import choose_rows, draw_gallery
@@ -24,6 +24,7 @@ from podium.reports.sections.curves import learning_section
 from podium.reports.sections.ensembling import blend_section, soup_section, views_section
 from podium.reports.sections.grad_cam import seen_sections
 from podium.reports.sections.mistakes import images_section
+from podium.reports.thumbnails import data_uri
 from podium.runs.find_run import find_run
 from podium.runs.run_folder import RunFolder
 
@@ -108,11 +109,8 @@ def report_after_training(folder: RunFolder, fold_run: "FoldRunner | None" = Non
         if os.environ.get("PODIUM_DEBUG"):
             raise
         words = " ".join(str(error).split())
-        print(
-            f"podium: no report of {folder.name} ({type(error).__name__}: {words}); the run is "
-            f"complete, and `podium report {folder.name}` tries again",
-            file=sys.stderr,
-        )
+        told = f"podium: no report of {folder.name} ({type(error).__name__}: {words}); "
+        print(f"{told}`podium report {folder.name}` tries again", file=sys.stderr)
         return None
 
 
@@ -161,7 +159,7 @@ def _write(made: Page, path: Path) -> Report:
         with atomic_write(folder / f"{name}.png") as part:
             part.write_bytes(data)
     with atomic_write(path) as part:
-        part.write_text(page.render(made, drawn), encoding="utf-8")
+        part.write_text(render(made, drawn), encoding="utf-8")
     left_out = [
         f"{section.title}: {block.text}"
         for section in made.sections
@@ -169,3 +167,21 @@ def _write(made: Page, path: Path) -> Report:
         if isinstance(block, Words) and block.left_out
     ]
     return Report(path, [folder / f"{name}.png" for name in drawn], left_out)
+
+
+def render(page: Page, drawn: Mapping[str, bytes]) -> str:
+    """A report as one HTML file: it loads nothing, and whatever it is told is escaped.
+
+    Args:
+        drawn: the PNG of each chart, by its name.
+    """
+    # The template forbids the browser to load anything, whatever a name has smuggled in.
+    environment = Environment(
+        loader=PackageLoader("podium.reports", "static"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    images = {name: data_uri(data, "png") for name, data in drawn.items()}
+    return environment.get_template("page.html").render(page=page, images=images)

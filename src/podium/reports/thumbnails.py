@@ -1,5 +1,6 @@
 """Small images for a page, each held in the page itself."""
 
+import base64
 from io import BytesIO
 from pathlib import Path
 
@@ -10,7 +11,6 @@ from PIL import Image
 
 from podium.competitions.boxes import BOX_COLUMNS
 from podium.files.image_io import UnreadableImage, read_image, resize
-from podium.reports.page import data_uri
 from podium.reports.run_data import FOUND_COLUMNS
 
 SIDE = 200  # pixels of the longer side
@@ -27,6 +27,11 @@ def thumbnail(path: object) -> str:
         return as_uri(read_image(Path(path), SIDE))
     except UnreadableImage:
         return ""
+
+
+def data_uri(data: bytes, kind: str) -> str:
+    """Bytes of an image as an address that holds them itself."""
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
 def as_uri(image: np.ndarray, side: int = SIDE) -> str:

@@ -37,10 +37,7 @@ def without_links(folder: RunFolder) -> RunFolder:
     """The folder, unless a link leads out of it: what is read and written is its own."""
     for path in folder.path.rglob("*"):
         if path.is_symlink() and not path.resolve().is_relative_to(folder.path.resolve()):
-            raise RunError(
-                f"{path} is a link that leads out of its run, to {path.readlink()}: put the file "
-                "itself there, or do not use this run"
-            )
+            raise RunError(f"{path} is a link that leads out of its run: put the file itself there")
     return folder
 
 
@@ -48,10 +45,6 @@ def attached_runs(run: str) -> list[RunFolder]:
     """The run folders of that name among what is attached to this kernel."""
     if Path(run).name != run:
         return []
-    found = [
-        RunFolder(path)
-        for place in paths.find_in_kaggle_input(run)
-        # A kernel or dataset may have the name of its run.
-        for path in (place, place / "weights" / run)
-    ]
-    return [folder for folder in found if folder.exists]
+    # A kernel or dataset may have the name of its run.
+    found = [(place, place / "weights" / run) for place in paths.find_in_kaggle_input(run)]
+    return [RunFolder(path) for pair in found for path in pair if RunFolder(path).exists]

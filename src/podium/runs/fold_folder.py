@@ -13,22 +13,13 @@ import pandas as pd
 from podium.competitions.boxes import BOX_COLUMNS
 from podium.files.atomic_write import atomic_write, require_space, write_csv, write_json
 from podium.files.untrusted import check_weights, opened_arrays
-from podium.runs.schemas import (
-    CostFile,
-    ProbeFile,
-    Progress,
-    PseudoFile,
-    RunError,
-    StartFile,
-    check_form,
-    read_csv,
-    read_json,
-)
-from podium.text import single_line
+from podium.runs import schemas
+from podium.runs.schemas import RunError, check_form, read_csv, read_json
 
 Row = dict[str, Any]  # of a history: stage, epoch, losses, …; or of a lineage
 ORIGIN = ("run", "fold", "competition", "weights")  # the keys of the latter
 AGAIN = "delete it, and the same command trains the fold again from its start"
+COST = "cost.json"  # the last file of a fold that is scored
 STAGE = "stage"  # the attribute of a file of weights that says which stage trained them last
 
 
@@ -57,7 +48,7 @@ class FoldFolder:
     @property
     def scored(self) -> bool:
         """Whether it is trained, and the cost is there, which is written after the predictions."""
-        return self._cost.is_file()
+        return (self.path / COST).is_file()
 
     @property
     def finished(self) -> bool:
@@ -68,14 +59,6 @@ class FoldFolder:
     def can_predict(self) -> bool:
         """Whether it is trained, and its weights were kept."""
         return self.scored and self.weights.is_file()
-
-    @property
-    def _cost(self) -> Path:
-        return self.path / "cost.json"
-
-    @property
-    def _pseudo(self) -> Path:
-        return self.path / "pseudo.json"
 
     def write_weights(self, model: Any, stage: int) -> None:
         """Write the weights that predict of a Keras model, which this stage trained last."""
@@ -90,8 +73,7 @@ class FoldFolder:
         """
         if not self.weights.is_file():
             raise RunError(
-                f"{self.weights} is missing (podium tune keeps only the weights of its best "
-                "trial): train the run again, with the same command"
+                f"{self.weights} is missing (did podium tune delete it?): train the run again"
             )
         _load_weights(model, self.weights)
 
@@ -147,7 +129,7 @@ class FoldFolder:
             return None
         with opened_arrays(path, AGAIN) as state:
             progress = json.loads(str(state["progress"]))
-        check_form(progress, Progress, path)
+        check_form(progress, schemas.Progress, path)
         return progress
 
     def read_arrays(self) -> list[np.ndarray]:
@@ -166,23 +148,16 @@ class FoldFolder:
     def read_linear_probe(self) -> dict[str, Any] | None:
         """The same, or None where no head stage was probed."""
         path = self.path / "floor.json"
-        return read_json(path, ProbeFile) if path.is_file() else None
+        return read_json(path, schemas.ProbeFile) if path.is_file() else None
 
     def write_pseudo(self, pseudo: dict[str, Any]) -> None:
         """Write which test images join the training, with which labels."""
-        write_json(self._pseudo, pseudo)
+        write_json(self.path / "pseudo.json", pseudo)
 
     def read_pseudo(self) -> dict[str, Any] | None:
         """What joins the training, or None where it is not chosen yet, or nothing does."""
-        return read_json(self._pseudo, PseudoFile) if self._pseudo.is_file() else None
-
-    @property
-    def _start(self) -> Path:
-        return self.path / "started_from.json"
-
-    @property
-    def _unlikeness(self) -> Path:
-        return self.path / "unlikeness.npz"
+        path = self.path / "pseudo.json"
+        return read_json(path, schemas.PseudoFile) if path.is_file() else None
 
     @property
     def pseudo_label_leak(self) -> str:
@@ -193,18 +168,19 @@ class FoldFolder:
 
     def write_start(self, runs: list[Row]) -> None:
         """Write the lineage of the network: the run it started from, then that one's, …"""
-        write_json(self._start, {"runs": runs})
+        write_json(self.path / "started_from.json", {"runs": runs})
 
     def read_start(self) -> list[Row]:
         """Read the lineage; empty where it started from no run."""
-        if not self._start.is_file():
+        path = self.path / "started_from.json"
+        if not path.is_file():
             return []
-        runs = read_json(self._start, StartFile)["runs"]
+        runs = read_json(path, schemas.StartFile)["runs"]
         return [{key: row[key] for key in ORIGIN} for row in runs]
 
     def write_ood(self, arrays: dict[str, np.ndarray]) -> None:
         """Write the out-of-distribution detector of the fold's weights as they are now."""
-        with atomic_write(self._unlikeness) as part:
+        with atomic_write(self.path / "unlikeness.npz") as part:
             np.savez(part, weights=np.array(self.digest()), **arrays)
 
     def read_ood(self) -> dict[str, np.ndarray] | None:
@@ -213,9 +189,10 @@ class FoldFolder:
         Raises:
             ForeignFile: the file is damaged.
         """
-        if not self._unlikeness.is_file():
+        path = self.path / "unlikeness.npz"
+        if not path.is_file():
             return None
-        with opened_arrays(self._unlikeness, "delete it, and it is made again") as kept:
+        with opened_arrays(path, "delete it, and it is made again") as kept:
             arrays = {name: kept[name] for name in kept.files}
             of_these = str(arrays.pop("weights")) == self.digest()
         return arrays if of_these else None
@@ -233,14 +210,14 @@ class FoldFolder:
 
     def write_cost(self, cost: dict[str, Any]) -> None:
         """Write seconds and peak memory of training and scoring the fold."""
-        write_json(self._cost, cost)
+        write_json(self.path / COST, cost)
 
     def read_cost(self) -> dict[str, Any]:
-        return read_json(self._cost, CostFile)
+        return read_json(self.path / COST, schemas.CostFile)
 
     def forget_cost(self) -> None:
         """Make it a fold that is not scored, before its weights become others."""
-        self._cost.unlink(missing_ok=True)
+        (self.path / COST).unlink(missing_ok=True)
 
     def write_predictions(self, name: str, predictions: pd.DataFrame) -> None:
         """Write `name` (validation or test): by id and view, a column per class, and boxes."""
@@ -248,49 +225,30 @@ class FoldFolder:
 
     def read_predictions(self, name: str) -> pd.DataFrame:
         """The probabilities, float32 by id and view, a column per class."""
-        return without_boxes(self._read_predictions(name))
+        return read_predictions(self.path / f"{name}.csv", ["id", "view"])[0]
 
     def read_boxes(self, name: str) -> pd.DataFrame | None:
         """The boxes, `BOX_COLUMNS` by id and view, in shares; None: no box head."""
-        return boxes_alone(self._read_predictions(name))
-
-    def _read_predictions(self, name: str) -> pd.DataFrame:
-        path = self.path / f"{name}.csv"
-        text = {"id": str, "view": str}
-        table = read_csv(path, [*text], dtype=text, keep_default_na=False)
-        return numbers(table, path)
+        return read_predictions(self.path / f"{name}.csv", ["id", "view"])[1]
 
 
-def numbers(table: pd.DataFrame, path: Path) -> pd.DataFrame:
-    """The same in float32.
+def read_predictions(path: Path, index: list[str]) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+    """The probabilities of a CSV, a column per class, and the boxes beside them, or None: float32.
 
     Raises:
-        RunError: something in it is no number.
+        RunError: there is no such file, or it is damaged.
     """
-    try:
-        return table.astype(np.float32)
-    except ValueError as error:
-        raise RunError(f"{path} is not as Podium writes it: {single_line(str(error))}") from error
-
-
-def without_boxes(predictions: pd.DataFrame) -> pd.DataFrame:
-    """The columns of the classes."""
-    return predictions.drop(columns=list(BOX_COLUMNS), errors="ignore")
-
-
-def boxes_alone(predictions: pd.DataFrame) -> pd.DataFrame | None:
-    """The columns of the boxes, or None where there are none."""
     columns = list(BOX_COLUMNS)
-    return predictions[columns] if set(columns) <= set(predictions.columns) else None
-
-
-def _bytes(variable: Any) -> int:
-    """Size of a Keras variable's values."""
-    return int(np.prod(variable.shape)) * np.dtype(variable.dtype).itemsize
+    text = {"dtype": dict.fromkeys(index, str), "keep_default_na": False}
+    empty = {key: [""] for key in columns}  # an image that nobody could read
+    table = read_csv(path, index, numbers=True, na_values=empty, **text)
+    boxes = table[columns] if set(columns) <= set(table) else None
+    return table.drop(columns=columns, errors="ignore"), boxes
 
 
 def _save_weights(model: Any, path: Path, stage: int) -> None:
-    require_space(path.parent, sum(_bytes(value) for value in model.weights))
+    sizes = (np.prod(one.shape) * np.dtype(one.dtype).itemsize for one in model.weights)
+    require_space(path.parent, int(sum(sizes)))
     with atomic_write(path) as part:
         _uncompiled(model).save_weights(part)
         with h5py.File(part, "r+") as file:

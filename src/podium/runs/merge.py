@@ -14,7 +14,7 @@ from podium.recipes.recipe import Recipe
 from podium.runs.find_run import without_links
 from podium.runs.fold_folder import FoldFolder, RunError
 from podium.runs.run_folder import OF_A_START, RunFolder
-from podium.runs.table import HELD_OUT, LeakingSplit, Table, stored_table
+from podium.runs.table import HELD_OUT, Table, stored_table
 
 RESULTS = ("best.weights.h5", "history.csv", "validation.csv", "cost.json", "test.csv")
 DECIDED = ["label", "fold", *BOX_COLUMNS]  # groups may be numbered otherwise
@@ -43,7 +43,11 @@ def merge_run(part: RunFolder, into: RunFolder, fresh: bool = False) -> list[int
             the run, or has other results of a fold that is there already.
         RunError: a link leads out of the part.
     """
-    recipe, table = _read_part(without_links(part))
+    without_links(part)
+    try:
+        recipe, table = part.read_recipe(), stored_table(part)
+    except ValueError as error:
+        raise CannotMerge(f"{part.path} cannot be read as a run: {error}") from error
     folds = part.finished_folds()
     if not folds:
         raise CannotMerge(f"{part.path} has no finished fold")
@@ -63,13 +67,6 @@ def merge_run(part: RunFolder, into: RunFolder, fresh: bool = False) -> list[int
         with atomic_folder(into.fold(fold).path, replace=True) as place:
             copy_files(part.fold(fold).path, place)
     return taken
-
-
-def _read_part(part: RunFolder) -> tuple[Recipe, Table]:
-    try:
-        return part.read_recipe(), stored_table(part)
-    except (ValueError, LeakingSplit, AttributeError) as error:
-        raise CannotMerge(f"{part.path} cannot be read as a run: {error}") from error
 
 
 def _check_fold(part: RunFolder, fold: int, recipe: Recipe, table: Table) -> None:
@@ -112,17 +109,14 @@ def _check_same_run(part: RunFolder, into: RunFolder, recipe: Recipe, table: Tab
         if changed := into.changed_test_files(part):
             difference = difference or f"{changed} test images have other files by the same ids"
     if difference:
-        raise CannotMerge(
-            f"{part.path} is no part of the run {into.path}: {difference}. Put it into a folder "
-            "of another name"
-        )
+        told = f"{part.path} is no part of the run {into.path}: {difference}"
+        raise CannotMerge(f"{told}. Put it into a folder of another name")
 
 
 def _difference(here: Table, there: Table) -> str:
     """What is not the same in two tables; "" if they are of the same images and split."""
-    if set(here.train.index) != set(there.train.index) or list(here.test.index) != list(
-        there.test.index
-    ):
+    has_same_test = list(here.test.index) == list(there.test.index)
+    if set(here.train.index) != set(there.train.index) or not has_same_test:
         return "they have other training or test images, or another order of these"
     train = there.train.loc[here.train.index]
     differing = here.train.reindex(columns=DECIDED).compare(train.reindex(columns=DECIDED))
@@ -150,9 +144,7 @@ def _is_there(theirs: FoldFolder, mine: FoldFolder, fresh: bool) -> bool:
         return False
     if fresh:
         return False
-    raise CannotMerge(
-        f"{mine.path} {trouble}: keep it, or replace it by {theirs.path} with --fresh"
-    )
+    raise CannotMerge(f"{mine.path} {trouble}: keep it, or replace it with --fresh")
 
 
 def _record_origins(part: RunFolder, into: RunFolder, folds: list[int]) -> None:

@@ -14,19 +14,12 @@ from tqdm import tqdm
 
 from podium import paths
 from podium.competitions.boxes import BOX_COLUMNS
-from podium.files.atomic_write import (
-    OLD,
-    clear_leftovers,
-    discard,
-    remove_temp_files,
-    write_csv,
-    write_json,
-)
+from podium.files.atomic_write import clear_all_leftovers, discard, write_csv, write_json
 from podium.files.locks import locked
 from podium.recipes.recipe import Recipe
 from podium.recipes.recipe_file import RecipeError, parse_recipe
-from podium.runs.fold_folder import FoldFolder, RunError, boxes_alone, numbers, without_boxes
-from podium.runs.schemas import CheckedFile, RunFile, ScoreFile, read_csv, read_json
+from podium.runs.fold_folder import FoldFolder, RunError, read_predictions
+from podium.runs.schemas import Form, RunFile, ScoreFile, read_csv, read_json
 
 MAX_NAME = 100  # characters of a run's name
 NAME = re.compile(rf"\w[\w.-]{{,{MAX_NAME - 1}}}", re.ASCII)
@@ -55,10 +48,8 @@ def check_name(run: str) -> str:
     if not run.strip() or "\0" in run or run in (".", "..") or Path(run).name != run:
         raise RunError(f"run {run!r}: expected the name of a folder of weights/, not a path")
     if not NAME.fullmatch(run) and not RunFolder(paths.runs() / run).exists:
-        raise RunError(
-            f"run {run!r}: expected at most {MAX_NAME} signs of A to Z, a to z, 0 to 9, _, . and "
-            "-, the first of them no . or -; give it such a name with --run"
-        )
+        signs = "signs of A to Z, a to z, 0 to 9, _, . and -, the first no . or -"
+        raise RunError(f"run {run!r}: expected at most {MAX_NAME} {signs}; name it with --run")
     return run
 
 
@@ -117,10 +108,8 @@ class RunFolder:
             self.write_run({"recipe": recipe.model_dump(), **about})
             return recipe
         if souped := self.read_souped():
-            raise RunError(
-                f"{self.path} is a soup of {', '.join(souped)}, which nothing is trained into: "
-                "train under another name with --run NAME"
-            )
+            told = f"{self.path} is a soup of {', '.join(souped)}, which nothing is trained into"
+            raise RunError(f"{told}: train under another name with --run NAME")
         stored = self.read_recipe()
         if stored.keep != recipe.keep:
             print(f'this run began with keep = "{stored.keep}", and goes on with it')
@@ -131,9 +120,7 @@ class RunFolder:
             key = changed[0]
             raise RunError(
                 f"{self.path} is a run of another recipe: {key} was {before[key]!r}, is now "
-                f"{now[key]!r}"
-                + (f" (and {len(changed) - 1} more keys)" * (len(changed) > 1))
-                + "; train under another name with --run NAME, or begin again with --fresh"
+                f"{now[key]!r}; train under another name with --run NAME, or anew with --fresh"
             )
         return recipe
 
@@ -167,10 +154,7 @@ class RunFolder:
 
     def tidy(self) -> None:
         """Remove what a kill left behind that nothing will read again."""
-        clear_leftovers(self.path)
-        for old in self.path.glob(f"{OLD}*"):
-            clear_leftovers(self.path / old.name.removeprefix(OLD))
-        remove_temp_files(self.path)
+        clear_all_leftovers(self.path)
         for fold in self.scored_folds():
             self.fold(fold).delete_state()
 
@@ -188,10 +172,7 @@ class RunFolder:
         """
         run = self.read_run()
         if blended := self.read_blended():
-            raise RunError(
-                f"{self.path} is a blend of {', '.join(blended)}, not a training run: name one of "
-                "these"
-            )
+            raise RunError(f"{self.path} is a blend of {', '.join(blended)}, not a training run")
         try:
             return parse_recipe(run.get("recipe", {}), source=str(self.path / "run.json"))
         except RecipeError as error:
@@ -226,12 +207,10 @@ class RunFolder:
 
         Those of older Podiums are taken to be the same, as their files are not known.
         """
-        pair = []
-        for folder in (self, other):
-            images = folder.read_images()
-            known = images.get("digest", pd.Series("", images.index)).replace("", None)
-            pair.append(known[images["part"] == "test"].dropna())
-        here, there = pair[0].align(pair[1], join="inner")
+        tests = (folder.read_images().query("part == 'test'") for folder in (self, other))
+        known = (images.reindex(columns=["digest"]).replace("", None).dropna() for images in tests)
+        here, there = (table["digest"] for table in known)
+        here, there = here.align(there, join="inner")
         return int((here != there).sum())
 
     def digest_of_images(self, paths: Iterable[Path]) -> str:
@@ -246,7 +225,7 @@ class RunFolder:
 
     def read_checked(self) -> str:
         path = self.path / "checked.json"
-        return read_json(path, CheckedFile)["sha256"] if path.is_file() else ""
+        return read_json(path, Form).get("sha256", "") if path.is_file() else ""
 
     def write_probabilities(
         self, name: str, probabilities: pd.DataFrame, boxes: pd.DataFrame | None = None
@@ -260,19 +239,11 @@ class RunFolder:
         write_csv(self.path / f"{name}.csv", table)
 
     def read_probabilities(self, name: str) -> pd.DataFrame:
-        return without_boxes(self._read_predictions(name))
+        return read_predictions(self.path / f"{name}.csv", ["id"])[0]
 
     def read_boxes(self, name: str) -> pd.DataFrame | None:
         """The boxes beside the probabilities, `BOX_COLUMNS` by id, in shares; None: no box head."""
-        return boxes_alone(self._read_predictions(name))
-
-    def _read_predictions(self, name: str) -> pd.DataFrame:
-        path = self.path / f"{name}.csv"
-        if not path.is_file():
-            raise RunError(f"{path} is missing: train the run to its end first")
-        empty = {column: [""] for column in BOX_COLUMNS}  # an image that nobody could read
-        table = read_csv(path, ["id"], dtype={"id": str}, keep_default_na=False, na_values=empty)
-        return numbers(table, path)
+        return read_predictions(self.path / f"{name}.csv", ["id"])[1]
 
     def delete_test(self) -> None:
         """Delete what was predicted of test images, by each fold and by all."""

@@ -4,9 +4,12 @@ Keys that a form does not name are whatever they are; the forms name what is com
 """
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -123,12 +126,6 @@ class ProbeFile(Form):
     log_loss: float
 
 
-class CheckedFile(Form):
-    """checked.json."""
-
-    sha256: str
-
-
 class HistoryRow(Form):
     stage: int
     epoch: int
@@ -148,35 +145,39 @@ def read_json(path: Path, form: type[Form]) -> dict[str, Any]:
         RunError: there is no such file, or it is not of this form.
         ForeignFile: it is no file but a pipe or the like, or too large.
     """
-    try:
-        check_regular(path, LARGEST)
+    with _as_written(path, LARGEST):
         data = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise RunError(f"{path} is missing: is {path.parent} the folder of a run?") from error
-    except ForeignFile:
-        raise
-    except (ValueError, RecursionError) as error:  # the latter of too many brackets
-        raise RunError(f"{path} is not valid JSON: {error}") from error
-    check_form(data, form, path)
+        check_form(data, form, path)
     return data
 
 
-def read_csv(path: Path, index: list[str], **options: Any) -> pd.DataFrame:
+def read_csv(path: Path, index: list[str], numbers: bool = False, **options: Any) -> pd.DataFrame:
     """Read a table of a run by these columns; `options` are pandas'.
+
+    Args:
+        numbers: all other columns are float32.
 
     Raises:
         RunError: there is none, or it is damaged.
         ForeignFile: it is no file but a pipe or the like.
     """
-    try:
-        check_regular(path)
+    with _as_written(path):
         table = pd.read_csv(path, **options)
-        return table.set_index(index) if index else table
-    except ForeignFile:
-        raise
+        table = table.set_index(index) if index else table
+        return table.astype(np.float32) if numbers else table
+
+
+@contextmanager
+def _as_written(path: Path, largest: int | None = None) -> Iterator[None]:
+    """Refuse what is no file, and name one that cannot be read as what a run has written."""
+    try:
+        check_regular(path, largest)
+        yield
     except FileNotFoundError as error:
         raise RunError(f"{path} is missing: train the run to its end first") from error
-    except (ValueError, KeyError) as error:  # what pandas raises: of the CSV, or of a column
+    except (ForeignFile, RunError):
+        raise
+    except (ValueError, KeyError, RecursionError) as error:  # the last of too many brackets
         words = single_line(str(error))
         raise RunError(f"{path} is not as Podium writes it: {words}") from error
 
@@ -189,9 +190,5 @@ def check_form(data: object, form: type[Form], path: Path) -> None:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
         came = repr(first["input"])[:LONGEST]
-        raise RunError(
-            single_line(
-                f"{path} is not as Podium writes it: {key and key + ': '}came {came}, "
-                f"{first['msg'].removeprefix('Input ')}"
-            )
-        ) from error
+        words = f"{key and key + ': '}came {came}, {first['msg'].removeprefix('Input ')}"
+        raise RunError(single_line(f"{path} is not as Podium writes it: {words}")) from error

@@ -7,7 +7,6 @@ import pandas as pd
 from podium.competitions.boxes import BOX_COLUMNS
 from podium.runs.fold_folder import RunError
 from podium.runs.run_folder import RunFolder
-from podium.text import summarize
 
 SIZE_COLUMNS = ["width", "height"]  # pixels
 DROPPED = "dropped"  # the part of training images that cannot be read; nothing but reports has it
@@ -47,10 +46,10 @@ def stored_table(folder: RunFolder) -> Table:
         LeakingSplit: its split has near-identical images on both sides.
     """
     path = folder.path / "pictures.csv"
-    if not path.is_file():
+    stored = folder.read_images()
+    if stored is None:
         raise RunError(f"{folder.path} has no table of images yet: train it first")
     try:
-        stored = folder.read_images()
         sides = [name for name in SIZE_COLUMNS if name in stored]
         boxes = [name for name in BOX_COLUMNS if name in stored]
         whole = dict.fromkeys(["label", "group", "fold", *sides], "int64")
@@ -59,7 +58,7 @@ def stored_table(folder: RunFolder) -> Table:
         stored["digest"] = stored.get("digest", "")  # older runs have none
         test = stored.loc[stored["part"] == "test", ["problem", "digest", *sides]]
     except (ValueError, KeyError) as error:  # what pandas raises: of the CSV, or of a column
-        raise RunError(f"{path} is not the table of a run: {error}") from error
+        raise RunError(f"{path} is not as Podium writes it: {error}") from error
     doubled = [*train.index[train.index.duplicated()], *test.index[test.index.duplicated()]]
     if doubled:
         raise RunError(f"{path}: {len(doubled)} ids are there twice, such as {doubled[0]}")
@@ -71,21 +70,11 @@ def check_split(table: pd.DataFrame) -> None:
     """Make sure of a split before it is trained on.
 
     Args:
-        table: indexed by id, with the columns label, fold and group.
+        table: indexed by id, with the columns fold and group.
 
     Raises:
         LeakingSplit: a group of near-identical images straddles folds.
-        ValueError: a column or a fold value is missing.
     """
-    missing = sorted({"label", "fold", "group"} - set(table.columns))
-    if missing:
-        raise ValueError(f"the table needs the columns label, fold and group; no {missing}")
-    without = table.index[table["fold"].isna()]
-    if len(without):
-        raise ValueError(
-            f"{len(without)} of {len(table)} images have no fold, such as "
-            f"{summarize(without)}: split the table again"
-        )
     straddling = table[table.groupby("group")["fold"].transform("nunique") > 1]
     if len(straddling):
         first = straddling[straddling["group"] == straddling["group"].iloc[0]]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from fastapi import FastAPI, HTTPException, Request
+from fastapi import HTTPException, Request
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 from fastapi_offline import FastAPIOffline
@@ -18,19 +18,11 @@ from podium.predictions.score import Score
 from podium.runs.fold_folder import RunError
 from podium.runs.run import Run
 from podium.runs.table import HELD_OUT
-from podium.serving.batcher import Batcher
+from podium.serving import schema
 from podium.serving.engine import Engine
-from podium.serving.fairness import Quota, Turns
 from podium.serving.guard import Guard
-from podium.serving.schema import (
-    ErrorResponse,
-    Example,
-    ImageError,
-    ImageResponse,
-    PredictResponse,
-    RequestLimits,
-    RunInfo,
-)
+from podium.serving.scheduling import Batcher, Quota, Turns
+from podium.serving.schema import ImageError, ImageResponse, RequestLimits
 from podium.serving.uploads import FORM, decode_upload, megapixels, read_uploads
 
 STATIC = Path(__file__).parent / "static"
@@ -62,16 +54,15 @@ class Service:
         try:
             async with asyncio.timeout(self._limits.seconds):
                 return await asyncio.gather(
-                    *(self._classify_one(*upload, (request, cost)) for upload in uploads)
+                    *(self._classify_one(*upload, request, cost) for upload in uploads)
                 )
         except TimeoutError:
             raise HTTPException(504, f"no answer within {self._limits.seconds:g} s") from None
 
     async def _classify_one(
-        self, name: str, data: bytes, turn: tuple[Request, float]
+        self, name: str, data: bytes, request: Request, cost: float
     ) -> ImageResponse | ImageError:
         sides = self._engine.run.recipe.cache_size, self._engine.size
-        request, cost = turn
         millions = await asyncio.to_thread(megapixels, data, self._limits)
         try:
             async with self._decoding.turn(request, cost * millions):
@@ -87,7 +78,7 @@ class Service:
 def make_app(
     engine: Engine,
     limits: RequestLimits,
-    examples: Sequence[Example] = (),
+    examples: Sequence[schema.Example] = (),
     hosts: Sequence[str] = ("*",),
 ) -> Guard:
     """Make the application.
@@ -98,8 +89,7 @@ def make_app(
     """
     app = FastAPIOffline(  # FastAPI's own /docs loads its scripts from a CDN
         title=f"Podium: {engine.run.name}",
-        description="Classes of images, the evidence for them, and out-of-distribution images. "
-        "Nothing that is sent is kept.",
+        description="Classes of images, and the evidence for them. Nothing that is sent is kept.",
         redoc_url=None,
         favicon_url="/static/icon.svg",
     )
@@ -107,11 +97,11 @@ def make_app(
     in_work = Quota("requests", limits.requests, 4 * limits.requests)
     in_memory = Quota("bytes", most_bytes // 2, most_bytes)
     body = {"required": True, "content": {FORM: {"schema": FORM_SCHEMA}}}
-    errors = {status: {"model": ErrorResponse} for status in ERRORS}
+    errors = {status: {"model": schema.ErrorResponse} for status in ERRORS}
     info = describe_run(engine, limits, examples)
 
     @app.post("/api/classify", responses=errors, openapi_extra={"requestBody": body})
-    async def classify(request: Request) -> PredictResponse:
+    async def classify(request: Request) -> schema.PredictResponse:
         """Classify one or several images.
 
         One that cannot be read has its own status among the others. If none can be read, the
@@ -124,23 +114,16 @@ def make_app(
         failed = [image for image in images if isinstance(image, ImageError)]
         if len(failed) == len(images):
             raise HTTPException(failed[0].status, "; ".join(image.detail for image in failed))
-        return PredictResponse(run=engine.run.name, images=images)
+        return schema.PredictResponse(run=engine.run.name, images=images)
 
     @app.get("/health", summary="Whether the server answers")
     async def health() -> dict[str, str]:
         return {"status": "ok", "run": engine.run.name}
 
     @app.get("/api/run", summary="The run that is served, and the limits")
-    async def run() -> RunInfo:
+    async def run() -> schema.RunInfo:
         return info
 
-    _add_pages(app, examples)
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
-    return Guard(app)
-
-
-def _add_pages(app: FastAPI, examples: Sequence[Example]) -> None:
-    """Add the page, its files and the examples."""
     app.mount("/static", StaticFiles(directory=STATIC))
 
     @app.get("/examples/{number}", include_in_schema=False)
@@ -153,8 +136,13 @@ def _add_pages(app: FastAPI, examples: Sequence[Example]) -> None:
     async def page() -> FileResponse:
         return FileResponse(STATIC / "index.html")
 
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
+    return Guard(app)
 
-def describe_run(engine: Engine, limits: RequestLimits, examples: Sequence[Example]) -> RunInfo:
+
+def describe_run(
+    engine: Engine, limits: RequestLimits, examples: Sequence[schema.Example]
+) -> schema.RunInfo:
     """Describe the run for the page, before any image has come."""
     folds = ", ".join(map(str, engine.folds))
     used = f"folds {folds} are averaged" if len(engine.folds) > 1 else f"fold {folds} answers"
@@ -162,7 +150,7 @@ def describe_run(engine: Engine, limits: RequestLimits, examples: Sequence[Examp
         score = str(Score.from_dict(engine.run.folder.read_score()["score"]))
     except (RunError, KeyError):  # a run that still trains has none
         score = None
-    return RunInfo(
+    return schema.RunInfo(
         run=engine.run.name,
         competition=engine.run.competition.name,
         classes=engine.classes,
@@ -177,7 +165,7 @@ def describe_run(engine: Engine, limits: RequestLimits, examples: Sequence[Examp
     )
 
 
-def find_examples(run: Run, fold: int, most: int) -> list[Example]:
+def find_examples(run: Run, fold: int, most: int) -> list[schema.Example]:
     """Find up to `most` images that the fold's network was not trained on, the classes in turns."""
     if not most:
         return []
@@ -190,7 +178,7 @@ def find_examples(run: Run, fold: int, most: int) -> list[Example]:
     turn = unseen.groupby("label").cumcount()
     chosen = unseen.assign(turn=turn).sort_values(["turn", "label"], kind="stable").head(most)
     return [
-        Example(
+        schema.Example(
             address=f"examples/{number}", name=run.competition.classes[row.label], path=row.path
         )
         for number, row in enumerate(chosen.itertuples())

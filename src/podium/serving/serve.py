@@ -69,7 +69,7 @@ def listen(host: str, port: int) -> socket.socket:
         listening = socket.create_server((host, port), family=family)
     except OSError as error:
         raise ValueError(
-            f"cannot listen at {host}:{port} ({error.strerror}); another one is --port {port + 1}"
+            f"cannot listen at {host}:{port} ({error.strerror}): try --port {port + 1}"
         ) from error
     # Send at once what is ready: asyncio asks for it only on sockets that it made itself.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from podium.data.batches import Batches
-from podium.models.backend import COMPILES_ALL, Devices, feed, free_stage
+from podium.models.backend import COMPILES_ALL, Devices, feed, free_stage, tensorboard
 from podium.models.network import Network
 from podium.recipes.recipe import Recipe, steps_per_epoch
 from podium.recipes.tables import Stage
@@ -188,24 +188,25 @@ class Trainer:
         metrics: list[Any] = ["accuracy"]
         if self.recipe.label_smoothing:  # by which no epoch is to be judged
             metrics.append(keras.metrics.CategoricalCrossentropy(name="log_loss"))
-        aims: dict[str, Any] = {"loss": loss, "metrics": metrics}
+        # Weighted: what fills up a batch, as JAX needs it, counts nothing.
+        aims: dict[str, Any] = {"loss": loss, "weighted_metrics": metrics}
         with self.devices.scope():
             if len(model.outputs) > 1:  # the box head's besides
                 aims = {
                     "loss": [loss, BoxLoss()],
                     "loss_weights": [1.0, self.recipe.box.loss_weight],
-                    "metrics": [metrics, [MeanIoUMetric()]],
+                    "weighted_metrics": [metrics, [MeanIoUMetric()]],
                 }
             model.compile(
                 make_optimizer(self.recipe, stage.learning_rate, self._rate_scales(model)),
                 **aims,
                 jit_compile=self.devices.jit_compile,
             )
+            model.optimizer.build(model.trainable_variables)
+            if COMPILES_ALL or self.devices.count == 1:  # else they take in no value here
+                _build_metrics(model)
             model.make_train_function()
             model.jit_compile = COMPILES_ALL  # validation and prediction too, as in `Network`
-            model.optimizer.build(model.trainable_variables)
-            if self.devices.strategy is None:  # those of several devices take in no value here
-                _build_metrics(model)
             if state.epoch > 0:
                 state.restore(self.folder, self.network.model, model.optimizer)
 
@@ -217,8 +218,7 @@ class Trainer:
     def _tensorboard(self, state: ResumeState) -> list[keras.callbacks.Callback]:
         if not self.recipe.tensorboard:
             return []
-        logs = self.folder.path / "tensorboard" / f"stage-{state.stage + 1}"
-        return [keras.callbacks.TensorBoard(str(logs))]
+        return tensorboard(self.folder.path / "tensorboard" / f"stage-{state.stage + 1}")
 
     def _batches(self, state: ResumeState, stage: Stage, cached: bool) -> tuple[Batches, Batches]:
         seed = stage_seed(self.recipe, state.stage)

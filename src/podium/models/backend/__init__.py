@@ -19,6 +19,7 @@ if keras.config.backend() == "jax":
         set_rates,
         sum_over_devices,
         synchronizes_batchnorm,
+        tensorboard,
     )
 else:
     from podium.models.backend.on_openvino import compile_network, engine
@@ -32,6 +33,7 @@ else:
         set_rates,
         sum_over_devices,
         synchronizes_batchnorm,
+        tensorboard,
     )
 
 __all__ = [
@@ -46,4 +48,5 @@ __all__ = [
     "set_rates",
     "sum_over_devices",
     "synchronizes_batchnorm",
+    "tensorboard",
 ]

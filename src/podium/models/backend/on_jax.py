@@ -3,6 +3,7 @@
 import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -12,16 +13,19 @@ from keras import tree
 from threadpoolctl import threadpool_limits
 
 from podium.data.batches import Batches
+from podium.models.backend.initial_values import draw_by_numpy
 from podium.system import trim_memory
 
 COMPILES_ALL = True  # what is not compiled runs operation by operation
+
+draw_by_numpy()
 
 
 class Devices:
     """The TPU's cores or the GPUs of this machine, or its CPU.
 
     Args:
-        names: devices to use, e.g. ("cpu:0", "cpu:1"); all of the kind that JAX prefers if not
+        names: devices to use, e.g. ("CPU:0", "CPU:1"); all of the kind that JAX prefers if not
             given, and of CPU devices the first.
     """
 
@@ -31,7 +35,8 @@ class Devices:
         if names is None:
             self._devices = found if self.kind != "cpu" else found[:1]
         else:
-            self._devices = [one for one in found if f"{one.platform}:{one.id}" in names]
+            wanted = {name.lower() for name in names}
+            self._devices = [one for one in found if f"{one.platform}:{one.id}" in wanted]
         self.unused: list[str] = []
         several = None
         if self.count > 1:  # a copy of the network on each; batches are cut into equal parts
@@ -150,24 +155,31 @@ def set_rates(
 ) -> None:
     """Give the optimizer of a training its learning rate and momentum, before the next step.
 
-    `callback.model` would first bring all variables up to date, at each step again.
+    They are put into what the step starts from. To assign them to the variables, which Keras takes
+    apart from what it trains, would bring all of these up to date at each step.
     """
-    model = callback._model
+    model = callback._model  # `callback.model` does that as well
+    if not hasattr(model.train_function, "rates"):
+        model.train_function = _with_rates(model.train_function)
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
-    new = [(optimizer.learning_rate, rate)]
-    if momentum is not None:
-        new.append((optimizer.cycled_momentum, momentum))
-    if not getattr(model, "_jax_state", None) or model._jax_state_synced:
-        for variable, value in new:
-            variable.assign(value)
-        return
-    values = model._jax_state["optimizer_variables"]  # that the next step starts from
     places = {id(variable): place for place, variable in enumerate(model.optimizer.variables)}
-    for variable, value in new:
-        place = places[id(variable)]
-        values[place] = jax.device_put(
-            np.asarray(value, values[place].dtype), values[place].sharding
-        )
+    rates = {places[id(optimizer.learning_rate)]: rate}
+    if momentum is not None:
+        rates[places[id(optimizer.cycled_momentum)]] = momentum
+    model.train_function.rates = rates
+
+
+def _with_rates(step: Callable) -> Callable:
+    """The step of `fit`, which starts from the variables of the optimizer that `rates` names."""
+
+    def call(state: tuple, batches: Iterator[Any]) -> Any:
+        optimizer = list(state[2])
+        for place, value in call.rates.items():
+            # Not put on a device: the step would be compiled once more for such a number.
+            optimizer[place] = np.asarray(value, optimizer[place].dtype)
+        return step((*state[:2], optimizer, *state[3:]), batches)
+
+    return call
 
 
 def compiled(
@@ -231,6 +243,12 @@ def synchronizes_batchnorm() -> bool:
 def sum_over_devices(values: list[Any]) -> list[Any]:
     """These: gradients are of the whole batch."""
     return values
+
+
+def tensorboard(folder: Path) -> list[keras.callbacks.Callback]:
+    """Nothing: TensorFlow writes those logs."""
+    print(f"no {folder}, which needs TensorFlow: history.csv has the same numbers")
+    return []
 
 
 def free_stage() -> None:

@@ -4,6 +4,7 @@ import gc
 import weakref
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -162,6 +163,11 @@ def sum_over_devices(values: list[Any]) -> list[Any]:
     if replica is None or replica.num_replicas_in_sync == 1:
         return values
     return replica.all_reduce(tf.distribute.ReduceOp.SUM, values)
+
+
+def tensorboard(folder: Path) -> list[keras.callbacks.Callback]:
+    """What writes a training's logs for TensorBoard into a folder."""
+    return [keras.callbacks.TensorBoard(str(folder))]
 
 
 def free_stage() -> None:

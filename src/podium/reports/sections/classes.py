@@ -4,11 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from scipy.stats import binomtest
-from sklearn.metrics import (
-    ConfusionMatrixDisplay,
-    confusion_matrix,
-    precision_recall_fscore_support,
-)
+from sklearn import metrics
 
 from podium.reports.blocks import Block, Chart, Charts, Section, TableBlock, Words
 from podium.reports.figures import GRAY, PALETTE, canvas, plain
@@ -54,11 +50,11 @@ def three_digits(value: float) -> str:
 
 def confusion_figure(judged: pd.DataFrame, classes: list[str]) -> Figure:
     """Share of each true class that is taken for each class."""
-    counts = confusion_matrix(judged["label"], judged["said"], labels=range(len(classes)))
+    counts = metrics.confusion_matrix(judged["label"], judged["said"], labels=range(len(classes)))
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = min(2.3 + 0.45 * len(classes), 9.5)
     figure, axis = canvas(side + 0.4, side)
-    display = ConfusionMatrixDisplay(shares, display_labels=list(map(plain, classes)))
+    display = metrics.ConfusionMatrixDisplay(shares, display_labels=list(map(plain, classes)))
     display.plot(
         include_values=len(classes) <= WRITTEN,
         cmap="Blues",
@@ -80,7 +76,7 @@ def confusion_figure(judged: pd.DataFrame, classes: list[str]) -> Figure:
 
 def by_class(judged: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
     """Precision, recall, F1 and support by class; NaN where one was never said, or is absent."""
-    values = precision_recall_fscore_support(
+    values = metrics.precision_recall_fscore_support(
         judged["label"], judged["said"], labels=range(len(classes)), zero_division=np.nan
     )
     return pd.DataFrame(np.transpose(values), classes, ["precision", "recall", "f1", "support"])

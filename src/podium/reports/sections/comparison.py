@@ -4,17 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
-from podium.reports.blocks import (
-    Block,
-    Charts,
-    ImageGrid,
-    ImageTile,
-    Section,
-    TableBlock,
-    Words,
-    gained,
-    scored,
-)
+from podium.reports.blocks import Block, Charts, ImageGrid, ImageTile, Section, TableBlock, Words
 from podium.reports.run_data import RunData
 from podium.reports.sections.classes import by_class, calibration_error, three_digits
 from podium.reports.sections.curves import curves
@@ -29,15 +19,10 @@ def check_comparable(runs: Sequence[RunData]) -> None:
     """Raises ValueError where they are of several competitions, or judged on other images."""
     names = {one.competition.name for one in runs}
     if len(names) > 1:
-        raise ValueError(
-            f"these runs are of several competitions ({', '.join(sorted(names))}): name runs of one"
-        )
+        raise ValueError(f"these runs are of several competitions: {', '.join(sorted(names))}")
     for other in runs[1:]:
         if common(runs[0], other).empty:
-            raise ValueError(
-                f"{runs[0].name} and {other.name} were judged on different images: they have "
-                "none in common"
-            )
+            raise ValueError(f"{runs[0].name} and {other.name} were judged on different images")
 
 
 def common(one: RunData, other: RunData) -> pd.Index:
@@ -49,7 +34,7 @@ def scores_section(runs: Sequence[RunData]) -> Section:
     rows = [
         (
             one.name,
-            *scored(one.score),
+            *one.score.row,
             f"{calibration_error(one.judged):.4f}",
             ", ".join(map(str, one.folds)) or "a blend",
         )
@@ -61,7 +46,7 @@ def scores_section(runs: Sequence[RunData]) -> Section:
     for other in runs[1:]:  # image by image
         ids = common(first, other)
         values = (f"{one.score_of(ids).value:.4f}" for one in (other, first))
-        gain = gained(other.gain_over(first.probabilities.loc[ids]))
+        gain = other.gain_over(first.probabilities.loc[ids]).as_gain
         rows.append((other.name, *values, gain, f"{len(ids):,}"))
     titles = ["run", first.competition.metric.name, first.name, "better by", "images of both"]
     against = TableBlock(f"Against {first.name}, on the same images", titles, rows)

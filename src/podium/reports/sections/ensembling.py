@@ -3,7 +3,7 @@
 from podium.predictions.combine import read_validation
 from podium.predictions.score import Score
 from podium.predictions.tta import VIEWS
-from podium.reports.blocks import Block, Section, TableBlock, Words, gained, scored
+from podium.reports.blocks import Block, Section, TableBlock, Words
 from podium.reports.run_data import RunData
 
 SETS = 8  # of views that are listed
@@ -17,7 +17,7 @@ def views_section(one: RunData) -> Section:
     else:
         plain = read_validation(one.folder, one.folds).xs(VIEWS[0].name, level="view")
         plain = plain[~plain.index.duplicated()].loc[one.judged.index]
-        gain = gained(one.gain_over(plain))
+        gain = one.gain_over(plain).as_gain
         text = f"Averaged: {_shares(results['views'])}. Gain over the plain view: {gain}."
     blocks: list[Block] = [Words(text)]
     tried = results["tried_views"]
@@ -47,7 +47,7 @@ def blend_section(one: RunData) -> Section:
         (
             row["run"],
             f"{row['weight']:.3f}",
-            *scored(Score.from_dict(row)),
+            *Score.from_dict(row).row,
             ", ".join(map(str, row["folds"])),
             f"{row['temperature']:.2f}",
         )
@@ -59,7 +59,7 @@ def blend_section(one: RunData) -> Section:
         for name, row in results["methods"].items()
     ]
     gain = results["gain"]
-    text = f"Gain over {gain['over']}, the best single run: {gained(Score.from_dict(gain))}."
+    text = f"Gain over {gain['over']}, the best single run: {Score.from_dict(gain).as_gain}."
     return Section(
         "Blend",
         [

@@ -54,13 +54,10 @@ def _label_errors(one: RunData) -> Iterator[Block]:
     found = likely_label_errors(judged["label"].to_numpy(), probabilities)
     notes = [f"may be {one.classes[number]}" for number in found["suggested"]]
     rows = judged.iloc[found["row"]].assign(note=notes)
-    caption = f"Likely label errors: {len(found):,} of {len(judged):,} images"
+    caption = f"Likely label errors (confident learning): {len(found):,} of {len(judged):,} images"
     yield _show(one, caption, rows, "No label looks wrong: confident learning finds none.")
     if notes:
-        yield Words(
-            "Labels that the networks dispute with confidence (confident learning). The weaker "
-            "the run, the more of them are its own mistakes."
-        )
+        yield Words("The weaker the run, the more of these are its own mistakes.")
 
 
 def likely_label_errors(labels: np.ndarray, probabilities: np.ndarray) -> pd.DataFrame:

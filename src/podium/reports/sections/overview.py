@@ -10,7 +10,7 @@ from podium.competitions.metrics import Accuracy
 from podium.predictions.score import Score, score
 from podium.recipes.recipe import Recipe
 from podium.recipes.tables import Stage
-from podium.reports.blocks import Block, Facts, Section, TableBlock, Words, memory, scored
+from podium.reports.blocks import Block, Facts, Section, TableBlock, Words, memory
 from podium.reports.run_data import RunData
 from podium.runs.table import DROPPED, HELD_OUT
 from podium.text import duration
@@ -30,17 +30,13 @@ def about(one: RunData) -> str:
 
 
 def score_section(one: RunData) -> Section:
-    rows = [(kind, *scored(found)) for kind, found in _scores(one)]
+    rows = [(kind, *found.row) for kind, found in _scores(one)]
     blocks: list[Block] = [TableBlock("Scores", ["", "value", "95 % interval", "images"], rows)]
     for fold, why in one.results.get("too_good", {}).items():
         blocks.append(Words(f"✗ The score of fold {fold} leaks: {why}."))
     if one.recipe is not None and one.recipe.keep == "best" and one.kind != "held-out":
-        blocks.append(
-            Words(
-                'With keep = "best" each fold chose its epoch on the images that it scores here: '
-                "the score is somewhat too good, the more so the fewer they are."
-            )
-        )
+        text = 'With keep = "best" each fold chose its epoch on what it scores: somewhat too good.'
+        blocks.append(Words(text))
     if "fold" in one.judged and len(one.folds) > 1:
         blocks.append(_by_fold(one))
     budget = [
@@ -82,7 +78,7 @@ def _by_fold(one: RunData) -> TableBlock:
     for fold in one.folds:
         ids = one.judged.index[one.judged["fold"] == fold]
         cost = {"seconds": np.nan, MEMORY: np.nan} | one.folder.fold(fold).read_cost()
-        scores = scored(one.score_of(ids)) if len(ids) else ("", "", "0")
+        scores = one.score_of(ids).row if len(ids) else ("", "", "0")
         rows.append((str(fold), *scores, duration(cost["seconds"]), memory(cost[MEMORY])))
     titles = ["fold", one.score.metric, "95 % interval", "images", "trained in", "peak memory"]
     return TableBlock("By fold", titles, rows)
@@ -197,7 +193,4 @@ def _cost_by_stage(one: RunData, recipe: Recipe) -> Iterator[Block]:
     titles = ["stage", "epochs a fold", "all folds", "a fold", "peak memory until then"]
     yield TableBlock("Time and memory by stage", titles, rows)
     whole = sum(one.folder.fold(fold).read_cost().get("seconds", 0) for fold in one.histories)
-    yield Words(
-        f"{duration(whole)} in all, with what is beside the epochs: cached features, the linear "
-        "probe, and validation in all views."
-    )
+    yield Words(f"{duration(whole)} in all, with cached features, linear probe and validation.")
