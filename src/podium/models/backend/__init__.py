@@ -1,7 +1,7 @@
 """What Podium needs of the backend that Keras computes with, and that Keras itself does not offer.
 
-Both modules have the same names; nothing else in Podium knows which backend there is, but for
-`podium.system`, which starts it.
+Both backends have the same names here; nothing else in Podium knows which one there is, but for
+`podium.system`, which starts it. `on_openvino` predicts in TensorFlow's place.
 """
 
 import keras
