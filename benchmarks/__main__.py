@@ -24,6 +24,7 @@ SCRIPTS = (
     "batches",
     "fit_epoch",
     "views",
+    "engine",
     "serve",
     "growth",
     "blend",

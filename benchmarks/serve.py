@@ -24,6 +24,7 @@ from benchmarks.measuring import Row, in_turns, main, say, seconds
 from benchmarks.small_runs import make_network, make_recipe
 from podium.competitions.sample_drawing import VEHICLES
 from podium.data.batches import ImageCache
+from podium.models.backend import engine
 from podium.models.network import Network
 from podium.predictions.ood import fit_mahalanobis
 from podium.predictions.predict import predict_views
@@ -34,7 +35,8 @@ from podium.runs.run_folder import RunFolder
 CLIENTS = 16
 BATCH = 32
 MEDIAN = 150.0  # milliseconds that one image may take
-SERVE = [sys.executable, "-c", "from podium.cli import main; main()", "serve"]
+SERVE = "from podium.cli import main; main()"
+WITHOUT_ENGINE = f"import sys; sys.modules['openvino'] = None; {SERVE}"
 HEAD = b'--x\r\nContent-Disposition: form-data; name="images"; filename="a.jpg"\r\n\r\n'
 TAIL = b"\r\n--x--\r\n"
 KIND = {"Content-Type": "multipart/form-data; boundary=x"}
@@ -57,13 +59,20 @@ def measure(quick: bool, scratch: Path) -> list[Row]:
         words = cache, indices, ids, classes, VIEWS[:1], size, BATCH
         return count / seconds(lambda: predict_views(network.model, *words))
 
-    with serving(folder) as place:
+    with serving(folder) as place, serving(folder, WITHOUT_ENGINE) as by_keras:
         say("one at a time")
-        alone = in_turns({"served": lambda: one_by_one(place, bodies[: count // 4])}, turns)
+        alone = in_turns(
+            {
+                "served": lambda: one_by_one(place, bodies[: count // 4]),
+                "by Keras": lambda: one_by_one(by_keras, bodies[: count // 4]),
+            },
+            turns,
+        )
         say(f"{CLIENTS} clients")
         measured = in_turns(
             {
                 "served": lambda: together(place, bodies),
+                "by Keras": lambda: together(by_keras, bodies),
                 "read": lambda: predict(read),
                 "kept": lambda: predict(kept),
             },
@@ -81,6 +90,13 @@ def measure(quick: bool, scratch: Path) -> list[Row]:
             note="one client, which waits for each answer; class, heat map, OOD score and all",
         )
     ]
+    if engine():
+        what, against = rows[0].what, "the same without OpenVINO"
+        times = alone["served"], alone["by Keras"]
+        rows.append(Row(what, against, "ms", *times, to_reach="≤ 0.65", note=rows[0].note))
+        what = f"images a second for {CLIENTS} clients, {kind}"
+        rates = measured["served"], measured["by Keras"]
+        rows.append(Row(what, against, "/s", *rates, to_reach="≥ 2"))
     for name, against in (
         ("read", "batched predict of the same files"),
         ("kept", "batched predict of images in memory"),
@@ -110,9 +126,10 @@ def write_run(path: Path, recipe: Recipe, network: Network) -> RunFolder:
 
 
 @contextmanager
-def serving(folder: RunFolder) -> Iterator[str]:
+def serving(folder: RunFolder, code: str = SERVE) -> Iterator[str]:
     """The host and port of a server in a process of its own."""
-    words = [*SERVE, str(folder.path), "--port", "0", "--examples", "0"]
+    words = ["serve", str(folder.path), "--port", "0", "--examples", "0"]
+    words = [sys.executable, "-c", code, *words]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=os.environ) as process:
         try:
             places = (re.search(r"is at http://([^/]+)/", line) for line in process.stdout)

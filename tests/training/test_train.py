@@ -14,7 +14,7 @@ import pytest
 
 from podium.competitions import COMPETITIONS, get_competition
 from podium.data.table import BrokenImages, prepare_run
-from podium.models.backend import Devices
+from podium.models.backend import Devices, engine
 from podium.predictions.classify import classify
 from podium.predictions.combine import assemble
 from podium.predictions.result import RunResult
@@ -48,13 +48,18 @@ def one_class(values: pd.Series, competition: str) -> bool:
 
 @pytest.mark.parametrize("competition", sorted(set(COMPETITIONS) - {"sample"}))
 def test_from_files_to_a_submission(
-    competition: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    competition: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     make_project(tmp_path, competition)
     known = get_competition(competition)
     overrides = ["shares=[0.5, 0.25, 0.25]"] if competition == "clocks-or-crocs" else []
     outcome = train("tiny", overrides)
+    (line,) = (one for one in capsys.readouterr().out.splitlines() if "computing on" in one)
+    assert line.endswith(f"; predictions by {engine()}" if engine() else ", float32")
 
     submission = pd.read_csv(outcome.submission, dtype=str)
     test, training = known.read_test(), known.read_training()

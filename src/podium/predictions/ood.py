@@ -47,7 +47,7 @@ class MahalanobisScore:
     def __call__(self, features: np.ndarray) -> np.ndarray:
         """Return the scores, float64 (images,), of features (images, channels)."""
         scaled = normalize(features.astype(np.float64))
-        pair = scaled @ self.directions, self._projected_means
+        pair = scaled @ self._directions, self._projected_means
         beyond = cdist(scaled, self.means, "sqeuclidean") - cdist(*pair, "sqeuclidean")
         along = cdist(*pair, "seuclidean", V=self.variances) ** 2
         squared = along + beyond.clip(0) / self.rest
@@ -55,7 +55,11 @@ class MahalanobisScore:
 
     @cached_property  # by a server, which asks for one image at a time
     def _projected_means(self) -> np.ndarray:
-        return self.means.astype(np.float64) @ self.directions
+        return self.means.astype(np.float64) @ self._directions
+
+    @cached_property  # float32 as long as it is a file's
+    def _directions(self) -> np.ndarray:
+        return self.directions.astype(np.float64)
 
 
 def fit_mahalanobis(features: np.ndarray, labels: np.ndarray) -> MahalanobisScore:

@@ -10,7 +10,7 @@ from keras import ops
 from threadpoolctl import threadpool_limits
 
 from podium.competitions.boxes import BOX_COLUMNS, tidy
-from podium.models.backend import compiled
+from podium.models.backend import compile_network, compiled
 from podium.models.grad_cam import GradCam, NoHeatMap
 from podium.models.network import Network, build_network
 from podium.predictions.ood import load_or_fit_detector
@@ -98,7 +98,10 @@ class Engine:
 def _one_graph(
     networks: list[Network], cams: list[GradCam], size: int, batch_size: int, heated: int
 ) -> Callable[[np.ndarray], dict[str, Any]]:
-    """Join all networks in a graph for batches of any size, each backbone passed once."""
+    """Join all networks for batches of any size, each backbone passed once.
+
+    Where predictions have an engine of their own, it gives the maps, and Keras' backend the heat.
+    """
     models = []
     for number, network in enumerate(networks):
         maps = cams[number].maps.outputs if cams else []
@@ -106,8 +109,7 @@ def _one_graph(
         models.append(keras.Model(network.model.input, outputs))
     first_map = 1 + len(networks[0].model.outputs)
 
-    def predict(images: Any) -> dict[str, Any]:
-        outputs = [model(images, training=False) for model in models]
+    def join(outputs: list[list[Any]]) -> dict[str, Any]:
         probabilities = ops.mean(ops.stack([parts[1] for parts in outputs]), axis=0)
         found = {
             "features": ops.cast(outputs[0][0], "float32"),
@@ -126,5 +128,15 @@ def _one_graph(
         return found
 
     variables = [variable for model in models for variable in model.variables]
-    sizes = (1, batch_size)
-    return compiled(predict, variables, batch_sizes=sizes, image=(size, size, 3))
+    image = (size, size, 3)
+    row = np.dtype((np.uint8, image))
+    engines = [compile_network(model, row, serves=True) for model in models]
+    if all(engines):
+        joined = compiled(join, variables)
+        return lambda images: joined([engine(images) for engine in engines])
+    return compiled(
+        lambda images: join([model(images, training=False) for model in models]),
+        variables,
+        batch_sizes=(1, batch_size),
+        image=image,
+    )

@@ -14,7 +14,7 @@ from podium.competitions.boxes import BOX_COLUMNS
 from podium.data.batches import ImageCache, view_batches
 from podium.data.near_duplicates import near_copies
 from podium.files.image_io import resize
-from podium.models.backend import Devices
+from podium.models.backend import Devices, engine
 from podium.models.inference import predict
 from podium.models.network import LayerWeights, Network, build_network, give_backbone
 from podium.predictions.predict import predict_views
@@ -53,7 +53,8 @@ class FoldRunner:
         self.competition, recipe = self.run.competition, self.run.recipe
         self.devices.set_determinism(recipe.deterministic)
         precision = self.devices.set_precision(recipe.mixed_precision)
-        print(f"computing on {self.devices}, {precision}")
+        predicting = f"; predictions by {engine()}" if engine() else ""
+        print(f"computing on {self.devices}, {precision}{predicting}")
         for stage in recipe.stages:
             self.devices.check_batch_size(stage_batch_size(recipe, stage))
         # Training images first, then the test images that can be read.

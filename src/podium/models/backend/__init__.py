@@ -1,7 +1,7 @@
 """What Podium needs of the backend that Keras computes with, and that Keras itself does not offer.
 
-Both modules have the same names; nothing else in Podium knows which backend there is, but for
-`podium.system`, which starts it.
+Both backends have the same names here; nothing else in Podium knows which one there is, but for
+`podium.system`, which starts it. `on_openvino` predicts in TensorFlow's place.
 """
 
 import keras
@@ -11,7 +11,9 @@ if keras.config.backend() == "jax":
         COMPILES_ALL,
         Devices,
         column_gradients,
+        compile_network,
         compiled,
+        engine,
         feed,
         free_stage,
         set_rates,
@@ -20,6 +22,7 @@ if keras.config.backend() == "jax":
         tensorboard,
     )
 else:
+    from podium.models.backend.on_openvino import compile_network, engine
     from podium.models.backend.on_tensorflow import (
         COMPILES_ALL,
         Devices,
@@ -37,7 +40,9 @@ __all__ = [
     "COMPILES_ALL",
     "Devices",
     "column_gradients",
+    "compile_network",
     "compiled",
+    "engine",
     "feed",
     "free_stage",
     "set_rates",

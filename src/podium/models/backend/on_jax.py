@@ -217,6 +217,14 @@ def compiled(
     return call
 
 
+def engine() -> None:
+    """None: nothing predicts in JAX's place."""
+
+
+def compile_network(model: keras.Model, row: np.dtype, serves: bool = False) -> None:
+    """None: Keras predicts."""
+
+
 def column_gradients(function: Callable, inputs: list[Any]) -> list[list[Any]]:
     """The gradient of each column of `function(inputs)`, (batch, columns), by each input."""
     found, pull_back = jax.vjp(function, inputs)

@@ -139,8 +139,8 @@ def compiled(
             filled up. None: for each as it comes.
         image: the shape of an image where all are of one, so that it is traced once.
     """
-    if image is None:
-        return tf.function(function)
+    if image is None:  # traced for two shapes, the second time for all others
+        return tf.function(function, reduce_retracing=True)
     return tf.function(function, input_signature=[tf.TensorSpec((None, *image), tf.uint8)])
 
 
