@@ -2,7 +2,7 @@
 
 import gc
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from tensorflow.python.eager import context
 from threadpoolctl import threadpool_limits
 
 from podium.data.batches import Batches
-from podium.system import trim_memory
+from podium.system import keep_freed_memory, trim_memory
 
 FIRST_KERAS = (3, 10)  # whose metrics of several devices are right
 # XLA compiles a network for each shape: a last batch of fewer images would wait for it. So it
@@ -103,7 +103,12 @@ def feed(batches: Batches) -> tf.data.Dataset:
     signature = tf.nest.map_structure(
         lambda row: tf.TensorSpec((batch_size, *row.shape), row.base), batches.row
     )
-    dataset = tf.data.Dataset.from_generator(lambda: iter(held()), output_signature=signature)
+
+    def begin() -> Iterator[Any]:
+        keep_freed_memory()  # a dataset of a generator has just told the C library otherwise
+        return iter(held())
+
+    dataset = tf.data.Dataset.from_generator(begin, output_signature=signature)
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(batches))).prefetch(1)
     options = tf.data.Options()
     options.autotune.enabled = False
