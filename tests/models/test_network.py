@@ -6,9 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from podium.models.backbones import BACKBONES, get_backbone
+from podium.models.backbones import BACKBONES, Preprocessing, get_backbone
 from podium.models.network import Network, backbone_weights, build_network, give_backbone
-from podium.models.preprocessing import Preprocessing
 from podium.recipes.recipe import Recipe
 from podium.recipes.recipe_file import parse_recipe
 

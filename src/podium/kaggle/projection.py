@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from podium.competitions import MissingData
 from podium.kaggle.machines import Machine
 from podium.recipes.entries import get_entry
-from podium.training.dry_run import ImageCounts, reckon
+from podium.training.dry_run import Costs, ImageCounts, reckon
 from podium.training.time_plan import Speeds
 from podium.training.warm_start import resolve_backbone
 
@@ -57,15 +57,12 @@ def project(
     multiplications, side, parameters, blocks, values = EFFICIENTNETS[recipe.backbone]
     speeds = Speeds(pixel=2e9 * multiplications / side**2 / (machine.speed * machine.devices))
     count = len(set(folds)) or len(recipe.fold_numbers)
-    start = machine.start / (
-        count if machine.backend == "jax" else 1
-    )  # compiled once for all folds
-    speeds.starts = dict.fromkeys(range(len(recipe.stages)), start)
+    compiled = count if machine.backend == "jax" else 1  # once for so many folds
+    speeds.starts = dict.fromkeys(range(len(recipe.stages)), machine.start / compiled)
 
     def unfrozen_share(which: str | int) -> float:
-        return (
-            which / blocks if isinstance(which, int) else {"head": 0.0, "half": 0.5}.get(which, 1)
-        )
+        named = {"head": 0.0, "half": 0.5, "all": 1.0}
+        return which / blocks if isinstance(which, int) else named[which]
 
     memory = []
     for number, stage in enumerate(recipe.stages):
@@ -73,17 +70,10 @@ def project(
         share = max(unfrozen_share(stage.unfreeze), 0.2)  # a frozen part passes on, and forgets
         kept = pixels * values * share * machine.value_bytes / machine.devices
         memory.append((kept + BYTES * 1e6 * parameters) / 1e9)
-    found = reckon(
-        recipe,
-        images,
-        speeds,
-        unfrozen_share,
-        memory,
-        reading=(images.all + images.test) / READ,
-        folds=count,
-        minutes=None if hours else min(recipe.time_budget or machine.minutes, machine.minutes),
-        estimated=True,
-    )
+    reading = (images.all + images.test) / READ
+    costs = Costs(speeds, unfrozen_share, memory, reading, estimated=True)
+    minutes = None if hours else min(recipe.time_budget or machine.minutes, machine.minutes)
+    found = reckon(recipe, images, costs, count, minutes)
     if machine.memory is None:
         return f"{found}"
     fits = max(memory) <= machine.memory

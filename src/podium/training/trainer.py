@@ -66,7 +66,7 @@ class Trainer:
             if state.out_of_time or (state.history and self._is_over(state, number)):
                 break
             if number != state.stage:
-                state.begin_stage(number)
+                state.stage, state.stage_finished = number, False
                 self.plan.begin_stage(number)
             stage = self.recipe.stages[number]
             on_its_images = self._on_images_of(number)
@@ -118,6 +118,7 @@ class Trainer:
         batch_size = stage_batch_size(self.recipe, stage)
         steps = steps_per_epoch(len(self.images.train), batch_size)
         averages = keras.callbacks.SwapEMAWeights() if self.recipe.ema else None
+        shown = self.folder.path / "tensorboard" / f"stage-{state.stage + 1}"
         keeper = CheckpointCallback(
             state,
             self.network.model,
@@ -139,7 +140,7 @@ class Trainer:
                 *([averages] if averages else []),
                 TimeKeeper(self.plan, state, batch_size, len(self.images.validation)),
                 keeper,
-                *self._tensorboard(state),
+                *(tensorboard(shown) if self.recipe.tensorboard else []),
             ],
             verbose=verbosity(),
         )
@@ -158,7 +159,7 @@ class Trainer:
         for prefix, score in zip(("", "val_"), self._head(stage).solve(), strict=True):
             row |= {f"{prefix}accuracy": score["accuracy"], f"{prefix}loss": score["log_loss"]}
         row |= {"learning_rate": 0.0, "seconds": round(time.monotonic() - began, 3)}
-        state.add({**row, "peak_memory_gb": peak_memory_gb()})
+        state.history.append({**row, "peak_memory_gb": peak_memory_gb()})
         if self.recipe.keep == "last" or state.best is state.history[-1]:
             self.folder.write_weights(self.network.model, state.stage)
         self.folder.write_history(state.history)
@@ -190,6 +191,9 @@ class Trainer:
             metrics.append(keras.metrics.CategoricalCrossentropy(name="log_loss"))
         # Weighted: what fills up a batch, as JAX needs it, counts nothing.
         aims: dict[str, Any] = {"loss": loss, "weighted_metrics": metrics}
+        scales = []  # a head alone: one rate
+        if model is self.network.model:
+            scales = self.network.rate_scales(self.recipe.layer_decay)
         with self.devices.scope():
             if len(model.outputs) > 1:  # the box head's besides
                 aims = {
@@ -198,7 +202,7 @@ class Trainer:
                     "weighted_metrics": [metrics, [MeanIoUMetric()]],
                 }
             model.compile(
-                make_optimizer(self.recipe, stage.learning_rate, self._rate_scales(model)),
+                make_optimizer(self.recipe, stage.learning_rate, scales),
                 **aims,
                 jit_compile=self.devices.jit_compile,
             )
@@ -209,16 +213,6 @@ class Trainer:
             model.jit_compile = COMPILES_ALL  # validation and prediction too, as in `Network`
             if state.epoch > 0:
                 state.restore(self.folder, self.network.model, model.optimizer)
-
-    def _rate_scales(self, model: keras.Model) -> list[float]:
-        if model is not self.network.model:
-            return []  # a head alone: one rate
-        return self.network.rate_scales(self.recipe.layer_decay)
-
-    def _tensorboard(self, state: ResumeState) -> list[keras.callbacks.Callback]:
-        if not self.recipe.tensorboard:
-            return []
-        return tensorboard(self.folder.path / "tensorboard" / f"stage-{state.stage + 1}")
 
     def _batches(self, state: ResumeState, stage: Stage, cached: bool) -> tuple[Batches, Batches]:
         seed = stage_seed(self.recipe, state.stage)
