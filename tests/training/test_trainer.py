@@ -24,6 +24,7 @@ from small_training import (
 
 from podium.models.backend import free_stage
 from podium.models.network import build_network
+from podium.recipes.tables import Stage
 from podium.training import cached_features, head_stage
 from podium.training.cached_features import Features, feature_batches
 from podium.training.datasets import FoldDataset, stage_seed
@@ -38,8 +39,7 @@ def features_of(
         training.network.features,
         training.images,
         training.recipe.model_copy(update={"cached_views": views, "cached_gb": gigabytes}),
-        size=16,
-        batch_size=8,
+        Stage(epochs=1, learning_rate=1.0, image_size=16, batch_size=8),
         folder=training.folder.path,
         plan=training.plan,
     )

@@ -13,19 +13,14 @@ from podium.training.warm_start import resolve_backbone
 # for an image, and its side; as they are built here, millions of parameters, blocks, and the values
 # of all layers for a pixel of the image, which are what training keeps.
 EFFICIENTNETS = {
-    f"efficientnet-b{number}": row
-    for number, row in enumerate(
-        (
-            (0.39, 224, 4.0, 18, 449),
-            (0.70, 240, 6.6, 25, 636),
-            (1.0, 260, 7.8, 25, 667),
-            (1.8, 300, 10.8, 28, 884),
-            (4.2, 380, 17.7, 34, 1167),
-            (9.9, 456, 28.5, 41, 1618),
-            (19.0, 528, 41.0, 47, 2073),
-            (37.0, 600, 64.1, 57, 2790),
-        )
-    )
+    "efficientnet-b0": (0.39, 224, 4.0, 18, 449),
+    "efficientnet-b1": (0.70, 240, 6.6, 25, 636),
+    "efficientnet-b2": (1.0, 260, 7.8, 25, 667),
+    "efficientnet-b3": (1.8, 300, 10.8, 28, 884),
+    "efficientnet-b4": (4.2, 380, 17.7, 34, 1167),
+    "efficientnet-b5": (9.9, 456, 28.5, 41, 1618),
+    "efficientnet-b6": (19.0, 528, 41.0, 47, 2073),
+    "efficientnet-b7": (37.0, 600, 64.1, 57, 2790),
 }
 READ = 100  # images a second
 BYTES = 18  # of a parameter: its value, gradient, and both means of Adam in float32, and in float16

@@ -24,7 +24,6 @@ _OPERATIONS = SimpleNamespace(
 )
 
 
-@keras.saving.register_keras_serializable("podium")
 class Preprocessing(keras.layers.Layer):
     """Scale and normalize images, uint8 (batch, height, width, 3) RGB → float.
 

@@ -19,6 +19,7 @@ from podium.files.atomic_write import preallocate, require_space
 from podium.files.image_io import resize
 from podium.models.inference import predict
 from podium.recipes.recipe import Recipe, steps_per_epoch
+from podium.recipes.tables import Stage
 from podium.system import free_memory, verbosity
 from podium.training.time_plan import TimePlan
 
@@ -48,8 +49,7 @@ def cache_features(
     trunk: keras.Model,
     images: "FoldDataset",
     recipe: Recipe,
-    size: int,
-    batch_size: int,
+    stage: Stage,
     folder: Path,
     plan: TimePlan,
 ) -> Features:
@@ -62,6 +62,7 @@ def cache_features(
             least one.
     """
     cache, train, validation = images.cache, images.train, images.validation
+    size, batch_size = stage.image_size or recipe.image_size, stage.batch_size or recipe.batch_size
     augmented = [augmented_view(recipe, number, size) for number in range(recipe.cached_views)]
     views: list[View] = [lambda image, size, view=view: view(image)[0] for view in augmented]
 

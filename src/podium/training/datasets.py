@@ -93,7 +93,7 @@ def of_images(
     Args:
         plan: under which there may be fewer epochs; they become calm at the same part of them.
     """
-    size, batch_size = stage_size(recipe, stage), stage_batch_size(recipe, stage)
+    size, batch_size = stage.image_size or recipe.image_size, stage.batch_size or recipe.batch_size
     train = training_batches(
         images.cache,
         images.train,
@@ -133,7 +133,7 @@ def of_features(
     first_epoch: int,
 ) -> tuple[Batches, Batches]:
     """Batches of cached features in place of images."""
-    batch_size = stage_batch_size(recipe, stage)
+    batch_size = stage.batch_size or recipe.batch_size
     epochs = range(first_epoch, stage.epochs)
     train = feature_batches(features, images.train_labels, batch_size, seed, epochs)
     seen = tuple(features.validation)
@@ -147,15 +147,6 @@ def of_features(
         type_of_rows(validation),
         threads=0,
     )
-
-
-def stage_size(recipe: Recipe, stage: Stage) -> int:
-    """Side of the stage's images, pixels."""
-    return stage.image_size or recipe.image_size
-
-
-def stage_batch_size(recipe: Recipe, stage: Stage) -> int:
-    return stage.batch_size or recipe.batch_size
 
 
 def stage_seed(recipe: Recipe, stage: int) -> int:

@@ -28,7 +28,6 @@ from podium.training.datasets import (
     FoldDataset,
     of_images,
     sample_augmented,
-    stage_batch_size,
     stage_seed,
 )
 from podium.training.lr_finder import LRCurve
@@ -55,7 +54,7 @@ class FoldRunner:
         precision = self.devices.set_precision(recipe.mixed_precision)
         print(f"computing on {self.devices}, {precision}")
         for stage in recipe.stages:
-            self.devices.check_batch_size(stage_batch_size(recipe, stage))
+            self.devices.check_batch_size(stage.batch_size or recipe.batch_size)
         # Training images first, then the test images that can be read.
         every = pd.concat([self.table.train, self.table.readable_test])
         self._paths = every["path"]
@@ -118,9 +117,7 @@ class FoldRunner:
 
     def plain(self, ids: pd.Index) -> np.ndarray:
         """Training images as the network predicts them: uint8 (images, size, size, 3)."""
-        size = self._size
-        positions = self.table.train.index.get_indexer(ids)
-        return np.stack([VIEWS[0](self._cache[int(one)], size) for one in positions])
+        return self._some(self.table.train.index.get_indexer(ids), len(ids), self._size)
 
     @property
     def _size(self) -> int:
@@ -209,7 +206,7 @@ class FoldRunner:
         stage = self.recipe.stages[number]
         seed = stage_seed(self.recipe, number)
         batches, _ = of_images(self._images(fold), self.recipe, stage, seed, stage.epochs - 1)
-        few = max(1, images // stage_batch_size(self.recipe, stage))
+        few = max(1, images // (stage.batch_size or self.recipe.batch_size))
         return (images for images, _ in islice(batches, few))
 
     def _images(self, fold: int) -> FoldDataset:

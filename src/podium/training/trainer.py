@@ -14,14 +14,7 @@ from podium.recipes.tables import Stage
 from podium.runs.fold_folder import FoldFolder, Row
 from podium.system import peak_memory_gb, verbosity
 from podium.training.callbacks import CheckpointCallback, OneCycleSchedule, TimeKeeper
-from podium.training.datasets import (
-    FoldDataset,
-    of_features,
-    of_images,
-    stage_batch_size,
-    stage_seed,
-    stage_size,
-)
+from podium.training.datasets import FoldDataset, of_features, of_images, stage_seed
 from podium.training.head_stage import HeadStage
 from podium.training.losses import BoxLoss, MeanIoUMetric
 from podium.training.lr_finder import LRCurve, LRFinder
@@ -94,7 +87,7 @@ class Trainer:
             replace(self, recipe=self.recipe.model_copy(update=changes)).run()
         state = ResumeState(stage=number)
         stage, on_its_images = self.recipe.stages[number], self._on_images_of(number)
-        batch_size = stage_batch_size(self.recipe, stage)
+        batch_size = stage.batch_size or self.recipe.batch_size
         epochs = -(-steps // steps_per_epoch(len(on_its_images.images.train), batch_size))
         stage = stage.model_copy(update={"epochs": epochs, "calm_epochs": 0})
         model, (batches, _) = on_its_images._prepare(state, stage)
@@ -115,7 +108,7 @@ class Trainer:
 
     def _train_stage(self, state: ResumeState, stage: Stage) -> None:
         model, (batches, validation) = self._prepare(state, stage)
-        batch_size = stage_batch_size(self.recipe, stage)
+        batch_size = stage.batch_size or self.recipe.batch_size
         steps = steps_per_epoch(len(self.images.train), batch_size)
         averages = keras.callbacks.SwapEMAWeights() if self.recipe.ema else None
         shown = self.folder.path / "tensorboard" / f"stage-{state.stage + 1}"
@@ -225,7 +218,7 @@ class Trainer:
         return HeadStage(self.network, self.images, self.recipe, stage, self.folder, self.plan)
 
     def _title(self, state: ResumeState, stage: Stage) -> str:
-        size = stage_size(self.recipe, stage)
+        size = stage.image_size or self.recipe.image_size
         title = f"stage {state.stage + 1} of {len(self.recipe.stages)}: "
         joining = self.images.pseudo_labeled
         also = f", {joining} test images join" if joining else ""
