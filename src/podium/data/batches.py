@@ -111,15 +111,12 @@ class ImageCache(Sequence[ImageArray]):
         if image is None:
             image = shrink(read_image(self._paths[index], self._side), self._side)
             image.flags.writeable = False  # a change in place would last for all epochs
-            self._keep(index, image)
+            with self._lock:
+                fits = self.nbytes + image.nbytes <= self._budget
+                if fits and index not in self._kept:
+                    self._kept[index] = image
+                    self.nbytes += image.nbytes
         return image
-
-    def _keep(self, index: int, image: ImageArray) -> None:
-        with self._lock:
-            fits = self.nbytes + image.nbytes <= self._budget
-            if fits and index not in self._kept:
-                self._kept[index] = image
-                self.nbytes += image.nbytes
 
 
 def training_batches(

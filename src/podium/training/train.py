@@ -122,7 +122,8 @@ def _train_opened(opened: Run, to_do: list[int], end: float | None, test: bool) 
     for number, fold in enumerate(to_do, start=1):
         print(f"\nfold {fold} ({number} of {len(to_do)})", flush=True)
         if not folder.fold(fold).can_predict:
-            runner.train(fold, _deadline(end, len(to_do) - number + 1))
+            now, left = time.monotonic(), len(to_do) - number + 1  # folds, which share the time
+            runner.train(fold, None if end is None else now + (end - now) / left)
             runner.score(fold)
         if test:
             runner.predict_test(fold, recipe.views)
@@ -152,11 +153,3 @@ def predict(run: str, views: int | None = None) -> tuple[RunFolder, Path]:
                 return folder, assemble(folder).submission
             write_test(Run.open(folder), folds)
             return folder, write_submission(folder, opened.competition)
-
-
-def _deadline(end: float | None, folds: int) -> float | None:
-    """When the next fold must be predicted, of so many that share the time until the end."""
-    if end is None:
-        return None
-    now = time.monotonic()
-    return now + (end - now) / folds
