@@ -164,9 +164,13 @@ class Trainer:
     ) -> tuple[keras.Model, tuple[Batches, Batches]]:
         """What the stage trains, compiled, and on what: a head alone learns from features."""
         self.network.unfreeze(stage.unfreeze, self.recipe.train_batchnorm)
-        cached = stage.unfreeze == "head" and self.recipe.cached_views > 0
-        model = self._heads_alone() if cached else self.network.model
-        batches = self._batches(state, stage, cached)
+        seed = stage_seed(self.recipe, state.stage)
+        if stage.unfreeze == "head" and self.recipe.cached_views > 0:
+            model, features = self._heads_alone(), self._head(stage).features()
+            batches = of_features(features, self.images, self.recipe, stage, seed, state.epoch)
+        else:
+            model = self.network.model
+            batches = of_images(self.images, self.recipe, stage, seed, state.epoch, self.plan)
         self._compile(model, state, stage)
         return model, batches
 
@@ -206,13 +210,6 @@ class Trainer:
             model.jit_compile = COMPILES_ALL  # validation and prediction too, as in `Network`
             if state.epoch > 0:
                 state.restore(self.folder, self.network.model, model.optimizer)
-
-    def _batches(self, state: ResumeState, stage: Stage, cached: bool) -> tuple[Batches, Batches]:
-        seed = stage_seed(self.recipe, state.stage)
-        if not cached:
-            return of_images(self.images, self.recipe, stage, seed, state.epoch, self.plan)
-        features = self._head(stage).features()
-        return of_features(features, self.images, self.recipe, stage, seed, state.epoch)
 
     def _head(self, stage: Stage) -> HeadStage:
         return HeadStage(self.network, self.images, self.recipe, stage, self.folder, self.plan)
