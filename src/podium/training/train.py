@@ -105,14 +105,6 @@ def _train_folds(
         return folder, _train_opened(opened, to_do, end, test)
 
 
-def start_runner(run: Run) -> "FoldRunner":
-    """Import and start what Keras computes with, for the folds of an opened run."""
-    start_backend(run.recipe.threads, run.recipe.deterministic)
-    from podium.training.fold_runner import FoldRunner
-
-    return FoldRunner(run)
-
-
 def _train_opened(opened: Run, to_do: list[int], end: float | None, test: bool) -> "FoldRunner":
     """Train, score and, for a `test`, predict these folds until the time is over."""
     recipe, folder = opened.recipe, opened.folder
@@ -153,3 +145,11 @@ def predict(run: str, views: int | None = None) -> tuple[RunFolder, Path]:
                 return folder, assemble(folder).submission
             write_test(Run.open(folder), folds)
             return folder, write_submission(folder, opened.competition)
+
+
+def start_runner(run: Run) -> "FoldRunner":
+    """Import and start what Keras computes with, for the folds of an opened run."""
+    start_backend(run.recipe.threads, run.recipe.deterministic)
+    from podium.training.fold_runner import FoldRunner
+
+    return FoldRunner(run)
