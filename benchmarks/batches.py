@@ -107,7 +107,7 @@ def podium(paths: list[Path], size: int, memory_share: float) -> Callable[[], It
             cache[image]
     batches = training_batches(
         cache, np.arange(len(paths)), one_hot(paths), size=size, batch_size=BATCH,
-        augmentation=AUGMENTATION, seed=0, first_epoch=0, epochs=100,
+        augmentation=AUGMENTATION, seed=0, epochs=range(100),
     )  # fmt: skip
     return lambda: feed(batches)
 

@@ -84,7 +84,7 @@ def child(folder: str, count: int, kept: float) -> dict[str, float]:
     def batches(images: int):
         made = training_batches(
             cache, np.arange(images), labels[:images], size=SIZE, batch_size=32,
-            augmentation=Augmentation(), seed=0, first_epoch=0, epochs=1,
+            augmentation=Augmentation(), seed=0, epochs=range(1),
         )  # fmt: skip
         return feed(made)
 

@@ -86,7 +86,7 @@ class Steps:
         import numpy as np
         import tensorflow as tf
 
-        from podium.models.preprocessing import Preprocessing
+        from podium.models.backbones import Preprocessing
 
         images = keras.Input((size, size, 3), dtype="uint8")
         maps = build(name, letter)(Preprocessing("torch")(images))

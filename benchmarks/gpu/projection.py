@@ -9,7 +9,7 @@ from typing import Any
 
 from podium.recipes.entries import all_entries, get_entry
 from podium.recipes.recipe import Recipe
-from podium.training.dry_run import ImageCounts, reckon
+from podium.training.dry_run import Costs, ImageCounts, reckon
 from podium.training.time_plan import Speeds
 
 READ = 400  # images a second, decoded on the cores of such a machine
@@ -72,15 +72,14 @@ def minutes(recipe: Recipe, step: dict[str, Any], prediction: dict[str, Any] | N
     if prediction and "images_a_second" in prediction:
         views = prediction["images_a_second"][0] * prediction["views"]
         predicted = 1 / views / prediction["image_size"] ** 2
-    found = reckon(
-        recipe,
-        ImageCounts(labeled, train, labeled - train, test),
+    costs = Costs(
         Speeds(pixel=predicted, trained=trained),
         lambda which: {"head": 0.0, "half": 0.5, "all": 1.0}[str(which)],
         memory=[0.0] * len(recipe.stages),
         reading=(labeled + test) / READ,
         estimated=True,
     )
+    found = reckon(recipe, ImageCounts(labeled, train, labeled - train, test), costs)
     compiled = step["compile_seconds"] * len(recipe.stages)
     return (found.seconds + compiled) / 60
 

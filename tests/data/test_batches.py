@@ -48,17 +48,17 @@ def training(cache: ImageCache, indices: np.ndarray | None = None, **changes: An
     indices = np.arange(COUNT) if indices is None else indices
     settings = {
         "size": 16, "batch_size": 5, "augmentation": PLAIN,
-        "seed": 0, "first_epoch": 0, "epochs": 1,
+        "seed": 0, "epochs": range(1),
     } | changes  # fmt: skip
     labels = np.eye(COUNT, dtype=np.float32)[indices]
     return list(training_batches(cache, indices, labels, **settings))
 
 
 def test_batches_are_full_and_typed(cache: ImageCache) -> None:
-    labels = np.eye(COUNT, dtype=np.float64)
+    labels = np.eye(COUNT, dtype=np.float32)
     batches = training_batches(
         cache, np.arange(COUNT), labels, size=16, batch_size=5, augmentation=LIVELY,
-        seed=0, first_epoch=0, epochs=3,
+        seed=0, epochs=range(3),
     )  # fmt: skip
     assert len(batches) == 3 * steps_per_epoch(COUNT, 5) == 12
     taken = list(batches)
@@ -74,14 +74,14 @@ def test_batches_are_full_and_typed(cache: ImageCache) -> None:
 def test_label_stays_with_its_image(cache: ImageCache) -> None:
     indices = np.array([20, 3, 7, 11, 2, 19, 5])
     seen = []
-    for images, labels in training(cache, indices, batch_size=3, epochs=6):
+    for images, labels in training(cache, indices, batch_size=3, epochs=range(6)):
         assert numbers(images) == labels.argmax(axis=1).tolist()
         seen += numbers(images)
     assert set(seen) == set(indices.tolist())
 
 
 def test_an_epoch_has_each_image_at_most_once(cache: ImageCache) -> None:
-    taken = training(cache, epochs=3)
+    taken = training(cache, epochs=range(3))
     epochs = [
         list(chain(*(numbers(images) for images, _ in taken[start : start + 4])))
         for start in (0, 4, 8)
@@ -92,7 +92,7 @@ def test_an_epoch_has_each_image_at_most_once(cache: ImageCache) -> None:
 
 
 def test_fewer_images_than_a_batch_are_one_batch(cache: ImageCache) -> None:
-    taken = training(cache, np.array([4, 9, 1]), batch_size=8, epochs=2)
+    taken = training(cache, np.array([4, 9, 1]), batch_size=8, epochs=range(2))
     assert [sorted(numbers(images)) for images, _ in taken] == [[1, 4, 9]] * 2
     assert steps_per_epoch(3, 8) == 1
 
@@ -101,10 +101,10 @@ def test_fewer_images_than_a_batch_are_one_batch(cache: ImageCache) -> None:
 def test_a_later_start_continues_the_same_run(
     cache: ImageCache, paths: list[Path], mixup: float
 ) -> None:
-    settings = {"augmentation": LIVELY.model_copy(update={"mixup": mixup}), "epochs": 5}
-    whole = training(cache, **settings)
+    lively = LIVELY.model_copy(update={"mixup": mixup})
+    whole = training(cache, augmentation=lively, epochs=range(5))
     fresh = ImageCache(paths, side=24, memory_share=0.0)  # nor does the cache matter
-    rest = training(fresh, first_epoch=3, **settings)
+    rest = training(fresh, augmentation=lively, epochs=range(3, 5))
     assert len(rest) == 8
     for (images, labels), (again, labels_again) in zip(whole[12:], rest, strict=True):
         np.testing.assert_array_equal(images, again)
@@ -116,7 +116,7 @@ def test_threads_and_runs_do_not_matter_but_seeds_and_epochs_do(cache: ImageCach
         indices, labels = np.arange(COUNT), np.eye(COUNT, dtype=np.float32)
         dataset = training_batches(
             cache, indices, labels, size=16, batch_size=COUNT, augmentation=LIVELY,
-            seed=seed, first_epoch=0, epochs=2,
+            seed=seed, epochs=range(2),
         )  # fmt: skip
         ordered = [
             images[label.argmax(axis=1).argsort()]
@@ -150,11 +150,11 @@ def test_calm_epochs_are_not_mixed_and_each_is_asked_for_once(cache: ImageCache)
         return epoch == 1
 
     mixing = Augmentation(mixup=1.0)
-    taken = training(cache, augmentation=mixing, epochs=3, is_calm=is_calm)
+    taken = training(cache, augmentation=mixing, epochs=range(3), is_calm=is_calm)
     whole = [bool((labels.max(axis=1) == 1).all()) for _, labels in taken]
     assert whole == [False] * 4 + [True] * 4 + [False] * 4
     assert asked == [0, 1, 2]
-    calm = training(cache, augmentation=mixing.calm(), epochs=2, first_epoch=1)
+    calm = training(cache, augmentation=mixing.calm(), epochs=range(1, 2))
     for (images, _), (expected, _) in zip(taken[4:8], calm, strict=True):
         np.testing.assert_array_equal(images, expected)
 

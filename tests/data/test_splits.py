@@ -82,10 +82,6 @@ def test_groups_are_joined_by_id(table: pd.DataFrame) -> None:
         split_folds(table["label"], backwards, 5, 0),
         split_folds(table["label"], table["group"], 5, 0),
     )
-    with pytest.raises(ValueError, match="without a group"):
-        split_folds(table["label"], backwards.iloc[3:], 5, 0)
-    with pytest.raises(ValueError, match=r"1000, came 999"):
-        split_folds(table["label"], np.arange(999), 5, 0)
 
 
 def test_a_class_with_too_few_images_is_named() -> None:
@@ -163,17 +159,6 @@ def test_a_class_of_copies_is_named() -> None:
         split_folds(labels, groups, folds=5, seed=0)
 
 
-def test_bad_input_is_refused(table: pd.DataFrame) -> None:
-    for shares in ([0.8, 0.3], [1.0], [0.5, 0.5, 0.0], [0.25] * 4):
-        with pytest.raises(ValueError, match="shares"):
-            split_shares(table["label"], table["group"], shares, 0)
-    with pytest.raises(ValueError, match="without a label"):
-        split_folds(table["label"].where(table["label"] > 0), table["group"], 5, 0)
-    twice = table.rename(index={table.index[0]: table.index[1]})
-    with pytest.raises(ValueError, match="unique"):
-        split_folds(twice["label"], twice["group"].to_numpy(), 5, 0)
-
-
 def test_halves_are_alike_and_keep_copies_together(table: pd.DataFrame) -> None:
     half = split_halves(table["label"], table["group"], seed=0)
     assert half.index.equals(table.index)
@@ -220,5 +205,3 @@ def test_limit_is_stratified_and_repeatable(table: pd.DataFrame) -> None:
 def test_limit_keeps_each_class_and_all_of_few(table: pd.DataFrame) -> None:
     assert table["label"][limit_images(table["label"], 10, seed=0)].nunique() == 10
     assert limit_images(table["label"], 5000, seed=0).equals(table.index)
-    with pytest.raises(ValueError, match="at least 1"):
-        limit_images(table["label"], 0, seed=0)

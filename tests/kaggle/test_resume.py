@@ -4,16 +4,15 @@ import re
 from pathlib import Path
 
 import pytest
-from trained_run import CARS, REF, leave
+from trained_run import CARS, REF, leave, push
 
 from kaggle_stand_in import StandIn
 from podium.kaggle.build import build
 from podium.kaggle.client import KaggleError
-from podium.kaggle.kernels import KernelFailed, collect_entry, push_entry
+from podium.kaggle.kernels import KernelFailed, RunOnKaggle, collect_entry
 from podium.training.train import train
 from small_competitions import RECIPE, write_entry
 
-POLL = 0.2
 LONG = RECIPE.replace("epochs = 1", "epochs = 3")
 FILES = ("out_of_fold.csv", "test.csv", "fold-1/best.weights.h5")
 
@@ -28,10 +27,6 @@ def project(kaggle: StandIn, tmp_path: Path) -> Path:
 def in_second_fold(log: str) -> bool:
     """Whether its second epoch is done."""
     return bool(re.search(r"fold 1 \(2 of 2\).*Epoch 3/3", log, re.DOTALL))
-
-
-def push(entry: str = "tiny", **options):
-    return push_entry(entry, **{"wait": True, "poll_seconds": POLL, **options})
 
 
 def test_a_kernel_that_was_ended_in_its_second_fold_goes_on(
@@ -123,7 +118,7 @@ def test_a_kernel_that_ended_unfinished_is_collected_as_far_as_it_came(
         push(resume=True)
     recipe.write_text(before)
     assert push(resume=True).combined.folds == [0, 1]
-    assert collect_entry("tiny").combined.folds == [0, 1]
+    assert collect_entry(RunOnKaggle("tiny")).combined.folds == [0, 1]
 
 
 def test_each_version_that_goes_on_is_another_build(project: Path) -> None:

@@ -9,16 +9,15 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 import pytest
-from trained_run import CARS, REF, leave, results
+from trained_run import CARS, REF, leave, push, results
 
 from kaggle_stand_in import StandIn
 from podium.cli import main
-from podium.kaggle.kernels import KernelFailed, push_entry
+from podium.kaggle.kernels import KernelFailed
 from podium.predictions.blend import blend
 from podium.runs.run_folder import RunFolder
 from small_competitions import RECIPE, break_image, write_entry
 
-POLL = 0.5
 REPOSITORY = Path(__file__).parents[2]
 
 
@@ -34,7 +33,7 @@ def test_a_fold_trained_on_kaggle_is_that_trained_here(
     kaggle: StandIn, trained: Path, tmp_path: Path
 ) -> None:
     """Built, pushed, run and collected: the same bytes, though no Podium is installed there."""
-    outcome = push_entry("tiny", folds=[1], wait=True, poll_seconds=POLL)
+    outcome = push("tiny", folds=[1])
     assert "1 of 2 folds are trained" in str(outcome)
     for name in ("validation.csv", "test.csv"):
         path = f"weights/tiny/fold-1/{name}"
@@ -46,7 +45,7 @@ def test_a_kernel_for_a_tpu_trains_on_jax_without_what_its_image_lacks(
     kaggle: StandIn, trained: Path, tmp_path: Path
 ) -> None:
     """There is no TPU here, so that JAX takes the CPU; its packages are hidden that lack there."""
-    outcome = push_entry("tiny", folds=[1], wait=True, poll_seconds=POLL, on="tpu")
+    outcome = push("tiny", folds=[1], on="tpu")
     assert "1 of 2 folds are trained" in str(outcome)
     assert "computing on CPU, by JAX" in kaggle.kernels[f"{REF}-fold-1"].last.log_text
     assert json.loads((tmp_path / "weights/tiny/run.json").read_text())["backend"] == "jax"
@@ -62,7 +61,7 @@ def test_a_script_does_on_kaggle_what_it_does_here(
 ) -> None:
     """The same run, though the images lie elsewhere."""
     kaggle.nested_input = True
-    push_entry("tiny", wait=True, poll_seconds=POLL)
+    push("tiny")
     assert results(tmp_path) == results(trained)
     session = kaggle.kernels[REF].last
     sources = json.loads((tmp_path / "weights/tiny/run.json").read_text())["sources"]
@@ -92,7 +91,7 @@ def test_a_notebook_shows_what_came_of_it(kaggle: StandIn, tmp_path: Path) -> No
         competition_sources=[CARS],
         kernel_type="notebook",
     )
-    outcome = push_entry("book", folds=[1], wait=True, poll_seconds=POLL)
+    outcome = push("book", folds=[1])
     assert "1 of 2 folds are trained" in str(outcome)
     executed = nbformat.read(kaggle.kernels["someone/podium-book-fold-1"].last.executed, 4)
     shown = [
@@ -117,7 +116,7 @@ def test_an_error_in_a_step_fails_the_kernel(
         for path in sorted((tmp_path / "cars").rglob("*")):
             packed.write(path, path.relative_to(tmp_path / "cars"))
     with pytest.raises(KernelFailed, match=f"{REF} ended as ERROR"):
-        push_entry("tiny", wait=True, poll_seconds=POLL)
+        push("tiny")
     assert "1 of 45 images cannot be read: " in capsys.readouterr().out
     assert not (tmp_path / "weights").exists()
 
@@ -138,12 +137,12 @@ def test_an_ensemble_reads_the_outputs_of_its_kernels(
         kernel_sources=[f"OWNER/{name}" for name in kernels],
     )
     kaggle.run_instead = leave(kaggle, trained)
-    push_entry("tiny", wait=True, poll_seconds=POLL)
-    push_entry("twin", each_fold=True, wait=True, poll_seconds=POLL)
+    push("tiny")
+    push("twin", each_fold=True)
     shutil.rmtree(tmp_path / "weights")
 
     kaggle.run_instead = None
-    outcome = push_entry("both", wait=True, poll_seconds=POLL)
+    outcome = push("both")
     assert str(tmp_path / "submissions" / "both.csv") in str(outcome)
     assert "out-of-fold accuracy" in str(outcome)
     # A run and its twin have the same probabilities, and their blend says the same classes.

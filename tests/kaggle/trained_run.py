@@ -9,6 +9,7 @@ from pathlib import Path
 
 from kaggle_stand_in import StandIn
 from podium.competitions import get_competition
+from podium.kaggle.kernels import RunOnKaggle, push_entry
 from podium.training.train import train
 from small_competitions import RECIPE, make_project, write_entry
 
@@ -22,6 +23,13 @@ def train_once(folder: Path) -> Path:
     with contextlib.chdir(folder):
         train("tiny")
     return folder
+
+
+def push(entry: str = "tiny", **options):
+    """Push an entry and follow it: options of `RunOnKaggle` and of `push_entry`."""
+    names = {"folds", "each_fold", "on", "hours"} & options.keys()
+    run = RunOnKaggle(entry, **{name: options.pop(name) for name in names})
+    return push_entry(run, **{"wait": True, "poll_seconds": 0.1, **options})
 
 
 def make_untrained(folder: Path, trained: Path) -> None:

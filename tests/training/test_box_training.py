@@ -20,6 +20,7 @@ from podium.competitions.boxes import has_box, iou
 from podium.data.batches import view_batches
 from podium.files.image_io import resize
 from podium.models.inference import predict
+from podium.recipes.tables import Stage
 from podium.training.cached_features import cache_features
 from podium.training.datasets import FoldDataset, of_images
 from podium.training.time_plan import StageWork, TimePlan
@@ -108,7 +109,8 @@ def test_cached_maps_have_the_boxes_of_their_views(tmp_path: Path, images: FoldD
     shown = keras.ops.cast(inputs, "float32")
     trunk = keras.Model(inputs, [keras.layers.GlobalAveragePooling2D()(shown), shown])
     plan = TimePlan([StageWork()])
-    features = cache_features(trunk, images, recipe, 24, 8, tmp_path, plan)
+    stage = Stage(epochs=1, learning_rate=1.0, image_size=24, batch_size=8)
+    features = cache_features(trunk, images, recipe, stage, tmp_path, plan)
     (pooled, maps), (_, plain) = features.train, features.validation
     assert maps.shape == (3, TRAIN, 24, 24, 3) and plain.shape[1:] == (24, 24, 3)
     assert not has_box(features.boxes[:, :4]).any(), "these have none"

@@ -195,7 +195,7 @@ def test_an_epoch_without_a_number_leaves_no_checkpoint(tmp_path: Path) -> None:
 def test_patience_counts_within_the_stage(tmp_path: Path) -> None:
     made = keeper(tmp_path, patience=2)
     tell(made, [1, 1.5])
-    made.state.begin_stage(1)
+    made.state.stage = 1
     assert tell(made, [3, 2.5, 2.6, 2.4]) == 4, "the second stage is worse, but gets better"
     assert kept(made) == 0
 

@@ -23,8 +23,7 @@ def test_it_is_the_first_batch_of_the_last_stage_on_images(images: FoldDataset) 
         batch_size=8,
         augmentation=two.augmentation,
         seed=stage_seed(two, 1),
-        first_epoch=0,
-        epochs=1,
+        epochs=range(1),
     )
     expected, labels = next(iter(batches))
     assert seen.stage == 1

@@ -227,7 +227,7 @@ def test_no_stage_begins_once_the_time_is_over(tmp_path: Path, images: FoldDatas
     two = recipe(stages=[stage("all", epochs=1), stage("all", epochs=1)])
     training = make_training(two, images, tmp_path)
     state = ResumeState()
-    state.add({"stage": 0, "epoch": 0, "val_loss": 1.0, "seconds": 1.0})
+    state.history.append({"stage": 0, "epoch": 0, "val_loss": 1.0, "seconds": 1.0})
     state.stage_finished = True
     training.folder.write_weights(training.network.model, stage=0)
     state.write(training.folder, training.network.model, None)

@@ -24,6 +24,7 @@ from small_training import (
 
 from podium.models.backend import free_stage
 from podium.models.network import build_network
+from podium.recipes.tables import Stage
 from podium.training import cached_features, head_stage
 from podium.training.cached_features import Features, feature_batches
 from podium.training.datasets import FoldDataset, stage_seed
@@ -38,8 +39,7 @@ def features_of(
         training.network.features,
         training.images,
         training.recipe.model_copy(update={"cached_views": views, "cached_gb": gigabytes}),
-        size=16,
-        batch_size=8,
+        Stage(epochs=1, learning_rate=1.0, image_size=16, batch_size=8),
         folder=training.folder.path,
         plan=training.plan,
     )
@@ -241,7 +241,7 @@ def test_feature_batches_keep_label_and_image_together() -> None:
     numbered = (np.arange(10)[None, :] + np.arange(3)[:, None] / 10)[..., None].astype(np.float32)
     numbered = Features([numbered], [numbered[0]])
     labels = np.eye(10, dtype=np.float32)
-    seen = list(feature_batches(numbered, labels, 4, 0, 0, 3))
+    seen = list(feature_batches(numbered, labels, 4, 0, range(3)))
     assert len(seen) == 6, "two full batches in each of three epochs"
     for x, y in seen:
         np.testing.assert_array_equal(np.floor(x[:, 0]).astype(int), y.argmax(axis=1))
@@ -251,13 +251,13 @@ def test_feature_batches_keep_label_and_image_together() -> None:
     assert order[:2] != order[2:4], "each epoch in an order of its own"
     assert len(set(order[0] + order[1])) == 8, "no image twice in an epoch"
 
-    resumed = [x for x, _ in feature_batches(numbered, labels, 4, 0, 2, 3)]
+    resumed = [x for x, _ in feature_batches(numbered, labels, 4, 0, range(2, 3))]
     np.testing.assert_array_equal(resumed, [x for x, _ in seen[4:]])
 
 
 def test_fewer_images_than_a_batch_are_one_batch() -> None:
     three = Features([np.zeros((1, 3, 5), np.float32)], [])
-    batches = feature_batches(three, np.eye(3, dtype="f4"), 8, 0, 0, 2)
+    batches = feature_batches(three, np.eye(3, dtype="f4"), 8, 0, range(2))
     assert [tuple(x.shape) for x, _ in batches] == [(3, 5)] * 2
 
 

@@ -57,10 +57,10 @@ def push(
     poll: Poll = 10.0,
 ) -> None:
     """Build an entry, push it to Kaggle, and with --wait bring its run here."""
-    from podium.kaggle.kernels import push_entry
+    from podium.kaggle.kernels import RunOnKaggle, push_entry
 
-    words = override or [], fold or [], each_fold, wait, fresh, at_once, poll, resume, hours, on
-    outcome = push_entry(entry, *words)
+    run = RunOnKaggle(entry, override or [], fold or [], each_fold, on, hours)
+    outcome = push_entry(run, wait, fresh, resume, at_once, poll)
     if outcome:
         _print_with_report(outcome)
 
@@ -77,10 +77,10 @@ def collect(
     poll: Poll = 10.0,
 ) -> None:
     """Bring what a pushed entry left on Kaggle into weights/ and submissions/."""
-    from podium.kaggle.kernels import collect_entry
+    from podium.kaggle.kernels import RunOnKaggle, collect_entry
 
-    words = override or [], fold or [], each_fold, wait, fresh, poll
-    _print_with_report(collect_entry(entry, *words))
+    run = RunOnKaggle(entry, override or [], fold or [], each_fold)
+    _print_with_report(collect_entry(run, wait, fresh, poll))
 
 
 def _print_with_report(outcome: "RunResult | CollectedBlend") -> None:

@@ -25,7 +25,10 @@ def build_augmenter(augmentation: Augmentation, size: int) -> A.Compose:
 
     What the recipe sets to 0 is left out, and costs nothing.
     """
-    steps = _geometry(augmentation, size) + _light_and_noise(augmentation)
+    # Steps that move pixels; the first makes the image square.
+    steps = [Framing(size, augmentation.crop, augmentation.mirror, augmentation.rotate)]
+    steps += [Shift(augmentation.shift)] if augmentation.shift else []
+    steps += _light_and_noise(augmentation)
     # Points that leave the image are kept: boxes are cut by their outlines.
     points = A.KeypointParams("xy", remove_invisible=False)
     # strict: a wrong argument raises and not only warns
@@ -83,16 +86,6 @@ def seeded_augmenter(augmentation: Augmentation, size: int) -> Augmenter:
         return augmented
 
     return augment_alone
-
-
-def _geometry(augmentation: Augmentation, size: int) -> list[A.BasicTransform]:
-    """Steps that move pixels; the first makes the image square."""
-    steps: list[A.BasicTransform] = [
-        Framing(size, augmentation.crop, augmentation.mirror, augmentation.rotate)
-    ]
-    if augmentation.shift > 0:
-        steps.append(Shift(augmentation.shift))
-    return steps
 
 
 def _light_and_noise(augmentation: Augmentation) -> list[A.BasicTransform]:

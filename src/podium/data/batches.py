@@ -24,6 +24,9 @@ View = Callable[[ImageArray, int], ImageArray]
 
 PREFETCHED = 2  # batches, beside those that are being made
 
+# The augmentation and what does it, the epoch, the step, and which of the images.
+_Task = tuple[tuple[Augmentation, Augmenter], int, int, np.ndarray]
+
 
 @dataclass(frozen=True)
 class Batches:
@@ -32,7 +35,6 @@ class Batches:
     Args:
         make: a batch of a task, on any thread: an array, or a nest of tuples of arrays.
         tasks: begins to give the tasks; asked for the next one shortly before it is made.
-        count: number of batches.
         rows: of all of them together.
         batch_size: rows of each; of the last one, what is left of `rows`.
         row: what `make` gives, with the type of a row in place of each array, e.g.
@@ -44,7 +46,6 @@ class Batches:
 
     make: Callable[[Any], Any]
     tasks: Callable[[], Iterable[Any]]
-    count: int
     rows: int
     batch_size: int
     row: Any
@@ -53,7 +54,7 @@ class Batches:
     threads: int = os.cpu_count() or 1
 
     def __len__(self) -> int:
-        return self.count
+        return -(-self.rows // self.batch_size)
 
     def __iter__(self) -> Iterator[Any]:
         return _regrouped(self._made(), self.batch_size) if self.regroup else self._made()
@@ -93,7 +94,7 @@ class ImageCache(Sequence[ImageArray]):
         self._side = side
         self._budget = int(memory_share * free_memory())
         self._kept: dict[int, ImageArray] = {}
-        self._nbytes = 0
+        self.nbytes = 0  # memory of the images that are kept
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -110,37 +111,27 @@ class ImageCache(Sequence[ImageArray]):
         if image is None:
             image = shrink(read_image(self._paths[index], self._side), self._side)
             image.flags.writeable = False  # a change in place would last for all epochs
-            self._keep(index, image)
+            with self._lock:
+                fits = self.nbytes + image.nbytes <= self._budget
+                if fits and index not in self._kept:
+                    self._kept[index] = image
+                    self.nbytes += image.nbytes
         return image
-
-    @property
-    def nbytes(self) -> int:
-        """Memory of the images that are kept, bytes."""
-        return self._nbytes
-
-    def _keep(self, index: int, image: ImageArray) -> None:
-        with self._lock:
-            fits = self._nbytes + image.nbytes <= self._budget
-            if fits and index not in self._kept:
-                self._kept[index] = image
-                self._nbytes += image.nbytes
 
 
 def training_batches(
     cache: Sequence[ImageArray],
     indices: np.ndarray,
-    labels: np.ndarray,
-    boxes: np.ndarray | None = None,
+    targets: np.ndarray | tuple[np.ndarray, np.ndarray],
     *,
     size: int,
     batch_size: int,
     augmentation: Augmentation,
     seed: int,
-    first_epoch: int,
-    epochs: int,
+    epochs: range,
     is_calm: Callable[[int], bool] = lambda epoch: False,
 ) -> Batches:
-    """Augmented batches of the epochs `first_epoch` to `epochs` - 1, each in an order of its own.
+    """Augmented batches of these epochs, each in an order of its own.
 
     Everything random depends on (seed, epoch, image) alone, and mixtures on (seed, step): a run
     that was killed and starts again at epoch 3 gets the batches that it would have had.
@@ -148,8 +139,8 @@ def training_batches(
     Args:
         cache: uint8 (height, width, 3) each.
         indices: int (n,), which of the cache's images to train on.
-        labels: float32 (n, classes), `labels[i]` for image `indices[i]`.
-        boxes: float32 (n, 4) in shares of the images, NaN where there is none: they are moved
+        targets: labels, float32 (n, classes), `labels[i]` for image `indices[i]`; or these and
+            boxes, float32 (n, 4) in shares of the images, NaN where there is none: they are moved
             along with what they are around.
         size: side of the square that images are stretched to, pixels.
         is_calm: which epochs have `Augmentation.calm`; each is asked for once, shortly before it
@@ -163,74 +154,37 @@ def training_batches(
     """
     batch_size = min(batch_size, len(indices))
     steps = steps_per_epoch(len(indices), batch_size)
-    found = np.tile(NO_BOX, (len(indices), 1)) if boxes is None else boxes
-    labels = labels.astype(np.float32)
-    maker = _Maker(cache, indices, labels, found, size, batch_size, seed, augmentation, is_calm)
-    image = np.dtype((np.uint8, (size, size, 3)))
-    label = np.dtype((np.float32, labels.shape[1:]))
-    row = image, label if boxes is None else (label, np.dtype((np.float32, (4,))))
-    return Batches(
-        maker.with_boxes if boxes is not None else maker.without_boxes,
-        lambda: maker.tasks(range(first_epoch, epochs)),
-        count=(epochs - first_epoch) * steps,
-        rows=(epochs - first_epoch) * steps * batch_size,
-        batch_size=batch_size,
-        row=row,
-        whole=True,
+    labels, boxes = targets if isinstance(targets, tuple) else (targets, None)
+    strong, calm = (
+        (each, seeded_augmenter(each, size)) for each in (augmentation, augmentation.calm())
     )
 
-
-# The augmentation and what does it, the epoch, the step and positions in `indices`.
-_Task = tuple[tuple[Augmentation, Augmenter], int, int, np.ndarray]
-
-
-@dataclass(eq=False)
-class _Maker:
-    """What makes the batches of `training_batches` one by one, on any thread."""
-
-    cache: Sequence[ImageArray]
-    indices: np.ndarray
-    labels: np.ndarray
-    boxes: np.ndarray
-    size: int
-    batch_size: int
-    seed: int
-    augmentation: Augmentation
-    is_calm: Callable[[int], bool]
-
-    def __post_init__(self) -> None:
-        self.steps = steps_per_epoch(len(self.indices), self.batch_size)
-        self.strong = self.augmentation, seeded_augmenter(self.augmentation, self.size)
-        calm = self.augmentation.calm()
-        self.calm = calm, seeded_augmenter(calm, self.size)
-
-    def tasks(self, epochs: Iterable[int]) -> Iterator[_Task]:
-        """What each batch is made of, in an order of the epoch's own."""
+    def tasks() -> Iterator[_Task]:
         for epoch in epochs:
-            how = self.calm if self.is_calm(epoch) else self.strong
-            order = np.random.default_rng((self.seed, epoch)).permutation(len(self.indices))
-            parts = order[: self.steps * self.batch_size].reshape(self.steps, self.batch_size)
-            for step, positions in enumerate(parts, start=epoch * self.steps):
+            how = calm if is_calm(epoch) else strong
+            order = np.random.default_rng((seed, epoch)).permutation(len(indices))
+            parts = order[: steps * batch_size].reshape(steps, batch_size)
+            for step, positions in enumerate(parts, start=epoch * steps):
                 yield how, epoch, step, positions
 
-    def without_boxes(self, task: _Task) -> tuple[np.ndarray, np.ndarray]:
-        images, (labels, _) = self.with_boxes(task)
-        return images, labels
-
-    def with_boxes(self, task: _Task) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
+    def make(task: _Task) -> tuple[np.ndarray, Any]:
         """Images, labels and boxes, looked up by one position: they cannot part."""
         (augmentation, augment), epoch, step, positions = task
-        images = np.empty((len(positions), self.size, self.size, 3), np.uint8)
-        boxes = np.empty((len(positions), 4), np.float32)
+        images = np.empty((batch_size, size, size, 3), np.uint8)
+        moved = np.empty((batch_size, 4), np.float32)
         for place, position in enumerate(positions):
-            index = int(self.indices[position])
-            entropy = np.random.SeedSequence((self.seed, epoch, index))
-            seed = int(entropy.generate_state(1, np.uint64)[0])
-            box = self.boxes[position]
-            images[place], boxes[place] = augment(self.cache[index], seed, box)
-        random = np.random.default_rng((self.seed, step))
-        images, labels = mix(images, self.labels[positions], augmentation, random)
-        return images, (labels, boxes)
+            index = int(indices[position])
+            entropy = np.random.SeedSequence((seed, epoch, index))
+            own_seed = int(entropy.generate_state(1, np.uint64)[0])
+            box = NO_BOX if boxes is None else boxes[position]
+            images[place], moved[place] = augment(cache[index], own_seed, box)
+        random = np.random.default_rng((seed, step))
+        images, mixed = mix(images, labels[positions], augmentation, random)
+        return images, mixed if boxes is None else (mixed, moved)
+
+    image = np.dtype((np.uint8, (size, size, 3)))
+    rows = len(epochs) * steps * batch_size
+    return Batches(make, tasks, rows, batch_size, (image, type_of_rows(targets)), whole=True)
 
 
 def view_batches(
@@ -265,7 +219,6 @@ def view_batches(
     return Batches(
         make,
         lambda: slices(len(indices), at_once),
-        count=-(-rows // batch_size),
         rows=rows,
         batch_size=batch_size,
         row=image if targets is None else (image, type_of_rows(targets)),

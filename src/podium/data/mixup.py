@@ -6,10 +6,7 @@ from podium.recipes.tables import Augmentation
 
 
 def mix(
-    images: np.ndarray,
-    labels: np.ndarray,
-    augmentation: Augmentation,
-    random: np.random.Generator,
+    images: np.ndarray, labels: np.ndarray, augmentation: Augmentation, random: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mix a batch by the recipe: by one of the two methods, by chance where both are on, or not.
 
@@ -28,10 +25,7 @@ def mix(
 
 
 def mixup(
-    images: np.ndarray,
-    labels: np.ndarray,
-    share: float,
-    random: np.random.Generator | None = None,
+    images: np.ndarray, labels: np.ndarray, share: float, random: np.random.Generator | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Each image laid over its neighbor (Zhang et al. 2017, arXiv:1710.09412).
 

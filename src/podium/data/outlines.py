@@ -40,15 +40,11 @@ def _clipped(points: np.ndarray) -> np.ndarray:
     for axis, sign, border in ((0, 1, 0), (0, -1, 1), (1, 1, 0), (1, -1, 1)):
         depth = sign * (points[:, axis] - border)  # how far within this side
         following, next_depth = np.roll(points, -1, axis=0), np.roll(depth, -1)
-        kept = []
-        for here, there, inside, next_inside in zip(
-            points, following, depth, next_depth, strict=True
-        ):
-            if inside >= 0:
-                kept.append(here)
-            if inside * next_inside < 0:
-                kept.append(here + (there - here) * (inside / (inside - next_inside)))
-        points = np.array(kept, np.float64).reshape(-1, 2)
+        crosses = depth * next_depth < 0
+        way = np.divide(depth, depth - next_depth, out=np.zeros_like(depth), where=crosses)
+        crossing = points + (following - points) * way[:, None]
+        kept = np.stack([depth >= 0, crosses], axis=1)
+        points = np.stack([points, crossing], axis=1)[kept]
     return points
 
 

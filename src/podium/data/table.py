@@ -46,9 +46,9 @@ def prepare_run(folder: RunFolder, recipe: Recipe) -> Run:
         _make_table(folder, recipe, competition)
     table = read_table(competition, folder)
     digest = folder.digest_of_images(table.train["path"])
-    if not made_here and folder.read_checked() != digest:
-        _check_again(table.train, folder)
     if folder.read_checked() != digest:
+        if not made_here:
+            _check_again(table.train, folder)
         folder.write_checked(digest)
     if not made_here:
         table = Table(table.train, look_at_test(folder, recipe))
@@ -213,12 +213,11 @@ def _split(train: pd.DataFrame, checked: pd.DataFrame, recipe: Recipe) -> pd.Dat
     doubled = len(train) - train["group"].nunique()
     if doubled:
         print(f"{doubled} training images are near-copies of others: they stay in one fold")
+    labels, groups = _named_labels(train, recipe), train["group"]
     if recipe.shares:
-        fold = split_shares(
-            _named_labels(train, recipe), train["group"], recipe.shares, recipe.seed
-        )
+        fold = split_shares(labels, groups, recipe.shares, recipe.seed)
     else:
-        fold = split_folds(_named_labels(train, recipe), train["group"], recipe.folds, recipe.seed)
+        fold = split_folds(labels, groups, recipe.folds, recipe.seed)
     return train.assign(fold=fold, problem="")
 
 

@@ -29,9 +29,7 @@ class Framing(A.DualTransform):
         self.size, self.smallest, self.mirror, self.rotate = size, smallest, mirror, rotate
 
     def get_params_dependent_on_data(
-        self,
-        params: dict[str, Any],
-        data: dict[str, Any],
+        self, params: dict[str, Any], data: dict[str, Any]
     ) -> dict[str, Any]:
         """Draw the crop as (left, top, width, height) in pixels, and how it is turned."""
         height, width = params["shape"][:2]

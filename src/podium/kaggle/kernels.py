@@ -54,36 +54,57 @@ class CollectedBlend:
 
 @dataclass(frozen=True)
 class RunOnKaggle:
-    """A run of an entry, which one kernel trains, or one for each of its folds."""
+    """A run of an entry, which one kernel trains, or one for each of its folds.
 
-    entry: Entry
-    overrides: list[str]
-    on: str | None = None  # the machine, where it is not the one of its metadata
+    Args:
+        name: of the entry.
+        folds: a kernel for each of these folds.
+        each_fold: a kernel for each of all folds.
+        on: "cpu", "gpu" or "tpu"; by default the machine that the metadata name.
+        hours: after which a kernel ends, finished or not; its epochs are not scaled to fit.
+    """
+
+    name: str
+    overrides: Sequence[str] = ()
+    folds: Sequence[int] = ()
+    each_fold: bool = False
+    on: str | None = None
+    hours: float | None = None
+
+    @property
+    def entry(self) -> Entry:
+        return get_entry(self.name)
 
     @property
     def here(self) -> RunFolder:
-        return RunFolder(paths.runs() / run_name(self.entry.name, self.overrides))
+        return RunFolder(paths.runs() / run_name(self.name, self.overrides))
 
     @property
-    def folds(self) -> list[int]:
-        return self.entry.recipe(self.overrides).fold_numbers
+    def kernels(self) -> list[Fold]:
+        """The fold of each kernel."""
+        folds = self.entry.recipe(self.overrides).fold_numbers if self.each_fold else self.folds
+        return [*folds] or [None]
+
+    def check(self, fold: Fold = None) -> None:
+        """Refuse what would fail on Kaggle, or cannot be asked of this entry."""
+        check(self.entry, self.overrides, fold, self.hours, self.on)
 
     def kernel(self, api: "KaggleApi", fold: Fold) -> KernelRun:
         name = kernel_name(self.here.name, fold)
         ref = read_metadata(self.entry).filled(user_name(api), name).id
         return KernelRun(api, ref, paths.project() / "build" / name, fold=fold)
 
-    def build(self, api: "KaggleApi", fold: Fold, hours: float | None, resume: bool) -> KernelBuild:
+    def build(self, api: "KaggleApi", fold: Fold, resume: bool) -> KernelBuild:
         """Build the kernel; to `resume`, its last version must have left a run."""
         left = self._sources_of_last_version(self.kernel(api, fold)) if resume else None
-        return build(self.entry.name, user_name(api), self.overrides, fold, hours, left, self.on)
+        return build(self.name, user_name(api), self.overrides, fold, self.hours, left, self.on)
 
     def command(self, word: str, folds: Iterable[Fold] = ()) -> str:
         """The command line that does this with these folds' kernels."""
         changes = [f"--set {shlex.quote(override)}" for override in self.overrides]
         numbers = [f"--fold {fold}" for fold in folds if fold is not None]
         on = [f"--on {self.on}"] if self.on and word == "push" else []
-        return " ".join(["podium", word, self.entry.name, *changes, *numbers, *on])
+        return " ".join(["podium", word, self.name, *changes, *numbers, *on])
 
     def _sources_of_last_version(self, kernel: KernelRun) -> str:
         """What the last version of a kernel was made from, whose run is there to go on with.
@@ -116,46 +137,36 @@ class RunOnKaggle:
 
 
 def push_entry(
-    entry: str,
-    overrides: Iterable[str] = (),
-    folds: Iterable[int] = (),
-    each_fold: bool = False,
+    run: RunOnKaggle,
     wait: bool = False,
     fresh: bool = False,
+    resume: bool = False,
     at_once: int | None = None,
     poll_seconds: float = POLL_SECONDS,
-    resume: bool = False,
-    hours: float | None = None,
-    on: str | None = None,
 ) -> RunResult | CollectedBlend | None:
     """Build and push an entry; with `wait`, follow it and collect its run.
 
     Args:
-        folds: a kernel for each of these folds.
-        each_fold: a kernel for each fold that is not in weights/ yet.
-        fresh: replace what is in weights/ already.
-        at_once: kernels that may run at the same time; by default what accounts usually may.
+        fresh: replace what is in weights/ already; else each fold is one that is not there yet.
         resume: go on with the run that the kernel's last version left unfinished.
-        hours: after which a kernel ends, finished or not; its epochs are not scaled to fit.
-        on: "cpu", "gpu" or "tpu"; by default the machine that the metadata name.
+        at_once: kernels that may run at the same time; by default what accounts usually may.
 
     Raises:
         KernelFailed: names what did not run to its end; what did is collected all the same.
         KaggleError: Kaggle refuses, or cannot be reached, or there is nothing to resume.
     """
-    run = RunOnKaggle(get_entry(entry), list(overrides), on)
-    if run.entry.is_ensemble and (resume or hours):
-        raise KaggleError(f"{entry} averages runs, which takes no time: push it as it is")
-    to_push = _folds_to_push(run, list(folds), each_fold, fresh, resume)
+    if run.entry.is_ensemble and (resume or run.hours):
+        raise KaggleError(f"{run.name} averages runs, which takes no time: push it as it is")
+    to_push = _folds_to_push(run, fresh, resume)
     if not to_push:
         print(f"all folds are in {run.here.path} already; --fresh pushes them again")
         return _combine(run.here)
     for fold in to_push:
-        check(run.entry, run.overrides, fold, hours, on)  # before any call
+        run.check(fold)  # before any call
     api = connect()
-    builds = [run.build(api, fold, hours, resume) for fold in to_push]
+    builds = [run.build(api, fold, resume) for fold in to_push]
     machine = builds[0].metadata.machine
-    estimate = project(entry, machine, run.overrides, folds, hours)
+    estimate = project(run.name, machine, run.overrides, run.folds, run.hours)
     print(*builds, estimate, sep="\n\n", end="\n\n", flush=True)
     collect_command = run.command("collect", to_push)
     at_once = at_once or machine.sessions
@@ -181,10 +192,7 @@ def push_entry(
 
 
 def collect_entry(
-    entry: str,
-    overrides: Iterable[str] = (),
-    folds: Iterable[int] = (),
-    each_fold: bool = False,
+    run: RunOnKaggle,
     wait: bool = False,
     fresh: bool = False,
     poll_seconds: float = POLL_SECONDS,
@@ -194,13 +202,11 @@ def collect_entry(
     Raises:
         KernelFailed: the kernel, or a fold's, ended with an error or runs still.
     """
-    run = RunOnKaggle(get_entry(entry), list(overrides))
-    check(run.entry, run.overrides)
+    run.check()
     api = connect()
-    chosen = run.folds if each_fold else [*folds] or [None]
-    kernels = [run.kernel(api, fold) for fold in chosen]
+    kernels = [run.kernel(api, fold) for fold in run.kernels]
     for kernel in kernels:
-        kernel.label = f"[{kernel.folder.name}] " if len(chosen) > 1 else ""
+        kernel.label = f"[{kernel.folder.name}] " if len(kernels) > 1 else ""
         kernel.follow(poll_seconds) if wait else kernel.ask()
     _collect_complete(kernels, run.here, fresh)
     failed = [str(kernel) for kernel in kernels if not kernel.is_complete]
@@ -210,20 +216,18 @@ def collect_entry(
     return _combine(run.here)
 
 
-def _folds_to_push(
-    run: RunOnKaggle, folds: list[int], each_fold: bool, fresh: bool, resume: bool
-) -> list[Fold]:
+def _folds_to_push(run: RunOnKaggle, fresh: bool, resume: bool) -> list[Fold]:
     """One kernel for all folds, or one for each that is asked for and not here yet."""
     finished = [] if fresh else run.here.finished_folds()
-    if each_fold:
-        return [fold for fold in run.folds if fold not in finished]
-    doubled = [fold for fold in finished if not folds or fold in folds]
+    if run.each_fold:
+        return [fold for fold in run.kernels if fold not in finished]
+    doubled = [fold for fold in finished if not run.folds or fold in run.folds]
     if doubled and not resume:  # which brings a run with these folds in it
         raise RunError(
             f"{run.here.path} has fold {', '.join(map(str, doubled))} already: go on with "
             "--resume, push what is missing with --each-fold, or all of it again with --fresh"
         )
-    return [*folds] or [None]
+    return run.kernels
 
 
 def _collect_complete(kernels: Sequence[KernelRun], run: RunFolder, fresh: bool) -> None:

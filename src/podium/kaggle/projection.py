@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from podium.competitions import MissingData
 from podium.kaggle.machines import Machine
 from podium.recipes.entries import get_entry
-from podium.training.dry_run import ImageCounts, reckon
+from podium.training.dry_run import Costs, ImageCounts, reckon
 from podium.training.time_plan import Speeds
 from podium.training.warm_start import resolve_backbone
 
@@ -13,19 +13,14 @@ from podium.training.warm_start import resolve_backbone
 # for an image, and its side; as they are built here, millions of parameters, blocks, and the values
 # of all layers for a pixel of the image, which are what training keeps.
 EFFICIENTNETS = {
-    f"efficientnet-b{number}": row
-    for number, row in enumerate(
-        (
-            (0.39, 224, 4.0, 18, 449),
-            (0.70, 240, 6.6, 25, 636),
-            (1.0, 260, 7.8, 25, 667),
-            (1.8, 300, 10.8, 28, 884),
-            (4.2, 380, 17.7, 34, 1167),
-            (9.9, 456, 28.5, 41, 1618),
-            (19.0, 528, 41.0, 47, 2073),
-            (37.0, 600, 64.1, 57, 2790),
-        )
-    )
+    "efficientnet-b0": (0.39, 224, 4.0, 18, 449),
+    "efficientnet-b1": (0.70, 240, 6.6, 25, 636),
+    "efficientnet-b2": (1.0, 260, 7.8, 25, 667),
+    "efficientnet-b3": (1.8, 300, 10.8, 28, 884),
+    "efficientnet-b4": (4.2, 380, 17.7, 34, 1167),
+    "efficientnet-b5": (9.9, 456, 28.5, 41, 1618),
+    "efficientnet-b6": (19.0, 528, 41.0, 47, 2073),
+    "efficientnet-b7": (37.0, 600, 64.1, 57, 2790),
 }
 READ = 100  # images a second
 BYTES = 18  # of a parameter: its value, gradient, and both means of Adam in float32, and in float16
@@ -57,15 +52,12 @@ def project(
     multiplications, side, parameters, blocks, values = EFFICIENTNETS[recipe.backbone]
     speeds = Speeds(pixel=2e9 * multiplications / side**2 / (machine.speed * machine.devices))
     count = len(set(folds)) or len(recipe.fold_numbers)
-    start = machine.start / (
-        count if machine.backend == "jax" else 1
-    )  # compiled once for all folds
-    speeds.starts = dict.fromkeys(range(len(recipe.stages)), start)
+    compiled = count if machine.backend == "jax" else 1  # once for so many folds
+    speeds.starts = dict.fromkeys(range(len(recipe.stages)), machine.start / compiled)
 
     def unfrozen_share(which: str | int) -> float:
-        return (
-            which / blocks if isinstance(which, int) else {"head": 0.0, "half": 0.5}.get(which, 1)
-        )
+        named = {"head": 0.0, "half": 0.5, "all": 1.0}
+        return which / blocks if isinstance(which, int) else named[which]
 
     memory = []
     for number, stage in enumerate(recipe.stages):
@@ -73,17 +65,10 @@ def project(
         share = max(unfrozen_share(stage.unfreeze), 0.2)  # a frozen part passes on, and forgets
         kept = pixels * values * share * machine.value_bytes / machine.devices
         memory.append((kept + BYTES * 1e6 * parameters) / 1e9)
-    found = reckon(
-        recipe,
-        images,
-        speeds,
-        unfrozen_share,
-        memory,
-        reading=(images.all + images.test) / READ,
-        folds=count,
-        minutes=None if hours else min(recipe.time_budget or machine.minutes, machine.minutes),
-        estimated=True,
-    )
+    reading = (images.all + images.test) / READ
+    costs = Costs(speeds, unfrozen_share, memory, reading, estimated=True)
+    minutes = None if hours else min(recipe.time_budget or machine.minutes, machine.minutes)
+    found = reckon(recipe, images, costs, count, minutes)
     if machine.memory is None:
         return f"{found}"
     fits = max(memory) <= machine.memory

@@ -7,7 +7,6 @@ import numpy as np
 from keras import layers, ops
 
 
-@keras.saving.register_keras_serializable("podium")
 class KernelRegression(layers.Layer):
     """Logits as a weighted sum of Gaussian kernels around training images: the centers.
 

@@ -7,11 +7,10 @@ import keras
 import numpy as np
 from keras import layers
 
-from podium.models.backbones import Backbone, get_backbone
+from podium.models.backbones import Backbone, Preprocessing, get_backbone
 from podium.models.backend import COMPILES_ALL, synchronizes_batchnorm
 from podium.models.box_head import build_box_head
 from podium.models.kernel_head import KernelRegression
-from podium.models.preprocessing import Preprocessing
 from podium.models.pretrained import build_pretrained
 from podium.recipes.recipe import Recipe
 from podium.recipes.tables import Head

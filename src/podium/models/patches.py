@@ -22,7 +22,6 @@ SAMPLED = 15_000  # patches that the whitening is computed from
 JUDGED = 4000  # of them, that the thresholds are computed from
 
 
-@keras.saving.register_keras_serializable("podium")
 class PooledPatches(layers.Layer):
     """(batch, height, width, channels) → (batch, 1, 1, all cells · 2 · FILTERS), grid after grid.
 

@@ -49,19 +49,22 @@ def find_weights(file_name: str) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
-def check_choice(backbone: str, weights: str) -> None:
+def check_choice(backbone: str, weights: str) -> Path | None:
     """Make sure that the weights are a package's, "none", or a file of weights.
+
+    Returns:
+        The file, or None where there is none: for "none", or before a download.
 
     Raises:
         MissingWeights: they are none of these.
         ForeignFile: the file is more than weights.
     """
-    names = [*WEIGHTS_FILES[backbone], "none"]
     file = weights_file(backbone, weights)
     path = find_weights(file) if file else Path(weights)
-    if weights in names and (file is None or path is None):
-        return
+    if weights == "none" or path is None:
+        return None
     if not path.is_file():
+        names = [*WEIGHTS_FILES[backbone], "none"]
         raise MissingWeights(
             f"weights of {backbone}: expected {', '.join(names)} or the path of an .h5 file, "
             f"came {weights!r}, which is no file"
@@ -69,6 +72,7 @@ def check_choice(backbone: str, weights: str) -> None:
     from podium.files.untrusted import check_weights
 
     check_weights(path)
+    return path
 
 
 def build_pretrained(backbone: "Backbone", weights: str) -> "keras.Model":
@@ -78,17 +82,12 @@ def build_pretrained(backbone: "Backbone", weights: str) -> "keras.Model":
         MissingWeights: names the file, the places looked at and the ways to get it.
         ForeignFile: the file is more than weights.
     """
-    from podium.files.untrusted import check_weights
-
-    check_choice(backbone.name, weights)
-    if weights == "none":
-        return backbone.build(None)
-    file_name = weights_file(backbone.name, weights)
-    path = find_weights(file_name) if file_name else Path(weights)
-    if path is None:
-        return _download(backbone, weights, file_name)
-    check_weights(path)
+    path = check_choice(backbone.name, weights)
+    if path is None and weights != "none":
+        return _download(backbone, weights)
     network = backbone.build(None)
+    if path is None:
+        return network
     try:
         network.load_weights(path)
     except (ValueError, OSError, KeyError) as error:
@@ -96,8 +95,9 @@ def build_pretrained(backbone: "Backbone", weights: str) -> "keras.Model":
     return network
 
 
-def _download(backbone: "Backbone", weights: str, file_name: str) -> "keras.Model":
+def _download(backbone: "Backbone", weights: str) -> "keras.Model":
     """Let the package fetch its file (into ~/.keras/models, where it is found from then on)."""
+    file_name = weights_file(backbone.name, weights)
     print(f"{file_name} is not on this machine; downloading it", flush=True)
     try:
         return backbone.build(weights)

@@ -51,7 +51,6 @@ def resnet_patches() -> keras.Model:
     return keras.Model(inputs, x, name="resnet-patches")
 
 
-@keras.saving.register_keras_serializable("podium")
 class LocalContrast(layers.Layer):
     """Each pixel less the mean of its neighborhood, over its deviation, all colors together."""
 
@@ -65,7 +64,6 @@ class LocalContrast(layers.Layer):
         return (images - mean) * ops.rsqrt(variance + EPSILON)
 
 
-@keras.saving.register_keras_serializable("podium")
 class WhitenedPatches(layers.Layer):
     """Responses to fixed filters, each in two channels: where it is above zero, and below.
 

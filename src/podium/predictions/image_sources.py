@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from os.path import isdir  # a Path raises where a name is longer than any
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
@@ -33,7 +34,7 @@ def find_images(names: Sequence[str | Path]) -> list[str]:
     found: list[str] = []
     for name in map(str, names):
         files = []
-        if name and not ADDRESS.match(name) and _is_folder(name):
+        if not ADDRESS.match(name) and isdir(name):  # noqa: PTH112
             folder = Path(name)
             own = [path for path in images_in(folder) if path.parent == folder and path.is_file()]
             files = [path for path in own if is_utf8(path.name)]
@@ -52,7 +53,7 @@ def load_image(name: str, side: int) -> SizedImage:
     content_type = ""
     if ADDRESS.match(name):
         data, content_type = fetch(name)
-    elif _is_folder(name):
+    elif isdir(name):  # noqa: PTH112
         raise UnreadableImage(f"{name}: there is no image file in this folder")
     else:
         data = read_bytes(Path(name))
@@ -66,13 +67,6 @@ def load_image(name: str, side: int) -> SizedImage:
             "the image itself"
         ) from error
     return replace(image, pixels=shrink(image.pixels, side))
-
-
-def _is_folder(name: str) -> bool:
-    try:
-        return Path(name).is_dir()
-    except OSError:  # a longer name than any has
-        return False
 
 
 class _Session(requests.Session):

@@ -3,7 +3,7 @@
 import tempfile
 import time
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,12 +13,13 @@ import numpy as np
 from tqdm import tqdm
 
 from podium.competitions.boxes import NO_BOX
-from podium.data.augmentation import seeded_augmenter
+from podium.data.augmentation import Augmenter, seeded_augmenter
 from podium.data.batches import Batches, ImageArray, View, type_of_rows, view_batches
 from podium.files.atomic_write import preallocate, require_space
 from podium.files.image_io import resize
 from podium.models.inference import predict
 from podium.recipes.recipe import Recipe, steps_per_epoch
+from podium.recipes.tables import Stage
 from podium.system import free_memory, verbosity
 from podium.training.time_plan import TimePlan
 
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
 PART = 4096  # features that are computed in one go
 PART_OF_MAPS = 512  # the same with maps, which are some hundred times as large
 GROWTH = 8  # times that a part is larger than the one before
-
-# From an image, and its box, to both in the view: see `data.augmentation.augment`.
-AugmentedView = Callable[..., tuple[ImageArray, np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -51,8 +49,7 @@ def cache_features(
     trunk: keras.Model,
     images: "FoldDataset",
     recipe: Recipe,
-    size: int,
-    batch_size: int,
+    stage: Stage,
     folder: Path,
     plan: TimePlan,
 ) -> Features:
@@ -65,6 +62,7 @@ def cache_features(
             least one.
     """
     cache, train, validation = images.cache, images.train, images.validation
+    size, batch_size = stage.image_size or recipe.image_size, stage.batch_size or recipe.batch_size
     augmented = [augmented_view(recipe, number, size) for number in range(recipe.cached_views)]
     views: list[View] = [lambda image, size, view=view: view(image)[0] for view in augmented]
 
@@ -120,7 +118,7 @@ def _parts(images: int, first: int, most: int) -> Iterator[slice]:
         begin, first = end, first * GROWTH
 
 
-def augmented_view(recipe: Recipe, number: int, size: int) -> AugmentedView:
+def augmented_view(recipe: Recipe, number: int, size: int) -> Augmenter:
     """The augmented view of that number: of an image, and of its box where it has one."""
     augment = seeded_augmenter(recipe.augmentation, size)
 
@@ -136,7 +134,7 @@ def _boxes_in_views(
     cache: Sequence[ImageArray],
     train: np.ndarray,
     boxes: np.ndarray,
-    views: Sequence[AugmentedView],
+    views: Sequence[Augmenter],
 ) -> np.ndarray:
     """Where the boxes are in the augmented views: float32 (views, images, 4).
 
@@ -172,12 +170,7 @@ def _allocate(
 
 
 def feature_batches(
-    features: Features,
-    labels: np.ndarray,
-    batch_size: int,
-    seed: int,
-    first_epoch: int,
-    epochs: int,
+    features: Features, labels: np.ndarray, batch_size: int, seed: int, epochs: range
 ) -> Batches:
     """Batches as `training_batches` gives them, with a view of each image in place of itself.
 
@@ -185,12 +178,11 @@ def feature_batches(
         labels: float32 (images, classes).
     """
     batch_size = min(batch_size, len(labels))
-    steps = steps_per_epoch(len(labels), batch_size)
     views, images = features.train[0].shape[:2]
     boxes = features.boxes
 
     def tasks() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for epoch in range(first_epoch, epochs):
+        for epoch in epochs:
             random = np.random.default_rng((seed, epoch))
             order = random.permutation(images)
             view = random.integers(views, size=images)
@@ -204,7 +196,6 @@ def feature_batches(
             return seen[0], labels[task[1]]
         return seen, (labels[task[1]], boxes[task])
 
-    count = steps * (epochs - first_epoch)
     row = type_of_rows(make((np.zeros(1, int), np.zeros(1, int))))
-    rows = count * batch_size
-    return Batches(make, tasks, count, rows, batch_size, row, whole=True, threads=0)
+    rows = len(epochs) * steps_per_epoch(images, batch_size) * batch_size
+    return Batches(make, tasks, rows, batch_size, row, whole=True, threads=0)

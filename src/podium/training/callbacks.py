@@ -67,7 +67,7 @@ class CheckpointCallback(keras.callbacks.Callback):
             self.diverged = True  # the last good epoch stays what it is
             self.model.stop_training = True
             return
-        self.state.add(row)
+        self.state.history.append(row)
         is_kept = self.keep == "last" or self.state.best is row
         if is_kept or self.checkpoints:
             with self._averaged():

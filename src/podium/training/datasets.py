@@ -64,14 +64,18 @@ class FoldDataset:
     @property
     def validation_targets(self) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         """The labels, and the boxes where the network has a head for them."""
-        if self.validation_boxes is None:
-            return self.validation_labels
-        return self.validation_labels, self.validation_boxes
+        return _targets(self.validation_labels, self.validation_boxes)
 
     @property
     def labeled(self) -> int:
         """How many of the training images, the first ones, have labels of their own."""
         return len(self.train) - self.pseudo_labeled
+
+
+def _targets(
+    labels: np.ndarray, boxes: np.ndarray | None
+) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+    return labels if boxes is None else (labels, boxes)
 
 
 def of_images(
@@ -89,18 +93,16 @@ def of_images(
     Args:
         plan: under which there may be fewer epochs; they become calm at the same part of them.
     """
-    size, batch_size = stage_size(recipe, stage), stage_batch_size(recipe, stage)
+    size, batch_size = stage.image_size or recipe.image_size, stage.batch_size or recipe.batch_size
     train = training_batches(
         images.cache,
         images.train,
-        images.train_labels,
-        images.train_boxes,
+        _targets(images.train_labels, images.train_boxes),
         size=size,
         batch_size=batch_size,
         augmentation=recipe.augmentation,
         seed=seed,
-        first_epoch=first_epoch,
-        epochs=stage.epochs,
+        epochs=range(first_epoch, stage.epochs),
         is_calm=calm_epochs(stage, plan),
     )
     validation = view_batches(
@@ -131,31 +133,20 @@ def of_features(
     first_epoch: int,
 ) -> tuple[Batches, Batches]:
     """Batches of cached features in place of images."""
-    batch_size = stage_batch_size(recipe, stage)
-    train = feature_batches(
-        features, images.train_labels, batch_size, seed, first_epoch, stage.epochs
-    )
+    batch_size = stage.batch_size or recipe.batch_size
+    epochs = range(first_epoch, stage.epochs)
+    train = feature_batches(features, images.train_labels, batch_size, seed, epochs)
     seen = tuple(features.validation)
     validation = (seen if len(seen) > 1 else seen[0], images.validation_targets)
     rows = len(images.validation)
     return train, Batches(
         lambda part: tuple(rows_of(one, part) for one in validation),
         lambda: slices(rows, batch_size),
-        count=-(-rows // batch_size),
-        rows=rows,
-        batch_size=batch_size,
-        row=type_of_rows(validation),
+        rows,
+        batch_size,
+        type_of_rows(validation),
         threads=0,
     )
-
-
-def stage_size(recipe: Recipe, stage: Stage) -> int:
-    """Side of the stage's images, pixels."""
-    return stage.image_size or recipe.image_size
-
-
-def stage_batch_size(recipe: Recipe, stage: Stage) -> int:
-    return stage.batch_size or recipe.batch_size
 
 
 def stage_seed(recipe: Recipe, stage: int) -> int:

@@ -6,7 +6,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from podium.competitions import get_competition
@@ -16,10 +16,11 @@ from podium.recipes.entries import get_entry
 from podium.recipes.recipe import Recipe
 from podium.runs.run import Run
 from podium.runs.run_folder import RunFolder
-from podium.system import about_this_run, start_backend, training_minutes
+from podium.system import about_this_run, training_minutes
 from podium.text import duration, format_table
 from podium.training.preflight import check_recipe
 from podium.training.time_plan import Speeds, StageWork, stage_works
+from podium.training.train import start_runner
 from podium.training.warm_start import resolve_backbone
 
 TIMED = 3  # steps of each epoch
@@ -110,28 +111,22 @@ def dry_run(
         run = prepare_run(folder, short)
         read = time.monotonic() - began
         decoding = _decoding(run, recipe.cache_size)
-        start_backend(recipe.threads, recipe.deterministic)
-        from podium.training.fold_runner import FoldRunner
-
-        runner = FoldRunner(run)
+        runner = start_runner(run)
         runner.train(0, deadline=time.monotonic() + UNLIMITED)
         runner.score(0)
         history = folder.fold(0).read_history()
         network = runner.network(0)
     of_stage = history.groupby("stage")
     solved = of_stage["seconds"].sum() * images.all / len(run.table.train)
-    return reckon(
-        recipe,
-        images,
+    each = decoding + read / (len(run.table.train) + images.test)
+    costs = Costs(
         runner.speeds,
         network.unfrozen_share,
         list(of_stage["peak_memory_gb"].max()),
-        reading=(images.all + images.test)
-        * (decoding + read / (len(run.table.train) + images.test)),
+        reading=(images.all + images.test) * each,
         solved=solved.to_dict(),
-        folds=len(set(folds)),
-        minutes=minutes,
     )
+    return reckon(recipe, images, costs, len(set(folds)), minutes)
 
 
 @dataclass(frozen=True)
@@ -153,31 +148,29 @@ class ImageCounts:
         return cls(labeled, *of_fold, len(competition.read_test()))
 
 
+@dataclass(frozen=True)
+class Costs:
+    """What the parts of a run take, measured or estimated."""
+
+    speeds: Speeds
+    unfrozen_share: Callable[[str | int], float]  # of the backbone, where a stage unfreezes so much
+    memory: Sequence[float]  # by stage, GB
+    reading: float  # seconds to read and split the images
+    solved: Mapping[int, float] = field(default_factory=dict)  # by stage, its head with features
+    estimated: bool = False
+
+
 def reckon(
-    recipe: Recipe,
-    images: ImageCounts,
-    speeds: Speeds,
-    unfrozen_share: Callable[[str | int], float],
-    memory: Sequence[float],
-    reading: float,
-    solved: Mapping[int, float] | None = None,
-    folds: int = 0,
-    minutes: float | None = None,
-    estimated: bool = False,
+    recipe: Recipe, images: ImageCounts, costs: Costs, folds: int = 0, minutes: float | None = None
 ) -> DryRun:
-    """The time of a run, of speeds that were measured or estimated.
+    """The time of a run.
 
     Args:
-        unfrozen_share: the part of the backbone that is trained where a stage unfreezes so much.
-        memory: by stage, GB.
-        reading: seconds to read and split the images.
-        solved: by stage, seconds to solve its head, features included.
         folds: to train; 0: all.
         minutes: that the run may take; by default what its recipe says.
     """
-    works = stage_works(
-        recipe, [images.train] * len(recipe.stages), images.validation, unfrozen_share
-    )
+    train, speeds = [images.train] * len(recipe.stages), costs.speeds
+    works = stage_works(recipe, train, images.validation, costs.unfrozen_share)
     stages = []
     for number, (work, stage) in enumerate(zip(works, recipe.stages, strict=True)):
         between = speeds.checks.get(number, 0.0)
@@ -186,18 +179,18 @@ def reckon(
         each = work.steps * speeds.step(number, work) + between
         seconds = speeds.start(number) + work.epochs * each + work.features * speeds.pixel
         if not work.epochs:
-            seconds = (solved or {}).get(number, seconds)
+            seconds = costs.solved.get(number, seconds)
         what = f"{stage.unfreeze} at {recipe.stage_size(number)} px"
         step = speeds.step(number, work)
-        stages.append(StageTime(number + 1, what, work, step, seconds, memory[number]))
+        stages.append(StageTime(number + 1, what, work, step, seconds, costs.memory[number]))
     predicted = (images.all - images.train + images.test) * recipe.views
     return DryRun(
         stages,
-        reading,
+        costs.reading,
         predicted * recipe.stage_size() ** 2 * speeds.pixel,
         folds or len(recipe.fold_numbers),
         training_minutes(minutes or recipe.time_budget),
-        estimated,
+        costs.estimated,
     )
 
 

@@ -28,12 +28,11 @@ from podium.training.datasets import (
     FoldDataset,
     of_images,
     sample_augmented,
-    stage_batch_size,
     stage_seed,
 )
 from podium.training.lr_finder import LRCurve
 from podium.training.pseudo_labels import pseudo_labels
-from podium.training.time_plan import Speeds, StageWork, TimePlan, stage_works
+from podium.training.time_plan import Speeds, TimePlan, stage_works
 from podium.training.trainer import Trainer
 from podium.training.warm_start import find_initial_weights
 
@@ -56,13 +55,13 @@ class FoldRunner:
         predicting = f"; predictions by {engine()}" if engine() else ""
         print(f"computing on {self.devices}, {precision}{predicting}")
         for stage in recipe.stages:
-            self.devices.check_batch_size(stage_batch_size(recipe, stage))
+            self.devices.check_batch_size(stage.batch_size or recipe.batch_size)
         # Training images first, then the test images that can be read.
         every = pd.concat([self.table.train, self.table.readable_test])
         self._paths = every["path"]
         self._sides = every[SIZE_COLUMNS] if self.competition.has_boxes else None
         self._cache = ImageCache(list(self._paths), recipe.cache_size, recipe.memory_share)
-        self._loaded: int | None = None  # the fold whose network is in memory
+        self.loaded: int | None = None  # the fold whose network is in memory
         self.speeds = Speeds()
 
     def train(self, fold: int, deadline: float | None = None) -> None:
@@ -78,7 +77,7 @@ class FoldRunner:
         training = self._training(fold, deadline)
         training.run()
         self._time_plan = training.plan.rows
-        self._network, self._loaded = training.network, fold
+        self._network, self.loaded = training.network, fold
 
     def lr_range_test(self, fold: int, stage: int, low: float, high: float, steps: int) -> LRCurve:
         """Train the stages before one, then try rising learning rates in it."""
@@ -104,18 +103,14 @@ class FoldRunner:
     def predict_test(self, fold: int, views: int) -> None:
         """Predict the test images, with the fold's best weights."""
         self.network(fold)
-        self.folder.fold(fold).write_predictions("test", self.predict(self._test(), views))
+        tests = np.arange(len(self.table.train), len(self._paths))
+        self.folder.fold(fold).write_predictions("test", self.predict(tests, views))
 
     def network(self, fold: int) -> Network:
         """The network of a fold with its best weights."""
-        if self._loaded != fold:
+        if self.loaded != fold:
             self.folder.fold(fold).read_weights(self.open(fold).model)
         return self._network
-
-    @property
-    def loaded(self) -> int | None:
-        """The fold whose network is in memory."""
-        return self._loaded
 
     def sample_augmented(self, fold: int, most: int) -> AugmentedSample:
         """Some training images of a fold as its network saw them, augmented."""
@@ -123,14 +118,12 @@ class FoldRunner:
 
     def plain(self, ids: pd.Index) -> np.ndarray:
         """Training images as the network predicts them: uint8 (images, size, size, 3)."""
-        size = self._size
-        positions = self.table.train.index.get_indexer(ids)
-        return np.stack([VIEWS[0](self._cache[int(one)], size) for one in positions])
+        return self._some(self.table.train.index.get_indexer(ids), len(ids), self._size)
 
     @property
     def _size(self) -> int:
         """Side that the network in memory predicts at, pixels."""
-        return self.run.image_size(self._loaded)
+        return self.run.image_size(self.loaded)
 
     def open(self, fold: int) -> Network:
         """A network for a fold, which predicts from now on; its weights are still to be given."""
@@ -139,7 +132,7 @@ class FoldRunner:
             self._network = build_network(
                 self.recipe, len(self.competition.classes), pretrained=False
             )
-        self._loaded = fold
+        self.loaded = fold
         return self._network
 
     def _training(self, fold: int, deadline: float | None) -> Trainer:
@@ -156,20 +149,14 @@ class FoldRunner:
         images = self._images(fold)
         if network.is_fitted_first and not from_run:
             network.fit_first(self._some(images.train, FIRST, self.recipe.image_size))
-        works = self._works(network, images)
-        plan = TimePlan(works, self._pixels_to_predict(fold), deadline, self.speeds)
-        folder = self.folder.fold(fold)
-        return Trainer(network, images, self.recipe, self.devices, folder, plan)
-
-    def _works(self, network: Network, images: FoldDataset) -> list[StageWork]:
         train = [len(images.of_stage(number).train) for number in range(len(self.recipe.stages))]
         validation = len(images.validation)
-        return stage_works(self.recipe, train, validation, network.unfrozen_share)
-
-    def _pixels_to_predict(self, fold: int) -> int:
-        """Of the images to score and to submit, in all views."""
-        images = len(self.scored(fold)) + len(self.table.readable_test)
-        return images * self.recipe.views * self.recipe.stage_size() ** 2
+        works = stage_works(self.recipe, train, validation, network.unfrozen_share)
+        to_predict = len(self.scored(fold)) + len(self.table.readable_test)  # score, and submit
+        pixels = to_predict * self.recipe.views * self.recipe.stage_size() ** 2
+        plan = TimePlan(works, pixels, deadline, self.speeds)
+        folder = self.folder.fold(fold)
+        return Trainer(network, images, self.recipe, self.devices, folder, plan)
 
     def _given_backbone(self, fold: int) -> LayerWeights | None:
         """The weights that a fold's backbone starts with; None where another run gives none.
@@ -220,7 +207,7 @@ class FoldRunner:
         stage = self.recipe.stages[number]
         seed = stage_seed(self.recipe, number)
         batches, _ = of_images(self._images(fold), self.recipe, stage, seed, stage.epochs - 1)
-        few = max(1, images // stage_batch_size(self.recipe, stage))
+        few = max(1, images // (stage.batch_size or self.recipe.batch_size))
         return (images for images, _ in islice(batches, few))
 
     def _images(self, fold: int) -> FoldDataset:
@@ -229,9 +216,13 @@ class FoldRunner:
         validation = np.flatnonzero(folds == fold)
         one_hot = np.eye(len(self.competition.classes), dtype=np.float32)
         labels = one_hot[self.table.train["label"].to_numpy()]
+
+        def copies(tests: pd.Index) -> np.ndarray:
+            return near_copies(self._cache, self._positions(tests), self.scored(fold))
+
         pseudo = {
             stage: (self._positions(joining.index), one_hot[joining.to_numpy()])
-            for stage, joining in self._pseudo_labels(fold).items()
+            for stage, joining in pseudo_labels(self.run, fold, copies).items()
         }
         images = FoldDataset(
             self._cache, train, labels[train], validation, labels[validation], pseudo
@@ -240,14 +231,6 @@ class FoldRunner:
             return images
         boxes = self.table.train[list(BOX_COLUMNS)].to_numpy(np.float32)
         return replace(images, train_boxes=boxes[train], validation_boxes=boxes[validation])
-
-    def _pseudo_labels(self, fold: int) -> dict[int, pd.Series]:
-        """Class numbers of the test images that join each stage, by id."""
-
-        def copies(tests: pd.Index, scored: np.ndarray) -> np.ndarray:
-            return near_copies(self._cache, self._positions(tests), np.flatnonzero(scored))
-
-        return pseudo_labels(self.run, fold, copies)
 
     def _some(self, positions: np.ndarray, most: int, size: int) -> np.ndarray:
         """Up to so many of these images, evenly chosen: uint8 (images, size, size, 3)."""
@@ -262,6 +245,3 @@ class FoldRunner:
     def _positions(self, ids: pd.Index) -> np.ndarray:
         """Positions of these test images."""
         return len(self.table.train) + self.table.readable_test.index.get_indexer(ids)
-
-    def _test(self) -> np.ndarray:
-        return np.arange(len(self.table.train), len(self._paths))

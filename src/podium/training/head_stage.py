@@ -9,7 +9,7 @@ from podium.recipes.tables import Stage
 from podium.runs.fold_folder import FoldFolder
 from podium.system import free_memory
 from podium.training.cached_features import Features, cache_features
-from podium.training.datasets import FoldDataset, stage_batch_size, stage_size
+from podium.training.datasets import FoldDataset
 from podium.training.solvers import (
     LARGEST,
     Logistic,
@@ -91,12 +91,5 @@ class HeadStage:
         return logistic
 
     def _cache(self) -> Features:
-        return cache_features(
-            self.network.trunk,
-            self.images,
-            self.recipe,
-            stage_size(self.recipe, self.stage),
-            stage_batch_size(self.recipe, self.stage),
-            self.folder.path,
-            self.plan,
-        )
+        trunk, folder = self.network.trunk, self.folder.path
+        return cache_features(trunk, self.images, self.recipe, self.stage, folder, self.plan)

@@ -21,7 +21,7 @@ from podium.runs.run_folder import RunFolder
 from podium.text import summarize
 from podium.training.leakage import leak_reason, scored_by
 
-NearCopies = Callable[[pd.Index, np.ndarray], np.ndarray]
+NearCopies = Callable[[pd.Index], np.ndarray]
 
 
 class NoPseudoLabels(RunError):
@@ -51,8 +51,8 @@ def pseudo_labels(run: Run, fold: int, near_copies: NearCopies) -> dict[int, pd.
     They are chosen once and kept in the fold's folder: a killed run goes on with the same.
 
     Args:
-        near_copies: from ids of test images and a bool a row of the training table to which of
-            the former are near-copies of one of the latter: bool (ids,).
+        near_copies: which of these test images are near-copies of one that the fold scores: from
+            their ids to bool (ids,).
 
     Raises:
         ValueError: a run to take them from is missing, unfinished, or of other images.
@@ -113,7 +113,6 @@ def read_labeler(name: str, run: Run, fold: int) -> tuple[pd.DataFrame, str]:
 
 def _choose(run: Run, fold: int, near_copies: NearCopies) -> list[dict[str, Any]]:
     """Choose the images that join each stage: a row of pseudo.json each."""
-    scored = run.table.train.index.isin(scored_by(run.table, fold))
     rows = []
     for number, stage in enumerate(run.recipe.stages):
         if (pseudo := stage.pseudo) is None:
@@ -121,7 +120,7 @@ def _choose(run: Run, fold: int, near_copies: NearCopies) -> list[dict[str, Any]
         probabilities, leak = read_labeler(pseudo.run, run, fold)
         highest = probabilities.max(axis=1)
         sure = highest.index[highest >= pseudo.above]
-        ids = sure[~near_copies(sure, scored)] if len(sure) else sure
+        ids = sure[~near_copies(sure)] if len(sure) else sure
         labels = probabilities.loc[ids].idxmax(axis=1)
         left_out = len(sure) - len(ids)
         line = f"pseudo-labels of stage {number + 1}: {len(ids)} of {len(probabilities)} test "

@@ -46,12 +46,6 @@ class ResumeState:
         losses = [validation_loss(row) for row in self.history if row["stage"] == self.stage]
         return len(losses) - 1 - losses.index(min(losses))
 
-    def add(self, row: Row) -> None:
-        self.history.append(row)
-
-    def begin_stage(self, number: int) -> None:
-        self.stage, self.stage_finished = number, False
-
     def write(
         self, folder: FoldFolder, model: keras.Model, optimizer: keras.optimizers.Optimizer | None
     ) -> None:

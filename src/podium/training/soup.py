@@ -31,9 +31,10 @@ from podium.runs.merge import copy_whole
 from podium.runs.run import Run
 from podium.runs.run_folder import MAX_NAME, RunFolder, check_name
 from podium.runs.table import HELD_OUT
-from podium.system import about_this_run, peak_memory_gb, start_backend
+from podium.system import about_this_run, peak_memory_gb
 from podium.training.leakage import scored_by, split_leak
 from podium.training.preflight import check_recipe
+from podium.training.train import start_runner
 from podium.training.warm_start import trained_folds
 
 if TYPE_CHECKING:  # imports TensorFlow, which takes seconds
@@ -68,26 +69,19 @@ def soup(runs: Sequence[str], name: str | None = None, fresh: bool = False) -> R
     check_recipe(first.recipe, first.folder)
     folder = RunFolder(paths.runs() / check_name(name or f"{first.name[: MAX_NAME - 5]}-soup"))
     with folder.writing():
-        return _soup_into(folder, members, fresh)
-
-
-def _soup_into(folder: RunFolder, members: list[Run], fresh: bool) -> RunResult:
-    first = members[0]
-    read_table(first.competition, first.folder)  # without images no soup begins, nor is replaced
-    _begin(folder, members, fresh)
-    opened = prepare_run(folder, first.recipe)
-    if to_do := sorted({*trained_folds(first.folder)}.difference(folder.finished_folds())):
-        start_backend(first.recipe.threads, first.recipe.deterministic)
-        from podium.training.fold_runner import FoldRunner
-
-        runner = FoldRunner(opened)
-        for number, fold in enumerate(to_do, start=1):
-            print(f"\nfold {fold} ({number} of {len(to_do)})", flush=True)
-            _inherit(folder, members, fold)
-            FoldSoup(runner, members, fold).make()
-    names = " ".join(member.name for member in members)
-    print(f"\nwhat the soup gains, image by image: podium report {names} {folder.name}\n")
-    return assemble(folder)
+        # Without images no soup begins, nor is one replaced.
+        read_table(first.competition, first.folder)
+        _begin(folder, members, fresh)
+        opened = prepare_run(folder, first.recipe)
+        if to_do := sorted({*trained_folds(first.folder)}.difference(folder.finished_folds())):
+            runner = start_runner(opened)
+            for number, fold in enumerate(to_do, start=1):
+                print(f"\nfold {fold} ({number} of {len(to_do)})", flush=True)
+                _inherit(folder, members, fold)
+                FoldSoup(runner, members, fold).make()
+        names = " ".join(member.name for member in members)
+        print(f"\nwhat the soup gains, image by image: podium report {names} {folder.name}\n")
+        return assemble(folder)
 
 
 def check_members(members: list[Run]) -> None:

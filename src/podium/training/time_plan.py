@@ -204,7 +204,14 @@ class TimePlan:
         """What a killed training needs of the plan to go on with it."""
         if self.trained and (self.deadline is not None or self.most < 1):
             others = [row for row in self.rows if row["stage"] != self.stage + 1]
-            self.rows = [*others, self._row()]
+            planned = 1.0 if self._planned is None else self._planned
+            row = {
+                "stage": self.stage + 1,
+                "epochs": self.work.epochs,  # of the recipe
+                "planned": round(planned * self.work.epochs, 2),  # once a step was timed
+                "trained": round(self.trained / self.work.steps, 2),
+            }
+            self.rows = [*others, row]
         kept = {"position": self.position, "trained": self.trained, "rows": self.rows}
         return {**kept, "share": self.share()}
 
@@ -242,14 +249,3 @@ class TimePlan:
         steps = epoch * self.work.steps - self.trained
         share = self.share()
         return self.position + steps / share if share else float("inf")
-
-    def _row(self) -> dict[str, Any]:
-        """Of this stage, in epochs: those of the recipe, those planned once a step was timed, and
-        those trained."""
-        planned = 1.0 if self._planned is None else self._planned
-        return {
-            "stage": self.stage + 1,
-            "epochs": self.work.epochs,
-            "planned": round(planned * self.work.epochs, 2),
-            "trained": round(self.trained / self.work.steps, 2),
-        }

@@ -13,14 +13,13 @@ from podium.files.atomic_write import require_writable
 from podium.predictions.combine import assemble, write_submission, write_test
 from podium.predictions.result import RunResult
 from podium.recipes.entries import get_entry
-from podium.recipes.recipe import Recipe
 from podium.runs.find_run import find_run
 from podium.runs.fold_folder import RunError
 from podium.runs.run import Run
 from podium.runs.run_folder import RunFolder, check_name, run_name
 from podium.system import about_this_run, start_backend, training_minutes
 from podium.training.preflight import check_recipe
-from podium.training.warm_start import check_warm_starts, resolve_backbone
+from podium.training.warm_start import find_initial_weights, resolve_backbone
 
 if TYPE_CHECKING:  # imports TensorFlow, which takes seconds
     from podium.training.fold_runner import FoldRunner
@@ -81,7 +80,9 @@ def _train_folds(
 
     # ---- Checks: whatever would fail only after minutes -----------------------------------------
     check_recipe(recipe, folder, fresh)
-    chosen = _chosen_folds(recipe, folds)
+    chosen = sorted(set(folds)) or recipe.fold_numbers
+    for fold in chosen:
+        recipe.check_fold(fold)
     # Without data no run begins and, with --fresh, none is erased.
     get_competition(recipe.competition).folder()
     require_writable(paths.submission(name).parent)  # needed at the very end
@@ -94,7 +95,9 @@ def _train_folds(
             opened = prepare_run(folder, recipe)
         finished = folder.finished_folds() if test else folder.scored_folds()
         to_do = [fold for fold in chosen if fold not in finished]
-        check_warm_starts(opened, to_do)
+        for fold in to_do:  # each has a network to start from, where the recipe asks for one
+            if not folder.fold(fold).can_predict:
+                find_initial_weights(opened, fold)
         if not to_do:
             return folder, None
         minutes = training_minutes(minutes or recipe.time_budget)
@@ -107,14 +110,12 @@ def _train_opened(opened: Run, to_do: list[int], end: float | None, test: bool) 
     recipe, folder = opened.recipe, opened.folder
 
     # ---- Folds: each trains its stages, is scored, and predicts the test images -----------------
-    start_backend(recipe.threads, recipe.deterministic)
-    from podium.training.fold_runner import FoldRunner
-
-    runner = FoldRunner(opened)
+    runner = start_runner(opened)
     for number, fold in enumerate(to_do, start=1):
         print(f"\nfold {fold} ({number} of {len(to_do)})", flush=True)
         if not folder.fold(fold).can_predict:
-            runner.train(fold, _deadline(end, len(to_do) - number + 1))
+            now, left = time.monotonic(), len(to_do) - number + 1  # folds, which share the time
+            runner.train(fold, None if end is None else now + (end - now) / left)
             runner.score(fold)
         if test:
             runner.predict_test(fold, recipe.views)
@@ -135,14 +136,10 @@ def predict(run: str, views: int | None = None) -> tuple[RunFolder, Path]:
         raise RunError(f"{folder.path} has no trained fold yet: train it to its end first")
     with folder.writing(folds):
         opened = open_to_predict(folder)
-        recipe = opened.recipe
-        start_backend(recipe.threads, recipe.deterministic)
-        from podium.training.fold_runner import FoldRunner
-
-        runner = FoldRunner(opened)
+        runner = start_runner(opened)
         for number, fold in enumerate(folds, start=1):
             print(f"\nfold {fold} ({number} of {len(folds)})", flush=True)
-            runner.predict_test(fold, views or recipe.views)
+            runner.predict_test(fold, views or opened.recipe.views)
         with folder.sharing():
             if views is None:
                 return folder, assemble(folder).submission
@@ -150,16 +147,9 @@ def predict(run: str, views: int | None = None) -> tuple[RunFolder, Path]:
             return folder, write_submission(folder, opened.competition)
 
 
-def _chosen_folds(recipe: Recipe, folds: Iterable[int]) -> list[int]:
-    chosen = sorted(set(folds)) or recipe.fold_numbers
-    for fold in chosen:
-        recipe.check_fold(fold)
-    return chosen
+def start_runner(run: Run) -> "FoldRunner":
+    """Import and start what Keras computes with, for the folds of an opened run."""
+    start_backend(run.recipe.threads, run.recipe.deterministic)
+    from podium.training.fold_runner import FoldRunner
 
-
-def _deadline(end: float | None, folds: int) -> float | None:
-    """When the next fold must be predicted, of so many that share the time until the end."""
-    if end is None:
-        return None
-    now = time.monotonic()
-    return now + (end - now) / folds
+    return FoldRunner(run)

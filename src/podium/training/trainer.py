@@ -14,14 +14,7 @@ from podium.recipes.tables import Stage
 from podium.runs.fold_folder import FoldFolder, Row
 from podium.system import peak_memory_gb, verbosity
 from podium.training.callbacks import CheckpointCallback, OneCycleSchedule, TimeKeeper
-from podium.training.datasets import (
-    FoldDataset,
-    of_features,
-    of_images,
-    stage_batch_size,
-    stage_seed,
-    stage_size,
-)
+from podium.training.datasets import FoldDataset, of_features, of_images, stage_seed
 from podium.training.head_stage import HeadStage
 from podium.training.losses import BoxLoss, MeanIoUMetric
 from podium.training.lr_finder import LRCurve, LRFinder
@@ -66,7 +59,7 @@ class Trainer:
             if state.out_of_time or (state.history and self._is_over(state, number)):
                 break
             if number != state.stage:
-                state.begin_stage(number)
+                state.stage, state.stage_finished = number, False
                 self.plan.begin_stage(number)
             stage = self.recipe.stages[number]
             on_its_images = self._on_images_of(number)
@@ -94,7 +87,7 @@ class Trainer:
             replace(self, recipe=self.recipe.model_copy(update=changes)).run()
         state = ResumeState(stage=number)
         stage, on_its_images = self.recipe.stages[number], self._on_images_of(number)
-        batch_size = stage_batch_size(self.recipe, stage)
+        batch_size = stage.batch_size or self.recipe.batch_size
         epochs = -(-steps // steps_per_epoch(len(on_its_images.images.train), batch_size))
         stage = stage.model_copy(update={"epochs": epochs, "calm_epochs": 0})
         model, (batches, _) = on_its_images._prepare(state, stage)
@@ -115,9 +108,10 @@ class Trainer:
 
     def _train_stage(self, state: ResumeState, stage: Stage) -> None:
         model, (batches, validation) = self._prepare(state, stage)
-        batch_size = stage_batch_size(self.recipe, stage)
+        batch_size = stage.batch_size or self.recipe.batch_size
         steps = steps_per_epoch(len(self.images.train), batch_size)
         averages = keras.callbacks.SwapEMAWeights() if self.recipe.ema else None
+        shown = self.folder.path / "tensorboard" / f"stage-{state.stage + 1}"
         keeper = CheckpointCallback(
             state,
             self.network.model,
@@ -139,7 +133,7 @@ class Trainer:
                 *([averages] if averages else []),
                 TimeKeeper(self.plan, state, batch_size, len(self.images.validation)),
                 keeper,
-                *self._tensorboard(state),
+                *(tensorboard(shown) if self.recipe.tensorboard else []),
             ],
             verbose=verbosity(),
         )
@@ -158,7 +152,7 @@ class Trainer:
         for prefix, score in zip(("", "val_"), self._head(stage).solve(), strict=True):
             row |= {f"{prefix}accuracy": score["accuracy"], f"{prefix}loss": score["log_loss"]}
         row |= {"learning_rate": 0.0, "seconds": round(time.monotonic() - began, 3)}
-        state.add({**row, "peak_memory_gb": peak_memory_gb()})
+        state.history.append({**row, "peak_memory_gb": peak_memory_gb()})
         if self.recipe.keep == "last" or state.best is state.history[-1]:
             self.folder.write_weights(self.network.model, state.stage)
         self.folder.write_history(state.history)
@@ -170,9 +164,13 @@ class Trainer:
     ) -> tuple[keras.Model, tuple[Batches, Batches]]:
         """What the stage trains, compiled, and on what: a head alone learns from features."""
         self.network.unfreeze(stage.unfreeze, self.recipe.train_batchnorm)
-        cached = stage.unfreeze == "head" and self.recipe.cached_views > 0
-        model = self._heads_alone() if cached else self.network.model
-        batches = self._batches(state, stage, cached)
+        seed = stage_seed(self.recipe, state.stage)
+        if stage.unfreeze == "head" and self.recipe.cached_views > 0:
+            model, features = self._heads_alone(), self._head(stage).features()
+            batches = of_features(features, self.images, self.recipe, stage, seed, state.epoch)
+        else:
+            model = self.network.model
+            batches = of_images(self.images, self.recipe, stage, seed, state.epoch, self.plan)
         self._compile(model, state, stage)
         return model, batches
 
@@ -190,6 +188,9 @@ class Trainer:
             metrics.append(keras.metrics.CategoricalCrossentropy(name="log_loss"))
         # Weighted: what fills up a batch, as JAX needs it, counts nothing.
         aims: dict[str, Any] = {"loss": loss, "weighted_metrics": metrics}
+        scales = []  # a head alone: one rate
+        if model is self.network.model:
+            scales = self.network.rate_scales(self.recipe.layer_decay)
         with self.devices.scope():
             if len(model.outputs) > 1:  # the box head's besides
                 aims = {
@@ -198,7 +199,7 @@ class Trainer:
                     "weighted_metrics": [metrics, [MeanIoUMetric()]],
                 }
             model.compile(
-                make_optimizer(self.recipe, stage.learning_rate, self._rate_scales(model)),
+                make_optimizer(self.recipe, stage.learning_rate, scales),
                 **aims,
                 jit_compile=self.devices.jit_compile,
             )
@@ -210,28 +211,11 @@ class Trainer:
             if state.epoch > 0:
                 state.restore(self.folder, self.network.model, model.optimizer)
 
-    def _rate_scales(self, model: keras.Model) -> list[float]:
-        if model is not self.network.model:
-            return []  # a head alone: one rate
-        return self.network.rate_scales(self.recipe.layer_decay)
-
-    def _tensorboard(self, state: ResumeState) -> list[keras.callbacks.Callback]:
-        if not self.recipe.tensorboard:
-            return []
-        return tensorboard(self.folder.path / "tensorboard" / f"stage-{state.stage + 1}")
-
-    def _batches(self, state: ResumeState, stage: Stage, cached: bool) -> tuple[Batches, Batches]:
-        seed = stage_seed(self.recipe, state.stage)
-        if not cached:
-            return of_images(self.images, self.recipe, stage, seed, state.epoch, self.plan)
-        features = self._head(stage).features()
-        return of_features(features, self.images, self.recipe, stage, seed, state.epoch)
-
     def _head(self, stage: Stage) -> HeadStage:
         return HeadStage(self.network, self.images, self.recipe, stage, self.folder, self.plan)
 
     def _title(self, state: ResumeState, stage: Stage) -> str:
-        size = stage_size(self.recipe, stage)
+        size = stage.image_size or self.recipe.image_size
         title = f"stage {state.stage + 1} of {len(self.recipe.stages)}: "
         joining = self.images.pseudo_labeled
         also = f", {joining} test images join" if joining else ""

@@ -4,7 +4,6 @@ Fold k starts from a network that has not been trained on what it scores (see le
 `fold-k/started_from.json` keeps the lineage of its network.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -112,17 +111,6 @@ def check_warm_start(recipe: Recipe, into: RunFolder | None = None) -> None:
         problem += "those of its best trial); train it to its end first"
     if problem:
         raise WarmStartError(f"weights from run {name!r}: {problem}")
-
-
-def check_warm_starts(run: Run, folds: Iterable[int]) -> None:
-    """Make sure that each of these folds, unless it is trained, has a network to start from.
-
-    Raises:
-        ValueError: as `find_initial_weights`.
-    """
-    for fold in folds:
-        if not run.folder.fold(fold).can_predict:
-            find_initial_weights(run, fold)
 
 
 def find_initial_weights(run: Run, fold: int) -> InitialWeights | None:

@@ -22,7 +22,6 @@ def batches_of(x: np.ndarray, y: np.ndarray | None = None) -> Batches:
     return Batches(
         lambda part: x[part] if y is None else (x[part], y[part]),
         lambda: slices(len(x), BATCH),
-        count=-(-len(x) // BATCH),
         rows=len(x),
         batch_size=BATCH,
         row=None,

@@ -12,7 +12,7 @@ from podium.reports.blocks import ImageGrid, ImageTile, Section, Words
 from podium.reports.run_data import RunData
 from podium.reports.thumbnails import as_uri, verdict, with_heat
 from podium.runs.fold_folder import RunError
-from podium.system import start_backend
+from podium.training.train import start_runner
 
 if TYPE_CHECKING:  # takes seconds
     from podium.models.grad_cam import GradCam
@@ -40,10 +40,7 @@ def seen_sections(one: RunData, fold_run: "FoldRunner | None" = None) -> list[Se
         except RunError:  # whose message names folders of this machine
             why = "the images here are others than those that the run was trained with"
             return [_left_out(title, why) for title in (BATCH, CAM)]
-        start_backend()
-        from podium.training.fold_runner import FoldRunner
-
-        fold_run = FoldRunner(run)
+        fold_run = start_runner(run)
     return [_batch(one, fold_run), _grad_cam(one, fold_run)]
 
 
