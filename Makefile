@@ -40,13 +40,11 @@ prototype: .venv/installed
 # Two at once: most of a test's time is TensorFlow tracing a network, on one core.
 test: .venv/installed
 	$(BIN)/python -m pytest -n 2 --dist loadfile
-	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 --dist loadfile -m jax \
-		tests/models tests/training
+	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 --dist loadfile -m jax
 
 test-slow: .venv/installed
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow
-	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 --dist loadfile -m jax_slow \
-		tests/serving tests/training
+	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 --dist loadfile -m jax_slow
 
 figures: .venv/installed
 	$(BIN)/python docs/figures.py

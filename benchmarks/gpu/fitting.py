@@ -47,7 +47,6 @@ def from_memory(batches: Batches, held: int, steps: int) -> Batches:
         batches,
         make=lambda step: first[step % held],
         tasks=lambda: range(steps),
-        count=steps,
         rows=steps * batches.batch_size,
         threads=0,
     )

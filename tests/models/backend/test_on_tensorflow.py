@@ -24,7 +24,7 @@ class Maker:
 
 def batches_of(maker: Maker) -> Batches:
     row = np.dtype((np.float32, (2,)))
-    return Batches(maker.make, lambda: slices(5, 2), count=3, rows=5, batch_size=2, row=row)
+    return Batches(maker.make, lambda: slices(5, 2), rows=5, batch_size=2, row=row)
 
 
 def test_what_makes_the_batches_is_kept_as_long_as_an_iterator_and_no_longer() -> None:
