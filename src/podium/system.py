@@ -21,7 +21,7 @@ OLDEST_TENSORFLOW = (2, 18)
 BACKENDS = ("tensorflow", "jax")  # of Keras; the first one unless KERAS_BACKEND says another
 KERNEL_MINUTES = 690.0  # Kaggle ends a kernel after 720, whatever it has written by then
 TRAINING_MINUTES = "PODIUM_TRAINING_MINUTES"  # in a built kernel; None where it is to be resumed
-PACKAGES = ("podium", "keras", "efficientnet", "albumentations", "numpy", "pandas")
+PACKAGES = ("podium", "keras", "efficientnet", "albumentations", "numpy", "pandas", "openvino")
 
 COMPILED_BYTES = 4 << 30  # of networks that JAX has compiled; the oldest go
 

@@ -29,6 +29,7 @@ def in_second_fold(log: str) -> bool:
     return bool(re.search(r"fold 1 \(2 of 2\).*Epoch 3/3", log, re.DOTALL))
 
 
+@pytest.mark.slow
 def test_a_kernel_that_was_ended_in_its_second_fold_goes_on(
     kaggle: StandIn, project: Path, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -159,6 +159,7 @@ print(json.dumps(found))
 """
 
 
+@pytest.mark.slow
 def test_two_devices_in_half_precision(tmp_path: Path) -> None:
     """As two of Kaggle's GPUs train, in a process of its own: devices are divided first."""
     found = json.loads(run_on_two_cpus(TRAINED_ON_TWO, tmp_path))

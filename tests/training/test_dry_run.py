@@ -29,6 +29,7 @@ def test_each_stage_is_timed_and_nothing_is_left(
     assert "1 head at 16 px" in text and "2 all at 16 px" in text and "it fits" in text
 
 
+@pytest.mark.slow
 def test_what_it_says_is_about_what_a_fold_takes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -585,6 +585,7 @@ for optimizer in ("adam", "sgd"):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.jax_slow
 def test_two_devices_train_and_predict(tmp_path: Path) -> None:
     run_on_two_cpus(TRAINED_ON_TWO, tmp_path)
