@@ -1,5 +1,7 @@
 """What predicts in Keras' place says what Keras does, on any number of threads."""
 
+import gc
+import weakref
 from dataclasses import replace
 
 import keras
@@ -136,3 +138,14 @@ def test_nobody_is_told_that_it_was_imported() -> None:
     from openvino.tools.ovc import telemetry_utils
 
     assert telemetry_utils.tm.__name__.endswith("telemetry_stub")
+
+
+def test_what_is_done_with_goes_with_its_threads() -> None:
+    """A head stage compiles a network each time."""
+    some = batches(3)
+    compiled = compile_network(network().model, some.row)
+    compiled.predict(some, progress=lambda begun: None)
+    left = weakref.ref(compiled)
+    del compiled
+    gc.collect()
+    assert left() is None

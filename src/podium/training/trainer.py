@@ -111,7 +111,6 @@ class Trainer:
         batch_size = stage.batch_size or self.recipe.batch_size
         steps = steps_per_epoch(len(self.images.train), batch_size)
         averages = keras.callbacks.SwapEMAWeights() if self.recipe.ema else None
-        shown = self.folder.path / "tensorboard" / f"stage-{state.stage + 1}"
         keeper = CheckpointCallback(
             state,
             self.network.model,
@@ -133,7 +132,7 @@ class Trainer:
                 *([averages] if averages else []),
                 TimeKeeper(self.plan, state, batch_size, len(self.images.validation)),
                 keeper,
-                *(tensorboard(shown) if self.recipe.tensorboard else []),
+                *self._tensorboard(state),
             ],
             verbose=verbosity(),
         )
@@ -143,6 +142,10 @@ class Trainer:
                 f"{state.epoch + 1}: lower its learning_rate ({stage.learning_rate:g}) or set "
                 f"clip_norm = 1.0{_about_float16()}"
             )
+
+    def _tensorboard(self, state: ResumeState) -> list[keras.callbacks.Callback]:
+        shown = self.folder.path / "tensorboard" / f"stage-{state.stage + 1}"
+        return tensorboard(shown) if self.recipe.tensorboard else []
 
     def _solve_head(self, state: ResumeState, stage: Stage) -> None:
         """Give the head the weights of a regression in place of training it."""

@@ -7,7 +7,7 @@ the tracing that Keras' own `predict` begins with, so that it pays for a single 
 import os
 import sys
 from collections.abc import Callable, Iterable
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any
@@ -58,9 +58,10 @@ class CompiledNetwork:
         # A thread a request: its last bits are the same on any number of cores, and no thread
         # waits for another.
         self._queue = openvino.AsyncInferQueue(compiled(threads), threads)
-        self._queue.set_callback(self._keep)
-        self._at_once = max(1, PIXELS_AT_ONCE // int(np.prod(row.shape[:2])))
         self._found: dict[int, list[np.ndarray]] = {}
+        # Not a method: the queue would keep this object, and its threads, as long as itself.
+        self._queue.set_callback(partial(_keep, self._found))
+        self._at_once = max(1, PIXELS_AT_ONCE // int(np.prod(row.shape[:2])))
         self._threads, self._all_threads = threads, compiled(1) if serves else None
 
     def __call__(self, images: np.ndarray) -> list[np.ndarray]:
@@ -93,14 +94,15 @@ class CompiledNetwork:
             begun += 1
         return begun
 
-    def _keep(self, request: Any, number: int) -> None:
-        # Copies: the next images are computed in the same memory.
-        self._found[number] = [output.data.copy() for output in request.output_tensors]
-
     def _in_order(self, requests: int) -> list[np.ndarray]:
         self._queue.wait_all()
         parts = [self._found.pop(number) for number in range(requests)]
         return [np.concatenate(of_output) for of_output in zip(*parts, strict=True)]
+
+
+def _keep(found: dict[int, list[np.ndarray]], request: Any, number: int) -> None:
+    """Keep copies of a request's outputs: the next images are computed in the same memory."""
+    found[number] = [output.data.copy() for output in request.output_tensors]
 
 
 def compile_network(
