@@ -6,11 +6,13 @@ import pytest
 if keras.config.backend() != "jax":
     pytest.skip("KERAS_BACKEND=jax runs them: make test", allow_module_level=True)
 
+from types import SimpleNamespace
+
 import numpy as np
 from jax import monitoring
 
 from podium.data.batches import Batches, slices
-from podium.models.backend import compiled, feed, set_rates
+from podium.models.backend import Devices, compiled, feed, set_rates
 from podium.models.backend.initial_values import initial_values
 from podium.models.inference import predict
 
@@ -158,3 +160,34 @@ def test_other_initial_values_are_left_to_keras() -> None:
     np.testing.assert_array_equal(initial_values(keras.initializers.Ones(), (2,)), [1, 1])
     variable = keras.Variable(keras.initializers.Constant(3.0), shape=(2,))
     np.testing.assert_array_equal(variable.numpy(), [3, 3])
+
+
+@pytest.mark.parametrize(
+    ("kind", "capabilities", "policy"),
+    [
+        ("tpu", [None] * 8, "mixed_bfloat16"),
+        ("gpu", ["9.0"], "mixed_bfloat16"),
+        ("gpu", ["7.5", "7.5"], "mixed_float16"),
+        ("gpu", ["6.1"], "float32"),
+        ("cpu", [None], "float32"),
+    ],
+)
+def test_the_precision_is_that_of_the_device(kind, capabilities, policy) -> None:
+    """As devices describe themselves; there are none of these here."""
+    devices = Devices()
+    devices.kind = kind
+    devices._devices = [SimpleNamespace(compute_capability=one) for one in capabilities]
+    try:
+        assert devices.set_precision(mixed=True) == policy
+        assert devices.set_precision(mixed=False) == "float32"
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+
+def test_a_batch_that_devices_cannot_share_is_refused() -> None:
+    devices = Devices()
+    devices.check_batch_size(5)
+    devices._devices = devices._devices * 8
+    devices.check_batch_size(16)
+    with pytest.raises(ValueError, match="batch_size 20 cannot be shared by 8 devices: take a"):
+        devices.check_batch_size(20)
