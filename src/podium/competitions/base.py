@@ -63,6 +63,11 @@ class Competition(ABC):
         """The columns of stored probabilities: a class each, or see `tasks`."""
         return self.task.outputs(self.classes)
 
+    @property
+    def head_form(self) -> tuple[int, str]:
+        """How many outputs the network has, and their activation."""
+        return len(self.outputs), self.task.activation
+
     def truth(self, labels: pd.Series) -> pd.Series | pd.DataFrame:
         """What metrics compare with, by id: class numbers, or of several labels 0 or 1 each."""
         found = self.task.truth(labels, len(self.classes))

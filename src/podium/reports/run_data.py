@@ -15,7 +15,7 @@ from podium.recipes.recipe import Recipe
 from podium.runs.fold_folder import RunError
 from podium.runs.run import Run
 from podium.runs.run_folder import RunFolder
-from podium.runs.table import HELD_OUT, stored_table
+from podium.runs.table import HELD_OUT, stored_table, typed_labels
 
 OUT_OF_FOLD = "out_of_fold"
 FOUND_COLUMNS = tuple(f"found_{name}" for name in BOX_COLUMNS)
@@ -68,8 +68,9 @@ class RunData:
     def train(self) -> pd.DataFrame:
         """The training images of the table."""
         train = self.stored[self.stored["part"] == "train"]
-        numbers = [name for name in ("label", "group", "fold") if name in train]
-        return train.astype(dict.fromkeys(numbers, "int64"))
+        numbers = [name for name in ("group", "fold") if name in train]
+        train = train.astype(dict.fromkeys(numbers, "int64"))
+        return train.assign(label=typed_labels(train["label"]))
 
     @property
     def groups(self) -> pd.Series | None:
