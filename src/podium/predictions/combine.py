@@ -10,7 +10,14 @@ import pandas as pd
 
 from podium import paths
 from podium.competitions import Competition
-from podium.competitions.boxes import BOX_COLUMNS, BOX_METRICS, BoxMetric, has_box, to_pixels
+from podium.competitions.boxes import (
+    BOX_COLUMNS,
+    BOX_METRICS,
+    BoxMetric,
+    are_boxes,
+    has_box,
+    to_pixels,
+)
 from podium.competitions.metrics import LogLoss, Metric
 from podium.files.atomic_write import write_csv
 from podium.predictions.calibration import Calibration, cross_fitted, fit_calibration
@@ -118,7 +125,7 @@ def _score_views(
         alone: as `average_tta` has it.
     """
     ids = predictions.index.get_level_values("id")
-    annotated = truth.index if truth.ndim == 1 else truth.index[has_box(truth)]
+    annotated = truth.index[has_box(truth)] if are_boxes(truth) else truth.index
     is_held_out = ids.isin(held_out)
     to_choose = ids.isin(annotated) & ~is_held_out
     judged, first = predictions[to_choose], metrics[0]
@@ -264,7 +271,7 @@ def average_tta(
     views = predictions.index.get_level_values("view")
     weight = pd.Series(1.0 if weights is None else views.map(weights), predictions.index, float)
     total = predictions.mul(weight, axis=0).groupby(level="id", sort=False).sum()
-    if alone or list(predictions.columns) == list(BOX_COLUMNS):
+    if alone or are_boxes(predictions):
         divisor = weight.groupby(level="id", sort=False).sum()
     else:
         divisor = total.sum(axis=1)
