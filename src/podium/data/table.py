@@ -170,7 +170,8 @@ def read_table(competition: Competition, folder: RunFolder) -> Table:
     stored = stored_table(folder)
     train, found = stored.train, competition.read_training()
     gone = train.index.difference(found.index)
-    same = gone.empty and train["label"].equals(found.loc[train.index, "label"])
+    labels = train["label"].astype(str)  # of several labels a number is one of them
+    same = gone.empty and labels.equals(found.loc[train.index, "label"].astype(str))
     if same and competition.has_boxes:
         boxes, found_boxes = (part[list(BOX_COLUMNS)] for part in (train, found.loc[train.index]))
         same = np.allclose(boxes, found_boxes, equal_nan=True)
@@ -202,8 +203,10 @@ def _check_again(train: pd.DataFrame, folder: RunFolder) -> None:
 def _split(train: pd.DataFrame, checked: pd.DataFrame, recipe: Recipe) -> pd.DataFrame:
     """Drop what cannot be read, group near-copies, and give each image its fold."""
     readable = checked["problem"] == ""
-    lost = set(train["label"]) - set(train.loc[readable, "label"])
-    if lost:
+    competition = get_competition(recipe.competition)
+    members = competition.task.members(train["label"], len(competition.classes))
+    lost = np.flatnonzero(members.any(axis=0) & ~members[readable].any(axis=0))
+    if len(lost):
         raise BrokenImages(
             f"no training image of {len(lost)} classes can be read (of class number {min(lost)}, "
             "for one): mend them, or unpack the download again"
@@ -221,9 +224,12 @@ def _split(train: pd.DataFrame, checked: pd.DataFrame, recipe: Recipe) -> pd.Dat
     return train.assign(fold=fold, problem="")
 
 
-def _named_labels(train: pd.DataFrame, recipe: Recipe) -> pd.Series:
-    """The labels with the names of the classes, which errors tell."""
-    names = pd.CategoricalDtype(get_competition(recipe.competition).classes)
+def _named_labels(train: pd.DataFrame, recipe: Recipe) -> pd.Series | pd.DataFrame:
+    """The labels with the names of the classes, which errors tell; of several a column each."""
+    competition = get_competition(recipe.competition)
+    if competition.task.several:
+        return competition.truth(train["label"])
+    names = pd.CategoricalDtype(competition.classes)
     return pd.Series(pd.Categorical.from_codes(train["label"], dtype=names), train.index)
 
 

@@ -78,7 +78,7 @@ class Predictions:
     def table(self) -> pd.DataFrame:
         """Return a row per image; the probability of a class is in the column `p_<class>`."""
         boxes = PIXEL_COLUMNS if self.run.recipe.box else ()
-        classes = [f"p_{name}" for name in self.run.competition.classes]
+        classes = [f"p_{name}" for name in self.run.competition.outputs]
         first = ["file", "class", "probability", *boxes, "ood", "ood_score", "problem"]
         rows = []
         for image in self.images:
@@ -168,10 +168,10 @@ def _predict(
         shares = box_table(ids, _mean([prediction.boxes for prediction in by_fold]))
         sizes = pd.DataFrame(sides, ids, ["width", "height"])
         boxes = to_pixels(shares, sizes).to_dict("records")
-    classes = predictor.run.competition.classes
+    outputs = predictor.run.competition.outputs
     for row, box, score in zip(probabilities, boxes, scores, strict=True):
         yield {
-            "probabilities": dict(zip(classes, row.tolist(), strict=True)),
+            "probabilities": dict(zip(outputs, row.tolist(), strict=True)),
             "box": box,
             "ood": bool(score > detector.limit),
             "ood_score": float(score),

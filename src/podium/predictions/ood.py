@@ -217,6 +217,7 @@ def _fit_and_score(predictor: Predictor, fold: int) -> tuple[np.ndarray, Mahalan
         images = [shrink(read_image(path, side), side) for path in part]
         features.append(predictor.predict(images, VIEWS[:1]).features)
     of_seen, of_unseen = np.split(np.concatenate(features), [len(seen)])
+    # Of several labels each set that comes is a class: a distance needs one mean an image.
     distance = fit_mahalanobis(of_seen, train["label"].to_numpy()[seen])
     return distance(of_unseen), distance
 

@@ -38,7 +38,7 @@ class Engine:
         # One graph takes images of one size: a fold whose training ended early may have another.
         alike = [fold for fold in predictor.folds if self.run.image_size(fold) == self.size]
         self.folds = alike[:networks]
-        self.classes = list(self.run.competition.classes)
+        self.classes = self.run.competition.outputs
         self.batch_size = self.run.recipe.batch_size  # what fits a training fits here
         predictor.load(self.folds[0])
         self.ood_detector = load_or_fit_detector(predictor, self.folds[0])
@@ -90,7 +90,8 @@ class Engine:
         )
 
     def _open(self, fold: int) -> Network:
-        network = build_network(self.run.recipe, len(self.classes), pretrained=False)
+        form = self.run.competition.head_form
+        network = build_network(self.run.recipe, *form, pretrained=False)
         self.run.folder.fold(fold).read_weights(network.model)
         return network
 
