@@ -38,6 +38,9 @@ class Competition(ABC):
     # Another one whose training images, by the same ids, are these.
     same_images_as: ClassVar[str | None] = None
     has_boxes: ClassVar[bool] = False  # its training table has the columns `boxes.BOX_COLUMNS`
+    has_test: ClassVar[bool] = True  # else the folds are all that is predicted
+    declared_in: ClassVar[Path | None] = None  # its file, where it has no class of its own
+    folds_given: ClassVar[bool] = False  # its training table has them, column `fold`, from 0
 
     def __init_subclass__(cls) -> None:
         # Not inherited: a competition that is made from another one has a page of its own.
@@ -50,6 +53,7 @@ class Competition(ABC):
     def training_images(self, folder: Path) -> pd.DataFrame:
         """Columns `path` and `label`, indexed by id; boxes where it has them.
 
+        A column `group` names what never stands on both sides of a split, as a patient.
         A label is a class number; of the task `LABELS` a string of several, see `tasks.joined`.
         """
 
@@ -143,12 +147,15 @@ class Competition(ABC):
         """
         folder = folder or self.folder()
         table = self.test_images(folder)
+        if not self.has_test:
+            return table
         _check_ids(table, f"test images of {self.name} in {folder}")
         if self.sample_submission is None:
             return table
         path = folder / self.sample_submission
         nothing = pd.DataFrame(columns=self.outputs, index=pd.Index([], dtype=str))
-        sample = read_csv(path, list(self.submission(nothing.astype(np.float32)).columns))
+        columns = list(self.submission(nothing.astype(np.float32)).columns)
+        sample = read_csv(path, columns, may_be_empty=columns[1:])
         ids = pd.Index(sample.iloc[:, 0])
         if told := id_difference(ids, path.name, table.index, "the images"):
             raise MissingData(f"{path}: other ids than the images: {told}; unpack it again")

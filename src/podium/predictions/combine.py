@@ -238,12 +238,19 @@ def write_test(
     folder.write_probabilities("test", probabilities, boxes)
 
 
-def write_submission(folder: RunFolder, competition: Competition, path: Path | None = None) -> Path:
-    """Write the submission of a run or a blend from its test predictions; returns its path.
+def write_submission(
+    folder: RunFolder, competition: Competition, path: Path | None = None
+) -> Path | None:
+    """Write the submission of a run or a blend from its test predictions.
+
+    Returns:
+        Its path; None where the competition has no test images.
 
     Raises:
         WrongSubmission: the probabilities are not of the test images, or are none.
     """
+    if not competition.has_test:
+        return None
     path = path or paths.submission(folder.name)
     images = folder.read_images()
     test = images[images["part"] == "test"]
