@@ -139,8 +139,8 @@ def _check_classes(csv: Csv, label: str, classes: list[str]) -> None:
     if "" in classes:
         lines = csv.rows.index[csv.rows[label] == ""]
         raise ValueError(
-            f"{csv.name}: {label} is empty in {len(lines)} lines ({summarize(lines)}): fill them in "
-            "or delete them; where an image may have no label, say --task labels"
+            f"{csv.name}: {label} is empty in {len(lines)} lines ({summarize(lines)}): fill them "
+            "in or delete them; where an image may have no label, say --task labels"
         )
     numbers = pd.to_numeric(pd.Series(classes), errors="coerce")
     if len(classes) > len(csv.rows) / 2 or (numbers % 1 != 0).sum() > numbers.isna().sum():
@@ -252,8 +252,9 @@ def _by_column(name: str, columns: list[str], classes: list[str]) -> list[str]:
             return found
     missing = [one for one in classes if one not in exact]
     raise ValueError(
-        f"{name}: its {len(columns)} columns ({summarize(columns)}) are not the {len(classes)} classes "
-        f"({summarize(missing or classes)}): name the labels by --label, or another file by --sample"
+        f"{name}: its {len(columns)} columns ({summarize(columns)}) are not the {len(classes)} "
+        f"classes ({summarize(missing or classes)}): name the labels by --label, or another file "
+        "by --sample"
     )
 
 
