@@ -19,6 +19,9 @@ def train(
     minutes: Annotated[
         float | None, typer.Option(min=0.1, help="Time for all of it: epochs are scaled to fit.")
     ] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="quick, good or best: minutes, an hour, a night.")
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Time some steps of each stage; train nothing.")
     ] = False,
@@ -30,9 +33,10 @@ def train(
 
     overrides = [*(override or []), *([f"limit={limit}"] if limit is not None else [])]
     if dry_run:
-        print(f"\n{reckon(entry, overrides, fold or [], minutes)}")
+        print(f"\n{reckon(entry, overrides, fold or [], minutes, preset)}")
         return
-    print(printable(f"\n{with_report(train(entry, overrides, fold or [], run, fresh, minutes))}"))
+    result = train(entry, overrides, fold or [], run, fresh, minutes, preset)
+    print(printable(f"\n{with_report(result)}"))
 
 
 def predict(
