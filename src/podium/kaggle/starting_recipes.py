@@ -31,7 +31,7 @@ cached_views = 2
 
 stages = [
     {{ unfreeze = "head", epochs = 20, learning_rate = 2e-3 }},
-    {{ unfreeze = "half", epochs = 10, learning_rate = 6e-4 }},
+    {{ unfreeze = "half", epochs = 12, learning_rate = 3e-4 }},
 ]
 
 [one_cycle]

@@ -1,10 +1,9 @@
-"""Presets of `podium train`: a recipe for minutes, for an hour, for a night, in place of the entry's.
+"""Presets of `podium train`: a recipe for minutes, an hour or a night in place of the entry's.
 
-What an entry says of its data stays: competition, folds, augmentation, label smoothing. The changes
-are made before those of `--set`, which win, and the run's recipe holds what came of both.
+What an entry says of its data stays: competition, folds, augmentation, label smoothing. The
+changes of `--set` win, and the run's recipe holds what came of both.
 """
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 COMMON = {
@@ -17,6 +16,8 @@ PRETRAINED = {
     **COMMON,
     "weights": "imagenet",
     "train_batchnorm": False,
+    "batchnorm_momentum": None,
+    "drop_connect": None,
     "head": {"width": 0, "dropout": 0.3},
     "one_cycle": {"warmup": 0.15, "final_divisor": 50.0, "momentum": []},
 }
@@ -51,7 +52,7 @@ PRESETS = {
         {
             "backbone": "efficientnet-b0",
             "image_size": 128,
-            "stages": [_stage("head", 15, 2e-3), _stage("half", 5, 6e-4)],
+            "stages": [_stage("head", 15, 2e-3), _stage("half", 5, 3e-4)],
         },
         {
             "image_size": 64,
@@ -63,7 +64,7 @@ PRESETS = {
         {
             "backbone": "efficientnet-b0",
             "image_size": 224,
-            "stages": [_stage("head", 20, 2e-3), _stage("half", 12, 6e-4)],
+            "stages": [_stage("head", 20, 2e-3), _stage("half", 12, 3e-4)],
         },
         {
             "image_size": 96,
@@ -77,7 +78,7 @@ PRESETS = {
             "image_size": 288,
             "stages": [
                 _stage("head", 20, 2e-3),
-                _stage("half", 14, 6e-4),
+                _stage("half", 14, 3e-4),
                 _stage("all", 4, 5e-5, image_size=352, batch_size=8),
             ],
         },
