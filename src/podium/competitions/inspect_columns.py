@@ -24,6 +24,7 @@ GROUPS = re.compile(r"^(patient|subject|series|group|location|site|person|user)(
 FOLDS = re.compile(r"^k?folds?$", re.I)
 SEPARATORS = "|", ",", " "
 ENOUGH = 0.5  # share of a column's values that must be images for it to hold ids
+MANY = 20  # values at the least that are no classes because they are nearly all different
 METRICS = {  # by the form of the answer, where nothing else tells the metric
     "class": "accuracy",
     "number": "accuracy",
@@ -143,7 +144,10 @@ def _check_classes(csv: Csv, label: str, classes: list[str]) -> None:
             "in or delete them; where an image may have no label, say --task labels"
         )
     numbers = pd.to_numeric(pd.Series(classes), errors="coerce")
-    if len(classes) > len(csv.rows) / 2 or (numbers % 1 != 0).sum() > numbers.isna().sum():
+    if (
+        len(classes) > max(MANY, len(csv.rows) / 2)
+        or (numbers % 1 != 0).sum() > numbers.isna().sum()
+    ):
         raise ValueError(
             f"{csv.name}: {label} has {len(classes):,} values in {len(csv.rows):,} lines "
             f"({summarize(classes)}), which are no classes: name another column by --label"

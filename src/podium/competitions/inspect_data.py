@@ -132,15 +132,21 @@ class _Look:
         if choices.csv is not None:
             path = self.told("--csv", choices.csv)
             return Csv.read(path, self.relative(path), labeled, choices.id)
-        found = []
+        found, lacking = [], None
         for path in [*sorted(self.root.glob("*.csv")), *sorted(self.root.glob("*/*.csv"))]:
             if SAMPLE.search(path.name) or TEST.search(path.name):
                 continue
             try:
                 found.append(Csv.read(path, self.relative(path), labeled, choices.id))
-            except (WrongTable, MissingData, ValueError):
+            except WrongTable:
+                continue
+            except MissingData as error:
+                lacking = error
+            except ValueError:
                 continue  # a CSV of something else
         found = [csv for csv in found if len(csv.rows.columns) > 1]
+        if lacking and not found:
+            raise lacking
         if len(found) > 1:
             train = [csv for csv in found if TRAIN.search(Path(csv.name).stem)]
             if len(train) != 1:
