@@ -138,5 +138,5 @@ def test_the_column_of_ids_is_that_which_names_images(tmp_path: Path) -> None:
     path.write_text("kind,file\na,1.png\nb,2.png\n")
     images = [Path("x/1.png"), Path("x/2.png")]
     assert Csv.read(path, "t.csv", images).id == "file"
-    with pytest.raises(ValueError, match="no column names the images.*by --id"):
+    with pytest.raises(ValueError, match=r"no column names the images.*by --id"):
         Csv.read(path, "t.csv", [Path("3.png")])
