@@ -123,6 +123,18 @@ def test_the_samples_ids_say_where_the_images_to_predict_are(folder: Path) -> No
     assert declared["metric"] == "log-loss"
 
 
+def test_the_same_names_in_train_and_test_are_told_apart(folder: Path) -> None:
+    put(
+        folder,
+        *[f"{part}/{number}.png" for part in ("images", "train", "test") for number in "123"],
+    )
+    put_csv(folder / "train.csv", "id,kind", ["1,a", "2,b", "3,a"])
+    put_csv(folder / "sample_submission.csv", "id,kind", ["1,a", "2,a", "3,a"])
+    declared = inspect(folder, Choices()).declaration
+    assert declared["train"]["images"] == "train"
+    assert declared["test"]["images"] == "test"
+
+
 def test_ids_without_an_image_are_counted(labeled: Path) -> None:
     (labeled / "train" / "3.png").unlink()
     assert "1 of 8 in train.csv (3)" in str(inspect(labeled, Choices()))

@@ -72,7 +72,7 @@ class _Look:
             self.seen.images = sum(labels.counts.values())
         else:
             ids = set(csv.rows[csv.id])
-            place = self.folder_of(ids)
+            place = self.folder_of(ids, TRAIN)
             self.seen.find("layout", f"{csv.name} and images in {self.name(place)}")
             if missing := sorted(ids - keys_of(self.images)):
                 told = f"{len(missing):,} of {len(ids):,} in {csv.name} ({summarize(missing)})"
@@ -115,7 +115,7 @@ class _Look:
             return told
         ids = set(sample.rows[sample.id]) if sample else set()
         if ids and len(ids & keys_of(self.images)) > ENOUGH * len(ids):
-            chosen = self.folder_of(ids)
+            chosen = self.folder_of(ids, TEST)
         else:
             names = [name for name in sorted(self.images_by_folder(self.root)) if TEST.search(name)]
             if not names:
@@ -248,15 +248,20 @@ class _Look:
             place /= next(iter(inside))
         return place
 
-    def folder_of(self, ids: set[str]) -> Path:
-        """The deepest folder of all images that have these ids, as far as most of them are there.
+    def folder_of(self, ids: set[str], called: re.Pattern[str]) -> Path:
+        """The deepest folder with all of the images that have these ids.
 
-        A folder whose name is that of a training or test set wins over the whole.
+        Where several have them, as train/1.png and test/1.png, one that is called so is taken.
         """
-        inside = [self.root / name for name in self.images_by_folder(self.root) if name]
-        counts = {one: len(ids & keys_of(self.images_in(one))) for one in [*inside, self.root]}
-        best = max(counts, key=lambda one: (counts[one], one != self.root))
-        return self.single(best)
+        known = ids & keys_of(self.images)
+        inside: dict[str, list[Path]] = {}
+        for path in self.images:
+            if (path.name in ids or path.stem in ids) and path.parent != self.root:
+                inside.setdefault(path.relative_to(self.root).parts[0], []).append(path)
+        for name in sorted(inside, key=lambda one: not called.search(one)):
+            if known <= keys_of(inside[name]):
+                return self.single(self.root / name)
+        return self.root
 
     def told(self, option: str, name: str) -> Path:
         """A path that the user gave, from the folder of the data or from here, in that folder.
