@@ -3,12 +3,43 @@
 from importlib.util import find_spec
 
 from podium.competitions import get_competition
-from podium.models.pretrained import WEIGHTS_FILES, check_choice
+from podium.models.pretrained import WEIGHTS_FILES, check_choice, find_weights, weights_file
+from podium.recipes.entries import get_entry
+from podium.recipes.presets import preset_backbone, preset_keys
 from podium.recipes.recipe import Recipe
 from podium.runs.run_folder import RunFolder
 from podium.system import check_address_space, check_backend
 from podium.training.pseudo_labels import check_pseudo
 from podium.training.warm_start import check_warm_start
+
+
+def read_recipe(entry: str, overrides: list[str], preset: str | None = None) -> Recipe:
+    """The recipe of an entry, as a preset and then `--set` change it.
+
+    A quick training needs no pretrained weights: where there are none, it begins from nothing.
+
+    Raises:
+        ValueError: there is no such entry or preset, or the recipe is refused.
+    """
+    chosen = get_entry(entry)
+    if preset is None:
+        return chosen.recipe(overrides)
+    backbone = preset_backbone(preset)
+    told = [
+        each.partition("=")[2].strip("\"' ") for each in overrides if each.startswith("weights=")
+    ]
+    has_weights = told[-1] != "none" if told else True
+    file = weights_file(backbone, "imagenet")
+    if preset == "quick" and not told and find_weights(file) is None:
+        has_weights = False
+        print(
+            f"preset quick: {file} is not on this machine, so {backbone} is trained from nothing, "
+            "on smaller images; with that file in weights/pretrained/ it will know more"
+        )
+    keys = preset_keys(preset, has_weights)
+    if box := chosen.recipe().box:  # its blocks are another backbone's
+        keys["box"] = {**box.model_dump(), "taps": []}
+    return chosen.recipe(overrides, keys)
 
 
 def check_recipe(recipe: Recipe, into: RunFolder | None = None, fresh: bool = False) -> None:

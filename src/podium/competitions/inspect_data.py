@@ -1,0 +1,290 @@
+"""A folder of images looked at: its layout, what was found in it, and what can only be guessed.
+
+The result holds the declaration of a competition, as competition.toml has it.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from podium.competitions.csv_files import MissingData, WrongTable, as_table, read_rows
+from podium.competitions.image_folders import images_in
+from podium.competitions.inspect_columns import (
+    ENOUGH,
+    TASKS,
+    Csv,
+    Labels,
+    in_order,
+    keys_of,
+    read_answer,
+    read_labels,
+)
+from podium.competitions.inspection import Choices, Inspection
+from podium.files.image_io import UnreadableImage, read_orientation
+from podium.text import summarize
+
+TRAIN = re.compile(r"(^|[_\- ])train", re.I)
+TEST = re.compile(r"(^|[_\- ])(test|pred|eval|unlabell?ed)", re.I)
+VALIDATION = re.compile(r"(^|[_\- ])val(id(ation)?)?$", re.I)
+SAMPLE = re.compile(r"submission", re.I)
+MEASURED = 200  # images whose size is read
+MANY = 12  # classes that are listed with their counts
+
+
+def inspect(folder: Path, choices: Choices) -> Inspection:
+    """Look at a dataset: class folders, or a CSV beside its images.
+
+    Raises:
+        MissingData: there are no images, or not what an option names.
+        ValueError: what cannot be guessed, with the option that says it.
+    """
+    if choices.task not in (None, *TASKS):
+        raise ValueError(f"--task {choices.task}: expected one of {', '.join(TASKS)}")
+    if not folder.is_dir():
+        raise MissingData(f"{folder} is no folder: give the one that the images are in by --data")
+    images = images_in(folder)
+    if not images:
+        raise MissingData(f"{folder}: no images in it or below: give their folder by --data")
+    return _Look(folder, images, choices).inspect()
+
+
+class _Look:
+    """The folder, its images and the user's choices, which every step needs."""
+
+    def __init__(self, folder: Path, images: list[Path], choices: Choices) -> None:
+        self.folder, self.images, self.choices = folder, images, choices
+        self.seen = Inspection()
+        self.root = folder  # below which it begins: an archive's own folder stands alone
+        while len(inside := _mentioned(self.root)) == 1 and inside[0].is_dir():
+            if "" in self.images_by_folder(inside[0]):
+                break
+            self.root = inside[0]
+
+    def inspect(self) -> Inspection:
+        sample = self.sample()
+        test = self.test_folder(sample)
+        labeled = [path for path in self.images if not (test and path.is_relative_to(test))]
+        csv = self.labels_csv(labeled or self.images)
+        if csv is None:
+            place, labels = self.class_folders(labeled)
+            self.seen.find("layout", f"{self.name(place)}: a folder for each class")
+            self.seen.images = sum(labels.counts.values())
+        else:
+            ids = set(csv.rows[csv.id])
+            place = self.folder_of(ids, TRAIN)
+            self.seen.find("layout", f"{csv.name} and images in {self.name(place)}")
+            if missing := sorted(ids - keys_of(self.images)):
+                told = f"{len(missing):,} of {len(ids):,} in {csv.name} ({summarize(missing)})"
+                self.seen.find("no image of", told)
+            labels = read_labels(csv, sample, self.choices, self.seen)
+            self.seen.images = len(csv.rows)
+        self.seen.rarest = min(labels.counts.values())
+        self.describe(labeled or self.images, labels, place, test)
+        with_ending = sample is not None and bool(
+            set(sample.rows[sample.id]) & {path.name for path in self.images}
+        )
+        classes, metric, form = read_answer(sample, labels, with_ending, self.choices, self.seen)
+        if labels.task == "grades":
+            self.seen.guess("order", " < ".join(classes), "`classes` of competition.toml")
+        train = {"images": self.relative(place), **labels.train}
+        declared = {"task": labels.task, "classes": classes, "metric": metric, "train": train}
+        if test is not None:
+            declared |= {"test": {"images": self.relative(test)}, "submission": form}
+        self.seen.declaration = declared
+        return self.seen
+
+    def sample(self) -> Csv | None:
+        """The sample submission: as told, or by its name."""
+        told = self.choices.sample
+        path = self.told("--sample", told) if told else None
+        if path is None:
+            files = [path for path in sorted(self.root.glob("*.csv")) if SAMPLE.search(path.name)]
+            if not files:
+                return None
+            path = files[0]
+        rows = as_table(path, read_rows(path) or [(1, [])])
+        return Csv(self.relative(path), rows, rows.columns[0])
+
+    def test_folder(self, sample: Csv | None) -> Path | None:
+        """The folder of the images to predict: as told, that of the sample's ids, or by name."""
+        if self.choices.test is not None:
+            told = self.told("--test", self.choices.test)
+            if not self.images_by_folder(told):
+                raise MissingData(f"--test {self.choices.test}: no images in {told}")
+            return told
+        ids = set(sample.rows[sample.id]) if sample else set()
+        if ids and len(ids & keys_of(self.images)) > ENOUGH * len(ids):
+            chosen = self.folder_of(ids, TEST)
+        else:
+            names = [name for name in sorted(self.images_by_folder(self.root)) if TEST.search(name)]
+            if not names:
+                return None
+            # Where several are called so, one without class folders: intel's seg_test has labels.
+            places = [self.single(self.root / name) for name in names]
+            chosen = next((one for one in places if "" in self.images_by_folder(one)), places[0])
+        self.seen.guess("to predict", self.name(chosen), "--test FOLDER")
+        return chosen
+
+    def labels_csv(self, labeled: Sequence[Path]) -> Csv | None:
+        """The CSV of labels: as told, or the only one that names images; None: class folders."""
+        choices = self.choices
+        if choices.csv is not None:
+            path = self.told("--csv", choices.csv)
+            return Csv.read(path, self.relative(path), labeled, choices.id)
+        found, lacking = [], None
+        for path in [*sorted(self.root.glob("*.csv")), *sorted(self.root.glob("*/*.csv"))]:
+            if SAMPLE.search(path.name) or TEST.search(path.name):
+                continue
+            try:
+                found.append(Csv.read(path, self.relative(path), labeled, choices.id))
+            except WrongTable:
+                continue
+            except MissingData as error:
+                lacking = error
+            except ValueError:
+                continue  # a CSV of something else
+        found = [csv for csv in found if len(csv.rows.columns) > 1]
+        if lacking and not found:
+            raise lacking
+        if len(found) > 1:
+            train = [csv for csv in found if TRAIN.search(Path(csv.name).stem)]
+            if len(train) != 1:
+                names = summarize([csv.name for csv in found])
+                raise ValueError(f"several CSVs name images ({names}): say which one by --csv")
+            found = train
+        if not found and (
+            odd := [key for key in ("id", "label", "group", "fold") if getattr(choices, key)]
+        ):
+            raise ValueError(
+                f"--{odd[0]} names a column, and no CSV names images: give it by --csv"
+            )
+        if found:
+            self.seen.guess(
+                "CSV of labels", f"{found[0].name}, ids in {found[0].id}", "--csv, --id"
+            )
+        return found[0] if found else None
+
+    def class_folders(self, labeled: Sequence[Path]) -> tuple[Path, Labels]:
+        """The folder of class folders, and the classes.
+
+        Raises:
+            ValueError: there are none, or the task needs a CSV.
+        """
+        if self.choices.task == "labels":
+            raise ValueError(
+                "--task labels: in folders an image has one class: give a CSV by --csv"
+            )
+        names = [name for name in sorted(self.images_by_folder(self.root)) if TRAIN.search(name)]
+        place = self.single(self.root / names[0] if names else self.root)
+        counts = self.images_by_folder(place, labeled)
+        classes = [
+            name
+            for name in counts
+            if name and not (place == self.root and (TEST.search(name) or VALIDATION.search(name)))
+        ]
+        if len(classes) < 2:
+            raise ValueError(
+                f"{place}: found no folder for each of several classes, and no CSV of labels: give "
+                "one by --csv, or put the images of each class into a folder of its name"
+            )
+        if counts[""]:
+            self.seen.find("no class of", f"{counts['']:,} images in {self.name(place)} itself")
+        task = self.choices.task or "classes"
+        return place, Labels(task, in_order(classes), {name: counts[name] for name in classes}, {})
+
+    def describe(
+        self, labeled: Sequence[Path], labels: Labels, place: Path, test: Path | None
+    ) -> None:
+        """Note classes with counts, extensions, sizes (of a few), and folders that are not used."""
+        seen = self.seen
+        named = [f"{name} {labels.counts[name]:,}" for name in labels.classes]
+        seen.find("classes", f"{len(named)}: {summarize(named, most=MANY)}")
+        endings = Counter(path.suffix.lower() or "no extension" for path in self.images)
+        listed = summarize([f"{name} {count:,}" for name, count in endings.most_common()], most=5)
+        to_predict = f"{len(self.images_in(test)):,} to predict" if test else "none to predict"
+        seen.find("images", f"{seen.images:,} with a class, {to_predict}; {listed}")
+        sizes = []
+        for path in labeled[:: max(1, len(labeled) // MEASURED)]:
+            try:
+                sizes.append(read_orientation(path)[0])
+            except UnreadableImage:
+                continue  # `podium check` names them all
+        if sizes:
+            sides = sorted(min(size) for size in sizes)
+            seen.shorter_side = sides[len(sides) // 2]
+            kinds = Counter(f"{size.width}×{size.height}" for size in sizes).most_common()
+            listed = summarize([f"{kind} ({count})" for kind, count in kinds])
+            seen.find("sizes", f"{listed} of {len(sizes)} that were measured")
+        used = [one for one in (place, test) if one is not None]
+        unused = [
+            path
+            for path in _mentioned(self.root)
+            if path.is_dir()
+            and not any(one.is_relative_to(path) for one in used)
+            and (path.name not in labels.classes or place != self.root)
+            and not (place == self.root and labels.train)
+            and self.images_in(path)
+        ]
+        if unused:
+            names = summarize([self.name(path) for path in unused])
+            seen.find("not used", f"{names}: the folds are made of {self.name(place)}")
+
+    def images_in(self, place: Path) -> list[Path]:
+        return [path for path in self.images if path.is_relative_to(place)]
+
+    def images_by_folder(self, place: Path, images: Iterable[Path] | None = None) -> Counter[str]:
+        """Images below each subfolder, by its name; "" counts those in the folder itself."""
+        counts: Counter[str] = Counter()
+        for path in self.images if images is None else images:
+            if path.is_relative_to(place):
+                parts = path.relative_to(place).parts
+                counts[parts[0] if len(parts) > 1 else ""] += 1
+        return counts
+
+    def single(self, place: Path) -> Path:
+        """The folder, or the only one in it that has images: Kaggle nests some twice."""
+        while len(inside := self.images_by_folder(place)) == 1 and "" not in inside:
+            place /= next(iter(inside))
+        return place
+
+    def folder_of(self, ids: set[str], called: re.Pattern[str]) -> Path:
+        """The deepest folder with all of the images that have these ids.
+
+        Where several have them, as train/1.png and test/1.png, one that is called so is taken.
+        """
+        known = ids & keys_of(self.images)
+        inside: dict[str, list[Path]] = {}
+        for path in self.images:
+            if (path.name in ids or path.stem in ids) and path.parent != self.root:
+                inside.setdefault(path.relative_to(self.root).parts[0], []).append(path)
+        for name in sorted(inside, key=lambda one: not called.search(one)):
+            if known <= keys_of(inside[name]):
+                return self.single(self.root / name)
+        return self.root
+
+    def told(self, option: str, name: str) -> Path:
+        """A path that the user gave, from the folder of the data or from here, in that folder.
+
+        Raises:
+            MissingData: it is not there.
+        """
+        for path in (self.folder / name, self.root / name):
+            if path.exists() and path.is_relative_to(self.folder):
+                return path
+        here, folder = Path(name).resolve(), self.folder.resolve()
+        if here.exists() and here.is_relative_to(folder):
+            return self.folder / here.relative_to(folder)
+        raise MissingData(f"{option} {name}: there is nothing of that name in {self.folder}")
+
+    def relative(self, path: Path) -> str:
+        return path.relative_to(self.folder).as_posix()
+
+    def name(self, path: Path) -> str:
+        """A folder as it is told: from the folder of the data."""
+        return "the folder itself" if path == self.folder else f"{self.relative(path)}/"
+
+
+def _mentioned(folder: Path) -> list[Path]:
+    """What is in a folder, without what systems leave there."""
+    return sorted(path for path in folder.iterdir() if not path.name.startswith((".", "__")))
