@@ -112,7 +112,7 @@ def draw_stripes(path: Path, grade: int, seed: int) -> None:
 
 
 def _background(seed: int) -> np.ndarray:
-    noise = np.random.default_rng(seed).normal(0, 45, (6, 6, 3))
+    noise = np.random.default_rng(seed).normal(0, 70, (6, 6, 3))
     image = 110 + cv2.resize(noise, (32, 32), interpolation=cv2.INTER_CUBIC)
     return image.clip(0, 255).astype(np.uint8)
 

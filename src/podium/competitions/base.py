@@ -12,7 +12,7 @@ from podium import paths
 from podium.competitions.csv_files import MissingData, WrongSubmission, read_csv
 from podium.competitions.image_folders import images_in, is_utf8, left_out, one_deeper, subfolder
 from podium.competitions.metrics import Metric
-from podium.competitions.tasks import CLASSES, Task, joined
+from podium.competitions.tasks import CLASSES, SEPARATOR, Task, joined
 from podium.files.archives import unpacked_view
 from podium.text import id_difference, summarize
 
@@ -27,6 +27,7 @@ class Competition(ABC):
     slug: ClassVar[str]  # Kaggle's name, and the folder that the data unpacks to
     classes: ClassVar[Sequence[str]]  # by class number; grades in their order
     task: ClassVar[Task] = CLASSES
+    separator: ClassVar[str] = SEPARATOR  # between several labels in a submission
     metric: ClassVar[Metric]
     # Where Kaggle has the data: competitions/<slug> where a subclass does not set another,
     # datasets/<owner>/<slug>, or None.
@@ -92,7 +93,7 @@ class Competition(ABC):
         answers = self.task.decide(probabilities.to_numpy(), thresholds)
         if self.task.ordered:  # grades are numbers
             return pd.DataFrame({"id": probabilities.index, "label": answers})
-        names = self.task.names(answers, self.classes)
+        names = self.task.names(answers, self.classes, self.separator)
         return pd.DataFrame({"id": probabilities.index, "label": pd.Series(names, dtype=str)})
 
     def folder(self) -> Path:

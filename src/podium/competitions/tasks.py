@@ -56,6 +56,22 @@ class Task:
         """The probability of each class: float (images, classes)."""
         return predicted
 
+    def said(
+        self, predicted: np.ndarray, classes: Sequence[str], thresholds: np.ndarray | None = None
+    ) -> list[list[tuple[str, float]]]:
+        """What is said of each image, with its probability: one class, or none to several labels.
+
+        The likeliest comes first.
+        """
+        answers, values = self.decide(predicted, thresholds), self.by_class(predicted)
+        several = [
+            np.flatnonzero(one) if self.several else np.array([one], np.int64) for one in answers
+        ]
+        return [
+            [(classes[number], float(row[number])) for number in chosen[np.argsort(-row[chosen])]]
+            for row, chosen in zip(values, several, strict=True)
+        ]
+
     def prior(self, labels: pd.Series, classes: int) -> np.ndarray:
         """What is predicted of an image that cannot be read: float32 (outputs,)."""
         return (self.targets(labels, classes).sum(axis=0, dtype=np.float64) / len(labels)).astype(

@@ -77,7 +77,10 @@ class Engine:
             edges = tidy(outputs["boxes"]).mean(axis=0).astype(float).round(4).tolist()
             box = dict(zip(BOX_COLUMNS, edges, strict=True))
         detector = self.ood_detector
+        competition = self.run.competition
+        row = outputs["probabilities"][np.newaxis]
         return Prediction(
+            said=[name for name, _ in competition.task.said(row, competition.classes)[0]],
             classes=[
                 ClassScore(name=self.classes[number], probability=probabilities[number], heat=rows)
                 for number, rows in zip_longest(ranking, heat)
