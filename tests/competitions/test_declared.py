@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from podium.kaggle.new_entry import to_toml
 
 from podium.competitions import COMPETITIONS, MissingData, get_competition
 from podium.competitions.base import Competition
 from podium.competitions.declared import DeclaredCompetition
+from podium.kaggle.new_entry import to_toml
 
 BOTH = {"classes": ["cat", "dog"]}
 
@@ -78,9 +78,7 @@ def test_a_column_for_each_class(data: Path) -> None:
     train = {"csv": "train.csv", "label": ["dog", "cat"]}
     assert labels_of(declare(data, train=train)) == {"1": 1, "2": 0}
     (data / "train.csv").write_text("id,dog,cat\n1,1,0\n2,1,1\n")
-    with pytest.raises(
-        MissingData, match=r"expected 0 or 1 a class, and one 1 in each row; mend 3"
-    ):
+    with pytest.raises(MissingData, match=r"and one 1 in each row; mend 3"):
         labels_of(declare(data, train=train))
 
 
@@ -159,14 +157,14 @@ def test_images_that_are_missing_or_named_twice_are_told(data: Path) -> None:
     with pytest.raises(MissingData, match=r"names 1 images that are not in .*\(7\)"):
         declare(data, train={"csv": "train.csv"}).read_training()
     (data / "train.csv").write_text("id,label\na/1,cat\nb/1.jpg,dgo\n")
-    with pytest.raises(MissingData, match="label must be one of the 2 classes.*mean dog"):
+    with pytest.raises(MissingData, match=r"label must be one of the 2 classes.*mean dog"):
         declare(data, train={"csv": "train.csv"}).read_training()
 
 
 @pytest.mark.parametrize(
     ("keys", "told"),
     [
-        ({"metrics": "accuracy"}, "unknown key metrics.*metric"),
+        ({"metrics": "accuracy"}, "metrics: unknown key; did you mean metric"),
         ({"metric": "acuracy"}, "no metric 'acuracy'.*accuracy"),
         ({"classes": ["cat"]}, "classes"),
         ({"classes": ["cat", "cat"]}, "classes must differ"),
@@ -190,7 +188,7 @@ def test_an_unknown_name_is_told_with_the_declared_ones(data: Path) -> None:
     broken = data.parents[1] / "kernels" / "broken"
     broken.mkdir()
     (broken / "competition.toml").write_text("name = ")
-    with pytest.raises(ValueError, match="there are: cars, .*broken.*not valid TOML.*mine"):
+    with pytest.raises(ValueError, match=r"there are: cars, .*broken.*not valid TOML.*mine"):
         get_competition("mime")
 
 
