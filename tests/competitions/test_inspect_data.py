@@ -1,5 +1,6 @@
 """What `podium new` sees in a folder: layouts, classes, test images, and what it must ask for."""
 
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -75,6 +76,18 @@ def test_one_folder_of_class_folders_has_no_test_set(
     assert declared["train"] == {"images": images}
     assert "test" not in declared
     assert "submission" not in declared
+
+
+def test_files_that_are_called_after_their_class(folder: Path) -> None:
+    put(folder, *[f"train/{kind}.{number}.png" for kind in ("cat", "dog") for number in range(4)])
+    put(folder, "test/1.png")
+    put_csv(folder / "sample_submission.csv", "id,label", ["1,0.5"])
+    declared = inspect(folder, Choices()).declaration
+    assert declared["classes"] == ["cat", "dog"]
+    assert declared["submission"]["answer"] == "probability"
+    pattern = re.compile(declared["train"]["pattern"])
+    assert pattern.search("cat.12.jpg")[1] == "cat"
+    assert pattern.search("great_dane_7.jpg")[1] == "great_dane"
 
 
 def test_a_validation_set_beside_is_told_and_not_used(folder: Path) -> None:

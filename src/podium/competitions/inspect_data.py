@@ -28,6 +28,7 @@ TRAIN = re.compile(r"(^|[_\- ])train", re.I)
 TEST = re.compile(r"(^|[_\- ])(test|pred|eval|unlabell?ed)", re.I)
 VALIDATION = re.compile(r"(^|[_\- ])val(id(ation)?)?$", re.I)
 SAMPLE = re.compile(r"submission", re.I)
+PATTERN = re.compile(r"^(.*?[^\d._-])[._-]*\d+\.\w+$")  # cat.123.jpg, great_dane_7.jpg
 MEASURED = 200  # images whose size is read
 MANY = 12  # classes that are listed with their counts
 
@@ -68,7 +69,6 @@ class _Look:
         csv = self.labels_csv(labeled or self.images)
         if csv is None:
             place, labels = self.class_folders(labeled)
-            self.seen.find("layout", f"{self.name(place)}: a folder for each class")
             self.seen.images = sum(labels.counts.values())
         else:
             ids = set(csv.rows[csv.id])
@@ -183,15 +183,30 @@ class _Look:
             for name in counts
             if name and not (place == self.root and (TEST.search(name) or VALIDATION.search(name)))
         ]
+        task = self.choices.task or "classes"
         if len(classes) < 2:
+            return place, self.classes_of_names(place, labeled, task)
+        if counts[""]:
+            self.seen.find("no class of", f"{counts['']:,} images in {self.name(place)} itself")
+        self.seen.find("layout", f"{self.name(place)}: a folder for each class")
+        return place, Labels(task, in_order(classes), {name: counts[name] for name in classes}, {})
+
+    def classes_of_names(self, place: Path, labeled: Sequence[Path], task: str) -> Labels:
+        """The classes that names of files begin with, as cat.123.jpg.
+
+        Raises:
+            ValueError: they do not.
+        """
+        names = [PATTERN.search(path.name) for path in labeled if path.is_relative_to(place)]
+        counts = Counter(found[1] for found in names if found)
+        if not 2 <= len(counts) <= len(names) / 2 or not all(names):
             raise ValueError(
                 f"{place}: found no folder for each of several classes, and no CSV of labels: give "
                 "one by --csv, or put the images of each class into a folder of its name"
             )
-        if counts[""]:
-            self.seen.find("no class of", f"{counts['']:,} images in {self.name(place)} itself")
-        task = self.choices.task or "classes"
-        return place, Labels(task, in_order(classes), {name: counts[name] for name in classes}, {})
+        self.seen.find("layout", f"{self.name(place)}: files called after their class and a number")
+        self.seen.guess("pattern", PATTERN.pattern, "`pattern` of competition.toml")
+        return Labels(task, in_order(counts), dict(counts), {"pattern": PATTERN.pattern})
 
     def describe(
         self, labeled: Sequence[Path], labels: Labels, place: Path, test: Path | None
