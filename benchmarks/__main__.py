@@ -1,4 +1,4 @@
-"""All benchmarks: one table, and benchmarks/results/<machine>.json.
+"""All benchmarks: one table, and a run more in benchmarks/results/<machine>.json.
 
 `python -m benchmarks.NAME` runs one of them alone; `--quick` makes it tiny.
 """
@@ -7,6 +7,7 @@ import argparse
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 import tempfile
@@ -29,6 +30,7 @@ SCRIPTS = (
     "growth",
     "blend",
     "head_stage",
+    "training_step",
     "scratch",
     "swish",
     "device_settings",
@@ -56,12 +58,19 @@ def main() -> int:
     about = {**about_this_run(), "machine": machine, "load": load, "quick": words.quick}
     path = words.results / f"{slugify(machine)}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
+    runs = json.loads(path.read_text())["runs"] if path.exists() else []
+    runs.append({**about, "failed": failed, "rows": [row.as_json() for row in rows]})
     with atomic_write(path) as unfinished:
-        results = {**about, "failed": failed, "rows": [row.as_json() for row in rows]}
-        unfinished.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
-    print(f"\n{machine}, load {load[0]:.1f} at the start; written to {path}")
+        text = json.dumps({"runs": runs}, indent=1, ensure_ascii=False)
+        # A turn's values on one line each, or the file has a line a number.
+        unfinished.write_text(re.sub(r"\[\s+([^\[\]{}\"]*?)\s+\]", _on_one_line, text) + "\n")
+    print(f"\n{machine}, load {load[0]:.1f} at the start; added to {path}")
     print("\n".join(f"FAILED {line}" for line in failed))
     return 1 if failed else 0
+
+
+def _on_one_line(numbers: re.Match[str]) -> str:
+    return f"[{' '.join(numbers[1].split())}]"
 
 
 def run(name: str, quick: bool) -> list[Row]:

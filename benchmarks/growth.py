@@ -11,7 +11,7 @@ from podium.system import peak_memory
 PHOTO = (160, 120)
 SIZE = 64  # px that the network sees
 KEPT = 40e6  # bytes of decoded images: of fewer than 2,000
-COUNTS = (1000, 4000, 16000)
+COUNTS = (1000, 5000, 25000)
 
 
 def measure(quick: bool, scratch: Path) -> list[Row]:

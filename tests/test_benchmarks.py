@@ -84,7 +84,7 @@ def test_all_are_written_down(
     assert "podium --help" in out
     assert "FAILED no_such_script" in out
     [path] = tmp_path.iterdir()
-    results = json.loads(path.read_text())
+    (results,) = json.loads(path.read_text())["runs"]
     assert [row["what"] for row in results["rows"]] == ["podium --help"]
     assert len(results["failed"]) == 1
     assert {"versions", "commit", "started", "machine", "load"} <= results.keys()

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+DECLARATION = "competition.toml"  # in the folder of an entry or a run
 NESTING = 5  # folders below Kaggle's input at the most, above what is looked for
 
 

@@ -71,6 +71,15 @@ def test_uint8_images_become_probabilities(b0: Network) -> None:
     assert np.ptp(probabilities, axis=0).max() > 1e-4, "other images, other probabilities"
 
 
+def test_labels_and_grades_have_a_sigmoid_each(small: Network) -> None:
+    network = build_network(recipe(), CLASSES, "sigmoid")
+    assert small.is_exclusive and not network.is_exclusive
+    logits = keras.Model(network.head.input, network.head.get_layer("logits").output)
+    pooled = np.random.default_rng(0).normal(size=(4, network.head.input.shape[1]))
+    expected = 1 / (1 + np.exp(-logits.predict(pooled, verbose=0)))
+    np.testing.assert_allclose(network.head.predict(pooled, verbose=0), expected, atol=1e-6)
+
+
 def test_preprocessing_is_inside_and_done_once(b0: Network) -> None:
     """The backbone fed by hand with its own package's preprocessing gives what the model gives."""
     raw = images()

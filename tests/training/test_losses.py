@@ -1,4 +1,4 @@
-"""The loss of boxes: its value, and that what has no box counts nothing."""
+"""The losses: of sigmoids, and of boxes, where what has none counts nothing."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ import pytest
 
 from podium.competitions.boxes import iou
 from podium.models.backend import column_gradients
-from podium.training.losses import BoxLoss, MeanIoUMetric, overlap
+from podium.training.losses import BoxLoss, MeanIoUMetric, aims_of_head, overlap
 
 TRUTH = np.array([[0.2, 0.2, 0.6, 0.6], [0.1, 0.3, 0.5, 0.9]], np.float32)
 
@@ -72,3 +72,24 @@ def test_boxes_are_learned_from_afar() -> None:
         slope = slope_of(lambda boxes: BoxLoss(reduction="none")(TRUTH, boxes), guess.numpy())
         optimizer.apply([keras.ops.convert_to_tensor(slope / 2)], [guess])
     assert (iou(TRUTH, guess.numpy()) > 0.9).all()
+
+
+def test_sigmoids_have_a_binary_loss_and_count_the_outputs_that_are_right() -> None:
+    truth = np.array([[1.0, 0.0, 1.0], [0.3, 0.7, 0.0]], np.float32)  # the second is mixed
+    said = np.array([[0.9, 0.2, 0.4], [0.4, 0.9, 0.1]], np.float32)
+    losses = -(truth * np.log(said) + (1 - truth) * np.log(1 - said))
+    loss, metrics = aims_of_head(is_exclusive=False, smoothing=0.1)
+    (accuracy, plain) = metrics
+    accuracy.update_state(truth, said)
+    plain.update_state(truth, said)
+    assert (accuracy.name, plain.name) == ("accuracy", "log_loss")
+    assert float(accuracy.result()) == pytest.approx(5 / 6)
+    assert float(plain.result()) == pytest.approx(losses.mean(), rel=1e-4)
+    smooth = 0.9 * truth + 0.05
+    losses = -(smooth * np.log(said) + (1 - smooth) * np.log(1 - said))
+    assert float(loss(truth, said)) == pytest.approx(losses.mean(), rel=1e-4)
+
+
+def test_one_class_an_image_has_the_loss_that_it_always_had() -> None:
+    loss, metrics = aims_of_head(is_exclusive=True, smoothing=0.0)
+    assert isinstance(loss, keras.losses.CategoricalCrossentropy) and metrics == ["accuracy"]

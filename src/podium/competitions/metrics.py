@@ -39,3 +39,17 @@ class LogLoss:
     def per_image(self, labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
         right = probabilities[np.arange(len(labels)), labels].astype(np.float64)
         return -np.log(right.clip(self.clip, 1 - self.clip))
+
+
+METRICS: dict[str, Metric] = {"accuracy": Accuracy(), "log-loss": LogLoss()}
+
+
+def get_metric(key: str) -> Metric:
+    """The metric of that key.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if key not in METRICS:
+        raise ValueError(f"no metric {key!r}; there are: {', '.join(METRICS)}")
+    return METRICS[key]

@@ -93,19 +93,20 @@ def check_competition(competition: Competition) -> CheckResult:
     readable = checked["problem"] == ""
     table = table[readable].reset_index()
     table["group"] = near_duplicate_groups(checked[readable])
-    classes = table["label"].map(dict(enumerate(competition.classes))).fillna("test")
-    table["name"] = (table["id"] + " (" + classes + ")").map(single_line)
-    labeled = table[table["part"] == "train"]
+    of_train, task = table["part"] == "train", competition.task
+    truth = competition.truth(train["label"]).loc[table.loc[of_train, "id"]].to_numpy()
+    table["name"] = "test"
+    table.loc[of_train, "name"] = task.names(truth, competition.classes)
+    table["name"] = (table["id"] + " (" + table["name"] + ")").map(single_line)
+    labeled = table[of_train]
     groups = [group for _, group in labeled.groupby("group") if len(group) > 1]
     in_train = set(labeled["group"])
+    counts = task.members(train["label"], len(competition.classes)).sum(axis=0, dtype=int)
     sizes = checked.loc[readable, "width"].astype(str) + "×" + checked["height"].astype(str)
     return CheckResult(
         train=len(train),
         test=len(test),
-        classes={
-            name: int((train["label"] == number).sum())
-            for number, name in enumerate(competition.classes)
-        },
+        classes=dict(zip(competition.classes, counts.tolist(), strict=True)),
         sizes=sizes.value_counts().to_dict(),
         broken=checked.loc[~readable, "problem"].tolist(),
         doubled=[group["name"].tolist() for group in groups],

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 class Unseen(Competition):
     """Data on Kaggle of which nothing is known yet: only that there are images."""
 
-    classes = ()
+    classes = ("any",)
+    has_test = False
 
     def __init__(self, name: str, source: str) -> None:
         self.name, self.kaggle_source = name, source
@@ -34,7 +35,7 @@ class Unseen(Competition):
         ids = [path.relative_to(folder).as_posix() for path in images]
         return test_table(ids, images).assign(label=0)
 
-    def read_test(self, folder: Path | None = None) -> pd.DataFrame:
+    def test_images(self, folder: Path) -> pd.DataFrame:
         return test_table([], [])
 
 

@@ -88,7 +88,7 @@ def new_entries(
             ):
                 part = stack.enter_context(atomic_folder(entry.path))
                 _write(part / entry.recipe_file.name, recipe)
-                _write(part / "competition.toml", competition)
+                _write(part / entry.declaration.name, competition)
                 _write(part / entry.code.name, KERNEL.format(entry=entry.name))
                 if entry is large:
                     metadata = _metadata(entry.name, folder.name, source)

@@ -10,6 +10,7 @@ import keras
 from keras import ops
 from keras.applications import imagenet_utils
 
+from podium.models.backend import silu
 from podium.models.patches import patches
 from podium.models.small_resnets import resnet_patches, resnet_small
 
@@ -20,7 +21,7 @@ _OPERATIONS = SimpleNamespace(
     image_data_format=keras.config.image_data_format,
     is_keras_tensor=keras.utils.is_keras_tensor,
     shape=ops.shape,
-    tf=SimpleNamespace(nn=SimpleNamespace(swish=ops.silu)),
+    tf=SimpleNamespace(nn=SimpleNamespace(swish=silu)),
 )
 
 

@@ -255,6 +255,7 @@ def _write(blended: BlendResult, about: dict[str, Any]) -> None:
     folder.write_probabilities("test", test, boxes and boxes.test)
     folder.write_score(blended.as_dict())
     write_submission(folder, pool.competition, blended.submission)
+    folder.keep_declaration(pool.competition.declared_in)
     about |= {"competition": pool.competition.name, "runs": [one.name for one in pool.members]}
     write_json(folder.path / "run.json", {**about, **about_this_run()})
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 
-from podium.competitions.boxes import BOX_METRICS, BoxMetric, IoUOver, has_box
+from podium.competitions.boxes import BOX_METRICS, BoxMetric, IoUOver, are_boxes, has_box
 from podium.competitions.csv_files import read_csv, read_rows, wrong_header
 from podium.competitions.metrics import Accuracy, LogLoss, Metric
 from podium.text import id_difference
@@ -86,7 +86,7 @@ def score(
     """
     right, found = truth.loc[predicted.index].to_numpy(), predicted.to_numpy()
     together = None if groups is None else groups.loc[predicted.index]
-    if right.ndim == 2:
+    if are_boxes(truth):
         annotated = has_box(right)
         if not annotated.any():
             raise ValueError(f"none of the {len(predicted)} images has a box to score against")
@@ -180,7 +180,7 @@ def image_scores(
         predicted: probabilities (images, classes), or boxes.
     """
     values = direction(metric) * metric.per_image(truth, predicted)
-    if isinstance(metric, LogLoss) or truth.ndim == 2:
+    if not isinstance(metric, Accuracy):
         return values
     return values - TIE * LogLoss().per_image(truth, predicted)
 

@@ -27,6 +27,11 @@ class Entry:
         return self.path / "recipe.toml"
 
     @property
+    def declaration(self) -> Path:
+        """The file that describes its competition, where no class of Podium's does."""
+        return self.path / paths.DECLARATION
+
+    @property
     def is_ensemble(self) -> bool:
         """Whether it averages runs of other entries instead of training one."""
         return "runs" in read_toml(self.recipe_file)

@@ -14,7 +14,13 @@ from tqdm import tqdm
 
 from podium import paths
 from podium.competitions.boxes import BOX_COLUMNS
-from podium.files.atomic_write import clear_all_leftovers, discard, write_csv, write_json
+from podium.files.atomic_write import (
+    atomic_write,
+    clear_all_leftovers,
+    discard,
+    write_csv,
+    write_json,
+)
 from podium.files.locks import locked
 from podium.recipes.recipe import Recipe
 from podium.recipes.recipe_file import RecipeError, parse_recipe
@@ -160,6 +166,17 @@ class RunFolder:
 
     def read_run(self) -> dict[str, Any]:
         return read_json(self.path / "run.json", RunFile)
+
+    def keep_declaration(self, path: Path | None) -> None:
+        """Keep a copy of the file that describes the competition, so that the run opens anywhere.
+
+        Args:
+            path: None, or a file that is not there, where a class describes it.
+        """
+        mine = self.path / paths.DECLARATION
+        if path is not None and path.is_file() and path != mine:
+            with atomic_write(mine) as part:
+                part.write_bytes(path.read_bytes())
 
     def write_run(self, run: dict[str, Any]) -> None:
         write_json(self.path / "run.json", run)

@@ -130,7 +130,7 @@ class FoldRunner:
         self._clear()
         with self.devices.scope():
             self._network = build_network(
-                self.recipe, len(self.competition.classes), pretrained=False
+                self.recipe, *self.competition.head_form, pretrained=False
             )
         self.loaded = fold
         return self._network
@@ -142,8 +142,8 @@ class FoldRunner:
         keras.utils.set_random_seed(self.recipe.seed + fold)
         from_run = self.recipe.started_from is not None
         with self.devices.scope():
-            classes = len(self.competition.classes)
-            network = build_network(self.recipe, classes, pretrained=not from_run)
+            form = self.competition.head_form
+            network = build_network(self.recipe, *form, pretrained=not from_run)
             if given:
                 give_backbone(network, given, f"run {self.recipe.started_from}")
         images = self._images(fold)
@@ -183,7 +183,7 @@ class FoldRunner:
             self._cache,
             positions,
             self._paths.index[positions],
-            self.competition.classes,
+            self.competition.outputs,
             VIEWS[:views],
             self._size,
             self.recipe.batch_size,
@@ -214,14 +214,14 @@ class FoldRunner:
         folds = self.table.train["fold"].to_numpy()
         train = np.flatnonzero((folds != fold) & (folds != HELD_OUT))
         validation = np.flatnonzero(folds == fold)
-        one_hot = np.eye(len(self.competition.classes), dtype=np.float32)
-        labels = one_hot[self.table.train["label"].to_numpy()]
+        task, classes = self.competition.task, len(self.competition.classes)
+        labels = task.targets(self.table.train["label"], classes)
 
         def copies(tests: pd.Index) -> np.ndarray:
             return near_copies(self._cache, self._positions(tests), self.scored(fold))
 
         pseudo = {
-            stage: (self._positions(joining.index), one_hot[joining.to_numpy()])
+            stage: (self._positions(joining.index), task.targets(joining, classes))
             for stage, joining in pseudo_labels(self.run, fold, copies).items()
         }
         images = FoldDataset(

@@ -1,9 +1,35 @@
-"""The loss of a box head: GIoU and smooth L1, of the images that have a box."""
+"""The losses: of the probabilities, and of a box head, of the images that have a box."""
+
+from typing import Any
 
 import keras
 from keras import ops
 
 BEND = 0.05  # shares of a side: errors below count by their square
+
+
+def aims_of_head(is_exclusive: bool, smoothing: float) -> tuple[keras.losses.Loss, list[Any]]:
+    """The loss of the probabilities, and the metrics that are shown beside it.
+
+    Args:
+        is_exclusive: a softmax, and no sigmoid each.
+    """
+    if is_exclusive:
+        loss = keras.losses.CategoricalCrossentropy(label_smoothing=smoothing)
+        metrics: list[Any] = ["accuracy"]
+        plain: Any = keras.metrics.CategoricalCrossentropy
+    else:
+        loss = keras.losses.BinaryCrossentropy(label_smoothing=smoothing)
+        metrics = [keras.metrics.MeanMetricWrapper(share_right, name="accuracy")]
+        plain = keras.metrics.BinaryCrossentropy
+    if smoothing:  # by which no epoch is to be judged
+        metrics.append(plain(name="log_loss"))
+    return loss, metrics
+
+
+def share_right(y_true, y_pred):
+    """How many of the outputs are on the right side of a half: (batch,); mixed ones may be."""
+    return ops.mean(ops.cast((y_true > 0.5) == (y_pred > 0.5), "float32"), axis=-1)
 
 
 class BoxLoss(keras.losses.Loss):

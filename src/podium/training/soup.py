@@ -148,7 +148,7 @@ def _begin(folder: RunFolder, members: list[Run], fresh: bool) -> None:
         if fresh:
             discard(folder.path)
     if not folder.exists:
-        for name in ("pictures.csv", "checked.json"):
+        for name in ("pictures.csv", "checked.json", paths.DECLARATION):
             if (first.path / name).is_file():
                 copy_whole(first.path / name, folder.path / name)
         about = {"entry": first.read_run().get("entry"), **about_this_run()}

@@ -87,12 +87,14 @@ def _train_folds(
     for fold in chosen:
         recipe.check_fold(fold)
     # Without data no run begins and, with --fresh, none is erased.
-    get_competition(recipe.competition).folder()
+    competition = get_competition(recipe.competition)
+    competition.folder()
     require_writable(paths.submission(name).parent)  # needed at the very end
     # One process writes a fold; what the folds share is written while no other process does.
     with folder.writing(chosen):
         with folder.sharing():
             recipe = folder.begin(recipe, {"entry": entry, **about_this_run()}, fresh)
+            folder.keep_declaration(competition.declared_in)
 
             # ---- Table: images read, near-duplicates grouped, folds split; stored once ----------
             opened = prepare_run(folder, recipe)
@@ -139,6 +141,10 @@ def predict(run: str, views: int | None = None) -> tuple[RunFolder, Path]:
         raise RunError(f"{folder.path} has no trained fold yet: train it to its end first")
     with folder.writing(folds):
         opened = open_to_predict(folder)
+        if not opened.competition.has_test:
+            raise RunError(
+                f"{opened.competition.name} has no test images; podium classify predicts"
+            )
         runner = start_runner(opened)
         for number, fold in enumerate(folds, start=1):
             print(f"\nfold {fold} ({number} of {len(folds)})", flush=True)

@@ -16,7 +16,7 @@ from podium.system import peak_memory_gb, verbosity
 from podium.training.callbacks import CheckpointCallback, OneCycleSchedule, TimeKeeper
 from podium.training.datasets import FoldDataset, of_features, of_images, stage_seed
 from podium.training.head_stage import HeadStage
-from podium.training.losses import BoxLoss, MeanIoUMetric
+from podium.training.losses import BoxLoss, MeanIoUMetric, aims_of_head
 from podium.training.lr_finder import LRCurve, LRFinder
 from podium.training.optimizers import make_optimizer
 from podium.training.resume import ResumeState
@@ -185,10 +185,8 @@ class Trainer:
 
     def _compile(self, model: keras.Model, state: ResumeState, stage: Stage) -> None:
         """Make the stage's optimizer, in the state where a killed stage left it."""
-        loss = keras.losses.CategoricalCrossentropy(label_smoothing=self.recipe.label_smoothing)
-        metrics: list[Any] = ["accuracy"]
-        if self.recipe.label_smoothing:  # by which no epoch is to be judged
-            metrics.append(keras.metrics.CategoricalCrossentropy(name="log_loss"))
+        smoothing = self.recipe.label_smoothing
+        loss, metrics = aims_of_head(self.network.is_exclusive, smoothing)
         # Weighted: what fills up a batch, as JAX needs it, counts nothing.
         aims: dict[str, Any] = {"loss": loss, "weighted_metrics": metrics}
         scales = []  # a head alone: one rate

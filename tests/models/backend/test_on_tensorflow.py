@@ -10,9 +10,10 @@ if keras.config.backend() != "tensorflow":
     pytest.skip("of the other backend", allow_module_level=True)
 
 import numpy as np
+import tensorflow as tf
 
 from podium.data.batches import Batches, slices
-from podium.models.backend import feed
+from podium.models.backend import feed, silu
 
 ROWS = np.arange(10, dtype=np.float32).reshape(5, 2)
 
@@ -52,3 +53,17 @@ def test_an_iterator_may_be_left_and_another_begins_anew() -> None:
 
 def test_nothing_is_tuned() -> None:
     assert feed(batches_of(Maker())).options().autotune.enabled is False
+
+
+def test_silu_and_its_compiled_gradient_are_those_of_tensorflow() -> None:
+    maps = tf.constant(np.random.default_rng(0).normal(0, 5, (2, 7, 5, 3)).astype(np.float32))
+    weights = tf.range(3, dtype=tf.float32)
+    found = []
+    for function in (silu, tf.nn.silu):
+        with tf.GradientTape() as tape:
+            tape.watch(maps)
+            values = function(maps)
+            whole = tf.reduce_sum(values * weights)
+        found.append((values, tape.gradient(whole, maps)))
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)

@@ -232,6 +232,9 @@ def column_gradients(function: Callable, inputs: list[Any]) -> list[list[Any]]:
     return [pull_back(jax.numpy.zeros_like(found).at[:, one].set(1))[0] for one in columns]
 
 
+silu = keras.ops.silu  # JAX compiles its gradient with the whole step
+
+
 def synchronizes_batchnorm() -> bool:
     """Whether BatchNorm must be told to see all of a batch that several devices share.
 

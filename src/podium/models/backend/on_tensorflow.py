@@ -157,6 +157,27 @@ def column_gradients(function: Callable, inputs: list[Any]) -> list[list[Any]]:
     return [tape.gradient(column, inputs) for column in columns]
 
 
+@tf.custom_gradient
+def silu(x: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+    """x * sigmoid(x), also called swish (arXiv:1710.05941); maps (batch, height, width, channels).
+
+    On a CPU its gradient is compiled to one pass over the maps: TensorFlow's own is six operations,
+    which took a seventh of the time of a training step of B4.
+    """
+    on_cpu = x.dtype == tf.float32 and not tf.config.list_logical_devices("GPU")
+    gradient = _silu_gradient if on_cpu else _silu_gradient.python_function
+    return x * tf.sigmoid(x), lambda upstream: gradient(upstream, x)
+
+
+_MAPS = tf.TensorSpec((None, None, None, None))
+
+
+@tf.function(input_signature=(_MAPS, _MAPS), jit_compile=True)
+def _silu_gradient(upstream: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+    sigmoid = tf.sigmoid(x)
+    return upstream * sigmoid * (1 + x * (1 - sigmoid))
+
+
 def synchronizes_batchnorm() -> bool:
     """Whether BatchNorm must be told to see all of a batch that several devices share."""
     return tf.distribute.get_strategy().num_replicas_in_sync > 1
