@@ -74,6 +74,8 @@ class _Look(Folders):
                 self.seen.find("no image of", told)
             labels = read_labels(csv, sample, self.choices, self.seen)
             self.seen.images = len(csv.rows)
+            if "fold" in labels.train:
+                self.seen.folds = csv.rows[labels.train["fold"]].nunique()
         self.seen.rarest = min(labels.counts.values())
         self.describe(labeled or self.images, labels, place, test)
         with_ending = sample is not None and bool(
