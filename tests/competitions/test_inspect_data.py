@@ -163,8 +163,8 @@ def test_an_empty_folder_and_one_that_is_not_there(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("choices", "asked"),
     [
-        (Choices(csv="other.csv"), "--csv other.csv: there is nothing"),
-        (Choices(test="other"), "--test other: there is nothing"),
+        (Choices(csv="other.csv"), "--csv other.csv: there is no such thing"),
+        (Choices(test="other"), "--test other: there is no such thing"),
         (Choices(id="name"), "--id name: train.csv has no such column; it has image, patient"),
         (Choices(label="kin"), "did you mean kind"),
         (Choices(group="serie"), "--group serie"),

@@ -67,7 +67,10 @@ class Folders:
         here, folder = Path(name).resolve(), self.folder.resolve()
         if here.exists() and here.is_relative_to(folder):
             return self.folder / here.relative_to(folder)
-        raise MissingData(f"{option} {name}: there is nothing of that name in {self.folder}")
+        raise MissingData(
+            f"{option} {name}: there is no such thing in {self.folder}: give a path in it, or by "
+            "--data a folder that holds both"
+        )
 
     def relative(self, path: Path) -> str:
         return path.relative_to(self.folder).as_posix()
