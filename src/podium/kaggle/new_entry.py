@@ -78,7 +78,7 @@ def new_entries(
     folder = _folder_below_input(name, data)
     about = {"name": name, "folder": folder.name, **({"kaggle": source} if source else {})}
     declaration = {**about, **seen.declaration}
-    parse_table(Declaration, declaration, "what is to be declared")
+    parse_table(Declaration, declaration, "competition.toml")
     competition = to_toml(declaration)
     link = None if folder.exists() else folder
     if link:
