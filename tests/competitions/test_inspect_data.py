@@ -1,5 +1,6 @@
 """What `podium new` sees in a folder: layouts, classes, test images, and what it must ask for."""
 
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -77,6 +78,18 @@ def test_one_folder_of_class_folders_has_no_test_set(
     assert "submission" not in declared
 
 
+def test_files_that_are_called_after_their_class(folder: Path) -> None:
+    put(folder, *[f"train/{kind}.{number}.png" for kind in ("cat", "dog") for number in range(4)])
+    put(folder, "test/1.png")
+    put_csv(folder / "sample_submission.csv", "id,label", ["1,0.5"])
+    declared = inspect(folder, Choices()).declaration
+    assert declared["classes"] == ["cat", "dog"]
+    assert declared["submission"]["answer"] == "probability"
+    pattern = re.compile(declared["train"]["pattern"])
+    assert pattern.search("cat.12.jpg")[1] == "cat"
+    assert pattern.search("great_dane_7.jpg")[1] == "great_dane"
+
+
 def test_a_validation_set_beside_is_told_and_not_used(folder: Path) -> None:
     put(folder, "train/a/1.png", "train/b/2.png", "val/a/3.png", "val/b/4.png")
     seen = inspect(folder, Choices())
@@ -150,8 +163,8 @@ def test_an_empty_folder_and_one_that_is_not_there(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("choices", "asked"),
     [
-        (Choices(csv="other.csv"), "--csv other.csv: there is nothing"),
-        (Choices(test="other"), "--test other: there is nothing"),
+        (Choices(csv="other.csv"), "--csv other.csv: there is no such thing"),
+        (Choices(test="other"), "--test other: there is no such thing"),
         (Choices(id="name"), "--id name: train.csv has no such column; it has image, patient"),
         (Choices(label="kin"), "did you mean kind"),
         (Choices(group="serie"), "--group serie"),

@@ -40,7 +40,7 @@ def declaration(entry: str) -> dict:
 
 
 def test_two_entries_with_the_same_competition(project: Path, flowers: Path) -> None:
-    new = new_entries("flowers", flowers, Choices(metric="macro-f1"))
+    new = new_entries("flowers", flowers, Choices(metric="log-loss"))
     assert sorted(path.name for path in new.large.path.iterdir()) == ALL_FILES
     assert sorted(path.name for path in new.small.path.iterdir()) == [
         name for name in ALL_FILES if name != "kernel-metadata.json"
@@ -48,7 +48,7 @@ def test_two_entries_with_the_same_competition(project: Path, flowers: Path) -> 
     assert declaration("flowers-b0") == declaration("flowers-b6")
     assert declaration("flowers-b0")["name"] == declaration("flowers-b0")["folder"] == "flowers"
     assert declaration("flowers-b0")["classes"] == ["oak tree", "rose"]
-    assert declaration("flowers-b0")["metric"] == "macro-f1"
+    assert declaration("flowers-b0")["metric"] == "log-loss"
     assert (project / "input" / "flowers").is_symlink()
     assert (project / "input" / "flowers" / "train" / "rose" / "1.png").is_file()
     assert '"train", "flowers-b6"' in new.large.code.read_text()
@@ -116,6 +116,15 @@ def test_a_name_is_no_path(project: Path, flowers: Path, name: str) -> None:
 def test_a_competition_of_that_name_stays(project: Path, flowers: Path) -> None:
     with pytest.raises(ValueError, match="a competition cars already"):
         new_entries("cars", flowers, Choices())
+
+
+def test_what_cannot_be_declared_is_refused_before_anything_is_written(
+    project: Path, flowers: Path
+) -> None:
+    with pytest.raises(ValueError, match="no metric 'beauty'; there are: accuracy"):
+        new_entries("flowers", flowers, Choices(metric="beauty"))
+    assert not list((project / "kernels").iterdir())
+    assert not (project / "input").exists()
 
 
 def test_one_of_data_and_kaggle_is_needed(project: Path, flowers: Path) -> None:

@@ -84,7 +84,7 @@ def new(
 
     choices = Choices(csv, id, label, group, fold, test, sample, task, metric)
     new = new_entries(name, data, choices, kaggle)
-    print(printable(new), flush=True)
+    print(printable(f"{new}\nchecked"), flush=True)
     try:
         check(name)
     finally:

@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from podium.competitions.csv_files import MissingData, as_table, read_rows
+from podium.competitions.inspect_folders import keys_of
 from podium.competitions.inspection import Choices, Inspection
 from podium.text import did_you_mean, summarize
 
@@ -73,11 +74,6 @@ class Labels:
     classes: list[str]
     counts: dict[str, int]
     train: dict[str, Any]  # of competition.toml's [train], without its images
-
-
-def keys_of(images: Iterable[Path]) -> set[str]:
-    """What a cell may call images: their names, with and without ending."""
-    return {name for path in images for name in (path.name, path.stem)}
 
 
 def in_order(names: Iterable[str]) -> list[str]:

@@ -5,7 +5,7 @@ The result holds the declaration of a competition, as competition.toml has it.
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from podium.competitions.csv_files import MissingData, WrongTable, as_table, read_rows
@@ -16,10 +16,10 @@ from podium.competitions.inspect_columns import (
     Csv,
     Labels,
     in_order,
-    keys_of,
     read_answer,
     read_labels,
 )
+from podium.competitions.inspect_folders import Folders, keys_of, mentioned
 from podium.competitions.inspection import Choices, Inspection
 from podium.files.image_io import UnreadableImage, read_orientation
 from podium.text import summarize
@@ -28,6 +28,7 @@ TRAIN = re.compile(r"(^|[_\- ])train", re.I)
 TEST = re.compile(r"(^|[_\- ])(test|pred|eval|unlabell?ed)", re.I)
 VALIDATION = re.compile(r"(^|[_\- ])val(id(ation)?)?$", re.I)
 SAMPLE = re.compile(r"submission", re.I)
+PATTERN = re.compile(r"^(.*?[^\d._-])[._-]*\d+\.\w+$")  # cat.123.jpg, great_dane_7.jpg
 MEASURED = 200  # images whose size is read
 MANY = 12  # classes that are listed with their counts
 
@@ -49,17 +50,12 @@ def inspect(folder: Path, choices: Choices) -> Inspection:
     return _Look(folder, images, choices).inspect()
 
 
-class _Look:
+class _Look(Folders):
     """The folder, its images and the user's choices, which every step needs."""
 
     def __init__(self, folder: Path, images: list[Path], choices: Choices) -> None:
-        self.folder, self.images, self.choices = folder, images, choices
-        self.seen = Inspection()
-        self.root = folder  # below which it begins: an archive's own folder stands alone
-        while len(inside := _mentioned(self.root)) == 1 and inside[0].is_dir():
-            if "" in self.images_by_folder(inside[0]):
-                break
-            self.root = inside[0]
+        super().__init__(folder, images)
+        self.choices, self.seen = choices, Inspection()
 
     def inspect(self) -> Inspection:
         sample = self.sample()
@@ -68,7 +64,6 @@ class _Look:
         csv = self.labels_csv(labeled or self.images)
         if csv is None:
             place, labels = self.class_folders(labeled)
-            self.seen.find("layout", f"{self.name(place)}: a folder for each class")
             self.seen.images = sum(labels.counts.values())
         else:
             ids = set(csv.rows[csv.id])
@@ -79,6 +74,8 @@ class _Look:
                 self.seen.find("no image of", told)
             labels = read_labels(csv, sample, self.choices, self.seen)
             self.seen.images = len(csv.rows)
+            if "fold" in labels.train:
+                self.seen.folds = csv.rows[labels.train["fold"]].nunique()
         self.seen.rarest = min(labels.counts.values())
         self.describe(labeled or self.images, labels, place, test)
         with_ending = sample is not None and bool(
@@ -183,15 +180,30 @@ class _Look:
             for name in counts
             if name and not (place == self.root and (TEST.search(name) or VALIDATION.search(name)))
         ]
+        task = self.choices.task or "classes"
         if len(classes) < 2:
+            return place, self.classes_of_names(place, labeled, task)
+        if counts[""]:
+            self.seen.find("no class of", f"{counts['']:,} images in {self.name(place)} itself")
+        self.seen.find("layout", f"{self.name(place)}: a folder for each class")
+        return place, Labels(task, in_order(classes), {name: counts[name] for name in classes}, {})
+
+    def classes_of_names(self, place: Path, labeled: Sequence[Path], task: str) -> Labels:
+        """The classes that names of files begin with, as cat.123.jpg.
+
+        Raises:
+            ValueError: they do not.
+        """
+        names = [PATTERN.search(path.name) for path in labeled if path.is_relative_to(place)]
+        counts = Counter(found[1] for found in names if found)
+        if not 2 <= len(counts) <= len(names) / 2 or not all(names):
             raise ValueError(
                 f"{place}: found no folder for each of several classes, and no CSV of labels: give "
                 "one by --csv, or put the images of each class into a folder of its name"
             )
-        if counts[""]:
-            self.seen.find("no class of", f"{counts['']:,} images in {self.name(place)} itself")
-        task = self.choices.task or "classes"
-        return place, Labels(task, in_order(classes), {name: counts[name] for name in classes}, {})
+        self.seen.find("layout", f"{self.name(place)}: files called after their class and a number")
+        self.seen.guess("pattern", PATTERN.pattern, "`pattern` of competition.toml")
+        return Labels(task, in_order(counts), dict(counts), {"pattern": PATTERN.pattern})
 
     def describe(
         self, labeled: Sequence[Path], labels: Labels, place: Path, test: Path | None
@@ -219,7 +231,7 @@ class _Look:
         used = [one for one in (place, test) if one is not None]
         unused = [
             path
-            for path in _mentioned(self.root)
+            for path in mentioned(self.root)
             if path.is_dir()
             and not any(one.is_relative_to(path) for one in used)
             and (path.name not in labels.classes or place != self.root)
@@ -229,62 +241,3 @@ class _Look:
         if unused:
             names = summarize([self.name(path) for path in unused])
             seen.find("not used", f"{names}: the folds are made of {self.name(place)}")
-
-    def images_in(self, place: Path) -> list[Path]:
-        return [path for path in self.images if path.is_relative_to(place)]
-
-    def images_by_folder(self, place: Path, images: Iterable[Path] | None = None) -> Counter[str]:
-        """Images below each subfolder, by its name; "" counts those in the folder itself."""
-        counts: Counter[str] = Counter()
-        for path in self.images if images is None else images:
-            if path.is_relative_to(place):
-                parts = path.relative_to(place).parts
-                counts[parts[0] if len(parts) > 1 else ""] += 1
-        return counts
-
-    def single(self, place: Path) -> Path:
-        """The folder, or the only one in it that has images: Kaggle nests some twice."""
-        while len(inside := self.images_by_folder(place)) == 1 and "" not in inside:
-            place /= next(iter(inside))
-        return place
-
-    def folder_of(self, ids: set[str], called: re.Pattern[str]) -> Path:
-        """The deepest folder with all of the images that have these ids.
-
-        Where several have them, as train/1.png and test/1.png, one that is called so is taken.
-        """
-        known = ids & keys_of(self.images)
-        inside: dict[str, list[Path]] = {}
-        for path in self.images:
-            if (path.name in ids or path.stem in ids) and path.parent != self.root:
-                inside.setdefault(path.relative_to(self.root).parts[0], []).append(path)
-        for name in sorted(inside, key=lambda one: not called.search(one)):
-            if known <= keys_of(inside[name]):
-                return self.single(self.root / name)
-        return self.root
-
-    def told(self, option: str, name: str) -> Path:
-        """A path that the user gave, from the folder of the data or from here, in that folder.
-
-        Raises:
-            MissingData: it is not there.
-        """
-        for path in (self.folder / name, self.root / name):
-            if path.exists() and path.is_relative_to(self.folder):
-                return path
-        here, folder = Path(name).resolve(), self.folder.resolve()
-        if here.exists() and here.is_relative_to(folder):
-            return self.folder / here.relative_to(folder)
-        raise MissingData(f"{option} {name}: there is nothing of that name in {self.folder}")
-
-    def relative(self, path: Path) -> str:
-        return path.relative_to(self.folder).as_posix()
-
-    def name(self, path: Path) -> str:
-        """A folder as it is told: from the folder of the data."""
-        return "the folder itself" if path == self.folder else f"{self.relative(path)}/"
-
-
-def _mentioned(folder: Path) -> list[Path]:
-    """What is in a folder, without what systems leave there."""
-    return sorted(path for path in folder.iterdir() if not path.name.startswith((".", "__")))

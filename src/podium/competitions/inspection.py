@@ -29,6 +29,7 @@ class Inspection:
     guesses: list[tuple[str, str, str]] = field(default_factory=list)
     declaration: dict[str, Any] = field(default_factory=dict)  # as competition.toml has it
     images: int = 0  # with a class
+    folds: int = 0  # that a column gives
     rarest: int = 0  # images of the rarest class
     shorter_side: int = 0  # of the middle image, pixels
 

@@ -11,6 +11,7 @@ from slugify import slugify
 
 from podium import paths
 from podium.competitions import COMPETITIONS
+from podium.competitions.declared import Declaration
 from podium.competitions.inspect_data import inspect
 from podium.competitions.inspection import Choices, Inspection
 from podium.files.atomic_write import atomic_folder
@@ -18,6 +19,7 @@ from podium.kaggle.download import Unseen, download
 from podium.kaggle.metadata import OWNER, kernel_title
 from podium.kaggle.starting_recipes import recipe_for_cpu, recipe_for_kaggle
 from podium.recipes.entries import Entry
+from podium.recipes.recipe_file import parse_table
 from podium.recipes.tables import RUN_NAME
 
 KERNEL = '''"""Trains this entry: the code of its kernel on Kaggle, and it runs here too."""
@@ -48,7 +50,7 @@ class NewEntries:
     def next_commands(self) -> str:
         return (
             f"next\n  podium train {self.small.name} --preset quick    # minutes; good: an hour, "
-            f"best: a night\n  podium push {self.large.name} --wait    # on Kaggle's GPUs"
+            f"best: a night\n  podium push {self.large.name} --wait              # on Kaggle's GPUs"
         )
 
 
@@ -75,7 +77,9 @@ def new_entries(
     seen = inspect(data, choices)
     folder = _folder_below_input(name, data)
     about = {"name": name, "folder": folder.name, **({"kaggle": source} if source else {})}
-    competition = to_toml({**about, **seen.declaration})
+    declaration = {**about, **seen.declaration}
+    parse_table(Declaration, declaration, "competition.toml")
+    competition = to_toml(declaration)
     link = None if folder.exists() else folder
     if link:
         link.parent.mkdir(parents=True, exist_ok=True)

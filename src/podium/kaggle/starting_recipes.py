@@ -109,8 +109,8 @@ def _multiple(side: int) -> int:
 
 
 def _folds(seen: Inspection) -> int:
-    """Five, or as many as the rarest class has images for."""
-    return max(2, min(5, seen.rarest))
+    """Those that are given, or five, or as many as the rarest class has images for."""
+    return seen.folds or max(2, min(5, seen.rarest))
 
 
 def _smoothing(seen: Inspection) -> float:

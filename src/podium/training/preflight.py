@@ -37,6 +37,10 @@ def read_recipe(entry: str, overrides: list[str], preset: str | None = None) -> 
             "on smaller images; with that file in weights/pretrained/ it will know more"
         )
     keys = preset_keys(preset, has_weights)
+    if any(each.startswith("backbone=") for each in overrides):
+        keys["drop_connect"] = None  # other networks than EfficientNet know no such thing
+    if get_competition(chosen.recipe().competition).folds_given:
+        keys["shares"] = []
     if box := chosen.recipe().box:  # its blocks are another backbone's
         keys["box"] = {**box.model_dump(), "taps": []}
     return chosen.recipe(overrides, keys)
