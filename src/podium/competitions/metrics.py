@@ -192,23 +192,24 @@ class RocAuc:
         if self.task.ordered:
             there = truth[:, None] > np.arange(outputs)
         columns = [outputs - 1] if self.task.sums_to_one and outputs == 2 else range(outputs)
-        sorted_by = []
+        sorted_by, ones = [], np.ones(len(truth))
         for column in columns:
             order = np.argsort(predicted[:, column], kind="stable")
             starts = np.flatnonzero(np.diff(predicted[order, column], prepend=-np.inf))
-            sorted_by.append((order, starts, there[order, column].astype(bool)))
+            sorted_by.append((order, starts, there[order, column].astype(np.float64)))
 
         def value(times: np.ndarray | None = None) -> float:
             areas = []
             for order, starts, right in sorted_by:
-                weight = np.ones(len(order)) if times is None else times[order].astype(float)
-                # By value: how many there are, how many are not, and how many are not below.
-                yes = np.add.reduceat(weight * right, starts)
-                no = np.add.reduceat(weight * ~right, starts)
+                weight = ones if times is None else times.take(order).astype(np.float64)
+                yes = weight * right
+                no = weight - yes
+                if len(starts) < len(order):  # images of one value stand together
+                    yes, no = np.add.reduceat(yes, starts), np.add.reduceat(no, starts)
                 pairs = yes.sum() * no.sum()
                 if pairs:
                     below = np.cumsum(no) - no
-                    areas.append((yes @ (below + no / 2)) / pairs)
+                    areas.append((yes * (below + no / 2)).sum() / pairs)
             return float(np.mean(areas)) if areas else 0.5
 
         return value
