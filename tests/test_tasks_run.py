@@ -9,6 +9,7 @@ import pytest
 from podium.competitions import get_competition
 from podium.data.table import prepare_run
 from podium.predictions.classify import classify
+from podium.predictions.combine import write_submission
 from podium.reports.gallery import choose_rows
 from podium.reports.report import with_report
 from podium.reports.run_data import read_run_data
@@ -111,6 +112,25 @@ def test_any_image_is_classified(trained) -> None:
     assert image.as_dict()["class"] == said
     assert re.search(r"test-64\.png: (no label|[\w, .]+)$", str(image).split(";")[0])
     assert f"p_{found.run.competition.outputs[0]}" in found.table()
+
+
+def test_fitted_thresholds_decide_everywhere(trained) -> None:
+    result, data = trained
+    folder, score = result.folder, result.folder.read_score()
+    competition = get_competition(folder.read_recipe().competition)
+    every = np.zeros(len(competition.outputs))  # each label, and the highest grade
+    try:
+        folder.write_score({**score, "thresholds": every.tolist()})
+        path = write_submission(folder, competition, data.parent / "lower.csv")
+        (image,) = classify(folder, [data / "test" / "test-64.png"]).images
+        judged = read_run_data(folder).judged
+    finally:
+        folder.write_score(score)
+    answers = set(pd.read_csv(path, dtype=str)["label"])
+    names = ["disk", "bar", "frame"] if competition.task.several else ["many"]
+    assert answers == ({"disk bar frame"} if competition.task.several else {"3"})
+    assert sorted(name for name, _ in image.said) == sorted(names)
+    assert set(judged["answer"]) == {", ".join(names)}
 
 
 def test_it_is_served_with_its_answer(trained) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from podium.data.splits import limit_images, split_folds, split_halves, split_shares
+from podium.data.splits import limit_images, rarest, split_folds, split_halves, split_shares
 from podium.runs.table import HELD_OUT, TRAIN_ONLY, LeakingSplit, check_split
 
 
@@ -247,3 +247,8 @@ def test_a_limit_keeps_rare_labels_of_several() -> None:
     labels, _ = several()
     kept = labels.loc[limit_images(labels, 60, seed=0, parts=5)]
     assert len(kept) == 60 and (kept.sum() > 0).all()
+
+
+def test_the_rarest_label_of_an_image() -> None:
+    labels = pd.DataFrame([[1, 1], [1, 0], [0, 0]], ["a", "b", "c"], ["often", "rare"])
+    assert rarest(labels).to_dict() == {"a": 1, "b": 0, "c": 2}

@@ -74,9 +74,8 @@ class Task:
 
     def prior(self, labels: pd.Series, classes: int) -> np.ndarray:
         """What is predicted of an image that cannot be read: float32 (outputs,)."""
-        return (self.targets(labels, classes).sum(axis=0, dtype=np.float64) / len(labels)).astype(
-            np.float32
-        )
+        total = self.targets(labels, classes).sum(axis=0, dtype=np.float64)
+        return (total / len(labels)).astype(np.float32)
 
     def names(
         self,

@@ -102,9 +102,8 @@ def limit_images(labels: Labels, limit: int, seed: int, parts: int = 1) -> pd.In
     Raises:
         ValueError: it leaves a class too small for the parts that has enough without it.
     """
-    if isinstance(labels, pd.DataFrame):  # by the rarest that an image has
-        rarest = labels.to_numpy() / np.maximum(labels.to_numpy().sum(axis=0), 1)
-        labels, parts = pd.Series(rarest.argmax(axis=1), labels.index), 1
+    if isinstance(labels, pd.DataFrame):
+        labels, parts = rarest(labels), 1
     shuffled = labels.sort_index().sample(frac=1, random_state=seed)
     by_class = shuffled.groupby(shuffled)
     # The r-th image of n comes at r/n: any beginning of this order is stratified.
@@ -118,6 +117,13 @@ def limit_images(labels: Labels, limit: int, seed: int, parts: int = 1) -> pd.In
             f"({_counted(few)}): use a higher limit, or fewer folds"
         )
     return labels.index[labels.index.isin(chosen)]
+
+
+def rarest(labels: pd.DataFrame) -> pd.Series:
+    """The rarest of several labels that each image has, by number; the number after all of none."""
+    counts = labels.sum().clip(lower=1).to_numpy()
+    found = (labels.to_numpy() / counts).argmax(axis=1)
+    return pd.Series(np.where(labels.any(axis=1), found, labels.shape[1]), labels.index)
 
 
 def _sorted_by_id(labels: Labels, groups: pd.Series | np.ndarray) -> pd.DataFrame:

@@ -176,7 +176,8 @@ def _predict(
     competition = predictor.run.competition
     outputs, said = competition.outputs, [None] * len(images)
     if not competition.task.sums_to_one:
-        said = competition.task.said(probabilities, competition.classes)
+        thresholds = predictor.run.folder.read_thresholds()
+        said = competition.task.said(probabilities, competition.classes, thresholds)
     for row, answer, box, score in zip(probabilities, said, boxes, scores, strict=True):
         yield {
             "probabilities": dict(zip(outputs, row.tolist(), strict=True)),

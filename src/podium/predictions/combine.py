@@ -257,7 +257,9 @@ def write_submission(
     boxes = folder.read_boxes("test")
     pixels = None if boxes is None else to_pixels(boxes, test[SIZE_COLUMNS])
     probabilities = folder.read_probabilities("test")
-    submission = competition.validated_submission(probabilities, test.index, pixels)
+    submission = competition.validated_submission(
+        probabilities, test.index, pixels, folder.read_thresholds()
+    )
     write_csv(path, submission, index=False)
     return path
 

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy.spatial.distance import cdist
 from scipy.stats import beta
 from sklearn.preprocessing import normalize
@@ -17,6 +18,7 @@ from tqdm import tqdm
 
 from podium.competitions.base import MissingData
 from podium.data.batches import shrink
+from podium.data.splits import rarest
 from podium.data.table import read_table
 from podium.files.image_io import UnreadableImage, read_image
 from podium.predictions.predictor import Predictor
@@ -230,8 +232,10 @@ def _fit_and_score(predictor: Predictor, fold: int) -> tuple[np.ndarray, Mahalan
         images = [shrink(read_image(path, side), side) for path in part]
         features.append(predictor.predict(images, VIEWS[:1]).features)
     of_seen, of_unseen = np.split(np.concatenate(features), [len(seen)])
-    # Of several labels each set that comes is a class: a distance needs one mean an image.
-    distance = fit_mahalanobis(of_seen, train["label"].to_numpy()[seen])
+    truth = predictor.run.competition.truth(train["label"]).iloc[seen]
+    # An image is near one mean: of several labels that of its rarest.
+    labels = rarest(truth) if isinstance(truth, pd.DataFrame) else truth
+    distance = fit_mahalanobis(of_seen, labels.to_numpy())
     return distance(of_unseen), distance
 
 

@@ -78,6 +78,11 @@ class RunData:
         """The images that err together, by id; an old blend does not know them."""
         return self.train.get("group")
 
+    def decided(self, predicted: np.ndarray) -> np.ndarray:
+        """The answers by the run's thresholds."""
+        found = self.results.get("thresholds")
+        return self.competition.task.decide(predicted, np.array(found) if found else None)
+
     def named(self, answers: np.ndarray) -> list[str]:
         """Answers or a truth in words."""
         return [
@@ -99,7 +104,7 @@ class RunData:
         if "fold" in train and (train["fold"] == HELD_OUT).any():
             train = train[train["fold"] == HELD_OUT]
         task, predicted = self.competition.task, self.probabilities.loc[train.index].to_numpy()
-        truth, answers = task.truth(train["label"], len(self.classes)), task.decide(predicted)
+        truth, answers = task.truth(train["label"], len(self.classes)), self.decided(predicted)
         names = {"truth": self.named(truth), "answer": self.named(answers)}
         judged = train[train.columns.intersection(["label", "fold", "group"])].copy()
         if task.several:
@@ -136,11 +141,11 @@ class RunData:
         """Said, label and sure of `judged`; of several labels a row each, 0 or 1."""
         if not self.competition.task.several:
             return self.judged
-        predicted = self.probabilities.loc[self.judged.index].to_numpy().ravel()
-        truth = self.truth.loc[self.judged.index].to_numpy().ravel()
-        said = (predicted >= 0.5).astype(np.uint8)
-        sure = np.maximum(predicted, 1 - predicted)
-        return pd.DataFrame({"label": truth, "said": said, "sure": sure})
+        predicted = self.probabilities.loc[self.judged.index].to_numpy()
+        truth, said = self.truth.loc[self.judged.index].to_numpy(), self.decided(predicted)
+        sure = np.where(said, predicted, 1 - predicted)
+        columns = {"label": truth, "said": said, "sure": sure}
+        return pd.DataFrame({name: values.ravel() for name, values in columns.items()})
 
     @cached_property
     def truth(self) -> pd.Series | pd.DataFrame:

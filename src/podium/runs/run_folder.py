@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
@@ -272,3 +273,10 @@ class RunFolder:
 
     def read_score(self) -> dict[str, Any]:
         return read_json(self.path / "score.json", ScoreFile)
+
+    def read_thresholds(self) -> np.ndarray | None:
+        """The thresholds of labels or the cut points of grades; None where none were fitted."""
+        if not (self.path / "score.json").is_file():
+            return None
+        found = self.read_score().get("thresholds")
+        return np.array(found) if found else None

@@ -39,6 +39,7 @@ class Engine:
         alike = [fold for fold in predictor.folds if self.run.image_size(fold) == self.size]
         self.folds = alike[:networks]
         self.classes = self.run.competition.outputs
+        self.thresholds = folder.read_thresholds()
         self.batch_size = self.run.recipe.batch_size  # what fits a training fits here
         predictor.load(self.folds[0])
         self.ood_detector = load_or_fit_detector(predictor, self.folds[0])
@@ -79,8 +80,9 @@ class Engine:
         detector = self.ood_detector
         competition = self.run.competition
         row = outputs["probabilities"][np.newaxis]
+        (said,) = competition.task.said(row, competition.classes, self.thresholds)
         return Prediction(
-            said=[name for name, _ in competition.task.said(row, competition.classes)[0]],
+            said=[name for name, _ in said],
             classes=[
                 ClassScore(name=self.classes[number], probability=probabilities[number], heat=rows)
                 for number, rows in zip_longest(ranking, heat)
