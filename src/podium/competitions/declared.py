@@ -76,7 +76,7 @@ class Declaration(_Table):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        get_metric(self.metric)
+        get_metric(self.metric, TASKS[self.task])
         train, form = self.train, self.submission
         odd = []
         if len(set(self.classes)) < len(self.classes):
@@ -116,7 +116,7 @@ class DeclaredCompetition(Competition):
         self.declaration = given = parse_table(Declaration, read_toml(path), str(path))
         self.declared_in = path
         self.name, self.slug, self.classes = given.name, given.folder, tuple(given.classes)
-        self.task, self.metric = TASKS[given.task], get_metric(given.metric)
+        self.task, self.metric = TASKS[given.task], get_metric(given.metric, TASKS[given.task])
         self.kaggle_source = given.kaggle
         self.get_it = f"put it there, or a link to it; {path} names the folder"
         if given.kaggle:

@@ -18,7 +18,7 @@ from podium.competitions.boxes import (
     has_box,
     to_pixels,
 )
-from podium.competitions.metrics import LogLoss, Metric
+from podium.competitions.metrics import LogLoss, Metric, value_of
 from podium.files.atomic_write import write_csv
 from podium.predictions.calibration import Calibration, cross_fitted, fit_calibration
 from podium.predictions.result import FoldScores, RunResult, ViewScores
@@ -83,15 +83,17 @@ def score_folds(run: Run, folds: list[int]) -> FoldScores:
     truth, alone = run.competition.truth(train["label"]), not run.competition.task.sums_to_one
     classes = score_views(read_validation(folder, folds), truth, [metric], alone=alone)
     uncalibrated, calibrations = classes.score, {}
-    if isinstance(metric, LogLoss):
+    if isinstance(metric, LogLoss) and not alone:
         classes, calibrations = _calibrate(run, folds, classes, wider)
     predicted = classes.out_of_fold
-    labels = truth.loc[predicted.index].to_numpy()
-    values = pd.Series(metric.per_image(labels, predicted.to_numpy()), predicted.index)
-    by_fold = values.groupby(train["fold"]).mean() if held_out.empty else pd.Series()
+    by_fold = {}
+    for fold in folds if held_out.empty else ():
+        ids = predicted.index[train.loc[predicted.index, "fold"] == fold]
+        value = value_of(metric, truth.loc[ids].to_numpy(), predicted.loc[ids].to_numpy())
+        by_fold[fold] = value(None)
     return FoldScores(
         **vars(classes),
-        by_fold=by_fold.to_dict(),
+        by_fold=by_fold,
         calibrations=calibrations,
         uncalibrated=uncalibrated,
         folds=folds,

@@ -11,7 +11,7 @@ from podium.competitions import Competition, MissingData, get_competition
 from podium.competitions.boxes import BOX_COLUMNS, iou
 from podium.competitions.tasks import joined
 from podium.predictions.combine import score_folds
-from podium.predictions.score import Score, direction, score, with_interval
+from podium.predictions.score import Score, paired_gain, score
 from podium.recipes.recipe import Recipe
 from podium.runs.fold_folder import RunError
 from podium.runs.run import Run
@@ -171,13 +171,9 @@ class RunData:
             other: probabilities of images that this run has judged, by id.
         """
         metric, labels = self.competition.metric, self.truth.loc[other.index].to_numpy()
-        mine, theirs = (
-            metric.per_image(labels, table.to_numpy())
-            for table in (self.probabilities.loc[other.index], other)
-        )
-        gains = np.asarray(direction(metric) * (mine - theirs), np.float64)
+        mine, theirs = self.probabilities.loc[other.index].to_numpy(), other.to_numpy()
         groups = None if self.groups is None else self.groups.loc[other.index]
-        return with_interval("gain", gains, groups)
+        return paired_gain(metric, labels, mine, theirs, groups)
 
 
 def read_run_data(folder: RunFolder) -> RunData:
