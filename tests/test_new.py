@@ -85,3 +85,21 @@ def test_a_broken_image_is_told_and_the_next_commands_all_the_same(
     assert code == 1
     assert "broken or missing: 1" in out
     assert "podium train flowers-b0" in out
+
+
+def test_folds_of_a_column_are_trained_as_they_are(
+    flowers: Path,
+    write_image: Callable[..., Path],
+    command: Callable[..., tuple[int, str, str]],
+) -> None:
+    rows = ["image,kind,fold"]
+    for number in range(12):
+        write_image(flowers / f"{number}.png")
+        rows.append(f"{number}.png,{'ab'[number // 2 % 2]},{number % 2}")
+    (flowers / "labels.csv").write_text("\n".join(rows) + "\n")
+    code, out, error = command("new", "flowers", "--data", flowers)
+    assert code == 0, error
+    assert "fold, 2 of them" in out
+    assert "fold 1 (2 of 2)" in trained(command, "flowers-b0")
+    table = pd.read_csv("weights/small/pictures.csv").set_index("id")
+    assert all(fold == int(name.partition(".")[0]) % 2 for name, fold in table["fold"].items())

@@ -50,7 +50,7 @@ class NewEntries:
     def next_commands(self) -> str:
         return (
             f"next\n  podium train {self.small.name} --preset quick    # minutes; good: an hour, "
-            f"best: a night\n  podium push {self.large.name} --wait              # on Kaggle's GPUs"
+            f"best: a night\n  podium push {self.large.name} --wait             # on Kaggle's GPUs"
         )
 
 

@@ -33,12 +33,10 @@ def read_recipe(entry: str, overrides: list[str], preset: str | None = None) -> 
     if preset == "quick" and not told and find_weights(file) is None:
         has_weights = False
         print(
-            f"preset quick: {file} is not on this machine, so {backbone} is trained from nothing, "
-            "on smaller images; with that file in weights/pretrained/ it will know more"
+            f"preset quick: {file} is not on this machine: a small network is trained from nothing "
+            "in place of it; copy the file into weights/pretrained/ and it knows more"
         )
     keys = preset_keys(preset, has_weights)
-    if any(each.startswith("backbone=") for each in overrides):
-        keys["drop_connect"] = None  # other networks than EfficientNet know no such thing
     if get_competition(chosen.recipe().competition).folds_given:
         keys["shares"] = []
     if box := chosen.recipe().box:  # its blocks are another backbone's
