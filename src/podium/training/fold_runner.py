@@ -208,7 +208,7 @@ class FoldRunner:
         seed = stage_seed(self.recipe, number)
         batches, _ = of_images(self._images(fold), self.recipe, stage, seed, stage.epochs - 1)
         few = max(1, images // (stage.batch_size or self.recipe.batch_size))
-        return (images for images, _ in islice(batches, few))
+        return (batch[0] for batch in islice(batches, few))
 
     def _images(self, fold: int) -> FoldDataset:
         folds = self.table.train["fold"].to_numpy()

@@ -77,7 +77,8 @@ class HeadStage:
         half = self.plan.left() / 2  # the head is to be trained as well
         solves = self.stage.solver == "logistic"  # then it is no probe: all that memory holds
         most = max(LARGEST, free_memory() // 2 // pooled.itemsize) if solves else LARGEST
-        logistic = fit_logistic(pooled, images.train_labels, images.labeled, half, most)
+        balanced = self.recipe.class_weight == "balanced"
+        logistic = fit_logistic(pooled, images.train_labels, images.labeled, half, most, balanced)
         score = logistic.score(features.validation[0], images.validation_labels)
         views = pooled.shape[0] * pooled.shape[1]
         print(

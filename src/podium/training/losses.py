@@ -1,9 +1,26 @@
-"""The loss of a box head: GIoU and smooth L1, of the images that have a box."""
+"""What is made small: the loss of the classes, and that of a box head."""
 
 import keras
 from keras import ops
 
+from podium.recipes.recipe import Recipe
+
 BEND = 0.05  # shares of a side: errors below count by their square
+
+
+def make_loss(recipe: Recipe) -> tuple[keras.losses.Loss, list[keras.metrics.Metric | str]]:
+    """The recipe's loss of the classes, and what is told beside it."""
+    smoothing = recipe.label_smoothing
+    metrics: list[keras.metrics.Metric | str] = ["accuracy"]
+    if smoothing or recipe.loss == "focal":  # by which no epoch is to be judged
+        metrics.append(keras.metrics.CategoricalCrossentropy(name="log_loss"))
+    if recipe.loss == "focal":  # without Keras' alpha, which only makes the loss smaller
+        loss = keras.losses.CategoricalFocalCrossentropy(
+            alpha=1.0, gamma=recipe.focal_gamma, label_smoothing=smoothing
+        )
+    else:
+        loss = keras.losses.CategoricalCrossentropy(label_smoothing=smoothing)
+    return loss, metrics
 
 
 class BoxLoss(keras.losses.Loss):

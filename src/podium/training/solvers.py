@@ -67,6 +67,7 @@ def fit_logistic(
     labeled: int | None = None,
     seconds: float = np.inf,
     most: int = LARGEST,
+    balanced: bool = False,
 ) -> Logistic:
     """Fit on the training features; their penalty is chosen on a fifth of them.
 
@@ -78,6 +79,7 @@ def fit_logistic(
         seconds: that it should take at the most; where they are short, there are fewer views.
         most: values to fit on, of which there is one copy; where the features are more, as many
             views and images as fit, evenly chosen.
+        balanced: whether images of a rare class count more, as the recipe's `class_weight`.
     """
     began = time.monotonic()
     views, images, channels = features.shape
@@ -88,7 +90,7 @@ def fit_logistic(
 
     def fit(part: np.ndarray, strength: float, views: int) -> Logistic:
         x = np.concatenate([features[view, chosen[part]] for view in range(views)])
-        return _fit(x, np.tile(classes[part], views), labels.shape[1], strength)
+        return _fit(x, np.tile(classes[part], views), labels.shape[1], strength, balanced)
 
     every = np.ones(len(chosen), bool)
     if seconds < np.inf:
@@ -157,7 +159,9 @@ def score_logits(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     }
 
 
-def _fit(x: np.ndarray, classes: np.ndarray, class_count: int, strength: float) -> Logistic:
+def _fit(
+    x: np.ndarray, classes: np.ndarray, class_count: int, strength: float, balanced: bool
+) -> Logistic:
     weights = np.zeros((x.shape[1], class_count), np.float32)
     bias = np.full(class_count, ABSENT, np.float32)
     present = np.unique(classes)
@@ -165,7 +169,8 @@ def _fit(x: np.ndarray, classes: np.ndarray, class_count: int, strength: float) 
         bias[present] = 0.0
         return Logistic(weights, bias, strength, len(x))
     scaler = StandardScaler(copy=False)
-    regression = LogisticRegression(C=strength, max_iter=ITERATIONS)
+    weight = "balanced" if balanced else None
+    regression = LogisticRegression(C=strength, max_iter=ITERATIONS, class_weight=weight)
     # OpenBLAS' threads spin between the many small steps: one thread takes a tenth of the time.
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the last digits do not matter
