@@ -68,7 +68,8 @@ class _Scaled:
     def _if_due(self, value, otherwise):
         if not self.gradient_accumulation_steps:
             return value
-        return ops.where(self._is_due, value, ops.cast(otherwise, value.dtype))
+        value = ops.convert_to_tensor(value)
+        return ops.where(self._is_due, value, ops.convert_to_tensor(otherwise, value.dtype))
 
     def _update_model_variables_moving_average(self, trainable_variables):
         """Where gradients accumulate, Keras' average moves with each batch; this one with steps."""
