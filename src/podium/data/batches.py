@@ -13,8 +13,8 @@ import numpy as np
 
 from podium.competitions.boxes import NO_BOX
 from podium.data.augmentation import Augmenter, seeded_augmenter
+from podium.data.copies import read_shrunk
 from podium.data.mixup import mix
-from podium.files.image_io import read_image, resize
 from podium.recipes.recipe import steps_per_epoch
 from podium.recipes.tables import Augmentation
 from podium.system import free_memory
@@ -87,11 +87,14 @@ class ImageCache(Sequence[ImageArray]):
         side: pixels; an image's shorter side is shrunk to this, and never enlarged.
         memory_share: of the memory that is free now, between 0 and 1; images beyond it are
             decoded at each access.
+        copies: where shrunk copies of large ones are kept on the disk; none: there are none.
     """
 
-    def __init__(self, paths: Sequence[Path], side: int, memory_share: float) -> None:
+    def __init__(
+        self, paths: Sequence[Path], side: int, memory_share: float, copies: Path | None = None
+    ) -> None:
         self._paths = [Path(path) for path in paths]
-        self._side = side
+        self._side, self._copies = side, copies
         self._budget = int(memory_share * free_memory())
         self._kept: dict[int, ImageArray] = {}
         self.nbytes = 0  # memory of the images that are kept
@@ -109,7 +112,7 @@ class ImageCache(Sequence[ImageArray]):
         index = range(len(self._paths))[index]  # negative ones count from the end
         image = self._kept.get(index)
         if image is None:
-            image = shrink(read_image(self._paths[index], self._side), self._side)
+            image = read_shrunk(self._paths[index], self._side, self._copies)
             image.flags.writeable = False  # a change in place would last for all epochs
             with self._lock:
                 fits = self.nbytes + image.nbytes <= self._budget
@@ -287,12 +290,3 @@ def type_of_rows(arrays: Any) -> Any:
     if isinstance(arrays, tuple):
         return tuple(type_of_rows(one) for one in arrays)
     return np.dtype((arrays.dtype, arrays.shape[1:]))
-
-
-def shrink(image: ImageArray, side: int) -> ImageArray:
-    """Shrink to a shorter side of `side` pixels, in proportion; smaller images stay."""
-    height, width = image.shape[:2]
-    scale = side / min(height, width)
-    if scale >= 1:
-        return image
-    return resize(image, max(side, round(height * scale)), max(side, round(width * scale)))

@@ -35,6 +35,7 @@ class Recipe(StrictTable):
     limit: Annotated[int, Field(ge=1)] | None = None  # training images at the most
     broken_images: Literal["stop", "skip"] = "stop"
     memory_share: Share = 0.3  # of the free memory, for decoded images
+    copies: bool = False  # shrunk ones of large images, kept in weights/.copies; data/copies.py
 
     head: tables.Head = tables.Head()
     box: tables.BoxHead | None = None  # a second head, where the competition has boxes
