@@ -85,6 +85,11 @@ def compiled() -> Path:
     return (scratch() if kaggle() else runs()) / ".compiled"
 
 
+def copies() -> Path:
+    """Where shrunk copies of large images lie, for all runs; no output of a kernel."""
+    return (scratch() if kaggle() else runs()) / ".copies"
+
+
 def joined_runs() -> Path:
     """Where a kernel joins, at its start, runs of which several kernels left parts; no output."""
     return scratch() / "joined"

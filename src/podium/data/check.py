@@ -9,6 +9,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from podium.competitions import Competition
+from podium.data.copies import what_copies_bring
 from podium.data.near_duplicates import THUMBNAIL_SIDE, fingerprint, near_duplicate_groups
 from podium.files.image_io import UnreadableImage, decode_sized, read_bytes
 from podium.text import single_line
@@ -59,6 +60,7 @@ class CheckResult:
     contradictions: list[list[str]]  # those of several classes: one label must be wrong
     leaked: int  # test images that are near-copies of a training image
     left_out: str  # files among the images that are none, counted in a line
+    decoding: str  # what copies of large images would bring, in a line; "" where little
 
     @property
     def clean(self) -> bool:
@@ -70,6 +72,7 @@ class CheckResult:
             + _few([f"{count} of {size}" for size, count in self.sizes.items()]),
             "classes: " + ", ".join(f"{name} {count}" for name, count in self.classes.items()),
             *([self.left_out] if self.left_out else []),
+            *([self.decoding] if self.decoding else []),
             f"broken or missing: {len(self.broken) or 'none'}",
             *(f"  {problem}" for problem in self.broken),
             f"groups of near-identical training images: {len(self.doubled) or 'none'}",
@@ -113,6 +116,7 @@ def check_competition(competition: Competition) -> CheckResult:
         contradictions=[g["name"].tolist() for g in groups if g["label"].nunique() > 1],
         leaked=int(table.loc[table["part"] == "test", "group"].isin(in_train).sum()),
         left_out=competition.left_out(train, test),
+        decoding=what_copies_bring(table["path"].tolist()),
     )
 
 

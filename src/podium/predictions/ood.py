@@ -17,10 +17,9 @@ from sklearn.preprocessing import normalize
 from tqdm import tqdm
 
 from podium.competitions.base import MissingData
-from podium.data.batches import shrink
 from podium.data.splits import rarest
 from podium.data.table import read_table
-from podium.files.image_io import UnreadableImage, read_image
+from podium.files.image_io import UnreadableImage, read_image, shrink
 from podium.predictions.predictor import Predictor
 from podium.predictions.tta import VIEWS
 from podium.runs.fold_folder import FoldFolder, RunError

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pandas as pd
 
+from podium import paths
 from podium.competitions.boxes import BOX_COLUMNS
 from podium.data.batches import ImageCache, view_batches
 from podium.data.near_duplicates import near_copies
@@ -60,7 +61,9 @@ class FoldRunner:
         every = pd.concat([self.table.train, self.table.readable_test])
         self._paths = every["path"]
         self._sides = every[SIZE_COLUMNS] if self.competition.has_boxes else None
-        self._cache = ImageCache(list(self._paths), recipe.cache_size, recipe.memory_share)
+        kept = paths.copies() if recipe.copies else None
+        sizes = recipe.cache_size, recipe.memory_share
+        self._cache = ImageCache(list(self._paths), *sizes, copies=kept)
         self.loaded: int | None = None  # the fold whose network is in memory
         self.speeds = Speeds()
 
@@ -208,7 +211,7 @@ class FoldRunner:
         seed = stage_seed(self.recipe, number)
         batches, _ = of_images(self._images(fold), self.recipe, stage, seed, stage.epochs - 1)
         few = max(1, images // (stage.batch_size or self.recipe.batch_size))
-        return (images for images, _ in islice(batches, few))
+        return (batch[0] for batch in islice(batches, few))
 
     def _images(self, fold: int) -> FoldDataset:
         folds = self.table.train["fold"].to_numpy()

@@ -79,8 +79,9 @@ class HeadStage:
         half = self.plan.left() / 2  # the head is to be trained as well
         solves = self.stage.solver == "logistic"  # then it is no probe: all that memory holds
         most = max(LARGEST, free_memory() // 2 // pooled.itemsize) if solves else LARGEST
-        exclusive = self.network.is_exclusive
-        logistic = fit_logistic(pooled, images.train_labels, images.labeled, half, most, exclusive)
+        exclusive, balanced = self.network.is_exclusive, self.recipe.class_weight == "balanced"
+        labels = images.train_labels
+        logistic = fit_logistic(pooled, labels, images.labeled, half, most, exclusive, balanced)
         score = logistic.score(features.validation[0], images.validation_labels)
         views = pooled.shape[0] * pooled.shape[1]
         print(

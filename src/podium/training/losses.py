@@ -1,30 +1,36 @@
-"""The losses: of the probabilities, and of a box head, of the images that have a box."""
-
-from typing import Any
+"""What is made small: the loss of the classes, and that of a box head."""
 
 import keras
 from keras import ops
 
+from podium.recipes.recipe import Recipe
+
 BEND = 0.05  # shares of a side: errors below count by their square
 
 
-def aims_of_head(is_exclusive: bool, smoothing: float) -> tuple[keras.losses.Loss, list[Any]]:
-    """The loss of the probabilities, and the metrics that are shown beside it.
+def make_loss(
+    recipe: Recipe, is_exclusive: bool = True
+) -> tuple[keras.losses.Loss, list[keras.metrics.Metric | str]]:
+    """The recipe's loss of the probabilities, and what is told beside it.
 
     Args:
         is_exclusive: a softmax, and no sigmoid each.
     """
-    if is_exclusive:
-        loss = keras.losses.CategoricalCrossentropy(label_smoothing=smoothing)
-        metrics: list[Any] = ["accuracy"]
-        plain: Any = keras.metrics.CategoricalCrossentropy
-    else:
-        loss = keras.losses.BinaryCrossentropy(label_smoothing=smoothing)
+    smoothing = recipe.label_smoothing
+    metrics: list[keras.metrics.Metric | str] = ["accuracy"]
+    plain, focal = keras.losses.CategoricalCrossentropy, keras.losses.CategoricalFocalCrossentropy
+    log_loss = keras.metrics.CategoricalCrossentropy
+    if not is_exclusive:
         metrics = [keras.metrics.MeanMetricWrapper(share_right, name="accuracy")]
-        plain = keras.metrics.BinaryCrossentropy
-    if smoothing:  # by which no epoch is to be judged
-        metrics.append(plain(name="log_loss"))
-    return loss, metrics
+        plain, focal = keras.losses.BinaryCrossentropy, keras.losses.BinaryFocalCrossentropy
+        log_loss = keras.metrics.BinaryCrossentropy
+    if smoothing or recipe.loss == "focal":  # by which no epoch is to be judged
+        metrics.append(log_loss(name="log_loss"))
+    if recipe.loss != "focal":
+        return plain(label_smoothing=smoothing), metrics
+    # Without Keras' alpha, which only makes the loss smaller; two classes have none by default.
+    alpha = {"alpha": 1.0} if is_exclusive else {}
+    return focal(gamma=recipe.focal_gamma, label_smoothing=smoothing, **alpha), metrics
 
 
 def share_right(y_true, y_pred):

@@ -70,7 +70,14 @@ def check_recipe(recipe: Recipe, into: RunFolder | None = None, fresh: bool = Fa
         )
     if recipe.started_from is None:
         check_choice(recipe.backbone, recipe.weights)
-    if recipe.box and not get_competition(recipe.competition).has_boxes:
+    competition = get_competition(recipe.competition)
+    balanced = [key for key in ("class_weight", "sampling") if getattr(recipe, key) == "balanced"]
+    if balanced and not competition.task.sums_to_one:
+        raise ValueError(
+            f'{balanced[0]} = "balanced" is of one class an image, and {competition.name} asks for '
+            f"{competition.task.name}: leave it out"
+        )
+    if recipe.box and not competition.has_boxes:
         raise ValueError(
             f"a box head needs boxes to learn from, and {recipe.competition} has none: leave [box] "
             "out of the recipe"

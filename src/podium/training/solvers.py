@@ -70,6 +70,7 @@ def fit_logistic(
     seconds: float = np.inf,
     most: int = LARGEST,
     exclusive: bool = True,
+    balanced: bool = False,
 ) -> Logistic:
     """Fit on the training features; their penalty is chosen on a fifth of them.
 
@@ -82,6 +83,7 @@ def fit_logistic(
         most: values to fit on, of which there is one copy; where the features are more, as many
             views and images as fit, evenly chosen.
         exclusive: the labels are one-hot; else each output has a regression of its own.
+        balanced: whether images of a rare class count more, as the recipe's `class_weight`.
     """
     began = time.monotonic()
     views, images, channels = features.shape
@@ -96,7 +98,7 @@ def fit_logistic(
         x = np.concatenate([features[view, chosen[part]] for view in range(views)])
         if not exclusive:
             return _fit_each(x, np.tile(targets[part], (views, 1)), strength)
-        return _fit(x, np.tile(classes[part], views), labels.shape[1], strength)
+        return _fit(x, np.tile(classes[part], views), labels.shape[1], strength, balanced)
 
     every = np.ones(len(chosen), bool)
     if seconds < np.inf:
@@ -166,7 +168,9 @@ def score_logits(
     return {"accuracy": float(hits.mean()), "log_loss": _log_loss(logits, labels, exclusive)}
 
 
-def _fit(x: np.ndarray, classes: np.ndarray, class_count: int, strength: float) -> Logistic:
+def _fit(
+    x: np.ndarray, classes: np.ndarray, class_count: int, strength: float, balanced: bool
+) -> Logistic:
     weights = np.zeros((x.shape[1], class_count), np.float32)
     bias = np.full(class_count, ABSENT, np.float32)
     present = np.unique(classes)
@@ -174,7 +178,8 @@ def _fit(x: np.ndarray, classes: np.ndarray, class_count: int, strength: float) 
         bias[present] = 0.0
         return Logistic(weights, bias, strength, len(x))
     scaler = StandardScaler(copy=False)
-    regression = LogisticRegression(C=strength, max_iter=ITERATIONS)
+    weight = "balanced" if balanced else None
+    regression = LogisticRegression(C=strength, max_iter=ITERATIONS, class_weight=weight)
     # OpenBLAS' threads spin between the many small steps: one thread takes a tenth of the time.
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the last digits do not matter
@@ -190,7 +195,7 @@ def _fit(x: np.ndarray, classes: np.ndarray, class_count: int, strength: float) 
 
 def _fit_each(x: np.ndarray, targets: np.ndarray, strength: float) -> Logistic:
     """A regression for each column of 0 and 1: (images, outputs)."""
-    fits = [_fit(x.copy(), column.astype(int), 2, strength) for column in targets.T]
+    fits = [_fit(x.copy(), column.astype(int), 2, strength, balanced=False) for column in targets.T]
     weights = np.stack([one.weights[:, 1] - one.weights[:, 0] for one in fits], axis=1)
     bias = np.array([one.bias[1] - one.bias[0] for one in fits])
     return Logistic(weights, bias, strength, len(x), exclusive=False)
