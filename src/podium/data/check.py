@@ -99,7 +99,8 @@ def check_competition(competition: Competition) -> CheckResult:
     of_train, task = table["part"] == "train", competition.task
     truth = competition.truth(train["label"]).loc[table.loc[of_train, "id"]].to_numpy()
     table["name"] = "test"
-    table.loc[of_train, "name"] = task.names(truth, competition.classes)
+    names = task.names(truth, competition.classes)
+    table.loc[of_train, "name"] = [name or "no label" for name in names]
     table["name"] = (table["id"] + " (" + table["name"] + ")").map(single_line)
     labeled = table[of_train]
     groups = [group for _, group in labeled.groupby("group") if len(group) > 1]

@@ -118,12 +118,12 @@ class Network:
 
 
 def build_network(
-    recipe: Recipe, outputs: int, activation: str = "softmax", pretrained: bool = True
+    recipe: Recipe, classes: int, activation: str = "softmax", pretrained: bool = True
 ) -> Network:
     """Build the network of a recipe; its size of image is left open.
 
     Args:
-        outputs: number of probabilities: classes, or see `competitions.tasks`.
+        classes: number of probabilities; of grades one fewer, see `competitions.tasks`.
         activation: of these, "softmax" or "sigmoid".
         pretrained: False where weights are loaded right after, which spares finding the file.
 
@@ -148,7 +148,7 @@ def build_network(
     maps = maps if isinstance(maps, list) else [maps]
     pooled = _pool([maps[end] for end in for_heads[0]], recipe.head.pooling)  # (batch, channels)
     features = keras.Model(images, pooled, name="features")
-    head = build_head(recipe.head, pooled.shape[-1], outputs, kind.parts, activation)
+    head = build_head(recipe.head, pooled.shape[-1], classes, kind.parts, activation)
     probabilities = head(pooled)
     classifier = keras.Model(images, probabilities, name=recipe.backbone)
     if not recipe.box:
