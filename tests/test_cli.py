@@ -13,7 +13,7 @@ from podium.cli import main
 
 REPOSITORY = Path(__file__).parents[1]
 COMMANDS = [
-    *("train", "predict", "classify", "check", "sample", "entries", "score"),
+    *("new", "train", "predict", "classify", "check", "sample", "entries", "score"),
     *("blend", "report", "soup", "build", "push", "collect", "download", "submit"),
 ]
 

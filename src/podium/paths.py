@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+DECLARATION = "competition.toml"  # in the folder of an entry or a run
 NESTING = 5  # folders below Kaggle's input at the most, above what is looked for
 
 
@@ -82,6 +83,11 @@ def runs() -> Path:
 def compiled() -> Path:
     """Where networks lie that JAX has compiled; no output of a kernel."""
     return (scratch() if kaggle() else runs()) / ".compiled"
+
+
+def copies() -> Path:
+    """Where shrunk copies of large images lie, for all runs; no output of a kernel."""
+    return (scratch() if kaggle() else runs()) / ".copies"
 
 
 def joined_runs() -> Path:

@@ -1,10 +1,16 @@
 """The metrics agree with scikit-learn, and their mean over images is the whole."""
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
 import numpy as np
 import pytest
+from sklearn import metrics as sk
 from sklearn.metrics import accuracy_score, log_loss
 
-from podium.competitions.metrics import Accuracy, LogLoss
+from podium.competitions.metrics import Accuracy, LogLoss, get_metric, value_of
+from podium.competitions.tasks import CLASSES, GRADES, LABELS, Task
 
 
 def predictions(classes: int, images: int = 200) -> tuple[np.ndarray, np.ndarray]:
@@ -53,3 +59,95 @@ def test_which_way_is_better() -> None:
         better = metric.per_image(labels, good).mean()
         worse = metric.per_image(labels, 1 - good).mean()
         assert (better > worse) == metric.higher_is_better
+
+
+# ---- Metrics that are no mean over images
+
+RANDOM = np.random.default_rng(0)
+TRUTH = RANDOM.integers(0, 3, 200)
+FOUND = RANDOM.dirichlet((1, 1, 1), 200) + 0.5 * np.eye(3)[TRUTH]
+FOUND /= FOUND.sum(axis=1, keepdims=True)
+MARKS = RANDOM.integers(0, 2, (200, 4)).astype(np.uint8)
+CHANCES = (RANDOM.random((200, 4)) + MARKS).clip(0, 2) / 2
+GRADE = RANDOM.integers(0, 4, 200)
+STEPS = ((GRADE[:, None] > np.arange(3)) + RANDOM.normal(0, 0.4, (200, 3))).clip(0, 1)
+TIMES = RANDOM.integers(0, 3, 200).astype(np.uint8)
+
+
+@pytest.mark.parametrize("times", [None, TIMES])
+@pytest.mark.parametrize(
+    ("key", "task", "truth", "predicted", "theirs"),
+    [
+        ("accuracy", CLASSES, TRUTH, FOUND, sk.accuracy_score),
+        ("micro-f1", CLASSES, TRUTH, FOUND, partial(sk.f1_score, average="micro")),
+        ("macro-f1", CLASSES, TRUTH, FOUND, partial(sk.f1_score, average="macro")),
+        ("balanced-accuracy", CLASSES, TRUTH, FOUND, sk.balanced_accuracy_score),
+        ("kappa", CLASSES, TRUTH, FOUND, partial(sk.cohen_kappa_score, weights="quadratic")),
+        ("kappa", GRADES, GRADE, STEPS, partial(sk.cohen_kappa_score, weights="quadratic")),
+        ("accuracy", LABELS, MARKS, CHANCES, sk.accuracy_score),
+        ("macro-f1", LABELS, MARKS, CHANCES, partial(sk.f1_score, average="macro")),
+        ("micro-f1", LABELS, MARKS, CHANCES, partial(sk.f1_score, average="micro")),
+    ],
+)
+def test_of_answers_the_values_are_those_of_scikit_learn(
+    key: str, task: Task, truth: np.ndarray, predicted: np.ndarray, theirs: Callable, times: Any
+) -> None:
+    ours = value_of(get_metric(key, task), truth, predicted)(times)
+    assert ours == pytest.approx(
+        theirs(truth, task.decide(predicted), sample_weight=times), abs=1e-9
+    )
+
+
+@pytest.mark.parametrize("times", [None, TIMES])
+def test_of_probabilities_the_values_are_those_of_scikit_learn(times: Any) -> None:
+    def ours(key: str, task: Task, truth: np.ndarray, predicted: np.ndarray) -> float:
+        return value_of(get_metric(key, task), truth, predicted)(times)
+
+    weighted = {"sample_weight": times}
+    two, chance = TRUTH % 2, np.round(FOUND[:, :2] / FOUND[:, :2].sum(axis=1, keepdims=True), 1)
+    assert ours("roc-auc", CLASSES, two, chance) == pytest.approx(
+        sk.roc_auc_score(two, chance[:, 1], **weighted)
+    )
+    each = [sk.roc_auc_score(k == TRUTH, FOUND[:, k], **weighted) for k in range(3)]
+    assert ours("roc-auc", CLASSES, TRUTH, FOUND) == pytest.approx(np.mean(each))
+    assert ours("roc-auc", LABELS, MARKS, CHANCES) == pytest.approx(
+        sk.roc_auc_score(MARKS, CHANCES, average="macro", **weighted)
+    )
+    losses = [
+        sk.log_loss(MARKS[:, k], CHANCES[:, k].clip(1e-4, 1 - 1e-4), **weighted) for k in range(4)
+    ]
+    assert ours("log-loss", LABELS, MARKS, CHANCES) == pytest.approx(np.mean(losses))
+    above = GRADE[:, None] > np.arange(3)
+    losses = [
+        sk.log_loss(above[:, k], STEPS[:, k].clip(1e-4, 1 - 1e-4), **weighted) for k in range(3)
+    ]
+    assert ours("log-loss", GRADES, GRADE, STEPS) == pytest.approx(np.mean(losses))
+    assert ours("top-2", CLASSES, TRUTH, FOUND) == pytest.approx(
+        sk.top_k_accuracy_score(TRUTH, FOUND, k=2, **weighted)
+    )
+
+
+def test_map_at_k_is_one_over_the_rank() -> None:
+    found = np.array([[0.5, 0.3, 0.2], [0.2, 0.3, 0.5], [0.3, 0.5, 0.2]])
+    ranks = get_metric("map-at-2").per_image(np.array([0, 1, 2]), found)
+    assert ranks.tolist() == [1, 0.5, 0]
+
+
+def test_a_perfect_prediction_has_the_best_value() -> None:
+    sure = np.eye(3)[TRUTH]
+    for key in ("roc-auc", "macro-f1", "kappa", "balanced-accuracy", "top-1", "map-at-3"):
+        assert value_of(get_metric(key), TRUTH, sure)(None) == 1, key
+
+
+@pytest.mark.parametrize(
+    ("key", "task", "told"),
+    [
+        ("acuracy", CLASSES, "no metric 'acuracy'; there are: .*did you mean accuracy"),
+        ("map-at-0", CLASSES, "no metric"),
+        ("kappa", LABELS, 'does not fit task = "labels"'),
+        ("top-3", GRADES, 'does not fit task = "grades"'),
+    ],
+)
+def test_what_does_not_fit_is_refused(key: str, task: Task, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        get_metric(key, task)

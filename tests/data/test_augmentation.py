@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from podium.data.augmentation import augment, build_augmenter, seeded_augmenter
+from podium.data.outlines import RECTANGLE
 from podium.files.image_io import resize
 from podium.recipes.tables import Augmentation
 
@@ -213,3 +214,41 @@ def test_importing_asks_no_server_and_no_tensorflow() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+# --- TrivialAugment
+
+
+def test_trivial_takes_one_change_and_the_same_again(ramp: np.ndarray) -> None:
+    trivial = only(trivial=True)
+    results = augmented(trivial, ramp, count=200)
+    np.testing.assert_array_equal(results, augmented(trivial, ramp, count=200))
+    unchanged = sum(np.array_equal(result, ramp) for result in results)
+    assert 5 < unchanged < 60, "a 14th is left alone, and strengths may be next to nothing"
+    assert len(np.unique(results, axis=0)) > 100
+    black = (results == 0).all(axis=-1).mean(axis=(1, 2)) > 0.02
+    assert black.any() and not black.all(), "of some pixels moved, of others values"
+
+
+def test_trivial_stands_in_the_place_of_light_and_turns(ramp: np.ndarray) -> None:
+    alone = augmented(only(trivial=True), ramp)
+    beside = augmented(only(trivial=True, rotate=90.0, light=1.0, color=1.0), ramp)
+    np.testing.assert_array_equal(alone, beside)
+    assert not Augmentation(trivial=True).calm().trivial
+
+
+def test_boxes_go_with_a_trivial_change() -> None:
+    """Around a bright square, wherever it goes."""
+    image = np.full((64, 64, 3), 90, np.uint8)
+    image[24:40, 24:40] = (250, 120, 120)
+    box = np.float32([24, 24, 40, 40]) / 64
+    augmenter = build_augmenter(only(trivial=True), 64)
+    centers = []
+    for seed in range(80):
+        seen, moved = augment(augmenter, image, seed, box, RECTANGLE)
+        red = seen[..., 0].astype(int) - seen[..., 1]
+        if np.isfinite(moved).all() and red.max() > 60:
+            rows, columns = np.nonzero(red > 60)
+            expected = np.array([columns.mean(), rows.mean()]) + 0.5
+            centers.append(np.abs((moved[:2] + moved[2:]) / 2 * 64 - expected).max())
+    assert len(centers) > 40 and max(centers) < 1.5

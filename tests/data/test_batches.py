@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from podium.data import batches
-from podium.data.batches import ImageCache, training_batches, view_batches
+from podium.data.batches import ImageCache, epoch_order, training_batches, view_batches
 from podium.files.image_io import UnreadableImage, resize
 from podium.recipes.recipe import steps_per_epoch
 from podium.recipes.tables import Augmentation
@@ -250,3 +250,52 @@ def test_unreadable_image_is_told(paths: list[Path]) -> None:
     paths[1].unlink()
     with pytest.raises(UnreadableImage):
         ImageCache(paths, 24, 0.1)[1]
+
+
+# --- Rare classes
+
+
+def labels_of(*counts: int) -> np.ndarray:
+    return np.eye(len(counts), dtype=np.float32)[np.repeat(np.arange(len(counts)), counts)]
+
+
+def test_a_balanced_epoch_draws_classes_alike_and_their_images_too() -> None:
+    labels = labels_of(2, 30, 0, 9)
+    orders = [epoch_order(labels, np.random.default_rng(n), balanced=True) for n in range(30)]
+    for order in orders:
+        drawn = np.bincount(order, minlength=len(labels))
+        of_class = labels.T @ drawn
+        assert len(order) == 41 and sorted(of_class) == [0, 13, 14, 14]
+        for number in (0, 1, 3):
+            assert np.ptp(drawn[labels[:, number] == 1]) <= 1
+    assert np.bincount(np.concatenate(orders)).min() > 0, "all images come in time"
+    again = epoch_order(labels, np.random.default_rng(3), balanced=True)
+    np.testing.assert_array_equal(again, orders[3])
+    plain = epoch_order(labels, np.random.default_rng(0), balanced=False)
+    np.testing.assert_array_equal(plain, np.random.default_rng(0).permutation(41))
+
+
+def test_an_image_that_is_drawn_twice_looks_another_way(cache: ImageCache) -> None:
+    settings = {"size": 16, "batch_size": 6, "augmentation": LIVELY, "seed": 0, "balanced": True}
+    labels, indices = labels_of(1, 11), np.arange(12) % COUNT
+    first, *_ = training_batches(cache, indices, labels, epochs=range(1), **settings)
+    rare = first[0][first[1][:, 0] == 1]
+    assert len(rare) > 1 and len(np.unique(rare, axis=0)) == len(rare)
+    whole = list(training_batches(cache, indices, labels, epochs=range(2), **settings))
+    resumed = list(training_batches(cache, indices, labels, epochs=range(1, 2), **settings))
+    for one, other in zip(whole[2:], resumed, strict=True):
+        np.testing.assert_array_equal(one[0], other[0])
+        np.testing.assert_array_equal(one[1], other[1])
+
+
+def test_a_mixture_weighs_what_is_mixed(cache: ImageCache) -> None:
+    mixed = Augmentation(mixup=1.0)
+    weights = np.float32([4.0, 0.5])
+    batches = training_batches(
+        cache, np.arange(8), labels_of(2, 6), size=16, batch_size=8, augmentation=mixed,
+        seed=0, epochs=range(1), class_weights=weights,
+    )  # fmt: skip
+    ((_, labels, counts),) = batches
+    assert ((labels > 0) & (labels < 1)).any()
+    np.testing.assert_allclose(counts, labels @ weights)
+    assert batches.row[2] == np.float32

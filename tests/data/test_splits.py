@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from podium.data.splits import limit_images, split_folds, split_halves, split_shares
+from podium.data.splits import limit_images, rarest, split_folds, split_halves, split_shares
 from podium.runs.table import HELD_OUT, TRAIN_ONLY, LeakingSplit, check_split
 
 
@@ -205,3 +205,50 @@ def test_limit_is_stratified_and_repeatable(table: pd.DataFrame) -> None:
 def test_limit_keeps_each_class_and_all_of_few(table: pd.DataFrame) -> None:
     assert table["label"][limit_images(table["label"], 10, seed=0)].nunique() == 10
     assert limit_images(table["label"], 5000, seed=0).equals(table.index)
+
+
+def several(images: int = 400, labels: int = 8) -> tuple[pd.DataFrame, np.ndarray]:
+    """Labels from frequent to rare, any number an image, and groups of copies."""
+    random = np.random.default_rng(3)
+    shown = random.random((images, labels)) < np.geomspace(0.5, 0.03, labels)
+    ids, names = [f"i{number:04}" for number in range(images)], [f"l{n}" for n in range(labels)]
+    return pd.DataFrame(shown.astype(np.uint8), ids, names), random.integers(0, 350, images)
+
+
+def test_each_of_several_labels_is_spread_evenly_and_groups_are_whole() -> None:
+    labels, groups = several()
+    fold = split_folds(labels, groups, 5, seed=0)
+    assert_groups_are_whole(labels.assign(group=groups), fold)
+    counts = labels.assign(without=labels.sum(axis=1) == 0).groupby(fold).sum()
+    assert (counts.max() - counts.min() <= 3).all()
+    assert fold.value_counts().between(74, 86).all()
+    part = split_shares(labels, groups, [0.6, 0.2, 0.2], seed=0)
+    shares = labels.groupby(part).sum() / labels.sum()
+    assert (abs(shares.loc[TRAIN_ONLY] - 0.6) < 0.1).all()
+    assert (abs(shares.loc[HELD_OUT] - 0.2) < 0.1).all()
+
+
+def test_the_split_of_several_labels_does_not_depend_on_the_order_of_rows() -> None:
+    labels, groups = several()
+    order = np.random.default_rng(1).permutation(len(labels))
+    again = split_folds(labels.iloc[order], groups[order], 5, seed=0)
+    first = split_folds(labels, groups, 5, seed=0)
+    pd.testing.assert_series_equal(again.loc[labels.index], first)
+
+
+def test_a_rare_label_stops_no_split_and_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    labels, groups = several(60)
+    labels["l7"] = [1, *[0] * 59]
+    split_folds(labels, groups, 5, seed=0)
+    assert "labels with fewer images than the 5 folds" in capsys.readouterr().out
+
+
+def test_a_limit_keeps_rare_labels_of_several() -> None:
+    labels, _ = several()
+    kept = labels.loc[limit_images(labels, 60, seed=0, parts=5)]
+    assert len(kept) == 60 and (kept.sum() > 0).all()
+
+
+def test_the_rarest_label_of_an_image() -> None:
+    labels = pd.DataFrame([[1, 1], [1, 0], [0, 0]], ["a", "b", "c"], ["often", "rare"])
+    assert rarest(labels).to_dict() == {"a": 1, "b": 0, "c": 2}

@@ -108,3 +108,11 @@ def test_kernels_have_none() -> None:
     )
     with pytest.raises(NoHeatMap, match="kernels"):
         GradCam(kernels)
+
+
+@pytest.mark.parametrize("backbone", ["efficientnetv2-b0", "convnext-tiny"])
+def test_newer_backbones_have_heat(backbone: str) -> None:
+    looks = network(backbone=backbone, head={"width": 0})
+    noise = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)
+    heat = GradCam(looks)(noise, np.array([[0, 1], [1, 2]]))
+    assert heat.shape == (2, 2, 2, 2) and np.isfinite(heat).all() and heat.max() > 0

@@ -22,6 +22,8 @@ pytestmark = pytest.mark.skipif(engine() is None, reason="a GPU, or JAX, predict
 KINDS = {
     "plain": {},
     "efficientnet": {"backbone": "efficientnet-b0"},
+    "efficientnet v2": {"backbone": "efficientnetv2-b0"},
+    "convnext": {"backbone": "convnext-tiny"},
     "half-trained": {"backbone": "resnet-patches", "head": {"pooling": "both"}},
     "box": {"competition": "pets", "head": {"width": 4}, "box": {"taps": ["block2b", "block3b"]}},
     "kernels": {

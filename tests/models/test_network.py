@@ -10,6 +10,7 @@ from podium.models.backbones import BACKBONES, Preprocessing, get_backbone
 from podium.models.network import Network, backbone_weights, build_network, give_backbone
 from podium.recipes.recipe import Recipe
 from podium.recipes.recipe_file import parse_recipe
+from podium.training.optimizers import make_optimizer
 
 CLASSES = 3
 
@@ -71,6 +72,15 @@ def test_uint8_images_become_probabilities(b0: Network) -> None:
     assert np.ptp(probabilities, axis=0).max() > 1e-4, "other images, other probabilities"
 
 
+def test_labels_and_grades_have_a_sigmoid_each(small: Network) -> None:
+    network = build_network(recipe(), CLASSES, "sigmoid")
+    assert small.is_exclusive and not network.is_exclusive
+    logits = keras.Model(network.head.input, network.head.get_layer("logits").output)
+    pooled = np.random.default_rng(0).normal(size=(4, network.head.input.shape[1]))
+    expected = 1 / (1 + np.exp(-logits.predict(pooled, verbose=0)))
+    np.testing.assert_allclose(network.head.predict(pooled, verbose=0), expected, atol=1e-6)
+
+
 def test_preprocessing_is_inside_and_done_once(b0: Network) -> None:
     """The backbone fed by hand with its own package's preprocessing gives what the model gives."""
     raw = images()
@@ -106,14 +116,61 @@ def test_preprocessing_of_efficientnet_is_the_imagenet_formula() -> None:
 
 def test_each_backbone_has_the_preprocessing_it_was_trained_with() -> None:
     modes = {name: backbone.preprocessing for name, backbone in BACKBONES.items()}
-    assert {name: mode for name, mode in modes.items() if not name.startswith("eff")} == {
+    others = ("eff", "convnext")
+    assert {name: mode for name, mode in modes.items() if not name.startswith(others)} == {
         "vgg16": "caffe", "resnet50": "caffe", "inceptionv3": "tf", "inceptionresnetv2": "tf",
         "resnet-small": "torch", "resnet-8": "torch",
         "resnet-patches": "torch",
         "patches": "torch",
     }  # fmt: skip
-    assert {mode for name, mode in modes.items() if name.startswith("eff")} == {"torch"}
+    small = ("efficientnet-", "efficientnetv2-b", "convnext-")
+    assert {mode for name, mode in modes.items() if name.startswith(small)} == {"torch"}
+    assert [modes[f"efficientnetv2-{kind}"] for kind in "sml"] == ["128"] * 3
     assert sum(name.startswith("efficientnet-b") for name in modes) == 8
+
+
+@pytest.mark.parametrize("name", ["EfficientNetV2B0", "EfficientNetV2S", "ConvNeXtTiny"])
+def test_preprocessing_is_what_the_network_itself_would_do(name: str) -> None:
+    own = getattr(keras.applications, name)(
+        weights=None, include_top=False, input_shape=(32, 32, 3)
+    )
+    first = next(i for i, layer in enumerate(own.layers) if "stem" in layer.name and layer.weights)
+    before = keras.Model(own.input, own.layers[first].input)
+    names = {"EfficientNetV2B0": "efficientnetv2-b0", "EfficientNetV2S": "efficientnetv2-s"}
+    mode = get_backbone(names.get(name, "convnext-tiny")).preprocessing
+    raw = images()
+    expected = before(raw.astype(np.float32))
+    np.testing.assert_allclose(Preprocessing(mode)(raw), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["efficientnetv2-b0", "convnext-tiny"])
+def test_newer_backbones_learn_block_by_block(name: str) -> None:
+    network = build_network(recipe(backbone=name), CLASSES)
+    network.unfreeze(2, train_batchnorm=False)
+    top = {layer.name for block in network.kind.blocks(network.backbone)[-2:] for layer in block}
+    before = values(network.backbone.layers)
+    step(network)
+    moved = changed(before, values(network.backbone.layers))
+    owners = {
+        layer.name for layer in network.backbone.layers for w in layer.weights if w.path in moved
+    }
+    assert owners and owners <= top
+    network.unfreeze("all", train_batchnorm=False)
+    scales = network.rate_scales(0.5)
+    blocks = len(network.kind.blocks(network.backbone))
+    assert {0.5**number for number in range(1, blocks + 1)} <= set(scales)
+    assert sum(scale == 1.0 for scale in scales) == len(network.head.trainable_variables)
+
+
+def test_scales_of_layers_are_not_decayed() -> None:
+    network = build_network(recipe(backbone="convnext-tiny"), CLASSES)
+    network.unfreeze("all", train_batchnorm=False)
+    optimizer = make_optimizer(recipe(weight_decay=0.1), 0.1)
+    optimizer.build(network.model.trainable_variables)
+    pairs = zip(network.model.trainable_variables, optimizer._decayed, strict=True)
+    decayed = {variable.path for variable, is_decayed in pairs if is_decayed}
+    shapes = {v.path: len(v.shape) for v in network.model.trainable_variables}
+    assert {path for path, axes in shapes.items() if axes > 1} == decayed
 
 
 def test_preprocessing_survives_cloning(small: Network) -> None:
@@ -243,6 +300,8 @@ def test_any_size_of_image(small: Network) -> None:
         ("resnet50", 17, {"conv1_conv", "conv1_bn"}, {"conv5_block3_1_conv", "conv5_block3_3_bn"}),
         ("inceptionv3", 11, {"mixed0"}, {"mixed9_1", "mixed10"}),
         ("inceptionresnetv2", 43, {"mixed_5b"}, {"block8_10_conv", "conv_7b", "conv_7b_ac"}),
+        ("efficientnetv2-b0", 23, {"stem_conv"}, {"top_conv", "top_bn"}),
+        ("convnext-tiny", 22, {"convnext_tiny_stem"}, {"convnext_tiny_stage_3_block_2_gelu"}),
     ],
 )
 def test_other_backbones_build_and_come_in_blocks(

@@ -9,7 +9,7 @@ import pytest
 from keras.src.legacy.saving import legacy_h5_format
 
 from podium.files.untrusted import ForeignFile
-from podium.models.backbones import get_backbone
+from podium.models.backbones import BACKBONES, get_backbone
 from podium.models.pretrained import (
     WEIGHTS_FILES,
     MissingWeights,
@@ -105,6 +105,8 @@ def test_none_is_random() -> None:
         ("resnet50", "imagenet"),
         ("inceptionv3", "imagenet"),
         ("inceptionresnetv2", "imagenet"),
+        ("efficientnetv2-b0", "imagenet"),
+        ("convnext-tiny", "imagenet"),
     ],
 )
 def test_offline_the_error_names_the_file_the_places_and_two_ways(
@@ -126,6 +128,36 @@ def test_offline_the_error_names_the_file_the_places_and_two_ways(
     assert "copy the file into weights/pretrained/" in message
     # The package tried to fetch the very file that we look for: other names are never found.
     assert f"/{file}" in str(error.value.__cause__)
+
+
+def test_every_backbone_has_its_line_in_the_table_of_files() -> None:
+    assert set(WEIGHTS_FILES) == set(BACKBONES)
+    for kind in ("small", "base", "large", "xlarge"):
+        assert hasattr(
+            keras.applications, {"xlarge": "ConvNeXtXLarge"}.get(kind, f"ConvNeXt{kind.title()}")
+        )
+        assert weights_file(f"convnext-{kind}", "imagenet") == f"convnext_{kind}_notop.h5"
+    for kind in ("b1", "b2", "b3", "s", "m", "l"):
+        assert hasattr(keras.applications, f"EfficientNetV2{kind.upper()}")
+        assert weights_file(f"efficientnetv2-{kind}", "imagenet").startswith(
+            f"efficientnetv2-{kind}_"
+        )
+
+
+def test_published_files_of_newer_backbones_load(tmp_path: Path) -> None:
+    """They were written of networks with the layers that preprocess, which have no weights."""
+    for name, package in (
+        ("efficientnetv2-b0", "EfficientNetV2B0"),
+        ("convnext-tiny", "ConvNeXtTiny"),
+    ):
+        make = getattr(keras.applications, package)
+        published = make(weights=None, include_top=False, input_shape=(None, None, 3))
+        path = tmp_path / f"{name}.h5"
+        with h5py.File(path, "w") as file:
+            legacy_h5_format.save_weights_to_hdf5_group(file, published)
+        loaded = build_pretrained(get_backbone(name), str(path))
+        for mine, theirs in zip(loaded.weights, published.weights, strict=True):
+            np.testing.assert_array_equal(mine.numpy(), theirs.numpy())
 
 
 def test_weights_of_another_backbone_are_refused(saved: Path, project: Path) -> None:

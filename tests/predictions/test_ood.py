@@ -88,3 +88,8 @@ def test_the_interval_holds_the_rate_of_false_alarms() -> None:
 def test_the_p_value_is_the_share_of_known_scores_and_the_new_one() -> None:
     detector = OODDetector(0, np.arange(9.0))
     assert [detector.p_value(score) for score in (-1, 8, 9)] == [1, 0.2, 0.1]
+
+
+def test_uncertainty_of_labels_is_that_of_the_least_sure_one() -> None:
+    scores = uncertainty(np.array([[0.9, 0.1], [0.9, 0.6]], np.float32), exclusive=False)
+    np.testing.assert_allclose(scores, [0.1, 0.4], atol=1e-6)

@@ -317,6 +317,28 @@ def test_a_file_needs_only_competition_and_backbone(file: Path) -> None:
     assert recipe.model_dump(exclude={"head"}) == defaults.model_dump(exclude={"head"})
 
 
+@pytest.mark.parametrize(
+    ("changes", "refused"),
+    [
+        ({"sampling": "balanced"}, "do the same: leave one out"),
+        ({"competition": "pets", "box": {}}, "beside a box head there is no class_weight"),
+        (
+            {
+                "head": {"width": 0, "centers": 5},
+                "cached_views": 1,
+                "stages": [{"solver": "kernel"}],
+            },
+            "knows no class_weight",
+        ),
+    ],
+)
+def test_what_goes_with_class_weights(changes: dict, refused: str) -> None:
+    data = {"competition": "cars", "backbone": "efficientnet-b0", "class_weight": "balanced"}
+    parse_recipe(data, "FILE")
+    with pytest.raises(RecipeError, match=refused):
+        parse_recipe({**data, **changes}, "FILE")
+
+
 def test_the_two_ways_to_clip_exclude_each_other() -> None:
     data = {"competition": "cars", "backbone": "efficientnet-b0", "clip_norm": 1.0}
     with pytest.raises(RecipeError, match="clip_norm and clip_value exclude each other"):

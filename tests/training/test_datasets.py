@@ -4,10 +4,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from sklearn.utils.class_weight import compute_class_weight
 from small_training import recipe, stage
 
 from podium.data.batches import training_batches
-from podium.training.datasets import FoldDataset, sample_augmented, stage_seed
+from podium.training.datasets import FoldDataset, class_weights, sample_augmented, stage_seed
 
 LIVELY = {"crop": 0.5, "rotate": 20.0}
 
@@ -52,3 +53,13 @@ def test_where_all_features_are_cached_nothing_is_mixed(images: FoldDataset) -> 
 def test_fewer_images_than_a_batch(images: FoldDataset, tmp_path: Path) -> None:
     few = replace(images, train=images.train[:3], train_labels=images.train_labels[:3])
     assert sample_augmented(few, recipe(), 16).images.shape == (3, 16, 16, 3)
+
+
+def test_class_weights_are_those_of_scikit_learn(images: FoldDataset) -> None:
+    classes = np.array([0] * 3 + [1] * 9)
+    uneven = replace(images, train_labels=np.eye(3, dtype=np.float32)[classes])  # none of class 2
+    weights = class_weights(uneven, recipe(class_weight="balanced"))
+    expected = compute_class_weight("balanced", classes=np.array([0, 1]), y=classes)
+    np.testing.assert_allclose(weights, [*expected, 0], rtol=1e-6)
+    np.testing.assert_allclose(weights[classes].mean(), 1, rtol=1e-6)
+    assert class_weights(uneven, recipe()) is None

@@ -1,14 +1,15 @@
-"""The loss of boxes: its value, and that what has no box counts nothing."""
+"""The losses: of sigmoids, and of boxes, where what has none counts nothing."""
 
 from collections.abc import Callable
 
 import keras
 import numpy as np
 import pytest
+from small_training import recipe
 
 from podium.competitions.boxes import iou
 from podium.models.backend import column_gradients
-from podium.training.losses import BoxLoss, MeanIoUMetric, overlap
+from podium.training.losses import BoxLoss, MeanIoUMetric, make_loss, overlap
 
 TRUTH = np.array([[0.2, 0.2, 0.6, 0.6], [0.1, 0.3, 0.5, 0.9]], np.float32)
 
@@ -72,3 +73,42 @@ def test_boxes_are_learned_from_afar() -> None:
         slope = slope_of(lambda boxes: BoxLoss(reduction="none")(TRUTH, boxes), guess.numpy())
         optimizer.apply([keras.ops.convert_to_tensor(slope / 2)], [guess])
     assert (iou(TRUTH, guess.numpy()) > 0.9).all()
+
+
+def test_sigmoids_have_a_binary_loss_and_count_the_outputs_that_are_right() -> None:
+    truth = np.array([[1.0, 0.0, 1.0], [0.3, 0.7, 0.0]], np.float32)  # the second is mixed
+    said = np.array([[0.9, 0.2, 0.4], [0.4, 0.9, 0.1]], np.float32)
+    losses = -(truth * np.log(said) + (1 - truth) * np.log(1 - said))
+    loss, metrics = make_loss(recipe(label_smoothing=0.1), is_exclusive=False)
+    (accuracy, plain) = metrics
+    accuracy.update_state(truth, said)
+    plain.update_state(truth, said)
+    assert (accuracy.name, plain.name) == ("accuracy", "log_loss")
+    assert float(accuracy.result()) == pytest.approx(5 / 6)
+    assert float(plain.result()) == pytest.approx(losses.mean(), rel=1e-4)
+    smooth = 0.9 * truth + 0.05
+    losses = -(smooth * np.log(said) + (1 - smooth) * np.log(1 - said))
+    assert float(loss(truth, said)) == pytest.approx(losses.mean(), rel=1e-4)
+
+
+def test_one_class_an_image_has_the_loss_that_it_always_had() -> None:
+    loss, metrics = make_loss(recipe())
+    assert isinstance(loss, keras.losses.CategoricalCrossentropy) and metrics == ["accuracy"]
+
+
+@pytest.mark.jax
+def test_focal_loss_thinks_little_of_what_is_sure() -> None:
+    truth = np.eye(2, dtype=np.float32)[[0, 0, 1]]
+    guess = np.array([[0.9, 0.1], [0.4, 0.6], [0.5, 0.5]], np.float32)
+    right = np.array([0.9, 0.4, 0.5])
+    loss, metrics = make_loss(recipe(loss="focal", focal_gamma=3.0))
+    assert float(loss(truth, guess)) == pytest.approx(
+        np.mean((1 - right) ** 3 * -np.log(right)), rel=1e-4
+    )
+    plain, _ = make_loss(recipe(loss="focal", focal_gamma=0.0))
+    assert float(plain(truth, guess)) == pytest.approx(-np.log(right).mean(), rel=1e-4)
+    log_loss = metrics[1]
+    log_loss.update_state(truth, guess)
+    assert log_loss.name == "log_loss"
+    assert float(log_loss.result()) == pytest.approx(-np.log(right).mean(), rel=1e-4)
+    assert make_loss(recipe())[1] == ["accuracy"], "the loss itself judges"

@@ -155,3 +155,74 @@ for policy in ("float32", "mixed_float16"):
 
 def test_the_gradient_of_all_devices_is_clipped_and_not_each_ones() -> None:
     run_on_two_cpus(CLIPPED)
+
+
+# --- Accumulated gradients
+
+
+def path(optimizer: keras.optimizers.Optimizer, gradients: list[float]) -> list[np.ndarray]:
+    """Where a step a gradient leads: the variables after each, and their averages, if any."""
+    those = variables()
+    optimizer.build(those)
+    seen = []
+    for gradient in gradients:
+        optimizer.apply([np.full(3, gradient * n, np.float32) for n in (1, 2, 3)], those)
+        averages = getattr(optimizer, "_model_variables_moving_average", [])
+        seen.append(np.array([float(v.numpy()[0]) for v in (*those, *averages)]))
+    return seen
+
+
+@pytest.mark.jax
+@pytest.mark.parametrize("kind", KINDS)
+def test_accumulated_gradients_are_steps_of_their_mean(kind: str) -> None:
+    """With clipping, decay, rates of layers and a moving average beside it."""
+    gradients = [3.0, -1.0, 0.5, 2.0, 1.0, -4.0]
+    shared = {"optimizer": kind, "weight_decay": 0.1, "clip_norm": 1.5, "ema": 0.8}
+    rates = (1.0, 0.5, 0.25)
+    mean = [sum(gradients[:3]) / 3, sum(gradients[3:]) / 3]
+    expected = path(make_optimizer(recipe(**shared), 0.1, rates), mean)
+    found = path(make_optimizer(recipe(**shared, accumulate=3), 0.1, rates), gradients)
+    np.testing.assert_allclose([found[2], found[5]], expected, rtol=1e-5)
+    np.testing.assert_array_equal(found[0][:3], 2.0, "no step is due")
+    np.testing.assert_array_equal(found[3], found[2])
+    np.testing.assert_array_equal(found[4], found[2], "nor does the average move")
+
+
+ACCUMULATED = """
+import keras
+import numpy as np
+from small_training import recipe
+
+from podium.training.optimizers import make_optimizer
+
+strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+with strategy.scope():
+    weight = keras.Variable(np.full(3, 2.0, np.float32), name="kernel")
+    optimizer = make_optimizer(recipe(accumulate=2, clip_norm=0.5, ema=0.5, optimizer="sgd"), 1.0)
+    optimizer.build([weight])
+
+
+@tf.function
+def step(gradients):
+    strategy.run(lambda g: optimizer.apply([g * tf.ones(3)], [weight]), (gradients,))
+
+
+def of_each(first, other):
+    values = iter([first, other])
+    return strategy.experimental_distribute_values_from_function(
+        lambda context: tf.constant([first, other][context.replica_id_in_sync_group])
+    )
+
+
+step(of_each(1.0, 2.0))
+before = weight.numpy()
+step(of_each(5.0, -6.0))
+moved = before - weight.numpy()
+average = optimizer._model_variables_moving_average[0].numpy()
+print(*before, round(float(np.linalg.norm(moved)), 4), np.allclose(average, weight.numpy()))
+"""
+
+
+def test_several_devices_accumulate_what_all_found() -> None:
+    """(1 + 2 + 5 - 6) / 2 for each of three values, clipped to a norm of a half."""
+    assert run_on_two_cpus(ACCUMULATED) == "2.0 2.0 2.0 0.5 True"

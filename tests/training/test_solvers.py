@@ -292,3 +292,40 @@ def test_a_fold_is_solved_kept_and_not_solved_again(
     np.testing.assert_allclose(
         again.network.model.predict(raw_validation(images), verbose=0), probabilities, atol=1e-6
     )
+
+
+# --- Sigmoids: several labels an image, or grades
+
+
+def sigmoid_problem() -> tuple[np.ndarray, np.ndarray]:
+    """Features in views (2, 90, 5) that tell two labels, and a third that no image has."""
+    features, classes = logistic_problem(4)
+    number = classes.argmax(axis=1)
+    labels = np.stack([number % 2, number // 2, np.zeros(len(number))], axis=1)
+    return features, labels.astype(np.float32)
+
+
+def test_each_output_has_a_logistic_regression_of_its_own() -> None:
+    features, labels = sigmoid_problem()
+    fitted = fit_logistic(features, labels, exclusive=False)
+    x = features.reshape(-1, 5)
+    predicted = 1 / (1 + np.exp(-(x @ fitted.weights + fitted.bias)))
+    for column in (0, 1):
+        scaler, y = StandardScaler(), np.tile(labels[:, column], 2)
+        regression = LogisticRegression(C=fitted.strength).fit(scaler.fit_transform(x), y)
+        expected = regression.predict_proba(scaler.transform(x))[:, 1]
+        np.testing.assert_allclose(predicted[:, column], expected, atol=2e-3)
+    assert predicted[:, 2].max() < 1e-6
+    score = fitted.score(features[0], labels)
+    assert score["accuracy"] == pytest.approx(((predicted[:90] > 0.5) == labels).mean())
+    right = np.where(labels, predicted[:90], 1 - predicted[:90])
+    assert score["log_loss"] == pytest.approx(-np.log(right).mean(), rel=1e-4)
+
+
+def test_a_kernels_temperature_is_chosen_by_the_loss_of_the_sigmoids() -> None:
+    features, labels = sigmoid_problem()
+    fitted = fit_kernel(features[0], labels, [5], most=1000, exclusive=False)
+    raw = fitted.left_out / fitted.temperature
+    losses = [score_logits(raw * t, labels, exclusive=False)["log_loss"] for t in TEMPERATURES]
+    assert fitted.temperature == TEMPERATURES[int(np.argmin(losses))]
+    assert score_logits(fitted.left_out, labels, exclusive=False)["accuracy"] > 0.75

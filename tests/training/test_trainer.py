@@ -3,6 +3,7 @@
 import gc
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -286,6 +287,81 @@ def test_a_stopped_training_ends_as_if_it_had_never_stopped(
     for mine, theirs in zip(*map(checkpoints, (second, training)), strict=True):
         for one, other in zip(mine, theirs, strict=True):
             np.testing.assert_allclose(one, other, atol=1e-4)
+
+
+def uneven(images: FoldDataset) -> FoldDataset:
+    """4 training images of the first class and 12 of the second."""
+    chosen = np.r_[0:8:2, 1:24:2]
+    return replace(images, train=images.train[chosen], train_labels=images.train_labels[chosen])
+
+
+@pytest.mark.jax
+@pytest.mark.parametrize(
+    ("unfreeze", "how"),
+    [("all", {"class_weight": "balanced"}), ("head", {"sampling": "balanced"})],
+)
+def test_what_uneven_classes_need_goes_together_and_goes_on(
+    tmp_path: Path,
+    images: FoldDataset,
+    unfreeze: str,
+    how: dict,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    few = uneven(images)
+    changes = {
+        "loss": "focal", "accumulate": 3, "ema": 0.5, "label_smoothing": 0.1,
+        "augmentation": {"mixup": 1.0, "cutmix": 1.0},
+        "stages": [stage(unfreeze, epochs=4)], **how,
+    }  # fmt: skip
+    whole = make_training(recipe(**changes), few, tmp_path / "whole")
+    whole.run()
+    stopped = make_training(recipe(**changes), few, tmp_path / "stopped")
+    again = gone_on_after(stopped, 2, monkeypatch)  # in the middle of the second step
+    assert_ended_alike(again, whole, weights(whole.network.model))
+    row = whole.folder.read_history().iloc[-1]
+    predicted = whole.network.model.predict(raw_validation(few), verbose=0)
+    plain = -np.log(predicted[few.validation_labels == 1]).mean()
+    assert row["val_log_loss"] == pytest.approx(plain, rel=1e-3), "unweighted, and the plain one"
+
+
+@pytest.mark.parametrize(
+    ("how", "expected"),
+    [({}, 0.25), ({"class_weight": "balanced"}, 0.5), ({"sampling": "balanced"}, 0.5)],
+)
+def test_of_images_that_say_nothing_a_rare_class_is_as_likely_as_a_common_one(
+    tmp_path: Path, images: FoldDataset, how: dict, expected: float
+) -> None:
+    gray = replace(uneven(images), cache=np.full((32, 18, 20, 3), 128, np.uint8))
+    training = make_training(
+        recipe(
+            stages=[stage("head", epochs=25, learning_rate=0.02)],
+            head={"width": 0, "dropout": 0.0},
+            augmentation={"crop": 1.0, "rotate": 0.0, "light": 0.0, "color": 0.0},
+            **how,
+        ),
+        gray,
+        tmp_path,
+    )
+    training.run()
+    predicted = training.network.model.predict(raw_validation(gray), verbose=0)
+    np.testing.assert_allclose(predicted[:, 0], expected, atol=0.08)
+
+
+def test_weights_change_training_and_no_validation(tmp_path: Path, images: FoldDataset) -> None:
+    few = uneven(images)
+    training = make_training(recipe(class_weight="balanced"), few, tmp_path)
+    training.run()
+    row = training.folder.read_history().iloc[-1]
+    predicted = training.network.model.predict(raw_validation(few), verbose=0)
+    plain = -np.log(predicted[few.validation_labels == 1]).mean()
+    assert row["val_loss"] == pytest.approx(plain, rel=1e-3)
+    right = predicted.argmax(1) == few.validation_labels.argmax(1)
+    assert row["val_accuracy"] == pytest.approx(right.mean())
+
+
+def test_a_stage_too_short_for_a_step_is_refused(tmp_path: Path, images: FoldDataset) -> None:
+    with pytest.raises(ValueError, match="accumulate = 7: stage 1 has 6 batches"):
+        make_training(recipe(accumulate=7), images, tmp_path).run()
 
 
 def checkpoints(training: Trainer) -> list[list[np.ndarray]]:

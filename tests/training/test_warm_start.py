@@ -220,7 +220,9 @@ def backbone_of(run: str, fold: int) -> LayerWeights:
     folder = find_run(run)
     found = folder.read_recipe()
     keras.backend.clear_session()
-    network = build_network(found, len(get_competition(found.competition).classes), False)
+    network = build_network(
+        found, len(get_competition(found.competition).classes), pretrained=False
+    )
     folder.fold(fold).read_weights(network.model)
     return backbone_weights(network)
 

@@ -19,6 +19,9 @@ def train(
     minutes: Annotated[
         float | None, typer.Option(min=0.1, help="Time for all of it: epochs are scaled to fit.")
     ] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="quick, good or best: minutes, an hour, a night.")
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Time some steps of each stage; train nothing.")
     ] = False,
@@ -30,9 +33,10 @@ def train(
 
     overrides = [*(override or []), *([f"limit={limit}"] if limit is not None else [])]
     if dry_run:
-        print(f"\n{reckon(entry, overrides, fold or [], minutes)}")
+        print(f"\n{reckon(entry, overrides, fold or [], minutes, preset)}")
         return
-    print(printable(f"\n{with_report(train(entry, overrides, fold or [], run, fresh, minutes))}"))
+    result = train(entry, overrides, fold or [], run, fresh, minutes, preset)
+    print(printable(f"\n{with_report(result)}"))
 
 
 def predict(
@@ -56,6 +60,35 @@ def sample(
 
     folder, drawn = draw_sample_competition(overwrite, seed)
     print(f"{folder} {'drawn' if drawn else 'is there already'}: podium train {Sample.name}-b0")
+
+
+def new(
+    name: Annotated[str, typer.Argument(help="Of the competition: entries are NAME-b0, NAME-b6.")],
+    data: Annotated[Path | None, typer.Option(help="The folder of the images.")] = None,
+    kaggle: Annotated[
+        str | None, typer.Option(help="Or a competition's slug, or OWNER/SLUG of a dataset.")
+    ] = None,
+    csv: Annotated[str | None, typer.Option(help="Labels, where no folder is a class.")] = None,
+    id: Annotated[str | None, typer.Option(help="Its column of file names.")] = None,
+    label: Annotated[str | None, typer.Option(help="Of labels; one-hot ones by commas.")] = None,
+    test: Annotated[str | None, typer.Option(help="The folder of images to predict.")] = None,
+    sample: Annotated[str | None, typer.Option(help="The sample submission.")] = None,
+    group: Annotated[str | None, typer.Option(help="Column of what no split divides.")] = None,
+    fold: Annotated[str | None, typer.Option(help="Column of folds, taken as they are.")] = None,
+    task: Annotated[str | None, typer.Option(help="classes, labels or grades.")] = None,
+    metric: Annotated[str | None, typer.Option(help="E.g. macro-f1: docs/your-data.md.")] = None,
+) -> None:
+    """Look at a dataset of your own, and write two entries for it: no code is needed."""
+    from podium.competitions.inspection import Choices
+    from podium.kaggle.new_entry import new_entries
+
+    choices = Choices(csv, id, label, group, fold, test, sample, task, metric)
+    new = new_entries(name, data, choices, kaggle)
+    print(printable(f"{new}\nchecked"), flush=True)
+    try:
+        check(name)
+    finally:
+        print(printable(new.next_commands))
 
 
 def check(competition: Competition) -> None:
@@ -108,5 +141,5 @@ def soup(
     print(printable(f"\n{soup(runs, run, fresh)}"))
 
 
-COMMANDS = (train, predict, sample, check, entries, score)
+COMMANDS = (new, train, predict, sample, check, entries, score)
 ENSEMBLE_COMMANDS = (blend, soup)

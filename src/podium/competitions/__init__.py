@@ -3,6 +3,7 @@
 from podium.competitions.base import Competition, MissingData, WrongSubmission
 from podium.competitions.cars import Cars
 from podium.competitions.clocks_or_crocs import ClocksOrCrocs
+from podium.competitions.declared import find_declared
 from podium.competitions.dogs_vs_cats import DogsVsCats, DogsVsCatsOriginal
 from podium.competitions.intel import Intel
 from podium.competitions.pets import Pets
@@ -16,14 +17,17 @@ COMPETITIONS: dict[str, Competition] = {competition.name: competition() for comp
 
 
 def get_competition(name: str) -> Competition:
-    """The competition of that name.
+    """The competition of that name: a class, or declared by an entry or a run's copy of its file.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there is none, or its file is not as it should be.
     """
-    if name not in COMPETITIONS:
+    if name in COMPETITIONS:
+        return COMPETITIONS[name]
+    competition, others = find_declared(name)
+    if competition is None:
+        known = [*COMPETITIONS, *others]
         raise ValueError(
-            f"no competition {name!r}; there are: {', '.join(COMPETITIONS)}"
-            + did_you_mean(name, COMPETITIONS)
+            f"no competition {name!r}; there are: {', '.join(known)}" + did_you_mean(name, known)
         )
-    return COMPETITIONS[name]
+    return competition

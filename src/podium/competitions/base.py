@@ -12,6 +12,7 @@ from podium import paths
 from podium.competitions.csv_files import MissingData, WrongSubmission, read_csv
 from podium.competitions.image_folders import images_in, is_utf8, left_out, one_deeper, subfolder
 from podium.competitions.metrics import Metric
+from podium.competitions.tasks import CLASSES, SEPARATOR, Task, joined
 from podium.files.archives import unpacked_view
 from podium.text import id_difference, summarize
 
@@ -24,7 +25,9 @@ class Competition(ABC):
 
     name: ClassVar[str]
     slug: ClassVar[str]  # Kaggle's name, and the folder that the data unpacks to
-    classes: ClassVar[Sequence[str]]  # by class number
+    classes: ClassVar[Sequence[str]]  # by class number; grades in their order
+    task: ClassVar[Task] = CLASSES
+    separator: ClassVar[str] = SEPARATOR  # between several labels in a submission
     metric: ClassVar[Metric]
     # Where Kaggle has the data: competitions/<slug> where a subclass does not set another,
     # datasets/<owner>/<slug>, or None.
@@ -36,6 +39,9 @@ class Competition(ABC):
     # Another one whose training images, by the same ids, are these.
     same_images_as: ClassVar[str | None] = None
     has_boxes: ClassVar[bool] = False  # its training table has the columns `boxes.BOX_COLUMNS`
+    has_test: ClassVar[bool] = True  # else the folds are all that is predicted
+    declared_in: ClassVar[Path | None] = None  # its file, where it has no class of its own
+    folds_given: ClassVar[bool] = False  # its training table has them, column `fold`, from 0
 
     def __init_subclass__(cls) -> None:
         # Not inherited: a competition that is made from another one has a page of its own.
@@ -46,16 +52,48 @@ class Competition(ABC):
 
     @abstractmethod
     def training_images(self, folder: Path) -> pd.DataFrame:
-        """Columns `path` and `label` (class number), indexed by id; boxes where it has them."""
+        """Columns `path` and `label`, indexed by id; boxes where it has them.
+
+        A column `group` names what never stands on both sides of a split, as a patient.
+        A label is a class number; of the task `LABELS` a string of several, see `tasks.joined`.
+        """
 
     def test_images(self, folder: Path) -> pd.DataFrame:
         """Column `path`, indexed by the id that the submission uses: the name without ending."""
         images = images_in(subfolder(folder, *self.test_folders))
         return test_table([path.stem for path in images], images)
 
-    def submission(self, probabilities: pd.DataFrame) -> pd.DataFrame:
-        """The submission's columns, a row per row of `probabilities` (a column per class)."""
-        names = [self.classes[number] for number in argmax_labels(probabilities)]
+    @property
+    def outputs(self) -> list[str]:
+        """The columns of stored probabilities: a class each, or see `tasks`."""
+        return self.task.outputs(self.classes)
+
+    @property
+    def head_form(self) -> tuple[int, str]:
+        """How many outputs the network has, and their activation."""
+        return len(self.outputs), self.task.activation
+
+    def truth(self, labels: pd.Series) -> pd.Series | pd.DataFrame:
+        """What metrics compare with, by id: class numbers, or of several labels 0 or 1 each."""
+        found = self.task.truth(labels, len(self.classes))
+        if found.ndim == 1:
+            return pd.Series(found, labels.index, name="label")
+        return pd.DataFrame(found, labels.index, list(self.classes))
+
+    def submission(
+        self, probabilities: pd.DataFrame, thresholds: np.ndarray | None = None
+    ) -> pd.DataFrame:
+        """The submission's columns, a row per row of `probabilities` (a column per output).
+
+        One of classes need not take the thresholds.
+
+        Args:
+            thresholds: of labels or grades, as `Task.decide` takes them.
+        """
+        answers = self.task.decide(probabilities.to_numpy(), thresholds)
+        if self.task.ordered:  # grades are numbers
+            return pd.DataFrame({"id": probabilities.index, "label": answers})
+        names = self.task.names(answers, self.classes, self.separator)
         return pd.DataFrame({"id": probabilities.index, "label": pd.Series(names, dtype=str)})
 
     def folder(self) -> Path:
@@ -89,8 +127,8 @@ class Competition(ABC):
         folder = folder or self.folder()
         table = self.training_images(folder).sort_index()
         _check_ids(table, f"training images of {self.name} in {folder}")
-        labels = set(table["label"])
-        empty = [name for number, name in enumerate(self.classes) if number not in labels]
+        shown = self.task.members(table["label"], len(self.classes)).any(axis=0)
+        empty = [name for name, there in zip(self.classes, shown, strict=True) if not there]
         if empty:
             told = self.left_out(table, folder=folder)
             raise MissingData(
@@ -110,12 +148,15 @@ class Competition(ABC):
         """
         folder = folder or self.folder()
         table = self.test_images(folder)
+        if not self.has_test:
+            return table
         _check_ids(table, f"test images of {self.name} in {folder}")
         if self.sample_submission is None:
             return table
         path = folder / self.sample_submission
-        nothing = pd.DataFrame(columns=list(self.classes), index=pd.Index([], dtype=str))
-        sample = read_csv(path, list(self.submission(nothing.astype(np.float32)).columns))
+        nothing = pd.DataFrame(columns=self.outputs, index=pd.Index([], dtype=str))
+        columns = list(self.submission(nothing.astype(np.float32)).columns)
+        sample = read_csv(path, columns, may_be_empty=columns[1:])
         ids = pd.Index(sample.iloc[:, 0])
         if told := id_difference(ids, path.name, table.index, "the images"):
             raise MissingData(f"{path}: other ids than the images: {told}; unpack it again")
@@ -128,12 +169,17 @@ class Competition(ABC):
         return left_out({folder / path.parts[0] for path in inside}, used)
 
     def validated_submission(
-        self, probabilities: pd.DataFrame, test_ids: pd.Index, pixels: pd.DataFrame | None = None
+        self,
+        probabilities: pd.DataFrame,
+        test_ids: pd.Index,
+        pixels: pd.DataFrame | None = None,
+        thresholds: np.ndarray | None = None,
     ) -> pd.DataFrame:
         """The submission in the order of `test_ids`, checked as Kaggle would check it.
 
         Args:
             pixels: boxes by id, see `boxes.to_pixels`; their columns follow the submission's own.
+            thresholds: of labels or grades, see `submission`.
 
         Raises:
             WrongSubmission: ids missing or unknown, or values that are no probabilities.
@@ -141,10 +187,16 @@ class Competition(ABC):
         if told := id_difference(test_ids, "the test ids", probabilities.index, "the predictions"):
             raise WrongSubmission(f"the predictions are of other ids: {told}")
         values = probabilities.to_numpy()
-        # NaN is not at least 0 either.
-        if not (values >= 0).all() or not np.allclose(values.sum(axis=1), 1, atol=1e-3):
-            raise WrongSubmission("probabilities must be 0 to 1 and sum to 1 in each row")
-        submission = self.submission(probabilities.loc[test_ids])
+        ends = (values >= 0).all() and (values <= 1 + 1e-3).all()  # NaN is neither
+        if not ends or (
+            self.task.sums_to_one and not np.allclose(values.sum(axis=1), 1, atol=1e-3)
+        ):
+            also = " and sum to 1 in each row" * self.task.sums_to_one
+            raise WrongSubmission(f"probabilities must be 0 to 1{also}")
+        ordered = probabilities.loc[test_ids]
+        # The competitions of classes have no thresholds, and so no such parameter.
+        given = () if thresholds is None else (thresholds,)
+        submission = self.submission(ordered, *given)
         if pixels is None:
             return submission
         return submission.assign(**{name: pixels.loc[test_ids, name].to_numpy() for name in pixels})
@@ -169,9 +221,12 @@ def class_folders(folder: Path, classes: Sequence[str], prefix: str = "") -> pd.
     return training_table(rows)
 
 
-def training_table(rows: Sequence[tuple[str, Path, int]]) -> pd.DataFrame:
-    """The training table of rows (id, path, class number)."""
+def training_table(rows: Sequence[tuple[str, Path, int | Sequence[int]]]) -> pd.DataFrame:
+    """The training table of rows (id, path, class number, or the numbers of several labels)."""
     ids, paths, labels = zip(*rows, strict=True) if rows else ((), (), ())
+    if labels and isinstance(labels[0], Sequence):
+        several = pd.Series(list(map(joined, labels)), dtype=str).to_numpy()
+        return test_table(ids, paths).assign(label=several)
     return test_table(ids, paths).assign(label=np.array(labels, np.int64))
 
 

@@ -91,6 +91,11 @@ def tidy(boxes: np.ndarray) -> np.ndarray:
     return ordered.clip(0, 1)
 
 
+def are_boxes(table: pd.Series | pd.DataFrame) -> bool:
+    """Whether a truth, or predictions, are of boxes and not of classes or labels."""
+    return table.ndim == 2 and list(table.columns) == list(BOX_COLUMNS)
+
+
 def has_box(boxes: np.ndarray) -> np.ndarray:
     """bool (...): which of the boxes (..., 4) are there, and have an area."""
     return area(np.asarray(boxes, np.float64)) > 0

@@ -30,11 +30,17 @@ class WrongSubmission(ValueError):
     """A submission that the competition would not accept."""
 
 
-def read_csv(path: Path, columns: list[str], classes: Sequence[str] | None = None) -> pd.DataFrame:
+def read_csv(
+    path: Path,
+    columns: list[str],
+    classes: Sequence[str] | None = None,
+    may_be_empty: Sequence[str] = (),
+) -> pd.DataFrame:
     """Read these columns of a CSV as text; the first of them are ids, each there once.
 
     Args:
         classes: what the last of them may hold.
+        may_be_empty: those of them whose cells need not be filled.
 
     Raises:
         MissingData: no such file, other columns, empty cells, ids doubled or with spaces around,
@@ -48,7 +54,8 @@ def read_csv(path: Path, columns: list[str], classes: Sequence[str] | None = Non
         expected = f"the columns {shown(columns)}"
         raise wrong_header(path, expected, header, "give the file that has them")
     table = as_table(path, rows)[columns]
-    ids, is_empty = table[columns[0]], table.apply(lambda column: column.str.strip()) == ""
+    ids, filled = table[columns[0]], table.drop(columns=list(may_be_empty))
+    is_empty = filled.apply(lambda column: column.str.strip()) == ""
     for wrong, what, remedy in (
         (table.index[is_empty.any(axis=1)], "rows have empty cells", "fill in or delete the lines"),
         (ids[ids != ids.str.strip()].map(repr), "ids have spaces around them", "remove them"),

@@ -1,41 +1,254 @@
-"""The metrics that competitions are scored by; each is a mean over images."""
+"""The metrics that competitions are scored by: means over images, and those that are none."""
 
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
+from podium.competitions.tasks import CLASSES, Task
+from podium.text import did_you_mean
 
-class Metric(Protocol):
-    """A metric that is the mean of a value per image, so that it can be bootstrapped."""
+# The value where each image counts so many times, an int or uint8 (images,); None: each once.
+Value = Callable[[np.ndarray | None], float]
+
+
+class MeanMetric(Protocol):
+    """A metric that is the mean of a value per image."""
 
     name: str
     higher_is_better: bool
 
     def per_image(self, labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-        """A value for each image, from labels (n,) and probabilities (n, classes)."""
+        """A value for each image, from a truth (n,) or (n, labels) and predictions."""
         ...
+
+
+class SetMetric(Protocol):
+    """A metric of many images at once, such as an area under a curve."""
+
+    name: str
+    higher_is_better: bool
+
+    def of(self, truth: np.ndarray, predicted: np.ndarray) -> Value:
+        """What is slow is done once: a bootstrap asks for thousands of values."""
+        ...
+
+
+Metric = MeanMetric | SetMetric
+
+
+def is_mean(metric: Metric) -> bool:
+    """Whether it is a mean of values per image."""
+    return hasattr(metric, "per_image")
+
+
+def value_of(metric: Metric, truth: np.ndarray, predicted: np.ndarray) -> Value:
+    """The metric of these predictions, as a function of how often each image counts."""
+    if not is_mean(metric):
+        return metric.of(truth, predicted)
+    values = metric.per_image(truth, predicted)
+
+    def mean(times: np.ndarray | None = None) -> float:
+        return float(values.mean() if times is None else times @ values / times.sum(dtype=int))
+
+    return mean
 
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Share of images whose likeliest class is the right one."""
+    """Share of images whose answer is right: the likeliest class, the grade, or all labels."""
 
+    task: Task = CLASSES
     name: str = "accuracy"
     higher_is_better: bool = True
 
     def per_image(self, labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-        return (probabilities.argmax(axis=1) == labels).astype(np.float64)
+        right = self.task.decide(probabilities) == labels
+        return (right.all(axis=1) if right.ndim > 1 else right).astype(np.float64)
 
 
 @dataclass(frozen=True)
 class LogLoss:
-    """Minus the log of the probability of the right class, clipped as the submission is."""
+    """Minus the log of the probability of the right class, clipped as the submission is.
+
+    Of labels and grades the mean of that of each output, which is or is not there.
+    """
 
     clip: float = 1e-4
+    task: Task = CLASSES
     name: str = "log loss"
     higher_is_better: bool = False
 
     def per_image(self, labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-        right = probabilities[np.arange(len(labels)), labels].astype(np.float64)
-        return -np.log(right.clip(self.clip, 1 - self.clip))
+        if self.task.sums_to_one:
+            right = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+            return -np.log(right.clip(self.clip, 1 - self.clip))
+        there = labels if labels.ndim > 1 else labels[:, None] > np.arange(probabilities.shape[1])
+        right = np.where(there, probabilities, 1 - probabilities).astype(np.float64)
+        return -np.log(right.clip(self.clip, 1 - self.clip)).mean(axis=1)
+
+
+@dataclass(frozen=True)
+class TopK:
+    """Share of images whose class is among the k likeliest; `by_rank`, each counts 1/rank.
+
+    With ranks it is the mean average precision at k of images that have one class.
+    """
+
+    k: int
+    by_rank: bool = False
+    higher_is_better: bool = True
+
+    @property
+    def name(self) -> str:
+        return f"MAP@{self.k}" if self.by_rank else f"top-{self.k} accuracy"
+
+    def per_image(self, labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+        order = np.argsort(-probabilities, axis=1, kind="stable")[:, : self.k]
+        hits = order == labels[:, None]
+        return (hits / np.arange(1, hits.shape[1] + 1) if self.by_rank else hits).sum(axis=1)
+
+
+@dataclass(frozen=True)
+class OfConfusion:
+    """A metric of the answers' confusion matrix; see `CONFUSIONS`."""
+
+    name: str
+    of_matrix: Callable[[np.ndarray], float]
+    task: Task = CLASSES
+    higher_is_better: bool = True
+
+    def of(self, truth: np.ndarray, predicted: np.ndarray) -> Value:
+        classes = predicted.shape[1] + (1 if self.task.ordered else 0)
+        cell = truth * classes + self.task.decide(predicted)
+
+        def value(times: np.ndarray | None = None) -> float:
+            counts = np.bincount(cell, times, minlength=classes**2)
+            return self.of_matrix(counts.reshape(classes, classes))
+
+        return value
+
+
+def _balanced(matrix: np.ndarray) -> float:
+    there = matrix.sum(axis=1) > 0
+    return float((np.diag(matrix)[there] / matrix.sum(axis=1)[there]).mean())
+
+
+def _macro_f1(matrix: np.ndarray) -> float:
+    """Of classes that are neither there nor found there is none, as scikit-learn has it."""
+    either = matrix.sum(axis=0) + matrix.sum(axis=1)
+    return float((2 * np.diag(matrix)[either > 0] / either[either > 0]).mean())
+
+
+def _kappa(matrix: np.ndarray) -> float:
+    """Cohen's kappa with quadratic weights (Cohen 1968, Psychological Bulletin 70)."""
+    grades = np.arange(len(matrix))
+    apart = (grades[:, None] - grades) ** 2
+    by_chance = np.outer(matrix.sum(axis=1), matrix.sum(axis=0)) / matrix.sum()
+    expected = (apart * by_chance).sum()
+    return float(1 - (apart * matrix).sum() / expected) if expected else 1.0
+
+
+@dataclass(frozen=True)
+class LabelF1:
+    """F1 of several labels an image: the mean over labels, or of all their answers at once."""
+
+    name: str
+    micro: bool
+    task: Task
+    higher_is_better: bool = True
+
+    def of(self, truth: np.ndarray, predicted: np.ndarray) -> Value:
+        answers = self.task.decide(predicted)
+        hits = (truth & answers).astype(np.float64)
+        both = truth.astype(np.float64) + answers
+
+        def value(times: np.ndarray | None = None) -> float:
+            found = [one.sum(axis=0) if times is None else times @ one for one in (hits, both)]
+            if self.micro:
+                found = [one.sum(keepdims=True) for one in found]
+            # Where a label is neither there nor found, its F1 is 0, as scikit-learn has it.
+            return float((2 * found[0] / np.maximum(found[1], 1e-9)).mean())
+
+        return value
+
+
+@dataclass(frozen=True)
+class RocAuc:
+    """Area under the ROC curve: of the second of two classes, else the mean over outputs.
+
+    An output of which a draw has only one kind of images is left out of that mean.
+    """
+
+    task: Task = CLASSES
+    name: str = "ROC AUC"
+    higher_is_better: bool = True
+
+    def of(self, truth: np.ndarray, predicted: np.ndarray) -> Value:
+        outputs = predicted.shape[1]
+        there = truth if truth.ndim > 1 else truth[:, None] == np.arange(outputs)
+        if self.task.ordered:
+            there = truth[:, None] > np.arange(outputs)
+        columns = [outputs - 1] if self.task.sums_to_one and outputs == 2 else range(outputs)
+        sorted_by, ones = [], np.ones(len(truth))
+        for column in columns:
+            order = np.argsort(predicted[:, column], kind="stable")
+            starts = np.flatnonzero(np.diff(predicted[order, column], prepend=-np.inf))
+            sorted_by.append((order, starts, there[order, column].astype(np.float64)))
+
+        def value(times: np.ndarray | None = None) -> float:
+            areas = []
+            for order, starts, right in sorted_by:
+                weight = ones if times is None else times.take(order).astype(np.float64)
+                yes = weight * right
+                no = weight - yes
+                if len(starts) < len(order):  # images of one value stand together
+                    yes, no = np.add.reduceat(yes, starts), np.add.reduceat(no, starts)
+                pairs = yes.sum() * no.sum()
+                if pairs:
+                    below = np.cumsum(no) - no
+                    areas.append((yes * (below + no / 2)).sum() / pairs)
+            return float(np.mean(areas)) if areas else 0.5
+
+        return value
+
+
+CONFUSIONS = {
+    "balanced-accuracy": ("balanced accuracy", _balanced),
+    "macro-f1": ("macro F1", _macro_f1),
+    "kappa": ("quadratic weighted kappa", _kappa),
+}
+KEYS = ("accuracy", "log-loss", "roc-auc", "micro-f1", *CONFUSIONS, "map-at-5", "top-3")
+
+
+def get_metric(key: str, task: Task = CLASSES) -> Metric:
+    """The metric of that key for answers of a task.
+
+    Args:
+        key: one of `KEYS`; the k of map-at-k and top-k is any number.
+
+    Raises:
+        ValueError: there is none, or it says nothing of such answers.
+    """
+    ranked = re.fullmatch(r"(map-at|top)-([1-9]\d*)", key)
+    if key not in KEYS and not ranked:
+        listed = ", ".join(KEYS)
+        raise ValueError(f"no metric {key!r}; there are: {listed}{did_you_mean(key, KEYS)}")
+    labels_only = {
+        "macro-f1": LabelF1("macro F1", False, task),
+        "micro-f1": LabelF1("micro F1", True, task),
+    }
+    if task.several and key in labels_only:
+        return labels_only[key]
+    if (ranked and not task.sums_to_one) or (task.several and key in CONFUSIONS):
+        raise ValueError(f'metric {key!r} does not fit task = "{task.name}"')
+    if ranked:
+        return TopK(int(ranked[2]), by_rank=ranked[1] == "map-at")
+    if key in CONFUSIONS:
+        return OfConfusion(*CONFUSIONS[key], task)
+    if key == "log-loss":
+        return LogLoss(task=task)
+    # Of one class an image, all of micro-F1's counts are those of the accuracy.
+    return RocAuc(task) if key == "roc-auc" else Accuracy(task)

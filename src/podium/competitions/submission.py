@@ -26,9 +26,10 @@ def check_submission_file(competition: Competition, path: Path, test_ids: pd.Ind
         WrongSubmission: other columns, ids missing, doubled or unknown, or impossible answers.
     """
     # A submission in which every class is the certain answer once: its columns and their values.
-    names = list(competition.classes)
-    certain = pd.DataFrame(np.eye(len(names), dtype=np.float32), pd.Index(names), names)
-    form = competition.submission(certain)
+    names, task = list(competition.classes), competition.task
+    each = pd.Series(np.arange(len(names)))
+    certain = task.targets(each, len(names))
+    form = competition.submission(pd.DataFrame(certain, pd.Index(names), competition.outputs))
     columns = list(form.columns)
     forms = [columns, [*columns, *PIXEL_COLUMNS]] if competition.has_boxes else [columns]
     try:
@@ -37,7 +38,7 @@ def check_submission_file(competition: Competition, path: Path, test_ids: pd.Ind
         raise WrongSubmission(str(error)) from error
     _check_ids(path, table[columns[0]], test_ids)
     for column in columns[1:]:
-        _check_answers(path, table[column], form[column])
+        _check_answers(path, table[column], form[column], competition.separator * task.several)
     answers = table[columns[1:]].apply(pd.to_numeric, errors="coerce")
     if isinstance(competition.metric, LogLoss) and answers.isin((0, 1)).all(axis=None):
         print(f"warning: {path} has only 0 and 1, the worst for a log loss: submit probabilities")
@@ -93,7 +94,7 @@ def _check_ids(path: Path, ids: pd.Series, test_ids: pd.Index | None) -> None:
         raise WrongSubmission(f"{path}: {', '.join(named)}; {remedy}")
 
 
-def _check_answers(path: Path, answers: pd.Series, allowed: pd.Series) -> None:
+def _check_answers(path: Path, answers: pd.Series, allowed: pd.Series, separator: str) -> None:
     if pd.api.types.is_float_dtype(allowed):
         # NaN, which is what no number becomes, is not between either.
         right = pd.to_numeric(answers, errors="coerce").between(0, 1)
@@ -101,7 +102,10 @@ def _check_answers(path: Path, answers: pd.Series, allowed: pd.Series) -> None:
     else:
         classes = [str(value) for value in allowed.unique()]
         right = answers.isin(classes)
-        expected = f"one of {summarize(classes, most=12)}"
+        if separator:  # any of them in a cell, or none
+            cells = answers.str.split(separator, regex=False)
+            right |= cells.map(lambda some: {one.strip() for one in some} - {""} <= set(classes))
+        expected = f"{'some' if separator else 'one'} of {summarize(classes, most=12)}"
         remedy = "" if right.all() else did_you_mean(answers[~right].iloc[0], classes)
     if not right.all():
         wrong = [f"line {line}: {answer!r}" for line, answer in answers[~right].items()]

@@ -3,6 +3,7 @@
 import random
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 import albumentations as A  # noqa: N812
 import numpy as np
@@ -19,6 +20,13 @@ ERASED_SHARE = (0.05, 0.2)  # of the area
 BLUR_SIGMA = (0.5, 1.5)  # pixels of the square image
 NOISE_STD = (0.02, 0.08)  # relative to the range of values
 
+# TrivialAugment's wide ranges (arXiv:2103.10158, table 7), either way.
+SHEAR = 45.0  # degrees, whose tangent the paper has as 0.99
+TRANSLATION = 32  # pixels, and at the most half of the side
+ROTATION = 135.0  # degrees
+FACTOR = (0.01, 1.99)  # of brightness, contrast, saturation
+BITS = (2, 8)
+
 
 def build_augmenter(augmentation: Augmentation, size: int) -> A.Compose:
     """A pipeline from uint8 (height, width, 3) of any size to uint8 (size, size, 3).
@@ -26,8 +34,10 @@ def build_augmenter(augmentation: Augmentation, size: int) -> A.Compose:
     What the recipe sets to 0 is left out, and costs nothing.
     """
     # Steps that move pixels; the first makes the image square.
-    steps = [Framing(size, augmentation.crop, augmentation.mirror, augmentation.rotate)]
+    turn = 0.0 if augmentation.trivial else augmentation.rotate
+    steps = [Framing(size, augmentation.crop, augmentation.mirror, turn)]
     steps += [Shift(augmentation.shift)] if augmentation.shift else []
+    steps += [_trivial(size)] if augmentation.trivial else []
     steps += _light_and_noise(augmentation)
     # Points that leave the image are kept: boxes are cut by their outlines.
     points = A.KeypointParams("xy", remove_invisible=False)
@@ -88,13 +98,45 @@ def seeded_augmenter(augmentation: Augmentation, size: int) -> Augmenter:
     return augment_alone
 
 
+def _trivial(size: int) -> A.OneOf:
+    """One of TrivialAugment's changes, each as likely, of a strength that is as likely as any."""
+    way, one = min(TRANSLATION, size // 2), (1.0, 1.0)
+
+    def affine(**changes: Any) -> A.Affine:
+        return A.Affine(**changes, p=1.0)  # what it uncovers is black, as in the paper
+
+    def jitter(**changes: tuple[float, float]) -> A.ColorJitter:
+        others = {"brightness": one, "contrast": one, "saturation": one, "hue": (0.0, 0.0)}
+        return A.ColorJitter(**{**others, **changes}, p=1.0)
+
+    sharper = A.Sharpen(alpha=(0.0, 1.0), lightness=one, p=1.0)
+    softer = A.GaussianBlur(sigma_limit=(0.1, 1.0), p=1.0)
+    changes = [
+        A.NoOp(p=1.0),
+        affine(shear={"x": (-SHEAR, SHEAR), "y": 0}),
+        affine(shear={"x": 0, "y": (-SHEAR, SHEAR)}),
+        affine(translate_px={"x": (-way, way), "y": 0}),
+        affine(translate_px={"x": 0, "y": (-way, way)}),
+        affine(rotate=(-ROTATION, ROTATION)),
+        jitter(brightness=FACTOR),
+        jitter(contrast=FACTOR),
+        jitter(saturation=FACTOR),
+        A.OneOf([sharper, softer], p=1.0),
+        A.Posterize(num_bits=BITS, p=1.0),
+        A.Solarize(threshold_range=(0.0, 1.0), p=1.0),
+        A.AutoContrast(method="pil", p=1.0),
+        A.Equalize(p=1.0),
+    ]
+    return A.OneOf(changes, p=1.0)
+
+
 def _light_and_noise(augmentation: Augmentation) -> list[A.BasicTransform]:
     """Steps that change values and leave them where they are."""
     steps: list[A.BasicTransform] = []
-    if augmentation.light > 0:
+    if augmentation.light > 0 and not augmentation.trivial:
         limit = (-augmentation.light, augmentation.light)
         steps.append(A.RandomBrightnessContrast(limit, limit, brightness_by_max=False, p=1.0))
-    if augmentation.color > 0:
+    if augmentation.color > 0 and not augmentation.trivial:
         hue = 90 * augmentation.color  # OpenCV's circle of hues has 180 steps, so 1 is all
         value = 255 * augmentation.color
         steps.append(A.HueSaturationValue((-hue, hue), (-value, value), (-value, value), p=1.0))

@@ -13,8 +13,8 @@ import numpy as np
 
 from podium.competitions.boxes import NO_BOX
 from podium.data.augmentation import Augmenter, seeded_augmenter
+from podium.data.copies import read_shrunk
 from podium.data.mixup import mix
-from podium.files.image_io import read_image, resize
 from podium.recipes.recipe import steps_per_epoch
 from podium.recipes.tables import Augmentation
 from podium.system import free_memory
@@ -87,11 +87,14 @@ class ImageCache(Sequence[ImageArray]):
         side: pixels; an image's shorter side is shrunk to this, and never enlarged.
         memory_share: of the memory that is free now, between 0 and 1; images beyond it are
             decoded at each access.
+        copies: where shrunk copies of large ones are kept on the disk; none: there are none.
     """
 
-    def __init__(self, paths: Sequence[Path], side: int, memory_share: float) -> None:
+    def __init__(
+        self, paths: Sequence[Path], side: int, memory_share: float, copies: Path | None = None
+    ) -> None:
         self._paths = [Path(path) for path in paths]
-        self._side = side
+        self._side, self._copies = side, copies
         self._budget = int(memory_share * free_memory())
         self._kept: dict[int, ImageArray] = {}
         self.nbytes = 0  # memory of the images that are kept
@@ -109,7 +112,7 @@ class ImageCache(Sequence[ImageArray]):
         index = range(len(self._paths))[index]  # negative ones count from the end
         image = self._kept.get(index)
         if image is None:
-            image = shrink(read_image(self._paths[index], self._side), self._side)
+            image = read_shrunk(self._paths[index], self._side, self._copies)
             image.flags.writeable = False  # a change in place would last for all epochs
             with self._lock:
                 fits = self.nbytes + image.nbytes <= self._budget
@@ -130,6 +133,8 @@ def training_batches(
     seed: int,
     epochs: range,
     is_calm: Callable[[int], bool] = lambda epoch: False,
+    balanced: bool = False,
+    class_weights: np.ndarray | None = None,
 ) -> Batches:
     """Augmented batches of these epochs, each in an order of its own.
 
@@ -145,12 +150,15 @@ def training_batches(
         size: side of the square that images are stretched to, pixels.
         is_calm: which epochs have `Augmentation.calm`; each is asked for once, shortly before it
             begins.
+        balanced: whether an epoch draws as many images of each class, see `epoch_order`.
+        class_weights: how much an image of each class counts, float32 (classes,).
 
     Returns:
         (uint8 (batch, size, size, 3), float32 (batch, classes)), `steps_per_epoch` an epoch; with
         boxes, (images, (labels, float32 (batch, 4))), in shares of the square, NaN where there
-        is none or hardly any of it is left. What is left of an epoch's order is dropped: a small
-        last batch would weigh too much.
+        is none or hardly any of it is left; with `class_weights`, (images, labels, weights,
+        float32 (batch,)), where a mixture weighs what is mixed. What is left of an epoch's order
+        is dropped: a small last batch would weigh too much.
     """
     batch_size = min(batch_size, len(indices))
     steps = steps_per_epoch(len(indices), batch_size)
@@ -162,7 +170,7 @@ def training_batches(
     def tasks() -> Iterator[_Task]:
         for epoch in epochs:
             how = calm if is_calm(epoch) else strong
-            order = np.random.default_rng((seed, epoch)).permutation(len(indices))
+            order = epoch_order(labels, np.random.default_rng((seed, epoch)), balanced)
             parts = order[: steps * batch_size].reshape(steps, batch_size)
             for step, positions in enumerate(parts, start=epoch * steps):
                 yield how, epoch, step, positions
@@ -174,17 +182,45 @@ def training_batches(
         moved = np.empty((batch_size, 4), np.float32)
         for place, position in enumerate(positions):
             index = int(indices[position])
-            entropy = np.random.SeedSequence((seed, epoch, index))
+            # An image that an epoch draws twice is not the same twice.
+            drawn = (step * batch_size + place,) if balanced else ()
+            entropy = np.random.SeedSequence((seed, epoch, index, *drawn))
             own_seed = int(entropy.generate_state(1, np.uint64)[0])
             box = NO_BOX if boxes is None else boxes[position]
             images[place], moved[place] = augment(cache[index], own_seed, box)
         random = np.random.default_rng((seed, step))
         images, mixed = mix(images, labels[positions], augmentation, random)
+        if class_weights is not None:
+            return images, mixed, mixed @ class_weights
         return images, mixed if boxes is None else (mixed, moved)
 
     image = np.dtype((np.uint8, (size, size, 3)))
+    weight = () if class_weights is None else (np.dtype(np.float32),)
     rows = len(epochs) * steps * batch_size
-    return Batches(make, tasks, rows, batch_size, (image, type_of_rows(targets)), whole=True)
+    row = (image, type_of_rows(targets), *weight)
+    return Batches(make, tasks, rows, batch_size, row, whole=True)
+
+
+def epoch_order(labels: np.ndarray, random: np.random.Generator, balanced: bool) -> np.ndarray:
+    """The positions of an epoch's images, as many as there are, in a random order.
+
+    Args:
+        labels: float32 (images, classes); an image is of the class that has the most of it.
+        balanced: as many of each class (the numbers differ by 1 at most), and of each class all
+            images as often (the same holds): rare ones come many times, common ones not all.
+    """
+    if not balanced:
+        return random.permutation(len(labels))
+    classes = labels.argmax(axis=1)
+    present = random.permutation(np.unique(classes))  # whose turn it is to have one more
+    shares = np.full(len(present), len(labels) // len(present))
+    shares[: len(labels) % len(present)] += 1
+    drawn = []
+    for number, share in zip(present, shares, strict=True):
+        own = np.flatnonzero(classes == number)
+        rounds = [random.permutation(own) for _ in range(-(-share // len(own)))]
+        drawn.append(np.concatenate([*rounds, own[:0]])[:share])
+    return random.permutation(np.concatenate(drawn))
 
 
 def view_batches(
@@ -254,12 +290,3 @@ def type_of_rows(arrays: Any) -> Any:
     if isinstance(arrays, tuple):
         return tuple(type_of_rows(one) for one in arrays)
     return np.dtype((arrays.dtype, arrays.shape[1:]))
-
-
-def shrink(image: ImageArray, side: int) -> ImageArray:
-    """Shrink to a shorter side of `side` pixels, in proportion; smaller images stay."""
-    height, width = image.shape[:2]
-    scale = side / min(height, width)
-    if scale >= 1:
-        return image
-    return resize(image, max(side, round(height * scale)), max(side, round(width * scale)))

@@ -9,6 +9,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from podium.competitions import Competition
+from podium.data.copies import what_copies_bring
 from podium.data.near_duplicates import THUMBNAIL_SIDE, fingerprint, near_duplicate_groups
 from podium.files.image_io import UnreadableImage, decode_sized, read_bytes
 from podium.text import single_line
@@ -59,6 +60,7 @@ class CheckResult:
     contradictions: list[list[str]]  # those of several classes: one label must be wrong
     leaked: int  # test images that are near-copies of a training image
     left_out: str  # files among the images that are none, counted in a line
+    decoding: str  # what copies of large images would bring, in a line; "" where little
 
     @property
     def clean(self) -> bool:
@@ -70,6 +72,7 @@ class CheckResult:
             + _few([f"{count} of {size}" for size, count in self.sizes.items()]),
             "classes: " + ", ".join(f"{name} {count}" for name, count in self.classes.items()),
             *([self.left_out] if self.left_out else []),
+            *([self.decoding] if self.decoding else []),
             f"broken or missing: {len(self.broken) or 'none'}",
             *(f"  {problem}" for problem in self.broken),
             f"groups of near-identical training images: {len(self.doubled) or 'none'}",
@@ -93,25 +96,28 @@ def check_competition(competition: Competition) -> CheckResult:
     readable = checked["problem"] == ""
     table = table[readable].reset_index()
     table["group"] = near_duplicate_groups(checked[readable])
-    classes = table["label"].map(dict(enumerate(competition.classes))).fillna("test")
-    table["name"] = (table["id"] + " (" + classes + ")").map(single_line)
-    labeled = table[table["part"] == "train"]
+    of_train, task = table["part"] == "train", competition.task
+    truth = competition.truth(train["label"]).loc[table.loc[of_train, "id"]].to_numpy()
+    table["name"] = "test"
+    names = task.names(truth, competition.classes)
+    table.loc[of_train, "name"] = [name or "no label" for name in names]
+    table["name"] = (table["id"] + " (" + table["name"] + ")").map(single_line)
+    labeled = table[of_train]
     groups = [group for _, group in labeled.groupby("group") if len(group) > 1]
     in_train = set(labeled["group"])
+    counts = task.members(train["label"], len(competition.classes)).sum(axis=0, dtype=int)
     sizes = checked.loc[readable, "width"].astype(str) + "×" + checked["height"].astype(str)
     return CheckResult(
         train=len(train),
         test=len(test),
-        classes={
-            name: int((train["label"] == number).sum())
-            for number, name in enumerate(competition.classes)
-        },
+        classes=dict(zip(competition.classes, counts.tolist(), strict=True)),
         sizes=sizes.value_counts().to_dict(),
         broken=checked.loc[~readable, "problem"].tolist(),
         doubled=[group["name"].tolist() for group in groups],
         contradictions=[g["name"].tolist() for g in groups if g["label"].nunique() > 1],
         leaked=int(table.loc[table["part"] == "test", "group"].isin(in_train).sum()),
         left_out=competition.left_out(train, test),
+        decoding=what_copies_bring(table["path"].tolist()),
     )
 
 

@@ -10,13 +10,15 @@ from podium.text import summarize
 PART_VALUES = (TRAIN_ONLY, 0, HELD_OUT)  # of training, validation and held-out share
 
 
-def split_folds(
-    labels: pd.Series, groups: pd.Series | np.ndarray, folds: int, seed: int
-) -> pd.Series:
+Labels = pd.Series | pd.DataFrame  # of one class an image, or of several
+
+
+def split_folds(labels: Labels, groups: pd.Series | np.ndarray, folds: int, seed: int) -> pd.Series:
     """Assign each image the fold that validates it; the order of the rows does not matter.
 
     Args:
-        labels: class numbers, or a categorical that names them in errors, indexed by id.
+        labels: class numbers, or a categorical that names them in errors, indexed by id; of
+            several labels an image 0 or 1, a column each. Those are divided as by `split_shares`.
         groups: images of one group stay in one fold; by id, or in the order of `labels`.
 
     Returns:
@@ -27,8 +29,13 @@ def split_folds(
             a fold would have no images.
     """
     table = _sorted_by_id(labels, groups)
-    _check_classes(table, folds, "folds")
     _check_filled(min(folds, table["group"].nunique()), table, folds, "folds")
+    if isinstance(labels, pd.DataFrame):
+        _warn_of_rare(labels, folds, "folds")
+        parts = _divide(labels, table, np.full(folds, 1 / folds), seed)
+        _check_filled(len(np.unique(parts)), table, folds, "folds")
+        return pd.Series(parts, table.index, name="fold").loc[labels.index]
+    _check_classes(table, folds, "folds")
     label = table["label"].cat.codes
     splitter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)
     fold = pd.Series(0, index=table.index, name="fold", dtype=np.int64)
@@ -39,7 +46,7 @@ def split_folds(
 
 
 def split_shares(
-    labels: pd.Series, groups: pd.Series | np.ndarray, shares: list[float], seed: int
+    labels: Labels, groups: pd.Series | np.ndarray, shares: list[float], seed: int
 ) -> pd.Series:
     """Divide the images once, [train, validation] or [train, validation, held-out].
 
@@ -53,10 +60,13 @@ def split_shares(
         ValueError: a class with too few images, or a share without any.
     """
     table = _sorted_by_id(labels, groups)
-    _check_classes(table, len(shares), "shares")
-    parts = _diffuse(_class_counts(table), np.asarray(shares), np.random.default_rng(seed))
+    if isinstance(labels, pd.DataFrame):
+        _warn_of_rare(labels, len(shares), "shares")
+    else:
+        _check_classes(table, len(shares), "shares")
+    parts = _divide(labels, table, np.asarray(shares), seed)
     _check_filled(len(np.unique(parts)), table, len(shares), "shares")
-    values = np.asarray(PART_VALUES, dtype=np.int64)[parts[table.group.to_numpy()]]
+    values = np.asarray(PART_VALUES, dtype=np.int64)[parts]
     return pd.Series(values, index=table.index, name="fold").loc[labels.index]
 
 
@@ -79,7 +89,7 @@ def split_halves(labels: pd.Series, groups: pd.Series | np.ndarray, seed: int) -
     return pd.Series(values, index=table.index, name="half").loc[labels.index]
 
 
-def limit_images(labels: pd.Series, limit: int, seed: int, parts: int = 1) -> pd.Index:
+def limit_images(labels: Labels, limit: int, seed: int, parts: int = 1) -> pd.Index:
     """Choose `limit` ids at random, each class in proportion and, if possible, at least once.
 
     Args:
@@ -92,6 +102,8 @@ def limit_images(labels: pd.Series, limit: int, seed: int, parts: int = 1) -> pd
     Raises:
         ValueError: it leaves a class too small for the parts that has enough without it.
     """
+    if isinstance(labels, pd.DataFrame):
+        labels, parts = rarest(labels), 1
     shuffled = labels.sort_index().sample(frac=1, random_state=seed)
     by_class = shuffled.groupby(shuffled)
     # The r-th image of n comes at r/n: any beginning of this order is stratified.
@@ -107,8 +119,17 @@ def limit_images(labels: pd.Series, limit: int, seed: int, parts: int = 1) -> pd
     return labels.index[labels.index.isin(chosen)]
 
 
-def _sorted_by_id(labels: pd.Series, groups: pd.Series | np.ndarray) -> pd.DataFrame:
+def rarest(labels: pd.DataFrame) -> pd.Series:
+    """The rarest of several labels that each image has, by number; the number after all of none."""
+    counts = labels.sum().clip(lower=1).to_numpy()
+    found = (labels.to_numpy() / counts).argmax(axis=1)
+    return pd.Series(np.where(labels.any(axis=1), found, labels.shape[1]), labels.index)
+
+
+def _sorted_by_id(labels: Labels, groups: pd.Series | np.ndarray) -> pd.DataFrame:
     """Columns label, a categorical, and group, numbered as they come, by sorted id."""
+    if isinstance(labels, pd.DataFrame):  # the table needs none
+        labels = pd.Series(0, labels.index)
     table = pd.DataFrame({"label": labels, "group": groups}, index=labels.index).sort_index()
     label = table["label"].astype("category")
     return table.assign(label=label, group=pd.factorize(table["group"])[0])
@@ -144,6 +165,26 @@ def _check_filled(filled: int, table: pd.DataFrame, parts: int, what: str) -> No
         )
 
 
+def _warn_of_rare(labels: pd.DataFrame, parts: int, what: str) -> None:
+    """Say which labels cannot be in each part; they are still learned and scored where they are."""
+    counts = labels.sum()
+    few = counts[counts < parts]
+    if len(few):
+        print(f"warning: labels with fewer images than the {parts} {what}: {_counted(few)}")
+
+
+def _divide(labels: Labels, table: pd.DataFrame, shares: np.ndarray, seed: int) -> np.ndarray:
+    """The part of each row of the table, int (images,), by `_diffuse`."""
+    random, group = np.random.default_rng(seed), table["group"].to_numpy()
+    if isinstance(labels, pd.Series):
+        return _diffuse(_class_counts(table), shares, random)[group]
+    of_image = labels.loc[table.index].to_numpy(np.int64)
+    of_image = np.column_stack([of_image, ~of_image.any(axis=1)])  # none is a class as well
+    counts = np.zeros((group.max() + 1, of_image.shape[1]), np.int64)
+    np.add.at(counts, group, of_image)
+    return _diffuse(counts, shares, random, rare_first=True)[group]
+
+
 def _class_counts(table: pd.DataFrame) -> np.ndarray:
     """Images of each class in each group, int (groups, classes)."""
     classes, names = pd.factorize(table["label"], sort=True)
@@ -152,17 +193,27 @@ def _class_counts(table: pd.DataFrame) -> np.ndarray:
     return counts
 
 
-def _diffuse(counts: np.ndarray, shares: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The part, int (groups,), of each row of counts (groups, classes) by error diffusion."""
+def _diffuse(
+    counts: np.ndarray, shares: np.ndarray, rng: np.random.Generator, rare_first: bool = False
+) -> np.ndarray:
+    """The part, int (groups,), of each row of counts (groups, classes) by error diffusion.
+
+    Args:
+        rare_first: place groups with rare classes first, and let these decide: of several labels
+            an image (Sechidis et al. 2011, On the Stratification of Multi-Label Data).
+    """
     order = rng.permutation(len(counts))
-    order = order[np.argsort(-counts[order].sum(axis=1), kind="stable")]
+    weights = 1 / np.maximum(counts.sum(axis=0), 1) if rare_first else np.ones(counts.shape[1])
+    first = (counts * weights).max(axis=1) if rare_first else counts.sum(axis=1)
+    order = order[np.argsort(-first[order], kind="stable")]
     lacks = np.zeros((counts.shape[1], len(shares)))  # images due less images given
     parts = np.zeros(len(counts), dtype=np.int64)
     for group in order:
         classes = counts[group].nonzero()[0]
         images = counts[group, classes]
         lacks[classes] += np.outer(images, shares)
-        of_classes = images @ lacks[classes] / images.sum()
+        voices = images * weights[classes]
+        of_classes = voices @ lacks[classes] / voices.sum()
         # The whole counts less than the class, so that a class's first image goes to training.
         of_all = np.clip(lacks.sum(axis=0), -1, 1) / 4
         parts[group] = np.argmax(of_classes + of_all)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from tqdm import tqdm
 
 from podium.competitions import Competition, get_competition
@@ -18,7 +20,15 @@ from podium.recipes.recipe import Recipe
 from podium.runs.fold_folder import RunError
 from podium.runs.run import Run
 from podium.runs.run_folder import RunFolder
-from podium.runs.table import DROPPED, SIZE_COLUMNS, Table, check_stored, stored_table
+from podium.runs.table import (
+    DROPPED,
+    SIZE_COLUMNS,
+    LeakingSplit,
+    Table,
+    check_split,
+    check_stored,
+    stored_table,
+)
 
 NAMED = 5  # broken files in a message
 
@@ -47,7 +57,7 @@ def prepare_run(folder: RunFolder, recipe: Recipe) -> Run:
     table = read_table(competition, folder)
     digest = folder.digest_of_images(table.train["path"])
     if folder.read_checked() != digest:
-        if not made_here:
+        if not made_here and not competition.folds_given:
             _check_again(table.train, folder)
         folder.write_checked(digest)
     if not made_here:
@@ -170,7 +180,8 @@ def read_table(competition: Competition, folder: RunFolder) -> Table:
     stored = stored_table(folder)
     train, found = stored.train, competition.read_training()
     gone = train.index.difference(found.index)
-    same = gone.empty and train["label"].equals(found.loc[train.index, "label"])
+    labels = train["label"].astype(str)  # of several labels a number is one of them
+    same = gone.empty and labels.equals(found.loc[train.index, "label"].astype(str))
     if same and competition.has_boxes:
         boxes, found_boxes = (part[list(BOX_COLUMNS)] for part in (train, found.loc[train.index]))
         same = np.allclose(boxes, found_boxes, equal_nan=True)
@@ -202,17 +213,23 @@ def _check_again(train: pd.DataFrame, folder: RunFolder) -> None:
 def _split(train: pd.DataFrame, checked: pd.DataFrame, recipe: Recipe) -> pd.DataFrame:
     """Drop what cannot be read, group near-copies, and give each image its fold."""
     readable = checked["problem"] == ""
-    lost = set(train["label"]) - set(train.loc[readable, "label"])
-    if lost:
+    competition = get_competition(recipe.competition)
+    members = competition.task.members(train["label"], len(competition.classes))
+    lost = np.flatnonzero(members.any(axis=0) & ~members[readable].any(axis=0))
+    if len(lost):
         raise BrokenImages(
             f"no training image of {len(lost)} classes can be read (of class number {min(lost)}, "
             "for one): mend them, or unpack the download again"
         )
     train = train[readable]
-    train = train.assign(group=near_duplicate_groups(checked[readable]))
-    doubled = len(train) - train["group"].nunique()
+    copies = near_duplicate_groups(checked[readable])
+    doubled = len(train) - len(np.unique(copies))
     if doubled:
         print(f"{doubled} training images are near-copies of others: they stay in one fold")
+    groups = _connected(train["group"], copies) if "group" in train else copies
+    train = train.assign(group=groups)
+    if competition.folds_given:
+        return _in_given_folds(train, recipe)
     labels, groups = _named_labels(train, recipe), train["group"]
     if recipe.shares:
         fold = split_shares(labels, groups, recipe.shares, recipe.seed)
@@ -221,9 +238,48 @@ def _split(train: pd.DataFrame, checked: pd.DataFrame, recipe: Recipe) -> pd.Dat
     return train.assign(fold=fold, problem="")
 
 
-def _named_labels(train: pd.DataFrame, recipe: Recipe) -> pd.Series:
-    """The labels with the names of the classes, which errors tell."""
-    names = pd.CategoricalDtype(get_competition(recipe.competition).classes)
+def _connected(*kinds: pd.Series | np.ndarray) -> np.ndarray:
+    """Groups of images that are linked, over others too, by a group of any kind: int (images,)."""
+    images, codes, most = len(kinds[0]), [], 0
+    for kind in kinds:
+        code, names = pd.factorize(kind)
+        codes.append(code + images + most)
+        most += len(names)
+    rows, columns = np.tile(np.arange(images), len(kinds)), np.concatenate(codes)
+    links = coo_array((np.ones(len(rows)), (rows, columns)), shape=(images + most,) * 2)
+    return pd.factorize(connected_components(links, directed=False)[1][:images])[0]
+
+
+def _in_given_folds(train: pd.DataFrame, recipe: Recipe) -> pd.DataFrame:
+    """The folds of the competition's own table; leaks between them are told.
+
+    Raises:
+        ValueError: the recipe has shares, or another number of folds.
+    """
+    folds = train["fold"].nunique()
+    if recipe.shares or recipe.folds != folds:
+        asked = "shares" if recipe.shares else f"folds = {recipe.folds}"
+        raise ValueError(
+            f"{recipe.competition} gives each image one of {folds} folds, and the recipe has "
+            f"{asked}: --set folds={folds}" + (" --set shares=[]" if recipe.shares else "")
+        )
+    try:
+        check_split(train)
+    except LeakingSplit as error:
+        told = str(error).partition(": split by group")[0]
+        print(
+            f"warning: {told}. The folds are taken as they are given, and their score is too good"
+        )
+    # A group ends where a fold does: the table says no more than is so.
+    return train.assign(group=pd.factorize(train["group"] * folds + train["fold"])[0], problem="")
+
+
+def _named_labels(train: pd.DataFrame, recipe: Recipe) -> pd.Series | pd.DataFrame:
+    """The labels with the names of the classes, which errors tell; of several a column each."""
+    competition = get_competition(recipe.competition)
+    if competition.task.several:
+        return competition.truth(train["label"])
+    names = pd.CategoricalDtype(competition.classes)
     return pd.Series(pd.Categorical.from_codes(train["label"], dtype=names), train.index)
 
 

@@ -160,6 +160,15 @@ def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
     return image
 
 
+def shrink(image: np.ndarray, side: int) -> np.ndarray:
+    """Shrink to a shorter side of `side` pixels, in proportion; smaller images stay."""
+    height, width = image.shape[:2]
+    scale = side / min(height, width)
+    if scale >= 1:
+        return image
+    return resize(image, max(side, round(height * scale)), max(side, round(width * scale)))
+
+
 def _orientation(pil_image: Image.Image) -> int:
     with suppress(Exception):  # broken EXIF does not make the pixels unreadable
         return pil_image.getexif().get(ExifTags.Base.Orientation, 1)

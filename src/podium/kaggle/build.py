@@ -201,6 +201,11 @@ def _pack(entry: Entry, start: KernelStart, texts: dict[str, str], lacking: Iter
     recipe = entry.recipe_file.read_text(encoding="utf-8")
     code = entry.code.read_text(encoding="utf-8")
     own = {str(entry.recipe_file): recipe, str(entry.code): code, **texts}
+    declared = {}
+    if entry.declaration.is_file():
+        text = entry.declaration.read_text(encoding="utf-8")
+        declared[f"kernels/{entry.name}/{entry.declaration.name}"] = text
+        own[str(entry.declaration)] = text
     check_no_secrets(library, own)
     number = distribution("podium").version  # as Python tells it
     about = f"Metadata-Version: 2.1\nName: podium\nVersion: {number}\n"
@@ -209,6 +214,7 @@ def _pack(entry: Entry, start: KernelStart, texts: dict[str, str], lacking: Iter
         **_carried([*CARRIED, *lacking]),
         f"podium-{number}.dist-info/METADATA": about,
         f"kernels/{entry.name}/recipe.toml": recipe,
+        **declared,
         f"podium/kaggle/{kernel_start.FILE.name}": start.model_dump_json(indent=2),
     }
     buffer = io.BytesIO()

@@ -5,14 +5,38 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
 from podium import paths
 from podium.competitions import Competition, MissingData
+from podium.competitions.base import test_table
+from podium.competitions.image_folders import images_in
 from podium.files.archives import BadArchive, DamagedArchive, atomic_folder, unpack_into
 from podium.files.locks import Busy, locked
 from podium.kaggle.client import KaggleError, connect, explained, fetch_patiently, megabytes
 
 if TYPE_CHECKING:
     from kaggle.api.kaggle_api_extended import KaggleApi
+
+
+class Unseen(Competition):
+    """Data on Kaggle of which nothing is known yet: only that there are images."""
+
+    classes = ("any",)
+    has_test = False
+
+    def __init__(self, name: str, source: str) -> None:
+        self.name, self.kaggle_source = name, source
+        self.slug = source.rpartition("/")[2]
+        self.get_it = f"https://www.kaggle.com/{source}"
+
+    def training_images(self, folder: Path) -> pd.DataFrame:
+        images = images_in(folder)
+        ids = [path.relative_to(folder).as_posix() for path in images]
+        return test_table(ids, images).assign(label=0)
+
+    def test_images(self, folder: Path) -> pd.DataFrame:
+        return test_table([], [])
 
 
 def download(competition: Competition, fresh: bool = False) -> Path:
@@ -97,7 +121,8 @@ def _unpack(competition: Competition, archive: Path, target: Path, replace: bool
         with atomic_folder(target, replace) as part:
             unpack_into(archive, part)
             train, test = competition.read_training(part), competition.read_test(part)
-            return f"{len(train):,} training and {len(test):,} test images"
+            both = f"{len(train):,} training and {len(test):,} test images"
+            return both if len(test) else f"{len(train):,} images"
     except DamagedArchive as error:
         archive.unlink()
         raise KaggleError(

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -32,8 +32,9 @@ class Preprocessing(keras.layers.Layer):
 
     Args:
         mode: of `keras.applications.imagenet_utils.preprocess_input`: "torch" for RGB in [0, 1]
-            less ImageNet's mean over its deviation (EfficientNet), "tf" for RGB in [-1, 1]
-            (Inception), "caffe" for BGR less the mean (VGG, ResNet50).
+            less ImageNet's mean over its deviation (EfficientNet, ConvNeXt), "tf" for RGB in
+            [-1, 1] (Inception), "caffe" for BGR less the mean (VGG, ResNet50). Or "128" for RGB
+            over 128 less 1 (EfficientNetV2 S to L).
     """
 
     def __init__(self, mode: str, **kwargs):
@@ -42,7 +43,11 @@ class Preprocessing(keras.layers.Layer):
 
     def call(self, images):
         # In float32 whatever the policy: 1/255 steps are lost in bfloat16.
-        images = imagenet_utils.preprocess_input(ops.cast(images, "float32"), mode=self.mode)
+        images = ops.cast(images, "float32")
+        if self.mode == "128":
+            images = images / 128 - 1
+        else:
+            images = imagenet_utils.preprocess_input(images, mode=self.mode)
         return ops.cast(images, self.compute_dtype)
 
     def compute_output_spec(self, images):
@@ -125,12 +130,29 @@ def _efficientnet(letter: str) -> Backbone:
     return Backbone(f"efficientnet-{letter}", build, "torch", blocks, drop_connect=0.2)
 
 
-def _application(name: str, preprocessing: str, block: str, block_ends: bool = False) -> Backbone:
+def _application(
+    name: str, preprocessing: str, block: str, block_ends: bool = False, **options: Any
+) -> Backbone:
     def build(weights: str | None) -> keras.Model:
         make = getattr(keras.applications, name)
-        return make(weights=weights, include_top=False, input_shape=(None, None, 3))
+        return make(weights=weights, include_top=False, input_shape=(None, None, 3), **options)
 
     return Backbone(name.lower(), build, preprocessing, block, block_ends)
+
+
+def _efficientnet_v2(kind: str) -> Backbone:
+    """Tan and Le 2021, arXiv:2104.00298."""
+    mode = "torch" if kind.startswith("B") else "128"
+    blocks = r"stem|block\d+[a-z]|top"
+    made = _application(f"EfficientNetV2{kind}", mode, blocks, include_preprocessing=False)
+    return replace(made, name=f"efficientnetv2-{kind.lower()}", drop_connect=0.2)
+
+
+def _convnext(kind: str) -> Backbone:
+    """Liu et al. 2022, arXiv:2201.03545."""
+    blocks = r"convnext_\w+_(stem|downsampling_block_\d|stage_\d_block_\d+)"
+    made = _application(f"ConvNeXt{kind}", "torch", blocks, include_preprocessing=False)
+    return replace(made, name=f"convnext-{kind.lower()}")
 
 
 def _own(name: str, build: Callable[[], keras.Model], **changes: Any) -> Backbone:
@@ -149,6 +171,8 @@ BACKBONES: dict[str, Backbone] = {
         _application(
             "InceptionResNetV2", "tf", r"mixed_\d[a-z]$|block\d+_\d+_ac$", block_ends=True
         ),
+        *map(_efficientnet_v2, ("B0", "B1", "B2", "B3", "S", "M", "L")),
+        *map(_convnext, ("Tiny", "Small", "Base", "Large", "XLarge")),
         _own("resnet-small", lambda: resnet_small(blocks=(2, 2, 2))),
         _own("resnet-8", lambda: resnet_small(blocks=(1, 1, 1))),
         _own("resnet-patches", resnet_patches),

@@ -52,6 +52,11 @@ class Network:
                 layer.synchronized = synchronizes_batchnorm()
 
     @property
+    def is_exclusive(self) -> bool:
+        """Whether the probabilities are shares of one, and not each of its own."""
+        return self.head.get_layer("probabilities").activation is keras.activations.softmax
+
+    @property
     def layers(self) -> list[keras.layers.Layer]:
         """All that have weights of their own."""
         box_layers = self.box_head.layers if self.box_head else []
@@ -112,11 +117,14 @@ class Network:
         return [scales.get(variable.path, 1.0) for variable in self.model.trainable_variables]
 
 
-def build_network(recipe: Recipe, classes: int, pretrained: bool = True) -> Network:
+def build_network(
+    recipe: Recipe, classes: int, activation: str = "softmax", pretrained: bool = True
+) -> Network:
     """Build the network of a recipe; its size of image is left open.
 
     Args:
-        classes: number of classes.
+        classes: number of probabilities; of grades one fewer, see `competitions.tasks`.
+        activation: of these, "softmax" or "sigmoid".
         pretrained: False where weights are loaded right after, which spares finding the file.
 
     Raises:
@@ -140,7 +148,7 @@ def build_network(recipe: Recipe, classes: int, pretrained: bool = True) -> Netw
     maps = maps if isinstance(maps, list) else [maps]
     pooled = _pool([maps[end] for end in for_heads[0]], recipe.head.pooling)  # (batch, channels)
     features = keras.Model(images, pooled, name="features")
-    head = build_head(recipe.head, pooled.shape[-1], classes, kind.parts)
+    head = build_head(recipe.head, pooled.shape[-1], classes, kind.parts, activation)
     probabilities = head(pooled)
     classifier = keras.Model(images, probabilities, name=recipe.backbone)
     if not recipe.box:
@@ -155,8 +163,14 @@ def build_network(recipe: Recipe, classes: int, pretrained: bool = True) -> Netw
     return Network(model, trunk, heads, classifier, features, head, box_head, backbone, kind)
 
 
-def build_head(head: Head, channels: int, classes: int, parts: Sequence[int] = (1,)) -> keras.Model:
-    """[Dense relu → BatchNorm → Dropout] `depth` times, or kernels; then softmax in float32."""
+def build_head(
+    head: Head,
+    channels: int,
+    outputs: int,
+    parts: Sequence[int] = (1,),
+    activation: str = "softmax",
+) -> keras.Model:
+    """[Dense relu → BatchNorm → Dropout] `depth` times, or kernels; then probabilities."""
     inputs = keras.Input((channels,), name="pooled")
     if head.width:
         x = inputs
@@ -167,12 +181,12 @@ def build_head(head: Head, channels: int, classes: int, parts: Sequence[int] = (
     else:
         x = layers.Dropout(head.dropout, name="dropout")(inputs)
     if head.centers:
-        x = KernelRegression(head.centers, classes, parts, name="logits")(x)
+        x = KernelRegression(head.centers, outputs, parts, name="logits")(x)
     else:
-        x = layers.Dense(classes, name="logits")(x)
+        x = layers.Dense(outputs, name="logits")(x)
     # float16 cannot hold small probabilities, and the log of them is the loss.
-    outputs = layers.Activation("softmax", dtype="float32", name="probabilities")(x)
-    return keras.Model(inputs, outputs, name="head")
+    probabilities = layers.Activation(activation, dtype="float32", name="probabilities")(x)
+    return keras.Model(inputs, probabilities, name="head")
 
 
 def backbone_weights(network: Network) -> LayerWeights:

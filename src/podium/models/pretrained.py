@@ -29,6 +29,14 @@ WEIGHTS_FILES: dict[str, dict[str, str]] = {
     "resnet50": {"imagenet": _KERAS.format("resnet50")},
     "inceptionv3": {"imagenet": _KERAS.format("inception_v3")},
     "inceptionresnetv2": {"imagenet": _KERAS.format("inception_resnet_v2")},
+    **{
+        f"efficientnetv2-{kind}": {"imagenet": f"efficientnetv2-{kind}_notop.h5"}
+        for kind in ("b0", "b1", "b2", "b3", "s", "m", "l")
+    },
+    **{
+        f"convnext-{kind}": {"imagenet": f"convnext_{kind}_notop.h5"}
+        for kind in ("tiny", "small", "base", "large", "xlarge")
+    },
     **{name: {} for name in ("resnet-small", "resnet-8", "resnet-patches", "patches")},
 }
 

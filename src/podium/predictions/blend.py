@@ -14,7 +14,7 @@ from podium.files.atomic_write import write_json
 from podium.predictions.blend_members import CannotBlend, Pool, read_member, read_pool
 from podium.predictions.blend_selection import BlendChoice, choose, nested
 from podium.predictions.combine import write_submission
-from podium.predictions.score import Score, direction, score, with_interval
+from podium.predictions.score import Score, direction, paired_gain, score
 from podium.recipes.entries import all_entries
 from podium.recipes.recipe_file import EnsembleRecipe, load_ensemble
 from podium.runs.find_run import without_links
@@ -208,8 +208,7 @@ def _evaluate(pool: Pool, folder: RunFolder, submission: Path) -> BlendResult:
     best = max(range(len(scores)), key=lambda run: sign * scores[run].value)
     choice = choose(pool.out_of_fold, numbers, metric)
     blended = nested(pool.out_of_fold, numbers, metric)
-    ours, single = (metric.per_image(numbers, one) for one in (blended, pool.out_of_fold[best]))
-    gain = with_interval("gain", sign * (ours - single), groups)
+    gain = paired_gain(metric, numbers, blended, pool.out_of_fold[best], groups)
     tried = choice.candidates.items()
     methods = {name: (scored(one.blended), scored(one.calibrated)) for name, one in tried}
     name, table = pool.members[best].name, _table(blended, labels.index, pool)
@@ -255,6 +254,7 @@ def _write(blended: BlendResult, about: dict[str, Any]) -> None:
     folder.write_probabilities("test", test, boxes and boxes.test)
     folder.write_score(blended.as_dict())
     write_submission(folder, pool.competition, blended.submission)
+    folder.keep_declaration(pool.competition.declared_in)
     about |= {"competition": pool.competition.name, "runs": [one.name for one in pool.members]}
     write_json(folder.path / "run.json", {**about, **about_this_run()})
 

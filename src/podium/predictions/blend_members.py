@@ -123,6 +123,9 @@ def read_member(run: str) -> BlendRun:
     if folds:
         _check_out_of_fold(folder, folds, opened.table.train["fold"], out_of_fold.index)
     widening = folder.read_score().get("widening", 1.0)
+    if not competition.task.sums_to_one:
+        task = competition.task.name
+        raise CannotBlend(f"{folder.name} is of {task}: only runs of one class an image blend")
     groups = train.get("group")
     return BlendRun(folder, competition, folds, labels, widening, groups, out_of_fold, test)
 

@@ -16,7 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
 from podium.competitions.metrics import Metric
-from podium.predictions.score import image_scores
+from podium.predictions.score import quality
 
 SMALLEST = 1e-6  # probability, before its logarithm is taken
 GREEDY_STEPS = 20  # additions of a run at the most
@@ -71,7 +71,7 @@ def _fit_selected(
     """The mean of the runs that do not lower it; they are tried from the best run on."""
 
     def value(total: np.ndarray, runs: int) -> float:
-        return image_scores(metric, labels, _normalized(back(total / runs))).mean()
+        return quality(metric, labels, _normalized(back(total / runs)))
 
     alone = [value(run, 1) for run in transformed]
     admitted: list[int] = []
@@ -92,7 +92,7 @@ def _fit_greedy(predictions: np.ndarray, labels: np.ndarray, metric: Metric) -> 
     total = np.zeros_like(predictions[0])
     best, best_counts = -np.inf, counts.copy()
     for step in range(1, GREEDY_STEPS + 1):
-        values = [image_scores(metric, labels, (total + run) / step).mean() for run in predictions]
+        values = [quality(metric, labels, (total + run) / step) for run in predictions]
         chosen = int(np.argmax(values))
         counts[chosen] += 1
         total += predictions[chosen]

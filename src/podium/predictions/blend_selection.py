@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from tqdm import tqdm
 
-from podium.competitions.metrics import LogLoss, Metric
+from podium.competitions.metrics import LogLoss, Metric, is_mean
 from podium.predictions.blend_methods import METHODS, Method, Rule, fit_convex
 from podium.predictions.calibration import Calibration, cross_fitted, fit_calibration
-from podium.predictions.score import direction, image_scores, k_fold_parts
+from podium.predictions.score import direction, k_fold_parts, paired_gain, quality
 
 
 @dataclass(frozen=True)
@@ -63,12 +63,14 @@ def choose(predictions: np.ndarray, labels: np.ndarray, metric: Metric) -> Blend
     candidates = {
         name: _cross_validate(method, prepared, labels, metric) for name, method in METHODS.items()
     }
-    best = max(
-        candidates, key=lambda name: image_scores(metric, labels, candidates[name].best).mean()
-    )
+    best = max(candidates, key=lambda name: quality(metric, labels, candidates[name].best))
 
     def is_good(name: str) -> bool:
-        first, other = (metric.per_image(labels, candidates[one].best) for one in (best, name))
+        first, other = (candidates[one].best for one in (best, name))
+        if not is_mean(metric):  # the interval of 95 % is four standard errors wide
+            worse_by = paired_gain(metric, labels, first, other)
+            return worse_by.value <= (worse_by.high - worse_by.low) / 4
+        first, other = (metric.per_image(labels, one) for one in (first, other))
         worse_by = direction(metric) * (first - other)
         return worse_by.mean() <= worse_by.std() / np.sqrt(len(labels))
 

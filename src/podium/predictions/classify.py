@@ -33,7 +33,8 @@ class ImagePrediction:
 
     file: str
     problem: str | None = None
-    probabilities: dict[str, float] | None = None
+    probabilities: dict[str, float] | None = None  # by the network's output
+    said: list[tuple[str, float]] | None = None  # see `Task.said`; None: the likeliest class
     box: dict[str, float] | None = None  # `PIXEL_COLUMNS` of the upright image; None: no box head
     ood: bool | None = None
     ood_score: float | None = None
@@ -44,8 +45,9 @@ class ImagePrediction:
         return sorted((self.probabilities or {}).items(), key=lambda item: -item[1])
 
     def __str__(self) -> str:
-        likeliest = [f"{name} {value:.3f}" for name, value in self.ranking[:TOP_CLASSES]]
-        line = f"{self.file}: {', '.join(likeliest)}"
+        shown = self.ranking[:TOP_CLASSES] if self.said is None else self.said
+        likeliest = ", ".join(f"{name} {value:.3f}" for name, value in shown)
+        line = f"{self.file}: {likeliest or 'no label'}"
         if self.box:
             line += "; box " + " ".join(f"{edge:.0f}" for edge in self.box.values())
         line += f"; out-of-distribution (score {self.ood_score:.3g})" if self.ood else ""
@@ -54,6 +56,9 @@ class ImagePrediction:
     def as_dict(self) -> dict[str, Any]:
         """Return all of it for JSON."""
         name, probability = self.ranking[0] if self.probabilities else (None, None)
+        if self.said is not None:  # of several labels the least sure one
+            name = ", ".join(label for label, _ in self.said)
+            probability = min((value for _, value in self.said), default=None)
         return {
             "file": self.file,
             "class": name,
@@ -78,7 +83,7 @@ class Predictions:
     def table(self) -> pd.DataFrame:
         """Return a row per image; the probability of a class is in the column `p_<class>`."""
         boxes = PIXEL_COLUMNS if self.run.recipe.box else ()
-        classes = [f"p_{name}" for name in self.run.competition.classes]
+        classes = [f"p_{name}" for name in self.run.competition.outputs]
         first = ["file", "class", "probability", *boxes, "ood", "ood_score", "problem"]
         rows = []
         for image in self.images:
@@ -168,10 +173,15 @@ def _predict(
         shares = box_table(ids, _mean([prediction.boxes for prediction in by_fold]))
         sizes = pd.DataFrame(sides, ids, ["width", "height"])
         boxes = to_pixels(shares, sizes).to_dict("records")
-    classes = predictor.run.competition.classes
-    for row, box, score in zip(probabilities, boxes, scores, strict=True):
+    competition = predictor.run.competition
+    outputs, said = competition.outputs, [None] * len(images)
+    if not competition.task.sums_to_one:
+        thresholds = predictor.run.folder.read_thresholds()
+        said = competition.task.said(probabilities, competition.classes, thresholds)
+    for row, answer, box, score in zip(probabilities, said, boxes, scores, strict=True):
         yield {
-            "probabilities": dict(zip(classes, row.tolist(), strict=True)),
+            "probabilities": dict(zip(outputs, row.tolist(), strict=True)),
+            "said": answer,
             "box": box,
             "ood": bool(score > detector.limit),
             "ood_score": float(score),

@@ -10,8 +10,15 @@ import pandas as pd
 
 from podium import paths
 from podium.competitions import Competition
-from podium.competitions.boxes import BOX_COLUMNS, BOX_METRICS, BoxMetric, has_box, to_pixels
-from podium.competitions.metrics import LogLoss, Metric
+from podium.competitions.boxes import (
+    BOX_COLUMNS,
+    BOX_METRICS,
+    BoxMetric,
+    are_boxes,
+    has_box,
+    to_pixels,
+)
+from podium.competitions.metrics import LogLoss, Metric, value_of
 from podium.files.atomic_write import write_csv
 from podium.predictions.calibration import Calibration, cross_fitted, fit_calibration
 from podium.predictions.result import FoldScores, RunResult, ViewScores
@@ -73,17 +80,20 @@ def score_folds(run: Run, folds: list[int]) -> FoldScores:
     boxes = None
     if found is not None:
         boxes = score_views(found, train[list(BOX_COLUMNS)], BOX_METRICS)
-    classes = score_views(read_validation(folder, folds), train["label"], [metric])
+    truth, alone = run.competition.truth(train["label"]), not run.competition.task.sums_to_one
+    classes = score_views(read_validation(folder, folds), truth, [metric], alone=alone)
     uncalibrated, calibrations = classes.score, {}
-    if isinstance(metric, LogLoss):
+    if isinstance(metric, LogLoss) and not alone:
         classes, calibrations = _calibrate(run, folds, classes, wider)
     predicted = classes.out_of_fold
-    labels = train.loc[predicted.index, "label"].to_numpy()
-    values = pd.Series(metric.per_image(labels, predicted.to_numpy()), predicted.index)
-    by_fold = values.groupby(train["fold"]).mean() if held_out.empty else pd.Series()
+    by_fold = {}
+    for fold in folds if held_out.empty else ():
+        ids = predicted.index[train.loc[predicted.index, "fold"] == fold]
+        value = value_of(metric, truth.loc[ids].to_numpy(), predicted.loc[ids].to_numpy())
+        by_fold[fold] = value(None)
     return FoldScores(
         **vars(classes),
-        by_fold=by_fold.to_dict(),
+        by_fold=by_fold,
         calibrations=calibrations,
         uncalibrated=uncalibrated,
         folds=folds,
@@ -102,6 +112,7 @@ def _score_views(
     held_out: pd.Index,
     groups: pd.Series,
     wider: float,
+    alone: bool = False,
 ) -> ViewScores:
     """Choose views on the validation images, and score the held-out images if there are some.
 
@@ -110,26 +121,27 @@ def _score_views(
 
     Args:
         predictions: probabilities or boxes by id and view.
-        truth: class numbers or boxes by id.
+        truth: class numbers, labels or boxes by id.
         groups: the images that err together, by id.
         wider: how many times as wide the intervals are as those of single networks.
+        alone: as `average_tta` has it.
     """
     ids = predictions.index.get_level_values("id")
-    annotated = truth.index if truth.ndim == 1 else truth.index[has_box(truth)]
+    annotated = truth.index[has_box(truth)] if are_boxes(truth) else truth.index
     is_held_out = ids.isin(held_out)
     to_choose = ids.isin(annotated) & ~is_held_out
     judged, first = predictions[to_choose], metrics[0]
     if judged.empty:
         raise ValueError("none of the scored images has a box to judge by: train more images")
     choice = choose_views(judged, truth, first)
-    others = average_tta(predictions[~to_choose], choice.weights)
+    others = average_tta(predictions[~to_choose], choice.weights, alone)
     out_of_fold = pd.concat([choice.cross_fitted, others])
     scored = out_of_fold
     if len(held_out):
-        scored = average_tta(predictions[is_held_out], choice.weights)
+        scored = average_tta(predictions[is_held_out], choice.weights, alone)
     scores = [score(metric, truth, scored, groups).widened(wider) for metric in metrics]
     plain, averaged = (
-        score(first, truth, average_tta(judged, weights), groups).widened(wider)
+        score(first, truth, average_tta(judged, weights, alone), groups).widened(wider)
         for weights in ({VIEWS[0].name: 1.0}, None)
     )
     return ViewScores(scores, plain, averaged, choice.weights, choice.tried, out_of_fold)
@@ -173,17 +185,19 @@ def mean_of_folds(
     predictions: Mapping[int, pd.DataFrame],
     views: Mapping[str, float] | None,
     calibrations: Mapping[int, Calibration] | None = None,
+    alone: bool = False,
 ) -> pd.DataFrame:
     """The mean of the folds' networks, each over its views and calibrated: float32 by id.
 
     Args:
         predictions: of each fold, by id and view.
+        alone: as `average_tta` has it.
     """
     if not calibrations:
-        return average_tta(pd.concat(list(predictions.values())), views)
+        return average_tta(pd.concat(list(predictions.values())), views, alone)
     calibrated = []
     for fold, table in predictions.items():
-        averaged = average_tta(table, views)
+        averaged = average_tta(table, views, alone)
         values = calibrations[fold](averaged.to_numpy())
         calibrated.append(pd.DataFrame(values, averaged.index, averaged.columns))
     mean = pd.concat(calibrated).groupby(level="id", sort=False).mean()
@@ -215,42 +229,52 @@ def write_test(
                     f"fold {number} of {run.name} has not predicted {missing} test images in the "
                     f"view {view!r}, which the score uses: podium predict {run.name}"
                 )
-    averaged = mean_of_folds(of_folds, views, calibrations)
+    task, classes = run.competition.task, len(run.competition.classes)
+    averaged = mean_of_folds(of_folds, views, calibrations, alone=not task.sums_to_one)
     probabilities = averaged.reindex(ids)
-    labels = run.table.train["label"]
-    prior = np.bincount(labels, minlength=len(averaged.columns)) / len(labels)
-    probabilities.loc[~ids.isin(averaged.index)] = prior.astype(np.float32)
+    prior = task.prior(run.table.train["label"], classes)
+    probabilities.loc[~ids.isin(averaged.index)] = prior
     boxes = _read_boxes(folder, folds, "test")
     if boxes is not None:
         boxes = average_tta(boxes, box_views).reindex(ids)
     folder.write_probabilities("test", probabilities, boxes)
 
 
-def write_submission(folder: RunFolder, competition: Competition, path: Path | None = None) -> Path:
-    """Write the submission of a run or a blend from its test predictions; returns its path.
+def write_submission(
+    folder: RunFolder, competition: Competition, path: Path | None = None
+) -> Path | None:
+    """Write the submission of a run or a blend from its test predictions.
+
+    Returns:
+        Its path; None where the competition has no test images.
 
     Raises:
         WrongSubmission: the probabilities are not of the test images, or are none.
     """
+    if not competition.has_test:
+        return None
     path = path or paths.submission(folder.name)
     images = folder.read_images()
     test = images[images["part"] == "test"]
     boxes = folder.read_boxes("test")
     pixels = None if boxes is None else to_pixels(boxes, test[SIZE_COLUMNS])
     probabilities = folder.read_probabilities("test")
-    submission = competition.validated_submission(probabilities, test.index, pixels)
+    submission = competition.validated_submission(
+        probabilities, test.index, pixels, folder.read_thresholds()
+    )
     write_csv(path, submission, index=False)
     return path
 
 
 def average_tta(
-    predictions: pd.DataFrame, weights: Mapping[str, float] | None = None
+    predictions: pd.DataFrame, weights: Mapping[str, float] | None = None, alone: bool = False
 ) -> pd.DataFrame:
     """The mean over views and folds: float32 by id; rows of probabilities sum to 1.
 
     Args:
         predictions: probabilities or boxes by id and view; of each view a row for each fold.
         weights: of the views that count; by default all count equally.
+        alone: each probability stands alone, as of labels and grades: rows sum to anything.
     """
     predictions = predictions.astype(np.float64)
     if weights is not None:
@@ -258,7 +282,7 @@ def average_tta(
     views = predictions.index.get_level_values("view")
     weight = pd.Series(1.0 if weights is None else views.map(weights), predictions.index, float)
     total = predictions.mul(weight, axis=0).groupby(level="id", sort=False).sum()
-    if list(predictions.columns) == list(BOX_COLUMNS):
+    if alone or are_boxes(predictions):
         divisor = weight.groupby(level="id", sort=False).sum()
     else:
         divisor = total.sum(axis=1)

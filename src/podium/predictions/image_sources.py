@@ -15,8 +15,7 @@ import requests
 import urllib3
 
 from podium.competitions.image_folders import images_in, is_utf8, left_out
-from podium.data.batches import shrink
-from podium.files.image_io import SizedImage, UnreadableImage, decode_sized, read_bytes
+from podium.files.image_io import SizedImage, UnreadableImage, decode_sized, read_bytes, shrink
 
 ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 MAX_BYTES = 30_000_000  # of an image from the web

@@ -10,15 +10,16 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy.spatial.distance import cdist
 from scipy.stats import beta
 from sklearn.preprocessing import normalize
 from tqdm import tqdm
 
 from podium.competitions.base import MissingData
-from podium.data.batches import shrink
+from podium.data.splits import rarest
 from podium.data.table import read_table
-from podium.files.image_io import UnreadableImage, read_image
+from podium.files.image_io import UnreadableImage, read_image, shrink
 from podium.predictions.predictor import Predictor
 from podium.predictions.tta import VIEWS
 from podium.runs.fold_folder import FoldFolder, RunError
@@ -83,9 +84,14 @@ def fit_mahalanobis(features: np.ndarray, labels: np.ndarray) -> MahalanobisScor
     return MahalanobisScore(*arrays, rest=float(SHRINKAGE * even))
 
 
-def uncertainty(probabilities: np.ndarray) -> np.ndarray:
-    """Return 1 - the highest probability: float64 (images,) of (images, classes)."""
-    return 1 - probabilities.astype(np.float64).max(axis=1)
+def uncertainty(probabilities: np.ndarray, exclusive: bool = True) -> np.ndarray:
+    """Return 1 - the highest probability: float64 (images,) of (images, classes).
+
+    Args:
+        exclusive: else each stands alone, and the least sure one counts.
+    """
+    values = probabilities.astype(np.float64)
+    return 1 - (values.max(axis=1) if exclusive else np.maximum(values, 1 - values).min(axis=1))
 
 
 @dataclass(frozen=True)
@@ -99,16 +105,20 @@ class OODDetector:
         known: scores of images that the fold's network was not trained on.
         distance: of features; None: the score is `uncertainty`.
         remark: why the score is not the distance.
+        exclusive: as of `uncertainty`.
     """
 
     fold: int
     known: np.ndarray
     distance: MahalanobisScore | None = None
     remark: str = ""
+    exclusive: bool = True
 
     def scores(self, features: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
         """Return float64 (images,) from the outputs of the fold's network for the plain view."""
-        return uncertainty(probabilities) if self.distance is None else self.distance(features)
+        if self.distance is None:
+            return uncertainty(probabilities, self.exclusive)
+        return self.distance(features)
 
     def p_value(self, score: float) -> float:
         """Return the share of known images, and the new one, that score as high or higher."""
@@ -175,9 +185,10 @@ def load_or_fit_detector(predictor: Predictor, fold: int) -> OODDetector:
         predictor: with the weights of this fold.
     """
     folder = predictor.run.folder.fold(fold)
+    exclusive = predictor.run.competition.task.sums_to_one
     if predictor.run.recipe.head.centers:
         # Measured: features that were not learned hardly tell OOD images from others.
-        return _by_uncertainty(folder, fold, "its features are not learned")
+        return _by_uncertainty(folder, fold, exclusive, "its features are not learned")
     try:
         stored = folder.read_ood()
     except ValueError as error:
@@ -189,7 +200,9 @@ def load_or_fit_detector(predictor: Predictor, fold: int) -> OODDetector:
     try:
         known, distance = _fit_and_score(predictor, fold)
     except (MissingData, RunError, UnreadableImage) as error:
-        return _by_uncertainty(folder, fold, f"the training images are not at hand: {error}")
+        return _by_uncertainty(
+            folder, fold, exclusive, f"the training images are not at hand: {error}"
+        )
     try:
         folder.write_ood({"known": known, **asdict(distance)})
     except OSError as error:  # a run may be attached to a kernel, where nothing can be written
@@ -197,10 +210,11 @@ def load_or_fit_detector(predictor: Predictor, fold: int) -> OODDetector:
     return OODDetector(fold, known, distance)
 
 
-def _by_uncertainty(folder: FoldFolder, fold: int, remark: str) -> OODDetector:
+def _by_uncertainty(folder: FoldFolder, fold: int, exclusive: bool, remark: str) -> OODDetector:
     """Take the known scores from the stored predictions, which needs no image."""
     plain = folder.read_predictions("validation").xs(VIEWS[0].name, level="view")
-    return OODDetector(fold, uncertainty(plain.to_numpy()), remark=remark)
+    known = uncertainty(plain.to_numpy(), exclusive)
+    return OODDetector(fold, known, remark=remark, exclusive=exclusive)
 
 
 def _fit_and_score(predictor: Predictor, fold: int) -> tuple[np.ndarray, MahalanobisScore]:
@@ -217,7 +231,10 @@ def _fit_and_score(predictor: Predictor, fold: int) -> tuple[np.ndarray, Mahalan
         images = [shrink(read_image(path, side), side) for path in part]
         features.append(predictor.predict(images, VIEWS[:1]).features)
     of_seen, of_unseen = np.split(np.concatenate(features), [len(seen)])
-    distance = fit_mahalanobis(of_seen, train["label"].to_numpy()[seen])
+    truth = predictor.run.competition.truth(train["label"]).iloc[seen]
+    # An image is near one mean: of several labels that of its rarest.
+    labels = rarest(truth) if isinstance(truth, pd.DataFrame) else truth
+    distance = fit_mahalanobis(of_seen, labels.to_numpy())
     return distance(of_unseen), distance
 
 

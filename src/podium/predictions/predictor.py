@@ -44,8 +44,8 @@ class Predictor:
             )
         self.size = self.run.recipe.stage_size()  # of the images to predict, pixels
         keras.backend.clear_session()
-        classes = self.run.competition.classes
-        network = build_network(self.run.recipe, len(classes), pretrained=False)
+        form = self.run.competition.head_form
+        network = build_network(self.run.recipe, *form, pretrained=False)
         self._model = network.model
         # One pass for all of them: the features are on the way to the probabilities.
         outputs = [network.features.output, *network.model.outputs]

@@ -98,7 +98,7 @@ class RunResult:
 
     folder: RunFolder
     combined: FoldScores
-    submission: Path
+    submission: Path | None  # None: there are no test images
     report: Path | None = None  # where one was made
     runner: Any = field(default=None, repr=False, compare=False)  # that trained folds just now
 
@@ -120,7 +120,10 @@ class RunResult:
         lines += [("folds" * (number == 0), row) for number, row in enumerate(self._folds())]
         if self.report:
             lines.append(("report", self.report))
-        lines.append(("submission", self.submission))
+        told = (
+            self.submission or "none, for there are no images to predict: the folds are the score"
+        )
+        lines.append(("submission", told))
         lines.append(("next", f"podium serve {self.folder.name}"))
         competition = get_competition(self.folder.read_recipe().competition)
         if (competition.kaggle_source or "").startswith("competitions/"):

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 
-from podium.competitions.boxes import BOX_METRICS, BoxMetric, IoUOver, has_box
+from podium.competitions.boxes import BoxMetric, IoUOver, are_boxes, has_box
 from podium.competitions.csv_files import read_csv, read_rows, wrong_header
-from podium.competitions.metrics import Accuracy, LogLoss, Metric
+from podium.competitions.metrics import Accuracy, LogLoss, Metric, RocAuc, is_mean, value_of
 from podium.text import id_difference
 
 RESAMPLES = 2000
@@ -56,8 +56,8 @@ class Score:
         """The same with an interval so many times as wide; none of the metrics is below 0."""
         low = max(self.value - factor * (self.value - self.low), 0.0)
         high = self.value + factor * (self.high - self.value)
-        bounded = self.metric in (Accuracy.name, *(metric.name for metric in BOX_METRICS))
-        return replace(self, low=low, high=min(high, 1.0) if bounded else high)
+        unbounded = self.metric == LogLoss.name or self.value > 1
+        return replace(self, low=low, high=high if unbounded else min(high, 1.0))
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -86,16 +86,40 @@ def score(
     """
     right, found = truth.loc[predicted.index].to_numpy(), predicted.to_numpy()
     together = None if groups is None else groups.loc[predicted.index]
-    if right.ndim == 2:
+    if are_boxes(truth):
         annotated = has_box(right)
         if not annotated.any():
             raise ValueError(f"none of the {len(predicted)} images has a box to score against")
         right, found = right[annotated], found[annotated]
         together = None if together is None else together[annotated]
+    if not is_mean(metric):
+        groups = np.arange(len(right)) if together is None else together.to_numpy()
+        value = value_of(metric, right, found)
+        low, high = interval(value, groups)
+        return Score(metric.name, value(None), float(low), float(high), len(right))
     values = metric.per_image(right, found)
     return with_interval(
         metric.name, values, together, share=isinstance(metric, Accuracy | IoUOver)
     )
+
+
+def paired_gain(
+    metric: Metric,
+    truth: np.ndarray,
+    ours: np.ndarray,
+    theirs: np.ndarray,
+    groups: np.ndarray | pd.Series | None = None,
+) -> Score:
+    """How much better predictions of the same images are, both of the same draws."""
+    sign = direction(metric)
+    if is_mean(metric):
+        better, other = (metric.per_image(truth, one) for one in (ours, theirs))
+        return with_interval("gain", np.asarray(sign * (better - other), np.float64), groups)
+    groups = np.arange(len(truth)) if groups is None else groups
+    better, other = (value_of(metric, truth, one) for one in (ours, theirs))
+    low, high = interval(lambda times: sign * (better(times) - other(times)), groups)
+    gain = sign * (better(None) - other(None))
+    return Score("gain", gain, float(low), float(high), len(truth))
 
 
 def with_interval(
@@ -180,9 +204,28 @@ def image_scores(
         predicted: probabilities (images, classes), or boxes.
     """
     values = direction(metric) * metric.per_image(truth, predicted)
-    if isinstance(metric, LogLoss) or truth.ndim == 2:
+    if not isinstance(metric, Accuracy):
         return values
-    return values - TIE * LogLoss().per_image(truth, predicted)
+    return values - TIE * LogLoss(task=metric.task).per_image(truth, predicted)
+
+
+def quality(
+    metric: Metric | BoxMetric,
+    truth: np.ndarray,
+    predicted: np.ndarray,
+    times: np.ndarray | None = None,
+) -> float:
+    """The metric as `image_scores` has it, of all images or each so many times; higher is better.
+
+    Also of a metric that is no mean, in which the log loss decides between equals, too.
+    """
+    if is_mean(metric):
+        values = image_scores(metric, truth, predicted)
+        return float(values.mean() if times is None else values @ times / times.sum())
+    value = direction(metric) * value_of(metric, truth, predicted)(times)
+    if isinstance(metric, RocAuc):
+        return value
+    return value - TIE * value_of(LogLoss(task=metric.task), truth, predicted)(times)
 
 
 def k_fold_parts(labels: np.ndarray, seed: int = 0) -> np.ndarray:

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from podium.competitions.boxes import BoxMetric
-from podium.competitions.metrics import Metric
+from podium.competitions.metrics import Metric, is_mean, value_of
 from podium.files.image_io import resize
-from podium.predictions.score import PARTS, image_scores, k_fold_parts
+from podium.predictions.score import PARTS, image_scores, k_fold_parts, quality
 
 CROP = 0.875
 PLAIN_SHARES = (0.25, 0.5, 0.75)  # weights of the plain view that are tried, besides an equal one
@@ -131,16 +131,22 @@ def choose_views(
         return {view: float(weight) for view, weight in zip(views, weights, strict=True) if weight}
 
     weightings = _weightings(len(views))
-    sums = np.empty((len(weightings), PARTS))  # of the scores of each part's images
+    without = np.empty((len(weightings), PARTS))  # the score on all images but a part's
+    total = np.empty(len(weightings))
     at_once = max(1, AT_ONCE // by_view[0].size)  # many times as fast as one by one
     for start in range(0, len(weightings), at_once):
         for row, found in enumerate(averaged(weightings[start : start + at_once]), start):
-            sums[row] = np.bincount(part, image_scores(metric, right, found), PARTS)
-    total = sums.sum(axis=1)
+            if is_mean(metric):
+                sums = np.bincount(part, image_scores(metric, right, found), PARTS)
+                total[row], without[row] = sums.sum(), sums.sum() - sums
+                continue
+            total[row] = quality(metric, right, found)
+            for number in range(PARTS):
+                without[row, number] = quality(metric, right, found, part != number)
 
     chosen = np.empty_like(by_view[0])
     for number in range(PARTS):
-        best = weightings[np.argmax(total - sums[:, number])]
+        best = weightings[np.argmax(without[:, number])]
         chosen[part == number] = np.tensordot(best, by_view[:, part == number], axes=1)
     plain, equal = weightings[0], np.full(len(views), 1 / len(views), np.float32)
     candidates = [  # the first of the best is taken
@@ -148,10 +154,10 @@ def choose_views(
         (equal, averaged(equal)),
         (weightings[np.argmax(total)], chosen),
     ]
-    weights, found = max(candidates, key=lambda pair: image_scores(metric, right, pair[1]).mean())
+    weights, found = max(candidates, key=lambda pair: quality(metric, right, pair[1]))
     listed = weightings[[*range(len(views)), *np.argsort(-total, kind="stable")[:SETS]]]
     tried = [
-        {"value": float(metric.per_image(right, averaged(row)).mean()), "views": by_name(row)}
+        {"value": value_of(metric, right, averaged(row))(None), "views": by_name(row)}
         for row in listed
     ]
     cross_fitted = pd.DataFrame(found, index=ids, columns=predictions.columns)

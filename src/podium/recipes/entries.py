@@ -1,9 +1,10 @@
 """The entries: folders of kernels/ with a recipe each."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from podium import paths
 from podium.recipes.recipe import Recipe
@@ -26,12 +27,22 @@ class Entry:
         return self.path / "recipe.toml"
 
     @property
+    def declaration(self) -> Path:
+        """The file that describes its competition, where no class of Podium's does."""
+        return self.path / paths.DECLARATION
+
+    @property
     def is_ensemble(self) -> bool:
         """Whether it averages runs of other entries instead of training one."""
         return "runs" in read_toml(self.recipe_file)
 
-    def recipe(self, overrides: Iterable[str] = ()) -> Recipe:
+    def recipe(
+        self, overrides: Iterable[str] = (), preset: Mapping[str, Any] | None = None
+    ) -> Recipe:
         """The recipe of its training; where it starts from a run, that need not be here.
+
+        Args:
+            preset: keys in place of its own; the overrides win over them.
 
         Raises:
             RecipeError: it is refused, or the entry trains nothing.
@@ -40,7 +51,7 @@ class Entry:
             raise RecipeError(
                 f"{self.name} averages runs and trains none: podium blend {self.name}"
             )
-        return load_recipe(self.recipe_file, overrides)
+        return load_recipe(self.recipe_file, overrides, preset)
 
     @property
     def metadata(self) -> Path:

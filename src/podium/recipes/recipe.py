@@ -35,6 +35,7 @@ class Recipe(StrictTable):
     limit: Annotated[int, Field(ge=1)] | None = None  # training images at the most
     broken_images: Literal["stop", "skip"] = "stop"
     memory_share: Share = 0.3  # of the free memory, for decoded images
+    copies: bool = False  # shrunk ones of large images, kept in weights/.copies; data/copies.py
 
     head: tables.Head = tables.Head()
     box: tables.BoxHead | None = None  # a second head, where the competition has boxes
@@ -51,7 +52,16 @@ class Recipe(StrictTable):
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
     clip_norm: Annotated[float, Field(gt=0)] | None = None
     clip_value: Annotated[float, Field(gt=0)] | None = None
+    # So many batches make one step, as if batch_size were so many times as large; the cycle goes
+    # on with each batch, and what a stage's last batches leave over counts nothing.
+    accumulate: Annotated[int, Field(ge=1, le=256)] = 1
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    loss: Literal["cross-entropy", "focal"] = "cross-entropy"  # focal: arXiv:1708.02002
+    focal_gamma: Annotated[float, Field(ge=0, le=10)] = 2.0
+    # Images of a rare class count more, by scikit-learn's "balanced": images / (classes · images of
+    # the class). Or each epoch draws as many images of each class. Validation stays as it is.
+    class_weight: Literal["none", "balanced"] = "none"
+    sampling: Literal["all", "balanced"] = "all"
     one_cycle: tables.OneCycle = tables.OneCycle()
     # Epochs of a stage without a better validation loss before the stage ends.
     patience: Annotated[int, Field(ge=1)] | None = None
@@ -62,8 +72,8 @@ class Recipe(StrictTable):
     checkpoints: Annotated[int, Field(ge=0, le=100)] = 0
     train_batchnorm: bool = False  # the backbone's; its statistics suffer from small batches
     batchnorm_momentum: Annotated[float, Field(ge=0, lt=1)] | None = None
-    # Share of residual branches that are dropped in training, the last block's; EfficientNet only,
-    # whose own is 0.2.
+    # Share of residual branches that are dropped in training, the last block's; EfficientNet and
+    # EfficientNetV2 only, whose own is 0.2.
     drop_connect: Annotated[float, Field(ge=0, lt=1)] | None = None
     mixed_precision: bool = True  # where the device computes faster with it
     # That share an operation on the CPU. They also say into how many parts a sum is cut, and so
@@ -108,6 +118,8 @@ class Recipe(StrictTable):
             yield f"shares must be above 0, came {self.shares}"
         if self.clip_norm is not None and self.clip_value is not None:
             yield "clip_norm and clip_value exclude each other: leave one out"
+        if self.class_weight == self.sampling == "balanced":
+            yield 'class_weight and sampling = "balanced" do the same: leave one out'
 
     def _odd_solvers(self) -> Iterator[str]:
         solvers, head = {stage.solver for stage in self.stages}, self.head
@@ -119,12 +131,16 @@ class Recipe(StrictTable):
             yield f'head.centers and solver = "kernel" go together, in all stages; came {found}'
         if "kernel" in solvers and (head.width or self.cached_views != 1):
             yield f'solver = "kernel" needs head.width = 0 and cached_views = 1, {came}'
+        if "kernel" in solvers and self.class_weight == "balanced":
+            yield 'solver = "kernel" knows no class_weight: leave it out'
 
     def _odd_box(self) -> Iterator[str]:
         if self.box is None:
             return
         if self.augmentation.mixup or self.augmentation.cutmix:
             yield "beside a box head there is no mixup and no cutmix: a mixed image has two boxes"
+        if self.class_weight == "balanced":
+            yield 'beside a box head there is no class_weight: take sampling = "balanced"'
         solved = [stage.solver for stage in self.stages if stage.solver != "gradient"]
         if solved and self.keep == "best":
             why = "the validation loss of that stage lacks the boxes, and would always be the best"

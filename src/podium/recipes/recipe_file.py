@@ -1,9 +1,10 @@
 """recipe.toml of a training or an ensemble: read, changed by `--set`, every mistake named."""
 
+import copy
 import difflib
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
 
@@ -29,13 +30,18 @@ class EnsembleRecipe(StrictTable):
     runs: Annotated[list[Annotated[str, Field(pattern=RUN_NAME)]], Field(min_length=2)]
 
 
-def load_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:
+def load_recipe(
+    path: Path, overrides: Iterable[str] = (), preset: Mapping[str, Any] | None = None
+) -> Recipe:
     """Read a recipe.toml and apply `key=value` overrides; dots reach into tables and lists.
+
+    Args:
+        preset: keys that take the place of the file's, before the overrides.
 
     Raises:
         RecipeError: the file is no TOML, or a key or value is refused.
     """
-    data, overrides = read_toml(path), list(overrides)
+    data, overrides = {**read_toml(path), **copy.deepcopy(dict(preset or {}))}, list(overrides)
     # A stage's keys come last: where the stages are the default ones, the image size makes them.
     for override in sorted(overrides, key=lambda override: override.startswith("stages.")):
         _override(data, override)

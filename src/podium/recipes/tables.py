@@ -73,6 +73,9 @@ class Augmentation(StrictTable):
     noise: Share = 0.0  # probability
     erase: Share = 0.0  # probability of a rectangle painted over (arXiv:1708.04896)
     shift: Annotated[int, Field(ge=0, le=64)] = 0  # pixels, over a reflected border
+    # TrivialAugment (arXiv:2103.10158) in place of rotate, light and color: one of 14 changes, as
+    # strong as chance has it.
+    trivial: bool = False
     # Alpha of the Beta distribution that images and labels are mixed by, 0: not at all. Where
     # both are on, a mixed batch gets one of them. A head on cached features gets neither.
     mixup: Annotated[float, Field(ge=0, le=8)] = 0.0  # arXiv:1710.09412
@@ -82,7 +85,8 @@ class Augmentation(StrictTable):
     def calm(self) -> Self:
         """Half as strong in the crop, and without what no real image looks like."""
         strong = {"blur": 0.0, "noise": 0.0, "erase": 0.0, "mixup": 0.0, "cutmix": 0.0}
-        return self.model_copy(update={**strong, "crop": (1 + self.crop) / 2})
+        changes = {**strong, "trivial": False, "crop": (1 + self.crop) / 2}
+        return self.model_copy(update=changes)
 
 
 class OneCycle(StrictTable):

@@ -9,13 +9,14 @@ import pandas as pd
 
 from podium.competitions import Competition, MissingData, get_competition
 from podium.competitions.boxes import BOX_COLUMNS, iou
+from podium.competitions.tasks import joined
 from podium.predictions.combine import score_folds
-from podium.predictions.score import Score, direction, score, with_interval
+from podium.predictions.score import Score, paired_gain, score
 from podium.recipes.recipe import Recipe
 from podium.runs.fold_folder import RunError
 from podium.runs.run import Run
 from podium.runs.run_folder import RunFolder
-from podium.runs.table import HELD_OUT, stored_table
+from podium.runs.table import HELD_OUT, stored_table, typed_labels
 
 OUT_OF_FOLD = "out_of_fold"
 FOUND_COLUMNS = tuple(f"found_{name}" for name in BOX_COLUMNS)
@@ -68,34 +69,64 @@ class RunData:
     def train(self) -> pd.DataFrame:
         """The training images of the table."""
         train = self.stored[self.stored["part"] == "train"]
-        numbers = [name for name in ("label", "group", "fold") if name in train]
-        return train.astype(dict.fromkeys(numbers, "int64"))
+        numbers = [name for name in ("group", "fold") if name in train]
+        train = train.astype(dict.fromkeys(numbers, "int64"))
+        return train.assign(label=typed_labels(train["label"]))
 
     @property
     def groups(self) -> pd.Series | None:
         """The images that err together, by id; an old blend does not know them."""
         return self.train.get("group")
 
+    def decided(self, predicted: np.ndarray) -> np.ndarray:
+        """The answers by the run's thresholds."""
+        found = self.results.get("thresholds")
+        return self.competition.task.decide(predicted, np.array(found) if found else None)
+
+    def named(self, answers: np.ndarray) -> list[str]:
+        """Answers or a truth in words."""
+        return [
+            name or "no label"
+            for name in self.competition.task.names(answers, self.classes, separator=", ")
+        ]
+
     @cached_property
     def judged(self) -> pd.DataFrame:
         """The images that the score is of, by id.
 
-        Columns: label and said, class numbers that are true and predicted; truth and answer, the
-        names of these; sure and of_true, the probabilities of said and label; fold, where there
-        are folds; with boxes also `BOX_COLUMNS`, `FOUND_COLUMNS` and iou (NaN where no box is
-        annotated).
+        Columns: label and said, what is true and predicted as a table's `label` has it; truth and
+        answer, the names of these; sure and of_true, the probabilities of said and label (of
+        several labels the least one); said_output and true_output, the outputs of the network
+        that speak for them; fold, where there are folds; with boxes also `BOX_COLUMNS`,
+        `FOUND_COLUMNS` and iou (NaN where no box is annotated).
         """
         train = self.train.loc[self.probabilities.index]
         if "fold" in train and (train["fold"] == HELD_OUT).any():
             train = train[train["fold"] == HELD_OUT]
-        values, names = self.probabilities.loc[train.index].to_numpy(), np.array(self.classes)
-        labels, said = train["label"].to_numpy(), values.argmax(axis=1)
-        judged = train[train.columns.intersection(["label", "fold", "group"])].assign(
+        task, predicted = self.competition.task, self.probabilities.loc[train.index].to_numpy()
+        truth, answers = task.truth(train["label"], len(self.classes)), self.decided(predicted)
+        names = {"truth": self.named(truth), "answer": self.named(answers)}
+        judged = train[train.columns.intersection(["label", "fold", "group"])].copy()
+        if task.several:
+            judged["label"], said = (
+                list(map(joined, map(np.flatnonzero, one))) for one in (truth, answers)
+            )
+            sure, of_true = (
+                np.where(one, predicted, 1 - predicted).min(axis=1) for one in (answers, truth)
+            )
+            outputs = predicted.argmax(axis=1), np.where(truth, predicted, 2).argmin(axis=1)
+        else:
+            said, values, rows = answers, task.by_class(predicted), np.arange(len(truth))
+            sure, of_true = values[rows, answers], values[rows, truth]
+            first = len(self.classes) - predicted.shape[1]  # of grades the second
+            outputs = (answers - first).clip(0), (truth - first).clip(0)
+        judged = judged.assign(
             said=said,
-            truth=names[labels],
-            answer=names[said],
-            sure=values.max(axis=1),
-            of_true=values[np.arange(len(labels)), labels],
+            **names,
+            sure=sure,
+            of_true=of_true,
+            said_output=outputs[0],
+            true_output=outputs[1],
         )
         if self.boxes is None or not set(BOX_COLUMNS) <= set(train):
             return judged
@@ -104,6 +135,22 @@ class RunData:
         judged[list(BOX_COLUMNS)] = truth
         judged[list(FOUND_COLUMNS)] = found
         return judged.assign(iou=iou(truth.to_numpy(np.float64), found))
+
+    @cached_property
+    def decisions(self) -> pd.DataFrame:
+        """Said, label and sure of `judged`; of several labels a row each, 0 or 1."""
+        if not self.competition.task.several:
+            return self.judged
+        predicted = self.probabilities.loc[self.judged.index].to_numpy()
+        truth, said = self.truth.loc[self.judged.index].to_numpy(), self.decided(predicted)
+        sure = np.where(said, predicted, 1 - predicted)
+        columns = {"label": truth, "said": said, "sure": sure}
+        return pd.DataFrame({name: values.ravel() for name, values in columns.items()})
+
+    @cached_property
+    def truth(self) -> pd.Series | pd.DataFrame:
+        """What metrics compare with, by id."""
+        return self.competition.truth(self.train["label"])
 
     @cached_property
     def histories(self) -> dict[int, pd.DataFrame]:
@@ -115,7 +162,7 @@ class RunData:
     def score_of(self, ids: pd.Index) -> Score:
         """The score of some of the images alone."""
         predicted = self.probabilities.loc[ids]
-        return score(self.competition.metric, self.train["label"], predicted, self.groups)
+        return score(self.competition.metric, self.truth, predicted, self.groups)
 
     def gain_over(self, other: pd.DataFrame) -> Score:
         """The paired difference by image: positive where this run is better.
@@ -123,14 +170,10 @@ class RunData:
         Args:
             other: probabilities of images that this run has judged, by id.
         """
-        metric, labels = self.competition.metric, self.train["label"].loc[other.index].to_numpy()
-        mine, theirs = (
-            metric.per_image(labels, table.to_numpy())
-            for table in (self.probabilities.loc[other.index], other)
-        )
-        gains = np.asarray(direction(metric) * (mine - theirs), np.float64)
+        metric, labels = self.competition.metric, self.truth.loc[other.index].to_numpy()
+        mine, theirs = self.probabilities.loc[other.index].to_numpy(), other.to_numpy()
         groups = None if self.groups is None else self.groups.loc[other.index]
-        return with_interval("gain", gains, groups)
+        return paired_gain(metric, labels, mine, theirs, groups)
 
 
 def read_run_data(folder: RunFolder) -> RunData:

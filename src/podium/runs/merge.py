@@ -7,6 +7,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from podium import paths
 from podium.competitions.boxes import BOX_COLUMNS
 from podium.files.atomic_write import atomic_folder, atomic_write
 from podium.files.untrusted import check_weights
@@ -60,6 +61,7 @@ def merge_run(part: RunFolder, into: RunFolder, fresh: bool = False) -> list[int
         into.write_run({**part.read_run(), "parts": []})
     if not _table_file(into).is_file():
         copy_whole(_table_file(part), _table_file(into))
+    into.keep_declaration(part.path / paths.DECLARATION)
     if taken:
         (into.path / "score.json").unlink(missing_ok=True)  # it is of other folds
         _record_origins(part, into, taken)

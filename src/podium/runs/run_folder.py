@@ -9,12 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
 from podium import paths
 from podium.competitions.boxes import BOX_COLUMNS
-from podium.files.atomic_write import clear_all_leftovers, discard, write_csv, write_json
+from podium.files.atomic_write import (
+    atomic_write,
+    clear_all_leftovers,
+    discard,
+    write_csv,
+    write_json,
+)
 from podium.files.locks import locked
 from podium.recipes.recipe import Recipe
 from podium.recipes.recipe_file import RecipeError, parse_recipe
@@ -161,6 +168,17 @@ class RunFolder:
     def read_run(self) -> dict[str, Any]:
         return read_json(self.path / "run.json", RunFile)
 
+    def keep_declaration(self, path: Path | None) -> None:
+        """Keep a copy of the file that describes the competition, so that the run opens anywhere.
+
+        Args:
+            path: None, or a file that is not there, where a class describes it.
+        """
+        mine = self.path / paths.DECLARATION
+        if path is not None and path.is_file() and path != mine:
+            with atomic_write(mine) as part:
+                part.write_bytes(path.read_bytes())
+
     def write_run(self, run: dict[str, Any]) -> None:
         write_json(self.path / "run.json", run)
 
@@ -255,3 +273,10 @@ class RunFolder:
 
     def read_score(self) -> dict[str, Any]:
         return read_json(self.path / "score.json", ScoreFile)
+
+    def read_thresholds(self) -> np.ndarray | None:
+        """The thresholds of labels or the cut points of grades; None where none were fitted."""
+        if not (self.path / "score.json").is_file():
+            return None
+        found = self.read_score().get("thresholds")
+        return np.array(found) if found else None

@@ -52,9 +52,9 @@ def stored_table(folder: RunFolder) -> Table:
     try:
         sides = [name for name in SIZE_COLUMNS if name in stored]
         boxes = [name for name in BOX_COLUMNS if name in stored]
-        whole = dict.fromkeys(["label", "group", "fold", *sides], "int64")
-        types = whole | dict.fromkeys(boxes, "float32")
-        train = stored.loc[stored["part"] == "train", list(types)].astype(types)
+        types = dict.fromkeys(["group", "fold", *sides], "int64") | dict.fromkeys(boxes, "float32")
+        train = stored.loc[stored["part"] == "train", ["label", *types]].astype(types)
+        train["label"] = typed_labels(train["label"])
         stored["digest"] = stored.get("digest", "")  # older runs have none
         test = stored.loc[stored["part"] == "test", ["problem", "digest", *sides]]
     except (ValueError, KeyError) as error:  # what pandas raises: of the CSV, or of a column
@@ -64,6 +64,20 @@ def stored_table(folder: RunFolder) -> Table:
         raise RunError(f"{path}: {len(doubled)} ids are there twice, such as {doubled[0]}")
     check_stored(train, folder)
     return Table(train, test)
+
+
+def typed_labels(labels: pd.Series) -> pd.Series:
+    """Labels of training images as a CSV had them: int64, or strings of several numbers.
+
+    Raises:
+        ValueError: they are neither.
+    """
+    if pd.api.types.is_numeric_dtype(labels):  # several, too, where each image has just one
+        return labels.astype("int64")
+    labels = labels.fillna("").astype(str)
+    if odd := next((one for one in labels if one.strip(" 0123456789")), None):
+        raise ValueError(f"label {odd!r} is no number of a class, nor several")
+    return labels
 
 
 def check_split(table: pd.DataFrame) -> None:

@@ -177,9 +177,9 @@ def find_examples(run: Run, fold: int, most: int) -> list[schema.Example]:
     unseen = train[train["fold"].isin([fold, HELD_OUT])]
     turn = unseen.groupby("label").cumcount()
     chosen = unseen.assign(turn=turn).sort_values(["turn", "label"], kind="stable").head(most)
+    task, classes = run.competition.task, run.competition.classes
+    names = task.names(task.truth(chosen["label"], len(classes)), classes, separator=", ")
     return [
-        schema.Example(
-            address=f"examples/{number}", name=run.competition.classes[row.label], path=row.path
-        )
-        for number, row in enumerate(chosen.itertuples())
+        schema.Example(address=f"examples/{number}", name=name or "no label", path=path)
+        for number, (name, path) in enumerate(zip(names, chosen["path"], strict=True))
     ]

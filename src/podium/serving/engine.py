@@ -38,7 +38,8 @@ class Engine:
         # One graph takes images of one size: a fold whose training ended early may have another.
         alike = [fold for fold in predictor.folds if self.run.image_size(fold) == self.size]
         self.folds = alike[:networks]
-        self.classes = list(self.run.competition.classes)
+        self.classes = self.run.competition.outputs
+        self.thresholds = folder.read_thresholds()
         self.batch_size = self.run.recipe.batch_size  # what fits a training fits here
         predictor.load(self.folds[0])
         self.ood_detector = load_or_fit_detector(predictor, self.folds[0])
@@ -77,7 +78,11 @@ class Engine:
             edges = tidy(outputs["boxes"]).mean(axis=0).astype(float).round(4).tolist()
             box = dict(zip(BOX_COLUMNS, edges, strict=True))
         detector = self.ood_detector
+        competition = self.run.competition
+        row = outputs["probabilities"][np.newaxis]
+        (said,) = competition.task.said(row, competition.classes, self.thresholds)
         return Prediction(
+            said=[name for name, _ in said],
             classes=[
                 ClassScore(name=self.classes[number], probability=probabilities[number], heat=rows)
                 for number, rows in zip_longest(ranking, heat)
@@ -90,7 +95,8 @@ class Engine:
         )
 
     def _open(self, fold: int) -> Network:
-        network = build_network(self.run.recipe, len(self.classes), pretrained=False)
+        form = self.run.competition.head_form
+        network = build_network(self.run.recipe, *form, pretrained=False)
         self.run.folder.fold(fold).read_weights(network.model)
         return network
 

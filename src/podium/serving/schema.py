@@ -46,7 +46,12 @@ class ImageFile(BaseModel):
 class Prediction(BaseModel):
     """The outputs of the networks for an image."""
 
-    classes: list[ClassScore] = Field(description="All, the likeliest first.")
+    said: list[str] = Field(
+        description="The class or the grade of the image; its labels where it may have several."
+    )
+    classes: list[ClassScore] = Field(
+        description="All, the likeliest first; of grades the probabilities of at least each."
+    )
     box: dict[str, Share] | None = Field(
         description="x_min, y_min, x_max and y_max around the object, in shares of the upright "
         "image's sides. Null where the run has no box head."

@@ -13,8 +13,7 @@ from PIL import Image, UnidentifiedImageError
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
 
-from podium.data.batches import shrink
-from podium.files.image_io import SizedImage, UnreadableImage, decode_sized
+from podium.files.image_io import SizedImage, UnreadableImage, decode_sized, shrink
 from podium.predictions.tta import VIEWS
 from podium.serving.schema import RequestLimits
 

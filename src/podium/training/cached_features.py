@@ -14,7 +14,14 @@ from tqdm import tqdm
 
 from podium.competitions.boxes import NO_BOX
 from podium.data.augmentation import Augmenter, seeded_augmenter
-from podium.data.batches import Batches, ImageArray, View, type_of_rows, view_batches
+from podium.data.batches import (
+    Batches,
+    ImageArray,
+    View,
+    epoch_order,
+    type_of_rows,
+    view_batches,
+)
 from podium.files.atomic_write import preallocate, require_space
 from podium.files.image_io import resize
 from podium.models.inference import predict
@@ -170,12 +177,19 @@ def _allocate(
 
 
 def feature_batches(
-    features: Features, labels: np.ndarray, batch_size: int, seed: int, epochs: range
+    features: Features,
+    labels: np.ndarray,
+    batch_size: int,
+    seed: int,
+    epochs: range,
+    balanced: bool = False,
+    class_weights: np.ndarray | None = None,
 ) -> Batches:
     """Batches as `training_batches` gives them, with a view of each image in place of itself.
 
     Args:
         labels: float32 (images, classes).
+        balanced, class_weights: as there.
     """
     batch_size = min(batch_size, len(labels))
     views, images = features.train[0].shape[:2]
@@ -184,7 +198,7 @@ def feature_batches(
     def tasks() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for epoch in epochs:
             random = np.random.default_rng((seed, epoch))
-            order = random.permutation(images)
+            order = epoch_order(labels, random, balanced)
             view = random.integers(views, size=images)
             for end in range(batch_size, images + 1, batch_size):
                 chosen = order[end - batch_size : end]
@@ -192,6 +206,8 @@ def feature_batches(
 
     def make(task: tuple[np.ndarray, np.ndarray]) -> tuple:
         seen = tuple(one[task].astype(np.float32) for one in features.train)
+        if class_weights is not None:
+            return seen[0], labels[task[1]], labels[task[1]] @ class_weights
         if boxes is None:
             return seen[0], labels[task[1]]
         return seen, (labels[task[1]], boxes[task])

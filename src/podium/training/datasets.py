@@ -104,6 +104,8 @@ def of_images(
         seed=seed,
         epochs=range(first_epoch, stage.epochs),
         is_calm=calm_epochs(stage, plan),
+        balanced=recipe.sampling == "balanced",
+        class_weights=class_weights(images, recipe),
     )
     validation = view_batches(
         images.cache,
@@ -135,7 +137,15 @@ def of_features(
     """Batches of cached features in place of images."""
     batch_size = stage.batch_size or recipe.batch_size
     epochs = range(first_epoch, stage.epochs)
-    train = feature_batches(features, images.train_labels, batch_size, seed, epochs)
+    train = feature_batches(
+        features,
+        images.train_labels,
+        batch_size,
+        seed,
+        epochs,
+        balanced=recipe.sampling == "balanced",
+        class_weights=class_weights(images, recipe),
+    )
     seen = tuple(features.validation)
     validation = (seen if len(seen) > 1 else seen[0], images.validation_targets)
     rows = len(images.validation)
@@ -147,6 +157,18 @@ def of_features(
         type_of_rows(validation),
         threads=0,
     )
+
+
+def class_weights(images: FoldDataset, recipe: Recipe) -> np.ndarray | None:
+    """How much a training image of each class counts, float32 (classes,); None: all the same.
+
+    Scikit-learn's "balanced", of soft labels too: their mean over the training images is 1.
+    """
+    if recipe.class_weight == "none":
+        return None
+    shares = images.train_labels.mean(axis=0)
+    weights = 1 / (np.maximum(shares, np.finfo(np.float32).tiny) * (shares > 0).sum())
+    return np.where(shares > 0, weights, 0).astype(np.float32)
 
 
 def stage_seed(recipe: Recipe, stage: int) -> int:
@@ -180,7 +202,7 @@ def sample_augmented(images: FoldDataset, recipe: Recipe, most: int) -> Augmente
         recipe = recipe.model_copy(update={"augmentation": unmixed})
     seed = stage_seed(recipe, number)
     batches, _ = of_images(images.of_stage(number), recipe, recipe.stages[number], seed, 0)
-    seen, targets = next(iter(batches))
+    seen, targets = next(iter(batches))[:2]
     labels, boxes = targets if isinstance(targets, tuple) else (targets, None)
     return AugmentedSample(
         number, seen[:most], labels[:most], None if boxes is None else boxes[:most]

@@ -12,13 +12,12 @@ from pathlib import Path
 from podium.competitions import get_competition
 from podium.data.table import prepare_run
 from podium.files.image_io import read_image
-from podium.recipes.entries import get_entry
 from podium.recipes.recipe import Recipe
 from podium.runs.run import Run
 from podium.runs.run_folder import RunFolder
 from podium.system import about_this_run, training_minutes
 from podium.text import duration, format_table
-from podium.training.preflight import check_recipe
+from podium.training.preflight import check_recipe, read_recipe
 from podium.training.time_plan import Speeds, StageWork, stage_works
 from podium.training.train import start_runner
 from podium.training.warm_start import resolve_backbone
@@ -88,6 +87,7 @@ def dry_run(
     overrides: Iterable[str] = (),
     folds: Iterable[int] = (),
     minutes: float | None = None,
+    preset: str | None = None,
 ) -> DryRun:
     """Train each stage of an entry for some steps on a few images, and reckon up the whole run.
 
@@ -96,11 +96,12 @@ def dry_run(
     Args:
         folds: that would be trained; all if none is given.
         minutes: that the run may take; by default what its recipe says.
+        preset: as `train` takes it.
 
     Raises:
         ValueError: a user's mistake, with what to do about it.
     """
-    recipe = resolve_backbone(get_entry(entry).recipe(overrides))
+    recipe = resolve_backbone(read_recipe(entry, list(overrides), preset))
     check_recipe(recipe)
     images = ImageCounts.of(recipe)
     short = _short(recipe, images)

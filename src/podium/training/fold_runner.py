@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pandas as pd
 
+from podium import paths
 from podium.competitions.boxes import BOX_COLUMNS
 from podium.data.batches import ImageCache, view_batches
 from podium.data.near_duplicates import near_copies
@@ -60,7 +61,9 @@ class FoldRunner:
         every = pd.concat([self.table.train, self.table.readable_test])
         self._paths = every["path"]
         self._sides = every[SIZE_COLUMNS] if self.competition.has_boxes else None
-        self._cache = ImageCache(list(self._paths), recipe.cache_size, recipe.memory_share)
+        kept = paths.copies() if recipe.copies else None
+        sizes = recipe.cache_size, recipe.memory_share
+        self._cache = ImageCache(list(self._paths), *sizes, copies=kept)
         self.loaded: int | None = None  # the fold whose network is in memory
         self.speeds = Speeds()
 
@@ -130,7 +133,7 @@ class FoldRunner:
         self._clear()
         with self.devices.scope():
             self._network = build_network(
-                self.recipe, len(self.competition.classes), pretrained=False
+                self.recipe, *self.competition.head_form, pretrained=False
             )
         self.loaded = fold
         return self._network
@@ -142,8 +145,8 @@ class FoldRunner:
         keras.utils.set_random_seed(self.recipe.seed + fold)
         from_run = self.recipe.started_from is not None
         with self.devices.scope():
-            classes = len(self.competition.classes)
-            network = build_network(self.recipe, classes, pretrained=not from_run)
+            form = self.competition.head_form
+            network = build_network(self.recipe, *form, pretrained=not from_run)
             if given:
                 give_backbone(network, given, f"run {self.recipe.started_from}")
         images = self._images(fold)
@@ -183,7 +186,7 @@ class FoldRunner:
             self._cache,
             positions,
             self._paths.index[positions],
-            self.competition.classes,
+            self.competition.outputs,
             VIEWS[:views],
             self._size,
             self.recipe.batch_size,
@@ -208,20 +211,20 @@ class FoldRunner:
         seed = stage_seed(self.recipe, number)
         batches, _ = of_images(self._images(fold), self.recipe, stage, seed, stage.epochs - 1)
         few = max(1, images // (stage.batch_size or self.recipe.batch_size))
-        return (images for images, _ in islice(batches, few))
+        return (batch[0] for batch in islice(batches, few))
 
     def _images(self, fold: int) -> FoldDataset:
         folds = self.table.train["fold"].to_numpy()
         train = np.flatnonzero((folds != fold) & (folds != HELD_OUT))
         validation = np.flatnonzero(folds == fold)
-        one_hot = np.eye(len(self.competition.classes), dtype=np.float32)
-        labels = one_hot[self.table.train["label"].to_numpy()]
+        task, classes = self.competition.task, len(self.competition.classes)
+        labels = task.targets(self.table.train["label"], classes)
 
         def copies(tests: pd.Index) -> np.ndarray:
             return near_copies(self._cache, self._positions(tests), self.scored(fold))
 
         pseudo = {
-            stage: (self._positions(joining.index), one_hot[joining.to_numpy()])
+            stage: (self._positions(joining.index), task.targets(joining, classes))
             for stage, joining in pseudo_labels(self.run, fold, copies).items()
         }
         images = FoldDataset(

@@ -55,13 +55,15 @@ class HeadStage:
     def _solve_kernel(self, features: Features, layer: KernelRegression) -> tuple[Score, Score]:
         """Kernel regression; the training images are scored by what is solved without each."""
         labels, labeled = self.images.train_labels, self.images.labeled
-        kernel = fit_kernel(features.train[0][0], labels, layer.channels, layer.count, labeled)
+        exclusive = self.network.is_exclusive
+        kernel = fit_kernel(
+            features.train[0][0], labels, layer.channels, layer.count, labeled, exclusive
+        )
         layer.set(kernel.mean, kernel.scale, kernel.centers, kernel.dual)
         own = kernel.rows < labeled
-        train = score_logits(kernel.left_out[own], labels[kernel.rows[own]])
-        validation = score_logits(
-            predict_logits(layer, features.validation[0]), self.images.validation_labels
-        )
+        train = score_logits(kernel.left_out[own], labels[kernel.rows[own]], exclusive)
+        predicted = predict_logits(layer, features.validation[0])
+        validation = score_logits(predicted, self.images.validation_labels, exclusive)
         print(
             f"kernel regression on {len(kernel.rows):,} of {len(labels):,} images: validation "
             f"accuracy {validation['accuracy']:.4f}, log loss {validation['log_loss']:.4f} "
@@ -77,7 +79,9 @@ class HeadStage:
         half = self.plan.left() / 2  # the head is to be trained as well
         solves = self.stage.solver == "logistic"  # then it is no probe: all that memory holds
         most = max(LARGEST, free_memory() // 2 // pooled.itemsize) if solves else LARGEST
-        logistic = fit_logistic(pooled, images.train_labels, images.labeled, half, most)
+        exclusive, balanced = self.network.is_exclusive, self.recipe.class_weight == "balanced"
+        labels = images.train_labels
+        logistic = fit_logistic(pooled, labels, images.labeled, half, most, exclusive, balanced)
         score = logistic.score(features.validation[0], images.validation_labels)
         views = pooled.shape[0] * pooled.shape[1]
         print(

@@ -1,9 +1,41 @@
-"""The loss of a box head: GIoU and smooth L1, of the images that have a box."""
+"""What is made small: the loss of the classes, and that of a box head."""
 
 import keras
 from keras import ops
 
+from podium.recipes.recipe import Recipe
+
 BEND = 0.05  # shares of a side: errors below count by their square
+
+
+def make_loss(
+    recipe: Recipe, is_exclusive: bool = True
+) -> tuple[keras.losses.Loss, list[keras.metrics.Metric | str]]:
+    """The recipe's loss of the probabilities, and what is told beside it.
+
+    Args:
+        is_exclusive: a softmax, and no sigmoid each.
+    """
+    smoothing = recipe.label_smoothing
+    metrics: list[keras.metrics.Metric | str] = ["accuracy"]
+    plain, focal = keras.losses.CategoricalCrossentropy, keras.losses.CategoricalFocalCrossentropy
+    log_loss = keras.metrics.CategoricalCrossentropy
+    if not is_exclusive:
+        metrics = [keras.metrics.MeanMetricWrapper(share_right, name="accuracy")]
+        plain, focal = keras.losses.BinaryCrossentropy, keras.losses.BinaryFocalCrossentropy
+        log_loss = keras.metrics.BinaryCrossentropy
+    if smoothing or recipe.loss == "focal":  # by which no epoch is to be judged
+        metrics.append(log_loss(name="log_loss"))
+    if recipe.loss != "focal":
+        return plain(label_smoothing=smoothing), metrics
+    # Without Keras' alpha, which only makes the loss smaller; two classes have none by default.
+    alpha = {"alpha": 1.0} if is_exclusive else {}
+    return focal(gamma=recipe.focal_gamma, label_smoothing=smoothing, **alpha), metrics
+
+
+def share_right(y_true, y_pred):
+    """How many of the outputs are on the right side of a half: (batch,); mixed ones may be."""
+    return ops.mean(ops.cast((y_true > 0.5) == (y_pred > 0.5), "float32"), axis=-1)
 
 
 class BoxLoss(keras.losses.Loss):

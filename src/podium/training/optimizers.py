@@ -10,6 +10,7 @@ from podium.recipes.recipe import Recipe
 
 SGD_MOMENTUM = 0.9
 NOT_DECAYED = ("bias", "beta", "gamma")  # biases and norms: decay would pull them to 0 for nothing
+LAYER_SCALE = "layer_scale"  # of ConvNeXt; its one variable has no name of its own
 
 
 class _Scaled:
@@ -23,12 +24,63 @@ class _Scaled:
     decay = 0.0
 
     def build(self, variables):
-        self._decayed = tuple(variable.name not in NOT_DECAYED for variable in variables)
+        self._decayed = tuple(
+            variable.name not in NOT_DECAYED and LAYER_SCALE not in variable.path
+            for variable in variables
+        )
         super().build(variables)
 
-    def _clip_gradients(self, grads):
-        """Clips what all devices found together: Keras clips each one's own before it sums them."""
-        return super()._clip_gradients(sum_over_devices(grads))
+    def _backend_apply_gradients(self, grads, trainable_variables):
+        """Clips what all devices found together: Keras clips each one's own before it sums them.
+
+        Where gradients accumulate, each batch takes a step, and every n-th one's counts: Keras
+        would take it under a condition, within which TensorFlow's devices cannot meet.
+        """
+        grads, steps = sum_over_devices(grads), self.gradient_accumulation_steps
+        if not steps:
+            super()._backend_apply_gradients(grads, trainable_variables)
+            return
+        indices = map(self._get_variable_index, trainable_variables)
+        held = [self._accumulated_gradients[index] for index in indices]
+        pairs = [
+            (one, ops.convert_to_tensor(before)) for one, before in zip(grads, held, strict=True)
+        ]
+        mean = self._clip_gradients([(one + before) / steps for one, before in pairs])
+        added = [ops.where(self._is_due, -before, one) for one, before in pairs]
+        self._backend_increment_gradient_accumulators(added, held)
+        self._backend_update_step(mean, trainable_variables, self.learning_rate)
+        self._update_model_variables_moving_average(self._trainable_variables)
+
+    @property
+    def _is_due(self):
+        """Whether this batch ends a step."""
+        return ops.equal((self._iterations + 1) % self.gradient_accumulation_steps, 0)
+
+    def assign(self, variable, value):
+        super().assign(variable, self._if_due(value, variable))
+
+    def assign_add(self, variable, value):
+        super().assign_add(variable, self._if_due(value, 0.0))
+
+    def assign_sub(self, variable, value):
+        super().assign_sub(variable, self._if_due(value, 0.0))
+
+    def _if_due(self, value, otherwise):
+        if not self.gradient_accumulation_steps:
+            return value
+        value = ops.convert_to_tensor(value)
+        return ops.where(self._is_due, value, ops.convert_to_tensor(otherwise, value.dtype))
+
+    def _update_model_variables_moving_average(self, trainable_variables):
+        """Where gradients accumulate, Keras' average moves with each batch; this one with steps."""
+        if not (self.use_ema and self.gradient_accumulation_steps):
+            super()._update_model_variables_moving_average(trainable_variables)
+            return
+        averages = self._model_variables_moving_average
+        for variable, average in zip(trainable_variables, averages, strict=True):
+            share = ops.where(self._is_due, 1 - self.ema_momentum, 0.0)
+            share = ops.where(ops.equal(self.iterations, 0), 1.0, share)  # it begins with these
+            average.assign(average + ops.cast(share, average.dtype) * (variable - average))
 
     def _all_reduce_sum_gradients(self, grads_and_vars):
         """They are summed before they are clipped, and on one device need no sum.
@@ -94,6 +146,7 @@ def make_optimizer(
         "clipvalue": recipe.clip_value,
         "use_ema": recipe.ema is not None,
         "ema_momentum": recipe.ema or 0.0,
+        "gradient_accumulation_steps": recipe.accumulate if recipe.accumulate > 1 else None,
     }
     if recipe.optimizer == "sgd":
         optimizer = ScaledSGD(momentum=SGD_MOMENTUM, **shared)

@@ -3,12 +3,45 @@
 from importlib.util import find_spec
 
 from podium.competitions import get_competition
-from podium.models.pretrained import WEIGHTS_FILES, check_choice
+from podium.models.pretrained import WEIGHTS_FILES, check_choice, find_weights, weights_file
+from podium.recipes.entries import get_entry
+from podium.recipes.presets import preset_backbone, preset_keys
 from podium.recipes.recipe import Recipe
 from podium.runs.run_folder import RunFolder
 from podium.system import check_address_space, check_backend
 from podium.training.pseudo_labels import check_pseudo
 from podium.training.warm_start import check_warm_start
+
+
+def read_recipe(entry: str, overrides: list[str], preset: str | None = None) -> Recipe:
+    """The recipe of an entry, as a preset and then `--set` change it.
+
+    A quick training needs no pretrained weights: where there are none, it begins from nothing.
+
+    Raises:
+        ValueError: there is no such entry or preset, or the recipe is refused.
+    """
+    chosen = get_entry(entry)
+    if preset is None:
+        return chosen.recipe(overrides)
+    backbone = preset_backbone(preset)
+    told = [
+        each.partition("=")[2].strip("\"' ") for each in overrides if each.startswith("weights=")
+    ]
+    has_weights = told[-1] != "none" if told else True
+    file = weights_file(backbone, "imagenet")
+    if preset == "quick" and not told and find_weights(file) is None:
+        has_weights = False
+        print(
+            f"preset quick: {file} is not on this machine: a small network is trained from nothing "
+            "in place of it; copy the file into weights/pretrained/ and it knows more"
+        )
+    keys = preset_keys(preset, has_weights)
+    if get_competition(chosen.recipe().competition).folds_given:
+        keys["shares"] = []
+    if box := chosen.recipe().box:  # its blocks are another backbone's
+        keys["box"] = {**box.model_dump(), "taps": []}
+    return chosen.recipe(overrides, keys)
 
 
 def check_recipe(recipe: Recipe, into: RunFolder | None = None, fresh: bool = False) -> None:
@@ -37,7 +70,14 @@ def check_recipe(recipe: Recipe, into: RunFolder | None = None, fresh: bool = Fa
         )
     if recipe.started_from is None:
         check_choice(recipe.backbone, recipe.weights)
-    if recipe.box and not get_competition(recipe.competition).has_boxes:
+    competition = get_competition(recipe.competition)
+    balanced = [key for key in ("class_weight", "sampling") if getattr(recipe, key) == "balanced"]
+    if balanced and not competition.task.sums_to_one:
+        raise ValueError(
+            f'{balanced[0]} = "balanced" is of one class an image, and {competition.name} asks for '
+            f"{competition.task.name}: leave it out"
+        )
+    if recipe.box and not competition.has_boxes:
         raise ValueError(
             f"a box head needs boxes to learn from, and {recipe.competition} has none: leave [box] "
             "out of the recipe"

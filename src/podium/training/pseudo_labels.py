@@ -40,6 +40,11 @@ def check_pseudo(recipe: Recipe, into: RunFolder | None = None) -> None:
     if not recipe.pseudo_runs:
         return
     competition = get_competition(recipe.competition)
+    if not competition.task.sums_to_one:
+        raise NoPseudoLabels(
+            f"pseudo-labels are of one class an image, and {recipe.competition} is a task of "
+            f"{competition.task.name}: leave `pseudo` out of the stages"
+        )
     tests = competition.read_test().index
     for name in recipe.pseudo_runs:
         _check_fits(find_run(name), competition, tests, into and into.name)

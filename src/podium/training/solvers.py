@@ -42,10 +42,12 @@ class Logistic:
     strength: float  # the chosen C
     rows: int  # that it was fitted on
     seconds: float = 0.0
+    exclusive: bool = True  # a softmax, and no sigmoid each
 
     def score(self, features: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-        """Accuracy and log loss on float32 (images, channels), one-hot (images, classes)."""
-        return score_logits((features @ self.weights + self.bias).astype(np.float64), labels)
+        """Accuracy and log loss on float32 (images, channels), targets (images, outputs)."""
+        logits = (features @ self.weights + self.bias).astype(np.float64)
+        return score_logits(logits, labels, self.exclusive)
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,8 @@ def fit_logistic(
     labeled: int | None = None,
     seconds: float = np.inf,
     most: int = LARGEST,
+    exclusive: bool = True,
+    balanced: bool = False,
 ) -> Logistic:
     """Fit on the training features; their penalty is chosen on a fifth of them.
 
@@ -78,17 +82,23 @@ def fit_logistic(
         seconds: that it should take at the most; where they are short, there are fewer views.
         most: values to fit on, of which there is one copy; where the features are more, as many
             views and images as fit, evenly chosen.
+        exclusive: the labels are one-hot; else each output has a regression of its own.
+        balanced: whether images of a rare class count more, as the recipe's `class_weight`.
     """
     began = time.monotonic()
     views, images, channels = features.shape
-    rows = max(most // channels, labels.shape[1])
+    copies = 1 if exclusive else 2
+    rows = max(most // copies // channels, labels.shape[1])
     chosen = np.unique(_evenly(images, rows))
     views = max(1, min(views, rows // len(chosen)))
-    classes = labels[chosen].argmax(axis=1)
+    targets = labels[chosen]
+    classes = targets.argmax(axis=1)
 
     def fit(part: np.ndarray, strength: float, views: int) -> Logistic:
         x = np.concatenate([features[view, chosen[part]] for view in range(views)])
-        return _fit(x, np.tile(classes[part], views), labels.shape[1], strength)
+        if not exclusive:
+            return _fit_each(x, np.tile(targets[part], (views, 1)), strength)
+        return _fit(x, np.tile(classes[part], views), labels.shape[1], strength, balanced)
 
     every = np.ones(len(chosen), bool)
     if seconds < np.inf:
@@ -98,7 +108,7 @@ def fit_logistic(
     held_back = np.random.default_rng(0).permutation(len(chosen)) % HELD_BACK == 0
     held_back &= chosen < (images if labeled is None else labeled)
     strength = STRENGTHS[0]
-    if len(np.unique(classes[~held_back])) > 1:
+    if np.ptp(targets[~held_back], axis=0).any():
         judges = features[0, chosen[held_back]], labels[chosen[held_back]]
         losses = [fit(~held_back, c, views).score(*judges)["log_loss"] for c in STRENGTHS]
         strength = STRENGTHS[int(np.argmin(losses))]
@@ -112,6 +122,7 @@ def fit_kernel(
     channels: Sequence[int],
     most: int,
     labeled: int | None = None,
+    exclusive: bool = True,
 ) -> KernelFit:
     """Fit on training features; the temperature is the best for images that are left out.
 
@@ -123,6 +134,7 @@ def fit_kernel(
         labeled: how many of the images, the first ones, have labels of their own; all unless
             given. The others come second where there is not place for all, and do not judge the
             temperature: they are those that a network was sure of.
+        exclusive: as of `fit_logistic`.
     """
     labeled = len(features) if labeled is None else labeled
     rows = _evenly(labeled, most)
@@ -136,8 +148,8 @@ def fit_kernel(
     dual = inverse.T @ (inverse @ targets)
     left_out = targets - dual / np.einsum("ij,ij->j", inverse, inverse)[:, None]
     own = rows < labeled
-    right = labels[rows[own]].argmax(axis=1)
-    losses = [_log_loss(left_out[own] * temperature, right) for temperature in TEMPERATURES]
+    right = labels[rows[own]]
+    losses = [_log_loss(left_out[own] * one, right, exclusive) for one in TEMPERATURES]
     best = float(TEMPERATURES[int(np.argmin(losses))])
     return KernelFit(mean, scale, centers, dual * best, best, rows, left_out * best)
 
@@ -148,16 +160,17 @@ def predict_logits(layer: keras.Layer, features: np.ndarray) -> np.ndarray:
     return np.concatenate([layer(features[i : i + AT_ONCE]) for i in starts])
 
 
-def score_logits(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Accuracy and log loss of (images, classes) on one-hot labels."""
-    right = labels.argmax(axis=1)
-    return {
-        "accuracy": float((logits.argmax(axis=1) == right).mean()),
-        "log_loss": _log_loss(logits, right),
-    }
+def score_logits(
+    logits: np.ndarray, labels: np.ndarray, exclusive: bool = True
+) -> dict[str, float]:
+    """Accuracy and log loss of (images, classes) on one-hot labels, or on targets of sigmoids."""
+    hits = logits.argmax(axis=1) == labels.argmax(axis=1) if exclusive else (logits > 0) == labels
+    return {"accuracy": float(hits.mean()), "log_loss": _log_loss(logits, labels, exclusive)}
 
 
-def _fit(x: np.ndarray, classes: np.ndarray, class_count: int, strength: float) -> Logistic:
+def _fit(
+    x: np.ndarray, classes: np.ndarray, class_count: int, strength: float, balanced: bool
+) -> Logistic:
     weights = np.zeros((x.shape[1], class_count), np.float32)
     bias = np.full(class_count, ABSENT, np.float32)
     present = np.unique(classes)
@@ -165,7 +178,8 @@ def _fit(x: np.ndarray, classes: np.ndarray, class_count: int, strength: float) 
         bias[present] = 0.0
         return Logistic(weights, bias, strength, len(x))
     scaler = StandardScaler(copy=False)
-    regression = LogisticRegression(C=strength, max_iter=ITERATIONS)
+    weight = "balanced" if balanced else None
+    regression = LogisticRegression(C=strength, max_iter=ITERATIONS, class_weight=weight)
     # OpenBLAS' threads spin between the many small steps: one thread takes a tenth of the time.
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the last digits do not matter
@@ -177,6 +191,14 @@ def _fit(x: np.ndarray, classes: np.ndarray, class_count: int, strength: float) 
     weights[:, present] = slopes.T
     bias[present] = offsets - slopes @ scaler.mean_
     return Logistic(weights, bias, strength, len(x))
+
+
+def _fit_each(x: np.ndarray, targets: np.ndarray, strength: float) -> Logistic:
+    """A regression for each column of 0 and 1: (images, outputs)."""
+    fits = [_fit(x.copy(), column.astype(int), 2, strength, balanced=False) for column in targets.T]
+    weights = np.stack([one.weights[:, 1] - one.weights[:, 0] for one in fits], axis=1)
+    bias = np.array([one.bias[1] - one.bias[0] for one in fits])
+    return Logistic(weights, bias, strength, len(x), exclusive=False)
 
 
 def _evenly(images: int, most: int) -> np.ndarray:
@@ -212,5 +234,8 @@ def _kernel(features: np.ndarray, channels: Sequence[int]) -> tuple[np.ndarray, 
     return mean, scale, centers, kernel
 
 
-def _log_loss(logits: np.ndarray, right: np.ndarray) -> float:
+def _log_loss(logits: np.ndarray, labels: np.ndarray, exclusive: bool) -> float:
+    if not exclusive:
+        return float((np.logaddexp(0, logits) - labels * logits).mean())
+    right = labels.argmax(axis=1)
     return float(-log_softmax(logits, axis=1)[np.arange(len(right)), right].mean())

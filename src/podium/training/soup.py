@@ -17,14 +17,14 @@ import numpy as np
 import pandas as pd
 
 from podium import paths
-from podium.competitions.metrics import LogLoss
+from podium.competitions.metrics import LogLoss, value_of
 from podium.data.splits import split_halves
 from podium.data.table import prepare_run, read_table
 from podium.files.atomic_write import discard
 from podium.files.untrusted import check_weights
 from podium.predictions.combine import assemble
 from podium.predictions.result import RunResult
-from podium.predictions.score import image_scores
+from podium.predictions.score import quality
 from podium.runs.find_run import find_run
 from podium.runs.fold_folder import RunError
 from podium.runs.merge import copy_whole
@@ -148,7 +148,7 @@ def _begin(folder: RunFolder, members: list[Run], fresh: bool) -> None:
         if fresh:
             discard(folder.path)
     if not folder.exists:
-        for name in ("pictures.csv", "checked.json"):
+        for name in ("pictures.csv", "checked.json", paths.DECLARATION):
             if (first.path / name).is_file():
                 copy_whole(first.path / name, folder.path / name)
         about = {"entry": first.read_run().get("entry"), **about_this_run()}
@@ -202,7 +202,7 @@ class FoldSoup:
         is_held_out = (train["fold"] == HELD_OUT).to_numpy()[scored]
         self._held_out, self._judges = scored[is_held_out], scored[~is_held_out]
         images = train.iloc[self._judges]
-        self._labels = images["label"].to_numpy()
+        self._labels = runner.competition.truth(images["label"]).to_numpy()
         self._half = split_halves(images["label"], images["group"], runner.recipe.seed).to_numpy()
         self._files: dict[str, Path] = {}
         self._means: dict[str, Mixture] = {}
@@ -262,16 +262,19 @@ class FoldSoup:
         copy_whole(self._sources[0].path / "history.csv", folder.path / "history.csv")
 
     def _quality(self, mixture: Mixture, rows: np.ndarray | slice) -> float:
-        scores = image_scores(self._metric, self._labels, self._predict(mixture))
+        predicted = self._predict(mixture)
         # NaN, of weights that have diverged, would compare at random.
-        return float(scores[rows].mean()) if np.isfinite(scores).all() else -np.inf
+        if not np.isfinite(predicted).all():
+            return -np.inf
+        return quality(self._metric, self._labels[rows], predicted[rows])
 
     def _values(self, mixture: Mixture) -> dict[str, float | None]:
         """The metric and the log loss; None where the weights have diverged."""
-        values = {}
-        for metric in (self._metric, LogLoss()):
-            value = metric.per_image(self._labels, self._predict(mixture)).mean()
-            values[metric.name] = float(value) if np.isfinite(value) else None
+        predicted, values = self._predict(mixture), {}
+        diverged = not np.isfinite(predicted).all()
+        for metric in (self._metric, LogLoss(task=self._runner.competition.task)):
+            value = None if diverged else value_of(metric, self._labels, predicted)(None)
+            values[metric.name] = value
         return values
 
     def _predict(self, mixture: Mixture) -> np.ndarray:

@@ -12,13 +12,12 @@ from podium.data.table import open_to_predict, prepare_run
 from podium.files.atomic_write import require_writable
 from podium.predictions.combine import assemble, write_submission, write_test
 from podium.predictions.result import RunResult
-from podium.recipes.entries import get_entry
 from podium.runs.find_run import find_run
 from podium.runs.fold_folder import RunError
 from podium.runs.run import Run
 from podium.runs.run_folder import RunFolder, check_name, run_name
 from podium.system import about_this_run, start_backend, training_minutes
-from podium.training.preflight import check_recipe
+from podium.training.preflight import check_recipe, read_recipe
 from podium.training.warm_start import find_initial_weights, resolve_backbone
 
 if TYPE_CHECKING:  # imports TensorFlow, which takes seconds
@@ -32,20 +31,22 @@ def train(
     run: str | None = None,
     fresh: bool = False,
     minutes: float | None = None,
+    preset: str | None = None,
 ) -> RunResult:
     """Train an entry, or go on where a killed run stopped, and write its submission.
 
     Args:
         overrides: `key=value` changes to the entry's recipe.
         folds: to train; all if none is given.
-        run: name of the run folder; by default the entry's name and the overrides.
+        run: name of the run folder; by default the entry's name, the preset and the overrides.
         fresh: begin again where there is a run of that name.
         minutes: that this may take, prediction included; by default what the recipe says.
+        preset: a key of `PRESETS`, whose recipe takes the place of the entry's.
 
     Raises:
         ValueError: a user's mistake, with what to do about it.
     """
-    folder, runner = _train_folds(entry, overrides, folds, run, fresh, minutes, test=True)
+    folder, runner = _train_folds(entry, overrides, folds, run, fresh, minutes, True, preset)
 
     # ---- Combine: folds joined by id, views kept where they gain, score, submission -------------
     with folder.sharing():
@@ -68,15 +69,17 @@ def _train_folds(
     fresh: bool,
     minutes: float | None,
     test: bool,
+    preset: str | None = None,
 ) -> "tuple[RunFolder, FoldRunner | None]":
     """The run's folder, and the fold runner, or None if every fold was finished."""
     began = time.monotonic()
 
     # ---- Recipe: the entry's, with the changes of the command line ------------------------------
     overrides = list(overrides)
-    name = check_name(run_name(entry, overrides) if run is None else run)
+    named = f"{entry}-{preset}" if preset else entry
+    name = check_name(run_name(named, overrides) if run is None else run)
     folder = RunFolder(paths.runs() / name)
-    recipe = resolve_backbone(get_entry(entry).recipe(overrides), folder, fresh)
+    recipe = resolve_backbone(read_recipe(entry, overrides, preset), folder, fresh)
 
     # ---- Checks: whatever would fail only after minutes -----------------------------------------
     check_recipe(recipe, folder, fresh)
@@ -84,12 +87,14 @@ def _train_folds(
     for fold in chosen:
         recipe.check_fold(fold)
     # Without data no run begins and, with --fresh, none is erased.
-    get_competition(recipe.competition).folder()
+    competition = get_competition(recipe.competition)
+    competition.folder()
     require_writable(paths.submission(name).parent)  # needed at the very end
     # One process writes a fold; what the folds share is written while no other process does.
     with folder.writing(chosen):
         with folder.sharing():
             recipe = folder.begin(recipe, {"entry": entry, **about_this_run()}, fresh)
+            folder.keep_declaration(competition.declared_in)
 
             # ---- Table: images read, near-duplicates grouped, folds split; stored once ----------
             opened = prepare_run(folder, recipe)
@@ -136,6 +141,10 @@ def predict(run: str, views: int | None = None) -> tuple[RunFolder, Path]:
         raise RunError(f"{folder.path} has no trained fold yet: train it to its end first")
     with folder.writing(folds):
         opened = open_to_predict(folder)
+        if not opened.competition.has_test:
+            raise RunError(
+                f"{opened.competition.name} has no test images; podium classify predicts"
+            )
         runner = start_runner(opened)
         for number, fold in enumerate(folds, start=1):
             print(f"\nfold {fold} ({number} of {len(folds)})", flush=True)

@@ -16,7 +16,7 @@ from podium.system import peak_memory_gb, verbosity
 from podium.training.callbacks import CheckpointCallback, OneCycleSchedule, TimeKeeper
 from podium.training.datasets import FoldDataset, of_features, of_images, stage_seed
 from podium.training.head_stage import HeadStage
-from podium.training.losses import BoxLoss, MeanIoUMetric
+from podium.training.losses import BoxLoss, MeanIoUMetric, make_loss
 from podium.training.lr_finder import LRCurve, LRFinder
 from podium.training.optimizers import make_optimizer
 from podium.training.resume import ResumeState
@@ -110,6 +110,11 @@ class Trainer:
         model, (batches, validation) = self._prepare(state, stage)
         batch_size = stage.batch_size or self.recipe.batch_size
         steps = steps_per_epoch(len(self.images.train), batch_size)
+        if self.recipe.accumulate > steps * stage.epochs:
+            raise ValueError(
+                f"accumulate = {self.recipe.accumulate}: stage {state.stage + 1} has "
+                f"{steps * stage.epochs} batches, and would never take a step"
+            )
         averages = keras.callbacks.SwapEMAWeights() if self.recipe.ema else None
         keeper = CheckpointCallback(
             state,
@@ -185,10 +190,7 @@ class Trainer:
 
     def _compile(self, model: keras.Model, state: ResumeState, stage: Stage) -> None:
         """Make the stage's optimizer, in the state where a killed stage left it."""
-        loss = keras.losses.CategoricalCrossentropy(label_smoothing=self.recipe.label_smoothing)
-        metrics: list[Any] = ["accuracy"]
-        if self.recipe.label_smoothing:  # by which no epoch is to be judged
-            metrics.append(keras.metrics.CategoricalCrossentropy(name="log_loss"))
+        loss, metrics = make_loss(self.recipe, self.network.is_exclusive)
         # Weighted: what fills up a batch, as JAX needs it, counts nothing.
         aims: dict[str, Any] = {"loss": loss, "weighted_metrics": metrics}
         scales = []  # a head alone: one rate

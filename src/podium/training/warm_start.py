@@ -48,8 +48,8 @@ class InitialWeights:
         from podium.models.network import backbone_weights, build_network
 
         recipe, folder = self.run.read_recipe(), self.run.fold(self.fold)
-        classes = get_competition(recipe.competition).classes
-        network = build_network(recipe, len(classes), pretrained=False)
+        form = get_competition(recipe.competition).head_form
+        network = build_network(recipe, *form, pretrained=False)
         folder.read_weights(network.model)
         return backbone_weights(network)
 

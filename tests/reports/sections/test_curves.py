@@ -7,7 +7,12 @@ import pytest
 from podium.recipes.recipe import Recipe
 from podium.recipes.recipe_file import parse_recipe
 from podium.reports.figures import PALETTE, plain
-from podium.reports.sections.curves import POINTS, learning_curve, rates_by_epoch
+from podium.reports.sections.curves import (
+    POINTS,
+    learning_curve,
+    log_loss_of,
+    rates_by_epoch,
+)
 from podium.training.one_cycle import one_cycle
 
 HISTORY = pd.DataFrame(
@@ -70,3 +75,10 @@ def test_a_name_with_dollars_is_no_formula() -> None:
     figure = learning_curve({"$\\frac{": HISTORY}, "loss", "loss")
     assert plain("$a$") == r"\$a\$"
     figure.canvas.draw()
+
+
+def test_the_probe_is_held_against_the_log_loss_and_not_against_focal_loss() -> None:
+    history = HISTORY.assign(val_log_loss=[1.2, 1.1, np.nan])
+    assert [log_loss_of(row) for _, row in history.iterrows()] == [1.2, 1.1, 0.6]
+    boxed = HISTORY.assign(val_head_loss=[0.4, 0.3, 0.2])
+    assert log_loss_of(boxed.iloc[-1]) == 0.2

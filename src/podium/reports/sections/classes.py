@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 from scipy.stats import binomtest
 from sklearn import metrics
 
+from podium.competitions.tasks import LABELS
 from podium.reports.blocks import Block, Chart, Charts, Section, TableBlock, Words
 from podium.reports.figures import GRAY, PALETTE, canvas, plain
 from podium.reports.run_data import RunData
@@ -21,8 +22,6 @@ TITLES = ["class", "precision", "recall", "F1", "support"]
 def classes_section(one: RunData) -> Section:
     judged, count = one.judged, len(one.classes)
     wrong = int((judged["said"] != judged["label"]).sum())
-    alt = f"confusion matrix: {wrong:,} of {len(judged):,} images are taken for another class"
-    chart = Chart("confusion", confusion_figure(judged, one.classes), alt, wide=count > 6)
     table = by_class(judged, one.classes).sort_values("f1", kind="stable")
     table.loc["mean of the classes"] = [*table.mean()[:3], len(judged)]
     rows = [
@@ -31,6 +30,11 @@ def classes_section(one: RunData) -> Section:
     ]
     title = f"Precision, recall and F1 of all {count} classes, the weakest first"
     by_f1 = TableBlock(title, TITLES, rows, folded=count > FOLDED)
+    if one.competition.task.several:
+        share = f"{len(judged) - wrong:,} of {len(judged):,} images have exactly their labels."
+        return Section("Labels", [Words(share), by_f1])
+    alt = f"confusion matrix: {wrong:,} of {len(judged):,} images are taken for another class"
+    chart = Chart("confusion", confusion_figure(judged, one.classes), alt, wide=count > 6)
     blocks: list[Block] = [Charts([chart]), by_f1]
     if wrong:
         rows = [
@@ -76,8 +80,11 @@ def confusion_figure(judged: pd.DataFrame, classes: list[str]) -> Figure:
 
 def by_class(judged: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
     """Precision, recall, F1 and support by class; NaN where one was never said, or is absent."""
+    right, said = judged["label"], judged["said"]
+    if not pd.api.types.is_numeric_dtype(right):  # several labels an image
+        right, said = (LABELS.members(each, len(classes)) for each in (right, said))
     values = metrics.precision_recall_fscore_support(
-        judged["label"], judged["said"], labels=range(len(classes)), zero_division=np.nan
+        right, said, labels=range(len(classes)), zero_division=np.nan
     )
     return pd.DataFrame(np.transpose(values), classes, ["precision", "recall", "f1", "support"])
 
@@ -91,14 +98,15 @@ def most_confused(judged: pd.DataFrame) -> pd.DataFrame:
 
 
 def calibration_section(one: RunData) -> Section:
-    bins, error = calibration_bins(one.judged), calibration_error(one.judged)
-    right = one.judged["said"] == one.judged["label"]
-    sure = one.judged["sure"].mean()
+    decided = one.decisions
+    bins, error = calibration_bins(decided), calibration_error(decided)
+    right = decided["said"] == decided["label"]
+    sure = decided["sure"].mean()
     which = "surer than it is right" if sure > right.mean() else "less sure than it is right"
     text = (
         f"Expected calibration error (ECE, {BINS} bins) {error:.4f}. In the mean the run is "
         f"{which}: probability {sure:.3f}, right {right.mean():.3f} ({right.sum():,} of "
-        f"{len(right):,} images)."
+        f"{len(right):,} {'labels' if one.competition.task.several else 'images'})."
     )
     figure = draw_calibration(bins, f"reliability: ECE {error:.4f}")
     alt = f"reliability diagram: expected calibration error {error:.4f}"

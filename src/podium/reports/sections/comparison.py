@@ -35,7 +35,7 @@ def scores_section(runs: Sequence[RunData]) -> Section:
         (
             one.name,
             *one.score.row,
-            f"{calibration_error(one.judged):.4f}",
+            f"{calibration_error(one.decisions):.4f}",
             ", ".join(map(str, one.folds)) or "a blend",
         )
         for one in runs

@@ -111,13 +111,18 @@ def rates_by_epoch(recipe: Recipe, history: pd.DataFrame) -> Figure:
     return figure
 
 
+def log_loss_of(row: pd.Series) -> float:
+    """The log loss of an epoch's classes, whatever loss it learned by."""
+    columns = ("val_log_loss", "val_head_loss", "val_loss")  # a row of a solved head has the last
+    return next(row[name] for name in columns if name in row and not np.isnan(row[name]))
+
+
 def _linear_probes(one: RunData) -> Iterator[TableBlock]:
     rows = []
     for fold, history in one.histories.items():
         probe, end = one.folder.fold(fold).read_linear_probe(), history.iloc[-1]
         if probe and "val_accuracy" in history:
-            losses = probe["log_loss"], end.get("val_head_loss", end["val_loss"])
-            values = probe["accuracy"], end["val_accuracy"], *losses
+            values = probe["accuracy"], end["val_accuracy"], probe["log_loss"], log_loss_of(end)
             rows.append((str(fold), *(f"{value:.4f}" for value in values)))
     if rows:
         titles = ["fold", "accuracy, probe", "last epoch", "log loss, probe", "last epoch"]

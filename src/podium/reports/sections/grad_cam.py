@@ -58,7 +58,7 @@ def _batch(one: RunData, fold_run: "FoldRunner") -> Section:
     caption = f"Fold {fold}, stage {seen.stage + 1}, {size} px: training images, augmented"
     tiles = []
     for number, (image, label) in enumerate(zip(seen.images, seen.labels, strict=True)):
-        named = _named(label, one.classes)
+        named = _named(label, one)
         boxes = []
         if seen.boxes is not None and np.isfinite(seen.boxes[number]).all():
             boxes = [("true", seen.boxes[number].tolist())]
@@ -67,13 +67,16 @@ def _batch(one: RunData, fold_run: "FoldRunner") -> Section:
     return Section(BATCH, [ImageGrid(caption, tiles)])
 
 
-def _named(label: np.ndarray, classes: list[str]) -> str:
-    """The class of a one-hot label, or the classes of a mixed one with their shares."""
-    present = np.flatnonzero(label > 0.005)
+def _named(target: np.ndarray, one: RunData) -> str:
+    """The answer that a target asks for, or what is mixed in it with the shares."""
+    task = one.competition.task
+    if not task.sums_to_one and np.isin(target, (0, 1)).all():
+        return one.named(task.decide(target[np.newaxis]))[0]
+    outputs, present = one.competition.outputs, np.flatnonzero(target > 0.005)
     if len(present) == 1:
-        return classes[present[0]]
-    ordered = present[np.argsort(-label[present])]
-    return " + ".join(f"{label[number]:.2f} {classes[number]}" for number in ordered)
+        return outputs[present[0]]
+    ordered = present[np.argsort(-target[present])]
+    return " + ".join(f"{target[number]:.2f} {outputs[number]}" for number in ordered)
 
 
 def _grad_cam(one: RunData, fold_run: "FoldRunner") -> Section:
@@ -96,7 +99,7 @@ def _grad_cam(one: RunData, fold_run: "FoldRunner") -> Section:
     try:
         heat = GradCam(fold_run.network(fold))
         blocks = [
-            ImageGrid(caption, list(_strips(fold_run, heat, _sample(rows))), strips=True)
+            ImageGrid(caption, list(_strips(one, fold_run, heat, _sample(rows))), strips=True)
             for caption, rows in captions.items()
             if len(rows)
         ]
@@ -114,11 +117,14 @@ def _sample(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.sort_values("sure", kind="stable").iloc[places]
 
 
-def _strips(fold_run: "FoldRunner", heat: "GradCam", rows: pd.DataFrame) -> Iterator[ImageTile]:
-    images = fold_run.plain(rows.index)
-    maps = heat(images, rows[["said", "label"]].to_numpy())
+def _strips(
+    one: RunData, fold_run: "FoldRunner", heat: "GradCam", rows: pd.DataFrame
+) -> Iterator[ImageTile]:
+    images, outputs = fold_run.plain(rows.index), one.competition.outputs
+    maps = heat(images, rows[["said_output", "true_output"]].to_numpy())
     for image, pair, (name, row) in zip(images, maps, rows.iterrows(), strict=True):
-        shown = {row["answer"]: pair[0], row["truth"]: pair[1]}  # one where the answer is right
+        said, true = outputs[row["said_output"]], outputs[row["true_output"]]
+        shown = {said: pair[0], true: pair[1]}  # one where the answer is right
         tile = resize(image, TILE, TILE)
         strip = np.hstack([tile, *(with_heat(tile, one_map) for one_map in shown.values())])
         nowhere = ", ".join(label for label, one_map in shown.items() if not one_map.any())

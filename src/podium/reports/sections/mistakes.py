@@ -49,8 +49,10 @@ def _show(one: RunData, caption: str, rows: pd.DataFrame, none: str) -> Block:
 
 def _label_errors(one: RunData) -> Iterator[Block]:
     """By confident learning, from the very probabilities that make the score."""
-    judged = one.judged
-    probabilities = one.probabilities.loc[judged.index].to_numpy()
+    judged, task = one.judged, one.competition.task
+    if task.several:  # it is told of one class an image
+        return
+    probabilities = task.by_class(one.probabilities.loc[judged.index].to_numpy())
     found = likely_label_errors(judged["label"].to_numpy(), probabilities)
     notes = [f"may be {one.classes[number]}" for number in found["suggested"]]
     rows = judged.iloc[found["row"]].assign(note=notes)
@@ -107,8 +109,9 @@ def _copies(one: RunData) -> Iterator[Block]:
         return
     tiles = []
     for number, group in enumerate(mixed[:GROUPS], start=1):
-        for name, label in one.train.loc[one.train["group"] == group, "label"][:4].items():
-            note = f"group {number}: {one.classes[label]}"
+        ids = one.train.index[one.train["group"] == group][:4]
+        for name, label in zip(ids, one.named(one.truth.loc[ids].to_numpy()), strict=True):
+            note = f"group {number}: {label}"
             tiles.append(ImageTile(thumbnail(one.paths.get(name)), note, name, note=note))
     more = f", the first {GROUPS}" if len(mixed) > GROUPS else ""
     yield ImageGrid(f"{title}: {len(mixed):,} groups{more}", tiles)

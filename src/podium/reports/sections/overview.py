@@ -60,7 +60,7 @@ def score_section(one: RunData) -> Section:
 def _scores(one: RunData) -> Iterator[tuple[str, Score]]:
     kind = one.kind
     yield f"{one.score.metric}, {kind}", one.score
-    if one.score.metric != Accuracy.name:
+    if one.score.metric != Accuracy.name and one.competition.task.sums_to_one:
         predicted = one.probabilities.loc[one.judged.index]
         found = score(Accuracy(), one.train["label"], predicted, one.groups)
         yield Accuracy.name, found.widened(one.results.get("widening", 1.0))
@@ -129,7 +129,7 @@ def data_section(one: RunData) -> Section:
     dropped = _dropped(one.stored)
     if one.recipe:
         facts.append(("left out", f"{len(dropped):,} files" if dropped else "nothing"))
-    counts = train["label"].value_counts().reindex(range(len(one.classes)), fill_value=0)
+    counts = one.competition.task.members(train["label"], len(one.classes)).sum(axis=0, dtype=int)
     rows = [(name, f"{count:,}") for name, count in zip(one.classes, counts, strict=True)]
     blocks: list[Block] = [Facts(facts)]
     if dropped:

@@ -110,10 +110,13 @@ function showProblem(card, { status, detail }) {
 function showAnswer(card, found) {
   const [best] = found.classes;
   const perhaps = best.probability < SURE ? "Perhaps " : "";
-  const verdict = element("p", "verdict", `${perhaps}${best.name}, ${percent(best.probability)}`);
+  // A grade, or several labels, is more than the likeliest output of the network.
+  const said = found.said.join(", ") || "No label";
+  const text = said === best.name ? `${perhaps}${said}, ${percent(best.probability)}` : said;
+  const verdict = element("p", "verdict", text);
   find(".result", card).replaceChildren(verdict, likeness(found), ...classList(card, found));
   const image = find("img", card);
-  image.alt = `Your image: ${best.name}`;
+  image.alt = `Your image: ${said}`;
   const draw = () => {
     // Very small images are enlarged, so that what is drawn over them is seen.
     const enlarged = SMALLEST / Math.max(image.naturalWidth, image.naturalHeight, 1);
