@@ -10,6 +10,7 @@ from podium.competitions import get_competition
 from podium.data.table import prepare_run
 from podium.predictions.classify import classify
 from podium.predictions.combine import write_submission
+from podium.predictions.decisions import cross_fitted
 from podium.reports.gallery import choose_rows
 from podium.reports.report import with_report
 from podium.reports.run_data import read_run_data
@@ -45,7 +46,10 @@ def test_it_learns_and_is_scored_on_what_it_has_not_seen(trained) -> None:
     assert stored.to_numpy().min() >= 0 and stored.to_numpy().max() <= 1
     assert not np.allclose(stored.sum(axis=1), 1, atol=0.05)
     truth = competition.truth(stored_table(result.folder).train["label"]).loc[stored.index]
-    value = competition.metric.per_image(truth.to_numpy(), stored.to_numpy()).mean()
+    truth, judged = truth.to_numpy(), stored.to_numpy()
+    if result.folder.read_thresholds() is not None:
+        judged = cross_fitted(competition.metric, competition.task, truth, judged)
+    value = competition.metric.per_image(truth, judged).mean()
     assert result.combined.score.value == pytest.approx(value)
     assert result.combined.score.images == len(stored) == 64
     if competition.name == "shapes":
@@ -67,7 +71,8 @@ def test_its_submission_has_the_decided_answers(trained) -> None:
     competition = get_competition(result.folder.read_recipe().competition)
     test = result.folder.read_probabilities("test")
     written = pd.read_csv(result.submission, dtype=str, keep_default_na=False)
-    answers = competition.task.decide(test.loc[written["id"]].to_numpy())
+    thresholds = result.folder.read_thresholds()
+    answers = competition.task.decide(test.loc[written["id"]].to_numpy(), thresholds)
     if competition.task.several:
         assert written["label"].tolist() == competition.task.names(answers, competition.classes)
     else:
@@ -107,7 +112,8 @@ def test_any_image_is_classified(trained) -> None:
     (image,), task = found.images, found.run.competition.task
     values = np.array([list(image.probabilities.values())])
     assert list(image.probabilities) == found.run.competition.outputs
-    assert image.said == task.said(values, found.run.competition.classes)[0]
+    thresholds = result.folder.read_thresholds()
+    assert image.said == task.said(values, found.run.competition.classes, thresholds)[0]
     said = ", ".join(name for name, _ in image.said)
     assert image.as_dict()["class"] == said
     assert re.search(r"test-64\.png: (no label|[\w, .]+)$", str(image).split(";")[0])
@@ -141,7 +147,7 @@ def test_it_is_served_with_its_answer(trained) -> None:
     assert {score.name for score in prediction.classes} == set(competition.outputs)
     by_name = {score.name: score.probability for score in prediction.classes}
     values = np.array([[by_name[name] for name in competition.outputs]])
-    expected = competition.task.said(values, competition.classes)[0]
+    expected = competition.task.said(values, competition.classes, engine.thresholds)[0]
     assert prediction.said == [name for name, _ in expected]
 
 

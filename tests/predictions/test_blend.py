@@ -10,6 +10,7 @@ import pytest
 
 from podium.kaggle.kernel_start import join_parts
 from podium.predictions.blend import FILES, adopt_blend, blend
+from podium.predictions.blend_selection import BlendChoice
 from podium.predictions.combine import assemble
 from podium.recipes.recipe_file import RecipeError, load_ensemble
 from podium.runs.find_run import find_run
@@ -73,6 +74,16 @@ def test_the_weights_in_the_score_make_the_test_predictions(project: Path) -> No
         assert row["floor"] == 0
         tables.append(powers.div(powers.sum(axis=1), axis=0))
     np.testing.assert_allclose(found, np.tensordot(weights, tables, axes=1), atol=1e-4)
+
+
+def test_a_stored_blend_makes_the_test_predictions_again(project: Path) -> None:
+    for seed, name in ((3, "d"), (4, "e")):
+        assemble(write_run(run(name).path, seed=seed))
+    found = blend(["d", "e"]).folder
+    stored, test = found.read_score()["fitted"], found.read_probabilities("test")
+    members = [run(name).read_probabilities("test").loc[test.index].to_numpy() for name in "de"]
+    again = BlendChoice.from_dict(stored)(np.stack(members))
+    np.testing.assert_allclose(again, test.to_numpy(), rtol=1e-6)
 
 
 def test_the_printed_tables_have_a_line_for_each_run_and_method(project: Path) -> None:

@@ -1,5 +1,7 @@
 """Ways to blend: each on a few images by hand, and with a bad run beside good ones."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -50,6 +52,19 @@ def test_a_blend_is_of_probabilities_and_needs_no_labels(name: str, metric: Metr
     np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
     assert rule.weights.sum() == pytest.approx(1)
     assert (rule.weights >= 0).all()
+
+
+@pytest.mark.parametrize("classes", [2, CLASSES])
+@pytest.mark.parametrize("name", METHODS)
+def test_a_stored_rule_blends_the_same(name: str, classes: int) -> None:
+    labels = LABELS % classes
+    shares = np.random.default_rng(4).dirichlet(np.ones(classes), (2, IMAGES))
+    runs = (0.6 * shares + 0.4 * np.eye(classes)[labels]).astype(np.float32)
+    rule, method = fitted(name, runs, labels, LogLoss()), METHODS[name]
+    again = method.fitted(json.loads(json.dumps(rule.as_dict())))
+    found = rule(method.into(runs))
+    assert np.isfinite(found).all()
+    np.testing.assert_array_equal(again(method.into(runs)), found)
 
 
 def test_the_means_on_one_image() -> None:

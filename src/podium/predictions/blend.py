@@ -112,6 +112,7 @@ class BlendResult:
             "method": choice.method,
             "calibration": choice.calibration and asdict(choice.calibration),
             "runs": runs,
+            "fitted": choice.as_dict(),
             "methods": methods,
             "boxes": boxes
             and {"runs": boxes.runs, "scores": [one.as_dict() for one in boxes.scores]},

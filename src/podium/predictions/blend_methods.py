@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 from scipy.optimize import LinearConstraint, minimize
@@ -33,6 +34,7 @@ class Rule:
 
     weights: np.ndarray  # (runs,), they sum to 1
     back: Transform = np.asarray  # from the weighted mean
+    scale: float | None = None  # of the weighted mean, in float64: powers of a product are high
     stack: LogisticRegression | None = None  # of the runs with a weight, in place of a mean
 
     def __call__(self, transformed: np.ndarray) -> np.ndarray:
@@ -40,7 +42,19 @@ class Rule:
         if self.stack is not None:
             return self.stack.predict_proba(_side_by_side(transformed[used]))
         weights = self.weights[used].astype(transformed.dtype)
-        return _normalized(self.back(np.tensordot(weights, transformed[used], axes=1)))
+        mean = np.tensordot(weights, transformed[used], axes=1)
+        if self.scale is not None:
+            mean = self.scale * mean.astype(np.float64)
+        return _normalized(self.back(mean))
+
+    def as_dict(self) -> dict[str, Any]:
+        """All that was fitted, as JSON keeps it."""
+        stack = self.stack and {
+            "coefficients": self.stack.coef_.tolist(),
+            "intercepts": self.stack.intercept_.tolist(),
+            "type": str(self.stack.coef_.dtype),
+        }
+        return {"weights": self.weights.tolist(), "scale": self.scale, "stack": stack}
 
 
 @dataclass(frozen=True)
@@ -50,6 +64,16 @@ class Method:
     # From transformed predictions, labels (images,) and the metric.
     fit: Callable[[np.ndarray, np.ndarray, Metric], Rule]
     into: Transform = np.asarray
+
+    def fitted(self, stored: dict[str, Any]) -> Rule:
+        """The rule of what `Rule.as_dict` gave."""
+        back, stack = np.exp if self.into is _logarithms else np.asarray, None
+        if found := stored["stack"]:
+            stack = LogisticRegression()
+            stack.coef_ = np.array(found["coefficients"], found["type"])
+            stack.intercept_ = np.array(found["intercepts"], found["type"])
+            stack.classes_ = np.arange(max(len(stack.intercept_), 2))
+        return Rule(np.array(stored["weights"]), back, stored["scale"], stack)
 
 
 def _ranks(predictions: np.ndarray) -> np.ndarray:
@@ -144,7 +168,7 @@ def _fit_product(logarithms: np.ndarray, labels: np.ndarray, metric: Metric) -> 
     total = found.sum()
     if total == 0:  # no run is better than a guess
         return Rule(np.full(len(logarithms), 1 / len(logarithms)), np.exp)
-    return Rule(found / total, lambda mean: np.exp(total * mean))
+    return Rule(found / total, np.exp, float(total))
 
 
 def _fit_stack(logarithms: np.ndarray, labels: np.ndarray, metric: Metric) -> Rule:

@@ -1,6 +1,7 @@
 """The choice of how to blend: by cross-validation, and scored as a whole by another one."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -29,7 +30,7 @@ class BlendChoice:
     method: str
     rule: Rule  # for the runs that are used
     calibration: Calibration | None  # of the blend
-    candidates: dict[str, Candidate]  # by method
+    candidates: dict[str, Candidate]  # by method; none of a blend that was stored
 
     @property
     def weights(self) -> np.ndarray:
@@ -42,6 +43,29 @@ class BlendChoice:
         prepared = _calibrated(predictions, self.calibrations)[self.used]
         blended = self.rule(METHODS[self.method].into(prepared))
         return self.calibration(blended) if self.calibration else blended
+
+    def as_dict(self) -> dict[str, Any]:
+        """All that was fitted, unrounded, as score.json keeps it."""
+        return {
+            "calibrations": [asdict(one) for one in self.calibrations],
+            "used": self.used.tolist(),
+            "method": self.method,
+            "rule": self.rule.as_dict(),
+            "calibration": self.calibration and asdict(self.calibration),
+        }
+
+    @classmethod
+    def from_dict(cls, stored: dict[str, Any]) -> "BlendChoice":
+        """The blend of what `as_dict` gave, `fitted` in score.json, to apply it to other images."""
+        calibration = stored["calibration"]
+        return cls(
+            [Calibration(**one) for one in stored["calibrations"]],
+            np.array(stored["used"], np.int64),
+            stored["method"],
+            METHODS[stored["method"]].fitted(stored["rule"]),
+            calibration and Calibration(**calibration),
+            {},
+        )
 
 
 def choose(predictions: np.ndarray, labels: np.ndarray, metric: Metric) -> BlendChoice:

@@ -21,8 +21,10 @@ from podium.competitions.boxes import (
 from podium.competitions.metrics import LogLoss, Metric, value_of
 from podium.files.atomic_write import write_csv
 from podium.predictions.calibration import Calibration, cross_fitted, fit_calibration
+from podium.predictions.decisions import cross_fitted as cross_fitted_decisions
+from podium.predictions.decisions import decided, decides, fit_thresholds
 from podium.predictions.result import FoldScores, RunResult, ViewScores
-from podium.predictions.score import k_fold_parts, score, speeds, widening
+from podium.predictions.score import k_fold_parts, quality, score, speeds, widening
 from podium.predictions.tta import VIEWS, choose_views
 from podium.runs.fold_folder import RunError
 from podium.runs.run import Run
@@ -85,7 +87,10 @@ def score_folds(run: Run, folds: list[int]) -> FoldScores:
     uncalibrated, calibrations = classes.score, {}
     if isinstance(metric, LogLoss) and not alone:
         classes, calibrations = _calibrate(run, folds, classes, wider)
-    predicted = classes.out_of_fold
+    predicted, thresholds = classes.out_of_fold, None
+    if decides(metric, run.competition.task):
+        judged = predicted.index.difference(held_out) if len(held_out) else predicted.index
+        classes, predicted, thresholds = _decide(run, classes, truth, judged, wider)
     by_fold = {}
     for fold in folds if held_out.empty else ():
         ids = predicted.index[train.loc[predicted.index, "fold"] == fold]
@@ -95,6 +100,7 @@ def score_folds(run: Run, folds: list[int]) -> FoldScores:
         **vars(classes),
         by_fold=by_fold,
         calibrations=calibrations,
+        thresholds=thresholds,
         uncalibrated=uncalibrated,
         folds=folds,
         of_folds=of_folds,
@@ -179,6 +185,31 @@ def _calibrate(
     scored = calibrated.loc[held_out if len(held_out) else judged]
     scores = [score(metric, train["label"], scored, train["group"]).widened(wider)]
     return replace(classes, scores=scores, out_of_fold=calibrated), fitted
+
+
+def _decide(
+    run: Run, classes: ViewScores, truth: pd.Series | pd.DataFrame, judged: pd.Index, wider: float
+) -> tuple[ViewScores, pd.DataFrame, list[float] | None]:
+    """Fit thresholds or cut points, if they gain where they were not fitted.
+
+    Args:
+        judged: the images to fit them to.
+
+    Returns:
+        What is scored by them, the predictions that are scored, and the thresholds.
+    """
+    metric, task, found = run.competition.metric, run.competition.task, classes.out_of_fold
+    right, own = truth.loc[judged].to_numpy(), found.loc[judged].to_numpy()
+    answers = cross_fitted_decisions(metric, task, right, own)
+    if not quality(metric, right, answers) > quality(metric, right, own):
+        return classes, found, None
+    thresholds = fit_thresholds(metric, task, right, own)
+    table = pd.DataFrame(decided(task, found.to_numpy(), thresholds), found.index, found.columns)
+    table.loc[judged] = answers
+    held_out = found.index.difference(judged)
+    scored = table.loc[held_out if len(held_out) else judged]
+    scores = [score(metric, truth, scored, run.table.train["group"]).widened(wider)]
+    return replace(classes, scores=scores), table, thresholds.tolist()
 
 
 def mean_of_folds(

@@ -53,6 +53,8 @@ class FoldScores(ViewScores):
     widening: float  # of the intervals; see predictions/score.py
     scored: str  # which images the score is of: "out-of-fold" or "held-out"
     calibrations: dict[int, Calibration]  # of each fold's network; empty where none gains
+    # Of labels a probability each, of grades the cut points; None where 0.5 is as good.
+    thresholds: list[float] | None
     uncalibrated: Score
     by_fold: dict[int, float]  # the score of each fold; none where held-out images are scored
     boxes: ViewScores | None  # where the run has a box head
@@ -77,6 +79,7 @@ class FoldScores(ViewScores):
             "averaged_views": self.averaged.as_dict(),
             "tried_views": self.tried,
             "calibration": {fold: asdict(one) for fold, one in self.calibrations.items()},
+            "thresholds": self.thresholds or [],
             "uncalibrated": self.uncalibrated.as_dict(),
             "boxes": boxes
             and {
@@ -112,6 +115,9 @@ class RunResult:
             each = [f"{one.temperature:.2f}" for one in combined.calibrations.values()]
             before = f"uncalibrated {combined.uncalibrated.value:.4f}"
             lines.append(("calibrated", f"temperature {', '.join(each)} ({before})"))
+        if combined.thresholds:
+            each = ", ".join(f"{one:.2f}" for one in combined.thresholds)
+            lines.append(("thresholds", f"{each}, fitted out of fold"))
         if boxes:
             lines += [("boxes", boxes), ("", f"views {boxes.views_used}")]
         for kind, one in combined.speeds.items():

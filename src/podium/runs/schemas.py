@@ -80,6 +80,7 @@ class ScoreFile(Form):
     widening: float = 1.0
     runs: list[Member] = []
     views: dict[str, float] = {}
+    fitted: dict[str, Any] = {}  # of a blend, see predictions/blend_selection.py
     thresholds: list[float] = []  # of labels, or the cut points of grades
     tried_views: list[dict[str, Any]] = []
     costs: dict[str, dict[str, Any]] = {}
