@@ -114,6 +114,17 @@ def test_what_cannot_run_is_not_built(project: Path) -> None:
     assert not (project / "build").exists()
 
 
+def test_the_description_of_a_competition_is_carried(project: Path) -> None:
+    plain = build("tiny", owner="someone").sources
+    written = 'name = "mine"\nfolder = "mine"\nclasses = ["a", "b"]\n'
+    (project / "kernels" / "tiny" / "competition.toml").write_text(written)
+    built = build("tiny", owner="someone")
+    assert built.sources != plain
+    payload = lzma.decompress(base64.b85decode("".join(constant(built, "PAYLOAD").split())))
+    with zipfile.ZipFile(io.BytesIO(payload)) as archive:
+        assert archive.read("kernels/tiny/competition.toml").decode() == written
+
+
 def test_too_large_a_kernel_is_refused(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("podium.kaggle.build.LIMIT", 10_000)
     with pytest.raises(BuildError, match=r"would have \d{3},\d{3} bytes, Kaggle takes 10,000"):

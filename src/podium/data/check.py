@@ -14,6 +14,7 @@ from podium.data.near_duplicates import THUMBNAIL_SIDE, fingerprint, near_duplic
 from podium.files.image_io import UnreadableImage, decode_sized, read_bytes
 from podium.text import single_line
 
+SHOWN = 6  # of a group of near-copies
 UNREADABLE = {"width": 0, "height": 0, "thumbnail": None, "small": False}
 
 
@@ -76,12 +77,18 @@ class CheckResult:
             f"broken or missing: {len(self.broken) or 'none'}",
             *(f"  {problem}" for problem in self.broken),
             f"groups of near-identical training images: {len(self.doubled) or 'none'}",
-            *(f"  {' = '.join(names)}" for names in self.doubled),
+            *(f"  {_alike(names)}" for names in self.doubled),
             f"of these with several labels: {len(self.contradictions) or 'none'}",
-            *(f"  {' = '.join(names)}" for names in self.contradictions),
+            *(f"  {_alike(names)}" for names in self.contradictions),
             f"test images that are near-copies of training images: {self.leaked or 'none'}",
         ]
         return "\n".join(lines)
+
+
+def _alike(names: list[str]) -> str:
+    """A group of near-copies on a line; drawings on one background may be a thousand."""
+    more = f" = … {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
+    return " = ".join(names[:SHOWN]) + more
 
 
 def check_competition(competition: Competition) -> CheckResult:
