@@ -122,8 +122,8 @@ def data_section(one: RunData) -> Section:
         ("test", f"{len(test):,} images"),
     ]
     if "group" in train:
-        copies = len(train) - train["group"].nunique()
-        facts.append(("near-copies", f"{copies:,} of another, each kept in one fold with it"))
+        groups = train["group"].nunique()
+        facts.append(("groups", f"{groups:,}, near-copies and what belongs together in one fold"))
     if "fold" in train and (train["fold"] == HELD_OUT).any():
         facts.append(("held out", f"{(train['fold'] == HELD_OUT).sum():,} images"))
     dropped = _dropped(one.stored)
