@@ -8,6 +8,9 @@ import pytest
 
 from podium.competitions import get_competition
 from podium.data.table import prepare_run
+from podium.predictions.blend import blend
+from podium.predictions.blend_methods import ALONE
+from podium.predictions.blend_selection import BlendChoice
 from podium.predictions.classify import classify
 from podium.predictions.combine import write_submission
 from podium.predictions.decisions import cross_fitted
@@ -158,3 +161,22 @@ def test_pseudo_labels_are_refused_in_a_line(trained) -> None:
     recipe = type(result.folder.read_recipe()).model_validate(recipe)
     with pytest.raises(ValueError, match=r"is a task of (labels|grades): leave `pseudo` out"):
         check_recipe(recipe)
+
+
+def test_two_runs_are_blended_and_their_answers_decided(trained) -> None:
+    result, _ = trained
+    competition = get_competition(result.folder.read_recipe().competition)
+    other = train("tiny", ["broken_images=skip", "seed=0"], run="again")
+    blended = blend([result.folder.name, other.folder.name])
+    score = blended.folder.read_score()
+    assert score["method"] in ALONE and len(score["thresholds"]) == len(competition.outputs)
+    test = blended.folder.read_probabilities("test")
+    both = [one.read_probabilities("test") for one in (result.folder, other.folder)]
+    again = BlendChoice.from_dict(score["fitted"])(np.stack([one.to_numpy() for one in both]))
+    np.testing.assert_allclose(again, test.to_numpy(), atol=1e-6)
+    written = pd.read_csv(blended.submission, dtype=str, keep_default_na=False)
+    answers = competition.task.decide(test.to_numpy(), np.array(score["thresholds"]))
+    if competition.task.several:
+        assert written["label"].tolist() == competition.task.names(answers, competition.classes)
+    else:
+        assert written["label"].astype(int).tolist() == answers.tolist()

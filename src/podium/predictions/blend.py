@@ -14,6 +14,7 @@ from podium.files.atomic_write import write_json
 from podium.predictions.blend_members import CannotBlend, Pool, read_member, read_pool
 from podium.predictions.blend_selection import BlendChoice, choose, nested
 from podium.predictions.combine import write_submission
+from podium.predictions.decisions import cross_fitted, decides, fit_thresholds
 from podium.predictions.score import Score, direction, paired_gain, score
 from podium.recipes.entries import all_entries
 from podium.recipes.recipe_file import EnsembleRecipe, load_ensemble
@@ -53,6 +54,7 @@ class BlendResult:
     score: Score  # of the whole procedure, nested
     best: str  # the best single run
     gain: Score  # over it
+    thresholds: list[float]  # of labels or grades, where the metric is of answers
     boxes: BlendedBoxes | None  # where the runs find boxes
     submission: Path
 
@@ -113,6 +115,7 @@ class BlendResult:
             "calibration": choice.calibration and asdict(choice.calibration),
             "runs": runs,
             "fitted": choice.as_dict(),
+            "thresholds": self.thresholds,
             "methods": methods,
             "boxes": boxes
             and {"runs": boxes.runs, "scores": [one.as_dict() for one in boxes.scores]},
@@ -196,26 +199,43 @@ def _check_target(folder: RunFolder) -> None:
 
 def _evaluate(pool: Pool, folder: RunFolder, submission: Path) -> BlendResult:
     """Choose the blend of these runs, and score it on images that had no part in the choice."""
-    metric, labels, sign = pool.competition.metric, pool.labels, direction(pool.competition.metric)
-    numbers, groups = labels.to_numpy(np.int64), pool.groups
+    competition, groups = pool.competition, pool.groups
+    metric, task, sign = competition.metric, competition.task, direction(competition.metric)
+    labels, alone = competition.truth(pool.labels), not task.sums_to_one
+    truth, by_answers = labels.to_numpy(), decides(metric, task)
 
-    def scored(probabilities: np.ndarray | None) -> Score | None:
-        if probabilities is None:
+    def judged(predicted: np.ndarray) -> np.ndarray:
+        return cross_fitted(metric, task, truth, predicted) if by_answers else predicted
+
+    def scored(predicted: np.ndarray | None) -> Score | None:
+        if predicted is None:
             return None
-        found = score(metric, labels, _table(probabilities, labels.index, pool), groups)
-        return found.widened(pool.widening)
+        table = _table(judged(predicted), labels.index, pool)
+        return score(metric, labels, table, groups).widened(pool.widening)
 
     scores = [scored(run) for run in pool.out_of_fold]
     best = max(range(len(scores)), key=lambda run: sign * scores[run].value)
-    choice = choose(pool.out_of_fold, numbers, metric)
-    blended = nested(pool.out_of_fold, numbers, metric)
-    gain = paired_gain(metric, numbers, blended, pool.out_of_fold[best], groups)
+    choice = choose(pool.out_of_fold, truth, metric, alone)
+    blended = nested(pool.out_of_fold, truth, metric, alone)
+    thresholds = fit_thresholds(metric, task, truth, blended).tolist() if by_answers else []
+    gain = paired_gain(metric, truth, judged(blended), judged(pool.out_of_fold[best]), groups)
     tried = choice.candidates.items()
     methods = {name: (scored(one.blended), scored(one.calibrated)) for name, one in tried}
     name, table = pool.members[best].name, _table(blended, labels.index, pool)
     boxes, nested_score = _blend_boxes(pool), scored(blended)
     return BlendResult(
-        folder, pool, choice, table, scores, methods, nested_score, name, gain, boxes, submission
+        folder,
+        pool,
+        choice,
+        table,
+        scores,
+        methods,
+        nested_score,
+        name,
+        gain,
+        thresholds,
+        boxes,
+        submission,
     )
 
 
@@ -261,6 +281,6 @@ def _write(blended: BlendResult, about: dict[str, Any]) -> None:
 
 
 def _table(probabilities: np.ndarray, ids: pd.Index, pool: Pool) -> pd.DataFrame:
-    """float32 by id, a column per class."""
-    classes = list(pool.competition.classes)
-    return pd.DataFrame(probabilities.astype(np.float32), index=ids, columns=classes)
+    """float32 by id, a column per output."""
+    columns = pool.competition.outputs
+    return pd.DataFrame(probabilities.astype(np.float32), index=ids, columns=columns)

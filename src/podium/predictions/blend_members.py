@@ -13,7 +13,7 @@ from podium.runs.find_run import find_run
 from podium.runs.fold_folder import RunError
 from podium.runs.run import Run
 from podium.runs.run_folder import RunFolder
-from podium.runs.table import HELD_OUT
+from podium.runs.table import HELD_OUT, typed_labels
 from podium.text import id_difference, summarize
 
 
@@ -107,7 +107,7 @@ def read_member(run: str) -> BlendRun:
         competition = get_competition(folder.read_run()["competition"])
         images, folds = folder.read_images(), []
         train = images[images["part"] == "train"]
-        labels = train["label"].astype("int64")
+        labels = typed_labels(train["label"])
     else:
         opened = Run.open(folder)
         competition, train = opened.competition, opened.table.train
@@ -123,20 +123,18 @@ def read_member(run: str) -> BlendRun:
     if folds:
         _check_out_of_fold(folder, folds, opened.table.train["fold"], out_of_fold.index)
     widening = folder.read_score().get("widening", 1.0)
-    if not competition.task.sums_to_one:
-        task = competition.task.name
-        raise CannotBlend(f"{folder.name} is of {task}: only runs of one class an image blend")
     groups = train.get("group")
     return BlendRun(folder, competition, folds, labels, widening, groups, out_of_fold, test)
 
 
 def _read_probabilities(folder: RunFolder, name: str, competition: Competition) -> pd.DataFrame:
     table, path = folder.read_probabilities(name), folder.path / f"{name}.csv"
-    if list(table.columns) != list(competition.classes):
+    if list(table.columns) != competition.outputs:
         raise CannotBlend(f"{path} has other classes than {competition.name}: {', '.join(table)}")
     values = table.to_numpy()
     # NaN is not at least 0 either.
-    if not (values >= 0).all() or not np.allclose(values.sum(axis=1), 1, atol=1e-3):
+    whole = not competition.task.sums_to_one or np.allclose(values.sum(axis=1), 1, atol=1e-3)
+    if not (values >= 0).all() or not (values <= 1 + 1e-3).all() or not whole:
         raise CannotBlend(f"{path} holds values that are no probabilities")
     return table
 

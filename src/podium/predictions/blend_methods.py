@@ -36,6 +36,7 @@ class Rule:
     back: Transform = np.asarray  # from the weighted mean
     scale: float | None = None  # of the weighted mean, in float64: powers of a product are high
     stack: LogisticRegression | None = None  # of the runs with a weight, in place of a mean
+    shares: bool = True  # each row is of one probability; else, of labels or grades, each value
 
     def __call__(self, transformed: np.ndarray) -> np.ndarray:
         used = self.weights > 0
@@ -45,7 +46,7 @@ class Rule:
         mean = np.tensordot(weights, transformed[used], axes=1)
         if self.scale is not None:
             mean = self.scale * mean.astype(np.float64)
-        return _normalized(self.back(mean))
+        return _normalized(self.back(mean)) if self.shares else mean
 
     def as_dict(self) -> dict[str, Any]:
         """All that was fitted, as JSON keeps it."""
@@ -54,7 +55,8 @@ class Rule:
             "intercepts": self.stack.intercept_.tolist(),
             "type": str(self.stack.coef_.dtype),
         }
-        return {"weights": self.weights.tolist(), "scale": self.scale, "stack": stack}
+        weights = self.weights.tolist()
+        return {"weights": weights, "scale": self.scale, "stack": stack, "shares": self.shares}
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ class Method:
             stack.coef_ = np.array(found["coefficients"], found["type"])
             stack.intercept_ = np.array(found["intercepts"], found["type"])
             stack.classes_ = np.arange(max(len(stack.intercept_), 2))
-        return Rule(np.array(stored["weights"]), back, stored["scale"], stack)
+        return Rule(np.array(stored["weights"]), back, stored["scale"], stack, stored["shares"])
 
 
 def _ranks(predictions: np.ndarray) -> np.ndarray:
@@ -90,12 +92,17 @@ def _normalized(mixed: np.ndarray) -> np.ndarray:
 
 
 def _fit_selected(
-    transformed: np.ndarray, labels: np.ndarray, metric: Metric, back: Transform = np.asarray
+    transformed: np.ndarray,
+    labels: np.ndarray,
+    metric: Metric,
+    back: Transform = np.asarray,
+    shares: bool = True,
 ) -> Rule:
     """The mean of the runs that do not lower it; they are tried from the best run on."""
 
     def value(total: np.ndarray, runs: int) -> float:
-        return quality(metric, labels, _normalized(back(total / runs)))
+        mean = back(total / runs)
+        return quality(metric, labels, _normalized(mean) if shares else mean)
 
     alone = [value(run, 1) for run in transformed]
     admitted: list[int] = []
@@ -107,10 +114,12 @@ def _fit_selected(
             admitted.append(run)
     weights = np.zeros(len(transformed))
     weights[admitted] = 1 / len(admitted)
-    return Rule(weights, back)
+    return Rule(weights, back, shares=shares)
 
 
-def _fit_greedy(predictions: np.ndarray, labels: np.ndarray, metric: Metric) -> Rule:
+def _fit_greedy(
+    predictions: np.ndarray, labels: np.ndarray, metric: Metric, shares: bool = True
+) -> Rule:
     """Add the run that helps the mean most, again and again (Caruana et al., ICML 2004)."""
     counts = np.zeros(len(predictions), np.int64)
     total = np.zeros_like(predictions[0])
@@ -124,7 +133,7 @@ def _fit_greedy(predictions: np.ndarray, labels: np.ndarray, metric: Metric) -> 
             best, best_counts = values[chosen], counts.copy()
         elif step - best_counts.sum() >= PATIENCE:
             break
-    return Rule(best_counts / best_counts.sum())
+    return Rule(best_counts / best_counts.sum(), shares=shares)
 
 
 def fit_convex(predictions: np.ndarray, labels: np.ndarray, metric: Metric | None = None) -> Rule:
@@ -203,4 +212,12 @@ METHODS = {
     # Late, because the blend of an image depends on the others that are predicted with it.
     "rank mean": Method(_fit_selected, _ranks),
     "stack": Method(_fit_stack, _logarithms),
+}
+# Of labels and grades, whose outputs stand alone.
+ALONE = {
+    "mean": Method(
+        lambda predictions, *_: Rule(np.full(len(predictions), 1 / len(predictions)), shares=False)
+    ),
+    "selected mean": Method(partial(_fit_selected, shares=False)),
+    "greedy weights": Method(partial(_fit_greedy, shares=False)),
 }

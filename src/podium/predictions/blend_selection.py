@@ -7,7 +7,7 @@ import numpy as np
 from tqdm import tqdm
 
 from podium.competitions.metrics import LogLoss, Metric, is_mean
-from podium.predictions.blend_methods import METHODS, Method, Rule, fit_convex
+from podium.predictions.blend_methods import ALONE, METHODS, Method, Rule, fit_convex
 from podium.predictions.calibration import Calibration, cross_fitted, fit_calibration
 from podium.predictions.score import direction, k_fold_parts, paired_gain, quality
 
@@ -40,7 +40,9 @@ class BlendChoice:
         return weights
 
     def __call__(self, predictions: np.ndarray) -> np.ndarray:
-        prepared = _calibrated(predictions, self.calibrations)[self.used]
+        if self.rule.shares:
+            predictions = _calibrated(predictions, self.calibrations)
+        prepared = predictions[self.used]
         blended = self.rule(METHODS[self.method].into(prepared))
         return self.calibration(blended) if self.calibration else blended
 
@@ -68,7 +70,9 @@ class BlendChoice:
         )
 
 
-def choose(predictions: np.ndarray, labels: np.ndarray, metric: Metric) -> BlendChoice:
+def choose(
+    predictions: np.ndarray, labels: np.ndarray, metric: Metric, alone: bool = False
+) -> BlendChoice:
     """Calibrate the runs, cross-validate each method, and take the simplest good one.
 
     An overconfident run would count too much in a mean: each gets a temperature. A run has
@@ -78,14 +82,20 @@ def choose(predictions: np.ndarray, labels: np.ndarray, metric: Metric) -> Blend
 
     Args:
         predictions: float (runs, images, classes), all out of fold.
-        labels: class numbers (images,).
+        labels: class numbers (images,), or the truth of labels or grades.
+        alone: predictions are of labels or grades: nothing is calibrated, and no run left out
+            before.
     """
-    calibrations = [fit_calibration(run, labels) for run in predictions]
-    prepared = _calibrated(predictions, calibrations)
-    used = np.flatnonzero(fit_convex(prepared, labels).weights)
-    prepared = prepared[used]
+    calibrations, used = [Calibration() for _ in predictions], np.arange(len(predictions))
+    prepared, methods = predictions, ALONE
+    if not alone:
+        calibrations = [fit_calibration(run, labels) for run in predictions]
+        prepared, methods = _calibrated(predictions, calibrations), METHODS
+        used = np.flatnonzero(fit_convex(prepared, labels).weights)
+        prepared = prepared[used]
     candidates = {
-        name: _cross_validate(method, prepared, labels, metric) for name, method in METHODS.items()
+        name: _cross_validate(method, prepared, labels, metric, alone)
+        for name, method in methods.items()
     }
     best = max(candidates, key=lambda name: quality(metric, labels, candidates[name].best))
 
@@ -99,14 +109,16 @@ def choose(predictions: np.ndarray, labels: np.ndarray, metric: Metric) -> Blend
         return worse_by.mean() <= worse_by.std() / np.sqrt(len(labels))
 
     name = next(filter(is_good, candidates))
-    method, taken = METHODS[name], candidates[name]
+    method, taken = methods[name], candidates[name]
     rule = method.fit(method.into(prepared), labels, metric)
     gains = taken.best is taken.calibrated
     calibration = fit_calibration(taken.blended, labels) if gains else None
     return BlendChoice(calibrations, used, name, rule, calibration, candidates)
 
 
-def nested(predictions: np.ndarray, labels: np.ndarray, metric: Metric) -> np.ndarray:
+def nested(
+    predictions: np.ndarray, labels: np.ndarray, metric: Metric, alone: bool = False
+) -> np.ndarray:
     """Blend each part of the images by a choice that was made on the others.
 
     Returns:
@@ -116,7 +128,8 @@ def nested(predictions: np.ndarray, labels: np.ndarray, metric: Metric) -> np.nd
     blended = np.empty(predictions.shape[1:])
     for number in tqdm(np.unique(part), "judging", unit=" parts", delay=2, leave=False):
         mine = part == number
-        blended[mine] = choose(predictions[:, ~mine], labels[~mine], metric)(predictions[:, mine])
+        choice = choose(predictions[:, ~mine], labels[~mine], metric, alone)
+        blended[mine] = choice(predictions[:, mine])
     return blended
 
 
@@ -126,7 +139,7 @@ def _calibrated(predictions: np.ndarray, calibrations: list[Calibration]) -> np.
 
 
 def _cross_validate(
-    method: Method, predictions: np.ndarray, labels: np.ndarray, metric: Metric
+    method: Method, predictions: np.ndarray, labels: np.ndarray, metric: Metric, alone: bool
 ) -> Candidate:
     part = k_fold_parts(labels)
     transformed = method.into(predictions)
@@ -135,7 +148,7 @@ def _cross_validate(
         mine = part == number
         rule = method.fit(transformed[:, ~mine], labels[~mine], metric)
         blended[mine] = rule(transformed[:, mine])
-    if not isinstance(metric, LogLoss):
+    if alone or not isinstance(metric, LogLoss):
         return Candidate(blended, None, blended)
     calibrated = cross_fitted(blended, labels, part)
     before, after = (metric.per_image(labels, one).mean() for one in (blended, calibrated))

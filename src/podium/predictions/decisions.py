@@ -64,7 +64,7 @@ def cross_fitted(
     metric: Metric, task: Task, truth: np.ndarray, predicted: np.ndarray
 ) -> np.ndarray:
     """Each image's answer by thresholds that were fitted to others, as `decided` has it."""
-    part = k_fold_parts(truth if truth.ndim == 1 else np.zeros(len(truth), np.int64))
+    part = k_fold_parts(truth)
     found = np.empty_like(predicted, dtype=np.float32)
     for number in np.unique(part):
         mine = part == number

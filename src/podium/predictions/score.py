@@ -235,8 +235,10 @@ def k_fold_parts(labels: np.ndarray, seed: int = 0) -> np.ndarray:
     is chosen are a few weights, which remember no image.
 
     Args:
-        labels: class numbers (images,), in an order that is always the same.
+        labels: class numbers (images,), in an order that is always the same; the parts of
+            several labels an image (images, labels) are not stratified.
     """
+    labels = labels if labels.ndim == 1 else np.zeros(len(labels), np.int64)
     order = np.random.default_rng(seed).permutation(len(labels))
     order = order[np.argsort(labels[order], kind="stable")]  # class after class, each shuffled
     part = np.empty(len(labels), np.int64)
