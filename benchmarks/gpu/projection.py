@@ -7,6 +7,7 @@ trains; what a run has to do is counted as `podium train --dry-run` counts it.
 from dataclasses import dataclass
 from typing import Any
 
+from podium.kaggle.projection import EFFICIENTNETS
 from podium.recipes.entries import all_entries, get_entry
 from podium.recipes.recipe import Recipe
 from podium.training.dry_run import Costs, ImageCounts, reckon
@@ -67,14 +68,22 @@ def minutes(recipe: Recipe, step: dict[str, Any], prediction: dict[str, Any] | N
     labeled, test = IMAGES[recipe.competition]
     train = round(labeled * (1 - 1 / recipe.folds))
     pixels = step["batch_size"] * step["image_size"] ** 2
-    trained = step["step_seconds"] / pixels / 3  # forth once and back twice
+    blocks = EFFICIENTNETS[recipe.backbone][3]
+
+    def share(which: str | int) -> float:
+        """The part of the network that is trained where so much is unfrozen."""
+        named = {"head": 0.0, "half": 0.5, "all": 1.0}
+        return which / blocks if isinstance(which, int) else named[which]
+
+    # Forth once, and back twice through what is trained.
+    trained = step["step_seconds"] / pixels / (1 + 2 * share(step["unfreeze"]))
     predicted = trained
     if prediction and "images_a_second" in prediction:
         views = prediction["images_a_second"][0] * prediction["views"]
         predicted = 1 / views / prediction["image_size"] ** 2
     costs = Costs(
         Speeds(pixel=predicted, trained=trained),
-        lambda which: {"head": 0.0, "half": 0.5, "all": 1.0}[str(which)],
+        share,
         memory=[0.0] * len(recipe.stages),
         reading=(labeled + test) / READ,
         estimated=True,
