@@ -50,9 +50,9 @@ def measure(quick: bool, scratch: Path) -> list[Row]:
         if peer in measured:
             ours, theirs = measured["podium"], measured[peer]
             rows.append(Row(what, against, "images/s", ours, theirs, to_reach=to_reach))
-        else:
-            rows.append(Row.left_out(what, against, missing or "a quick run"))
-        rows[-1].note = rows[-1].note or "all layers but BatchNorm learn, AdamW, clipped gradients"
+            rows[-1].note = "all layers but BatchNorm learn, AdamW, clipped gradients"
+        elif missing:
+            rows.append(Row.left_out(what, against, missing))
     return rows
 
 
