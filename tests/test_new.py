@@ -1,5 +1,6 @@
 """`podium new` as a user types it: from folders of images to a submission by three commands."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -47,6 +48,7 @@ def test_from_class_folders_to_a_submission(
     assert "10 training and 3 test images" in out  # podium check
     assert "podium train flowers-b0 --preset quick" in out.splitlines()[-2]
     assert "submission" in trained(command, "flowers-b0")
+    assert json.loads(Path("weights/small/run.json").read_text())["preset"] == "quick"
     submission = pd.read_csv("submissions/small.csv", dtype=str)
     assert list(submission["id"]) == ["0", "1", "2"]
     assert set(submission["label"]) <= {"rose", "oak"}

@@ -1,11 +1,14 @@
 """A whole run of several labels, and one of grades: trained, reported, submitted, classified."""
 
 import re
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from podium import competitions
 from podium.competitions import get_competition
 from podium.data.table import prepare_run
 from podium.predictions.blend import blend
@@ -13,14 +16,16 @@ from podium.predictions.blend_methods import ALONE
 from podium.predictions.blend_selection import BlendChoice
 from podium.predictions.classify import classify
 from podium.predictions.combine import write_submission
-from podium.predictions.decisions import cross_fitted
+from podium.predictions.decisions import judge
 from podium.reports.gallery import choose_rows
 from podium.reports.report import with_report
 from podium.reports.run_data import read_run_data
 from podium.runs.run import Run
+from podium.runs.run_folder import RunFolder
 from podium.runs.table import stored_table
 from podium.serving.engine import Engine
 from podium.training.preflight import check_recipe
+from podium.training.soup import soup
 from podium.training.train import train
 from small_tasks import add_competitions, make_task_project
 
@@ -50,8 +55,8 @@ def test_it_learns_and_is_scored_on_what_it_has_not_seen(trained) -> None:
     assert not np.allclose(stored.sum(axis=1), 1, atol=0.05)
     truth = competition.truth(stored_table(result.folder).train["label"]).loc[stored.index]
     truth, judged = truth.to_numpy(), stored.to_numpy()
-    if result.folder.read_thresholds() is not None:
-        judged = cross_fitted(competition.metric, competition.task, truth, judged)
+    judged, thresholds = judge(competition.metric, competition.task, truth, judged)
+    assert result.folder.read_score()["thresholds"] == thresholds
     value = competition.metric.per_image(truth, judged).mean()
     assert result.combined.score.value == pytest.approx(value)
     assert result.combined.score.images == len(stored) == 64
@@ -169,14 +174,45 @@ def test_two_runs_are_blended_and_their_answers_decided(trained) -> None:
     other = train("tiny", ["broken_images=skip", "seed=0"], run="again")
     blended = blend([result.folder.name, other.folder.name])
     score = blended.folder.read_score()
-    assert score["method"] in ALONE and len(score["thresholds"]) == len(competition.outputs)
+    assert score["method"] in ALONE
     test = blended.folder.read_probabilities("test")
     both = [one.read_probabilities("test") for one in (result.folder, other.folder)]
     again = BlendChoice.from_dict(score["fitted"])(np.stack([one.to_numpy() for one in both]))
     np.testing.assert_allclose(again, test.to_numpy(), atol=1e-6)
     written = pd.read_csv(blended.submission, dtype=str, keep_default_na=False)
-    answers = competition.task.decide(test.to_numpy(), np.array(score["thresholds"]))
+    answers = competition.task.decide(test.to_numpy(), blended.folder.read_thresholds())
     if competition.task.several:
         assert written["label"].tolist() == competition.task.names(answers, competition.classes)
     else:
         assert written["label"].astype(int).tolist() == answers.tolist()
+
+
+def test_two_runs_are_one_soup(trained) -> None:
+    result, _ = trained
+    competition = get_competition(result.folder.read_recipe().competition)
+    train("tiny", ["broken_images=skip", "seed=0"], run="third")
+    made = soup([result.folder.name, "third"], "both")
+    assert list(made.folder.read_probabilities("out_of_fold").columns) == competition.outputs
+    assert made.folder.read_run()["soup"]["folds"][0]["tried"]
+    assert made.submission.is_file()
+
+
+def test_a_run_opens_wherever_it_lies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trained
+) -> None:
+    """With the file that describes its competition, and no entry that has it."""
+    result, _ = trained
+    folder = tmp_path / "elsewhere" / "run"
+    shutil.copytree(result.folder.path, folder)
+    classes = list(get_competition(result.folder.read_recipe().competition).classes)
+    name = result.folder.read_recipe().competition
+    monkeypatch.delitem(competitions.COMPETITIONS, name)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=f"no competition '{name}'"):
+        Run.open(RunFolder(folder))
+    task = "labels" if name == "shapes" else "grades"
+    (folder / "competition.toml").write_text(
+        f'name = "{name}"\nfolder = "{name}"\ntask = "{task}"\nclasses = {classes}\n'
+        'train.csv = "train.csv"\n'
+    )
+    assert list(Run.open(RunFolder(folder)).competition.classes) == classes

@@ -16,7 +16,7 @@ from podium.competitions.boxes import PIXEL_COLUMNS, to_pixels
 from podium.models.box_head import SideCells
 from podium.models.network import build_network
 from podium.predictions.classify import classify
-from podium.predictions.combine import average_tta
+from podium.predictions.tta import average_tta
 from podium.runs.fold_folder import RunError
 from podium.runs.run_folder import RunFolder
 from podium.training.train import train

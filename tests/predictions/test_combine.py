@@ -9,8 +9,9 @@ import pytest
 
 from podium.competitions import get_competition
 from podium.competitions.boxes import BOX_COLUMNS, NO_BOX, has_box, iou
-from podium.predictions.combine import assemble, average_tta, combine, score_folds, write_test
+from podium.predictions.combine import assemble, combine, score_folds, write_test
 from podium.predictions.score import score
+from podium.predictions.tta import average_tta
 from podium.runs.fold_folder import RunError
 from podium.runs.run import Run
 from podium.runs.run_folder import RunFolder

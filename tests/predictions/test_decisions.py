@@ -5,7 +5,8 @@ import pytest
 
 from podium.competitions.metrics import get_metric, value_of
 from podium.competitions.tasks import CLASSES, GRADES, LABELS, Task
-from podium.predictions.decisions import cross_fitted, decided, decides, fit_thresholds
+from podium.predictions.decisions import decided, fit_thresholds, judge
+from podium.predictions.score import k_fold_parts
 
 RANDOM = np.random.default_rng(0)
 # A network that never says more than 0.4 of a label that is there.
@@ -43,14 +44,35 @@ def test_what_is_noise_gains_nothing_where_it_is_judged(
 ) -> None:
     metric, noise = get_metric(key, task), RANDOM.permutation(predicted)
     fitted = decided(task, noise, fit_thresholds(metric, task, truth, noise))
-    judged = cross_fitted(metric, task, truth, noise)
-    fitted, judged = (value_of(metric, truth, one)(None) for one in (fitted, judged))
-    assert judged < fitted + 1e-9
+    judged, thresholds = judge(metric, task, truth, noise)
+    fitted, scored, plain = (value_of(metric, truth, one)(None) for one in (fitted, judged, noise))
+    assert scored < fitted + 1e-9
+    assert bool(thresholds) == (scored > plain)
 
 
-def test_probabilities_need_no_answer() -> None:
-    assert decides(get_metric("macro-f1", LABELS), LABELS)
-    assert decides(get_metric("accuracy", GRADES), GRADES)
-    assert not decides(get_metric("roc-auc", LABELS), LABELS)
-    assert not decides(get_metric("log-loss", GRADES), GRADES)
-    assert not decides(get_metric("macro-f1"), CLASSES)
+@pytest.mark.parametrize(
+    ("task", "key", "truth", "predicted"),
+    [
+        (LABELS, "roc-auc", MARKS, CHANCES),
+        (GRADES, "log-loss", GRADE, STEPS),
+        (CLASSES, "macro-f1", GRADE % 3, STEPS),
+    ],
+)
+def test_probabilities_need_no_answer(
+    task: Task, key: str, truth: np.ndarray, predicted: np.ndarray
+) -> None:
+    scored, thresholds = judge(get_metric(key, task), task, truth, predicted)
+    assert scored is predicted
+    assert thresholds == []
+
+
+@CASES
+def test_each_image_is_scored_by_thresholds_of_others(
+    task: Task, key: str, truth: np.ndarray, predicted: np.ndarray
+) -> None:
+    metric = get_metric(key, task)
+    scored, thresholds = judge(metric, task, truth, predicted)
+    assert len(thresholds) == predicted.shape[1]
+    mine = k_fold_parts(truth) == 0
+    others = fit_thresholds(metric, task, truth[~mine], predicted[~mine])
+    np.testing.assert_array_equal(scored[mine], decided(task, predicted[mine], others))

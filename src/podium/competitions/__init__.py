@@ -1,5 +1,7 @@
 """A file per dataset: the only place that knows a dataset's name."""
 
+from pathlib import Path
+
 from podium.competitions.base import Competition, MissingData, WrongSubmission
 from podium.competitions.cars import Cars
 from podium.competitions.clocks_or_crocs import ClocksOrCrocs
@@ -16,15 +18,18 @@ ALL = Cars, ClocksOrCrocs, DogsVsCats, DogsVsCatsOriginal, Intel, Pets, Sample
 COMPETITIONS: dict[str, Competition] = {competition.name: competition() for competition in ALL}
 
 
-def get_competition(name: str) -> Competition:
+def get_competition(name: str, run: Path | None = None) -> Competition:
     """The competition of that name: a class, or declared by an entry or a run's copy of its file.
+
+    Args:
+        run: the folder of the run that asks, whose copy counts wherever it lies.
 
     Raises:
         ValueError: there is none, or its file is not as it should be.
     """
     if name in COMPETITIONS:
         return COMPETITIONS[name]
-    competition, others = find_declared(name)
+    competition, others = find_declared(name, run)
     if competition is None:
         known = [*COMPETITIONS, *others]
         raise ValueError(

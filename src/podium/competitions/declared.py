@@ -258,19 +258,27 @@ def _by_name(folder: Path, names: Iterable[str], csv: Path) -> list[Path]:
     return [found[name][0] for name in names]
 
 
-def find_declared(name: str) -> tuple[DeclaredCompetition | None, list[str]]:
+def find_declared(
+    name: str, run: Path | None = None
+) -> tuple[DeclaredCompetition | None, list[str]]:
     """The competition of that name which an entry declares, or else a run; and all their names.
 
     A file that is no TOML has no name: its own is among them.
+
+    Args:
+        run: the folder of a run that asks; it may lie anywhere.
     """
     names = []
-    for folder in (paths.entries(), paths.runs()):
-        for path in sorted(folder.glob(f"*/{paths.DECLARATION}")):
-            try:
-                found: Any = read_toml(path).get("name")
-            except ValueError as error:
-                found = str(error)
-            if found == name:
-                return DeclaredCompetition(path), names
-            names.append(str(found))
+    own = [run / paths.DECLARATION] if run and (run / paths.DECLARATION).is_file() else []
+    of_entries, of_runs = (
+        sorted(folder.glob(f"*/{paths.DECLARATION}")) for folder in (paths.entries(), paths.runs())
+    )
+    for path in [*of_entries, *own, *of_runs]:
+        try:
+            found: Any = read_toml(path).get("name")
+        except ValueError as error:
+            found = str(error)
+        if found == name:
+            return DeclaredCompetition(path), names
+        names.append(str(found))
     return None, list(dict.fromkeys(names))

@@ -198,8 +198,9 @@ class _Look(Folders):
         counts = Counter(found[1] for found in names if found)
         if not 2 <= len(counts) <= len(names) / 2 or not all(names):
             raise ValueError(
-                f"{place}: found no folder for each of several classes, and no CSV of labels: give "
-                "one by --csv, or put the images of each class into a folder of its name"
+                f"{self.folder}: found no folder for each of several classes, and no CSV of "
+                "labels: give one by --csv, or put the images of each class into a folder of its "
+                "name"
             )
         self.seen.find("layout", f"{self.name(place)}: files called after their class and a number")
         self.seen.guess("pattern", PATTERN.pattern, "`pattern` of competition.toml")

@@ -50,7 +50,7 @@ def prepare_run(folder: RunFolder, recipe: Recipe) -> Run:
             hand, is compared with the images themselves, whatever groups it names.
         Busy: the test images are others than before, and another process predicts those.
     """
-    competition = get_competition(recipe.competition)
+    competition = get_competition(recipe.competition, folder.path)
     made_here = folder.read_images() is None
     if made_here:
         _make_table(folder, recipe, competition)
@@ -71,7 +71,7 @@ def _make_table(folder: RunFolder, recipe: Recipe, competition: Competition) -> 
     if left_out := competition.left_out(train, test):
         print(left_out)
     if recipe.limit is not None:
-        parts, labels = len(recipe.shares) or recipe.folds, _named_labels(train, recipe)
+        parts, labels = len(recipe.shares) or recipe.folds, _named_labels(train, competition)
         train = train.loc[limit_images(labels, recipe.limit, recipe.seed, parts)]
     checked = check_images(pd.concat([train["path"], test["path"]]).reset_index(drop=True))
     _report_broken(checked, recipe)
@@ -80,7 +80,7 @@ def _make_table(folder: RunFolder, recipe: Recipe, competition: Competition) -> 
     if competition.has_boxes:  # which are submitted in pixels
         train, test = train.join(of_train[SIZE_COLUMNS]), test.join(of_test[SIZE_COLUMNS])
     dropped = train.assign(problem=of_train["problem"])[of_train["problem"] != ""]
-    train = _split(train, of_train, recipe)
+    train = _split(train, of_train, recipe, competition)
     test = test.assign(problem=of_test["problem"], digest=_digests(test["path"]))
     parts = {"train": train, "test": test, **({DROPPED: dropped} if len(dropped) else {})}
     table = pd.concat(parts, names=["part", "id"])
@@ -96,7 +96,7 @@ def look_at_test(folder: RunFolder, recipe: Recipe) -> pd.DataFrame:
         BrokenImages: some cannot be read, and the recipe says "stop".
         Busy: they are others, and another process predicts.
     """
-    competition = get_competition(recipe.competition)
+    competition = get_competition(recipe.competition, folder.path)
     stored, found = stored_table(folder).test, competition.read_test()
     now = found.assign(digest=_digests(found["path"]))
     before = stored.reindex(now.index)
@@ -150,7 +150,7 @@ def open_run(folder: RunFolder) -> Run:
         LeakingSplit: the stored split has near-identical images on both sides.
     """
     recipe = folder.read_recipe()
-    competition = get_competition(recipe.competition)
+    competition = get_competition(recipe.competition, folder.path)
     return Run(folder, recipe, competition, read_table(competition, folder))
 
 
@@ -210,10 +210,11 @@ def _check_again(train: pd.DataFrame, folder: RunFolder) -> None:
     check_stored(train.assign(group=near_duplicate_groups(checked)), folder)
 
 
-def _split(train: pd.DataFrame, checked: pd.DataFrame, recipe: Recipe) -> pd.DataFrame:
+def _split(
+    train: pd.DataFrame, checked: pd.DataFrame, recipe: Recipe, competition: Competition
+) -> pd.DataFrame:
     """Drop what cannot be read, group near-copies, and give each image its fold."""
     readable = checked["problem"] == ""
-    competition = get_competition(recipe.competition)
     members = competition.task.members(train["label"], len(competition.classes))
     lost = np.flatnonzero(members.any(axis=0) & ~members[readable].any(axis=0))
     if len(lost):
@@ -230,7 +231,7 @@ def _split(train: pd.DataFrame, checked: pd.DataFrame, recipe: Recipe) -> pd.Dat
     train = train.assign(group=groups)
     if competition.folds_given:
         return _in_given_folds(train, recipe)
-    labels, groups = _named_labels(train, recipe), train["group"]
+    labels, groups = _named_labels(train, competition), train["group"]
     if recipe.shares:
         fold = split_shares(labels, groups, recipe.shares, recipe.seed)
     else:
@@ -274,9 +275,8 @@ def _in_given_folds(train: pd.DataFrame, recipe: Recipe) -> pd.DataFrame:
     return train.assign(group=pd.factorize(train["group"] * folds + train["fold"])[0], problem="")
 
 
-def _named_labels(train: pd.DataFrame, recipe: Recipe) -> pd.Series | pd.DataFrame:
+def _named_labels(train: pd.DataFrame, competition: Competition) -> pd.Series | pd.DataFrame:
     """The labels with the names of the classes, which errors tell; of several a column each."""
-    competition = get_competition(recipe.competition)
     if competition.task.several:
         return competition.truth(train["label"])
     names = pd.CategoricalDtype(competition.classes)

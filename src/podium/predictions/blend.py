@@ -14,7 +14,7 @@ from podium.files.atomic_write import write_json
 from podium.predictions.blend_members import CannotBlend, Pool, read_member, read_pool
 from podium.predictions.blend_selection import BlendChoice, choose, nested
 from podium.predictions.combine import write_submission
-from podium.predictions.decisions import cross_fitted, decides, fit_thresholds
+from podium.predictions.decisions import judge
 from podium.predictions.score import Score, direction, paired_gain, score
 from podium.recipes.entries import all_entries
 from podium.recipes.recipe_file import EnsembleRecipe, load_ensemble
@@ -202,23 +202,22 @@ def _evaluate(pool: Pool, folder: RunFolder, submission: Path) -> BlendResult:
     competition, groups = pool.competition, pool.groups
     metric, task, sign = competition.metric, competition.task, direction(competition.metric)
     labels, alone = competition.truth(pool.labels), not task.sums_to_one
-    truth, by_answers = labels.to_numpy(), decides(metric, task)
-
-    def judged(predicted: np.ndarray) -> np.ndarray:
-        return cross_fitted(metric, task, truth, predicted) if by_answers else predicted
+    truth = labels.to_numpy()
 
     def scored(predicted: np.ndarray | None) -> Score | None:
         if predicted is None:
             return None
-        table = _table(judged(predicted), labels.index, pool)
+        answers, _ = judge(metric, task, truth, predicted)
+        table = _table(answers, labels.index, pool)
         return score(metric, labels, table, groups).widened(pool.widening)
 
     scores = [scored(run) for run in pool.out_of_fold]
     best = max(range(len(scores)), key=lambda run: sign * scores[run].value)
     choice = choose(pool.out_of_fold, truth, metric, alone)
     blended = nested(pool.out_of_fold, truth, metric, alone)
-    thresholds = fit_thresholds(metric, task, truth, blended).tolist() if by_answers else []
-    gain = paired_gain(metric, truth, judged(blended), judged(pool.out_of_fold[best]), groups)
+    answers, thresholds = judge(metric, task, truth, blended)
+    single, _ = judge(metric, task, truth, pool.out_of_fold[best])
+    gain = paired_gain(metric, truth, answers, single, groups)
     tried = choice.candidates.items()
     methods = {name: (scored(one.blended), scored(one.calibrated)) for name, one in tried}
     name, table = pool.members[best].name, _table(blended, labels.index, pool)

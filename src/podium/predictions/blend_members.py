@@ -104,7 +104,7 @@ def read_member(run: str) -> BlendRun:
     """
     folder = find_run(run)
     if folder.read_blended():
-        competition = get_competition(folder.read_run()["competition"])
+        competition = get_competition(folder.read_run()["competition"], folder.path)
         images, folds = folder.read_images(), []
         train = images[images["part"] == "train"]
         labels = typed_labels(train["label"])

@@ -21,11 +21,10 @@ from podium.competitions.boxes import (
 from podium.competitions.metrics import LogLoss, Metric, value_of
 from podium.files.atomic_write import write_csv
 from podium.predictions.calibration import Calibration, cross_fitted, fit_calibration
-from podium.predictions.decisions import cross_fitted as cross_fitted_decisions
-from podium.predictions.decisions import decided, decides, fit_thresholds
+from podium.predictions.decisions import decided, judge
 from podium.predictions.result import FoldScores, RunResult, ViewScores
-from podium.predictions.score import k_fold_parts, quality, score, speeds, widening
-from podium.predictions.tta import VIEWS, choose_views
+from podium.predictions.score import k_fold_parts, score, speeds, widening
+from podium.predictions.tta import VIEWS, average_tta, choose_views
 from podium.runs.fold_folder import RunError
 from podium.runs.run import Run
 from podium.runs.run_folder import RunFolder
@@ -87,10 +86,8 @@ def score_folds(run: Run, folds: list[int]) -> FoldScores:
     uncalibrated, calibrations = classes.score, {}
     if isinstance(metric, LogLoss) and not alone:
         classes, calibrations = _calibrate(run, folds, classes, wider)
-    predicted, thresholds = classes.out_of_fold, None
-    if decides(metric, run.competition.task):
-        judged = predicted.index.difference(held_out) if len(held_out) else predicted.index
-        classes, predicted, thresholds = _decide(run, classes, truth, judged, wider)
+    judged = classes.out_of_fold.index.difference(held_out, sort=False)
+    classes, predicted, thresholds = _decide(run, classes, truth, judged, wider)
     by_fold = {}
     for fold in folds if held_out.empty else ():
         ids = predicted.index[train.loc[predicted.index, "fold"] == fold]
@@ -189,7 +186,7 @@ def _calibrate(
 
 def _decide(
     run: Run, classes: ViewScores, truth: pd.Series | pd.DataFrame, judged: pd.Index, wider: float
-) -> tuple[ViewScores, pd.DataFrame, list[float] | None]:
+) -> tuple[ViewScores, pd.DataFrame, list[float]]:
     """Fit thresholds or cut points, if they gain where they were not fitted.
 
     Args:
@@ -200,16 +197,16 @@ def _decide(
     """
     metric, task, found = run.competition.metric, run.competition.task, classes.out_of_fold
     right, own = truth.loc[judged].to_numpy(), found.loc[judged].to_numpy()
-    answers = cross_fitted_decisions(metric, task, right, own)
-    if not quality(metric, right, answers) > quality(metric, right, own):
-        return classes, found, None
-    thresholds = fit_thresholds(metric, task, right, own)
-    table = pd.DataFrame(decided(task, found.to_numpy(), thresholds), found.index, found.columns)
+    answers, thresholds = judge(metric, task, right, own)
+    if not thresholds:
+        return classes, found, []
+    values = decided(task, found.to_numpy(), np.array(thresholds))
+    table = pd.DataFrame(values, found.index, found.columns)
     table.loc[judged] = answers
     held_out = found.index.difference(judged)
     scored = table.loc[held_out if len(held_out) else judged]
     scores = [score(metric, truth, scored, run.table.train["group"]).widened(wider)]
-    return replace(classes, scores=scores), table, thresholds.tolist()
+    return replace(classes, scores=scores), table, thresholds
 
 
 def mean_of_folds(
@@ -295,29 +292,6 @@ def write_submission(
     )
     write_csv(path, submission, index=False)
     return path
-
-
-def average_tta(
-    predictions: pd.DataFrame, weights: Mapping[str, float] | None = None, alone: bool = False
-) -> pd.DataFrame:
-    """The mean over views and folds: float32 by id; rows of probabilities sum to 1.
-
-    Args:
-        predictions: probabilities or boxes by id and view; of each view a row for each fold.
-        weights: of the views that count; by default all count equally.
-        alone: each probability stands alone, as of labels and grades: rows sum to anything.
-    """
-    predictions = predictions.astype(np.float64)
-    if weights is not None:
-        predictions = predictions[predictions.index.isin(weights, level="view")]
-    views = predictions.index.get_level_values("view")
-    weight = pd.Series(1.0 if weights is None else views.map(weights), predictions.index, float)
-    total = predictions.mul(weight, axis=0).groupby(level="id", sort=False).sum()
-    if alone or are_boxes(predictions):
-        divisor = weight.groupby(level="id", sort=False).sum()
-    else:
-        divisor = total.sum(axis=1)
-    return total.div(divisor, axis=0).astype(np.float32)
 
 
 def read_validation(folder: RunFolder, folds: list[int]) -> pd.DataFrame:

@@ -10,11 +10,6 @@ TRIED = 40  # values of each threshold, as many images apart
 ROUNDS = 2  # through all of them, as each depends on the others
 
 
-def decides(metric: Metric, task: Task) -> bool:
-    """Whether the score is of answers, which thresholds change, and not of probabilities."""
-    return not task.sums_to_one and not isinstance(metric, LogLoss | RocAuc)
-
-
 def decided(task: Task, predicted: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
     """The answers by these thresholds, in the place of predictions: 0 and 1, float32 (n, outputs).
 
@@ -60,14 +55,21 @@ def fit_thresholds(
     return thresholds
 
 
-def cross_fitted(
+def judge(
     metric: Metric, task: Task, truth: np.ndarray, predicted: np.ndarray
-) -> np.ndarray:
-    """Each image's answer by thresholds that were fitted to others, as `decided` has it."""
+) -> tuple[np.ndarray, list[float]]:
+    """What is scored, and the thresholds: none where these gain nothing, or nothing is decided.
+
+    Each image is scored by thresholds that were fitted to others, as `decided` has it.
+    """
+    if task.sums_to_one or isinstance(metric, LogLoss | RocAuc):  # of probabilities, not answers
+        return predicted, []
     part = k_fold_parts(truth)
-    found = np.empty_like(predicted, dtype=np.float32)
+    answers = np.empty_like(predicted, dtype=np.float32)
     for number in np.unique(part):
         mine = part == number
         thresholds = fit_thresholds(metric, task, truth[~mine], predicted[~mine])
-        found[mine] = decided(task, predicted[mine], thresholds)
-    return found
+        answers[mine] = decided(task, predicted[mine], thresholds)
+    if not quality(metric, truth, answers) > quality(metric, truth, predicted):
+        return predicted, []
+    return answers, fit_thresholds(metric, task, truth, predicted).tolist()

@@ -53,8 +53,8 @@ class FoldScores(ViewScores):
     widening: float  # of the intervals; see predictions/score.py
     scored: str  # which images the score is of: "out-of-fold" or "held-out"
     calibrations: dict[int, Calibration]  # of each fold's network; empty where none gains
-    # Of labels a probability each, of grades the cut points; None where 0.5 is as good.
-    thresholds: list[float] | None
+    # Of labels a probability each, of grades the cut points; none where 0.5 is as good.
+    thresholds: list[float]
     uncalibrated: Score
     by_fold: dict[int, float]  # the score of each fold; none where held-out images are scored
     boxes: ViewScores | None  # where the run has a box head
@@ -79,7 +79,7 @@ class FoldScores(ViewScores):
             "averaged_views": self.averaged.as_dict(),
             "tried_views": self.tried,
             "calibration": {fold: asdict(one) for fold, one in self.calibrations.items()},
-            "thresholds": self.thresholds or [],
+            "thresholds": self.thresholds,
             "uncalibrated": self.uncalibrated.as_dict(),
             "boxes": boxes
             and {
@@ -131,7 +131,7 @@ class RunResult:
         )
         lines.append(("submission", told))
         lines.append(("next", f"podium serve {self.folder.name}"))
-        competition = get_competition(self.folder.read_recipe().competition)
+        competition = get_competition(self.folder.read_recipe().competition, self.folder.path)
         if (competition.kaggle_source or "").startswith("competitions/"):
             submit = f'podium submit {competition.name} {self.submission} -m "{self.folder.name}"'
             lines.append(("", submit))

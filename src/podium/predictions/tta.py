@@ -1,5 +1,6 @@
 """Test-time augmentation: deterministic views of an image, and the choice of those that gain."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -8,7 +9,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from podium.competitions.boxes import BoxMetric
+from podium.competitions.boxes import BoxMetric, are_boxes
 from podium.competitions.metrics import Metric, is_mean, value_of
 from podium.files.image_io import resize
 from podium.predictions.score import PARTS, image_scores, k_fold_parts, quality
@@ -176,3 +177,26 @@ def _weightings(views: int) -> np.ndarray:
                 weights[chosen[0]] = share
                 rows.append(weights)
     return np.stack(rows)
+
+
+def average_tta(
+    predictions: pd.DataFrame, weights: Mapping[str, float] | None = None, alone: bool = False
+) -> pd.DataFrame:
+    """The mean over views and folds: float32 by id; rows of probabilities sum to 1.
+
+    Args:
+        predictions: probabilities or boxes by id and view; of each view a row for each fold.
+        weights: of the views that count; by default all count equally.
+        alone: each probability stands alone, as of labels and grades: rows sum to anything.
+    """
+    predictions = predictions.astype(np.float64)
+    if weights is not None:
+        predictions = predictions[predictions.index.isin(weights, level="view")]
+    views = predictions.index.get_level_values("view")
+    weight = pd.Series(1.0 if weights is None else views.map(weights), predictions.index, float)
+    total = predictions.mul(weight, axis=0).groupby(level="id", sort=False).sum()
+    if alone or are_boxes(predictions):
+        divisor = weight.groupby(level="id", sort=False).sum()
+    else:
+        divisor = total.sum(axis=1)
+    return total.div(divisor, axis=0).astype(np.float32)

@@ -185,10 +185,11 @@ def read_run_data(folder: RunFolder) -> RunData:
     about = folder.read_run()
     recipe, folds = None, []
     if folder.read_blended():
-        competition, results = get_competition(about["competition"]), folder.read_score()
+        competition = get_competition(about["competition"], folder.path)
+        results = folder.read_score()
     else:
         recipe, folds = folder.read_recipe(), folder.scored_folds()
-        competition = get_competition(recipe.competition)
+        competition = get_competition(recipe.competition, folder.path)
         if not folds:
             raise RunError(f"{folder.path} has no trained fold yet: train it to its end first")
         stored_table(folder)  # refuses what is damaged, or leaks

@@ -26,7 +26,8 @@ class Run:
             LeakingSplit: its split has near-identical images on both sides.
         """
         recipe = folder.read_recipe()
-        return cls(folder, recipe, get_competition(recipe.competition), stored_table(folder))
+        competition = get_competition(recipe.competition, folder.path)
+        return cls(folder, recipe, competition, stored_table(folder))
 
     def image_size(self, fold: int) -> int:
         """The side that a fold's network predicts at, pixels: that which its weights learned at."""

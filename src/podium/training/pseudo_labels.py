@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from podium.competitions import Competition, get_competition
-from podium.predictions.combine import average_tta
+from podium.predictions.tta import average_tta
 from podium.recipes.recipe import Recipe
 from podium.runs.find_run import find_run
 from podium.runs.fold_folder import RunError

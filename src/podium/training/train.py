@@ -93,7 +93,8 @@ def _train_folds(
     # One process writes a fold; what the folds share is written while no other process does.
     with folder.writing(chosen):
         with folder.sharing():
-            recipe = folder.begin(recipe, {"entry": entry, **about_this_run()}, fresh)
+            about = {"entry": entry, **({"preset": preset} if preset else {}), **about_this_run()}
+            recipe = folder.begin(recipe, about, fresh)
             folder.keep_declaration(competition.declared_in)
 
             # ---- Table: images read, near-duplicates grouped, folds split; stored once ----------
