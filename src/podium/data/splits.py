@@ -143,7 +143,7 @@ def _check_classes(table: pd.DataFrame, parts: int, what: str) -> None:
             f"{len(few)} classes have fewer images than the {parts} {what} ({_counted(few)}): "
             f"use fewer {what}, or drop those classes"
         )
-    distinct = table.groupby("label")["group"].nunique()
+    distinct = table.groupby("label", observed=True)["group"].nunique()
     copies = distinct[distinct < 2].index
     if len(copies):
         raise ValueError(
