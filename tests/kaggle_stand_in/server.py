@@ -32,7 +32,8 @@ class StandIn:
         refuse_push: a message with which SaveKernel refuses.
         refuse_submission: a message with which CreateSubmission refuses.
         fail_upload: the HTTP status with which an upload is refused.
-        links_once: a link to a file serves once only, as Kaggle's do after a while.
+        links_expire: a link to a file serves no more once its download broke, as Kaggle's do
+            after a while.
         max_sessions: how many kernels of a kind (CPU, GPU) may run at once.
         hold_queue: kernels stay QUEUED as long as it is true.
         nested_input: input/competitions/<slug>, input/datasets/<owner>/<slug> and
@@ -58,7 +59,7 @@ class StandIn:
         self.refuse_push: str | None = None
         self.refuse_submission: str | None = None
         self.fail_upload: int | None = None
-        self.links_once = self.hold_queue = self.nested_input = False
+        self.links_expire = self.hold_queue = self.nested_input = False
         self.max_sessions: int | None = None
         self.environment: dict[str, str] = {}
         self.python: Path | None = None
@@ -192,14 +193,17 @@ class StandIn:
             found = self._links.get(signature)
             if found is None:
                 raise RefusedError(403, f"The link to {unquote(path)} is not valid or has expired")
-            if self.links_once:
-                del self._links[signature]
             return found
 
-    def log_events(self, ref: str) -> tuple[bool, Iterator[Body]]:
-        """Whether the last run of a kernel is over, and the lines of its log as they come."""
+    def expire(self, signature: str) -> None:
+        """Let a link end, if links do."""
+        if self.links_expire:
+            self._links.pop(signature, None)
+
+    def log_events(self, ref: str, label: str) -> tuple[bool, Iterator[Body]]:
+        """Whether a run of a kernel is over, and the lines of its log as they come."""
         self.note("log", {"ref": ref})
-        return self.kernels.log_events(ref)
+        return self.kernels.log_events(ref, label)
 
     def receive(self, path: str, content: bytes) -> None:
         """Take what is uploaded."""
