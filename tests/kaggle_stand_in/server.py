@@ -162,6 +162,7 @@ class StandIn:
             "competitions.CompetitionApiService/DownloadDataFiles": competitions.download,
             "competitions.CompetitionApiService/StartSubmissionUpload": competitions.start_upload,
             "competitions.CompetitionApiService/CreateSubmission": competitions.submit,
+            "competitions.CompetitionApiService/GetSubmission": competitions.get_submission,
             "competitions.CompetitionApiService/ListSubmissions": competitions.list_submissions,
             "datasets.DatasetApiService/DownloadDataset": self._download_dataset,
             "kernels.KernelsApiService/SaveKernel": kernels.save,
