@@ -12,7 +12,7 @@ from kaggle_stand_in import StandIn
 from kaggle_stand_in.small_kernels import REF, write_kernel
 from podium.kaggle import client
 from podium.kaggle.client import KaggleError
-from podium.kaggle.following import KernelRun, PushRefused, SessionsFull, push
+from podium.kaggle.following import KernelRun, PushRefused, SessionsFull, push, quota_left
 
 if TYPE_CHECKING:  # importing it checks an access token
     from kaggle.api.kaggle_api_extended import KaggleApi
@@ -139,6 +139,18 @@ def test_sources_that_kaggle_cannot_find_are_an_error(
     message = r"without .*: dataset_sources: a/flowers; competition_sources: cars\. Mend"
     with pytest.raises(PushRefused, match=message):
         push(api, built)
+
+
+# --- The week's hours
+
+
+def test_the_hours_that_are_left_of_the_week_are_told(stand_in: StandIn, api: "KaggleApi") -> None:
+    assert quota_left(api, "GPU") == (
+        "quota       26.5 of 30.0 hours on GPUs are left, until 2026-12-05 00:00 UTC"
+    )
+    stand_in.quota = {"tpu": (0.0, 20.0)}
+    assert quota_left(api, "TPU").startswith("quota       20.0 of 20.0 hours on TPUs are left")
+    assert quota_left(api, "GPU") == "quota       not known: Kaggle tells none for GPUs"
 
 
 # --- What a run left

@@ -193,11 +193,19 @@ def test_more_folds_than_places_need_waiting_for(kaggle: StandIn) -> None:
     assert "SaveKernel" not in methods(kaggle)
 
 
-def test_a_kernel_is_pushed_to_the_machine_that_is_asked_for(kaggle: StandIn) -> None:
+def test_a_kernel_is_pushed_to_the_machine_that_is_asked_for(
+    kaggle: StandIn, capsys: pytest.CaptureFixture[str]
+) -> None:
     kaggle.run_instead = "raise SystemExit('no TPU today')"
     with pytest.raises(KernelFailed, match=r"podium push tiny --on tpu \[--resume\] --wait$"):
         push(on="tpu")
     assert kaggle.kernels[REF].last.pushed["machineShape"] == "TpuV5E8"
+    assert "\nquota       20.0 of 20.0 hours on TPUs are left" in capsys.readouterr().out
+    kaggle.fail("GetAcceleratorQuotaStatistics", 503)
+    with pytest.raises(KernelFailed):
+        push(on="l4")
+    assert kaggle.kernels[REF].last.pushed["machineShape"] == "NvidiaL4"
+    assert "\nquota       not known: asking for it: Kaggle answers 503" in capsys.readouterr().out
 
 
 def test_a_run_that_is_here_is_not_pushed_over(kaggle: StandIn, trained: Path) -> None:

@@ -34,6 +34,7 @@ class StandIn:
         fail_upload: the HTTP status with which an upload is refused.
         links_expire: a link to a file serves no more once its download broke, as Kaggle's do
             after a while.
+        quota: hours of the week by "gpu" and "tpu": used and allowed.
         max_sessions: how many kernels of a kind (CPU, GPU) may run at once.
         hold_queue: kernels stay QUEUED as long as it is true.
         nested_input: input/competitions/<slug>, input/datasets/<owner>/<slug> and
@@ -60,6 +61,7 @@ class StandIn:
         self.refuse_submission: str | None = None
         self.fail_upload: int | None = None
         self.links_expire = self.hold_queue = self.nested_input = False
+        self.quota = {"gpu": (3.5, 30.0), "tpu": (0.0, 20.0)}
         self.max_sessions: int | None = None
         self.environment: dict[str, str] = {}
         self.python: Path | None = None
@@ -166,6 +168,7 @@ class StandIn:
             "competitions.CompetitionApiService/ListSubmissions": competitions.list_submissions,
             "datasets.DatasetApiService/DownloadDataset": self._download_dataset,
             "kernels.KernelsApiService/SaveKernel": kernels.save,
+            "kernels.KernelsApiService/GetAcceleratorQuotaStatistics": self._tell_quota,
             "kernels.KernelsApiService/GetKernelSessionStatus": kernels.status,
             "kernels.KernelsApiService/ListKernelSessionOutput": kernels.list_output,
         }
@@ -215,6 +218,13 @@ class StandIn:
     def report(self, error: BaseException) -> None:
         """Keep an error of the stand-in itself, to be raised when it is left."""
         self._server.errors.append(error)
+
+    def _tell_quota(self, _: Body) -> Body:
+        quotas = {
+            f"{kind}Quota": {"timeUsed": f"{3600 * used}s", "totalTimeAllowed": f"{3600 * total}s"}
+            for kind, (used, total) in self.quota.items()
+        }
+        return {"quotaRefreshTime": "2026-12-05T00:00:00.000Z", **quotas}
 
     def _introspect(self, body: Body) -> Body:
         if body.get("token") != self.token:

@@ -173,6 +173,27 @@ class KernelRun:
             self._is_over.wait(2.0)
 
 
+def quota_left(api: "KaggleApi", kind: str) -> str:
+    """One line about the hours of this week that are left, or why they are not known.
+
+    Args:
+        kind: "GPU" or "TPU".
+    """
+    try:
+        with explained("asking for it"):
+            answer = api.quota_view()
+    except KaggleError as error:
+        return f"quota       not known: {single_line(str(error))}"
+    quota = answer.gpu_quota if kind == "GPU" else answer.tpu_quota
+    if quota is None or quota.total_time_allowed is None:
+        return f"quota       not known: Kaggle tells none for {kind}s"
+    total = quota.total_time_allowed.total_seconds() / 3600
+    used = quota.time_used.total_seconds() / 3600 if quota.time_used else 0.0
+    until = answer.quota_refresh_time
+    week = f", until {until:%Y-%m-%d %H:%M} UTC" if until else ""
+    return f"quota       {max(total - used, 0):.1f} of {total:.1f} hours on {kind}s are left{week}"
+
+
 def push(api: "KaggleApi", built: KernelBuild, label: str = "") -> KernelRun:
     """Push a built kernel, which starts it; returns the run of this version.
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from podium import paths
 from podium.kaggle.build import KernelBuild, build, check
 from podium.kaggle.client import KaggleError, connect, user_name
-from podium.kaggle.following import KernelRun, push, push_and_follow
+from podium.kaggle.following import KernelRun, push, push_and_follow, quota_left
 from podium.kaggle.metadata import kernel_name, read_metadata
 from podium.kaggle.projection import project
 from podium.predictions.blend import adopt_blend
@@ -59,7 +59,7 @@ class RunOnKaggle:
         name: of the entry.
         folds: a kernel for each of these folds.
         each_fold: a kernel for each of all folds.
-        on: "cpu", "gpu" or "tpu"; by default the machine that the metadata name.
+        on: a key of MACHINES; by default the machine that the metadata name.
         hours: after which a kernel ends, finished or not; its epochs are not scaled to fit.
     """
 
@@ -165,7 +165,8 @@ def push_entry(
     builds = [run.build(api, fold, resume) for fold in to_push]
     machine = builds[0].metadata.machine
     estimate = project(run.name, machine, run.overrides, run.folds, run.hours)
-    print(*builds, estimate, sep="\n\n", end="\n\n", flush=True)
+    quota = [quota_left(api, machine.kind)] if machine.shape else []
+    print(*builds, estimate, *quota, sep="\n\n", end="\n\n", flush=True)
     collect_command = run.command("collect", to_push)
     at_once = at_once or machine.sessions
     if not wait:
