@@ -1,0 +1,154 @@
+"""Whatever test images are there, predicted by a trained run or a blend within a time limit."""
+
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from podium import paths
+from podium.competitions import get_competition
+from podium.data.table import open_to_predict
+from podium.predictions.calibration import Calibration
+from podium.predictions.combine import write_submission, write_test
+from podium.predictions.portable import blend_again, copy_to_predict
+from podium.predictions.tta import VIEWS, View
+from podium.runs.find_run import find_run
+from podium.runs.run import Run
+from podium.runs.run_folder import RunFolder
+from podium.text import duration
+from podium.training.train import start_runner
+
+if TYPE_CHECKING:  # imports TensorFlow, which takes seconds
+    from podium.training.fold_runner import FoldRunner
+
+TIMED = 4  # batches by which the pace is measured
+VIEW_NAMES = [view.name for view in VIEWS]
+
+
+def predict_in_time(name: str, end: float) -> Path:
+    """Predict the test images that are there, and write the submission; returns its path.
+
+    Everything is as it was fitted when the run was trained: views, calibrations, thresholds, the
+    blend. No training image is needed. A test image that cannot be read, or that the sample
+    submission names and nobody finds, gets the share of each class in training.
+
+    Args:
+        name: of a run or a blend, which is only read.
+        end: `time.monotonic()` at which the submission should be there. Views are left out first,
+            those that count least, and then folds; one of each run is predicted in any case.
+
+    Raises:
+        RunError: a run is missing or damaged.
+        MissingData: there are no test images.
+    """
+    folder, trained = _copied(name), list[RunFolder]()
+    copied = _take(folder, trained)
+    networks = sum(len(run.scored_folds()) for run in trained)
+    # What small networks leave of their share is there for larger ones.
+    for run in sorted(trained, key=_work):
+        folds = run.scored_folds()
+        share = (end - time.monotonic()) / networks
+        _predict(run, share)
+        networks -= len(folds)
+    for blend, members in copied:
+        blend_again(blend, members)
+    about = folder.read_run()
+    competition = about.get("competition") or folder.read_recipe().competition
+    written = write_submission(folder, get_competition(competition, folder.path))
+    if written is None:
+        raise ValueError(f"{competition} has no test images, so that there is nothing to predict")
+    return written
+
+
+def _copied(name: str) -> RunFolder:
+    """A copy of what a run predicts with, where it may be written to: what is attached may not."""
+    into = RunFolder(paths.scratch() / "predicting" / name)
+    shutil.rmtree(into.path, ignore_errors=True)
+    copy_to_predict(find_run(name), into)
+    about = into.read_run()
+    if not into.read_blended():  # on Kaggle nobody could mend an image
+        skipping = {**about["recipe"], "broken_images": "skip"}
+        into.write_run({**about, "recipe": skipping})
+    return into
+
+
+def _take(folder: RunFolder, trained: list[RunFolder]) -> list[tuple[RunFolder, list[RunFolder]]]:
+    """Copy the runs of a blend, which may be blends: these and their members, inner ones first.
+
+    Args:
+        trained: gets the runs that have networks.
+    """
+    blended = folder.read_blended()
+    if not blended:
+        trained.append(folder)
+        return []
+    members = [_copied(name) for name in blended]
+    inner = [pair for member in members for pair in _take(member, trained)]
+    return [*inner, (folder, members)]
+
+
+def _work(run: RunFolder) -> int:
+    """A measure of what an image costs a run: the weights of a network, at each of its pixels."""
+    weights = run.fold(run.scored_folds()[0]).weights.stat().st_size
+    return weights * run.read_recipe().stage_size() ** 2
+
+
+def _predict(folder: RunFolder, seconds: float) -> None:
+    """Predict the test images by the folds of a run, as far as the time goes.
+
+    Args:
+        seconds: for each fold.
+    """
+    began, folds, score = time.monotonic(), folder.scored_folds(), folder.read_score()
+    of_classes, of_boxes = score["views"], (score.get("boxes") or {}).get("views") or {}
+    weight = {name: max(of_classes.get(name, 0), of_boxes.get(name, 0)) for name in VIEW_NAMES}
+    wanted = sorted((one for one in VIEWS if weight[one.name]), key=lambda one: -weight[one.name])
+    run = open_to_predict(folder)
+    images = len(run.table.readable_test)
+    print(f"run {folder.name}: {images} test images, {duration(seconds)} for each fold", flush=True)
+    runner, views, longest, done = start_runner(run), wanted, 0.0, list[int]()
+    for fold in folds:
+        now = time.monotonic()
+        if done and now + longest > began + seconds * len(folds):
+            without = ", ".join(map(str, folds[len(done) :]))
+            print(f"time for {len(done)} of {len(folds)} folds: without fold {without}")
+            break
+        if not done and images:
+            views = _in_time(runner, fold, wanted, seconds)
+        runner.predict_test(fold, views)
+        longest = max(longest, time.monotonic() - now)
+        done.append(fold)
+    kept = {one.name for one in views}
+    weights = (
+        {name: value for name, value in found.items() if name in kept} or None
+        for found in (of_classes, of_boxes)
+    )
+    fitted = score.get("calibration", {}).items()
+    calibrations = {int(number): Calibration(**one) for number, one in fitted}
+    # The table as it is stored has the training images, and so the share of each class.
+    write_test(Run.open(folder), done, *weights, calibrations)
+
+
+def _in_time(
+    runner: "FoldRunner", fold: int, views: Sequence[View], seconds: float
+) -> Sequence[View]:
+    """The first of these views: as many as a fold has the time for, by a pace that is measured."""
+    began, images = time.monotonic(), len(runner.table.readable_test)
+    sample = TIMED * runner.recipe.batch_size
+    first = runner.time_test(fold, views[:1], sample)
+    # Further views find the image decoded.
+    each = runner.time_test(fold, views, sample) / len(views) if len(views) > 1 else first
+    left = began + seconds - time.monotonic()
+    fitting = 1 + int((left / images - first) // each)
+    if fitting < 1:
+        print(
+            f"one view takes {duration(first * images)}, more than a fold's share of the time: "
+            "fewer folds, if there are more"
+        )
+    if fitting < len(views):
+        kept, without = views[: max(fitting, 1)], views[max(fitting, 1) :]
+        names = ", ".join(one.name for one in without)
+        print(f"time for {len(kept)} of {len(views)} views: without {names}")
+        return kept
+    return views
