@@ -17,6 +17,13 @@ On = Annotated[
     typer.Option("--on", help="The machine, if not that of the entry's kernel-metadata.json."),
 ]
 
+Predict = Annotated[
+    bool, typer.Option("--predict", help="A kernel that predicts hidden images, by trained runs.")
+]
+Trained = Annotated[
+    str | None, typer.Option("--run", help="With --predict: the run, if not the entry's own.")
+]
+
 
 def build(
     entries: Annotated[
@@ -26,11 +33,25 @@ def build(
     fold: Annotated[int | None, typer.Option(help="A kernel that trains only this fold.")] = None,
     owner: Annotated[str | None, typer.Option(help="Kaggle user, if not yours.")] = None,
     on: On = None,
+    predict: Predict = False,
+    each_fold: Annotated[
+        bool, typer.Option("--each-fold", help="With --predict: each fold has a kernel.")
+    ] = False,
+    hours: Annotated[
+        float | None, typer.Option(min=0.1, help="With --predict: the limit, by default 9.")
+    ] = None,
+    run: Trained = None,
 ) -> None:
     """Build entries into build/: what `kaggle kernels push -p build/ENTRY` takes as it is."""
     from podium.kaggle.build import build_entries
+    from podium.kaggle.predict_kernel import build_predict
 
-    for built in build_entries(entries or [], owner, overrides=override or [], fold=fold, on=on):
+    options = {"overrides": override or [], "on": on}
+    if predict:
+        options |= {"hours": hours, "run": run, "each_fold": each_fold, "make": build_predict}
+    else:
+        options |= {"fold": fold}
+    for built in build_entries(entries or [], owner, **options):
         print(f"{built}\n", flush=True)
 
 
@@ -48,17 +69,28 @@ def push(
     ] = False,
     hours: Annotated[
         float | None,
-        typer.Option(min=0.1, help="End then, to be resumed: no epochs are left out."),
+        typer.Option(
+            min=0.1,
+            help="End then, to be resumed: no epochs are left out. With --predict the limit, or 9.",
+        ),
     ] = None,
     at_once: Annotated[
         int | None, typer.Option(min=1, help="Kernels that may run at the same time.")
     ] = None,
     on: On = None,
+    predict: Predict = False,
+    trained: Trained = None,
     poll: Poll = 10.0,
 ) -> None:
     """Build an entry, push it to Kaggle, and with --wait bring its run here."""
     from podium.kaggle.kernels import RunOnKaggle, push_entry
 
+    if predict:
+        from podium.kaggle.predict_kernel import push_predict
+
+        options = {"overrides": override or [], "hours": hours, "on": on}
+        push_predict(entry, wait, poll, run=trained, each_fold=each_fold, **options)
+        return
     run = RunOnKaggle(entry, override or [], fold or [], each_fold, on, hours)
     outcome = push_entry(run, wait, fresh, resume, at_once, poll)
     if outcome:
@@ -106,13 +138,29 @@ def download(
 
 
 def submit(
-    competition: Annotated[str, typer.Argument(help="Its name, e.g. cars.")],
-    csv: Annotated[Path, typer.Argument(help="The submission.")],
-    message: Annotated[str, typer.Option("--message", "-m", help="For your own memory.")],
+    competition: Annotated[
+        str, typer.Argument(help="Its name, e.g. cars; with --kernel the name of an entry.")
+    ],
+    csv: Annotated[Path | None, typer.Argument(help="The submission.")] = None,
+    message: Annotated[
+        str | None, typer.Option("--message", "-m", help="For your own memory.")
+    ] = None,
+    kernel: Annotated[
+        bool, typer.Option("--kernel", help="Of a code competition: what push --predict pushed.")
+    ] = False,
+    override: Overrides = None,
+    run: Trained = None,
     wait: Annotated[bool, typer.Option("--wait", help="For the public score.")] = False,
     poll: Poll = 5.0,
 ) -> None:
-    """Check a submission and send it to Kaggle."""
+    """Check a submission and send it to Kaggle, or submit a kernel that predicts."""
+    if kernel:
+        from podium.kaggle.submit_kernel import submit_kernel
+
+        print(printable(submit_kernel(competition, message, wait, poll, override or [], run)))
+        return
+    if csv is None or message is None:
+        raise typer.BadParameter("a CSV and --message are needed, or else --kernel")
     from podium.competitions import get_competition
     from podium.kaggle.submit import submit
 

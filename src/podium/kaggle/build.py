@@ -8,7 +8,7 @@ import lzma
 import shutil
 import subprocess
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import distribution
@@ -43,6 +43,12 @@ LINE = 100  # characters of the payload
 PACKAGE = Path(podium.__file__).parent
 BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
 NOTEBOOK = Path(__file__).with_name("notebook.json")  # with words after a $ to be filled in
+# The code of a kernel that predicts.
+PREDICT = """\
+from podium.kaggle.kernel_start import predict_attached
+
+predict_attached()
+"""
 
 
 class BuildError(ValueError):
@@ -115,20 +121,45 @@ def build(
         hours=hours or metadata.machine.hours,
         minutes=metadata.machine.minutes if hours is None else None,
     )
-    about = metadata.model_dump_json(indent=2, exclude_none=True) + "\n"
     arguments = [word for override in overrides for word in ("--set", override)]
     arguments += ["--fold", str(fold)] if fold is not None else []
-    texts = {str(entry.metadata): about, "--set": "\n".join(overrides)}
+    texts = {"--set": "\n".join(overrides)}
+    return write_kernel(entry, name, metadata, start, arguments, texts, fold)
+
+
+def write_kernel(
+    entry: Entry,
+    name: str,
+    metadata: KernelMetadata,
+    start: KernelStart,
+    arguments: list[str],
+    texts: dict[str, str],
+    fold: int | None = None,
+) -> KernelBuild:
+    """Write the folder of a kernel.
+
+    Args:
+        name: of the kernel, and of its folder in build/.
+        arguments: of the command that the kernel runs.
+        texts: what the user has given, to be looked through for secrets with the rest.
+
+    Raises:
+        BuildError: the file is too large.
+        SecretFound: the kernel would give away a secret, or something of this machine.
+    """
+    about = metadata.model_dump_json(indent=2, exclude_none=True) + "\n"
+    texts = {str(entry.metadata): about, **texts}
     packed = _pack(entry, start, texts, metadata.machine.lacks)
     sources = hashlib.sha256(packed).hexdigest()
     folder = paths.project() / "build" / name
     built = KernelBuild(folder, fold, metadata, sources, _commit(entry))
     code = _bootstrap(built, arguments, packed)
+    own = PREDICT if start.predicts else entry.code.read_text(encoding="utf-8")
     if metadata.kernel_type == "notebook":
-        code = _notebook(entry, run, code, arguments)
+        code = _notebook(entry, start, code, own, arguments)
     else:
-        comment = f"# {run}: built by Podium from kernels/{entry.name}; change it there, not here."
-        code = f"{comment}\n{code}\n\n{entry.code.read_text(encoding='utf-8')}"
+        where = f"kernels/{entry.name}; change it there, not here."
+        code = f"# {start.run}: built by Podium from {where}\n{code}\n\n{own}"
     if len(code.encode()) > LIMIT:
         raise BuildError(
             f"{entry.name}: the kernel would have {len(code.encode()):,} bytes, Kaggle takes "
@@ -142,12 +173,16 @@ def build(
 
 
 def build_entries(
-    names: Iterable[str], owner: str | None = None, **options: Any
+    names: Iterable[str],
+    owner: str | None = None,
+    make: Callable[..., KernelBuild] = build,
+    **options: Any,
 ) -> Iterator[KernelBuild]:
-    """Build these entries, or all that have a kernel-metadata.json, with the options of `build`.
+    """Build these entries, or all that have a kernel-metadata.json.
 
     Args:
         owner: by default who the Kaggle credentials of this machine name, if there are any.
+        make: `build`, or what else builds a kernel; `options` are its own.
     """
     names = list(names) or [entry.name for entry in all_entries() if entry.metadata.is_file()]
     if owner is None:
@@ -155,7 +190,7 @@ def build_entries(
         with suppress(KaggleError):
             owner = user_name(connect())
     for name in names:
-        yield build(name, owner, **options)
+        yield make(name, owner, **options)
 
 
 def check(
@@ -271,20 +306,24 @@ def _bootstrap(built: KernelBuild, arguments: list[str], packed: bytes) -> str:
     return text
 
 
-def _notebook(entry: Entry, run: str, bootstrap: str, arguments: list[str]) -> str:
+def _notebook(
+    entry: Entry, start: KernelStart, bootstrap: str, code: str, arguments: list[str]
+) -> str:
     """A notebook that brings Podium along, runs the entry, and shows what came of it."""
     recipe = entry.recipe_file.read_text(encoding="utf-8")
     comment = recipe.split("\n\n")[0].splitlines()
     texts = {
-        "run": run,
+        "run": start.run,
         "entry": entry.name,
         "about": "\n".join(line.removeprefix("#").strip() for line in comment),
         "changed": f"\n\nHere with `{' '.join(arguments)}`." if arguments else "",
         "bootstrap": bootstrap,
         "recipe": recipe.strip(),
-        "code": entry.code.read_text(encoding="utf-8").strip(),
+        "code": code.strip(),
     }
     notebook = json.loads(NOTEBOOK.read_text(encoding="utf-8"))
+    if start.predicts:
+        del notebook["cells"][-2:]  # the figures of a training
     for cell in notebook["cells"]:
         text = Template("".join(cell["source"])).substitute(texts)
         cell["source"] = text.splitlines(keepends=True)

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field
 from slugify import slugify
 
-from podium.competitions import get_competition
+from podium.competitions import Competition, get_competition
 from podium.kaggle.machines import MACHINES, Machine
 from podium.models.pretrained import weights_file
 from podium.recipes.entries import Entry
@@ -80,6 +80,14 @@ def kernel_name(run: str, fold: int | None = None) -> str:
     return run if fold is None else f"{run}-fold-{fold}"
 
 
+def dataset_title(run: str) -> str:
+    """The title of the dataset that `podium upload` makes of a run, and its address by `slugify`.
+
+    Another one than the kernel's, because both may be found below the same folder.
+    """
+    return kernel_title(f"run {run}")
+
+
 def read_metadata(entry: Entry, on: str | None = None) -> KernelMetadata:
     """An entry's metadata, as it stands in the repository.
 
@@ -120,17 +128,7 @@ def check_sources(entry: Entry, metadata: KernelMetadata, recipe: Recipe) -> Non
     Raises:
         MetadataError: names the source that is missing and the key it belongs to.
     """
-    competition = get_competition(recipe.competition)
-    kind, _, source = (competition.kaggle_source or "").partition("/")
-    key = "competition_sources" if kind == "competitions" else "dataset_sources"
-    is_missing, remedy = not _is_attached(source, getattr(metadata, key)), repr(source)
-    if not source:
-        is_missing = not (competition.draws_itself or metadata.dataset_sources)
-        remedy = f"a dataset of yours that holds the folder {competition.slug}"
-    if is_missing:
-        raise MetadataError(
-            f"{entry.metadata}: {key}: the recipe's images are missing: add {remedy}"
-        )
+    source = check_images(entry, metadata, get_competition(recipe.competition))
     if recipe.started_from:
         if not re.match(RUN_NAME, recipe.started_from):
             raise MetadataError(
@@ -144,12 +142,31 @@ def check_sources(entry: Entry, metadata: KernelMetadata, recipe: Recipe) -> Non
             f"{entry.recipe_file}: weights: {recipe.weights!r} is a path of this machine; "
             "put the file into a Kaggle dataset and name the weights as the package does"
         )
-    others = [name for name in metadata.dataset_sources if not _is_attached(source, [name])]
+    others = [name for name in metadata.dataset_sources if not is_attached(source, [name])]
     if file and not (metadata.enable_internet or others or metadata.model_sources):
         raise MetadataError(
             f"{entry.metadata}: dataset_sources: the recipe's weights are missing, and the "
             f"internet is off: add a dataset that holds {file}"
         )
+
+
+def check_images(entry: Entry, metadata: KernelMetadata, competition: Competition) -> str:
+    """See that the competition's images are attached; returns Kaggle's name of them, or "".
+
+    Raises:
+        MetadataError: they are not.
+    """
+    kind, _, source = (competition.kaggle_source or "").partition("/")
+    key = "competition_sources" if kind == "competitions" else "dataset_sources"
+    is_missing, remedy = not is_attached(source, getattr(metadata, key)), repr(source)
+    if not source:
+        is_missing = not (competition.draws_itself or metadata.dataset_sources)
+        remedy = f"a dataset of yours that holds the folder {competition.slug}"
+    if is_missing:
+        raise MetadataError(
+            f"{entry.metadata}: {key}: the recipe's images are missing: add {remedy}"
+        )
+    return source
 
 
 def check_machine(
@@ -185,17 +202,26 @@ def check_runs(entry: Entry, metadata: KernelMetadata, runs: list[str]) -> None:
     Raises:
         MetadataError: names the kernel that is missing.
     """
-    # A run whose folds were trained apart is in the outputs of several kernels.
-    attached = [re.sub(r"-fold-\d+", "", name) for name in metadata.kernel_sources]
     for run in runs:
-        kernel = f"{metadata.owner}/{slugify(kernel_title(run))}"
-        if not _is_attached(kernel, attached):
+        if not kernels_of(run, metadata):
+            kernel = f"{metadata.owner}/{slugify(kernel_title(run))}"
             raise MetadataError(
                 f"{entry.metadata}: kernel_sources: the run {run} is missing: add {kernel!r}"
             )
 
 
-def _is_attached(source: str, references: list[str]) -> bool:
+def kernels_of(run: str, metadata: KernelMetadata) -> list[str]:
+    """Those of the attached kernels that train this run, or folds of it."""
+    kernel = f"{metadata.owner}/{slugify(kernel_title(run))}"
+    # A run whose folds were trained apart is in the outputs of several kernels.
+    return [
+        each
+        for each in metadata.kernel_sources
+        if is_attached(kernel, [re.sub(r"-fold-\d+", "", each)])
+    ]
+
+
+def is_attached(source: str, references: list[str]) -> bool:
     """Whether a source is among these references, which may name a version."""
     return any(re.sub(r"/\d+$", "", each).lower() == source.lower() for each in references)
 

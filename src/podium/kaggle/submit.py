@@ -3,7 +3,8 @@
 import io
 import json
 import time
-from contextlib import redirect_stdout
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from kaggle.api.kaggle_api_extended import ApiSubmission, KaggleApi
 
 LONGEST_WAIT = 1800.0  # seconds; Kaggle takes a few for a small table
+COUNTED = "/CreateSubmission", "/CreateCodeSubmission"  # the calls after which there is one more
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ def submit(
         WrongSubmission: the file is not what the competition takes. Nothing was sent.
         KaggleError: Kaggle refused it or could not score it, or it is not known whether it did.
     """
-    slug = _slug(competition)
+    slug = slug_of(competition)
     ids = _test_ids(competition, run=csv.stem)
     check_submission_file(competition, csv, ids)
     if ids is None:
@@ -65,12 +67,12 @@ def submit(
     number = _send(api, slug, csv, message)
     if not wait:
         return SubmissionResult(csv.name, slug, number)
-    scored = _follow(api, slug, number, poll_seconds)
+    scored = follow(api, slug, number, poll_seconds)
     public, private = scored.public_score or "", scored.private_score or None
     return SubmissionResult(csv.name, slug, number, public, private)
 
 
-def _slug(competition: Competition) -> str:
+def slug_of(competition: Competition) -> str:
     """Kaggle's name of the competition; refuse what is none there."""
     kind, _, slug = (competition.kaggle_source or "").partition("/")
     if kind != "competitions":
@@ -98,22 +100,9 @@ def _send(api: "KaggleApi", slug: str, csv: Path, message: str) -> int:
     Raises:
         KaggleError: says whether it may have been taken all the same.
     """
-    from requests import RequestException
-
     action, printed = f"submitting {csv.name} to {slug}", io.StringIO()
-    unclear = f"Kaggle may have taken it: look at {_page(slug)} before you submit it again"
-    forbidden = f"Accept its rules at {_page(slug, 'rules')}, then submit again"
-    unknown = "Kaggle has no such competition, or it takes no more submissions"
-    with explained(action, forbidden, unknown), redirect_stdout(printed):
-        try:
-            answer = api.competition_submit(str(csv), message, slug)
-        except (RequestException, json.JSONDecodeError) as error:
-            if not _may_have_arrived(error):
-                raise
-            cause = type(error).__name__
-            raise KaggleError(f"{action}: no clear answer ({cause}). {unclear}") from error
-        except KeyboardInterrupt as error:
-            raise KaggleError(f"{action}: interrupted. {unclear}") from error
+    with counting(action, slug), redirect_stdout(printed):
+        answer = api.competition_submit(str(csv), message, slug)
     if answer.message == api.COMPETITION_SUBMIT_UPLOAD_FAILED_MESSAGE:
         # The client prints what went wrong, if it has a reason, after warnings of its version.
         lines = [line for line in printed.getvalue().splitlines() if not line.startswith("Warning")]
@@ -124,23 +113,57 @@ def _send(api: "KaggleApi", slug: str, csv: Path, message: str) -> int:
     return answer.ref
 
 
+@contextmanager
+def counting(action: str, slug: str) -> Iterator[None]:
+    """Explain what goes wrong with a call that counts: whether it may have been taken all the same.
+
+    Raises:
+        KaggleError: it failed, surely or perhaps.
+    """
+    from requests import RequestException
+
+    unclear = f"Kaggle may have taken it: look at {_page(slug)} before you submit it again"
+    forbidden = f"Accept its rules at {_page(slug, 'rules')}, then submit again"
+    unknown = "Kaggle has no such competition, or it takes no more submissions"
+    with explained(action, forbidden, unknown):
+        try:
+            yield
+        except (RequestException, json.JSONDecodeError) as error:
+            if not _may_have_arrived(error):
+                raise
+            cause = type(error).__name__
+            raise KaggleError(f"{action}: no clear answer ({cause}). {unclear}") from error
+        except KeyboardInterrupt as error:
+            raise KaggleError(f"{action}: interrupted. {unclear}") from error
+
+
 def _may_have_arrived(error: Exception) -> bool:
     """Whether the last step, which is the one that counts, had begun and has no clear end."""
     if isinstance(error, json.JSONDecodeError):
         return True  # a proxy may have answered, after any step
     request, response = getattr(error, "request", None), getattr(error, "response", None)
-    is_last_step = request is not None and str(request.url).endswith("/CreateSubmission")
+    is_last_step = request is not None and str(request.url).endswith(COUNTED)
     is_refused = response is not None and response.status_code == 429
     return is_last_step and is_passing(error) and not is_refused
 
 
-def _follow(api: "KaggleApi", slug: str, number: int, poll_seconds: float) -> "ApiSubmission":
+def follow(
+    api: "KaggleApi",
+    slug: str,
+    number: int,
+    poll_seconds: float,
+    longest: float | None = None,
+) -> "ApiSubmission":
     """Ask for a submission until it has a score.
 
+    Args:
+        longest: to wait, seconds; by default LONGEST_WAIT.
+
     Raises:
-        KaggleError: it could not be scored, or not within LONGEST_WAIT.
+        KaggleError: it could not be scored, or not within this time.
     """
-    deadline = time.monotonic() + LONGEST_WAIT
+    longest = LONGEST_WAIT if longest is None else longest
+    deadline = time.monotonic() + longest
     taken = f"submission {number} is taken and counts: see {_page(slug)}"
     print(f"submission {number} is taken, waiting for its score", flush=True)
     try:
@@ -164,7 +187,7 @@ def _follow(api: "KaggleApi", slug: str, number: int, poll_seconds: float) -> "A
             time.sleep(poll_seconds)
     except KeyboardInterrupt as error:
         raise KaggleError(f"interrupted: {taken}") from error
-    raise KaggleError(f"no score after {LONGEST_WAIT / 60:.0f} minutes, but {taken}")
+    raise KaggleError(f"no score after {longest / 60:.0f} minutes, but {taken}")
 
 
 def _page(slug: str, name: str = "submissions") -> str:

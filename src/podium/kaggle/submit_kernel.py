@@ -1,0 +1,73 @@
+"""A version of a kernel, submitted to a code competition, which runs it on its hidden images."""
+
+from collections.abc import Iterable
+
+from podium import paths
+from podium.competitions import get_competition
+from podium.kaggle.client import KaggleError, connect, explained, user_name
+from podium.kaggle.following import KernelRun
+from podium.kaggle.kernels import KernelFailed
+from podium.kaggle.metadata import read_metadata
+from podium.kaggle.predict_kernel import predict_name
+from podium.kaggle.submit import SubmissionResult, counting, follow, slug_of
+from podium.recipes.entries import get_entry
+from podium.recipes.recipe_file import load_ensemble
+from podium.runs.run_folder import run_name
+
+FILE = "submission.csv"  # see paths.submission
+LONGEST_WAIT = 24 * 3600.0  # seconds: the hidden images take hours, and there is a queue
+
+
+def submit_kernel(
+    entry_name: str,
+    message: str | None = None,
+    wait: bool = False,
+    poll_seconds: float = 5.0,
+    overrides: Iterable[str] = (),
+    run: str | None = None,
+) -> SubmissionResult:
+    """Submit the last version of the kernel that `podium push ENTRY --predict` pushed.
+
+    Args:
+        wait: for the kernel, where it runs still, and then for the score.
+        overrides, run: as they were pushed.
+
+    Raises:
+        WrongSubmission: the competition is none of Kaggle's.
+        KernelFailed: the kernel runs still, or has failed.
+        KaggleError: Kaggle refuses it, or could not score it, or it is not known whether it did.
+    """
+    entry = get_entry(entry_name)
+    recipe = load_ensemble(entry.recipe_file) if entry.is_ensemble else entry.recipe(overrides)
+    slug = slug_of(get_competition(recipe.competition))
+    name = predict_name(run or run_name(entry.name, overrides))
+    metadata, api = read_metadata(entry), connect()
+    ref = metadata.filled(user_name(api), name).id
+    kernel = KernelRun(api, ref, paths.project() / "build" / name)
+    kernel.follow(2 * poll_seconds) if wait else kernel.ask()
+    if not kernel.is_complete:
+        raise KernelFailed(f"{kernel}. Only a version that has run can be submitted")
+    version = _last_version(kernel)
+    told = f"version {version} of {ref}"
+    action = f"submitting {told} to {slug}"
+    with counting(action, slug):
+        answer = api.competition_submit_code(FILE, message or told, slug, ref, version, quiet=True)
+    if not answer.ref:
+        raise KaggleError(f"{action}: Kaggle did not take it: {answer.message}")
+    if not wait:
+        return SubmissionResult(told, slug, answer.ref)
+    scored = follow(api, slug, answer.ref, poll_seconds, LONGEST_WAIT)
+    public, private = scored.public_score or "", scored.private_score or None
+    return SubmissionResult(told, slug, answer.ref, public, private)
+
+
+def _last_version(kernel: KernelRun) -> int:
+    """The number of a kernel's last version."""
+    from kagglesdk.kernels.types.kernels_api_service import ApiGetKernelRequest
+
+    request = ApiGetKernelRequest()
+    request.user_name, request.kernel_slug = kernel.ref.split("/")
+    action = f"asking for the version of {kernel.ref}"
+    with explained(action), kernel.api.build_kaggle_client() as kaggle:
+        answer = kaggle.kernels.kernels_api_client.get_kernel(request)
+    return answer.metadata.current_version_number

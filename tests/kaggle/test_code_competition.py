@@ -1,0 +1,163 @@
+"""A code competition, the whole way: trained, predicted, and run again on the hidden images."""
+
+import shutil
+import zipfile
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from trained_run import CARS, leave, push
+
+from kaggle_stand_in import StandIn
+from kaggle_stand_in.competitions import Competition as StandInCompetition
+from podium.kaggle.client import KaggleError
+from podium.kaggle.kernels import KernelFailed
+from podium.kaggle.predict_kernel import push_predict
+from podium.kaggle.submit_kernel import submit_kernel
+from small_competitions import RECIPE, break_image, draw_image, write_entry
+
+REF = "someone/podium-tiny-predict"
+POLL = 0.1  # seconds
+BROKEN = "41.jpg"
+
+
+def hidden_images(folder: Path, names: list[str]) -> Path:
+    """A zip of the data as the second run finds it: other images, one of them broken, none to train on."""
+    data = folder / "hidden"
+    for number, name in enumerate(names):
+        draw_image(data / "test" / "test_upload" / name, number % 10)
+    break_image(data / "test" / "test_upload" / BROKEN)
+    sample = pd.DataFrame({"Id": names, "Category": 0})
+    sample.to_csv(data / "sample-submission.csv", index=False)
+    archive = folder / "hidden.zip"
+    with zipfile.ZipFile(archive, "w") as packed:
+        for path in sorted(data.rglob("*")):
+            packed.write(path, path.relative_to(data))
+    return archive
+
+
+@pytest.fixture
+def competition(kaggle: StandIn, tmp_path: Path) -> StandInCompetition:
+    """A competition whose hidden test set has eight images where the public one has five."""
+    names = [f"{number}.jpg" for number in (1, 13, 2, 3, 41, 5, 8, 1000)]
+    truth = pd.DataFrame({"Id": names, "Category": range(len(names))})
+    truth.to_csv(tmp_path / "truth.csv", index=False)
+    there = kaggle.competitions[CARS]
+    there.hidden, there.truth = hidden_images(tmp_path, names), tmp_path / "truth.csv"
+    return there
+
+
+def train_there(kaggle: StandIn, trained: Path, *entries: str, **options) -> None:
+    """Let kernels leave the run that was trained once, and forget what was collected of them."""
+    kaggle.run_instead = leave(kaggle, trained)
+    for entry in entries:
+        push(entry, **options)
+    kaggle.run_instead = None
+    shutil.rmtree("weights")
+    shutil.rmtree("submissions")
+
+
+def test_a_kernel_predicts_the_public_images_and_then_the_hidden_ones(
+    kaggle: StandIn,
+    competition: StandInCompetition,
+    trained: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    train_there(kaggle, trained, "tiny")
+    with pytest.raises(KaggleError, match="push it first"):
+        submit_kernel("tiny", poll_seconds=POLL)
+    push_predict("tiny", wait=True, poll_seconds=POLL)
+    session = kaggle.kernels[REF].last
+    assert set(session.outputs) == {"submission.csv"}
+    public = session.outputs["submission.csv"].read_bytes()
+    assert public == (trained / "submissions" / "tiny.csv").read_bytes()
+    assert "9 hours are the limit: to be ready after 8.1" in session.log_text
+    assert "podium submit tiny --kernel --wait" in capsys.readouterr().out
+
+    submitted = submit_kernel("tiny", wait=True, poll_seconds=POLL)
+    [kept] = competition.submissions
+    assert (kept.status, kept.public_score) == ("COMPLETE", submitted.public_score)
+    assert f"submitted   version 1 of {REF} to {CARS}" in str(submitted)
+    asked = pd.read_csv(competition.truth)["Id"].tolist()
+    rows = [line.split(",")[0] for line in kept.text.decode().splitlines()[1:]]
+    assert rows == asked, "each image of the hidden sample submission, the broken one too"
+    assert (
+        f"{BROKEN}" in kept.rerun.log_text and "1 of 8 images cannot be read" in kept.rerun.log_text
+    )
+
+
+@pytest.mark.slow
+def test_the_kernels_of_all_folds_are_joined_to_predict(
+    kaggle: StandIn, competition: StandInCompetition, trained: Path
+) -> None:
+    train_there(kaggle, trained, "tiny", each_fold=True)
+    push_predict("tiny", wait=True, poll_seconds=POLL)
+    session = kaggle.kernels[REF].last
+    kernels = session.pushed["kernelDataSources"]
+    assert kernels == [f"someone/podium-tiny-fold-{fold}" for fold in (0, 1)]
+    public = session.outputs["submission.csv"].read_bytes()
+    assert public == (trained / "submissions" / "tiny.csv").read_bytes()
+
+
+@pytest.mark.slow
+def test_a_blend_predicts_by_what_it_had_fitted(
+    kaggle: StandIn, competition: StandInCompetition, trained: Path, tmp_path: Path
+) -> None:
+    recipe = RECIPE.format(competition="cars")
+    write_entry(tmp_path, "twin", recipe, competition_sources=[CARS])
+    write_entry(
+        tmp_path,
+        "both",
+        'competition = "cars"\nruns = ["tiny", "twin"]\n',
+        command="blend",
+        kernel_sources=["OWNER/podium-tiny", "OWNER/podium-twin"],
+    )
+    train_there(kaggle, trained, "tiny", "twin")
+    push("both")
+    fitted = (tmp_path / "submissions" / "both.csv").read_bytes()
+    push_predict("both", wait=True, poll_seconds=POLL)
+    session = kaggle.kernels["someone/podium-both-predict"].last
+    assert session.outputs["submission.csv"].read_bytes() == fitted
+    submit_kernel("both", wait=True, poll_seconds=POLL)
+    [kept] = competition.submissions
+    assert len(kept.text.splitlines()) == 9
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        # It needs the training images, or keeps the rows of the public test set, or forgets.
+        ("open('/kaggle/input/train.csv')", "Notebook Threw Exception"),
+        ("import csv", "Submission CSV Not Found"),
+        ("", "Submission must have 8 rows; it has 5"),
+    ],
+)
+def test_a_kernel_that_is_made_for_the_public_images_fails(
+    kaggle: StandIn, competition: StandInCompetition, trained: Path, code: str, reason: str
+) -> None:
+    train_there(kaggle, trained, "tiny")
+    text = (trained / "submissions" / "tiny.csv").read_text()
+    write = f"open('submission.csv', 'w').write({text!r})"
+    kaggle.run_instead = write
+    push_predict("tiny", wait=True, poll_seconds=POLL)
+    kaggle.run_instead = code or write
+    with pytest.raises(KaggleError, match=reason):
+        submit_kernel("tiny", wait=True, poll_seconds=POLL)
+    assert competition.submissions[0].status == "ERROR"
+
+
+def test_what_has_not_run_is_not_submitted(
+    kaggle: StandIn, competition: StandInCompetition, trained: Path
+) -> None:
+    train_there(kaggle, trained, "tiny")
+    kaggle.run_instead = "raise SystemExit('out of luck')"
+    with pytest.raises(KernelFailed, match=f"{REF} ended as ERROR"):
+        push_predict("tiny", wait=True, poll_seconds=POLL)
+    with pytest.raises(KernelFailed, match="Only a version that has run can be submitted"):
+        submit_kernel("tiny", poll_seconds=POLL)
+    kaggle.run_instead = "open('submission.csv', 'w')"
+    push_predict("tiny", wait=True, poll_seconds=POLL)
+    competition.hidden = None
+    with pytest.raises(KaggleError, match="does not accept Notebook submissions"):
+        submit_kernel("tiny", poll_seconds=POLL)
+    assert competition.submissions == []
