@@ -22,7 +22,7 @@ BROKEN = "41.jpg"
 
 
 def hidden_images(folder: Path, names: list[str]) -> Path:
-    """A zip of the data as the second run finds it: other images, one of them broken, none to train on."""
+    """A zip of what the second run finds: other images, one broken, and none to train on."""
     data = folder / "hidden"
     for number, name in enumerate(names):
         draw_image(data / "test" / "test_upload" / name, number % 10)

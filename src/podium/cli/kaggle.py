@@ -167,4 +167,22 @@ def submit(
     print(printable(submit(get_competition(competition), csv, message, wait, poll)))
 
 
-COMMANDS = (build, push, collect, download, submit)
+def upload(
+    run: Annotated[
+        str | None, typer.Argument(help="Name or path of a run folder of weights/.")
+    ] = None,
+    pretrained: Annotated[
+        str | None, typer.Option("--pretrained", help="Or an entry, for its pretrained weights.")
+    ] = None,
+    poll: Poll = 5.0,
+) -> None:
+    """Make a private dataset of a run, or of pretrained weights, and attach it to its entries."""
+    from podium.kaggle.upload import upload_pretrained, upload_run
+
+    if (run is None) == (pretrained is None):
+        raise typer.BadParameter("name a run, or --pretrained and an entry")
+    uploaded = upload_run(run, poll) if run else upload_pretrained(pretrained, poll)
+    print(printable(uploaded))
+
+
+COMMANDS = (build, push, collect, download, submit, upload)

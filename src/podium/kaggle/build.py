@@ -30,6 +30,7 @@ from podium.kaggle.metadata import (
     check_sources,
     kernel_name,
     read_metadata,
+    without_runs,
 )
 from podium.kaggle.secret_scan import check_no_secrets
 from podium.recipes.entries import Entry, all_entries, get_entry
@@ -201,7 +202,7 @@ def check(
     on: str | None = None,
 ) -> KernelMetadata:
     """Refuse what would fail on Kaggle, or cannot be asked of this entry; returns its metadata."""
-    metadata = read_metadata(entry, on)
+    metadata = without_runs(read_metadata(entry, on))
     if not entry.is_ensemble:
         recipe = entry.recipe(overrides)
         if fold is not None:

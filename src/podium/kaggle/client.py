@@ -142,6 +142,13 @@ def _client() -> "KaggleApi":
                 Path(outfile).unlink()
                 raise requests.ConnectionError(str(error)) from error
 
+        def _upload_file(self, file_name: str, *words: Any, **options: Any) -> Any:
+            # Of a dataset: one that did not arrive would be left out without a word.
+            uploaded = super()._upload_file(file_name, *words, **options)
+            if uploaded is None:
+                raise requests.ConnectionError(f"{file_name} did not arrive")
+            return uploaded
+
     return Client()
 
 

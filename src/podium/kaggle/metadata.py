@@ -122,6 +122,17 @@ def read_metadata(entry: Entry, on: str | None = None) -> KernelMetadata:
     return metadata.model_copy(update={"machine_shape": MACHINES[on].shape}) if on else metadata
 
 
+def without_runs(metadata: KernelMetadata) -> KernelMetadata:
+    """The metadata without the datasets of `podium upload RUN`, for a kernel that trains or blends.
+
+    These hold what predicting needs, which is too little to blend. Beside the kernel of the run
+    they would be taken for another part of it.
+    """
+    of_runs = slugify(dataset_title("")) + "-"
+    kept = [one for one in metadata.dataset_sources if not one.split("/")[1].startswith(of_runs)]
+    return metadata.model_copy(update={"dataset_sources": kept})
+
+
 def check_sources(entry: Entry, metadata: KernelMetadata, recipe: Recipe) -> None:
     """See that what the recipe needs is attached.
 
