@@ -4,6 +4,7 @@ import shutil
 import zipfile
 from pathlib import Path
 
+import nbformat
 import pandas as pd
 import pytest
 from trained_run import CARS, leave, push
@@ -12,9 +13,10 @@ from kaggle_stand_in import StandIn
 from kaggle_stand_in.competitions import Competition as StandInCompetition
 from podium.kaggle.client import KaggleError
 from podium.kaggle.kernels import KernelFailed
-from podium.kaggle.predict_kernel import push_predict
+from podium.kaggle.predict_kernel import build_predict, push_predict
 from podium.kaggle.submit_kernel import submit_kernel
 from small_competitions import RECIPE, break_image, draw_image, write_entry
+from small_runs import Command
 
 REF = "someone/podium-tiny-predict"
 POLL = 0.1  # seconds
@@ -121,6 +123,35 @@ def test_a_blend_predicts_by_what_it_had_fitted(
     submit_kernel("both", wait=True, poll_seconds=POLL)
     [kept] = competition.submissions
     assert len(kept.text.splitlines()) == 9
+
+
+def test_the_commands_do_the_same(
+    kaggle: StandIn, competition: StandInCompetition, trained: Path, command: Command
+) -> None:
+    train_there(kaggle, trained, "tiny")
+    # Each image is of class 0, as one of the eight is.
+    sample = f"../input/{CARS}/sample-submission.csv"
+    kaggle.run_instead = f"import shutil; shutil.copy({sample!r}, 'submission.csv')"
+    code, out, err = command("push", "tiny", "--predict", "--hours", 4, "--wait", "--poll", POLL)
+    assert (code, err) == (0, "")
+    assert f"{REF}: COMPLETE\n" in out
+    code, out, err = command("submit", "tiny", "--kernel", "--wait", "--poll", POLL, "-m", "a try")
+    assert (code, err) == (0, "")
+    assert "public      0.12500\n" in out
+    assert competition.submissions[0].description == "a try"
+    assert command("submit", "tiny")[0] == 2, "neither a CSV nor a kernel"
+
+
+def test_a_notebook_predicts_as_a_notebook(kaggle: StandIn, tmp_path: Path) -> None:
+    recipe = RECIPE.format(competition="cars")
+    write_entry(tmp_path, "book", recipe, competition_sources=[CARS], kernel_type="notebook")
+    built = build_predict("book", "someone", ["seed=1"], hours=20)
+    notebook = nbformat.read(built.code, 4)
+    nbformat.validate(notebook)
+    assert notebook.cells[-1].source.endswith("predict_attached()")
+    assert built.metadata.id == "someone/podium-book-seed-1-predict"
+    assert built.metadata.kernel_sources == ["someone/podium-book-seed-1"]
+    assert not built.metadata.enable_internet
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from podium.kaggle.client import KaggleError
 from podium.kaggle.predict_kernel import build_predict, push_predict
 from podium.kaggle.upload import upload_pretrained, upload_run
 from podium.models.pretrained import MissingWeights
+from podium.predictions.blend import blend
 from podium.runs.fold_folder import RunError
 from small_competitions import RECIPE, write_entry
 
@@ -46,8 +47,8 @@ def test_a_run_is_uploaded_without_what_predicting_does_not_need(
     assert names_in(kaggle, REF) == {f"tiny/{name}" for name in names}
     assert kaggle.datasets.created[REF]["isPrivate"]
     assert sources("tiny") == ["OWNER/podium-run-tiny"]
-    assert f"dataset     https://www.kaggle.com/datasets/{REF}" in str(uploaded)
-    assert str(uploaded).endswith("attached    kernel-metadata.json of tiny")
+    told = f"dataset     https://www.kaggle.com/datasets/{REF}\n            attached to tiny"
+    assert uploaded == told
 
     upload_run(str(run), POLL)
     assert kaggle.datasets.versions[REF] == 2
@@ -79,6 +80,20 @@ def test_ensembles_get_the_runs_that_they_blend_and_blend_without_them(
     assert predicting.competition_sources == [CARS]
     blending = build("both", "someone").metadata
     assert (blending.dataset_sources, blending.kernel_sources[0]) == ([], "someone/podium-tiny")
+
+
+def test_a_blend_is_uploaded_as_it_was_fitted(kaggle: StandIn, run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run, run.with_name("twin"))
+    kernels = ["OWNER/podium-tiny", "OWNER/podium-twin"]
+    recipe = 'competition = "cars"\nruns = ["tiny", "twin"]\n'
+    write_entry(tmp_path, "both", recipe, command="blend", kernel_sources=kernels)
+    blend(["both"])
+    upload_run("both", POLL)
+    names = {f"both/{name}" for name in ("run.json", "pictures.csv", "score.json")}
+    assert names_in(kaggle, "someone/podium-run-both") == names
+    predicting = build_predict("both", "someone").metadata
+    assert predicting.dataset_sources == ["someone/podium-run-both"]
+    assert predicting.kernel_sources == ["someone/podium-tiny", "someone/podium-twin"]
 
 
 def test_a_run_under_another_name_predicts_for_its_entry(

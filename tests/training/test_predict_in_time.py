@@ -13,6 +13,7 @@ from podium.files.atomic_write import write_json
 from podium.predictions.blend import blend
 from podium.runs.fold_folder import RunError
 from podium.runs.run_folder import RunFolder
+from podium.training import predict_in_time as timing
 from podium.training.predict_in_time import predict_in_time
 from podium.training.train import train
 from small_competitions import break_image, draw_image, enter_copy, make_project
@@ -101,7 +102,7 @@ def test_views_are_left_out_first_and_then_folds(
     # Slow images: one takes a second in its first view, and another one in each further one.
     from podium.training.fold_runner import FoldRunner
 
-    monkeypatch.setattr(FoldRunner, "time_test", lambda *words: float(len(words[2])))
+    monkeypatch.setattr(timing, "_seconds_each", lambda _, views, images: float(len(views)))
     assert len(within(2 * 60)) == 40
     told = capsys.readouterr().out
     assert "time for 1 of 2 views: without plain\n" in told, "the one that counts less"
@@ -127,8 +128,9 @@ def test_the_pace_of_a_network_is_measured(project: Path) -> None:
     from podium.training.train import start_runner
 
     runner = start_runner(open_to_predict(RunFolder(project / "weights" / "tiny")))
+    runner.network(0)
     began = time.monotonic()
-    seconds = runner.time_test(0, VIEWS[:2], images=3)
+    seconds = timing._seconds_each(runner, VIEWS[:2], range(3))
     assert 0 < 3 * seconds < time.monotonic() - began
 
 
@@ -149,6 +151,12 @@ def test_a_blend_is_made_again_by_what_it_had_fitted(project: Path) -> None:
     names = [f"{number}.jpg" for number in (1, 2, 3)]
     hide(project, names)
     assert within(HOUR, "blend")["Id"].tolist() == names
+
+    shutil.copytree(blended.folder.path, blended.folder.path.with_name("inner"))
+    about = blended.folder.read_run()
+    blended.folder.write_run({**about, "runs": ["tiny", "inner"]})
+    with pytest.raises(RunError, match="blend blends the blend inner"):
+        within(HOUR, "blend")
 
 
 def test_what_cannot_predict_is_refused(project: Path) -> None:

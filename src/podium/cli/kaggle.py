@@ -34,23 +34,17 @@ def build(
     owner: Annotated[str | None, typer.Option(help="Kaggle user, if not yours.")] = None,
     on: On = None,
     predict: Predict = False,
-    each_fold: Annotated[
-        bool, typer.Option("--each-fold", help="With --predict: each fold has a kernel.")
-    ] = False,
     hours: Annotated[
         float | None, typer.Option(min=0.1, help="With --predict: the limit, by default 9.")
     ] = None,
     run: Trained = None,
 ) -> None:
     """Build entries into build/: what `kaggle kernels push -p build/ENTRY` takes as it is."""
-    from podium.kaggle.build import build_entries
+    from podium.kaggle.build import build, build_entries
     from podium.kaggle.predict_kernel import build_predict
 
-    options = {"overrides": override or [], "on": on}
-    if predict:
-        options |= {"hours": hours, "run": run, "each_fold": each_fold, "make": build_predict}
-    else:
-        options |= {"fold": fold}
+    options = {"hours": hours, "run": run} if predict else {"fold": fold}
+    options |= {"make": build_predict if predict else build, "overrides": override or [], "on": on}
     for built in build_entries(entries or [], owner, **options):
         print(f"{built}\n", flush=True)
 

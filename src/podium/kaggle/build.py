@@ -122,10 +122,7 @@ def build(
         hours=hours or metadata.machine.hours,
         minutes=metadata.machine.minutes if hours is None else None,
     )
-    arguments = [word for override in overrides for word in ("--set", override)]
-    arguments += ["--fold", str(fold)] if fold is not None else []
-    texts = {"--set": "\n".join(overrides)}
-    return write_kernel(entry, name, metadata, start, arguments, texts, fold)
+    return write_kernel(entry, name, metadata, start, overrides, fold)
 
 
 def write_kernel(
@@ -133,23 +130,14 @@ def write_kernel(
     name: str,
     metadata: KernelMetadata,
     start: KernelStart,
-    arguments: list[str],
-    texts: dict[str, str],
+    overrides: list[str],
     fold: int | None = None,
 ) -> KernelBuild:
-    """Write the folder of a kernel.
-
-    Args:
-        name: of the kernel, and of its folder in build/.
-        arguments: of the command that the kernel runs.
-        texts: what the user has given, to be looked through for secrets with the rest.
-
-    Raises:
-        BuildError: the file is too large.
-        SecretFound: the kernel would give away a secret, or something of this machine.
-    """
+    """Write the folder of a kernel, by its own name, into build/; raises what `build` does."""
+    arguments = [word for override in overrides for word in ("--set", override)]
+    arguments += ["--fold", str(fold)] if fold is not None else []
     about = metadata.model_dump_json(indent=2, exclude_none=True) + "\n"
-    texts = {str(entry.metadata): about, **texts}
+    texts = {str(entry.metadata): about, "--set": "\n".join(overrides)}
     packed = _pack(entry, start, texts, metadata.machine.lacks)
     sources = hashlib.sha256(packed).hexdigest()
     folder = paths.project() / "build" / name

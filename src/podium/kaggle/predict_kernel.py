@@ -14,7 +14,6 @@ from podium.kaggle.kernels import POLL_SECONDS, KernelFailed
 from podium.kaggle.metadata import (
     OWNER,
     KernelMetadata,
-    MetadataError,
     check_images,
     dataset_title,
     is_attached,
@@ -53,31 +52,22 @@ def build_predict(
     Args:
         owner: as `build` has it.
         overrides: of the entry's recipe, which tell the run.
-        hours: the limit of the competition.
+        hours: the limit of the competition; the machine's, where that is less.
         on: the machine, a key of MACHINES; by default what the metadata say.
         run: the name of the run, if it is not that of the entry and the overrides.
         each_fold: it was pushed with a kernel for each fold; else seen by what lies in build/.
 
     Raises:
-        MetadataError: kernel-metadata.json is refused, or says not where the images are; or
-            `hours` are more than the machine's.
+        MetadataError: kernel-metadata.json is refused, or says not where the images are.
     """
     entry, overrides = get_entry(entry_name), list(overrides)
     name = run or run_name(entry.name, overrides)
-    metadata = read_metadata(entry, on)
-    most = metadata.machine.hours
-    if hours and hours > most:
-        raise MetadataError(
-            f"{entry.name}: --hours: came {hours:g}, on a {metadata.machine.name} at most {most}"
-        )
     runs, competition = _kernels(entry, name, overrides, each_fold)
-    metadata = _attached(entry, metadata, competition, runs)
-    start = KernelStart(
-        run=name, reads=[*runs], hours=min(hours or HOURS, most), minutes=None, predicts=True
-    )
+    metadata = _attached(entry, read_metadata(entry, on), competition, runs)
+    limit = min(hours or HOURS, metadata.machine.hours)
+    start = KernelStart(run=name, reads=[*runs], hours=limit, minutes=None, predicts=True)
     filled = metadata.filled(owner or OWNER, predict_name(name))
-    texts = {"--set": "\n".join(overrides)}
-    return write_kernel(entry, predict_name(name), filled, start, [], texts)
+    return write_kernel(entry, predict_name(name), filled, start, overrides)
 
 
 def push_predict(

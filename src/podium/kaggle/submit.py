@@ -3,11 +3,12 @@
 import io
 import json
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Callable
+from contextlib import redirect_stdout
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -64,7 +65,8 @@ def submit(
             f"not here. To get them: {competition.get_it}"
         )
     api = connect()
-    number = _send(api, slug, csv, message)
+    call = partial(api.competition_submit, str(csv), message, slug)
+    number = send(api, csv.name, slug, call)
     if not wait:
         return SubmissionResult(csv.name, slug, number)
     scored = follow(api, slug, number, poll_seconds)
@@ -94,15 +96,31 @@ def _test_ids(competition: Competition, run: str) -> pd.Index | None:
         return None if images is None else images.index[images["part"] == "test"]
 
 
-def _send(api: "KaggleApi", slug: str, csv: Path, message: str) -> int:
-    """Upload the file and submit it, once: whatever fails is not tried again. Returns its number.
+def send(api: "KaggleApi", what: str, slug: str, call: Callable[[], Any]) -> int:
+    """Submit something, once: whatever fails is not tried again. Returns its number.
+
+    Args:
+        call: the client's own, which submits it.
 
     Raises:
         KaggleError: says whether it may have been taken all the same.
     """
-    action, printed = f"submitting {csv.name} to {slug}", io.StringIO()
-    with counting(action, slug), redirect_stdout(printed):
-        answer = api.competition_submit(str(csv), message, slug)
+    from requests import RequestException
+
+    action, printed = f"submitting {what} to {slug}", io.StringIO()
+    unclear = f"Kaggle may have taken it: look at {_page(slug)} before you submit it again"
+    forbidden = f"Accept its rules at {_page(slug, 'rules')}, then submit again"
+    unknown = "Kaggle has no such competition, or it takes no more submissions"
+    with explained(action, forbidden, unknown), redirect_stdout(printed):
+        try:
+            answer = call()
+        except (RequestException, json.JSONDecodeError) as error:
+            if not _may_have_arrived(error):
+                raise
+            cause = type(error).__name__
+            raise KaggleError(f"{action}: no clear answer ({cause}). {unclear}") from error
+        except KeyboardInterrupt as error:
+            raise KaggleError(f"{action}: interrupted. {unclear}") from error
     if answer.message == api.COMPETITION_SUBMIT_UPLOAD_FAILED_MESSAGE:
         # The client prints what went wrong, if it has a reason, after warnings of its version.
         lines = [line for line in printed.getvalue().splitlines() if not line.startswith("Warning")]
@@ -111,30 +129,6 @@ def _send(api: "KaggleApi", slug: str, csv: Path, message: str) -> int:
             f"{action}: the upload failed ({reason}); nothing was submitted, try again"
         )
     return answer.ref
-
-
-@contextmanager
-def counting(action: str, slug: str) -> Iterator[None]:
-    """Explain what goes wrong with a call that counts: whether it may have been taken all the same.
-
-    Raises:
-        KaggleError: it failed, surely or perhaps.
-    """
-    from requests import RequestException
-
-    unclear = f"Kaggle may have taken it: look at {_page(slug)} before you submit it again"
-    forbidden = f"Accept its rules at {_page(slug, 'rules')}, then submit again"
-    unknown = "Kaggle has no such competition, or it takes no more submissions"
-    with explained(action, forbidden, unknown):
-        try:
-            yield
-        except (RequestException, json.JSONDecodeError) as error:
-            if not _may_have_arrived(error):
-                raise
-            cause = type(error).__name__
-            raise KaggleError(f"{action}: no clear answer ({cause}). {unclear}") from error
-        except KeyboardInterrupt as error:
-            raise KaggleError(f"{action}: interrupted. {unclear}") from error
 
 
 def _may_have_arrived(error: Exception) -> bool:

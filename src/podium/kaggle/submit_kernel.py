@@ -1,15 +1,16 @@
 """A version of a kernel, submitted to a code competition, which runs it on its hidden images."""
 
 from collections.abc import Iterable
+from functools import partial
 
 from podium import paths
 from podium.competitions import get_competition
-from podium.kaggle.client import KaggleError, connect, explained, user_name
+from podium.kaggle.client import connect, explained, user_name
 from podium.kaggle.following import KernelRun
 from podium.kaggle.kernels import KernelFailed
 from podium.kaggle.metadata import read_metadata
 from podium.kaggle.predict_kernel import predict_name
-from podium.kaggle.submit import SubmissionResult, counting, follow, slug_of
+from podium.kaggle.submit import SubmissionResult, follow, send, slug_of
 from podium.recipes.entries import get_entry
 from podium.recipes.recipe_file import load_ensemble
 from podium.runs.run_folder import run_name
@@ -49,16 +50,15 @@ def submit_kernel(
         raise KernelFailed(f"{kernel}. Only a version that has run can be submitted")
     version = _last_version(kernel)
     told = f"version {version} of {ref}"
-    action = f"submitting {told} to {slug}"
-    with counting(action, slug):
-        answer = api.competition_submit_code(FILE, message or told, slug, ref, version, quiet=True)
-    if not answer.ref:
-        raise KaggleError(f"{action}: Kaggle did not take it: {answer.message}")
+    submitting = partial(
+        api.competition_submit_code, FILE, message or told, slug, ref, version, quiet=True
+    )
+    number = send(api, told, slug, submitting)
     if not wait:
-        return SubmissionResult(told, slug, answer.ref)
-    scored = follow(api, slug, answer.ref, poll_seconds, LONGEST_WAIT)
+        return SubmissionResult(told, slug, number)
+    scored = follow(api, slug, number, poll_seconds, LONGEST_WAIT)
     public, private = scored.public_score or "", scored.private_score or None
-    return SubmissionResult(told, slug, answer.ref, public, private)
+    return SubmissionResult(told, slug, number, public, private)
 
 
 def _last_version(kernel: KernelRun) -> int:

@@ -7,7 +7,6 @@ import tempfile
 import time
 from collections.abc import Iterable
 from contextlib import redirect_stdout
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,45 +31,28 @@ LONGEST_WAIT = 1800.0  # seconds until Kaggle has unpacked a dataset
 PAGE = 200  # files in one answer
 
 
-@dataclass(frozen=True)
-class Uploaded:
-    """A dataset that Kaggle has made, or given a new version."""
-
-    url: str
-    megabytes: float
-    entries: list[str]  # whose metadata have it now
-    unattached: str | None = None  # what to write where no entry's have it
-
-    def __str__(self) -> str:
-        where = [f"kernel-metadata.json of {', '.join(self.entries)}"] if self.entries else []
-        where += [f"no entry here reads it: {self.unattached}"] if self.unattached else []
-        lines = [f"dataset     {single_line(self.url)} ({self.megabytes:.1f} MB, private)"]
-        return "\n".join([*lines, *(f"attached    {each}" for each in where)])
-
-
-def upload_run(name: str, poll_seconds: float = 5.0) -> Uploaded:
+def upload_run(name: str, poll_seconds: float = 5.0) -> str:
     """Upload what predicting needs of a run or a blend, and attach it to the entries that use it.
 
-    These are the run's own entry and the ensembles that blend it.
+    These are the run's own entry and the ensembles that blend it. Returns what to tell.
 
     Raises:
         RunError: there is no such run, or it can predict nothing.
         KaggleError: Kaggle refuses, or cannot be reached.
     """
     run = find_run(name)
-    about, title = run.read_run(), dataset_title(run.name)
-    readers = [
-        entry for entry in all_entries() if about.get("entry") == entry.name or _reads(entry, run)
-    ]
+    title, own = dataset_title(run.name), run.read_run().get("entry")
+    readers = [entry for entry in all_entries() if entry.name == own or _reads(entry, run)]
     with tempfile.TemporaryDirectory() as place:
         copy_to_predict(run, RunFolder(Path(place, run.name)))
         return _upload(Path(place), title, f"run {run.name}", readers, poll_seconds)
 
 
-def upload_pretrained(entry_name: str, poll_seconds: float = 5.0) -> Uploaded:
+def upload_pretrained(entry_name: str, poll_seconds: float = 5.0) -> str:
     """Upload the pretrained weights of an entry, and attach them to it.
 
-    All weights are in one dataset, whose new version has all files of the one before.
+    All weights are in one dataset, whose new version has all files of the one before. Returns what
+    to tell.
 
     Raises:
         MissingWeights: they are not on this machine, or the dataset has some that are not.
@@ -83,7 +65,7 @@ def upload_pretrained(entry_name: str, poll_seconds: float = 5.0) -> Uploaded:
         raise MissingWeights(f"{entry.name} starts with no pretrained weights: nothing to upload")
     api = connect()
     ref = f"{user_name(api)}/{slugify(PRETRAINED)}"
-    names = {file, *(_files(api, ref) if _exists(api, ref) else ())}
+    names = {file, *(_files(api, ref) or ())}
     found = {name: find_weights(name) for name in sorted(names)}
     if missing := [name for name, path in found.items() if path is None]:
         raise MissingWeights(
@@ -102,21 +84,19 @@ def _reads(entry: Entry, run: RunFolder) -> bool:
 
 def _upload(
     folder: Path, title: str, notes: str, entries: Iterable[Entry], poll_seconds: float
-) -> Uploaded:
+) -> str:
     """Make a dataset of a folder, or a new version of it, and attach it to entries.
 
     Raises:
         KaggleError: Kaggle refuses, or cannot be reached.
     """
-    api = connect()
-    slug = slugify(title)
+    api, slug = connect(), slugify(title)
     ref = f"{user_name(api)}/{slug}"
-    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
     about = {"title": title, "id": ref, "licenses": [{"name": "other"}]}
     write_json(folder / "dataset-metadata.json", about)
-    print(f"uploading {size / 1e6:.1f} MB to {ref}", flush=True)
-    action = f"uploading {ref}"
-    is_new = not _exists(api, ref)
+    print(f"uploading {size:.1f} MB to {ref}", flush=True)
+    action, is_new = f"uploading {ref}", _files(api, ref) is None
     with explained(action), redirect_stdout(io.StringIO()):
         if is_new:
             answer = api.dataset_create_new(str(folder), quiet=True, dir_mode="zip")
@@ -128,32 +108,26 @@ def _upload(
     attached = [entry for entry in entries if entry.metadata.is_file()]
     for entry in attached:
         _attach(entry, slug)
-    hint = None if attached else f"add {ref!r} to dataset_sources of its kernel-metadata.json"
-    return Uploaded(answer.url, size / 1e6, [entry.name for entry in attached], hint)
+    names = ", ".join(entry.name for entry in attached)
+    told = f"attached to {names}" if names else f"add {ref!r} to the dataset_sources of an entry"
+    return f"dataset     {single_line(answer.url)}\n            {told}"
 
 
-def _exists(api: "KaggleApi", ref: str) -> bool:
-    """Whether there is a dataset of that name that one may see."""
+def _files(api: "KaggleApi", ref: str) -> list[str] | None:
+    """The names of all files of a dataset; None: there is none, or one may not see it."""
     from requests import HTTPError
 
-    with explained(f"asking for the dataset {ref}"):
-        try:
-            api.dataset_status(ref)
-        except HTTPError as error:
-            if error.response is not None and error.response.status_code in (403, 404):
-                return False
-            raise
-    return True
-
-
-def _files(api: "KaggleApi", ref: str) -> list[str]:
-    """The names of all files of a dataset."""
-    names, token = [], ""
+    names, token = [], None
     with explained(f"asking for the files of {ref}"):
-        while token is not None:
-            answer = api.dataset_list_files(ref, page_token=token or None, page_size=PAGE)
+        while token != "":
+            try:
+                answer = api.dataset_list_files(ref, page_token=token, page_size=PAGE)
+            except HTTPError as error:
+                if error.response is not None and error.response.status_code in (403, 404):
+                    return None
+                raise
             names += [file.name for file in answer.dataset_files or []]
-            token = answer.next_page_token or None
+            token = answer.next_page_token
     return names
 
 

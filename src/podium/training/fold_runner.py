@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -109,27 +108,6 @@ class FoldRunner:
         self.network(fold)
         tests = self._positions(self.table.readable_test.index)
         self.folder.fold(fold).write_predictions("test", self.predict(tests, views))
-
-    def time_test(self, fold: int, views: Sequence[View], images: int) -> float:
-        """Seconds that a test image takes in these views, by some of them, decoded and predicted.
-
-        Args:
-            images: to time, after as many that are not timed: at first things are compiled.
-        """
-        self.network(fold)
-        tests = self._positions(self.table.readable_test.index)
-        batches = partial(
-            view_batches,
-            self._cache,
-            size=self._size,
-            batch_size=self.recipe.batch_size,
-            view=views,
-        )
-        predict(self._network.model, batches(tests[:images]))
-        timed = tests[-images:]
-        began = time.monotonic()
-        predict(self._network.model, batches(timed))
-        return (time.monotonic() - began) / max(len(timed), 1)
 
     def network(self, fold: int) -> Network:
         """The network of a fold with its best weights."""

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from podium import paths
 from podium.competitions import get_competition
 from podium.data.table import open_to_predict
@@ -14,6 +16,7 @@ from podium.predictions.combine import write_submission, write_test
 from podium.predictions.portable import blend_again, copy_to_predict
 from podium.predictions.tta import VIEWS, View
 from podium.runs.find_run import find_run
+from podium.runs.fold_folder import RunError
 from podium.runs.run import Run
 from podium.runs.run_folder import RunFolder
 from podium.text import duration
@@ -23,7 +26,6 @@ if TYPE_CHECKING:  # imports TensorFlow, which takes seconds
     from podium.training.fold_runner import FoldRunner
 
 TIMED = 4  # batches by which the pace is measured
-VIEW_NAMES = [view.name for view in VIEWS]
 
 
 def predict_in_time(name: str, end: float) -> Path:
@@ -39,22 +41,23 @@ def predict_in_time(name: str, end: float) -> Path:
             those that count least, and then folds; one of each run is predicted in any case.
 
     Raises:
-        RunError: a run is missing or damaged.
+        RunError: a run is missing or damaged, or the blend is one of blends.
         MissingData: there are no test images.
     """
-    folder, trained = _copied(name), list[RunFolder]()
-    copied = _take(folder, trained)
+    folder = _copied(name)
+    members = [_copied(member) for member in folder.read_blended()]
+    if inner := [member.name for member in members if member.read_blended()]:
+        raise RunError(f"{name} blends the blend {inner[0]}: blend the runs of that instead")
+    trained = members or [folder]
     networks = sum(len(run.scored_folds()) for run in trained)
     # What small networks leave of their share is there for larger ones.
     for run in sorted(trained, key=_work):
-        folds = run.scored_folds()
-        share = (end - time.monotonic()) / networks
-        _predict(run, share)
-        networks -= len(folds)
-    for blend, members in copied:
-        blend_again(blend, members)
-    about = folder.read_run()
-    competition = about.get("competition") or folder.read_recipe().competition
+        folds = len(run.scored_folds())
+        _predict(run, (end - time.monotonic()) / networks)
+        networks -= folds
+    if members:
+        blend_again(folder, members)
+    competition = folder.read_run().get("competition") or folder.read_recipe().competition
     written = write_submission(folder, get_competition(competition, folder.path))
     if written is None:
         raise ValueError(f"{competition} has no test images, so that there is nothing to predict")
@@ -73,21 +76,6 @@ def _copied(name: str) -> RunFolder:
     return into
 
 
-def _take(folder: RunFolder, trained: list[RunFolder]) -> list[tuple[RunFolder, list[RunFolder]]]:
-    """Copy the runs of a blend, which may be blends: these and their members, inner ones first.
-
-    Args:
-        trained: gets the runs that have networks.
-    """
-    blended = folder.read_blended()
-    if not blended:
-        trained.append(folder)
-        return []
-    members = [_copied(name) for name in blended]
-    inner = [pair for member in members for pair in _take(member, trained)]
-    return [*inner, (folder, members)]
-
-
 def _work(run: RunFolder) -> int:
     """A measure of what an image costs a run: the weights of a network, at each of its pixels."""
     weights = run.fold(run.scored_folds()[0]).weights.stat().st_size
@@ -102,8 +90,8 @@ def _predict(folder: RunFolder, seconds: float) -> None:
     """
     began, folds, score = time.monotonic(), folder.scored_folds(), folder.read_score()
     of_classes, of_boxes = score["views"], (score.get("boxes") or {}).get("views") or {}
-    weight = {name: max(of_classes.get(name, 0), of_boxes.get(name, 0)) for name in VIEW_NAMES}
-    wanted = sorted((one for one in VIEWS if weight[one.name]), key=lambda one: -weight[one.name])
+    weight = {one: max(of_classes.get(one.name, 0), of_boxes.get(one.name, 0)) for one in VIEWS}
+    wanted = sorted((one for one in VIEWS if weight[one]), key=lambda one: -weight[one])
     run = open_to_predict(folder)
     images = len(run.table.readable_test)
     print(f"run {folder.name}: {images} test images, {duration(seconds)} for each fold", flush=True)
@@ -135,20 +123,29 @@ def _in_time(
 ) -> Sequence[View]:
     """The first of these views: as many as a fold has the time for, by a pace that is measured."""
     began, images = time.monotonic(), len(runner.table.readable_test)
-    sample = TIMED * runner.recipe.batch_size
-    first = runner.time_test(fold, views[:1], sample)
+    sample = min(TIMED * runner.recipe.batch_size, images)
+    runner.network(fold)
+    print(f"the pace of {sample} images:")
+    _seconds_each(runner, views[:1], range(sample))  # at first things are compiled
+    first = _seconds_each(runner, views[:1], range(images - sample, images))
     # Further views find the image decoded.
-    each = runner.time_test(fold, views, sample) / len(views) if len(views) > 1 else first
+    each = _seconds_each(runner, views, range(images - sample, images)) / len(views)
     left = began + seconds - time.monotonic()
-    fitting = 1 + int((left / images - first) // each)
-    if fitting < 1:
+    fitting = max(1 + int((left / images - first) // each), 0)
+    if not fitting:
         print(
             f"one view takes {duration(first * images)}, more than a fold's share of the time: "
             "fewer folds, if there are more"
         )
-    if fitting < len(views):
-        kept, without = views[: max(fitting, 1)], views[max(fitting, 1) :]
+    kept, without = views[: max(fitting, 1)], views[max(fitting, 1) :]
+    if without:
         names = ", ".join(one.name for one in without)
         print(f"time for {len(kept)} of {len(views)} views: without {names}")
-        return kept
-    return views
+    return kept
+
+
+def _seconds_each(runner: "FoldRunner", views: Sequence[View], images: range) -> float:
+    """Seconds that each of these test images takes in all of the views."""
+    began = time.monotonic()
+    runner.predict(np.array(images), views)
+    return (time.monotonic() - began) / len(images)
