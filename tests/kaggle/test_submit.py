@@ -331,7 +331,7 @@ def test_an_interrupted_wait_warns_of_submitting_again(cars: Cars) -> None:
     def interrupt_when_it_waits() -> None:
         wait_until(lambda: "ListSubmissions" in cars.calls())
         # Asleep between two calls, as nearly always: in some calls of libraries Ctrl-C gets lost.
-        wait_until(lambda: sys._current_frames()[main].f_code.co_name == "_follow")
+        wait_until(lambda: sys._current_frames()[main].f_code.co_name == "follow")
         interrupt()
 
     someone = threading.Thread(target=interrupt_when_it_waits)
