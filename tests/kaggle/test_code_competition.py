@@ -89,6 +89,21 @@ def test_a_kernel_predicts_the_public_images_and_then_the_hidden_ones(
 
 
 @pytest.mark.slow
+def test_the_whole_way_with_nothing_pretended(
+    kaggle: StandIn, competition: StandInCompetition, trained: Path
+) -> None:
+    """Trained in a kernel, too; everything is attached in the folders of newer Kaggle."""
+    kaggle.nested_input = True
+    push("tiny")
+    push_predict("tiny", wait=True, poll_seconds=POLL)
+    public = kaggle.kernels[REF].last.outputs["submission.csv"].read_bytes()
+    assert public == (trained / "submissions" / "tiny.csv").read_bytes()
+    submitted = submit_kernel("tiny", wait=True, poll_seconds=POLL)
+    assert float(submitted.public_score) >= 0
+    assert len(competition.submissions[0].text.splitlines()) == 9
+
+
+@pytest.mark.slow
 def test_the_kernels_of_all_folds_are_joined_to_predict(
     kaggle: StandIn, competition: StandInCompetition, trained: Path
 ) -> None:

@@ -125,6 +125,8 @@ def test_pretrained_weights_keep_those_that_are_there(
     ref = "someone/podium-pretrained"
     assert names_in(kaggle, ref) == {names[0]}
     assert (sources("b0"), sources("b1")) == (["OWNER/podium-pretrained"], [])
+    assert build("b0", "someone").metadata.dataset_sources == [ref]
+    assert build_predict("b0", "someone").metadata.dataset_sources == [], "nothing is trained"
     upload_pretrained("b1", POLL)
     assert names_in(kaggle, ref) == set(names)
     (tmp_path / "files" / names[0]).unlink()

@@ -60,7 +60,8 @@ def predict_attached() -> None:
 
     start = _read_start()
     end = BEGAN + 3600 * start.hours * SHARE
-    print(f"{start.hours:g} hours are the limit: to be ready after {start.hours * SHARE:.2g}")
+    ready = f"to be ready after {start.hours * SHARE:.2g}"
+    print(f"{start.hours:g} hours are the limit: {ready}", flush=True)
     print(f"submission  {predict_in_time(start.run, end)}")
 
 

@@ -18,6 +18,7 @@ from podium.recipes.tables import RUN_NAME, StrictTable
 
 Names = Annotated[list[str], Field(default_factory=list)]
 OWNER = "OWNER"  # stands in the repository for the user name of whoever pushes
+PRETRAINED = "podium pretrained"  # title of the dataset of all weights that trainings begin with
 LONGEST = 50  # characters of a kernel's title
 CODE_FILES = {"script": "kernel.py", "notebook": "kernel.ipynb"}
 
@@ -129,7 +130,7 @@ def without_runs(metadata: KernelMetadata) -> KernelMetadata:
     they would be taken for another part of it.
     """
     of_runs = slugify(dataset_title("")) + "-"
-    kept = [one for one in metadata.dataset_sources if not one.split("/")[1].startswith(of_runs)]
+    kept = [one for one in metadata.dataset_sources if f"/{of_runs}" not in one]
     return metadata.model_copy(update={"dataset_sources": kept})
 
 

@@ -13,6 +13,7 @@ from podium.kaggle.kernel_start import KernelStart
 from podium.kaggle.kernels import POLL_SECONDS, KernelFailed
 from podium.kaggle.metadata import (
     OWNER,
+    PRETRAINED,
     KernelMetadata,
     check_images,
     dataset_title,
@@ -113,6 +114,9 @@ def _attached(
     competition, owner = get_competition(name), metadata.owner
     kind, _, source = (competition.kaggle_source or "").partition("/")
     key = "competition_sources" if kind == "competitions" else "dataset_sources"
+    pretrained = f"{owner}/{slugify(PRETRAINED)}"  # which need not be there, and is not needed
+    datasets = [one for one in metadata.dataset_sources if not is_attached(pretrained, [one])]
+    metadata = metadata.model_copy(update={"dataset_sources": datasets})
     sources = getattr(metadata, key)
     if source and not is_attached(source, sources):  # an ensemble has no images to train on
         metadata = metadata.model_copy(update={key: [*sources, source]})

@@ -14,7 +14,7 @@ from slugify import slugify
 
 from podium.files.atomic_write import write_json
 from podium.kaggle.client import KaggleError, connect, explained, user_name
-from podium.kaggle.metadata import dataset_title, is_attached, read_metadata
+from podium.kaggle.metadata import PRETRAINED, dataset_title, is_attached, read_metadata
 from podium.models.pretrained import MissingWeights, find_weights, weights_file
 from podium.predictions.portable import copy_to_predict
 from podium.recipes.entries import Entry, all_entries, get_entry
@@ -26,7 +26,6 @@ from podium.text import single_line
 if TYPE_CHECKING:
     from kaggle.api.kaggle_api_extended import KaggleApi
 
-PRETRAINED = "podium pretrained"  # title of the dataset of all weights, see docs/kaggle.md
 LONGEST_WAIT = 1800.0  # seconds until Kaggle has unpacked a dataset
 PAGE = 200  # files in one answer
 

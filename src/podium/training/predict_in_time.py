@@ -100,7 +100,7 @@ def _predict(folder: RunFolder, seconds: float) -> None:
         now = time.monotonic()
         if done and now + longest > began + seconds * len(folds):
             without = ", ".join(map(str, folds[len(done) :]))
-            print(f"time for {len(done)} of {len(folds)} folds: without fold {without}")
+            print(f"time for {len(done)} of {len(folds)} folds: without fold {without}", flush=True)
             break
         if not done and images:
             views = _in_time(runner, fold, wanted, seconds)
@@ -140,7 +140,7 @@ def _in_time(
     kept, without = views[: max(fitting, 1)], views[max(fitting, 1) :]
     if without:
         names = ", ".join(one.name for one in without)
-        print(f"time for {len(kept)} of {len(views)} views: without {names}")
+        print(f"time for {len(kept)} of {len(views)} views: without {names}", flush=True)
     return kept
 
 
