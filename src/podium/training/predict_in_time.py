@@ -1,8 +1,10 @@
 """Whatever test images are there, predicted by a trained run or a blend within a time limit."""
 
+import io
 import shutil
 import time
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -125,11 +127,12 @@ def _in_time(
     began, images = time.monotonic(), len(runner.table.readable_test)
     sample = min(TIMED * runner.recipe.batch_size, images)
     runner.network(fold)
-    print(f"the pace of {sample} images:")
     _seconds_each(runner, views[:1], range(sample))  # at first things are compiled
     first = _seconds_each(runner, views[:1], range(images - sample, images))
     # Further views find the image decoded.
     each = _seconds_each(runner, views, range(images - sample, images)) / len(views)
+    further = f", {1000 * each:.1f} ms in each further one" if len(views) > 1 else ""
+    print(f"a test image takes {1000 * first:.1f} ms in its first view{further}", flush=True)
     left = began + seconds - time.monotonic()
     fitting = max(1 + int((left / images - first) // each), 0)
     if not fitting:
@@ -147,5 +150,6 @@ def _in_time(
 def _seconds_each(runner: "FoldRunner", views: Sequence[View], images: range) -> float:
     """Seconds that each of these test images takes in all of the views."""
     began = time.monotonic()
-    runner.predict(np.array(images), views)
+    with redirect_stdout(io.StringIO()):
+        runner.predict(np.array(images), views)
     return (time.monotonic() - began) / len(images)
