@@ -11,10 +11,10 @@ from trained_run import CARS, leave, push
 
 from kaggle_stand_in import StandIn
 from kaggle_stand_in.competitions import Competition as StandInCompetition
+from podium.kaggle.build import build
 from podium.kaggle.client import KaggleError
+from podium.kaggle.code_competition import push_predict, submit_kernel
 from podium.kaggle.kernels import KernelFailed
-from podium.kaggle.predict_kernel import build_predict, push_predict
-from podium.kaggle.submit_kernel import submit_kernel
 from small_competitions import RECIPE, break_image, draw_image, write_entry
 from small_runs import Command
 
@@ -160,10 +160,11 @@ def test_the_commands_do_the_same(
 def test_a_notebook_predicts_as_a_notebook(kaggle: StandIn, tmp_path: Path) -> None:
     recipe = RECIPE.format(competition="cars")
     write_entry(tmp_path, "book", recipe, competition_sources=[CARS], kernel_type="notebook")
-    built = build_predict("book", "someone", ["seed=1"], hours=20)
+    built = build("book", "someone", ["seed=1"], hours=20, predicts=True)
     notebook = nbformat.read(built.code, 4)
     nbformat.validate(notebook)
-    assert notebook.cells[-1].source.endswith("predict_attached()")
+    assert notebook.cells[2].source.endswith("begin()")
+    assert [cell.cell_type for cell in notebook.cells].count("code") == 1
     assert built.metadata.id == "someone/podium-book-seed-1-predict"
     assert built.metadata.kernel_sources == ["someone/podium-book-seed-1"]
     assert not built.metadata.enable_internet

@@ -11,7 +11,7 @@ from trained_run import CARS
 from kaggle_stand_in import StandIn
 from podium.kaggle.build import build
 from podium.kaggle.client import KaggleError
-from podium.kaggle.predict_kernel import build_predict, push_predict
+from podium.kaggle.code_competition import push_predict
 from podium.kaggle.upload import upload_pretrained, upload_run
 from podium.models.pretrained import MissingWeights
 from podium.predictions.blend import blend
@@ -73,7 +73,7 @@ def test_ensembles_get_the_runs_that_they_blend_and_blend_without_them(
     write_entry(tmp_path, "both", recipe, command="blend", kernel_sources=kernels)
     upload_run("tiny", POLL)
     assert sources("both") == ["OWNER/podium-run-tiny"]
-    predicting = build_predict("both", "someone").metadata
+    predicting = build("both", "someone", predicts=True).metadata
     assert predicting.dataset_sources == [REF]
     rest = [f"someone/podium-{name}" for name in ("twin-fold-0", "twin-fold-1", "both")]
     assert predicting.kernel_sources == rest
@@ -91,7 +91,7 @@ def test_a_blend_is_uploaded_as_it_was_fitted(kaggle: StandIn, run: Path, tmp_pa
     upload_run("both", POLL)
     names = {f"both/{name}" for name in ("run.json", "pictures.csv", "score.json")}
     assert names_in(kaggle, "someone/podium-run-both") == names
-    predicting = build_predict("both", "someone").metadata
+    predicting = build("both", "someone", predicts=True).metadata
     assert predicting.dataset_sources == ["someone/podium-run-both"]
     assert predicting.kernel_sources == ["someone/podium-tiny", "someone/podium-twin"]
 
@@ -102,7 +102,7 @@ def test_a_run_under_another_name_predicts_for_its_entry(
     run.rename(run.with_name("tiny-quick"))
     upload_run("tiny-quick", POLL)
     assert sources("tiny") == ["OWNER/podium-run-tiny-quick"]
-    built = build_predict("tiny", "someone", run="tiny-quick")
+    built = build("tiny", "someone", predicts=True, run="tiny-quick")
     assert built.metadata.id == "someone/podium-tiny-quick-predict"
     assert built.metadata.kernel_sources == []
 
@@ -126,7 +126,9 @@ def test_pretrained_weights_keep_those_that_are_there(
     assert names_in(kaggle, ref) == {names[0]}
     assert (sources("b0"), sources("b1")) == (["OWNER/podium-pretrained"], [])
     assert build("b0", "someone").metadata.dataset_sources == [ref]
-    assert build_predict("b0", "someone").metadata.dataset_sources == [], "nothing is trained"
+    assert build("b0", "someone", predicts=True).metadata.dataset_sources == [], (
+        "nothing is trained"
+    )
     upload_pretrained("b1", POLL)
     assert names_in(kaggle, ref) == set(names)
     (tmp_path / "files" / names[0]).unlink()

@@ -34,18 +34,14 @@ def build(
     owner: Annotated[str | None, typer.Option(help="Kaggle user, if not yours.")] = None,
     on: On = None,
     predict: Predict = False,
-    hours: Annotated[
-        float | None, typer.Option(min=0.1, help="With --predict: the limit, by default 9.")
-    ] = None,
+    hours: Annotated[float | None, typer.Option(min=0.1, help="As push has it.")] = None,
     run: Trained = None,
 ) -> None:
     """Build entries into build/: what `kaggle kernels push -p build/ENTRY` takes as it is."""
-    from podium.kaggle.build import build, build_entries
-    from podium.kaggle.predict_kernel import build_predict
+    from podium.kaggle.build import build_entries
 
-    options = {"hours": hours, "run": run} if predict else {"fold": fold}
-    options |= {"make": build_predict if predict else build, "overrides": override or [], "on": on}
-    for built in build_entries(entries or [], owner, **options):
+    options = {"overrides": override or [], "fold": fold, "hours": hours, "on": on}
+    for built in build_entries(entries or [], owner, predicts=predict, run=run, **options):
         print(f"{built}\n", flush=True)
 
 
@@ -65,7 +61,7 @@ def push(
         float | None,
         typer.Option(
             min=0.1,
-            help="End then, to be resumed: no epochs are left out. With --predict the limit, or 9.",
+            help="End then, to be resumed: no epochs are left out. With --predict, the limit.",
         ),
     ] = None,
     at_once: Annotated[
@@ -80,10 +76,9 @@ def push(
     from podium.kaggle.kernels import RunOnKaggle, push_entry
 
     if predict:
-        from podium.kaggle.predict_kernel import push_predict
+        from podium.kaggle.code_competition import push_predict
 
-        options = {"overrides": override or [], "hours": hours, "on": on}
-        push_predict(entry, wait, poll, run=trained, each_fold=each_fold, **options)
+        push_predict(entry, wait, poll, overrides=override or [], hours=hours, on=on, run=trained)
         return
     run = RunOnKaggle(entry, override or [], fold or [], each_fold, on, hours)
     outcome = push_entry(run, wait, fresh, resume, at_once, poll)
@@ -149,7 +144,7 @@ def submit(
 ) -> None:
     """Check a submission and send it to Kaggle, or submit a kernel that predicts."""
     if kernel:
-        from podium.kaggle.submit_kernel import submit_kernel
+        from podium.kaggle.code_competition import submit_kernel
 
         print(printable(submit_kernel(competition, message, wait, poll, override or [], run)))
         return

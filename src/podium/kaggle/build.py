@@ -8,7 +8,7 @@ import lzma
 import shutil
 import subprocess
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import distribution
@@ -30,6 +30,7 @@ from podium.kaggle.metadata import (
     check_sources,
     kernel_name,
     read_metadata,
+    to_predict,
     without_runs,
 )
 from podium.kaggle.secret_scan import check_no_secrets
@@ -40,16 +41,11 @@ from podium.runs.run_folder import run_name
 LIMIT = 1_000_000  # bytes of a kernel's code; Kaggle takes no more
 CARRIED = ("efficientnet", "Keras-Applications")  # pure Python, and in none of Kaggle's images
 LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the same sources must give the same bytes on any day
+HOURS = 9.0  # that most code competitions give a kernel
 LINE = 100  # characters of the payload
 PACKAGE = Path(podium.__file__).parent
 BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
 NOTEBOOK = Path(__file__).with_name("notebook.json")  # with words after a $ to be filled in
-# The code of a kernel that predicts.
-PREDICT = """\
-from podium.kaggle.kernel_start import predict_attached
-
-predict_attached()
-"""
 
 
 class BuildError(ValueError):
@@ -92,15 +88,22 @@ def build(
     hours: float | None = None,
     goes_on_from: str | None = None,
     on: str | None = None,
+    predicts: bool = False,
+    run: str | None = None,
 ) -> KernelBuild:
     """Build the kernel of an entry, or of one of its folds, into build/<name>/.
+
+    One that predicts trains nothing: it takes runs that are trained, from datasets of `podium
+    upload` or from the kernels that trained them, and predicts whatever test images it finds.
 
     Args:
         owner: Kaggle's name of who will push it; a placeholder stays where it is not known.
         overrides: `key=value` changes to the entry's recipe, as `podium train --set` takes them.
-        hours: after which the kernel ends, finished or not; its epochs are not scaled to fit.
+        hours: after which the kernel ends, finished or not; its epochs are not scaled to fit. Of
+            one that predicts, the limit of the competition.
         goes_on_from: the sources of the kernel's last version, where it takes up that one's run.
         on: the machine, a key of MACHINES; by default what the metadata say.
+        run: that predicts, if it is not named after the entry and the overrides.
 
     Raises:
         MetadataError: kernel-metadata.json says what Kaggle would misunderstand, or too little.
@@ -109,46 +112,41 @@ def build(
         SecretFound: the kernel would give away a secret, or something of this machine.
     """
     entry, overrides = get_entry(entry_name), list(overrides)
-    run = run_name(entry.name, overrides)
-    name = kernel_name(run, fold)
-    metadata = check(entry, overrides, fold, hours, on).filled(owner or OWNER, name)
+    run, reads = run or run_name(entry.name, overrides), _reads(entry, overrides)
+    if predicts:
+        reads = [run, *reads] if entry.is_ensemble else [run]
+        metadata = to_predict(entry, read_metadata(entry, on), overrides, reads)
+    else:
+        metadata = check(entry, overrides, fold, hours, on)
+    name = kernel_name(run, fold, predicts)
+    metadata = metadata.filled(owner or OWNER, name)
     if goes_on_from is not None:
         sources = [*metadata.kernel_sources, metadata.id]
         metadata = metadata.model_copy(update={"kernel_sources": sources})
+    most = metadata.machine.hours
     start = KernelStart(
         run=run,
-        reads=_reads(entry, overrides),
+        reads=reads,
         goes_on_from=goes_on_from,
-        hours=hours or metadata.machine.hours,
+        hours=min(hours or (HOURS if predicts else most), most),
         minutes=metadata.machine.minutes if hours is None else None,
+        predicts=predicts,
     )
-    return write_kernel(entry, name, metadata, start, overrides, fold)
-
-
-def write_kernel(
-    entry: Entry,
-    name: str,
-    metadata: KernelMetadata,
-    start: KernelStart,
-    overrides: list[str],
-    fold: int | None = None,
-) -> KernelBuild:
-    """Write the folder of a kernel, by its own name, into build/; raises what `build` does."""
+    about = metadata.model_dump_json(indent=2, exclude_none=True) + "\n"
     arguments = [word for override in overrides for word in ("--set", override)]
     arguments += ["--fold", str(fold)] if fold is not None else []
-    about = metadata.model_dump_json(indent=2, exclude_none=True) + "\n"
     texts = {str(entry.metadata): about, "--set": "\n".join(overrides)}
     packed = _pack(entry, start, texts, metadata.machine.lacks)
     sources = hashlib.sha256(packed).hexdigest()
     folder = paths.project() / "build" / name
     built = KernelBuild(folder, fold, metadata, sources, _commit(entry))
     code = _bootstrap(built, arguments, packed)
-    own = PREDICT if start.predicts else entry.code.read_text(encoding="utf-8")
     if metadata.kernel_type == "notebook":
-        code = _notebook(entry, start, code, own, arguments)
+        code = _notebook(entry, start, code, arguments)
     else:
-        where = f"kernels/{entry.name}; change it there, not here."
-        code = f"# {start.run}: built by Podium from {where}\n{code}\n\n{own}"
+        comment = f"# {run}: built by Podium from kernels/{entry.name}; change it there, not here."
+        command = "" if predicts else entry.code.read_text(encoding="utf-8")
+        code = f"{comment}\n{code}\n\n{command}"
     if len(code.encode()) > LIMIT:
         raise BuildError(
             f"{entry.name}: the kernel would have {len(code.encode()):,} bytes, Kaggle takes "
@@ -162,16 +160,12 @@ def write_kernel(
 
 
 def build_entries(
-    names: Iterable[str],
-    owner: str | None = None,
-    make: Callable[..., KernelBuild] = build,
-    **options: Any,
+    names: Iterable[str], owner: str | None = None, **options: Any
 ) -> Iterator[KernelBuild]:
-    """Build these entries, or all that have a kernel-metadata.json.
+    """Build these entries, or all that have a kernel-metadata.json, with the options of `build`.
 
     Args:
         owner: by default who the Kaggle credentials of this machine name, if there are any.
-        make: `build`, or what else builds a kernel; `options` are its own.
     """
     names = list(names) or [entry.name for entry in all_entries() if entry.metadata.is_file()]
     if owner is None:
@@ -179,7 +173,7 @@ def build_entries(
         with suppress(KaggleError):
             owner = user_name(connect())
     for name in names:
-        yield make(name, owner, **options)
+        yield build(name, owner, **options)
 
 
 def check(
@@ -295,9 +289,7 @@ def _bootstrap(built: KernelBuild, arguments: list[str], packed: bytes) -> str:
     return text
 
 
-def _notebook(
-    entry: Entry, start: KernelStart, bootstrap: str, code: str, arguments: list[str]
-) -> str:
+def _notebook(entry: Entry, start: KernelStart, bootstrap: str, arguments: list[str]) -> str:
     """A notebook that brings Podium along, runs the entry, and shows what came of it."""
     recipe = entry.recipe_file.read_text(encoding="utf-8")
     comment = recipe.split("\n\n")[0].splitlines()
@@ -308,11 +300,11 @@ def _notebook(
         "changed": f"\n\nHere with `{' '.join(arguments)}`." if arguments else "",
         "bootstrap": bootstrap,
         "recipe": recipe.strip(),
-        "code": code.strip(),
+        "code": entry.code.read_text(encoding="utf-8").strip(),
     }
     notebook = json.loads(NOTEBOOK.read_text(encoding="utf-8"))
     if start.predicts:
-        del notebook["cells"][-2:]  # the figures of a training
+        del notebook["cells"][4:]  # a training, and what came of it
     for cell in notebook["cells"]:
         text = Template("".join(cell["source"])).substitute(texts)
         cell["source"] = text.splitlines(keepends=True)

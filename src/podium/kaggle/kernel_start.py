@@ -40,33 +40,20 @@ def begin() -> None:
     Raises:
         RunError: a run that is to be attached is not, or its parts do not fit together.
     """
-    start = _read_start()
+    start = KernelStart.model_validate_json(FILE.read_text(encoding="utf-8"))
     os.environ[TRAINING_MINUTES] = str(start.minutes)
-    if not start.predicts:
-        end_after(start.hours)
     for run in start.reads:
         join_parts(run)
+    if start.predicts:
+        from podium.training.predict_in_time import predict_in_time
+
+        hours = SHARE * start.hours
+        print(f"{start.hours:g} hours are the limit: to be ready after {hours:.2g}", flush=True)
+        print(f"submission  {predict_in_time(start.run, BEGAN + 3600 * hours)}")
+        return
+    end_after(start.hours)
     if start.goes_on_from is not None:
         take_up(start.run, start.goes_on_from)
-
-
-def predict_attached() -> None:
-    """Predict the test images that are attached, which may be hidden ones, by an attached run.
-
-    Raises:
-        RunError: it is not attached.
-    """
-    from podium.training.predict_in_time import predict_in_time
-
-    start = _read_start()
-    end = BEGAN + 3600 * start.hours * SHARE
-    ready = f"to be ready after {start.hours * SHARE:.2g}"
-    print(f"{start.hours:g} hours are the limit: {ready}", flush=True)
-    print(f"submission  {predict_in_time(start.run, end)}")
-
-
-def _read_start() -> KernelStart:
-    return KernelStart.model_validate_json(FILE.read_text(encoding="utf-8"))
 
 
 def end_after(hours: float) -> None:

@@ -3,17 +3,19 @@
 import hashlib
 import json
 import re
+from collections.abc import Iterable
 from typing import Annotated, Literal, Self
 
 from pydantic import Field
 from slugify import slugify
 
-from podium.competitions import Competition, get_competition
+from podium import paths
+from podium.competitions import get_competition
 from podium.kaggle.machines import MACHINES, Machine
 from podium.models.pretrained import weights_file
 from podium.recipes.entries import Entry
 from podium.recipes.recipe import RUN, Recipe
-from podium.recipes.recipe_file import RecipeError, parse_table
+from podium.recipes.recipe_file import RecipeError, load_ensemble, parse_table
 from podium.recipes.tables import RUN_NAME, StrictTable
 
 Names = Annotated[list[str], Field(default_factory=list)]
@@ -76,8 +78,10 @@ def kernel_title(name: str) -> str:
     return f"{title[: LONGEST - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
-def kernel_name(run: str, fold: int | None = None) -> str:
+def kernel_name(run: str, fold: int | None = None, predicts: bool = False) -> str:
     """The name of the kernel of a run, or of one of its folds; its folder in build/ has it too."""
+    if predicts:
+        return f"{run}-predict"
     return run if fold is None else f"{run}-fold-{fold}"
 
 
@@ -134,13 +138,59 @@ def without_runs(metadata: KernelMetadata) -> KernelMetadata:
     return metadata.model_copy(update={"dataset_sources": kept})
 
 
+def to_predict(
+    entry: Entry, metadata: KernelMetadata, overrides: Iterable[str], runs: Iterable[str]
+) -> KernelMetadata:
+    """The metadata of the kernel that predicts by these runs, which are attached with the images.
+
+    A run comes from its dataset of `podium upload`, if the metadata have that, else from the
+    kernels that trained it: those that the metadata name, or were built last.
+    """
+    owner, folds = metadata.owner, list[int]()
+    if entry.is_ensemble:
+        competition = load_ensemble(entry.recipe_file).competition
+    else:
+        recipe = entry.recipe(overrides)
+        competition, folds = recipe.competition, recipe.fold_numbers
+    changed = metadata.model_copy(update={"enable_internet": False}, deep=True)
+    datasets, kernels = changed.dataset_sources, changed.kernel_sources
+    kind, _, source = (get_competition(competition).kaggle_source or "").partition("/")
+    images = changed.competition_sources if kind == "competitions" else datasets
+    if source and not is_attached(source, images):  # an ensemble has no images to train on
+        images.append(source)
+    # The weights that trainings begin with are not needed, and need not be there.
+    if (pretrained := f"{owner}/{slugify(PRETRAINED)}") in datasets:
+        datasets.remove(pretrained)
+    built = paths.project() / "build"
+    for run in runs:
+        of_run = kernels_of(run, metadata)
+        if is_attached(f"{owner}/{slugify(dataset_title(run))}", datasets):
+            for kernel in of_run:  # attached twice, it would be taken for two parts of a run
+                kernels.remove(kernel)
+        elif not of_run:
+            parts = [kernel_name(run, fold) for fold in folds if not (built / run).is_dir()]
+            names = [name for name in parts if (built / name).is_dir()] or [run]
+            kernels += [f"{owner}/{slugify(kernel_title(name))}" for name in names]
+    return changed
+
+
 def check_sources(entry: Entry, metadata: KernelMetadata, recipe: Recipe) -> None:
     """See that what the recipe needs is attached.
 
     Raises:
         MetadataError: names the source that is missing and the key it belongs to.
     """
-    source = check_images(entry, metadata, get_competition(recipe.competition))
+    competition = get_competition(recipe.competition)
+    kind, _, source = (competition.kaggle_source or "").partition("/")
+    key = "competition_sources" if kind == "competitions" else "dataset_sources"
+    is_missing, remedy = not is_attached(source, getattr(metadata, key)), repr(source)
+    if not source:
+        is_missing = not (competition.draws_itself or metadata.dataset_sources)
+        remedy = f"a dataset of yours that holds the folder {competition.slug}"
+    if is_missing:
+        raise MetadataError(
+            f"{entry.metadata}: {key}: the recipe's images are missing: add {remedy}"
+        )
     if recipe.started_from:
         if not re.match(RUN_NAME, recipe.started_from):
             raise MetadataError(
@@ -160,25 +210,6 @@ def check_sources(entry: Entry, metadata: KernelMetadata, recipe: Recipe) -> Non
             f"{entry.metadata}: dataset_sources: the recipe's weights are missing, and the "
             f"internet is off: add a dataset that holds {file}"
         )
-
-
-def check_images(entry: Entry, metadata: KernelMetadata, competition: Competition) -> str:
-    """See that the competition's images are attached; returns Kaggle's name of them, or "".
-
-    Raises:
-        MetadataError: they are not.
-    """
-    kind, _, source = (competition.kaggle_source or "").partition("/")
-    key = "competition_sources" if kind == "competitions" else "dataset_sources"
-    is_missing, remedy = not is_attached(source, getattr(metadata, key)), repr(source)
-    if not source:
-        is_missing = not (competition.draws_itself or metadata.dataset_sources)
-        remedy = f"a dataset of yours that holds the folder {competition.slug}"
-    if is_missing:
-        raise MetadataError(
-            f"{entry.metadata}: {key}: the recipe's images are missing: add {remedy}"
-        )
-    return source
 
 
 def check_machine(

@@ -22,7 +22,7 @@ from podium.text import single_line
 if TYPE_CHECKING:
     from kaggle.api.kaggle_api_extended import ApiSubmission, KaggleApi
 
-LONGEST_WAIT = 1800.0  # seconds; Kaggle takes a few for a small table
+LONGEST_WAIT = 24 * 3600.0  # seconds; a small table takes a few, a kernel's second run hours
 COUNTED = "/CreateSubmission", "/CreateCodeSubmission"  # the calls after which there is one more
 
 
@@ -141,23 +141,13 @@ def _may_have_arrived(error: Exception) -> bool:
     return is_last_step and is_passing(error) and not is_refused
 
 
-def follow(
-    api: "KaggleApi",
-    slug: str,
-    number: int,
-    poll_seconds: float,
-    longest: float | None = None,
-) -> "ApiSubmission":
+def follow(api: "KaggleApi", slug: str, number: int, poll_seconds: float) -> "ApiSubmission":
     """Ask for a submission until it has a score.
 
-    Args:
-        longest: to wait, seconds; by default LONGEST_WAIT.
-
     Raises:
-        KaggleError: it could not be scored, or not within this time.
+        KaggleError: it could not be scored, or not within LONGEST_WAIT.
     """
-    longest = LONGEST_WAIT if longest is None else longest
-    deadline = time.monotonic() + longest
+    deadline = time.monotonic() + LONGEST_WAIT
     taken = f"submission {number} is taken and counts: see {_page(slug)}"
     print(f"submission {number} is taken, waiting for its score", flush=True)
     try:
@@ -181,7 +171,7 @@ def follow(
             time.sleep(poll_seconds)
     except KeyboardInterrupt as error:
         raise KaggleError(f"interrupted: {taken}") from error
-    raise KaggleError(f"no score after {longest / 60:.0f} minutes, but {taken}")
+    raise KaggleError(f"no score after {LONGEST_WAIT / 3600:.0f} hours, but {taken}")
 
 
 def _page(slug: str, name: str = "submissions") -> str:

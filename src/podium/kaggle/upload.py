@@ -41,7 +41,12 @@ def upload_run(name: str, poll_seconds: float = 5.0) -> str:
     """
     run = find_run(name)
     title, own = dataset_title(run.name), run.read_run().get("entry")
-    readers = [entry for entry in all_entries() if entry.name == own or _reads(entry, run)]
+    readers = [
+        entry
+        for entry in all_entries()
+        if entry.name == own
+        or (entry.is_ensemble and run.name in load_ensemble(entry.recipe_file).runs)
+    ]
     with tempfile.TemporaryDirectory() as place:
         copy_to_predict(run, RunFolder(Path(place, run.name)))
         return _upload(Path(place), title, f"run {run.name}", readers, poll_seconds)
@@ -77,10 +82,6 @@ def upload_pretrained(entry_name: str, poll_seconds: float = 5.0) -> str:
         return _upload(Path(place), PRETRAINED, f"with {file}", [entry], poll_seconds)
 
 
-def _reads(entry: Entry, run: RunFolder) -> bool:
-    return entry.is_ensemble and run.name in load_ensemble(entry.recipe_file).runs
-
-
 def _upload(
     folder: Path, title: str, notes: str, entries: Iterable[Entry], poll_seconds: float
 ) -> str:
@@ -106,7 +107,12 @@ def _upload(
     _wait_until_ready(api, ref, poll_seconds)
     attached = [entry for entry in entries if entry.metadata.is_file()]
     for entry in attached:
-        _attach(entry, slug)
+        source = f"{read_metadata(entry).owner}/{slug}"
+        data = json.loads(entry.metadata.read_text(encoding="utf-8"))
+        sources = data.setdefault("dataset_sources", [])
+        if not is_attached(source, sources):
+            sources.append(source)
+            write_json(entry.metadata, data)
     names = ", ".join(entry.name for entry in attached)
     told = f"attached to {names}" if names else f"add {ref!r} to the dataset_sources of an entry"
     return f"dataset     {single_line(answer.url)}\n            {told}"
@@ -131,32 +137,16 @@ def _files(api: "KaggleApi", ref: str) -> list[str] | None:
 
 
 def _wait_until_ready(api: "KaggleApi", ref: str, poll_seconds: float) -> None:
-    """Wait until Kaggle has unpacked it: a kernel pushed before would not have it.
+    """Wait until Kaggle has unpacked it: a kernel that is pushed before would not have it.
 
     Raises:
         KaggleError: it cannot, or not within LONGEST_WAIT.
     """
-    deadline = time.monotonic() + LONGEST_WAIT
-    while time.monotonic() < deadline:
+    deadline, status = time.monotonic() + LONGEST_WAIT, ""
+    while time.monotonic() < deadline and status not in ("failed", "deleted"):
         with explained(f"asking for the dataset {ref}"):
             status = api.dataset_status(ref)
         if status == "ready":
             return
-        if status in ("failed", "deleted"):
-            raise KaggleError(f"the dataset {ref} is {status}: upload it again")
         time.sleep(poll_seconds)
-    raise KaggleError(f"the dataset {ref} is not ready after {LONGEST_WAIT / 60:.0f} minutes")
-
-
-def _attach(entry: Entry, slug: str) -> None:
-    """Write a dataset of the owner's into an entry's metadata, if it is not there.
-
-    Raises:
-        MetadataError: the metadata are refused.
-    """
-    source = f"{read_metadata(entry).owner}/{slug}"
-    data = json.loads(entry.metadata.read_text(encoding="utf-8"))
-    sources = data.setdefault("dataset_sources", [])
-    if not is_attached(source, sources):
-        sources.append(source)
-        write_json(entry.metadata, data)
+    raise KaggleError(f"Kaggle has not unpacked the dataset {ref}: it is {status}. Upload it again")

@@ -27,10 +27,9 @@ def copy_to_predict(run: RunFolder, into: RunFolder) -> None:
         RunError: no fold is trained, the weights of one were deleted, or the run is damaged.
     """
     folds, is_blend = run.scored_folds(), bool(run.read_blended())
-    lacking = [fold for fold in folds if not run.fold(fold).can_predict]
-    if lacking or not (folds or is_blend):
-        what = f"of fold {lacking[0]}, whose weights are gone" if lacking else "of any fold"
-        raise RunError(f"{run.path} can predict nothing {what}: train it to its end first")
+    if not is_blend and not (folds and all(run.fold(fold).can_predict for fold in folds)):
+        told = "no fold is trained, or the weights of one are gone"
+        raise RunError(f"{run.path} cannot predict ({told}): train it to its end first")
     for pattern in (*NEEDED, *LAST):
         for path in sorted(run.path.glob(pattern)):
             copy_whole(path, into.path / path.relative_to(run.path))

@@ -30,7 +30,7 @@ if TYPE_CHECKING:  # imports TensorFlow, which takes seconds
 TIMED = 4  # batches by which the pace is measured
 
 
-def predict_in_time(name: str, end: float) -> Path:
+def predict_in_time(name: str, end: float) -> Path | None:
     """Predict the test images that are there, and write the submission; returns its path.
 
     Everything is as it was fitted when the run was trained: views, calibrations, thresholds, the
@@ -60,10 +60,7 @@ def predict_in_time(name: str, end: float) -> Path:
     if members:
         blend_again(folder, members)
     competition = folder.read_run().get("competition") or folder.read_recipe().competition
-    written = write_submission(folder, get_competition(competition, folder.path))
-    if written is None:
-        raise ValueError(f"{competition} has no test images, so that there is nothing to predict")
-    return written
+    return write_submission(folder, get_competition(competition, folder.path))
 
 
 def _copied(name: str) -> RunFolder:
@@ -123,7 +120,7 @@ def _predict(folder: RunFolder, seconds: float) -> None:
 def _in_time(
     runner: "FoldRunner", fold: int, views: Sequence[View], seconds: float
 ) -> Sequence[View]:
-    """The first of these views: as many as a fold has the time for, by a pace that is measured."""
+    """The first of these views: as many as a fold has the time for, by a measured pace, or one."""
     began, images = time.monotonic(), len(runner.table.readable_test)
     sample = min(TIMED * runner.recipe.batch_size, images)
     runner.network(fold)
@@ -134,13 +131,8 @@ def _in_time(
     further = f", {1000 * each:.1f} ms in each further one" if len(views) > 1 else ""
     print(f"a test image takes {1000 * first:.1f} ms in its first view{further}", flush=True)
     left = began + seconds - time.monotonic()
-    fitting = max(1 + int((left / images - first) // each), 0)
-    if not fitting:
-        print(
-            f"one view takes {duration(first * images)}, more than a fold's share of the time: "
-            "fewer folds, if there are more"
-        )
-    kept, without = views[: max(fitting, 1)], views[max(fitting, 1) :]
+    fitting = max(1 + int((left / images - first) // each), 1)
+    kept, without = views[:fitting], views[fitting:]
     if without:
         names = ", ".join(one.name for one in without)
         print(f"time for {len(kept)} of {len(views)} views: without {names}", flush=True)

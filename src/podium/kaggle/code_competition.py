@@ -1,22 +1,40 @@
-"""A version of a kernel, submitted to a code competition, which runs it on its hidden images."""
+"""A code competition: a kernel that predicts is pushed, and submitted to run on hidden images."""
 
 from collections.abc import Iterable
 from functools import partial
 
 from podium import paths
 from podium.competitions import get_competition
+from podium.kaggle.build import build
 from podium.kaggle.client import connect, explained, user_name
-from podium.kaggle.following import KernelRun
+from podium.kaggle.following import KernelRun, push, push_and_follow
 from podium.kaggle.kernels import KernelFailed
-from podium.kaggle.metadata import read_metadata
-from podium.kaggle.predict_kernel import predict_name
+from podium.kaggle.metadata import kernel_name, read_metadata
 from podium.kaggle.submit import SubmissionResult, follow, send, slug_of
 from podium.recipes.entries import get_entry
 from podium.recipes.recipe_file import load_ensemble
 from podium.runs.run_folder import run_name
 
 FILE = "submission.csv"  # see paths.submission
-LONGEST_WAIT = 24 * 3600.0  # seconds: the hidden images take hours, and there is a queue
+
+
+def push_predict(entry_name: str, wait: bool, poll_seconds: float, **options: object) -> None:
+    """Build the kernel that predicts, by the options of `build`, push it, and perhaps follow it.
+
+    Raises:
+        KernelFailed: it ended with an error.
+        KaggleError: Kaggle refuses, or cannot be reached.
+    """
+    api = connect()
+    built = build(entry_name, user_name(api), predicts=True, **options)
+    print(built, end="\n\n", flush=True)
+    if not wait:
+        print(f"pushed: {push(api, built)}")
+    else:
+        [ended] = push_and_follow(api, [built], 1, poll_seconds)
+        if not ended.is_complete:
+            raise KernelFailed(f"{ended} (its log: {ended.log_file})")
+    print(f"to have it run on the hidden images: podium submit {entry_name} --kernel --wait")
 
 
 def submit_kernel(
@@ -41,7 +59,7 @@ def submit_kernel(
     entry = get_entry(entry_name)
     recipe = load_ensemble(entry.recipe_file) if entry.is_ensemble else entry.recipe(overrides)
     slug = slug_of(get_competition(recipe.competition))
-    name = predict_name(run or run_name(entry.name, overrides))
+    name = kernel_name(run or run_name(entry.name, overrides), predicts=True)
     metadata, api = read_metadata(entry), connect()
     ref = metadata.filled(user_name(api), name).id
     kernel = KernelRun(api, ref, paths.project() / "build" / name)
@@ -56,7 +74,7 @@ def submit_kernel(
     number = send(api, told, slug, submitting)
     if not wait:
         return SubmissionResult(told, slug, number)
-    scored = follow(api, slug, number, poll_seconds, LONGEST_WAIT)
+    scored = follow(api, slug, number, poll_seconds)
     public, private = scored.public_score or "", scored.private_score or None
     return SubmissionResult(told, slug, number, public, private)
 
