@@ -10,7 +10,7 @@ from podium.kaggle.client import connect, explained, user_name
 from podium.kaggle.following import KernelRun, push, push_and_follow
 from podium.kaggle.kernels import KernelFailed
 from podium.kaggle.metadata import kernel_name, read_metadata
-from podium.kaggle.submit import SubmissionResult, follow, send, slug_of
+from podium.kaggle.submit import SubmissionResult, send_and_follow, slug_of
 from podium.recipes.entries import get_entry
 from podium.recipes.recipe_file import load_ensemble
 from podium.runs.run_folder import run_name
@@ -29,7 +29,7 @@ def push_predict(entry_name: str, wait: bool, poll_seconds: float, **options: ob
     built = build(entry_name, user_name(api), predicts=True, **options)
     print(built, end="\n\n", flush=True)
     if not wait:
-        print(f"pushed: {push(api, built)}")
+        print(f"pushed: {push(api, built).page}")
     else:
         [ended] = push_and_follow(api, [built], 1, poll_seconds)
         if not ended.is_complete:
@@ -68,15 +68,9 @@ def submit_kernel(
         raise KernelFailed(f"{kernel}. Only a version that has run can be submitted")
     version = _last_version(kernel)
     told = f"version {version} of {ref}"
-    submitting = partial(
-        api.competition_submit_code, FILE, message or told, slug, ref, version, quiet=True
-    )
-    number = send(api, told, slug, submitting)
-    if not wait:
-        return SubmissionResult(told, slug, number)
-    scored = follow(api, slug, number, poll_seconds)
-    public, private = scored.public_score or "", scored.private_score or None
-    return SubmissionResult(told, slug, number, public, private)
+    code = api.competition_submit_code
+    call = partial(code, FILE, message or told, slug, ref, version, quiet=True)
+    return send_and_follow(api, told, slug, call, wait, poll_seconds)
 
 
 def _last_version(kernel: KernelRun) -> int:

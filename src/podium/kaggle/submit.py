@@ -66,12 +66,23 @@ def submit(
         )
     api = connect()
     call = partial(api.competition_submit, str(csv), message, slug)
-    number = send(api, csv.name, slug, call)
+    return send_and_follow(api, csv.name, slug, call, wait, poll_seconds)
+
+
+def send_and_follow(
+    api: "KaggleApi", what: str, slug: str, call: Callable[[], Any], wait: bool, poll_seconds: float
+) -> SubmissionResult:
+    """Submit something by this call of the client, and perhaps wait for its score.
+
+    Raises:
+        KaggleError: Kaggle refused it or could not score it, or it is not known whether it did.
+    """
+    number = _send(api, what, slug, call)
     if not wait:
-        return SubmissionResult(csv.name, slug, number)
-    scored = follow(api, slug, number, poll_seconds)
+        return SubmissionResult(what, slug, number)
+    scored = _follow(api, slug, number, poll_seconds)
     public, private = scored.public_score or "", scored.private_score or None
-    return SubmissionResult(csv.name, slug, number, public, private)
+    return SubmissionResult(what, slug, number, public, private)
 
 
 def slug_of(competition: Competition) -> str:
@@ -96,11 +107,8 @@ def _test_ids(competition: Competition, run: str) -> pd.Index | None:
         return None if images is None else images.index[images["part"] == "test"]
 
 
-def send(api: "KaggleApi", what: str, slug: str, call: Callable[[], Any]) -> int:
+def _send(api: "KaggleApi", what: str, slug: str, call: Callable[[], Any]) -> int:
     """Submit something, once: whatever fails is not tried again. Returns its number.
-
-    Args:
-        call: the client's own, which submits it.
 
     Raises:
         KaggleError: says whether it may have been taken all the same.
@@ -141,7 +149,7 @@ def _may_have_arrived(error: Exception) -> bool:
     return is_last_step and is_passing(error) and not is_refused
 
 
-def follow(api: "KaggleApi", slug: str, number: int, poll_seconds: float) -> "ApiSubmission":
+def _follow(api: "KaggleApi", slug: str, number: int, poll_seconds: float) -> "ApiSubmission":
     """Ask for a submission until it has a score.
 
     Raises:
@@ -154,11 +162,9 @@ def follow(api: "KaggleApi", slug: str, number: int, poll_seconds: float) -> "Ap
         while time.monotonic() < deadline:
             try:
                 with explained(f"asking for the score of submission {number}"):
-                    newest = api.competition_submissions(slug) or []
-                found = next((each for each in newest if each and each.ref == number), None)
+                    found = api.get_submission(number)
             except KaggleError as error:
-                cause = error.__cause__
-                if not (is_passing(cause) or isinstance(cause, json.JSONDecodeError)):
+                if not is_passing(error.__cause__, 404):  # which it may be at first
                     raise KaggleError(f"{error}. But {taken}") from error
                 found = None
             if found and found.status.name == "COMPLETE":
