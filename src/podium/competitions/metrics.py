@@ -18,6 +18,7 @@ class MeanMetric(Protocol):
     """A metric that is the mean of a value per image."""
 
     name: str
+    task: Task
     higher_is_better: bool
 
     def per_image(self, labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
@@ -29,6 +30,7 @@ class SetMetric(Protocol):
     """A metric of many images at once, such as an area under a curve."""
 
     name: str
+    task: Task
     higher_is_better: bool
 
     def of(self, truth: np.ndarray, predicted: np.ndarray) -> Value:
@@ -99,6 +101,7 @@ class TopK:
 
     k: int
     by_rank: bool = False
+    task: Task = CLASSES
     higher_is_better: bool = True
 
     @property

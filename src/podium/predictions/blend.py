@@ -201,7 +201,7 @@ def _evaluate(pool: Pool, folder: RunFolder, submission: Path) -> BlendResult:
     """Choose the blend of these runs, and score it on images that had no part in the choice."""
     competition, groups = pool.competition, pool.groups
     metric, task, sign = competition.metric, competition.task, direction(competition.metric)
-    labels, alone = competition.truth(pool.labels), not task.sums_to_one
+    labels = competition.truth(pool.labels)
     truth = labels.to_numpy()
 
     def scored(predicted: np.ndarray | None) -> Score | None:
@@ -213,8 +213,8 @@ def _evaluate(pool: Pool, folder: RunFolder, submission: Path) -> BlendResult:
 
     scores = [scored(run) for run in pool.out_of_fold]
     best = max(range(len(scores)), key=lambda run: sign * scores[run].value)
-    choice = choose(pool.out_of_fold, truth, metric, alone)
-    blended = nested(pool.out_of_fold, truth, metric, alone)
+    choice = choose(pool.out_of_fold, truth, metric)
+    blended = nested(pool.out_of_fold, truth, metric)
     answers, thresholds = judge(metric, task, truth, blended)
     single, _ = judge(metric, task, truth, pool.out_of_fold[best])
     gain = paired_gain(metric, truth, answers, single, groups)

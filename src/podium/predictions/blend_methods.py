@@ -92,13 +92,10 @@ def _normalized(mixed: np.ndarray) -> np.ndarray:
 
 
 def _fit_selected(
-    transformed: np.ndarray,
-    labels: np.ndarray,
-    metric: Metric,
-    back: Transform = np.asarray,
-    shares: bool = True,
+    transformed: np.ndarray, labels: np.ndarray, metric: Metric, back: Transform = np.asarray
 ) -> Rule:
     """The mean of the runs that do not lower it; they are tried from the best run on."""
+    shares = metric.task.sums_to_one
 
     def value(total: np.ndarray, runs: int) -> float:
         mean = back(total / runs)
@@ -117,9 +114,12 @@ def _fit_selected(
     return Rule(weights, back, shares=shares)
 
 
-def _fit_greedy(
-    predictions: np.ndarray, labels: np.ndarray, metric: Metric, shares: bool = True
-) -> Rule:
+def _fit_mean(predictions: np.ndarray, labels: np.ndarray, metric: Metric) -> Rule:
+    weights = np.full(len(predictions), 1 / len(predictions))
+    return Rule(weights, shares=metric.task.sums_to_one)
+
+
+def _fit_greedy(predictions: np.ndarray, labels: np.ndarray, metric: Metric) -> Rule:
     """Add the run that helps the mean most, again and again (Caruana et al., ICML 2004)."""
     counts = np.zeros(len(predictions), np.int64)
     total = np.zeros_like(predictions[0])
@@ -133,7 +133,7 @@ def _fit_greedy(
             best, best_counts = values[chosen], counts.copy()
         elif step - best_counts.sum() >= PATIENCE:
             break
-    return Rule(best_counts / best_counts.sum(), shares=shares)
+    return Rule(best_counts / best_counts.sum(), shares=metric.task.sums_to_one)
 
 
 def fit_convex(predictions: np.ndarray, labels: np.ndarray, metric: Metric | None = None) -> Rule:
@@ -203,7 +203,7 @@ def _side_by_side(logarithms: np.ndarray) -> np.ndarray:
 
 # By name; the first is taken where two are equal.
 METHODS = {
-    "mean": Method(lambda predictions, *_: Rule(np.full(len(predictions), 1 / len(predictions)))),
+    "mean": Method(_fit_mean),
     "selected mean": Method(_fit_selected),
     "geometric mean": Method(partial(_fit_selected, back=np.exp), _logarithms),
     "greedy weights": Method(_fit_greedy),
@@ -213,11 +213,4 @@ METHODS = {
     "rank mean": Method(_fit_selected, _ranks),
     "stack": Method(_fit_stack, _logarithms),
 }
-# Of labels and grades, whose outputs stand alone.
-ALONE = {
-    "mean": Method(
-        lambda predictions, *_: Rule(np.full(len(predictions), 1 / len(predictions)), shares=False)
-    ),
-    "selected mean": Method(partial(_fit_selected, shares=False)),
-    "greedy weights": Method(partial(_fit_greedy, shares=False)),
-}
+ALONE = ("mean", "selected mean", "greedy weights")  # those of labels and grades

@@ -70,33 +70,27 @@ class BlendChoice:
         )
 
 
-def choose(
-    predictions: np.ndarray, labels: np.ndarray, metric: Metric, alone: bool = False
-) -> BlendChoice:
+def choose(predictions: np.ndarray, labels: np.ndarray, metric: Metric) -> BlendChoice:
     """Calibrate the runs, cross-validate each method, and take the simplest good one.
 
     An overconfident run would count too much in a mean: each gets a temperature. A run has
     nothing to add if the weights of the lowest log loss leave it out. A method is good if it is
     not worse than the best by more than the standard error of their difference (the rule of
-    Breiman et al. 1984, 3.4.3).
+    Breiman et al. 1984, 3.4.3). Of labels and grades, whose outputs stand alone, nothing is
+    calibrated, and no run left out before.
 
     Args:
         predictions: float (runs, images, classes), all out of fold.
         labels: class numbers (images,), or the truth of labels or grades.
-        alone: predictions are of labels or grades: nothing is calibrated, and no run left out
-            before.
     """
     calibrations, used = [Calibration() for _ in predictions], np.arange(len(predictions))
-    prepared, methods = predictions, ALONE
-    if not alone:
+    prepared, names = predictions, ALONE
+    if metric.task.sums_to_one:
         calibrations = [fit_calibration(run, labels) for run in predictions]
-        prepared, methods = _calibrated(predictions, calibrations), METHODS
+        prepared, names = _calibrated(predictions, calibrations), METHODS
         used = np.flatnonzero(fit_convex(prepared, labels).weights)
         prepared = prepared[used]
-    candidates = {
-        name: _cross_validate(method, prepared, labels, metric, alone)
-        for name, method in methods.items()
-    }
+    candidates = {name: _cross_validate(METHODS[name], prepared, labels, metric) for name in names}
     best = max(candidates, key=lambda name: quality(metric, labels, candidates[name].best))
 
     def is_good(name: str) -> bool:
@@ -109,16 +103,14 @@ def choose(
         return worse_by.mean() <= worse_by.std() / np.sqrt(len(labels))
 
     name = next(filter(is_good, candidates))
-    method, taken = methods[name], candidates[name]
+    method, taken = METHODS[name], candidates[name]
     rule = method.fit(method.into(prepared), labels, metric)
     gains = taken.best is taken.calibrated
     calibration = fit_calibration(taken.blended, labels) if gains else None
     return BlendChoice(calibrations, used, name, rule, calibration, candidates)
 
 
-def nested(
-    predictions: np.ndarray, labels: np.ndarray, metric: Metric, alone: bool = False
-) -> np.ndarray:
+def nested(predictions: np.ndarray, labels: np.ndarray, metric: Metric) -> np.ndarray:
     """Blend each part of the images by a choice that was made on the others.
 
     Returns:
@@ -128,7 +120,7 @@ def nested(
     blended = np.empty(predictions.shape[1:])
     for number in tqdm(np.unique(part), "judging", unit=" parts", delay=2, leave=False):
         mine = part == number
-        choice = choose(predictions[:, ~mine], labels[~mine], metric, alone)
+        choice = choose(predictions[:, ~mine], labels[~mine], metric)
         blended[mine] = choice(predictions[:, mine])
     return blended
 
@@ -139,7 +131,7 @@ def _calibrated(predictions: np.ndarray, calibrations: list[Calibration]) -> np.
 
 
 def _cross_validate(
-    method: Method, predictions: np.ndarray, labels: np.ndarray, metric: Metric, alone: bool
+    method: Method, predictions: np.ndarray, labels: np.ndarray, metric: Metric
 ) -> Candidate:
     part = k_fold_parts(labels)
     transformed = method.into(predictions)
@@ -148,7 +140,7 @@ def _cross_validate(
         mine = part == number
         rule = method.fit(transformed[:, ~mine], labels[~mine], metric)
         blended[mine] = rule(transformed[:, mine])
-    if alone or not isinstance(metric, LogLoss):
+    if not (isinstance(metric, LogLoss) and metric.task.sums_to_one):
         return Candidate(blended, None, blended)
     calibrated = cross_fitted(blended, labels, part)
     before, after = (metric.per_image(labels, one).mean() for one in (blended, calibrated))
