@@ -60,7 +60,7 @@ def test_here_only_the_recipe_limits_the_time(data: Path) -> None:
     assert training_minutes(10_000) == 10_000
 
 
-@pytest.mark.parametrize(("installed", "refused"), [("2.17.1", True), ("2.18.0", False)])
+@pytest.mark.parametrize(("installed", "refused"), [("2.19.1", True), ("2.20.0", False)])
 def test_an_old_tensorflow_is_refused_before_anything_takes_time(
     tmp_path: Path, installed: str, refused: bool
 ) -> None:
@@ -74,7 +74,7 @@ def test_an_old_tensorflow_is_refused_before_anything_takes_time(
         text=True,
     )
     assert (done.returncode != 0) == refused
-    assert ("TensorFlow 2.17.1 is installed, Podium needs 2.18 or newer" in done.stderr) == refused
+    assert ("TensorFlow 2.19.1 is installed, Podium needs 2.20 or newer" in done.stderr) == refused
 
 
 def run_python(

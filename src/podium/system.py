@@ -17,7 +17,7 @@ import psutil
 
 from podium import paths
 
-OLDEST_TENSORFLOW = (2, 18)
+OLDEST_TENSORFLOW = (2, 20)  # needs a Keras whose metrics of several devices are right
 BACKENDS = ("tensorflow", "jax")  # of Keras; the first one unless KERAS_BACKEND says another
 KERNEL_MINUTES = 690.0  # Kaggle ends a kernel after 720, whatever it has written by then
 TRAINING_MINUTES = "PODIUM_TRAINING_MINUTES"  # in a built kernel; None where it is to be resumed

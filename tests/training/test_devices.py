@@ -5,26 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import keras
 import pytest
 from small_training import run_on_two_cpus
-
-from podium.models.backend import Devices
-
-
-@pytest.mark.parametrize("version", ["3.8.0", "3.9.2"])
-def test_one_device_trains_under_a_keras_whose_metrics_of_several_are_false(
-    version: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(keras, "__version__", version)
-    devices = Devices(["CPU:0", "CPU:1"])
-    assert devices.strategy is None
-    assert str(devices) == (
-        f"one device of 2 (Keras {version} counts the metrics of several wrongly: "
-        "3.10 or newer uses them all)"
-    )
-    assert str(Devices(["CPU:0"])) == "CPU", "nothing is to be said of one"
-
 
 METRICS = """
 import keras

@@ -16,7 +16,6 @@ from threadpoolctl import threadpool_limits
 from podium.data.batches import Batches
 from podium.system import keep_freed_memory, trim_memory
 
-FIRST_KERAS = (3, 10)  # whose metrics of several devices are right
 # XLA compiles a network for each shape: a last batch of fewer images would wait for it. So it
 # compiles training alone, and that on a GPU.
 COMPILES_ALL = False
@@ -25,9 +24,6 @@ COMPILES_ALL = False
 class Devices:
     """The GPUs of this machine, or its CPU.
 
-    Under a Keras whose metrics of several devices are false (issues 21061 and 21467: each update
-    doubles what it adds to, until they are no numbers) the first of them alone.
-
     Args:
         names: devices to use, e.g. ("CPU:0", "CPU:1"); all GPUs if not given.
     """
@@ -35,11 +31,8 @@ class Devices:
     def __init__(self, names: Sequence[str] | None = None):
         self.gpus = tf.config.list_physical_devices("GPU")
         several = list(names or [f"GPU:{number}" for number in range(len(self.gpus))])
-        version = tuple(int(part) for part in keras.__version__.split(".")[:2])
-        self.unused = several[1:] if version < FIRST_KERAS else []
         # MirroredStrategy keeps a copy of the network on each and averages their gradients.
-        mirrored = len(several) > 1 and not self.unused
-        self.strategy = tf.distribute.MirroredStrategy(several) if mirrored else None
+        self.strategy = tf.distribute.MirroredStrategy(several) if len(several) > 1 else None
 
     def scope(self) -> AbstractContextManager:
         """Networks and optimizers are made inside this."""
@@ -80,11 +73,6 @@ class Devices:
             tf.config.experimental.enable_op_determinism()
 
     def __str__(self) -> str:
-        if self.unused:
-            return (
-                f"one device of {len(self.unused) + 1} (Keras {keras.__version__} counts the "
-                "metrics of several wrongly: 3.10 or newer uses them all)"
-            )
         if self.gpus:
             return f"{len(self.gpus)} GPU" + ("s" if len(self.gpus) > 1 else "")
         return "CPU"
