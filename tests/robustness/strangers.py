@@ -10,13 +10,14 @@ import shutil
 from collections.abc import Callable
 from contextlib import chdir
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import h5py
 import numpy as np
 
 from podium.recipes.recipe_file import parse_recipe
-from podium.runs.fold_folder import FoldFolder
+from podium.runs.fold_folder import FoldFolder, load_weights
 from robustness import hostile
 from robustness.figures import Figure, say
 from robustness.planted_secrets import secret_figures
@@ -94,8 +95,9 @@ def of_weights(tally: Tally, scratch: Path) -> None:
         path.unlink()
         if ending == ".weights.h5":  # what is refused there for its name alone is none here
             tally.refused(f"run: {what}", lambda: fold.read_weights(None), fold.weights.name)
+            checkpoint = fold.checkpoint(1)
             tally.refused(
-                f"checkpoint: {what}", lambda: fold.read_checkpoint(None, 1), "1.weights.h5"
+                f"checkpoint: {what}", partial(load_weights, None, checkpoint), checkpoint.name
             )
 
 

@@ -16,7 +16,7 @@ from small_training import (
 
 from podium.files.untrusted import ForeignFile
 from podium.models.network import build_network
-from podium.runs.fold_folder import FoldFolder, validation_loss
+from podium.runs.fold_folder import FoldFolder, load_weights, validation_loss
 from podium.training.callbacks import CheckpointCallback
 from podium.training.datasets import FoldDataset
 from podium.training.optimizers import make_optimizer
@@ -74,7 +74,7 @@ def checkpoints(keeper: CheckpointCallback) -> dict[int, float]:
     """The weight in each checkpoint, by its epoch."""
     found = {}
     for epoch in keeper.folder.checkpoints():
-        keeper.folder.read_checkpoint(keeper.model, epoch)
+        load_weights(keeper.model, keeper.folder.checkpoint(epoch))
         found[epoch] = float(keeper.model.get_weights()[0][0, 0])
     return found
 

@@ -56,7 +56,7 @@ def test_images_without_a_box_have_no_loss_and_no_slope() -> None:
     loss = keras.ops.convert_to_numpy(BoxLoss(reduction="none")(truth, guess))
     assert (loss[2:] == 0).all()
 
-    metric = MeanIoUMetric()
+    metric = MeanIoUMetric(name="mean_iou")
     metric.update_state(truth, guess)
     expected = iou(TRUTH, guess[:2])
     assert float(metric.result()) == pytest.approx(expected.mean(), abs=1e-5)

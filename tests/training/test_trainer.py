@@ -26,6 +26,7 @@ from small_training import (
 from podium.models.backend import free_stage
 from podium.models.network import build_network
 from podium.recipes.tables import Stage
+from podium.runs.fold_folder import load_weights
 from podium.training import cached_features, head_stage
 from podium.training.cached_features import Features, feature_batches
 from podium.training.datasets import FoldDataset, stage_seed
@@ -369,7 +370,7 @@ def checkpoints(training: Trainer) -> list[list[np.ndarray]]:
     model = build_network(training.recipe, CLASSES).model
     found = []
     for epoch in training.folder.checkpoints():
-        training.folder.read_checkpoint(model, epoch)
+        load_weights(model, training.folder.checkpoint(epoch))
         found.append(weights(model))
     return found
 
@@ -386,7 +387,7 @@ def test_checkpoints_are_the_averaged_weights_of_the_last_stage(
     losses = training.folder.read_history().query("stage == 1")["val_loss"]
     model = build_network(training.recipe, CLASSES).model
     for epoch, loss in enumerate(losses, start=1):
-        training.folder.read_checkpoint(model, epoch)
+        load_weights(model, training.folder.checkpoint(epoch))
         predicted = model.predict(raw_validation(images), verbose=0)
         found = -np.log(predicted[images.validation_labels == 1]).mean()
         assert found == pytest.approx(loss, rel=1e-3)

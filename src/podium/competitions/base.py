@@ -249,11 +249,6 @@ def test_table(ids: Sequence[str], paths: Sequence[Path]) -> pd.DataFrame:
     return pd.DataFrame({"path": pd.Series(list(paths), dtype=object).to_numpy()}, index)
 
 
-def argmax_labels(probabilities: pd.DataFrame) -> np.ndarray:
-    """The number of the likeliest class of each row."""
-    return probabilities.to_numpy().argmax(axis=1).astype(np.int64)
-
-
 def _check_ids(table: pd.DataFrame, what: str) -> None:
     if table.empty:
         raise MissingData(f"there are no {what}; unpack the download again")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from podium.competitions.base import Competition, argmax_labels, test_table, training_table
+from podium.competitions.base import Competition, test_table, training_table
 from podium.competitions.csv_files import read_csv
 from podium.competitions.image_folders import images_in, subfolder
 from podium.competitions.metrics import Accuracy
@@ -40,4 +40,5 @@ class Cars(Competition):
         return test_table([path.name for path in images], images)
 
     def submission(self, probabilities: pd.DataFrame) -> pd.DataFrame:
-        return pd.DataFrame({"Id": probabilities.index, "Category": argmax_labels(probabilities)})
+        numbers = self.task.decide(probabilities.to_numpy())
+        return pd.DataFrame({"Id": probabilities.index, "Category": numbers})

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from podium.competitions.base import Competition, MissingData, argmax_labels, training_table
+from podium.competitions.base import Competition, MissingData, training_table
 from podium.competitions.image_folders import images_in, subfolder
 from podium.competitions.metrics import Accuracy, LogLoss
 
@@ -46,4 +46,5 @@ class DogsVsCatsOriginal(DogsVsCats):
     test_folders = ("test1/test1", "test1")
 
     def submission(self, probabilities: pd.DataFrame) -> pd.DataFrame:
-        return pd.DataFrame({"id": probabilities.index, "label": argmax_labels(probabilities)})
+        numbers = self.task.decide(probabilities.to_numpy())
+        return pd.DataFrame({"id": probabilities.index, "label": numbers})

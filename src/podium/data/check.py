@@ -63,10 +63,6 @@ class CheckResult:
     left_out: str  # files among the images that are none, counted in a line
     decoding: str  # what copies of large images would bring, in a line; "" where little
 
-    @property
-    def clean(self) -> bool:
-        return not (self.broken or self.doubled)
-
     def __str__(self) -> str:
         lines = [
             f"{self.train} training and {self.test} test images; "

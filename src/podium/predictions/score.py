@@ -112,9 +112,6 @@ def paired_gain(
 ) -> Score:
     """How much better predictions of the same images are, both of the same draws."""
     sign = direction(metric)
-    if is_mean(metric):
-        better, other = (metric.per_image(truth, one) for one in (ours, theirs))
-        return with_interval("gain", np.asarray(sign * (better - other), np.float64), groups)
     groups = np.arange(len(truth)) if groups is None else groups
     better, other = (value_of(metric, truth, one) for one in (ours, theirs))
     low, high = interval(lambda times: sign * (better(times) - other(times)), groups)

@@ -75,7 +75,7 @@ class FoldFolder:
             raise RunError(
                 f"{self.weights} is missing (did podium tune delete it?): train the run again"
             )
-        _load_weights(model, self.weights)
+        load_weights(model, self.weights)
 
     @property
     def weights_stage(self) -> int | None:
@@ -101,10 +101,6 @@ class FoldFolder:
 
     def write_checkpoint(self, model: Any, epoch: int, stage: int) -> None:
         _save_weights(model, self.checkpoint(epoch), stage)
-
-    def read_checkpoint(self, model: Any, epoch: int) -> None:
-        """Give a Keras model the weights after that epoch."""
-        _load_weights(model, self.checkpoint(epoch))
 
     def delete_checkpoints(self, but_last: int = 0) -> None:
         """Delete all checkpoints, or all but the last ones."""
@@ -255,7 +251,8 @@ def _save_weights(model: Any, path: Path, stage: int) -> None:
             file.attrs[STAGE] = stage
 
 
-def _load_weights(model: Any, path: Path) -> None:
+def load_weights(model: Any, path: Path) -> None:
+    """Give a Keras model the weights of a file, which is checked before it is read."""
     check_weights(path)
     _uncompiled(model).load_weights(path)
 

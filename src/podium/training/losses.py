@@ -57,9 +57,6 @@ class BoxLoss(keras.losses.Loss):
 class MeanIoUMetric(keras.metrics.Mean):
     """Mean intersection over union, of the images that have a box."""
 
-    def __init__(self, name: str = "mean_iou", **kwargs):
-        super().__init__(name=name, **kwargs)
-
     def update_state(self, y_true, y_pred, sample_weight=None):
         there, truth = _there(y_true)
         weight = ops.cast(there, "float32")

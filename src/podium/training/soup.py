@@ -21,12 +21,11 @@ from podium.competitions.metrics import LogLoss, value_of
 from podium.data.splits import split_halves
 from podium.data.table import prepare_run, read_table
 from podium.files.atomic_write import discard
-from podium.files.untrusted import check_weights
 from podium.predictions.combine import assemble
 from podium.predictions.result import RunResult
 from podium.predictions.score import quality
 from podium.runs.find_run import find_run
-from podium.runs.fold_folder import RunError
+from podium.runs.fold_folder import RunError, load_weights
 from podium.runs.merge import copy_whole
 from podium.runs.run import Run
 from podium.runs.run_folder import MAX_NAME, RunFolder, check_name
@@ -263,29 +262,26 @@ class FoldSoup:
 
     def _quality(self, mixture: Mixture, rows: np.ndarray | slice) -> float:
         predicted = self._predict(mixture)
-        # NaN, of weights that have diverged, would compare at random.
-        if not np.isfinite(predicted).all():
+        if predicted is None:
             return -np.inf
         return quality(self._metric, self._labels[rows], predicted[rows])
 
     def _values(self, mixture: Mixture) -> dict[str, float | None]:
         """The metric and the log loss; None where the weights have diverged."""
-        predicted, values = self._predict(mixture), {}
-        diverged = not np.isfinite(predicted).all()
-        for metric in (self._metric, LogLoss(task=self._runner.competition.task)):
-            value = None if diverged else value_of(metric, self._labels, predicted)(None)
-            values[metric.name] = value
-        return values
+        predicted, metrics = self._predict(mixture), [self._metric, LogLoss(task=self._metric.task)]
+        if predicted is None:
+            return dict.fromkeys(metric.name for metric in metrics)
+        return {one.name: value_of(one, self._labels, predicted)(None) for one in metrics}
 
-    def _predict(self, mixture: Mixture) -> np.ndarray:
-        """Predict the images that judge."""
+    def _predict(self, mixture: Mixture) -> np.ndarray | None:
+        """Predict the images that judge; None, and no NaN, where the weights have diverged."""
         self._average(mixture)
-        return self._runner.predict_plain(self._judges)
+        predicted = self._runner.predict_plain(self._judges)
+        return predicted if np.isfinite(predicted).all() else None
 
     def _average(self, mixture: Mixture) -> None:
         self._averager.average(self._read(self._files[name]) for name in sorted(mixture))
 
     def _read(self, path: Path) -> list[np.ndarray]:
-        check_weights(path)
-        self._model.load_weights(path)
+        load_weights(self._model, path)
         return self._model.get_weights()

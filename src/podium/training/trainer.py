@@ -201,7 +201,7 @@ class Trainer:
                 aims = {
                     "loss": [loss, BoxLoss()],
                     "loss_weights": [1.0, self.recipe.box.loss_weight],
-                    "weighted_metrics": [metrics, [MeanIoUMetric()]],
+                    "weighted_metrics": [metrics, [MeanIoUMetric(name="mean_iou")]],
                 }
             model.compile(
                 make_optimizer(self.recipe, stage.learning_rate, scales),

@@ -3,6 +3,7 @@
 Both backends have the same names here; nothing else in Podium knows which one there is, but for
 `podium.system`, which starts it. `on_openvino` predicts in TensorFlow's place.
 """
+# ruff: noqa: F401
 
 import keras
 
@@ -37,19 +38,3 @@ else:
         synchronizes_batchnorm,
         tensorboard,
     )
-
-__all__ = [
-    "COMPILES_ALL",
-    "Devices",
-    "column_gradients",
-    "compile_network",
-    "compiled",
-    "engine",
-    "feed",
-    "free_stage",
-    "set_rates",
-    "silu",
-    "sum_over_devices",
-    "synchronizes_batchnorm",
-    "tensorboard",
-]

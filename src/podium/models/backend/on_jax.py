@@ -37,7 +37,6 @@ class Devices:
         else:
             wanted = {name.lower() for name in names}
             self._devices = [one for one in found if f"{one.platform}:{one.id}" in wanted]
-        self.unused: list[str] = []
         several = None
         if self.count > 1:  # a copy of the network on each; batches are cut into equal parts
             several = keras.distribution.DataParallel(
@@ -191,12 +190,7 @@ def compiled(
 ) -> Callable[[np.ndarray], Any]:
     """A function of batches of images, uint8, that is compiled once for each shape.
 
-    Args:
-        variables: that it reads.
-        changed: those of them that it changes, which then have new values after each call.
-        batch_sizes: for which it is compiled: smaller batches are filled up. None: for each as it
-            comes.
-        image: the shape of an image where all are of one.
+    See `on_tensorflow`; without `batch_sizes` it is compiled for each batch as it comes.
     """
 
     @jax.jit
