@@ -88,9 +88,8 @@ def split_halves(labels: pd.Series, groups: pd.Series | np.ndarray, seed: int) -
         raise ValueError(
             f"{len(table)} images that are all near-copies of each other have no two halves"
         )
-    halves = _diffuse(_class_counts(table), np.full(2, 0.5), np.random.default_rng(seed))
-    values = halves[table["group"].to_numpy()]
-    return pd.Series(values, index=table.index, name="half").loc[labels.index]
+    halves = _divide(labels, table, np.full(2, 0.5), seed)
+    return pd.Series(halves, index=table.index, name="half").loc[labels.index]
 
 
 def limit_images(labels: Labels, limit: int, seed: int, parts: int = 1) -> pd.Index:
@@ -179,22 +178,15 @@ def _warn_of_rare(labels: pd.DataFrame, parts: int, what: str) -> None:
 
 def _divide(labels: Labels, table: pd.DataFrame, shares: np.ndarray, seed: int) -> np.ndarray:
     """The part of each row of the table, int (images,), by `_diffuse`."""
-    random, group = np.random.default_rng(seed), table["group"].to_numpy()
-    if isinstance(labels, pd.Series):
-        return _diffuse(_class_counts(table), shares, random)[group]
-    of_image = labels.loc[table.index].to_numpy(np.int64)
-    of_image = np.column_stack([of_image, ~of_image.any(axis=1)])  # none is a class as well
+    group, several = table["group"].to_numpy(), isinstance(labels, pd.DataFrame)
+    if several:
+        of_image = labels.loc[table.index].to_numpy(np.int64)
+        of_image = np.column_stack([of_image, ~of_image.any(axis=1)])  # none is a class as well
+    else:
+        of_image = pd.get_dummies(table["label"]).to_numpy(np.int64)
     counts = np.zeros((group.max() + 1, of_image.shape[1]), np.int64)
     np.add.at(counts, group, of_image)
-    return _diffuse(counts, shares, random, rare_first=True)[group]
-
-
-def _class_counts(table: pd.DataFrame) -> np.ndarray:
-    """Images of each class in each group, int (groups, classes)."""
-    classes, names = pd.factorize(table["label"], sort=True)
-    counts = np.zeros((table["group"].max() + 1, len(names)), dtype=np.int64)
-    np.add.at(counts, (table["group"].to_numpy(), classes), 1)
-    return counts
+    return _diffuse(counts, shares, np.random.default_rng(seed), rare_first=several)[group]
 
 
 def _diffuse(
