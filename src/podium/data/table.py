@@ -26,7 +26,6 @@ from podium.runs.table import (
     LeakingSplit,
     Table,
     check_split,
-    check_stored,
     stored_table,
 )
 
@@ -209,7 +208,7 @@ def _check_again(train: pd.DataFrame, folder: RunFolder) -> None:
             f"{len(broken)} training images cannot be read any more: {_named(broken)}. Mend them, "
             "or train without them: --fresh --set broken_images=skip"
         )
-    check_stored(train.assign(group=near_duplicate_groups(checked)), folder)
+    check_split(train.assign(group=near_duplicate_groups(checked)), folder)
 
 
 def _split(

@@ -20,13 +20,13 @@ from tqdm import tqdm
 from podium import paths
 from podium.competitions import get_competition
 from podium.experiments.grid import Combination
+from podium.files.atomic_write import copy_whole
 from podium.files.locks import Busy
 from podium.predictions.combine import score_folds
 from podium.predictions.result import FoldScores
 from podium.predictions.score import direction
 from podium.recipes.recipe import Recipe
 from podium.runs.fold_folder import RunError
-from podium.runs.merge import copy_whole
 from podium.runs.run import Run
 from podium.runs.run_folder import RunFolder, name_with_digest, run_name
 from podium.system import is_out_of_memory

@@ -123,6 +123,12 @@ def write_json(path: Path, data: dict[str, Any]) -> None:
         part.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
+def copy_whole(source: Path, target: Path) -> None:
+    """Copy a file so that it is there whole or not at all."""
+    with atomic_write(target) as part:
+        shutil.copyfile(source, part)
+
+
 def write_csv(path: Path, table: pd.DataFrame, index: bool = True) -> None:
     """Write a table; float32 keep every bit (nine digits)."""
     with atomic_write(path) as part:

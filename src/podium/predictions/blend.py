@@ -10,7 +10,7 @@ import pandas as pd
 
 from podium import paths
 from podium.competitions.boxes import BOX_COLUMNS, BOX_METRICS
-from podium.files.atomic_write import write_json
+from podium.files.atomic_write import copy_whole, write_json
 from podium.predictions.blend_members import CannotBlend, Pool, read_member, read_pool
 from podium.predictions.blend_selection import BlendChoice, choose, nested
 from podium.predictions.combine import write_submission
@@ -19,7 +19,7 @@ from podium.predictions.score import Score, direction, paired_gain, score
 from podium.recipes.entries import all_entries
 from podium.recipes.recipe_file import EnsembleRecipe, load_ensemble
 from podium.runs.find_run import without_links
-from podium.runs.merge import CannotMerge, copy_whole
+from podium.runs.merge import CannotMerge
 from podium.runs.run_folder import RunFolder, check_name
 from podium.runs.table import SIZE_COLUMNS
 from podium.system import about_this_run

@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from podium import paths
 from podium.competitions.boxes import BOX_COLUMNS
-from podium.files.atomic_write import atomic_folder, atomic_write
+from podium.files.atomic_write import atomic_folder, copy_whole
 from podium.files.untrusted import check_weights
 from podium.recipes.recipe import Recipe
 from podium.runs.find_run import without_links
@@ -59,8 +59,8 @@ def merge_run(part: RunFolder, into: RunFolder, fresh: bool = False) -> list[int
 
     if not into.exists:
         into.write_run({**part.read_run(), "parts": []})
-    if not _table_file(into).is_file():
-        copy_whole(_table_file(part), _table_file(into))
+    if not into.table.is_file():
+        copy_whole(part.table, into.table)
     into.keep_declaration(part.path / paths.DECLARATION)
     if taken:
         (into.path / "score.json").unlink(missing_ok=True)  # it is of other folds
@@ -106,7 +106,7 @@ def _check_same_run(part: RunFolder, into: RunFolder, recipe: Recipe, table: Tab
         if keys:
             difference = f"the recipes differ: {keys[0]} is {here[keys[0]]!r} here, "
             difference += f"{there[keys[0]]!r} there"
-    if not difference and _table_file(into).is_file():
+    if not difference and into.table.is_file():
         difference = _difference(stored_table(into), table)
         if changed := into.changed_test_files(part):
             difference = difference or f"{changed} test images have other files by the same ids"
@@ -158,16 +158,6 @@ def _record_origins(part: RunFolder, into: RunFolder, folds: list[int]) -> None:
     before = {row["fold"]: row for row in theirs.get("parts", [])}
     rows |= {fold: before.get(fold, {"fold": fold, **about}) for fold in folds}
     into.write_run({**mine, "parts": [rows[fold] for fold in sorted(rows)]})
-
-
-def _table_file(folder: RunFolder) -> Path:
-    return folder.path / "pictures.csv"
-
-
-def copy_whole(source: Path, target: Path) -> None:
-    """Copy a file so that it is there whole or not at all."""
-    with atomic_write(target) as part:
-        shutil.copyfile(source, part)
 
 
 def copy_files(source: Path, target: Path) -> None:

@@ -16,8 +16,8 @@ from tqdm import tqdm
 from podium import paths
 from podium.competitions.boxes import BOX_COLUMNS
 from podium.files.atomic_write import (
-    atomic_write,
     clear_all_leftovers,
+    copy_whole,
     discard,
     write_csv,
     write_json,
@@ -73,6 +73,10 @@ class RunFolder:
     @property
     def exists(self) -> bool:
         return (self.path / "run.json").is_file()
+
+    @property
+    def table(self) -> Path:
+        return self.path / "pictures.csv"
 
     def fold(self, number: int) -> FoldFolder:
         return FoldFolder(self.path / f"fold-{number}")
@@ -176,8 +180,7 @@ class RunFolder:
         """
         mine = self.path / paths.DECLARATION
         if path is not None and path.is_file() and path != mine:
-            with atomic_write(mine) as part:
-                part.write_bytes(path.read_bytes())
+            copy_whole(path, mine)
 
     def write_run(self, run: dict[str, Any]) -> None:
         write_json(self.path / "run.json", run)
@@ -210,15 +213,14 @@ class RunFolder:
 
     def write_images(self, table: pd.DataFrame) -> None:
         """Write the table of training and test images with labels, folds and problems."""
-        write_csv(self.path / "pictures.csv", table)
+        write_csv(self.table, table)
 
     def read_images(self) -> pd.DataFrame | None:
-        path = self.path / "pictures.csv"
-        if not path.is_file():
+        if not self.table.is_file():
             return None
         text = dict.fromkeys(["id", "path", "problem", "part", "digest"], str)
         empty = {key: [""] for key in ("label", *BOX_COLUMNS)}
-        return read_csv(path, ["id"], dtype=text, keep_default_na=False, na_values=empty)
+        return read_csv(self.table, ["id"], dtype=text, keep_default_na=False, na_values=empty)
 
     def changed_test_files(self, other: "RunFolder") -> int:
         """How many test images of two runs have the same id and different files.

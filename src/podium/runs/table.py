@@ -45,7 +45,6 @@ def stored_table(folder: RunFolder) -> Table:
         RunError: there is none, or it is damaged.
         LeakingSplit: its split has near-identical images on both sides.
     """
-    path = folder.path / "pictures.csv"
     stored = folder.read_images()
     if stored is None:
         raise RunError(f"{folder.path} has no table of images yet: train it first")
@@ -58,11 +57,11 @@ def stored_table(folder: RunFolder) -> Table:
         stored["digest"] = stored.get("digest", "")  # older runs have none
         test = stored.loc[stored["part"] == "test", ["problem", "digest", *sides]]
     except (ValueError, KeyError) as error:  # what pandas raises: of the CSV, or of a column
-        raise RunError(f"{path} is not as Podium writes it: {error}") from error
+        raise RunError(f"{folder.table} is not as Podium writes it: {error}") from error
     doubled = [*train.index[train.index.duplicated()], *test.index[test.index.duplicated()]]
     if doubled:
-        raise RunError(f"{path}: {len(doubled)} ids are there twice, such as {doubled[0]}")
-    check_stored(train, folder)
+        raise RunError(f"{folder.table}: {len(doubled)} ids are there twice, such as {doubled[0]}")
+    check_split(train, folder)
     return Table(train, test)
 
 
@@ -80,11 +79,12 @@ def typed_labels(labels: pd.Series) -> pd.Series:
     return labels
 
 
-def check_split(table: pd.DataFrame) -> None:
+def check_split(table: pd.DataFrame, stored_in: RunFolder | None = None) -> None:
     """Make sure of a split before it is trained on.
 
     Args:
         table: indexed by id, with the columns fold and group.
+        stored_in: the run that has it, for the message.
 
     Raises:
         LeakingSplit: a group of near-identical images straddles folds.
@@ -93,18 +93,12 @@ def check_split(table: pd.DataFrame) -> None:
     if len(straddling):
         first = straddling[straddling["group"] == straddling["group"].iloc[0]]
         examples = ", ".join(f"{name} (fold {fold})" for name, fold in first["fold"].items())
-        raise LeakingSplit(
+        told = (
             f"{straddling['group'].nunique()} groups of near-identical images, "
             f"{len(straddling)} images in all, are in several folds at once, such as "
             f"{examples}: split by group, or the validation score leaks"
         )
-
-
-def check_stored(train: pd.DataFrame, folder: RunFolder) -> None:
-    try:
-        check_split(train)
-    except LeakingSplit as error:
-        raise LeakingSplit(
-            f"{folder.path / 'pictures.csv'}: {error}. To split anew, train under another name "
-            "with --run NAME, or again from the start with --fresh"
-        ) from error
+        if stored_in:
+            told = f"{stored_in.table}: {told}. To split anew, train under another name with --run "
+            told += "NAME, or again from the start with --fresh"
+        raise LeakingSplit(told)

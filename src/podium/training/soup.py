@@ -20,13 +20,12 @@ from podium import paths
 from podium.competitions.metrics import LogLoss, value_of
 from podium.data.splits import split_halves
 from podium.data.table import prepare_run, read_table
-from podium.files.atomic_write import discard
+from podium.files.atomic_write import copy_whole, discard
 from podium.predictions.combine import assemble
 from podium.predictions.result import RunResult
 from podium.predictions.score import quality
 from podium.runs.find_run import find_run
 from podium.runs.fold_folder import RunError, load_weights
-from podium.runs.merge import copy_whole
 from podium.runs.run import Run
 from podium.runs.run_folder import MAX_NAME, RunFolder, check_name
 from podium.runs.table import HELD_OUT
