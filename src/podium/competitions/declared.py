@@ -174,9 +174,14 @@ class DeclaredCompetition(Competition):
                 expected = "0 or 1 a class" + ("" if self.task.several else ", and one 1")
                 raise WrongTable(f"{path}: expected {expected} in each row; mend {summarize(odd)}")
             numbers = [np.flatnonzero(row).tolist() for row in marks.to_numpy()]
-            kinds = [joined(each) for each in numbers]
-            return np.array(kinds) if self.task.several else np.array(kinds, np.int64)
-        column = cells.iloc[:, 0].str.strip()
+        else:
+            numbers = self._named(path, cells.iloc[:, 0].str.strip())
+        if self.task.several:
+            return np.array([joined(each) for each in numbers], dtype=object)
+        return np.array([each[0] for each in numbers], np.int64)
+
+    def _named(self, path: Path, column: pd.Series) -> list[list[int]]:
+        """The class numbers of cells that have names of classes, or their numbers."""
         separator = self.declaration.train.separator
         parts = [
             [one.strip() for one in cell.split(separator) if one.strip()]
@@ -193,10 +198,7 @@ class DeclaredCompetition(Competition):
                 f"{path}: {column.name} must be one of the {len(self.classes)} classes of "
                 f"{self.declared_in}, came {summarize(odd)}{did_you_mean(odd[0], number)}"
             )
-        numbers = [[number[one] for one in each] for each in parts]
-        if self.task.several:
-            return np.array([joined(each) for each in numbers], dtype=object)
-        return np.array([each[0] for each in numbers], np.int64)
+        return [[number[one] for one in each] for each in parts]
 
     def test_images(self, folder: Path) -> pd.DataFrame:
         if self.declaration.test is None:

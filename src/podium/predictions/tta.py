@@ -123,7 +123,7 @@ def choose_views(
         [predictions.xs(view, level="view").loc[ids].to_numpy(np.float32) for view in views]
     )  # (views, images, classes), or 4 for the classes
     right = truth.loc[ids].to_numpy()
-    part = k_fold_parts(right if right.ndim == 1 else np.zeros(len(right), np.int64))
+    part = k_fold_parts(right)
 
     def averaged(weights: np.ndarray) -> np.ndarray:
         return np.tensordot(weights, by_view, axes=1)
