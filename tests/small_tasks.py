@@ -10,7 +10,8 @@ import pytest
 
 from podium import competitions
 from podium.competitions.base import Competition, training_table
-from podium.competitions.tasks import GRADES, LABELS
+from podium.competitions.metrics import MeanMetric
+from podium.competitions.tasks import GRADES, LABELS, Task
 from small_competitions import write_entry
 
 RECIPE = """
@@ -29,9 +30,10 @@ stages = [{{ unfreeze = "all", epochs = {epochs}, learning_rate = 0.01 }}]
 
 
 @dataclass(frozen=True)
-class LabelsRight:
+class LabelsRight(MeanMetric):
     """The share of labels that are right."""
 
+    task: Task = LABELS
     name: str = "labels right"
     higher_is_better: bool = True
 
@@ -40,9 +42,10 @@ class LabelsRight:
 
 
 @dataclass(frozen=True)
-class GradeError:
+class GradeError(MeanMetric):
     """How far the expected grade is from the true one."""
 
+    task: Task = GRADES
     name: str = "grade error"
     higher_is_better: bool = False
 

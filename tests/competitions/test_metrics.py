@@ -9,7 +9,7 @@ import pytest
 from sklearn import metrics as sk
 from sklearn.metrics import accuracy_score, log_loss
 
-from podium.competitions.metrics import Accuracy, LogLoss, get_metric, value_of
+from podium.competitions.metrics import Accuracy, LogLoss, get_metric
 from podium.competitions.tasks import CLASSES, GRADES, LABELS, Task
 
 
@@ -92,7 +92,7 @@ TIMES = RANDOM.integers(0, 3, 200).astype(np.uint8)
 def test_of_answers_the_values_are_those_of_scikit_learn(
     key: str, task: Task, truth: np.ndarray, predicted: np.ndarray, theirs: Callable, times: Any
 ) -> None:
-    ours = value_of(get_metric(key, task), truth, predicted)(times)
+    ours = get_metric(key, task).of(truth, predicted)(times)
     assert ours == pytest.approx(
         theirs(truth, task.decide(predicted), sample_weight=times), abs=1e-9
     )
@@ -101,7 +101,7 @@ def test_of_answers_the_values_are_those_of_scikit_learn(
 @pytest.mark.parametrize("times", [None, TIMES])
 def test_of_probabilities_the_values_are_those_of_scikit_learn(times: Any) -> None:
     def ours(key: str, task: Task, truth: np.ndarray, predicted: np.ndarray) -> float:
-        return value_of(get_metric(key, task), truth, predicted)(times)
+        return get_metric(key, task).of(truth, predicted)(times)
 
     weighted = {"sample_weight": times}
     two, chance = TRUTH % 2, np.round(FOUND[:, :2] / FOUND[:, :2].sum(axis=1, keepdims=True), 1)
@@ -136,7 +136,7 @@ def test_map_at_k_is_one_over_the_rank() -> None:
 def test_a_perfect_prediction_has_the_best_value() -> None:
     sure = np.eye(3)[TRUTH]
     for key in ("roc-auc", "macro-f1", "kappa", "balanced-accuracy", "top-1", "map-at-3"):
-        assert value_of(get_metric(key), TRUTH, sure)(None) == 1, key
+        assert get_metric(key).of(TRUTH, sure)(None) == 1, key
 
 
 @pytest.mark.parametrize(

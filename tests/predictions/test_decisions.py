@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from podium.competitions.metrics import get_metric, value_of
+from podium.competitions.metrics import get_metric
 from podium.competitions.tasks import CLASSES, GRADES, LABELS, Task
 from podium.predictions.decisions import decided, fit_thresholds, judge
 from podium.predictions.score import k_fold_parts
@@ -28,11 +28,11 @@ def test_they_find_what_a_half_misses(
     task: Task, key: str, truth: np.ndarray, predicted: np.ndarray
 ) -> None:
     metric = get_metric(key, task)
-    plain = value_of(metric, truth, predicted)(None)
+    plain = metric.of(truth, predicted)(None)
     thresholds = fit_thresholds(metric, task, truth, predicted)
     found = decided(task, predicted, thresholds)
     assert plain < 0.9
-    assert value_of(metric, truth, found)(None) > 0.99
+    assert metric.of(truth, found)(None) > 0.99
     assert (task.decide(found) == task.decide(predicted, thresholds)).all()
     if task.ordered:
         assert (np.diff(thresholds) > 0).all()
@@ -45,7 +45,7 @@ def test_what_is_noise_gains_nothing_where_it_is_judged(
     metric, noise = get_metric(key, task), RANDOM.permutation(predicted)
     fitted = decided(task, noise, fit_thresholds(metric, task, truth, noise))
     judged, thresholds = judge(metric, task, truth, noise)
-    fitted, scored, plain = (value_of(metric, truth, one)(None) for one in (fitted, judged, noise))
+    fitted, scored, plain = (metric.of(truth, one)(None) for one in (fitted, judged, noise))
     assert scored < fitted + 1e-9
     assert bool(thresholds) == (scored > plain)
 

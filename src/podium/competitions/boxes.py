@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from podium.competitions.metrics import Metric
+from podium.competitions.metrics import MeanMetric, Metric
 
 BOX_COLUMNS = ("x_min", "y_min", "x_max", "y_max")  # of a table, in shares
 PIXEL_COLUMNS = ("xmin", "ymin", "xmax", "ymax")  # of a CSV, in pixels
@@ -25,7 +25,7 @@ BoxMetric = Metric  # of two arrays of boxes (n, 4) in place of labels and proba
 
 
 @dataclass(frozen=True)
-class MeanIoU:
+class MeanIoU(MeanMetric):
     """Mean of the intersection over union."""
 
     name: str = "mean IoU"
@@ -36,7 +36,7 @@ class MeanIoU:
 
 
 @dataclass(frozen=True)
-class IoUOver:
+class IoUOver(MeanMetric):
     """Share of images whose intersection over union is above a bound."""
 
     bound: float

@@ -14,52 +14,39 @@ from podium.text import did_you_mean
 Value = Callable[[np.ndarray | None], float]
 
 
-class MeanMetric(Protocol):
-    """A metric that is the mean of a value per image."""
+class Metric(Protocol):
+    """A metric of predictions of images; a truth is (n,) or (n, labels)."""
 
     name: str
-    task: Task
-    higher_is_better: bool
-
-    def per_image(self, labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-        """A value for each image, from a truth (n,) or (n, labels) and predictions."""
-        ...
-
-
-class SetMetric(Protocol):
-    """A metric of many images at once, such as an area under a curve."""
-
-    name: str
-    task: Task
+    task: Task  # boxes have none
     higher_is_better: bool
 
     def of(self, truth: np.ndarray, predicted: np.ndarray) -> Value:
-        """What is slow is done once: a bootstrap asks for thousands of values."""
+        """The metric, as a function of how often each image counts.
+
+        What is slow is done once: a bootstrap asks for thousands of values.
+        """
         ...
 
 
-Metric = MeanMetric | SetMetric
+class MeanMetric(Metric):
+    """The mean of a value per image."""
 
+    def per_image(self, labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+        """A value for each image: float64 (n,)."""
+        raise NotImplementedError
 
-def is_mean(metric: Metric) -> bool:
-    """Whether it is a mean of values per image."""
-    return hasattr(metric, "per_image")
+    def of(self, truth: np.ndarray, predicted: np.ndarray) -> Value:
+        values = self.per_image(truth, predicted)
 
+        def mean(times: np.ndarray | None = None) -> float:
+            return float(values.mean() if times is None else times @ values / times.sum(dtype=int))
 
-def value_of(metric: Metric, truth: np.ndarray, predicted: np.ndarray) -> Value:
-    """The metric of these predictions, as a function of how often each image counts."""
-    if not is_mean(metric):
-        return metric.of(truth, predicted)
-    values = metric.per_image(truth, predicted)
-
-    def mean(times: np.ndarray | None = None) -> float:
-        return float(values.mean() if times is None else times @ values / times.sum(dtype=int))
-
-    return mean
+        return mean
 
 
 @dataclass(frozen=True)
-class Accuracy:
+class Accuracy(MeanMetric):
     """Share of images whose answer is right: the likeliest class, the grade, or all labels."""
 
     task: Task = CLASSES
@@ -72,7 +59,7 @@ class Accuracy:
 
 
 @dataclass(frozen=True)
-class LogLoss:
+class LogLoss(MeanMetric):
     """Minus the log of the probability of the right class, clipped as the submission is.
 
     Of labels and grades the mean of that of each output, which is or is not there.
@@ -93,7 +80,7 @@ class LogLoss:
 
 
 @dataclass(frozen=True)
-class TopK:
+class TopK(MeanMetric):
     """Share of images whose class is among the k likeliest; `by_rank`, each counts 1/rank.
 
     With ranks it is the mean average precision at k of images that have one class.

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from podium.competitions.metrics import LogLoss, Metric, is_mean
+from podium.competitions.metrics import LogLoss, MeanMetric, Metric
 from podium.predictions.blend_methods import ALONE, METHODS, Method, Rule, fit_convex
 from podium.predictions.calibration import Calibration, cross_fitted, fit_calibration
 from podium.predictions.score import direction, k_fold_parts, paired_gain, quality
@@ -95,7 +95,7 @@ def choose(predictions: np.ndarray, labels: np.ndarray, metric: Metric) -> Blend
 
     def is_good(name: str) -> bool:
         first, other = (candidates[one].best for one in (best, name))
-        if not is_mean(metric):  # the interval of 95 % is four standard errors wide
+        if not isinstance(metric, MeanMetric):  # the interval of 95 % is four standard errors wide
             worse_by = paired_gain(metric, labels, first, other)
             return worse_by.value <= (worse_by.high - worse_by.low) / 4
         first, other = (metric.per_image(labels, one) for one in (first, other))

@@ -18,7 +18,7 @@ from podium.competitions.boxes import (
     has_box,
     to_pixels,
 )
-from podium.competitions.metrics import LogLoss, Metric, value_of
+from podium.competitions.metrics import LogLoss, Metric
 from podium.files.atomic_write import write_csv
 from podium.predictions.calibration import Calibration, cross_fitted, fit_calibration
 from podium.predictions.decisions import decided, judge
@@ -91,7 +91,7 @@ def score_folds(run: Run, folds: list[int]) -> FoldScores:
     by_fold = {}
     for fold in folds if held_out.empty else ():
         ids = predicted.index[train.loc[predicted.index, "fold"] == fold]
-        value = value_of(metric, truth.loc[ids].to_numpy(), predicted.loc[ids].to_numpy())
+        value = metric.of(truth.loc[ids].to_numpy(), predicted.loc[ids].to_numpy())
         by_fold[fold] = value(None)
     return FoldScores(
         **vars(classes),

@@ -13,7 +13,7 @@ from scipy.stats import binomtest
 
 from podium.competitions.boxes import BoxMetric, IoUOver, are_boxes, has_box
 from podium.competitions.csv_files import read_csv, read_rows, wrong_header
-from podium.competitions.metrics import Accuracy, LogLoss, Metric, RocAuc, is_mean, value_of
+from podium.competitions.metrics import Accuracy, LogLoss, MeanMetric, Metric, RocAuc
 from podium.text import id_difference
 
 RESAMPLES = 2000
@@ -92,9 +92,9 @@ def score(
             raise ValueError(f"none of the {len(predicted)} images has a box to score against")
         right, found = right[annotated], found[annotated]
         together = None if together is None else together[annotated]
-    if not is_mean(metric):
+    if not isinstance(metric, MeanMetric):
         groups = np.arange(len(right)) if together is None else together.to_numpy()
-        value = value_of(metric, right, found)
+        value = metric.of(right, found)
         low, high = interval(value, groups)
         return Score(metric.name, value(None), float(low), float(high), len(right))
     values = metric.per_image(right, found)
@@ -113,7 +113,7 @@ def paired_gain(
     """How much better predictions of the same images are, both of the same draws."""
     sign = direction(metric)
     groups = np.arange(len(truth)) if groups is None else groups
-    better, other = (value_of(metric, truth, one) for one in (ours, theirs))
+    better, other = (metric.of(truth, one) for one in (ours, theirs))
     low, high = interval(lambda times: sign * (better(times) - other(times)), groups)
     gain = sign * (better(None) - other(None))
     return Score("gain", gain, float(low), float(high), len(truth))
@@ -216,13 +216,10 @@ def quality(
 
     Also of a metric that is no mean, in which the log loss decides between equals, too.
     """
-    if is_mean(metric):
-        values = image_scores(metric, truth, predicted)
-        return float(values.mean() if times is None else values @ times / times.sum())
-    value = direction(metric) * value_of(metric, truth, predicted)(times)
-    if isinstance(metric, RocAuc):
+    value = direction(metric) * metric.of(truth, predicted)(times)
+    if isinstance(metric, RocAuc | MeanMetric) and not isinstance(metric, Accuracy):
         return value
-    return value - TIE * value_of(LogLoss(task=metric.task), truth, predicted)(times)
+    return value - TIE * LogLoss(task=metric.task).of(truth, predicted)(times)
 
 
 def k_fold_parts(labels: np.ndarray, seed: int = 0) -> np.ndarray:

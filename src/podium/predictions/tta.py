@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from podium.competitions.boxes import BoxMetric, are_boxes
-from podium.competitions.metrics import Metric, is_mean, value_of
+from podium.competitions.metrics import MeanMetric, Metric
 from podium.files.image_io import resize
 from podium.predictions.score import PARTS, image_scores, k_fold_parts, quality
 
@@ -137,7 +137,7 @@ def choose_views(
     at_once = max(1, AT_ONCE // by_view[0].size)  # many times as fast as one by one
     for start in range(0, len(weightings), at_once):
         for row, found in enumerate(averaged(weightings[start : start + at_once]), start):
-            if is_mean(metric):
+            if isinstance(metric, MeanMetric):
                 sums = np.bincount(part, image_scores(metric, right, found), PARTS)
                 total[row], without[row] = sums.sum(), sums.sum() - sums
                 continue
@@ -158,8 +158,7 @@ def choose_views(
     weights, found = max(candidates, key=lambda pair: quality(metric, right, pair[1]))
     listed = weightings[[*range(len(views)), *np.argsort(-total, kind="stable")[:SETS]]]
     tried = [
-        {"value": value_of(metric, right, averaged(row))(None), "views": by_name(row)}
-        for row in listed
+        {"value": metric.of(right, averaged(row))(None), "views": by_name(row)} for row in listed
     ]
     cross_fitted = pd.DataFrame(found, index=ids, columns=predictions.columns)
     return ViewChoice(by_name(weights), cross_fitted, tried)

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from podium import paths
-from podium.competitions.metrics import LogLoss, value_of
+from podium.competitions.metrics import LogLoss
 from podium.data.splits import split_halves
 from podium.data.table import prepare_run, read_table
 from podium.files.atomic_write import copy_whole, discard
@@ -270,7 +270,7 @@ class FoldSoup:
         predicted, metrics = self._predict(mixture), [self._metric, LogLoss(task=self._metric.task)]
         if predicted is None:
             return dict.fromkeys(metric.name for metric in metrics)
-        return {one.name: value_of(one, self._labels, predicted)(None) for one in metrics}
+        return {one.name: one.of(self._labels, predicted)(None) for one in metrics}
 
     def _predict(self, mixture: Mixture) -> np.ndarray | None:
         """Predict the images that judge; None, and no NaN, where the weights have diverged."""
