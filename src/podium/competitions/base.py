@@ -192,11 +192,7 @@ class Competition(ABC):
         """
         if told := id_difference(test_ids, "the test ids", probabilities.index, "the predictions"):
             raise WrongSubmission(f"the predictions are of other ids: {told}")
-        values = probabilities.to_numpy()
-        ends = (values >= 0).all() and (values <= 1 + 1e-3).all()  # NaN is neither
-        if not ends or (
-            self.task.sums_to_one and not np.allclose(values.sum(axis=1), 1, atol=1e-3)
-        ):
+        if not self.task.are_probabilities(probabilities.to_numpy()):
             also = " and sum to 1 in each row" * self.task.sums_to_one
             raise WrongSubmission(f"probabilities must be 0 to 1{also}")
         ordered = probabilities.loc[test_ids]

@@ -27,6 +27,12 @@ class Task:
         """Whether the outputs of an image are shares of one probability."""
         return self.activation == "softmax"
 
+    def are_probabilities(self, values: np.ndarray) -> bool:
+        """Whether these (images, outputs) are 0 to 1 and, where they share one, sum to 1."""
+        ends = (values >= 0).all() and (values <= 1 + 1e-3).all()  # NaN is neither
+        shared = not self.sums_to_one or np.allclose(values.sum(axis=1), 1, atol=1e-3)
+        return bool(ends and shared)
+
     def outputs(self, classes: Sequence[str]) -> list[str]:
         """What the network's outputs are: the columns of stored probabilities."""
         return list(classes)

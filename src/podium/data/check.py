@@ -12,7 +12,7 @@ from podium.competitions import Competition
 from podium.data.copies import what_copies_bring
 from podium.data.near_duplicates import THUMBNAIL_SIDE, fingerprint, near_duplicate_groups
 from podium.files.image_io import UnreadableImage, decode_sized, read_bytes
-from podium.text import single_line
+from podium.text import single_line, summarize
 
 SHOWN = 6  # of a group of near-copies
 UNREADABLE = {"width": 0, "height": 0, "thumbnail": None, "small": False}
@@ -66,7 +66,7 @@ class CheckResult:
     def __str__(self) -> str:
         lines = [
             f"{self.train} training and {self.test} test images; "
-            + _few([f"{count} of {size}" for size, count in self.sizes.items()]),
+            + summarize([f"{count} of {size}" for size, count in self.sizes.items()]),
             "classes: " + ", ".join(f"{name} {count}" for name, count in self.classes.items()),
             *([self.left_out] if self.left_out else []),
             *([self.decoding] if self.decoding else []),
@@ -122,8 +122,3 @@ def check_competition(competition: Competition) -> CheckResult:
         left_out=competition.left_out(train, test),
         decoding=what_copies_bring(table["path"].tolist()),
     )
-
-
-def _few(parts: list[str], most: int = 3) -> str:
-    rest = len(parts) - most
-    return ", ".join(parts[:most]) + (f" and {rest} more sizes" if rest > 0 else "")

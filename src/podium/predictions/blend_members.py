@@ -131,10 +131,7 @@ def _read_probabilities(folder: RunFolder, name: str, competition: Competition) 
     table, path = folder.read_probabilities(name), folder.path / f"{name}.csv"
     if list(table.columns) != competition.outputs:
         raise CannotBlend(f"{path} has other classes than {competition.name}: {', '.join(table)}")
-    values = table.to_numpy()
-    # NaN is not at least 0 either.
-    whole = not competition.task.sums_to_one or np.allclose(values.sum(axis=1), 1, atol=1e-3)
-    if not (values >= 0).all() or not (values <= 1 + 1e-3).all() or not whole:
+    if not competition.task.are_probabilities(table.to_numpy()):
         raise CannotBlend(f"{path} holds values that are no probabilities")
     return table
 
