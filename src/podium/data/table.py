@@ -150,9 +150,8 @@ def open_run(folder: RunFolder) -> Run:
         MissingData: the images are not here.
         LeakingSplit: the stored split has near-identical images on both sides.
     """
-    recipe = folder.read_recipe()
-    competition = get_competition(recipe.competition, folder.path)
-    return Run(folder, recipe, competition, read_table(competition, folder))
+    run = Run.open(folder)
+    return replace(run, table=read_table(run.competition, folder))
 
 
 def open_to_predict(folder: RunFolder) -> Run:

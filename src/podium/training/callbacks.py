@@ -1,8 +1,6 @@
 """What watches a training: its rates, keeping its state and best weights, stopping it in time."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import keras
 import numpy as np
@@ -70,8 +68,11 @@ class CheckpointCallback(keras.callbacks.Callback):
         self.state.history.append(row)
         is_kept = self.keep == "last" or self.state.best is row
         if is_kept or self.checkpoints:
-            with self._averaged():
-                values = _values(self.model)
+            if self.averages:
+                self.averages.on_test_begin()
+            values = _values(self.model)
+            if self.averages:
+                self.averages.on_test_end()
             self._best = values if is_kept else self._best
             if self.checkpoints:
                 self._last[epoch + 1] = values
@@ -105,14 +106,6 @@ class CheckpointCallback(keras.callbacks.Callback):
         self.folder.write_history(self.state.history)
         self.state.write(self.folder, self.whole_model, self.model.optimizer)
         self._written = time.monotonic()
-
-    @contextmanager
-    def _averaged(self) -> Iterator[None]:
-        if self.averages:
-            self.averages.on_test_begin()
-        yield
-        if self.averages:
-            self.averages.on_test_end()
 
 
 def _columns(logs: dict[str, float]) -> dict[str, float]:

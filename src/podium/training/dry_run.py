@@ -177,12 +177,12 @@ def reckon(
         between = speeds.checks.get(number, 0.0)
         if work.validation:  # of more images than were just validated
             between = speeds.files + speeds.pixel * work.validation
-        each = work.steps * speeds.step(number, work) + between
+        step = speeds.step(number, work)
+        each = work.steps * step + between
         seconds = speeds.start(number) + work.epochs * each + work.features * speeds.pixel
         if not work.epochs:
             seconds = costs.solved.get(number, seconds)
         what = f"{stage.unfreeze} at {recipe.stage_size(number)} px"
-        step = speeds.step(number, work)
         stages.append(StageTime(number + 1, what, work, step, seconds, costs.memory[number]))
     predicted = (images.all - images.train + images.test) * recipe.views
     return DryRun(

@@ -62,7 +62,7 @@ class Trainer:
                 state.stage, state.stage_finished = number, False
                 self.plan.begin_stage(number)
             stage = self.recipe.stages[number]
-            on_its_images = self._on_images_of(number)
+            on_its_images = replace(self, images=self.images.of_stage(number))
             print(on_its_images._title(state, stage), flush=True)
             if stage.solver == "gradient":
                 on_its_images._train_stage(state, stage)
@@ -86,7 +86,8 @@ class Trainer:
             changes = {"stages": self.recipe.stages[:number], "checkpoints": 0}
             replace(self, recipe=self.recipe.model_copy(update=changes)).run()
         state = ResumeState(stage=number)
-        stage, on_its_images = self.recipe.stages[number], self._on_images_of(number)
+        stage = self.recipe.stages[number]
+        on_its_images = replace(self, images=self.images.of_stage(number))
         batch_size = stage.batch_size or self.recipe.batch_size
         epochs = -(-steps // steps_per_epoch(len(on_its_images.images.train), batch_size))
         stage = stage.model_copy(update={"epochs": epochs, "calm_epochs": 0})
@@ -102,10 +103,6 @@ class Trainer:
         )
         return sweep.curve
 
-    def _on_images_of(self, stage: int) -> "Trainer":
-        """The same training on the images of this stage."""
-        return replace(self, images=self.images.of_stage(stage))
-
     def _train_stage(self, state: ResumeState, stage: Stage) -> None:
         model, (batches, validation) = self._prepare(state, stage)
         batch_size = stage.batch_size or self.recipe.batch_size
@@ -116,6 +113,7 @@ class Trainer:
                 f"{steps * stage.epochs} batches, and would never take a step"
             )
         averages = keras.callbacks.SwapEMAWeights() if self.recipe.ema else None
+        logs = self.folder.path / "tensorboard" / f"stage-{state.stage + 1}"
         keeper = CheckpointCallback(
             state,
             self.network.model,
@@ -137,7 +135,7 @@ class Trainer:
                 *([averages] if averages else []),
                 TimeKeeper(self.plan, state, batch_size, len(self.images.validation)),
                 keeper,
-                *self._tensorboard(state),
+                *(tensorboard(logs) if self.recipe.tensorboard else []),
             ],
             verbose=verbosity(),
         )
@@ -147,10 +145,6 @@ class Trainer:
                 f"{state.epoch + 1}: lower its learning_rate ({stage.learning_rate:g}) or set "
                 f"clip_norm = 1.0{_about_float16()}"
             )
-
-    def _tensorboard(self, state: ResumeState) -> list[keras.callbacks.Callback]:
-        shown = self.folder.path / "tensorboard" / f"stage-{state.stage + 1}"
-        return tensorboard(shown) if self.recipe.tensorboard else []
 
     def _solve_head(self, state: ResumeState, stage: Stage) -> None:
         """Give the head the weights of a regression in place of training it."""
