@@ -21,9 +21,6 @@ NO_BOX = np.full(4, np.nan, np.float32)
 FIRST_PIXEL = 1
 
 
-BoxMetric = Metric  # of two arrays of boxes (n, 4) in place of labels and probabilities
-
-
 @dataclass(frozen=True)
 class MeanIoU(MeanMetric):
     """Mean of the intersection over union."""
@@ -50,7 +47,8 @@ class IoUOver(MeanMetric):
         return (iou(truth, predicted) > self.bound).astype(np.float64)
 
 
-BOX_METRICS: tuple[BoxMetric, ...] = (MeanIoU(), IoUOver(0.5), IoUOver(0.75))
+# Of two arrays of boxes (n, 4) in place of labels and probabilities.
+BOX_METRICS: tuple[Metric, ...] = (MeanIoU(), IoUOver(0.5), IoUOver(0.75))
 
 
 def iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from podium.competitions.csv_files import MissingData, WrongTable, as_table, read_rows
+from podium.competitions.csv_files import MissingData, as_table, read_rows
 from podium.competitions.image_folders import images_in
 from podium.competitions.inspect_columns import (
     ENOUGH,
@@ -135,12 +135,8 @@ class _Look(Folders):
                 continue
             try:
                 found.append(Csv.read(path, self.relative(path), labeled, choices.id))
-            except WrongTable:
-                continue
-            except MissingData as error:
-                lacking = error
-            except ValueError:
-                continue  # a CSV of something else
+            except ValueError as error:  # no CSV, one of something else, or without that column
+                lacking = error if type(error) is MissingData else lacking
         found = [csv for csv in found if len(csv.rows.columns) > 1]
         if lacking and not found:
             raise lacking

@@ -10,14 +10,7 @@ import pandas as pd
 
 from podium import paths
 from podium.competitions import Competition
-from podium.competitions.boxes import (
-    BOX_COLUMNS,
-    BOX_METRICS,
-    BoxMetric,
-    are_boxes,
-    has_box,
-    to_pixels,
-)
+from podium.competitions.boxes import BOX_COLUMNS, BOX_METRICS, are_boxes, has_box, to_pixels
 from podium.competitions.metrics import LogLoss, Metric
 from podium.files.atomic_write import write_csv
 from podium.predictions.calibration import Calibration, cross_fitted, fit_calibration
@@ -111,7 +104,7 @@ def score_folds(run: Run, folds: list[int]) -> FoldScores:
 def _score_views(
     predictions: pd.DataFrame,
     truth: pd.Series | pd.DataFrame,
-    metrics: Sequence[Metric | BoxMetric],
+    metrics: Sequence[Metric],
     held_out: pd.Index,
     groups: pd.Series,
     wider: float,

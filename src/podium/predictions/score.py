@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 
-from podium.competitions.boxes import BoxMetric, IoUOver, are_boxes, has_box
+from podium.competitions.boxes import IoUOver, are_boxes, has_box
 from podium.competitions.csv_files import read_csv, read_rows, wrong_header
 from podium.competitions.metrics import Accuracy, LogLoss, MeanMetric, Metric, RocAuc
 from podium.text import id_difference
@@ -70,7 +70,7 @@ class Score:
 
 
 def score(
-    metric: Metric | BoxMetric,
+    metric: Metric,
     truth: pd.Series | pd.DataFrame,
     predicted: pd.DataFrame,
     groups: pd.Series | None = None,
@@ -186,14 +186,12 @@ def widening(scored: int, folds: int) -> float:
     return float(np.sqrt(1 + scored / (folds - 1))) if scored > 1 else 1.0
 
 
-def direction(metric: Metric | BoxMetric) -> int:
+def direction(metric: Metric) -> int:
     """1 where a higher value of the metric is better, -1 where a lower one is."""
     return 1 if metric.higher_is_better else -1
 
 
-def image_scores(
-    metric: Metric | BoxMetric, truth: np.ndarray, predicted: np.ndarray
-) -> np.ndarray:
+def image_scores(metric: MeanMetric, truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     """Values per image, higher being better; the log loss decides between equal accuracies.
 
     Args:
@@ -207,10 +205,7 @@ def image_scores(
 
 
 def quality(
-    metric: Metric | BoxMetric,
-    truth: np.ndarray,
-    predicted: np.ndarray,
-    times: np.ndarray | None = None,
+    metric: Metric, truth: np.ndarray, predicted: np.ndarray, times: np.ndarray | None = None
 ) -> float:
     """The metric as `image_scores` has it, of all images or each so many times; higher is better.
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from podium.competitions.boxes import BoxMetric, are_boxes
+from podium.competitions.boxes import are_boxes
 from podium.competitions.metrics import MeanMetric, Metric
 from podium.files.image_io import resize
 from podium.predictions.score import PARTS, image_scores, k_fold_parts, quality
@@ -103,7 +103,7 @@ class ViewChoice:
 
 
 def choose_views(
-    predictions: pd.DataFrame, truth: pd.Series | pd.DataFrame, metric: Metric | BoxMetric
+    predictions: pd.DataFrame, truth: pd.Series | pd.DataFrame, metric: Metric
 ) -> ViewChoice:
     """Score each view and each set of views, and keep the best where it gains.
 
