@@ -19,7 +19,7 @@ from podium.runs.run import Run
 from podium.runs.run_folder import RunFolder
 from podium.runs.table import stored_table
 from podium.training.fold_runner import FoldRunner
-from podium.training.pseudo_labels import check_pseudo, pseudo_labels, read_labeler
+from podium.training.pseudo_labels import NoPseudoLabels, check_pseudo, pseudo_labels, read_labeler
 from podium.training.train import train
 from small_competitions import RECIPE, draw_image, enter_copy, make_project, write_entry
 from small_runs import CLASSES, TEST, VIEWS, Command, set_digests, write_run
@@ -59,34 +59,42 @@ def say(folder: RunFolder, fold: int, crocodile: Iterable[float]) -> None:
     folder.fold(fold).write_predictions("test", pd.concat(tables))
 
 
-def labels_from(project: Path, name: str, fold: int, seed: int = 0) -> tuple[list[float], str]:
-    """Crocodiles, as a run labels a fold of a run with the split of this seed, and the leak."""
+def labels_from(project: Path, name: str, fold: int, seed: int = 0) -> list[float]:
+    """Crocodiles, as a run labels a fold of a run with the split of this seed."""
     mine = Run.open(write_run(project / "mine", folds=[], seed=seed))
-    probabilities, leak = read_labeler(name, mine, fold)
+    probabilities = read_labeler(name, mine, fold)
     assert probabilities.index.tolist() == TEST
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
-    return probabilities["crocodile"].round(4).tolist(), leak
+    return probabilities["crocodile"].round(4).tolist()
 
 
 def test_with_the_same_split_only_the_network_of_the_fold_labels(here: Path) -> None:
     made_up(here, "a", [[0.9, 0.1, 0.5], [0.2, 0.8, 0.6]])
-    assert labels_from(here, "a", 0) == (pytest.approx([0.9, 0.1, 0.5]), "")
-    assert labels_from(here, "a", 1) == (pytest.approx([0.2, 0.8, 0.6]), "")
+    assert labels_from(here, "a", 0) == pytest.approx([0.9, 0.1, 0.5])
+    assert labels_from(here, "a", 1) == pytest.approx([0.2, 0.8, 0.6])
 
 
-def test_with_another_split_all_networks_label_and_leak(here: Path) -> None:
+def leak(name: str, fold: int) -> str:
+    """Why a run may not label the fold."""
+    mine = Run.open(write_run(Path("mine"), folds=[]))
+    with pytest.raises(NoPseudoLabels, match=f"from {name} would leak labels of fold") as caught:
+        read_labeler(name, mine, fold)
+    assert "same folds, seed and limit" in str(caught.value)
+    return str(caught.value)
+
+
+def test_with_another_split_it_may_not_label(here: Path) -> None:
     made_up(here, "a", [[0.9, 0.1, 0.5], [0.2, 0.8, 0.6]], seed=1)
-    crocodiles, leak = labels_from(here, "a", 0)
-    assert crocodiles == pytest.approx([0.55, 0.45, 0.55])
+    said = leak("a", 0)
     folds = [stored_table(RunFolder(here / name)).train["fold"] for name in ("mine", "weights/a")]
     seen = int(((folds[0] == 0) & (folds[1] != 0)).sum())
-    assert seen > 0 and f"a has another split: {seen} of the 8 images" in leak
+    assert seen > 0 and f"(a has another split: {seen} of the 8 images" in said
 
 
-def test_a_fold_that_is_not_trained_is_labeled_by_the_others(here: Path) -> None:
+def test_a_fold_that_is_not_trained_is_not_labeled_by_the_others(here: Path) -> None:
     made_up(here, "a", [[0.9, 0.1, 0.5]], folds=[0])
-    assert labels_from(here, "a", 0) == (pytest.approx([0.9, 0.1, 0.5]), "")
-    assert labels_from(here, "a", 1) == (pytest.approx([0.9, 0.1, 0.5]), "a has no finished fold 1")
+    assert labels_from(here, "a", 0) == pytest.approx([0.9, 0.1, 0.5])
+    assert "(a has no finished fold 1)" in leak("a", 1)
 
 
 def blended(project: Path, name: str, runs: list[str], weights: list[float] | None = None):
@@ -104,10 +112,10 @@ def test_of_a_blend_the_members_networks_of_the_fold_label(here: Path) -> None:
     made_up(here, "b", [[0.7, 0.3, 0.5], [0.1, 0.1, 0.1]], views=2)
     made_up(here, "c", [[0.1, 0.1, 0.1], [0.3, 0.3, 0.3]])
     blended(here, "ab", ["a", "b"])
-    assert labels_from(here, "ab", 0) == (pytest.approx([0.8, 0.2, 0.5]), "")
+    assert labels_from(here, "ab", 0) == pytest.approx([0.8, 0.2, 0.5])
     blended(here, "abc", ["ab", "c"])
-    assert labels_from(here, "abc", 0) == (pytest.approx([0.45, 0.15, 0.3]), "")
-    assert labels_from(here, "abc", 1) == (pytest.approx([0.225, 0.375, 0.325]), "")
+    assert labels_from(here, "abc", 0) == pytest.approx([0.45, 0.15, 0.3])
+    assert labels_from(here, "abc", 1) == pytest.approx([0.225, 0.375, 0.325])
 
 
 def test_weights_of_a_blend_count_and_a_run_without_may_be_missing(here: Path) -> None:
@@ -115,29 +123,25 @@ def test_weights_of_a_blend_count_and_a_run_without_may_be_missing(here: Path) -
     made_up(here, "b", [[0.7, 0.3, 0.5], [0.1, 0.1, 0.1]])
     made_up(here, "bad", [[0.5, 0.5, 0.5], [0.5, 0.5, 0.5]], seed=1)
     blended(here, "abb", ["a", "b", "bad"], [0.75, 0.25, 0.0])
-    assert labels_from(here, "abb", 0) == (pytest.approx([0.85, 0.15, 0.5]), "")
+    assert labels_from(here, "abb", 0) == pytest.approx([0.85, 0.15, 0.5])
     shutil.rmtree(here / "weights" / "bad")
-    assert labels_from(here, "abb", 0) == (pytest.approx([0.85, 0.15, 0.5]), "")
+    assert labels_from(here, "abb", 0) == pytest.approx([0.85, 0.15, 0.5])
 
 
-def test_a_blend_without_its_members_labels_as_a_whole(here: Path) -> None:
+def test_a_blend_without_its_members_may_not_label(here: Path) -> None:
     made_up(here, "a", [[0.9, 0.1, 0.5], [0.2, 0.8, 0.6]])
     made_up(here, "b", [[0.7, 0.3, 0.5], [0.1, 0.1, 0.1]])
-    folder = blended(here, "ab", ["a", "b"])
-    whole = folder.read_probabilities("test")["crocodile"].tolist()
+    blended(here, "ab", ["a", "b"])
     shutil.rmtree(here / "weights" / "b")
-    crocodiles, leak = labels_from(here, "ab", 0)
-    assert crocodiles == pytest.approx(whole, abs=1e-3) != pytest.approx([0.8, 0.2, 0.5])
-    assert leak == "b, a part of ab, is not here"
+    assert "(b, a part of ab, is not here)" in leak("ab", 0)
 
 
-def test_a_blend_with_another_split_labels_as_a_whole(here: Path) -> None:
+def test_a_blend_with_another_split_may_not_label(here: Path) -> None:
     made_up(here, "a", [[0.9, 0.1, 0.5], [0.2, 0.8, 0.6]])
     made_up(here, "b", [[0.7, 0.3, 0.5], [0.1, 0.1, 0.1]], seed=1)
-    whole = blended(here, "ab", ["a", "b"]).read_probabilities("test")["crocodile"].tolist()
-    crocodiles, leak = labels_from(here, "ab", 0)
-    assert crocodiles == pytest.approx(whole, abs=1e-3)
-    assert "b has another split" in leak and "a has" not in leak
+    blended(here, "ab", ["a", "b"])
+    said = leak("ab", 0)
+    assert "b has another split" in said and "a has" not in said
 
 
 # --- What joins, and what is kept of it
@@ -212,19 +216,14 @@ def test_near_copies_of_what_the_fold_scores_are_left_out(
     assert "1 more are left out, near-copies of images" in capsys.readouterr().out
 
 
-def test_what_was_chosen_is_kept_and_stays(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    made_up(here, "a", [[0.99, 0.01, 0.6], [0.2, 0.8, 0.6]], seed=1)
+def test_what_was_chosen_is_kept_and_stays(here: Path) -> None:
+    made_up(here, "a", [[0.2, 0.8, 0.6], [0.99, 0.01, 0.6]])
     first = labels_of(here, recipe({"from": "a", "above": 0.56}), fold=1)
     kept = json.loads((here / "mine" / "fold-1" / "pseudo.json").read_text())
     (row,) = kept["stages"]
     assert (row["stage"], row["from"], row["above"], row["near_copies"]) == (0, "a", 0.56, 0)
-    assert "another split" in row["knows_the_fold"]
     assert {name: CLASSES.index(label) for name, label in row["labels"].items()} == first[0]
-    assert RunFolder(here / "mine").leaky_folds() == {1: row["knows_the_fold"]}
-    said = capsys.readouterr().out.splitlines()
-    (warning,) = [line for line in said if line.startswith("warning: ")]
-    assert "leak labels of fold 1 (a has another split: " in warning
-    assert "out-of-fold score will be too high" in warning
+    assert RunFolder(here / "mine").leaky_folds() == {}
 
     shutil.rmtree(here / "weights" / "a")
     assert labels_of(here, recipe({"from": "a", "above": 0.56}), fold=1) == first
@@ -376,7 +375,7 @@ def test_a_second_run_learns_from_the_first(project: Path, command: Command) -> 
     for fold, joins in JOINS.items():
         row = kept("learns", fold)
         assert row["labels"] == {name: names[label] for name, label in joins.items()}
-        assert row["knows_the_fold"] == "" and row["near_copies"] == (1 if fold == 0 else 0)
+        assert row["near_copies"] == (1 if fold == 0 else 0)
     training = folder.read_images().query("part == 'train'").index
     assert set(folder.read_probabilities("out_of_fold").index) == set(training), "and no test one"
     assert len(pd.read_csv(project / "submissions" / "learns.csv")) == 11

@@ -157,10 +157,9 @@ class FoldFolder:
 
     @property
     def pseudo_label_leak(self) -> str:
-        """Why the pseudo-labels leak labels of what the fold scores; "" if none do."""
-        kept = self.read_pseudo()
-        rows = [] if kept is None else kept["stages"]
-        return "; ".join({row["knows_the_fold"]: None for row in rows if row["knows_the_fold"]})
+        """Why labels of what the fold scores leak, as an older Podium allowed; "" if none do."""
+        rows = (self.read_pseudo() or {"stages": []})["stages"]
+        return "; ".join({why: None for row in rows if (why := row.get("knows_the_fold"))})
 
     def write_start(self, runs: list[Row]) -> None:
         """Write the lineage of the network: the run it started from, then that one's, …"""

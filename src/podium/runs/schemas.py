@@ -99,7 +99,7 @@ class PseudoStage(Form):
     stage: int = 0
     run: str = ""
     labels: dict[str, str] = {}
-    knows_the_fold: str
+    knows_the_fold: str = ""  # of an older Podium: why the labels leak
 
 
 class PseudoFile(Form):

@@ -1,8 +1,7 @@
 """Pseudo-labels: test images that another run is sure of join the training of a stage.
 
 Lee (2013), "Pseudo-Label: The Simple and Efficient Semi-Supervised Learning Method for Deep Neural
-Networks". A fold is labeled by networks that have not seen the images which it scores; where
-there are none, the leak is printed and kept in the fold's folder.
+Networks". A fold is labeled by networks that have not seen the images which it scores.
 """
 
 from collections.abc import Callable
@@ -60,7 +59,8 @@ def pseudo_labels(run: Run, fold: int, near_copies: NearCopies) -> dict[int, pd.
             their ids to bool (ids,).
 
     Raises:
-        ValueError: a run to take them from is missing, unfinished, or of other images.
+        ValueError: a run to take them from is missing, unfinished, or of other images, or its
+            networks have seen what the fold scores.
     """
     if not run.recipe.pseudo_runs:
         return {}
@@ -69,12 +69,6 @@ def pseudo_labels(run: Run, fold: int, near_copies: NearCopies) -> dict[int, pd.
     if kept is None:
         kept = {"stages": _choose(run, fold, near_copies)}
         folder.write_pseudo(kept)
-        if leak := folder.pseudo_label_leak:
-            print(
-                f"warning: the pseudo-labels leak labels of fold {fold} ({leak}): its out-of-fold "
-                f"score will be too high; kept in {folder.path}",
-                flush=True,
-            )
     numbers = {name: number for number, name in enumerate(run.competition.classes)}
     return {
         row["stage"]: pd.Series(row["labels"], dtype=object).map(numbers).astype("int64")
@@ -82,18 +76,17 @@ def pseudo_labels(run: Run, fold: int, near_copies: NearCopies) -> dict[int, pd.
     }
 
 
-def read_labeler(name: str, run: Run, fold: int) -> tuple[pd.DataFrame, str]:
-    """Read the test predictions of networks that have not seen what a run's fold scores, if any.
+def read_labeler(name: str, run: Run, fold: int) -> pd.DataFrame:
+    """Read the test predictions of networks that have not seen what a run's fold scores.
 
     From a run with the same split, its network of the same fold; from a blend of such runs, the
-    mean of theirs with the blend's weights. From any other run, all that it predicts.
+    mean of theirs with the blend's weights.
 
     Returns:
-        Probabilities, float32 by id, a column per class; and why they may leak labels of images
-        that the fold scores, "" where they do not.
+        Probabilities, float32 by id, a column per class.
 
     Raises:
-        ValueError: it is missing, unfinished, or of other images.
+        ValueError: it is missing, unfinished, of other images, or there are no such networks.
     """
     labeler = find_run(name)
     _check_fits(labeler, run.competition, run.table.test.index)
@@ -103,17 +96,15 @@ def read_labeler(name: str, run: Run, fold: int) -> tuple[pd.DataFrame, str]:
             f"the same ids since it predicted them: podium predict {labeler.name}"
         )
     try:
-        table, leak = _unseen_prediction(labeler, run, fold), ""
-    except NoPseudoLabels as error:  # then all that it predicts
-        leak = str(error)
-        if labeler.read_blended():
-            table = labeler.read_probabilities("test")
-        else:
-            folds = map(labeler.fold, labeler.finished_folds())
-            table = average_tta(pd.concat([fold.read_predictions("test") for fold in folds]))
+        table = _unseen_prediction(labeler, run, fold)
+    except NoPseudoLabels as error:
+        raise NoPseudoLabels(
+            f"pseudo-labels from {labeler.name} would leak labels of fold {fold} ({error}): train "
+            "it with the same folds, seed and limit, or name a run that was"
+        ) from error
     ids = run.table.readable_test.index
     table = table.loc[ids[ids.isin(table.index)]].astype(np.float64)
-    return table.div(table.sum(axis=1), axis=0).astype(np.float32), leak
+    return table.div(table.sum(axis=1), axis=0).astype(np.float32)
 
 
 def _choose(run: Run, fold: int, near_copies: NearCopies) -> list[dict[str, Any]]:
@@ -122,7 +113,7 @@ def _choose(run: Run, fold: int, near_copies: NearCopies) -> list[dict[str, Any]
     for number, stage in enumerate(run.recipe.stages):
         if (pseudo := stage.pseudo) is None:
             continue
-        probabilities, leak = read_labeler(pseudo.run, run, fold)
+        probabilities = read_labeler(pseudo.run, run, fold)
         highest = probabilities.max(axis=1)
         sure = highest.index[highest >= pseudo.above]
         ids = sure[~near_copies(sure)] if len(sure) else sure
@@ -138,7 +129,7 @@ def _choose(run: Run, fold: int, near_copies: NearCopies) -> list[dict[str, Any]
         if left_out:
             line += f"; {left_out} more are left out, near-copies of images that the fold scores"
         print(line, flush=True)
-        about = {"stage": number, **pseudo.model_dump(), "knows_the_fold": leak}
+        about = {"stage": number, **pseudo.model_dump()}
         rows.append({**about, "near_copies": left_out, "labels": labels.to_dict()})
     return rows
 
