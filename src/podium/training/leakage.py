@@ -3,8 +3,6 @@
 import pandas as pd
 
 from podium.competitions import get_competition
-from podium.runs.find_run import find_run
-from podium.runs.fold_folder import Row, RunError
 from podium.runs.run_folder import RunFolder
 from podium.runs.table import HELD_OUT, Table, stored_table
 
@@ -43,9 +41,8 @@ def leak_reason(run: RunFolder, fold: int, scored: pd.Index, competition: str) -
         return split_leak(run, fold, scored) or _pseudo_label_leak(run, fold)
     if recipe.started_from and not lineage:
         return f"{run.name} does not say what its fold {fold} was started from"
-    related = [row for row in lineage if _image_source(row["competition"]) == images]
-    reasons = (_ancestor_leak(row, scored, competition) for row in related)
-    return next((f"{run.name} was started from {reason}" for reason in reasons if reason), "")
+    related = [row["run"] for row in lineage if _image_source(row["competition"]) == images]
+    return f"{run.name} was started from {related[0]}, which knows these images" if related else ""
 
 
 def _image_source(competition: str) -> str:
@@ -59,16 +56,3 @@ def _pseudo_label_leak(run: RunFolder, fold: int) -> str:
     if is_known and not folder.pseudo_label_leak:
         return ""
     return f"{run.name} was itself trained on leaky pseudo-labels"
-
-
-def _ancestor_leak(ancestor: Row, scored: pd.Index, competition: str) -> str:
-    name, fold = ancestor["run"], ancestor["fold"]
-    try:
-        run = find_run(name)
-    except RunError:
-        return f"{name}, which is not here, so that its training images are unknown"
-    folder = run.fold(fold)
-    if not folder.weights.is_file() or folder.digest() != ancestor["weights"]:
-        return f"{name}, whose fold {fold} has other weights by now"
-    reason = leak_reason(run, fold, scored, competition)
-    return f"{name}, and {reason}" if reason else ""
