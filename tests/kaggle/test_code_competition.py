@@ -163,7 +163,7 @@ def test_a_notebook_predicts_as_a_notebook(kaggle: StandIn, tmp_path: Path) -> N
     built = build("book", "someone", ["seed=1"], hours=20, predicts=True)
     notebook = nbformat.read(built.code, 4)
     nbformat.validate(notebook)
-    assert notebook.cells[2].source.endswith("begin()")
+    assert notebook.cells[2].source.rstrip().endswith("begin()")
     assert [cell.cell_type for cell in notebook.cells].count("code") == 1
     assert built.metadata.id == "someone/podium-book-seed-1-predict"
     assert built.metadata.kernel_sources == ["someone/podium-book-seed-1"]

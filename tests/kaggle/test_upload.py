@@ -10,7 +10,6 @@ from trained_run import CARS
 
 from kaggle_stand_in import StandIn
 from podium.kaggle.build import build
-from podium.kaggle.client import KaggleError
 from podium.kaggle.code_competition import push_predict
 from podium.kaggle.upload import upload_pretrained, upload_run
 from podium.models.pretrained import MissingWeights
@@ -140,7 +139,7 @@ def test_pretrained_weights_keep_those_that_are_there(
 
 def test_what_did_not_arrive_makes_no_dataset(kaggle: StandIn, run: Path) -> None:
     kaggle.fail_upload = 400
-    with pytest.raises(KaggleError, match=r"tiny\.zip did not arrive"):
+    with pytest.raises(ValueError, match=r"Upload unsuccessful: tiny\.zip"):
         upload_run("tiny", POLL)
     assert REF not in kaggle.datasets
     assert sources("tiny") == []
