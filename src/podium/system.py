@@ -56,6 +56,12 @@ def about_this_run() -> dict[str, Any]:
     }
 
 
+def about_podium() -> str:
+    """Version and commit, in a line."""
+    commit = _commit()
+    return f"podium {version('podium')}{f', commit {commit}' if commit else ''}"
+
+
 def peak_memory_gb() -> float:
     """The most memory that this process has had so far, in GB."""
     return round(peak_memory() / 1e9, 2)
@@ -268,9 +274,11 @@ def _version(package: str) -> str | None:
 def _commit() -> str | None:
     if "PODIUM_COMMIT" in os.environ:
         return os.environ["PODIUM_COMMIT"]  # of a built kernel, which has no repository
+    if "site-packages" in Path(__file__).parts:
+        return None  # a wheel's; a repository around that environment is another one
     git = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
     try:
         done = subprocess.run(git, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
-        return None  # installed from a wheel: there is no repository
+        return None  # a copy without its repository, or a machine without git
     return done.stdout.strip()

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from typing import Annotated
 
 import typer
 
@@ -20,7 +21,6 @@ PANELS = {  # of the help
 app = typer.Typer(
     help="Kaggle image classification, from input/ to a submission that can be trusted.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 for panel, commands in PANELS.items():
@@ -28,8 +28,28 @@ for panel, commands in PANELS.items():
         app.command(rich_help_panel=panel)(command)
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        from podium.system import about_podium
+
+        print(about_podium())
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="And the commit."),
+    ] = False,
+) -> None:
+    """Options of Podium itself."""
+
+
 def main() -> None:
     """Run a command; a user's mistake is one line and an exit code (PODIUM_DEBUG: a traceback)."""
+    if not sys.stderr.isatty():  # a bar that moves at a terminal is a line each time in a file
+        os.environ.setdefault("TQDM_DISABLE", "1")
     with one_line_on_signal():
         try:
             app()

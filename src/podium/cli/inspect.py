@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from podium.cli.options import Run
+from podium.cli.options import Run, complete_run
 from podium.text import printable, single_line
 
 
@@ -69,7 +69,10 @@ def gallery(
 
 
 def report(
-    runs: Annotated[list[str], typer.Argument(help="A run or blend; several: side by side.")],
+    runs: Annotated[
+        list[str],
+        typer.Argument(help="A run or blend; several: side by side.", autocompletion=complete_run),
+    ],
     to: Annotated[Path | None, typer.Option(help="By default weights/RUN/report.html.")] = None,
 ) -> None:
     """Write a page about a run: scores, curves, mistakes, Grad-CAM."""

@@ -4,9 +4,29 @@ from typing import Annotated
 
 import typer
 
-Run = Annotated[str, typer.Argument(help="Name or path of a run folder of weights/.")]
+from podium import paths
+
+
+def complete_run(incomplete: str) -> list[str]:
+    """The runs that a shell offers to complete a word."""
+    found = (path.parent.name for path in paths.runs().glob("*/run.json"))
+    return sorted(name for name in found if name.startswith(incomplete))
+
+
+def complete_entry(incomplete: str) -> list[str]:
+    found = (path.parent.name for path in paths.entries().glob("*/recipe.toml"))
+    return sorted(name for name in found if name.startswith(incomplete))
+
+
+RUN_HELP = "Name or path of a run folder of weights/."
+ENTRY_HELP = "An entry of kernels/: see podium entries."
+
+Run = Annotated[str, typer.Argument(help=RUN_HELP, autocompletion=complete_run)]
 Competition = Annotated[str, typer.Argument(help="Its name, e.g. cars.")]
-Entry = Annotated[str, typer.Argument(help="An entry of kernels/: see podium entries.")]
+Entry = Annotated[str, typer.Argument(help=ENTRY_HELP, autocompletion=complete_entry)]
+OptionalEntry = Annotated[
+    str | None, typer.Argument(help=ENTRY_HELP, autocompletion=complete_entry)
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", help="KEY=VALUE of the recipe, e.g. image_size=224; repeatable."),

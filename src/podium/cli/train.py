@@ -5,7 +5,15 @@ from typing import Annotated
 
 import typer
 
-from podium.cli.options import Competition, Entry, Folds, Fresh, Overrides, Run
+from podium.cli.options import (
+    Competition,
+    Entry,
+    Folds,
+    Fresh,
+    Overrides,
+    Run,
+    complete_run,
+)
 from podium.text import printable
 
 
@@ -120,7 +128,10 @@ def score(
 
 
 def blend(
-    runs: Annotated[list[str], typer.Argument(help="Runs, or an entry that is an ensemble.")],
+    runs: Annotated[
+        list[str],
+        typer.Argument(help="Runs, or an entry that is an ensemble.", autocompletion=complete_run),
+    ],
     to: Annotated[Path | None, typer.Option(help="Path of the submission.")] = None,
     common: Annotated[bool, typer.Option("--common", help="Judge on images all have.")] = False,
 ) -> None:
@@ -131,7 +142,12 @@ def blend(
 
 
 def soup(
-    runs: Annotated[list[str], typer.Argument(help="A run with checkpoints, or several runs.")],
+    runs: Annotated[
+        list[str],
+        typer.Argument(
+            help="A run with checkpoints, or several runs.", autocompletion=complete_run
+        ),
+    ],
     run: Annotated[str | None, typer.Option(help="Name of the soup's run folder.")] = None,
     fresh: Fresh = False,
 ) -> None:
