@@ -10,6 +10,7 @@ from podium.cli.options import (
     Entry,
     Folds,
     Fresh,
+    OptionalEntry,
     Overrides,
     Run,
     complete_run,
@@ -117,6 +118,14 @@ def entries() -> None:
     print(printable(describe_entries()))
 
 
+def recipe(entry: OptionalEntry = None) -> None:
+    """List every key of a recipe with its meaning, bounds and default, and an entry's values."""
+    from podium.recipes.entries import get_entry
+    from podium.recipes.keys import describe_keys
+
+    print(printable(describe_keys(get_entry(entry).recipe() if entry else None)))
+
+
 def score(
     submission: Annotated[Path, typer.Argument(help="A submission's CSV.")],
     truth: Annotated[Path, typer.Argument(help="A CSV of the same form with the true answers.")],
@@ -157,5 +166,5 @@ def soup(
     print(printable(f"\n{soup(runs, run, fresh)}"))
 
 
-COMMANDS = (new, train, predict, sample, check, entries, score)
+COMMANDS = (new, train, predict, sample, check, entries, recipe, score)
 ENSEMBLE_COMMANDS = (blend, soup)
