@@ -162,6 +162,8 @@ class StandIn:
             "competitions.CompetitionApiService/StartSubmissionUpload": competitions.start_upload,
             "competitions.CompetitionApiService/CreateSubmission": competitions.submit,
             "competitions.CompetitionApiService/ListSubmissions": competitions.list_submissions,
+            "competitions.CompetitionApiService/GetSubmissionLimits": competitions.limits,
+            "competitions.CompetitionApiService/ListCompetitions": competitions.list_all,
             "datasets.DatasetApiService/DownloadDataset": self._download_dataset,
             "kernels.KernelsApiService/SaveKernel": kernels.save,
             "kernels.KernelsApiService/GetKernelSessionStatus": kernels.status,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from podium.cli.options import Run, complete_run
+from podium.cli.options import Json, Run, complete_run, show
 from podium.text import printable, single_line
 
 
@@ -81,11 +81,17 @@ def report(
     print(printable(f"\n{report(runs, to)}"))
 
 
-def runs(competition: Annotated[str | None, typer.Argument(help="Only its runs.")] = None) -> None:
-    """List the runs of weights/: folds, score, minutes, and the blends that use them."""
-    from podium.reports.listing import describe_runs
+def runs(
+    competition: Annotated[str | None, typer.Argument(help="Only its runs.")] = None,
+    fetch: Annotated[
+        bool, typer.Option("--fetch", help="Ask Kaggle for the scores of submissions first.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """List the runs of weights/: folds, scores here and on Kaggle, minutes, blends with them."""
+    from podium.reports.listing import list_runs
 
-    print(printable(describe_runs(competition)))
+    show(lambda: list_runs(competition, fetch), json)
 
 
 COMMANDS = (classify, serve, gallery, report, runs)

@@ -1,10 +1,15 @@
-"""Options that several commands take."""
+"""Options that several commands take, and how they print what came of it."""
 
-from typing import Annotated
+import json
+import sys
+from collections.abc import Callable
+from contextlib import nullcontext, redirect_stdout
+from typing import Annotated, Any
 
 import typer
 
 from podium import paths
+from podium.text import printable
 
 
 def complete_run(incomplete: str) -> list[str]:
@@ -35,3 +40,15 @@ Folds = Annotated[list[int] | None, typer.Option("--fold", help="Only this fold;
 Fresh = Annotated[bool, typer.Option("--fresh", help="Replace what is here already.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Follow it to its end.")]
 Poll = Annotated[float, typer.Option(min=0.1, help="Seconds between two requests to Kaggle.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object: docs/api.md.")]
+
+
+def show(make: Callable[[], Any], as_json: bool, title: str = "") -> Any:
+    """Print what a call gives, or as one JSON object: then nothing else comes on stdout."""
+    with redirect_stdout(sys.stderr) if as_json else nullcontext():
+        result = make()
+    if as_json:
+        print(json.dumps(result.as_dict(), indent=2, allow_nan=False))
+    else:
+        print(printable(f"{title}{result}"))
+    return result

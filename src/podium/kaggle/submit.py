@@ -14,6 +14,7 @@ from podium import paths
 from podium.competitions import Competition, MissingData, WrongSubmission
 from podium.competitions.submission import check_submission_file
 from podium.kaggle.client import KaggleError, connect, explained, is_passing
+from podium.kaggle.leaderboard import digest, keep_scored, keep_sent
 from podium.runs.run_folder import RunFolder
 from podium.text import single_line
 
@@ -61,11 +62,13 @@ def submit(
             "warning: whether all ids are there could not be checked, because the images are "
             f"not here. To get them: {competition.get_it}"
         )
-    api = connect()
+    api, sha256 = connect(), digest(csv)
     number = _send(api, slug, csv, message)
+    keep_sent(slug, number, csv.name, sha256)
     if not wait:
         return SubmissionResult(csv.name, slug, number)
     scored = _follow(api, slug, number, poll_seconds)
+    keep_scored(slug, scored)
     public, private = scored.public_score or "", scored.private_score or None
     return SubmissionResult(csv.name, slug, number, public, private)
 

@@ -60,14 +60,6 @@ def describe_keys(recipe: Recipe | None = None) -> str:
     return "\n".join(told)
 
 
-def key_table() -> str:
-    """The keys as a table of Markdown, as docs/recipes.md has it."""
-    rows = [("key", "default", "takes", "meaning"), ("---",) * 4]
-    for key in recipe_keys():
-        rows.append((f"`{key.name}`", key.default and f"`{key.default}`", key.allowed, key.meaning))
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
-
-
 def _keys(table: dict[str, Any], tables: dict[str, Any], place: str) -> Iterator[Key]:
     for name, about in table["properties"].items():
         kinds = [kind for kind in about.get("anyOf", [about]) if kind.get("type") != "null"]
