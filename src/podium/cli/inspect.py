@@ -81,6 +81,13 @@ def report(
     print(printable(f"\n{report(runs, to)}"))
 
 
+def diff(run: Run, other: Run) -> None:
+    """Tell two runs apart: recipe, commit, data, and scores with the paired gain."""
+    from podium.reports.diff import diff
+
+    print(printable(diff(run, other)))
+
+
 def runs(
     competition: Annotated[str | None, typer.Argument(help="Only its runs.")] = None,
     fetch: Annotated[
@@ -94,4 +101,4 @@ def runs(
     show(lambda: list_runs(competition, fetch), json)
 
 
-COMMANDS = (classify, serve, gallery, report, runs)
+COMMANDS = (classify, serve, gallery, report, runs, diff)

@@ -179,7 +179,7 @@ def _read(folder: RunFolder) -> Line:
         results = folder.read_score()
         weights = {row["run"]: row["weight"] for row in results["runs"]}
         score, entry = Score.from_dict(results["score"]), about.get("entry", "a blend")
-        return Line(folder.name, about["competition"], entry, score, blend=weights)
+        return Line(folder.name, about["competition"], entry, score, weights=weights)
     recipe, folds = folder.read_recipe(), folder.scored_folds()
     seconds = [folder.fold(number).read_cost().get("seconds") for number in folds]
     score = None
