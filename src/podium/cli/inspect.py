@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from podium.cli.options import Json, Run, complete_run, show
+from podium.cli.options import Json, Run, Yes, agree, complete_run, show
 from podium.text import printable, single_line
 
 
@@ -101,4 +101,29 @@ def runs(
     show(lambda: list_runs(competition, fetch), json)
 
 
-COMMANDS = (classify, serve, gallery, report, runs, diff)
+def rm(run: Run, yes: Yes = False) -> None:
+    """Delete a run; says first how large it is and which blends are made of it."""
+    from podium.runs import prune
+    from podium.runs.find_run import find_run
+
+    folder = find_run(run)
+    if used := prune.users(folder):
+        print(printable(f"used by {', '.join(used)}: without it they cannot be made again"))
+    print(printable(f"{prune.megabytes(prune.size_of(folder.path))}  {folder.path}"))
+    agree("Delete this run?", yes)
+    prune.delete_run(folder)
+
+
+def prune(yes: Yes = False) -> None:
+    """Delete what can be made again: checkpoints, caches, builds, broken downloads."""
+    from podium.runs.prune import delete, describe, find_leftovers
+
+    found = find_leftovers()
+    print(printable(describe(found)))
+    if found:
+        agree("Delete all of it?", yes)
+        for reason in delete(found):
+            print(single_line(f"podium: {reason}"), file=sys.stderr)
+
+
+COMMANDS = (classify, serve, gallery, report, runs, diff, rm, prune)

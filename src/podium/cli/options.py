@@ -40,6 +40,7 @@ Folds = Annotated[list[int] | None, typer.Option("--fold", help="Only this fold;
 Fresh = Annotated[bool, typer.Option("--fresh", help="Replace what is here already.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Follow it to its end.")]
 Poll = Annotated[float, typer.Option(min=0.1, help="Seconds between two requests to Kaggle.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object: docs/api.md.")]
 
 
@@ -52,3 +53,16 @@ def show(make: Callable[[], Any], as_json: bool, title: str = "") -> Any:
     else:
         print(printable(f"{title}{result}"))
     return result
+
+
+def agree(question: str, yes: bool) -> None:
+    """Ask, unless the answer was given: a command that nobody watches deletes nothing unasked.
+
+    Raises:
+        ValueError: nobody is there to ask.
+        typer.Abort: the answer is no.
+    """
+    if not yes and not sys.stdin.isatty():
+        raise ValueError(f"{question} Nobody is at a terminal to say: --yes does")
+    if not yes:
+        typer.confirm(question, abort=True)

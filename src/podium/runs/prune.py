@@ -1,0 +1,137 @@
+"""What can be made again, found and deleted; and a run deleted whole. Nothing that is in use."""
+
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from podium import paths
+from podium.files.atomic_write import discard
+from podium.files.locks import Busy, locked_folder
+from podium.recipes.entries import all_entries
+from podium.recipes.recipe_file import load_ensemble
+from podium.runs.run_folder import RunFolder
+from podium.text import format_table
+
+# Seconds that a build must have been left alone: meanwhile its kernel may run, and its log come.
+AT_REST = 24 * 3600
+CACHES = {"shrunk copies of images": paths.copies, "compiled networks": paths.compiled}
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """A file or folder that can be made again."""
+
+    kind: str
+    path: Path
+    owner: RunFolder | Path | None = None  # a run, or a folder of input/, whose lock is to be held
+
+    @property
+    def bytes(self) -> int:
+        return size_of(self.path)
+
+    def unused(self) -> AbstractContextManager[None]:
+        """Hold what keeps others from using it.
+
+        Raises:
+            Busy: it is in use.
+        """
+        if isinstance(self.owner, RunFolder):
+            return self.owner.writing()
+        return nullcontext() if self.owner is None else locked_folder(self.owner)
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file, or of all files below a folder."""
+    files = [path] if path.is_file() else [one for one in path.rglob("*") if one.is_file()]
+    return sum(one.lstat().st_size for one in files)
+
+
+def all_runs() -> list[RunFolder]:
+    return [RunFolder(path.parent) for path in sorted(paths.runs().glob("*/run.json"))]
+
+
+def find_leftovers() -> list[Leftover]:
+    """All that can be made again: by training, building or downloading once more."""
+    return [one for one in _candidates() if one.path.exists()]
+
+
+def _candidates() -> Iterator[Leftover]:
+    for run in all_runs():
+        for number in run.scored_folds():
+            fold = run.fold(number)
+            folder = fold.checkpoint(0).parent
+            yield Leftover("checkpoints, of which podium soup makes one network", folder, run)
+            yield Leftover("resumable states of finished folds", fold.path / "state.npz", run)
+    for kind, cache in CACHES.items():
+        yield Leftover(kind, cache())
+    for build in (paths.project() / "build").glob("*/"):
+        newest = max((path.stat().st_mtime for path in build.rglob("*")), default=0.0)
+        if time.time() - newest > AT_REST:
+            yield Leftover("builds, and logs of their kernels", build)
+    data = paths.inputs()[0].resolve()
+    for archive in (data / ".downloads").glob("*.zip*"):
+        target = data / archive.name.partition(".zip")[0]
+        yield Leftover("downloads that broke off", archive, target)
+
+
+def describe(leftovers: Iterable[Leftover]) -> str:
+    """The bytes by kind, in a table."""
+    by_kind: dict[str, int] = {}
+    for one in leftovers:
+        by_kind[one.kind] = by_kind.get(one.kind, 0) + one.bytes
+    rows = [(megabytes(size), kind) for kind, size in by_kind.items()]
+    return "\n".join(format_table([*rows, (megabytes(sum(by_kind.values())), "in all")]))
+
+
+def megabytes(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB"
+
+
+def delete(leftovers: Iterable[Leftover]) -> list[str]:
+    """Delete them, but for what is in use; returns why some stay."""
+    stay = []
+    for one in leftovers:
+        try:
+            if one.path in {cache() for cache in CACHES.values()}:
+                _require_rest()
+            with one.unused():
+                shutil.rmtree(one.path) if one.path.is_dir() else one.path.unlink(missing_ok=True)
+        except Busy as error:
+            stay.append(f"{one.path} stays: {error}")
+    return stay
+
+
+def _require_rest() -> None:
+    """Raises Busy where a run is being trained, which reads what is cached for all."""
+    for run in all_runs():
+        with run.writing():
+            pass
+
+
+def users(run: RunFolder) -> list[str]:
+    """The blends and soups that are made of a run, the trainings that read it, and ensembles."""
+    found = [
+        entry.name
+        for entry in all_entries()
+        if entry.is_ensemble and run.name in load_ensemble(entry.recipe_file).runs
+    ]
+    for other in all_runs():
+        with suppress(ValueError, KeyError, OSError):  # one that cannot be read uses nothing
+            blended = other.read_blended()
+            made_of = blended or [*other.read_souped(), *other.read_recipe().needed_runs]
+            if run.name in made_of:
+                found.append(other.name)
+    return list(dict.fromkeys(found))
+
+
+def delete_run(run: RunFolder) -> None:
+    """Delete a run's folder.
+
+    Raises:
+        Busy: it is being trained.
+    """
+    with run.writing():
+        discard(run.path)
