@@ -49,17 +49,11 @@ def about_this_run() -> dict[str, Any]:
             "python": platform.python_version(),
             **{package: _version(package) for package in (*PACKAGES, backend())},
         },
-        "commit": _commit(),
+        "commit": commit(),
         **({"sources": sources} if sources else {}),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}",
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-
-
-def about_podium() -> str:
-    """Version and commit, in a line."""
-    commit = _commit()
-    return f"podium {version('podium')}{f', commit {commit}' if commit else ''}"
 
 
 def peak_memory_gb() -> float:
@@ -271,7 +265,8 @@ def _version(package: str) -> str | None:
         return version(packages[0]) if packages else None
 
 
-def _commit() -> str | None:
+def commit() -> str | None:
+    """The commit of this code; None where that is not known."""
     if "PODIUM_COMMIT" in os.environ:
         return os.environ["PODIUM_COMMIT"]  # of a built kernel, which has no repository
     if "site-packages" in Path(__file__).parts:

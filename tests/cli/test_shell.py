@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from podium.system import about_podium
-
 Command = Callable[..., tuple[int, str, str]]
 REPOSITORY = Path(__file__).parents[2]
 
@@ -17,8 +15,7 @@ def test_the_version_names_the_commit(command: Command, monkeypatch: pytest.Monk
     git = ["git", "-C", str(REPOSITORY), "rev-parse", "HEAD"]
     head = subprocess.run(git, capture_output=True, text=True).stdout.strip()
     code, out, _ = command("--version")
-    assert code == 0 and out == f"{about_podium()}\n"
-    assert out.startswith("podium 0.1.0") and head in out
+    assert code == 0 and out == f"podium 0.1.0, commit {head or 'not known'}\n"
     monkeypatch.setenv("PODIUM_COMMIT", "of a kernel")
     assert command("--version")[1].endswith(", commit of a kernel\n")
 

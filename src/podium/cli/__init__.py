@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from podium import __version__
 from podium.cli import experiments, inspect, kaggle, train
 from podium.cli.signals import one_line_on_signal
 from podium.text import single_line
@@ -30,9 +31,9 @@ for panel, commands in PANELS.items():
 
 def _print_version(asked: bool) -> None:
     if asked:
-        from podium.system import about_podium
+        from podium.system import commit
 
-        print(about_podium())
+        print(f"podium {__version__}, commit {commit() or 'not known'}")
         raise typer.Exit
 
 

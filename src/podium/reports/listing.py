@@ -17,11 +17,11 @@ from podium.kaggle.leaderboard import (
 )
 from podium.models.pretrained import find_weights, weights_file
 from podium.predictions.combine import score_folds
+from podium.predictions.result import written_results
 from podium.predictions.score import Score, direction
 from podium.recipes.entries import Entry, all_entries
 from podium.recipes.recipe import Recipe
 from podium.recipes.recipe_file import load_ensemble
-from podium.reports.run_data import written_results
 from podium.runs.find_run import without_links
 from podium.runs.run import Run
 from podium.runs.run_folder import RunFolder
