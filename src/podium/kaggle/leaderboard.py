@@ -100,18 +100,12 @@ def read_leaderboard(slug: str) -> Leaderboard:
     return _read().competitions.get(slug, Leaderboard())
 
 
-def keep_sent(slug: str, number: int, file: str, sha256: str) -> None:
-    """Keep a submission that was just sent: one less is left today."""
-    _keep_or_warn(slug, Submission(number=number, file=file, date=now(), sha256=sha256), sent=1)
+def keep(slug: str, submission: Submission, sent: int = 0) -> None:
+    """Keep a submission; a file that cannot be written must not look as if sending had failed.
 
-
-def keep_scored(slug: str, scored: "ApiSubmission") -> None:
-    """Keep the score of one that was sent."""
-    _keep_or_warn(slug, _from_kaggle(scored))
-
-
-def _keep_or_warn(slug: str, submission: Submission, sent: int = 0) -> None:
-    """A file that cannot be written must not look as if the submission had failed."""
+    Args:
+        sent: 1 where it was sent just now, so that one less is left today.
+    """
     try:
         _keep(slug, [submission], sent)
     except (OSError, ValueError) as error:
@@ -139,11 +133,11 @@ def _all_submissions(api: "KaggleApi", slug: str) -> Iterator[Submission]:
         if not new:
             return
         seen |= {each.ref for each in new}
-        yield from map(_from_kaggle, new)
+        yield from map(from_kaggle, new)
         page += 1
 
 
-def _from_kaggle(each: "ApiSubmission") -> Submission:
+def from_kaggle(each: "ApiSubmission") -> Submission:
     """A submission as Kaggle lists it, with the hash of the file here if that is what was sent."""
     file, date, sha256 = each.file_name or "", each.date.replace(tzinfo=UTC), ""
     with suppress(OSError):

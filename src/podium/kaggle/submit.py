@@ -14,7 +14,7 @@ from podium import paths
 from podium.competitions import Competition, MissingData, WrongSubmission
 from podium.competitions.submission import check_submission_file
 from podium.kaggle.client import KaggleError, connect, explained, is_passing
-from podium.kaggle.leaderboard import digest, keep_scored, keep_sent
+from podium.kaggle.leaderboard import Submission, digest, from_kaggle, keep, now
 from podium.runs.run_folder import RunFolder
 from podium.text import single_line
 
@@ -64,11 +64,12 @@ def submit(
         )
     api, sha256 = connect(), digest(csv)
     number = _send(api, slug, csv, message)
-    keep_sent(slug, number, csv.name, sha256)
+    sent = Submission(number=number, file=csv.name, date=now(), sha256=sha256)
+    keep(slug, sent, sent=1)
     if not wait:
         return SubmissionResult(csv.name, slug, number)
     scored = _follow(api, slug, number, poll_seconds)
-    keep_scored(slug, scored)
+    keep(slug, from_kaggle(scored))
     public, private = scored.public_score or "", scored.private_score or None
     return SubmissionResult(csv.name, slug, number, public, private)
 

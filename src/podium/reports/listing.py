@@ -22,7 +22,7 @@ from podium.predictions.score import Score, direction
 from podium.recipes.entries import Entry, all_entries
 from podium.recipes.recipe import Recipe
 from podium.recipes.recipe_file import load_ensemble
-from podium.runs.find_run import without_links
+from podium.runs.find_run import all_runs, without_links
 from podium.runs.run import Run
 from podium.runs.run_folder import RunFolder
 from podium.text import format_table, single_line
@@ -125,8 +125,7 @@ def list_runs(competition: str | None = None, fetch: bool = False) -> AllRuns:
     """
     wanted = competition and get_competition(competition).name
     lines, broken = [], []
-    for path in sorted(paths.runs().glob("*/run.json")):
-        folder = RunFolder(path.parent)
+    for folder in all_runs():
         try:
             lines.append(_read(without_links(folder)))
         except (ValueError, KeyError, OSError) as error:  # one that cannot be read hides no other

@@ -12,6 +12,7 @@ from podium.files.atomic_write import discard
 from podium.files.locks import Busy, locked_folder
 from podium.recipes.entries import all_entries
 from podium.recipes.recipe_file import load_ensemble
+from podium.runs.find_run import all_runs
 from podium.runs.run_folder import RunFolder
 from podium.text import format_table
 
@@ -47,10 +48,6 @@ def size_of(path: Path) -> int:
     """Bytes of a file, or of all files below a folder."""
     files = [path] if path.is_file() else [one for one in path.rglob("*") if one.is_file()]
     return sum(one.lstat().st_size for one in files)
-
-
-def all_runs() -> list[RunFolder]:
-    return [RunFolder(path.parent) for path in sorted(paths.runs().glob("*/run.json"))]
 
 
 def find_leftovers() -> list[Leftover]:
