@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from podium.cli.options import Json, Run, Yes, agree, complete_run, show
+from podium.cli.options import Json, Run, Yes, complete_run, show
 from podium.text import printable, single_line
 
 
@@ -110,7 +110,8 @@ def rm(run: Run, yes: Yes = False) -> None:
     if used := prune.users(folder):
         print(printable(f"used by {', '.join(used)}: without it they cannot be made again"))
     print(printable(f"{prune.megabytes(prune.size_of(folder.path))}  {folder.path}"))
-    agree("Delete this run?", yes)
+    if not yes:
+        typer.confirm("Delete this run? (--yes does not ask)", abort=True)
     prune.delete_run(folder)
 
 
@@ -121,7 +122,8 @@ def prune(yes: Yes = False) -> None:
     found = find_leftovers()
     print(printable(describe(found)))
     if found:
-        agree("Delete all of it?", yes)
+        if not yes:
+            typer.confirm("Delete all of it? (--yes does not ask)", abort=True)
         for reason in delete(found):
             print(single_line(f"podium: {reason}"), file=sys.stderr)
 

@@ -53,16 +53,3 @@ def show(make: Callable[[], Any], as_json: bool, title: str = "") -> Any:
     else:
         print(printable(f"{title}{result}"))
     return result
-
-
-def agree(question: str, yes: bool) -> None:
-    """Ask, unless the answer was given: a command that nobody watches deletes nothing unasked.
-
-    Raises:
-        ValueError: nobody is there to ask.
-        typer.Abort: the answer is no.
-    """
-    if not yes and not sys.stdin.isatty():
-        raise ValueError(f"{question} Nobody is at a terminal to say: --yes does")
-    if not yes:
-        typer.confirm(question, abort=True)

@@ -42,8 +42,6 @@ class Submission(Form):
 class Standing:
     """A run on the leaderboard."""
 
-    number: int
-    date: str
     public: float
     private: float | None
     of_another_file: bool  # than the run's submission here is by now
@@ -70,7 +68,7 @@ class Leaderboard(Form):
         same = [one for one in mine if one.sha256 == sha256]
         for one in same or mine:
             other = sha256 is not None and not same
-            return Standing(one.number, one.date, one.public, one.private, other)
+            return Standing(one.public, one.private, other)
         return None
 
 

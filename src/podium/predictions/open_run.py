@@ -9,12 +9,8 @@ import numpy as np
 import pandas as pd
 
 from podium.files.image_io import shrink
-from podium.predictions.combine import score_folds
-from podium.predictions.result import written_results
 from podium.predictions.score import Score
 from podium.predictions.tta import VIEWS
-from podium.runs.fold_folder import RunError
-from podium.runs.run import Run
 from podium.runs.run_folder import RunFolder
 from podium.system import start_backend
 
@@ -30,28 +26,23 @@ class OpenRun:
 
     @property
     def score(self) -> Score:
-        """The out-of-fold score with its interval: `value`, `low`, `high`, `metric`, `images`."""
-        return self._results[0]
+        """The out-of-fold score with its interval: `value`, `low`, `high`, `metric`, `images`.
 
-    @property
+        Raises:
+            RunError: the run was not trained to its end.
+        """
+        return Score.from_dict(self.folder.read_score()["score"])
+
+    @cached_property
     def out_of_fold(self) -> pd.DataFrame:
         """Probabilities of training images by networks that have not seen them, float32 by id.
 
-        A column per class; those of `images` say label and fold of the same ids.
-        """
-        return self._results[1]
-
-    @cached_property
-    def images(self) -> pd.DataFrame:
-        """The table of images by id: part (train or test), label (class number), group, fold.
+        A column per class. `folder.read_images()` has label, group and fold of the same ids.
 
         Raises:
-            RunError: there is none yet.
+            RunError: the run was not trained to its end.
         """
-        images = self.folder.read_images()
-        if images is None:
-            raise RunError(f"{self.folder.path} has no table of images yet: train it first")
-        return images
+        return self.folder.read_probabilities("out_of_fold")
 
     def predict(self, images: Sequence[np.ndarray] | np.ndarray, views: int = 1) -> pd.DataFrame:
         """Probabilities of any images: the mean of all folds' networks, a row an image, float32.
@@ -84,15 +75,3 @@ class OpenRun:
         from podium.predictions.predictor import Predictor
 
         return Predictor(self.folder)
-
-    @cached_property
-    def _results(self) -> tuple[Score, pd.DataFrame]:
-        folder, folds = self.folder, self.folder.scored_folds()
-        blended = bool(folder.read_blended())
-        if not blended and not folds:
-            raise RunError(f"{folder.path} has no trained fold yet: train it to its end first")
-        results = folder.read_score() if blended else written_results(folder, folds)
-        if results:
-            return Score.from_dict(results["score"]), folder.read_probabilities("out_of_fold")
-        joined = score_folds(Run.open(folder), folds)
-        return joined.score, joined.out_of_fold

@@ -150,12 +150,3 @@ class RunResult:
         rows.append(("all", "", duration(seconds), "", ""))
         used = [column for column in zip(*rows, strict=True) if any(column[1:])]
         return format_table(list(zip(*used, strict=True)))
-
-
-def written_results(folder: RunFolder, folds: list[int]) -> dict[str, Any] | None:
-    """What score.json says, where it is of these folds."""
-    if not (folder.path / "score.json").is_file():
-        return None
-    written = folder.read_score()
-    # An older Podium listed no views that were tried.
-    return written if written.get("folds") == folds and "tried_views" in written else None

@@ -17,11 +17,11 @@ from podium.kaggle.leaderboard import (
 )
 from podium.models.pretrained import find_weights, weights_file
 from podium.predictions.combine import score_folds
-from podium.predictions.result import written_results
 from podium.predictions.score import Score, direction
 from podium.recipes.entries import Entry, all_entries
 from podium.recipes.recipe import Recipe
 from podium.recipes.recipe_file import load_ensemble
+from podium.reports.run_data import written_results
 from podium.runs.find_run import all_runs, without_links
 from podium.runs.run import Run
 from podium.runs.run_folder import RunFolder
@@ -72,10 +72,8 @@ class RunList:
     """The runs of a competition, the best first, and what is known of its leaderboard."""
 
     competition: str
-    metric: str
     runs: list[Line]
     submissions_left_today: int | None  # None where Kaggle was not asked today
-    asked: str  # when it was
     unscored: int  # submissions that were sent and whose score is not known
     # Spearman's, of out-of-fold and public scores; None of fewer than `FEWEST` runs. Those whose
     # score is leaky, or whose submission is another file by now, are not among them.
@@ -87,8 +85,7 @@ class RunList:
         used = [column for column in columns if column[0] not in LEADERBOARD or any(column[1:])]
         lines = [self.competition, *format_table(list(zip(*used, strict=True)))]
         if self.submissions_left_today is not None:
-            left = f"{self.submissions_left_today} (asked at {self.asked[11:16]} UTC)"
-            lines.append(f"submissions left today: {left}")
+            lines.append(f"submissions left today: {self.submissions_left_today}")
         if self.unscored:
             lines.append(f"submissions without a score: {self.unscored}; podium runs --fetch asks")
         if self.correlation is not None:
@@ -147,15 +144,7 @@ def _list(competition: Competition, lines: list[Line], fetch: bool) -> RunList:
             runs.append(replace(line, blended_in=used, leaderboard=board.standing(line.run)))
     runs.sort(key=lambda line: -sign * line.score.value if line.score else math.inf)
     unscored = [one for one in board.submissions if one.public is None and not one.failed]
-    return RunList(
-        competition.name,
-        competition.metric.name,
-        runs,
-        board.left_today,
-        board.asked,
-        len(unscored),
-        *_correlation(runs),
-    )
+    return RunList(competition.name, runs, board.left_today, len(unscored), *_correlation(runs))
 
 
 def _correlation(runs: list[Line]) -> tuple[float | None, int]:

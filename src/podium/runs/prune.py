@@ -2,8 +2,8 @@
 
 import shutil
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,30 +18,30 @@ from podium.text import format_table
 
 # Seconds that a build must have been left alone: meanwhile its kernel may run, and its log come.
 AT_REST = 24 * 3600
-CACHES = {"shrunk copies of images": paths.copies, "compiled networks": paths.compiled}
 
 
 @dataclass(frozen=True)
 class Leftover:
-    """A file or folder that can be made again."""
+    """A file or folder that can be made again, and whoever writes or reads it."""
 
     kind: str
     path: Path
-    owner: RunFolder | Path | None = None  # a run, or a folder of input/, whose lock is to be held
+    runs: Sequence[RunFolder] = ()
+    data: Path | None = None  # a folder of input/, which is downloaded
 
-    @property
-    def bytes(self) -> int:
-        return size_of(self.path)
-
-    def unused(self) -> AbstractContextManager[None]:
-        """Hold what keeps others from using it.
+    @contextmanager
+    def unused(self) -> Iterator[None]:
+        """Keep others from using it.
 
         Raises:
-            Busy: it is in use.
+            Busy: it is in use, and by whom.
         """
-        if isinstance(self.owner, RunFolder):
-            return self.owner.writing()
-        return nullcontext() if self.owner is None else locked_folder(self.owner)
+        with ExitStack() as held:
+            for run in self.runs:
+                held.enter_context(run.writing())
+            if self.data:
+                held.enter_context(locked_folder(self.data))
+            yield
 
 
 def size_of(path: Path) -> int:
@@ -60,10 +60,10 @@ def _candidates() -> Iterator[Leftover]:
         for number in run.scored_folds():
             fold = run.fold(number)
             folder = fold.checkpoint(0).parent
-            yield Leftover("checkpoints, of which podium soup makes one network", folder, run)
-            yield Leftover("resumable states of finished folds", fold.path / "state.npz", run)
-    for kind, cache in CACHES.items():
-        yield Leftover(kind, cache())
+            yield Leftover("checkpoints, of which podium soup makes one network", folder, [run])
+            yield Leftover("resumable states of finished folds", fold.path / "state.npz", [run])
+    yield Leftover("shrunk copies of images", paths.copies(), all_runs())
+    yield Leftover("compiled networks", paths.compiled(), all_runs())
     for build in (paths.project() / "build").glob("*/"):
         newest = max((path.stat().st_mtime for path in build.rglob("*")), default=0.0)
         if time.time() - newest > AT_REST:
@@ -71,14 +71,14 @@ def _candidates() -> Iterator[Leftover]:
     data = paths.inputs()[0].resolve()
     for archive in (data / ".downloads").glob("*.zip*"):
         target = data / archive.name.partition(".zip")[0]
-        yield Leftover("downloads that broke off", archive, target)
+        yield Leftover("downloads that broke off", archive, data=target)
 
 
 def describe(leftovers: Iterable[Leftover]) -> str:
     """The bytes by kind, in a table."""
     by_kind: dict[str, int] = {}
     for one in leftovers:
-        by_kind[one.kind] = by_kind.get(one.kind, 0) + one.bytes
+        by_kind[one.kind] = by_kind.get(one.kind, 0) + size_of(one.path)
     rows = [(megabytes(size), kind) for kind, size in by_kind.items()]
     return "\n".join(format_table([*rows, (megabytes(sum(by_kind.values())), "in all")]))
 
@@ -92,20 +92,11 @@ def delete(leftovers: Iterable[Leftover]) -> list[str]:
     stay = []
     for one in leftovers:
         try:
-            if one.path in {cache() for cache in CACHES.values()}:
-                _require_rest()
             with one.unused():
                 shutil.rmtree(one.path) if one.path.is_dir() else one.path.unlink(missing_ok=True)
         except Busy as error:
             stay.append(f"{one.path} stays: {error}")
     return stay
-
-
-def _require_rest() -> None:
-    """Raises Busy where a run is being trained, which reads what is cached for all."""
-    for run in all_runs():
-        with run.writing():
-            pass
 
 
 def users(run: RunFolder) -> list[str]:
