@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from small_competitions import RECIPE, enter_copy, write_entry
 os.environ["TF_NUM_INTRAOP_THREADS"] = "4"
 if os.environ.get("KERAS_BACKEND") == "jax":  # as `podium.system.start_backend` sets it up
     sys.modules["tensorflow"] = None
+os.environ.setdefault("TQDM_DISABLE", "1")  # as `podium` has it where stderr is a file
 # Nothing comes from outside, whoever runs the tests.
 for name in ("PODIUM_INPUT", "PODIUM_PRETRAINED", "PODIUM_DEBUG"):
     os.environ.pop(name, None)
@@ -92,12 +92,6 @@ def trained_copy(trained_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     return enter_copy(trained_run, tmp_path, monkeypatch)
 
 
-def _without_progress(text: str) -> str:
-    """What was printed but for the bars, which only a slow machine shows."""
-    cleared = re.sub(r"(?:\r[^\r\n]*)*?\r +\r", "", text)
-    return re.sub(r"(?:\r[^\r\n]*)+\n", "", cleared)
-
-
 @pytest.fixture
 def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
     """Run `podium` with some words, in this process: exit code, output and errors."""
@@ -109,7 +103,7 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
         with pytest.raises(SystemExit) as ended:
             main()
         printed = capsys.readouterr()
-        return int(ended.value.code or 0), printed.out, _without_progress(printed.err)
+        return int(ended.value.code or 0), printed.out, printed.err
 
     return run
 

@@ -1,5 +1,6 @@
 """Podium at a shell: its version, words completed, and no bars in a file."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -58,5 +59,7 @@ from tqdm import tqdm
 for _ in tqdm(range(3), "a bar"):
     pass
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    outside = {name: value for name, value in os.environ.items() if name != "TQDM_DISABLE"}
+    run = [sys.executable, "-c", program]
+    done = subprocess.run(run, capture_output=True, text=True, env=outside)
     assert done.stdout.startswith("podium ") and done.stderr == ""
