@@ -196,6 +196,14 @@ class Competitions(dict[str, Competition]):
         ]
         return {"competitions": found}
 
+    def get_submission(self, body: dict[str, Any]) -> Body:
+        """GetSubmission, by its number alone."""
+        for competition in self.values():
+            for submission in competition.listed(self._stand_in.user):
+                if submission["ref"] == body.get("ref"):
+                    return submission
+        raise RefusedError(404, "Not found")
+
     def list_submissions(self, body: dict[str, Any]) -> Body:
         """ListSubmissions, by page where one is asked for."""
         listed, size = self.asked(body).listed(self._stand_in.user), int(body.get("pageSize", 20))
