@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Callable
 from contextlib import nullcontext, redirect_stdout
+from glob import escape
 from typing import Annotated, Any
 
 import typer
@@ -12,15 +13,15 @@ from podium import paths
 from podium.text import printable
 
 
-def complete_run(incomplete: str) -> list[str]:
-    """The runs that a shell offers to complete a word."""
-    found = (path.parent.name for path in paths.runs().glob("*/run.json"))
-    return sorted(name for name in found if name.startswith(incomplete))
+def complete_run(begun: str) -> list[str]:
+    """The runs that a shell offers for the beginning of a name."""
+    return sorted(path.parent.name for path in paths.runs().glob(f"{escape(begun)}*/run.json"))
 
 
-def complete_entry(incomplete: str) -> list[str]:
-    found = (path.parent.name for path in paths.entries().glob("*/recipe.toml"))
-    return sorted(name for name in found if name.startswith(incomplete))
+def complete_entry(begun: str) -> list[str]:
+    return sorted(
+        path.parent.name for path in paths.entries().glob(f"{escape(begun)}*/recipe.toml")
+    )
 
 
 RUN_HELP = "Name or path of a run folder of weights/."

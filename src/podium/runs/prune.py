@@ -2,9 +2,10 @@
 
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from podium import paths
@@ -22,26 +23,11 @@ AT_REST = 24 * 3600
 
 @dataclass(frozen=True)
 class Leftover:
-    """A file or folder that can be made again, and whoever writes or reads it."""
+    """A file or folder that can be made again, and the locks of whoever writes or reads it."""
 
     kind: str
     path: Path
-    runs: Sequence[RunFolder] = ()
-    data: Path | None = None  # a folder of input/, which is downloaded
-
-    @contextmanager
-    def unused(self) -> Iterator[None]:
-        """Keep others from using it.
-
-        Raises:
-            Busy: it is in use, and by whom.
-        """
-        with ExitStack() as held:
-            for run in self.runs:
-                held.enter_context(run.writing())
-            if self.data:
-                held.enter_context(locked_folder(self.data))
-            yield
+    locks: Sequence[Callable[[], AbstractContextManager[None]]] = ()
 
 
 def size_of(path: Path) -> int:
@@ -60,10 +46,12 @@ def _candidates() -> Iterator[Leftover]:
         for number in run.scored_folds():
             fold = run.fold(number)
             folder = fold.checkpoint(0).parent
-            yield Leftover("checkpoints, of which podium soup makes one network", folder, [run])
-            yield Leftover("resumable states of finished folds", fold.path / "state.npz", [run])
-    yield Leftover("shrunk copies of images", paths.copies(), all_runs())
-    yield Leftover("compiled networks", paths.compiled(), all_runs())
+            lock, state = [run.writing], fold.path / "state.npz"
+            yield Leftover("checkpoints, of which podium soup makes one network", folder, lock)
+            yield Leftover("resumable states of finished folds", state, lock)
+    all_locks = [run.writing for run in all_runs()]
+    yield Leftover("shrunk copies of images", paths.copies(), all_locks)
+    yield Leftover("compiled networks", paths.compiled(), all_locks)
     for build in (paths.project() / "build").glob("*/"):
         newest = max((path.stat().st_mtime for path in build.rglob("*")), default=0.0)
         if time.time() - newest > AT_REST:
@@ -71,7 +59,7 @@ def _candidates() -> Iterator[Leftover]:
     data = paths.inputs()[0].resolve()
     for archive in (data / ".downloads").glob("*.zip*"):
         target = data / archive.name.partition(".zip")[0]
-        yield Leftover("downloads that broke off", archive, data=target)
+        yield Leftover("downloads that broke off", archive, [partial(locked_folder, target)])
 
 
 def describe(leftovers: Iterable[Leftover]) -> str:
@@ -92,7 +80,9 @@ def delete(leftovers: Iterable[Leftover]) -> list[str]:
     stay = []
     for one in leftovers:
         try:
-            with one.unused():
+            with ExitStack() as held:
+                for lock in one.locks:
+                    held.enter_context(lock())
                 shutil.rmtree(one.path) if one.path.is_dir() else one.path.unlink(missing_ok=True)
         except Busy as error:
             stay.append(f"{one.path} stays: {error}")
