@@ -113,8 +113,12 @@ def test_all_scores_come_at_once_with_what_is_left_today(
     found = json.loads(command("runs", "--json")[1])["competitions"][0]
     assert found["correlation"] == pytest.approx(expected) and found["correlated_runs"] == 5
     assert found["submissions_left_today"] == 0
-    sent = {run["run"]: run["leaderboard"] for run in found["runs"]}
-    assert sent["f"] is None and sent["a"]["private"] == 0.5 and not sent["a"]["of_another_file"]
+    sent = {run["run"]: run for run in found["runs"]}
+    assert (
+        sent["f"]["public"] is None
+        and sent["a"]["private"] == 0.5
+        and not sent["a"]["of_another_file"]
+    )
 
 
 def test_where_kaggle_does_not_say_what_is_left_it_is_counted(

@@ -8,7 +8,6 @@ import hashlib
 import math
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,15 +37,6 @@ class Submission(Form):
     private: float | None = None
 
 
-@dataclass(frozen=True)
-class Standing:
-    """A run on the leaderboard."""
-
-    public: float
-    private: float | None
-    of_another_file: bool  # than the run's submission here is by now
-
-
 class Leaderboard(Form):
     """What is known of a competition's leaderboard."""
 
@@ -59,17 +49,19 @@ class Leaderboard(Form):
         """Submissions left today; None where Kaggle was not asked today."""
         return self.left if self.asked[:10] == now()[:10] else None
 
-    def standing(self, run: str) -> Standing | None:
-        """The score of a run's submission: of the file that is here, or else of the newest one."""
+    def scores(self, run: str) -> tuple[float | None, float | None, bool]:
+        """Public and private score of a run's submission, and whether they are of another file.
+
+        They are of the file that is here by now, or else of the newest one.
+        """
         of_run = [one for one in self.submissions if Path(one.file).stem == run]
         mine = [one for one in of_run if one.public is not None]
         here = paths.submission(run)
-        sha256 = digest(here) if here.is_file() and mine else None
-        same = [one for one in mine if one.sha256 == sha256]
-        for one in same or mine:
-            other = sha256 is not None and not same
-            return Standing(one.public, one.private, other)
-        return None
+        if not mine or not here.is_file():
+            return (mine[0].public, mine[0].private, False) if mine else (None, None, False)
+        sha256 = digest(here)
+        found = next((one for one in mine if one.sha256 == sha256), mine[0])
+        return found.public, found.private, found.sha256 != sha256
 
 
 class LeaderboardFile(Form):

@@ -10,7 +10,6 @@ from podium import paths
 from podium.competitions import Competition, MissingData, get_competition
 from podium.kaggle.leaderboard import (
     Leaderboard,
-    Standing,
     fetch_leaderboard,
     leaderboard_of,
     read_leaderboard,
@@ -49,7 +48,9 @@ class Line:
     leaky: bool = False
     weights: dict[str, float] | None = None  # of the runs that it blends
     blended_in: list[str] = field(default_factory=list)  # blends that use it
-    leaderboard: Standing | None = None  # its submission on Kaggle
+    public: float | None = None  # scores of its submission on Kaggle's leaderboards
+    private: float | None = None
+    of_another_file: bool = False  # they are of another submission than is here by now
 
     def cells(self) -> tuple[str, ...]:
         score, interval, images, folds, public, private = ("",) * 6
@@ -59,9 +60,9 @@ class Line:
             images = str(self.score.images)
         if self.folds is not None:
             folds = f"{', '.join(map(str, self.folds)) or 'none'} of {self.of_folds}"
-        if sent := self.leaderboard:
-            public = f"{sent.public:g}{' (of another file)' * sent.of_another_file}"
-            private = "" if sent.private is None else f"{sent.private:g}"
+        if self.public is not None:
+            public = f"{self.public:g}{' (of another file)' * self.of_another_file}"
+            private = "" if self.private is None else f"{self.private:g}"
         minutes = "" if self.seconds is None else f"{self.seconds / 60:.1f}"
         about = self.run, self.entry, folds, score, interval, public, private
         return *about, images, minutes, ", ".join(self.blended_in)
@@ -141,7 +142,9 @@ def _list(competition: Competition, lines: list[Line], fetch: bool) -> RunList:
     for line in lines:
         if line.competition == competition.name:
             used = [other.run for other in lines if (other.weights or {}).get(line.run)]
-            runs.append(replace(line, blended_in=used, leaderboard=board.standing(line.run)))
+            public, private, other = board.scores(line.run)
+            scores = {"public": public, "private": private, "of_another_file": other}
+            runs.append(replace(line, blended_in=used, **scores))
     runs.sort(key=lambda line: -sign * line.score.value if line.score else math.inf)
     unscored = [one for one in board.submissions if one.public is None and not one.failed]
     return RunList(competition.name, runs, board.left_today, len(unscored), *_correlation(runs))
@@ -150,10 +153,9 @@ def _list(competition: Competition, lines: list[Line], fetch: bool) -> RunList:
 def _correlation(runs: list[Line]) -> tuple[float | None, int]:
     """Spearman's of out-of-fold and public scores, and of how many runs."""
     counted = [
-        (line.score.value, line.leaderboard.public)
+        (line.score.value, line.public)
         for line in runs
-        if line.score and line.leaderboard
-        if not line.leaky and not line.leaderboard.of_another_file
+        if line.score and line.public is not None and not (line.leaky or line.of_another_file)
     ]
     if len(counted) < FEWEST:
         return None, len(counted)
