@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+os.environ.setdefault("TQDM_DISABLE", "1")  # before tqdm reads it, as `podium` does in a file
+
 import cv2
 import numpy as np
 import pytest
@@ -20,7 +22,6 @@ from small_competitions import RECIPE, enter_copy, write_entry
 os.environ["TF_NUM_INTRAOP_THREADS"] = "4"
 if os.environ.get("KERAS_BACKEND") == "jax":  # as `podium.system.start_backend` sets it up
     sys.modules["tensorflow"] = None
-os.environ.setdefault("TQDM_DISABLE", "1")  # as `podium` has it where stderr is a file
 # Nothing comes from outside, whoever runs the tests.
 for name in ("PODIUM_INPUT", "PODIUM_PRETRAINED", "PODIUM_DEBUG"):
     os.environ.pop(name, None)

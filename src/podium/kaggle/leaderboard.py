@@ -184,7 +184,11 @@ def _keep(slug: str, found: list[Submission], sent: int = 0, left: int | None = 
         known = {each.number: each for each in board.submissions}
         for each in found:
             before = known.get(each.number, each)
-            known[each.number] = each.model_copy(update={"sha256": before.sha256 or each.sha256})
+            here = {
+                "file": before.file,
+                "sha256": before.sha256 or each.sha256,
+            }  # of a kernel's run
+            known[each.number] = each.model_copy(update=here)
         board.submissions = sorted(known.values(), key=lambda one: one.number, reverse=True)
         if left is not None:
             board.asked, board.left = now(), left
