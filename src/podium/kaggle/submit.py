@@ -16,7 +16,7 @@ from podium import paths
 from podium.competitions import Competition, MissingData, WrongSubmission
 from podium.competitions.submission import check_submission_file
 from podium.kaggle.client import KaggleError, connect, explained, is_passing
-from podium.kaggle.leaderboard import Submission, digest, from_kaggle, keep, now
+from podium.kaggle.leaderboard import Submission, digest, from_kaggle, keep, leaderboard_of, now
 from podium.runs.run_folder import RunFolder
 from podium.text import single_line
 
@@ -102,9 +102,10 @@ def send_and_follow(
 
 def slug_of(competition: Competition) -> str:
     """Kaggle's name of the competition; refuse what is none there."""
-    kind, _, slug = (competition.kaggle_source or "").partition("/")
-    if kind != "competitions":
-        why = "it is a dataset of Kaggle, not a competition" if kind else "it is not on Kaggle"
+    slug = leaderboard_of(competition)
+    if slug is None:
+        there = "it is a dataset of Kaggle, not a competition"
+        why = there if competition.kaggle_source else "it is not on Kaggle"
         raise WrongSubmission(
             f"{competition.name} has no leaderboard: {why}. `podium score` compares a submission "
             "with the true answers, where you have them"
