@@ -49,7 +49,7 @@ def about_this_run() -> dict[str, Any]:
             "python": platform.python_version(),
             **{package: _version(package) for package in (*PACKAGES, backend())},
         },
-        "commit": _commit(),
+        "commit": commit(),
         **({"sources": sources} if sources else {}),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}",
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -265,12 +265,15 @@ def _version(package: str) -> str | None:
         return version(packages[0]) if packages else None
 
 
-def _commit() -> str | None:
+def commit() -> str | None:
+    """The commit of this code; None where that is not known."""
     if "PODIUM_COMMIT" in os.environ:
         return os.environ["PODIUM_COMMIT"]  # of a built kernel, which has no repository
+    if "site-packages" in Path(__file__).parts:
+        return None  # a wheel's; a repository around that environment is another one
     git = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
     try:
         done = subprocess.run(git, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
-        return None  # installed from a wheel: there is no repository
+        return None  # a copy without its repository, or a machine without git
     return done.stdout.strip()

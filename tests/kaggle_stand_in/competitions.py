@@ -28,6 +28,7 @@ class Submission:
     date: str
     status: str = "PENDING"  # then COMPLETE or ERROR
     public_score: str | None = None
+    private_score: str | None = None
     error_description: str | None = None
     listings: int = 0  # how often it was listed
     rerun: "Session | None" = None  # of the kernel that was submitted, on the hidden images
@@ -41,7 +42,7 @@ class Submission:
             "errorDescription": self.error_description,
             "fileName": self.file_name,
             "publicScore": self.public_score,
-            "privateScore": None,
+            "privateScore": self.private_score,
             "status": self.status,
             "submittedBy": user,
             "url": f"https://www.kaggle.com/submissions/{self.ref}/{self.ref}.raw",
@@ -63,6 +64,8 @@ class Competition:
     rules_accepted: bool = True
     submissions: list[Submission] = field(default_factory=list)  # in order of arrival
     listings_until_scored: int = 1  # how often a submission is listed as PENDING
+    daily_limit: int = 5
+    tells_limits: bool = True  # an older Kaggle did not
     hidden: Path | None = None
 
     def require_rules(self) -> None:
@@ -194,6 +197,27 @@ class Competitions(dict[str, Competition]):
         submission = competition.submit(name, body.get("submissionDescription", ""), content)
         return {"message": f"Successfully submitted to {competition.slug}", "ref": submission.ref}
 
+    def limits(self, body: dict[str, Any]) -> Body:
+        """GetSubmissionLimits."""
+        competition = self.asked(body)
+        if not competition.tells_limits:
+            raise RefusedError(404, "Not found")
+        sent = sum(one.status != "ERROR" for one in competition.submissions)
+        left = competition.daily_limit - sent
+        return {"numToday": sent, "numTotal": sent, "numAllowedNow": left}
+
+    def list_all(self, body: dict[str, Any]) -> Body:
+        """ListCompetitions."""
+        found = [
+            {
+                "ref": f"https://www.kaggle.com/competitions/{slug}",
+                "maxDailySubmissions": one.daily_limit,
+            }
+            for slug, one in self.items()
+            if body.get("search", "") in slug
+        ]
+        return {"competitions": found}
+
     def submit_code(self, body: dict[str, Any]) -> Body:
         """CreateCodeSubmission: runs the version again, on the hidden images."""
         competition = self.asked(body)
@@ -221,5 +245,7 @@ class Competitions(dict[str, Competition]):
         raise RefusedError(404, "Not found")
 
     def list_submissions(self, body: dict[str, Any]) -> Body:
-        """ListSubmissions, all in one page."""
-        return {"submissions": self.asked(body).listed(self._stand_in.user), "nextPageToken": ""}
+        """ListSubmissions, by page where one is asked for."""
+        listed, size = self.asked(body).listed(self._stand_in.user), int(body.get("pageSize", 20))
+        first = size * (int(body.get("page", 1)) - 1)
+        return {"submissions": listed[first : first + size], "nextPageToken": ""}

@@ -167,6 +167,8 @@ class StandIn:
             "competitions.CompetitionApiService/CreateSubmission": competitions.submit,
             "competitions.CompetitionApiService/GetSubmission": competitions.get_submission,
             "competitions.CompetitionApiService/ListSubmissions": competitions.list_submissions,
+            "competitions.CompetitionApiService/GetSubmissionLimits": competitions.limits,
+            "competitions.CompetitionApiService/ListCompetitions": competitions.list_all,
             "competitions.CompetitionApiService/CreateCodeSubmission": competitions.submit_code,
             "blobs.BlobApiService/StartBlobUpload": datasets.start_upload,
             "datasets.DatasetApiService/CreateDataset": datasets.create,

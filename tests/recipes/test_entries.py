@@ -9,7 +9,7 @@ from podium.competitions import get_competition
 from podium.models.pretrained import WEIGHTS_FILES
 from podium.recipes.entries import Entry, all_entries, get_entry
 from podium.recipes.recipe_file import RecipeError, load_ensemble
-from podium.reports.listing import describe_entries
+from podium.reports.listing import list_entries
 
 REPOSITORY = Path(__file__).parents[2]
 ENTRIES = sorted((REPOSITORY / "kernels").glob("*/recipe.toml"))
@@ -32,7 +32,7 @@ def no_pretrained_weights(data: Path, tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def row_of(name: str) -> str:
-    return next(line for line in describe_entries().splitlines() if line.startswith(name))
+    return next(line for line in str(list_entries()).splitlines() if line.startswith(name))
 
 
 def test_entries_are_found_by_name_from_any_folder_of_the_project(
@@ -89,7 +89,7 @@ def test_what_is_missing_here_is_listed(data: Path, tmp_path: Path) -> None:
     file = WEIGHTS_FILES["efficientnet-b0"]["noisy-student"]
     write_entry("scratch")
     write_entry("tuned", "efficientnet-b0", "noisy-student")
-    assert describe_entries().splitlines()[0].split()[:3] == ["entry", "competition", "backbone"]
+    assert str(list_entries()).splitlines()[0].split()[:3] == ["entry", "competition", "backbone"]
     no_data = "data in input/sf-dl-car-classification"
     assert row_of("scratch").endswith(f"CPU        {no_data}")
     assert row_of("tuned").endswith(f"{no_data}, weights {file}")

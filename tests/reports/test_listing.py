@@ -7,7 +7,7 @@ import pytest
 
 from podium.predictions.blend import blend
 from podium.predictions.combine import assemble
-from podium.reports.listing import describe_runs
+from podium.reports.listing import list_runs
 from podium.runs.fold_folder import RunError
 from podium.runs.run_folder import RunFolder
 from small_runs import write_run
@@ -33,7 +33,7 @@ def rows(text: str) -> dict[str, list[str]]:
 
 
 def test_each_run_has_its_folds_score_and_minutes(project: Path) -> None:
-    found = rows(describe_runs())
+    found = rows(str(list_runs()))
     assert list(found)[:2] == ["clocks-or-crocs", "run"]
     for name in "ab":
         score = RunFolder(project / "weights" / name).read_score()["score"]
@@ -46,7 +46,7 @@ def test_each_run_has_its_folds_score_and_minutes(project: Path) -> None:
 
 
 def test_the_best_comes_first_and_what_has_no_score_last(project: Path) -> None:
-    found = list(rows(describe_runs("clocks-or-crocs")).items())[2:]
+    found = list(rows(str(list_runs("clocks-or-crocs"))).items())[2:]
     scores = [float(cells[2].split()[1]) for _, cells in found[:-1]]
     assert scores == sorted(scores, reverse=True) and len(scores) == 3
     assert found[-1][0] == "d"
@@ -55,13 +55,13 @@ def test_the_best_comes_first_and_what_has_no_score_last(project: Path) -> None:
 def test_a_fold_that_came_since_counts(project: Path) -> None:
     whole = write_run(project / "elsewhere", seed=2)
     shutil.copytree(whole.fold(0).path, project / "weights" / "c" / "fold-0")
-    assert rows(describe_runs())["c"][1:5:3] == ["0, 1 of 2", "16"]
+    assert rows(str(list_runs()))["c"][1:5:3] == ["0, 1 of 2", "16"]
 
 
 def test_which_blends_use_a_run(project: Path) -> None:
     blended = blend(["a", "b"], to=Path("submissions/ab.csv"))
     used = {row["run"] for row in blended.folder.read_score()["runs"] if row["weight"] > 0}
-    found = rows(describe_runs())
+    found = rows(str(list_runs()))
     assert found["ab"][0] == "a blend"
     assert f"{blended.score.value:.4f}" in found["ab"][1]
     for name in "ab":
@@ -72,7 +72,7 @@ def test_a_score_that_is_too_good_is_called_so(project: Path) -> None:
     about = {"stage": 0, "from": "x", "above": 0.9, "knows_the_fold": "x has another split"}
     run = RunFolder(project / "weights" / "a")
     run.fold(1).write_pseudo({"stages": [{**about, "near_copies": 0, "labels": {}}]})
-    assert "(leaky)" in rows(describe_runs())["a"][2]
+    assert "(leaky)" in rows(str(list_runs()))["a"][2]
     assert "leaky       the pseudo-labels of fold 1 reveal its labels" in str(assemble(run))
     assert run.read_score()["too_good"] == {"1": "x has another split"}
     with pytest.raises(RunError, match="a is leaky: its pseudo-labels of fold 1 reveal labels"):
@@ -82,13 +82,13 @@ def test_a_score_that_is_too_good_is_called_so(project: Path) -> None:
 def test_a_broken_run_is_named_and_hides_no_other(project: Path) -> None:
     (project / "weights" / "b" / "run.json").write_text("{")
     (project / "weights" / "c" / "fold-1" / "validation.csv").write_text("id,view\n")
-    text = describe_runs()
+    text = str(list_runs())
     assert "a" in rows(text)
     assert text.count(" cannot be read: ") == 2
     assert "b cannot be read: " in text and "is not as Podium writes it" in text
 
 
 def test_no_runs(project: Path) -> None:
-    assert describe_runs("cars") == f"no runs of cars in {project / 'weights'}"
+    assert str(list_runs("cars")) == f"no such runs in {project / 'weights'}"
     with pytest.raises(ValueError, match="clocks-or-crocs"):
-        describe_runs("clocks")
+        str(list_runs("clocks"))

@@ -2,9 +2,11 @@
 
 import os
 import sys
+from typing import Annotated
 
 import typer
 
+from podium import __version__
 from podium.cli import experiments, inspect, kaggle, train
 from podium.cli.signals import one_line_on_signal
 from podium.text import single_line
@@ -20,7 +22,6 @@ PANELS = {  # of the help
 app = typer.Typer(
     help="Kaggle image classification, from input/ to a submission that can be trusted.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 for panel, commands in PANELS.items():
@@ -28,8 +29,28 @@ for panel, commands in PANELS.items():
         app.command(rich_help_panel=panel)(command)
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        from podium.system import commit
+
+        print(f"podium {__version__}, commit {commit() or 'not known'}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="And the commit."),
+    ] = False,
+) -> None:
+    """Options of Podium itself."""
+
+
 def main() -> None:
     """Run a command; a user's mistake is one line and an exit code (PODIUM_DEBUG: a traceback)."""
+    if not sys.stderr.isatty():  # a bar that moves at a terminal is a line each time in a file
+        os.environ.setdefault("TQDM_DISABLE", "1")
     with one_line_on_signal():
         try:
             app()

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from podium.cli.options import Run
+from podium.cli.options import Json, Run, Yes, complete_run, show
 from podium.text import printable, single_line
 
 
@@ -69,7 +69,10 @@ def gallery(
 
 
 def report(
-    runs: Annotated[list[str], typer.Argument(help="A run or blend; several: side by side.")],
+    runs: Annotated[
+        list[str],
+        typer.Argument(help="A run or blend; several: side by side.", autocompletion=complete_run),
+    ],
     to: Annotated[Path | None, typer.Option(help="By default weights/RUN/report.html.")] = None,
 ) -> None:
     """Write a page about a run: scores, curves, mistakes, Grad-CAM."""
@@ -78,11 +81,51 @@ def report(
     print(printable(f"\n{report(runs, to)}"))
 
 
-def runs(competition: Annotated[str | None, typer.Argument(help="Only its runs.")] = None) -> None:
-    """List the runs of weights/: folds, score, minutes, and the blends that use them."""
-    from podium.reports.listing import describe_runs
+def diff(run: Run, other: Run) -> None:
+    """Tell two runs apart: recipe, commit, data, and scores with the paired gain."""
+    from podium.reports.diff import diff
 
-    print(printable(describe_runs(competition)))
+    print(printable(diff(run, other)))
 
 
-COMMANDS = (classify, serve, gallery, report, runs)
+def runs(
+    competition: Annotated[str | None, typer.Argument(help="Only its runs.")] = None,
+    fetch: Annotated[
+        bool, typer.Option("--fetch", help="Ask Kaggle for the scores of submissions first.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """List the runs of weights/: folds, scores here and on Kaggle, minutes, blends with them."""
+    from podium.reports.listing import list_runs
+
+    show(lambda: list_runs(competition, fetch), json)
+
+
+def rm(run: Run, yes: Yes = False) -> None:
+    """Delete a run; says first how large it is and which blends are made of it."""
+    from podium.runs import prune
+    from podium.runs.find_run import find_run
+
+    folder = find_run(run)
+    if used := prune.users(folder):
+        print(printable(f"used by {', '.join(used)}: without it they cannot be made again"))
+    print(printable(f"{prune.megabytes(prune.size_of(folder.path))}  {folder.path}"))
+    if not yes:
+        typer.confirm("Delete this run? (--yes does not ask)", abort=True)
+    prune.delete_run(folder)
+
+
+def prune(yes: Yes = False) -> None:
+    """Delete what can be made again: checkpoints, caches, builds, broken downloads."""
+    from podium.runs.prune import delete, describe, find_leftovers
+
+    found = find_leftovers()
+    print(printable(describe(found)))
+    if found:
+        if not yes:
+            typer.confirm("Delete all of it? (--yes does not ask)", abort=True)
+        for reason in delete(found):
+            print(single_line(f"podium: {reason}"), file=sys.stderr)
+
+
+COMMANDS = (classify, serve, gallery, report, runs, diff, rm, prune)

@@ -5,7 +5,18 @@ from typing import Annotated
 
 import typer
 
-from podium.cli.options import Competition, Entry, Folds, Fresh, Overrides, Run
+from podium.cli.options import (
+    Competition,
+    Entry,
+    Folds,
+    Fresh,
+    Json,
+    OptionalEntry,
+    Overrides,
+    Run,
+    complete_run,
+    show,
+)
 from podium.text import printable
 
 
@@ -91,47 +102,64 @@ def new(
         print(printable(new.next_commands))
 
 
-def check(competition: Competition) -> None:
+def check(competition: Competition, json: Json = False) -> None:
     """Read every image; list what is broken, missing or doubled. Exit code 1 if one is broken."""
     from podium.competitions import get_competition
     from podium.data.check import check_competition
 
-    report = check_competition(get_competition(competition))
-    print(printable(report))
+    report = show(lambda: check_competition(get_competition(competition)), json)
     if report.broken:  # with near-copies a training goes on
         raise typer.Exit(1)
 
 
-def entries() -> None:
+def entries(json: Json = False) -> None:
     """List the entries of kernels/: competition, backbone, machine, and what is missing here."""
-    from podium.reports.listing import describe_entries
+    from podium.reports.listing import list_entries
 
-    print(printable(describe_entries()))
+    show(list_entries, json)
+
+
+def recipe(entry: OptionalEntry = None) -> None:
+    """List every key of a recipe with its meaning, bounds and default, and an entry's values."""
+    from podium.recipes.entries import get_entry
+    from podium.recipes.keys import describe_keys
+
+    print(printable(describe_keys(get_entry(entry).recipe() if entry else None)))
 
 
 def score(
     submission: Annotated[Path, typer.Argument(help="A submission's CSV.")],
     truth: Annotated[Path, typer.Argument(help="A CSV of the same form with the true answers.")],
+    json: Json = False,
 ) -> None:
     """Score a submission of classes against the truth, where one has it."""
     from podium.predictions.score import score_files
 
-    print(printable(f"score       {score_files(submission, truth)}"))
+    show(lambda: score_files(submission, truth), json, "score       ")
 
 
 def blend(
-    runs: Annotated[list[str], typer.Argument(help="Runs, or an entry that is an ensemble.")],
+    runs: Annotated[
+        list[str],
+        typer.Argument(help="Runs, or an entry that is an ensemble.", autocompletion=complete_run),
+    ],
     to: Annotated[Path | None, typer.Option(help="Path of the submission.")] = None,
     common: Annotated[bool, typer.Option("--common", help="Judge on images all have.")] = False,
+    json: Json = False,
 ) -> None:
     """Blend runs in the way that is best out of fold; prints the gain and its interval."""
     from podium.predictions.blend import blend
 
-    print(printable(blend(runs, to, common)))
+    show(lambda: blend(runs, to, common), json)
 
 
 def soup(
-    runs: Annotated[list[str], typer.Argument(help="A run with checkpoints, or several runs.")],
+    runs: Annotated[
+        list[str],
+        typer.Argument(
+            help="A run with checkpoints, or several runs.", autocompletion=complete_run
+        ),
+    ],
     run: Annotated[str | None, typer.Option(help="Name of the soup's run folder.")] = None,
     fresh: Fresh = False,
 ) -> None:
@@ -141,5 +169,5 @@ def soup(
     print(printable(f"\n{soup(runs, run, fresh)}"))
 
 
-COMMANDS = (new, train, predict, sample, check, entries, score)
+COMMANDS = (new, train, predict, sample, check, entries, recipe, score)
 ENSEMBLE_COMMANDS = (blend, soup)

@@ -1,7 +1,7 @@
 """Every image read before hours of training: which are broken, and which are near-copies."""
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,9 @@ class CheckResult:
     leaked: int  # test images that are near-copies of a training image
     left_out: str  # files among the images that are none, counted in a line
     decoding: str  # what copies of large images would bring, in a line; "" where little
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
 
     def __str__(self) -> str:
         lines = [

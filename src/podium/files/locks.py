@@ -1,13 +1,16 @@
 """Locks that say who has them. The system gives them back when their process ends, however."""
 
+import hashlib
 import os
 import platform
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+
+from podium import paths
 
 
 class Busy(ValueError):
@@ -47,6 +50,12 @@ def locked(path: Path, thing: str, wait: bool = False) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def locked_folder(folder: Path) -> AbstractContextManager[None]:
+    """Hold the lock of a folder of data, which lies elsewhere: the data may be on another disk."""
+    name = hashlib.sha256(str(folder).encode()).hexdigest()[:16]
+    return locked(paths.scratch() / "locks" / f"{name}.lock", str(folder))
 
 
 def _holder(path: Path) -> str:

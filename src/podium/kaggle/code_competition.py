@@ -59,7 +59,8 @@ def submit_kernel(
     entry = get_entry(entry_name)
     recipe = load_ensemble(entry.recipe_file) if entry.is_ensemble else entry.recipe(overrides)
     slug = slug_of(get_competition(recipe.competition))
-    name = kernel_name(run or run_name(entry.name, overrides), predicts=True)
+    run = run or run_name(entry.name, overrides)
+    name = kernel_name(run, predicts=True)
     metadata, api = read_metadata(entry), connect()
     ref = metadata.filled(user_name(api), name).id
     kernel = KernelRun(api, ref, paths.project() / "build" / name)
@@ -70,7 +71,7 @@ def submit_kernel(
     told = f"version {version} of {ref}"
     code = api.competition_submit_code
     call = partial(code, FILE, message or told, slug, ref, version, quiet=True)
-    return send_and_follow(api, told, slug, call, wait, poll_seconds)
+    return send_and_follow(api, told, slug, paths.submission(run), call, wait, poll_seconds)
 
 
 def _last_version(kernel: KernelRun) -> int:

@@ -1,6 +1,5 @@
 """`podium download`: a competition's files from Kaggle into input/, complete or not at all."""
 
-import hashlib
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +11,7 @@ from podium.competitions import Competition, MissingData
 from podium.competitions.base import test_table
 from podium.competitions.image_folders import images_in
 from podium.files.archives import BadArchive, DamagedArchive, atomic_folder, unpack_into
-from podium.files.locks import Busy, locked
+from podium.files.locks import Busy, locked_folder
 from podium.kaggle.client import KaggleError, connect, explained, fetch_patiently, megabytes
 
 if TYPE_CHECKING:
@@ -55,8 +54,7 @@ def download(competition: Competition, fresh: bool = False) -> Path:
         raise KaggleError(f"{competition.name} is not on Kaggle. To get it: {competition.get_it}")
     target = (paths.inputs()[0] / competition.slug).resolve()  # may be a link to another disk
     archive = target.parent / ".downloads" / f"{competition.slug}.zip"
-    place = hashlib.sha256(str(target).encode()).hexdigest()[:16]
-    lock = locked(paths.scratch() / "locks" / f"{place}.lock", str(target))
+    lock = locked_folder(target)
     with suppress(MissingData):
         present = competition.folder()
         if any(present.iterdir()) and not fresh:

@@ -16,6 +16,7 @@ from podium import paths
 from podium.competitions import Competition, MissingData, WrongSubmission
 from podium.competitions.submission import check_submission_file
 from podium.kaggle.client import KaggleError, connect, explained, is_passing
+from podium.kaggle.leaderboard import Submission, digest, from_kaggle, keep, leaderboard_of, now
 from podium.runs.run_folder import RunFolder
 from podium.text import single_line
 
@@ -66,30 +67,45 @@ def submit(
         )
     api = connect()
     call = partial(api.competition_submit, str(csv), message, slug)
-    return send_and_follow(api, csv.name, slug, call, wait, poll_seconds)
+    return send_and_follow(api, csv.name, slug, csv, call, wait, poll_seconds)
 
 
 def send_and_follow(
-    api: "KaggleApi", what: str, slug: str, call: Callable[[], Any], wait: bool, poll_seconds: float
+    api: "KaggleApi",
+    what: str,
+    slug: str,
+    csv: Path,
+    call: Callable[[], Any],
+    wait: bool,
+    poll_seconds: float,
 ) -> SubmissionResult:
     """Submit something by this call of the client, and perhaps wait for its score.
+
+    Args:
+        csv: the run's submission here, by which `podium runs` knows what was sent; it need not be
+            there where a kernel is sent.
 
     Raises:
         KaggleError: Kaggle refused it or could not score it, or it is not known whether it did.
     """
+    sha256 = digest(csv) if csv.is_file() else ""
     number = _send(api, what, slug, call)
+    sent = Submission(number=number, file=csv.name, date=now(), sha256=sha256)
+    keep(slug, sent, sent=1)
     if not wait:
         return SubmissionResult(what, slug, number)
     scored = _follow(api, slug, number, poll_seconds)
+    keep(slug, from_kaggle(scored))
     public, private = scored.public_score or "", scored.private_score or None
     return SubmissionResult(what, slug, number, public, private)
 
 
 def slug_of(competition: Competition) -> str:
     """Kaggle's name of the competition; refuse what is none there."""
-    kind, _, slug = (competition.kaggle_source or "").partition("/")
-    if kind != "competitions":
-        why = "it is a dataset of Kaggle, not a competition" if kind else "it is not on Kaggle"
+    slug = leaderboard_of(competition)
+    if slug is None:
+        there = "it is a dataset of Kaggle, not a competition"
+        why = there if competition.kaggle_source else "it is not on Kaggle"
         raise WrongSubmission(
             f"{competition.name} has no leaderboard: {why}. `podium score` compares a submission "
             "with the true answers, where you have them"

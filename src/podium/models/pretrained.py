@@ -3,6 +3,9 @@
 Every command reads the names of the files: this module imports neither TensorFlow nor h5py.
 """
 
+import io
+import sys
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -107,8 +110,11 @@ def _download(backbone: "Backbone", weights: str) -> "keras.Model":
     """Let the package fetch its file (into ~/.keras/models, where it is found from then on)."""
     file_name = weights_file(backbone.name, weights)
     print(f"{file_name} is not on this machine; downloading it", flush=True)
+    # Of a bar that moves at a terminal a file would get a line for each step.
+    bars = nullcontext() if sys.stdout.isatty() else redirect_stdout(io.StringIO())
     try:
-        return backbone.build(weights)
+        with bars:
+            return backbone.build(weights)
     except Exception as error:  # get_file raises a bare Exception when it cannot connect
         where = ", ".join(str(place) for place in paths.pretrained())
         raise MissingWeights(

@@ -88,6 +88,10 @@ class BlendResult:
         return "\n".join(lines)
 
     def as_dict(self) -> dict[str, Any]:
+        """Run and submission, and what score.json holds."""
+        return {"run": self.folder.name, "submission": str(self.submission), **self.score_file()}
+
+    def score_file(self) -> dict[str, Any]:
         """The content of score.json."""
         choice, boxes, members = self.choice, self.boxes, self.pool.members
         parts = zip(members, choice.weights, choice.calibrations, self.scores, strict=True)
@@ -272,7 +276,7 @@ def _write(blended: BlendResult, about: dict[str, Any]) -> None:
     folder.write_probabilities("out_of_fold", blended.out_of_fold, boxes and boxes.out_of_fold)
     test = _table(blended.choice(pool.test), pool.test_ids, pool)
     folder.write_probabilities("test", test, boxes and boxes.test)
-    folder.write_score(blended.as_dict())
+    folder.write_score(blended.score_file())
     write_submission(folder, pool.competition, blended.submission)
     folder.keep_declaration(pool.competition.declared_in)
     about |= {"competition": pool.competition.name, "runs": [one.name for one in pool.members]}

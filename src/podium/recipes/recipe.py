@@ -21,70 +21,97 @@ class Recipe(StrictTable):
     OLD_NAMES = {"broken_pictures": "broken_images"}  # noqa: RUF012
 
     competition: str
-    backbone: str  # a network by its name, or "run:NAME": that of a run, as it was trained there
-    # "imagenet", "noisy-student", "none", the path of an .h5 file, or "run:NAME": the weights of
-    # that run's backbone. They say nothing where `backbone` names a run.
+    """Name of a competition, see README."""
+    backbone: str
+    """A network by its name, or "run:NAME": that of a run, as it was trained there."""
     weights: str = "imagenet"
+    """"imagenet", "noisy-student", "none", the path of an .h5 file, or "run:NAME": the weights of
+    that run's backbone. They say nothing where `backbone` names a run."""
     image_size: ImageSize = DEFAULT_IMAGE_SIZE
+    """Side of the square image, pixels."""
     batch_size: Annotated[int, Field(ge=1, le=4096)] = 32
+    """Images in a batch, on all devices together."""
     seed: Annotated[int, Field(ge=0)] = 0
+    """Of the split, the batches, the augmentation, and the weights of new layers."""
 
     folds: Annotated[int, Field(ge=2, le=50)] = 5
-    # Training, validation and, if wanted, held-out share; used in place of folds.
+    """Parts of the training images, each scored by a network that has not seen it."""
     shares: Annotated[list[Share], Field(default_factory=list, max_length=3)]
-    limit: Annotated[int, Field(ge=1)] | None = None  # training images at the most
+    """Training, validation and, if wanted, held-out share; used in place of folds."""
+    limit: Annotated[int, Field(ge=1)] | None = None
+    """Training images at the most."""
     broken_images: Literal["stop", "skip"] = "stop"
-    memory_share: Share = 0.3  # of the free memory, for decoded images
-    copies: bool = False  # shrunk ones of large images, kept in weights/.copies; data/copies.py
+    """What an image that cannot be read does to a run."""
+    memory_share: Share = 0.3
+    """Of the free memory, for decoded images."""
+    copies: bool = False
+    """Shrunk copies of large images, kept in weights/.copies for all runs."""
 
     head: tables.Head = tables.Head()
-    box: tables.BoxHead | None = None  # a second head, where the competition has boxes
+    box: tables.BoxHead | None = None
     augmentation: tables.Augmentation = tables.Augmentation()
     stages: Annotated[list[Stage], Field(min_length=1)]
-    cached_views: Annotated[int, Field(ge=0, le=64)] = 4  # training/cached_features.py; 0: none
-    cached_gb: Annotated[float, Field(ge=0)] = 1.0  # of features in memory; more go to disk
+    cached_views: Annotated[int, Field(ge=0, le=64)] = 4
+    """Augmented views of each image whose features a head stage trains on; 0: nothing is cached."""
+    cached_gb: Annotated[float, Field(ge=0)] = 1.0
+    """GB of cached features in memory; more go to disk."""
 
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
-    weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.0  # not of biases and norms
-    # Learning rate of each block, relative to the one above it (arXiv:2106.08254, appendix).
+    """What takes the steps."""
+    weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Decoupled, not of biases and norms."""
     layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
-    # Momentum of a moving average of the weights, which validates and predicts in their place.
+    """Learning rate of each block, relative to the one above it (arXiv:2106.08254, appendix)."""
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Momentum of a moving average of the weights, which validates and predicts in their place."""
     clip_norm: Annotated[float, Field(gt=0)] | None = None
+    """Largest norm of all gradients together."""
     clip_value: Annotated[float, Field(gt=0)] | None = None
-    # So many batches make one step, as if batch_size were so many times as large; the cycle goes
-    # on with each batch, and what a stage's last batches leave over counts nothing.
+    """Largest value of a gradient; not beside clip_norm."""
     accumulate: Annotated[int, Field(ge=1, le=256)] = 1
+    """So many batches make one step, as if batch_size were so many times as large; the cycle goes
+    on with each batch, and what a stage's last batches leave over counts nothing."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    loss: Literal["cross-entropy", "focal"] = "cross-entropy"  # focal: arXiv:1708.02002
+    """Share of each target that is spread over all classes."""
+    loss: Literal["cross-entropy", "focal"] = "cross-entropy"
+    """"focal" thinks less of what is right already (arXiv:1708.02002)."""
     focal_gamma: Annotated[float, Field(ge=0, le=10)] = 2.0
-    # Images of a rare class count more, by scikit-learn's "balanced": images / (classes · images of
-    # the class). Or each epoch draws as many images of each class. Validation stays as it is.
+    """How much less."""
     class_weight: Literal["none", "balanced"] = "none"
+    """"balanced": images of a rare class count more, as scikit-learn has it: images / (classes ·
+    images of the class). Validation stays as it is."""
     sampling: Literal["all", "balanced"] = "all"
+    """"balanced": each epoch draws as many images of each class; not beside class_weight."""
     one_cycle: tables.OneCycle = tables.OneCycle()
-    # Epochs of a stage without a better validation loss before the stage ends.
     patience: Annotated[int, Field(ge=1)] | None = None
-    # Which epoch's weights predict. "best" chooses on the images that the fold then scores, and so
-    # makes the score too good: by some points on a hundred images.
+    """Epochs of a stage without a better validation loss before the stage ends."""
     keep: Literal["best", "last"] = "last"
-    # So many last epochs of the last stage leave their weights for `podium soup`.
+    """Which epoch's weights predict. "best" chooses on the images that the fold then scores, and so
+    makes the score too good: by some points on a hundred images."""
     checkpoints: Annotated[int, Field(ge=0, le=100)] = 0
-    train_batchnorm: bool = False  # the backbone's; its statistics suffer from small batches
+    """So many last epochs of the last stage leave their weights for `podium soup`."""
+    train_batchnorm: bool = False
+    """Whether the backbone's BatchNorm learns; its statistics suffer from small batches."""
     batchnorm_momentum: Annotated[float, Field(ge=0, lt=1)] | None = None
-    # Share of residual branches that are dropped in training, the last block's; EfficientNet and
-    # EfficientNetV2 only, whose own is 0.2.
+    """Of the backbone's statistics; the network's own, unless given."""
     drop_connect: Annotated[float, Field(ge=0, lt=1)] | None = None
-    mixed_precision: bool = True  # where the device computes faster with it
-    # That share an operation on the CPU. They also say into how many parts a sum is cut, and so
-    # its last bits: the number of cores does not.
+    """Share of residual branches that are dropped in training, the last block's; EfficientNet and
+    EfficientNetV2 only, whose own is 0.2."""
+    mixed_precision: bool = True
+    """Where the device computes faster with it."""
     threads: Annotated[int, Field(ge=1, le=256)] = 4
-    # Only kernels of the GPU that give the same bits each time, which are slower. On a CPU all do.
+    """That share an operation on the CPU. They also say into how many parts a sum is cut, and so
+    its last bits: the number of cores does not."""
     deterministic: bool = False
+    """Only kernels of the GPU that give the same bits each time, which are slower. On a CPU all
+    do."""
     tensorboard: bool = False
+    """Whether each fold writes a log for TensorBoard."""
 
-    views: Annotated[int, Field(ge=1, le=10)] = 4  # of each image when predicting
-    time_budget: Annotated[float, Field(gt=0)] | None = None  # minutes, prediction included
+    views: Annotated[int, Field(ge=1, le=10)] = 4
+    """Views of each image when predicting; those that gain out of fold are averaged."""
+    time_budget: Annotated[float, Field(gt=0)] | None = None
+    """Minutes that the epochs are fitted to, prediction included."""
 
     @model_validator(mode="before")
     @classmethod

@@ -1,10 +1,19 @@
 """Lists: the runs of weights/ with their scores, the entries of kernels/ with what they need."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from scipy.stats import spearmanr
 
 from podium import paths
-from podium.competitions import MissingData, get_competition
+from podium.competitions import Competition, MissingData, get_competition
+from podium.kaggle.leaderboard import (
+    Leaderboard,
+    fetch_leaderboard,
+    leaderboard_of,
+    read_leaderboard,
+)
 from podium.models.pretrained import find_weights, weights_file
 from podium.predictions.combine import score_folds
 from podium.predictions.score import Score, direction
@@ -12,65 +21,146 @@ from podium.recipes.entries import Entry, all_entries
 from podium.recipes.recipe import Recipe
 from podium.recipes.recipe_file import load_ensemble
 from podium.reports.run_data import written_results
-from podium.runs.find_run import without_links
+from podium.runs.find_run import all_runs, without_links
 from podium.runs.run import Run
 from podium.runs.run_folder import RunFolder
 from podium.text import format_table, single_line
 
-TITLES = ("run", "entry", "folds", "score", "95 % interval", "images", "minutes", "blended in")
+TITLES = (
+    *("run", "entry", "folds", "score", "95 % interval"),
+    *("public", "private", "images", "minutes", "blended in"),
+)
+LEADERBOARD = ("public", "private")  # the columns that are left out where they are empty
+FEWEST = 5  # runs of which scores are correlated
 
 
 @dataclass(frozen=True)
 class Line:
     """A run in the list."""
 
-    name: str
+    run: str
     competition: str
     entry: str
     score: Score | None = None  # None before the first fold is trained
-    folds: str = ""  # trained, and how many there are
-    minutes: str = ""  # of training and scoring
-    remark: str = ""
-    blend: dict[str, float] = field(default_factory=dict)  # weights of the runs that it blends
+    folds: list[int] | None = None  # that are scored; None: a blend
+    of_folds: int | None = None  # in the recipe
+    seconds: float | None = None  # of training and scoring; an older Podium did not take them
+    leaky: bool = False
+    weights: dict[str, float] | None = None  # of the runs that it blends
+    blended_in: list[str] = field(default_factory=list)  # blends that use it
+    public: float | None = None  # scores of its submission on Kaggle's leaderboards
+    private: float | None = None
+    of_another_file: bool = False  # they are of another submission than is here by now
 
-    def cells(self, others: list["Line"]) -> tuple[str, ...]:
-        one, scores = self.score, ("", "", "")
-        if one:
-            value, interval = one.cells
-            scores = f"{one.metric} {value}{self.remark}", interval, str(one.images)
-        blended_in = ", ".join(other.name for other in others if other.blend.get(self.name))
-        return self.name, self.entry, self.folds, *scores, self.minutes, blended_in
+    def cells(self) -> tuple[str, ...]:
+        score, interval, images, folds, public, private = ("",) * 6
+        if self.score:
+            value, interval = self.score.cells
+            score = f"{self.score.metric} {value}{' (leaky)' * self.leaky}"
+            images = str(self.score.images)
+        if self.folds is not None:
+            folds = f"{', '.join(map(str, self.folds)) or 'none'} of {self.of_folds}"
+        if self.public is not None:
+            public = f"{self.public:g}{' (of another file)' * self.of_another_file}"
+            private = "" if self.private is None else f"{self.private:g}"
+        minutes = "" if self.seconds is None else f"{self.seconds / 60:.1f}"
+        about = self.run, self.entry, folds, score, interval, public, private
+        return *about, images, minutes, ", ".join(self.blended_in)
 
 
-def describe_runs(competition: str | None = None) -> str:
-    """A table of the runs for each competition, the best score first.
+@dataclass(frozen=True)
+class RunList:
+    """The runs of a competition, the best first, and what is known of its leaderboard."""
+
+    competition: str
+    runs: list[Line]
+    submissions_left_today: int | None  # None where Kaggle was not asked today
+    unscored: int  # submissions that were sent and whose score is not known
+    # Spearman's, of out-of-fold and public scores; None of fewer than `FEWEST` runs. Those whose
+    # score is leaky, or whose submission is another file by now, are not among them.
+    correlation: float | None
+    correlated_runs: int
+
+    def __str__(self) -> str:
+        columns = zip(TITLES, *(line.cells() for line in self.runs), strict=True)
+        used = [column for column in columns if column[0] not in LEADERBOARD or any(column[1:])]
+        lines = [self.competition, *format_table(list(zip(*used, strict=True)))]
+        if self.submissions_left_today is not None:
+            lines.append(f"submissions left today: {self.submissions_left_today}")
+        if self.unscored:
+            lines.append(f"submissions without a score: {self.unscored}; podium runs --fetch asks")
+        if self.correlation is not None:
+            what = "Spearman correlation of out-of-fold and public scores"
+            lines.append(f"{what}: {self.correlation:.2f} (of {self.correlated_runs} runs)")
+        return "\n  ".join(lines)
+
+
+@dataclass(frozen=True)
+class AllRuns:
+    """The runs of weights/ by competition, and those that cannot be read."""
+
+    competitions: list[RunList]
+    unreadable: list[str]
+
+    def __str__(self) -> str:
+        parts = [str(one) for one in self.competitions] or [f"no such runs in {paths.runs()}"]
+        return "\n\n".join([*parts, *(["\n".join(self.unreadable)] if self.unreadable else [])])
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def list_runs(competition: str | None = None, fetch: bool = False) -> AllRuns:
+    """The runs of each competition, the best score first.
 
     Args:
         competition: only its runs.
+        fetch: ask Kaggle for the scores of submissions first; else what is known here is told.
 
     Raises:
         ValueError: there is no competition of that name.
+        KaggleError: Kaggle was to be asked, and does not answer.
     """
     wanted = competition and get_competition(competition).name
     lines, broken = [], []
-    for path in sorted(paths.runs().glob("*/run.json")):
-        folder = RunFolder(path.parent)
+    for folder in all_runs():
         try:
             lines.append(_read(without_links(folder)))
         except (ValueError, KeyError, OSError) as error:  # one that cannot be read hides no other
             broken.append(single_line(f"{folder.name} cannot be read: {error}"))
     names = sorted({line.competition for line in lines if wanted in (None, line.competition)})
-    parts = [_table(name, [one for one in lines if one.competition == name]) for name in names]
-    if not parts:
-        parts = [f"no runs{f' of {wanted}' if wanted else ''} in {paths.runs()}"]
-    return "\n\n".join([*parts, *(["\n".join(broken)] if broken else [])])
+    return AllRuns([_list(get_competition(name), lines, fetch) for name in names], broken)
 
 
-def _table(competition: str, lines: list[Line]) -> str:
-    sign = direction(get_competition(competition).metric)
-    lines = sorted(lines, key=lambda line: -sign * line.score.value if line.score else math.inf)
-    rows = format_table([TITLES, *(line.cells(lines) for line in lines)])
-    return "\n  ".join([competition, *rows])
+def _list(competition: Competition, lines: list[Line], fetch: bool) -> RunList:
+    slug, board = leaderboard_of(competition), Leaderboard()
+    if slug and fetch:
+        fetch_leaderboard(slug)
+    if slug:
+        board = read_leaderboard(slug)
+    sign, runs = direction(competition.metric), []
+    for line in lines:
+        if line.competition == competition.name:
+            used = [other.run for other in lines if (other.weights or {}).get(line.run)]
+            public, private, other = board.scores(line.run)
+            scores = {"public": public, "private": private, "of_another_file": other}
+            runs.append(replace(line, blended_in=used, **scores))
+    runs.sort(key=lambda line: -sign * line.score.value if line.score else math.inf)
+    unscored = [one for one in board.submissions if one.public is None and not one.failed]
+    return RunList(competition.name, runs, board.left_today, len(unscored), *_correlation(runs))
+
+
+def _correlation(runs: list[Line]) -> tuple[float | None, int]:
+    """Spearman's of out-of-fold and public scores, and of how many runs."""
+    counted = [
+        (line.score.value, line.public)
+        for line in runs
+        if line.score and line.public is not None and not (line.leaky or line.of_another_file)
+    ]
+    if len(counted) < FEWEST:
+        return None, len(counted)
+    correlation = float(spearmanr(counted).statistic)  # NaN where all scores are equal
+    return None if math.isnan(correlation) else correlation, len(counted)
 
 
 def _read(folder: RunFolder) -> Line:
@@ -79,7 +169,7 @@ def _read(folder: RunFolder) -> Line:
         results = folder.read_score()
         weights = {row["run"]: row["weight"] for row in results["runs"]}
         score, entry = Score.from_dict(results["score"]), about.get("entry", "a blend")
-        return Line(folder.name, about["competition"], entry, score, blend=weights)
+        return Line(folder.name, about["competition"], entry, score, weights=weights)
     recipe, folds = folder.read_recipe(), folder.scored_folds()
     seconds = [folder.fold(number).read_cost().get("seconds") for number in folds]
     score = None
@@ -87,30 +177,47 @@ def _read(folder: RunFolder) -> Line:
         score = Score.from_dict(results["score"])
     elif folds:
         score = score_folds(Run.open(folder), folds).score
-    trained = f"{', '.join(map(str, folds)) or 'none'} of {len(recipe.fold_numbers)}"
-    # An older Podium did not take the time.
-    minutes = f"{sum(seconds) / 60:.1f}" if folds and None not in seconds else ""
-    entry, remark = about.get("entry", ""), " (leaky)" if folder.leaky_folds() else ""
-    return Line(folder.name, recipe.competition, entry, score, trained, minutes, remark)
+    return Line(
+        folder.name,
+        recipe.competition,
+        about.get("entry", ""),
+        score,
+        folds,
+        len(recipe.fold_numbers),
+        sum(seconds) if folds and None not in seconds else None,
+        bool(folder.leaky_folds()),
+    )
 
 
-def describe_entries() -> str:
-    """A table of the entries: name, competition, backbone, machine, what is missing here."""
-    titles = ("entry", "competition", "backbone", "meant for", "missing here")
-    rows = [(entry.name, *_describe(entry)) for entry in all_entries()]
-    return "\n".join(format_table([titles, *rows]))
+@dataclass(frozen=True)
+class EntryList:
+    """The entries of the project: name, competition, backbone, machine, what is missing here."""
+
+    entries: list[tuple[str, str, str, str, list[str]]]
+
+    def __str__(self) -> str:
+        titles = ("entry", "competition", "backbone", "meant for", "missing here")
+        rows = [(*row, ", ".join(missing) or "nothing") for *row, missing in self.entries]
+        return "\n".join(format_table([titles, *rows]))
+
+    def as_dict(self) -> dict[str, Any]:
+        keys = ("entry", "competition", "backbone", "machine", "missing")
+        return {"entries": [dict(zip(keys, row, strict=True)) for row in self.entries]}
 
 
-def _describe(entry: Entry) -> tuple[str, str, str, str]:
+def list_entries() -> EntryList:
+    """The entries of the project."""
+    return EntryList([(entry.name, *_describe(entry)) for entry in all_entries()])
+
+
+def _describe(entry: Entry) -> tuple[str, str, str, list[str]]:
     """Competition, backbone, machine and what is missing."""
     if entry.is_ensemble:
         ensemble = load_ensemble(entry.recipe_file)
-        competition, what = ensemble.competition, f"{len(ensemble.runs)} runs"
-        missing = _missing_runs(ensemble.runs)
-    else:
-        recipe = entry.recipe()
-        competition, what, missing = recipe.competition, recipe.backbone, _missing(recipe)
-    return competition, what, entry.machine, ", ".join(missing) or "nothing"
+        what, missing = f"{len(ensemble.runs)} runs", _missing_runs(ensemble.runs)
+        return ensemble.competition, what, entry.machine, missing
+    recipe = entry.recipe()
+    return recipe.competition, recipe.backbone, entry.machine, _missing(recipe)
 
 
 def _missing(recipe: Recipe) -> list[str]:

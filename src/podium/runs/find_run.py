@@ -23,14 +23,19 @@ def find_run(run: str) -> RunFolder:
         raise RunError(f"run {run!r} is attached in {len(attached)} places: detach all but one")
     if attached:
         return attached[0]
-    found = (path for path in paths.runs().glob("*/run.json") if path.is_file())
-    known = sorted(path.parent.name for path in found)
+    known = [folder.name for folder in all_runs()]
     place = paths.kaggle_input()
     elsewhere = f", and in {place} there is none of that name" if place else ""
     raise RunError(
         f"no run {run!r}; in {paths.runs()} there are: {', '.join(known) or 'none'}{elsewhere}"
         + did_you_mean(run, known)
     )
+
+
+def all_runs() -> list[RunFolder]:
+    """The runs of weights/, by name."""
+    found = (path for path in paths.runs().glob("*/run.json") if path.is_file())
+    return [RunFolder(path.parent) for path in sorted(found)]
 
 
 def without_links(folder: RunFolder) -> RunFolder:

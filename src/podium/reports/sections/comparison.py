@@ -1,6 +1,7 @@
 """Runs of one competition side by side: scores, differences, curves, classes, images."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -55,17 +56,21 @@ def scores_section(runs: Sequence[RunData]) -> Section:
 
 def recipes_section(runs: Sequence[RunData]) -> Section:
     """Only what differs."""
-    dumped = {one.name: dict(flat(one.recipe.model_dump())) for one in runs if one.recipe}
-    recipes = pd.DataFrame(dumped).fillna("–")
-    differing = recipes[recipes.nunique(axis=1) > 1]
-    blocks: list[Block] = [Words("The recipes do not differ.")]
-    if len(differing):
-        titles = ["key", *recipes.columns]
-        blocks = [TableBlock("What differs in the recipes", titles, list(differing.itertuples()))]
+    dumped = {one.name: one.recipe.model_dump() for one in runs if one.recipe}
+    blocks: list[Block] = [differing("recipes", dumped)]
     for one in runs:
         if one.recipe is None:
             blocks.append(Words(f"{one.name} is a blend of {', '.join(one.about['runs'])}."))
     return Section("Recipes", blocks)
+
+
+def differing(what: str, of: Mapping[str, dict[str, Any]]) -> Block:
+    """The keys that the data of several runs do not have in common."""
+    table = pd.DataFrame({name: dict(flat(data)) for name, data in of.items()}).fillna("–")
+    rows = list(table[table.nunique(axis=1) > 1].itertuples())
+    if not rows:
+        return Words(f"The {what} do not differ.")
+    return TableBlock(f"What differs in the {what}", ["key", *table.columns], rows)
 
 
 def curves_section(runs: Sequence[RunData]) -> Section:
