@@ -1,0 +1,192 @@
+"""Workers on a Ray cluster: the one module that imports Ray, and only where a command asks for it.
+
+Ray carries orders, bytes and messages. It retries nothing, and what it pickles is what Podium made:
+orders of plain values and bytes.
+"""
+
+import ipaddress
+import os
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from podium.files.payload import CARRIED, carried, library, pack
+from podium.system import backend
+from podium.training.cluster.units import Event, Order, Resources
+
+POLLED = 0.5  # seconds that a look at the cluster waits
+MESSAGE = 60.0  # seconds that a worker waits for its message to arrive; then it goes on
+
+
+class NoCluster(ValueError):
+    """There is no Ray, no cluster, or one that does not fit this machine."""
+
+
+class RayPool:
+    """A `Pool` of the workers of a Ray cluster.
+
+    Args:
+        address: "auto" for the cluster of this machine, HOST:PORT, or ray://HOST:PORT.
+
+    Raises:
+        NoCluster: with what to do about it.
+    """
+
+    def __init__(self, address: str):
+        self._ray = ray = _import_ray()
+        with tempfile.TemporaryDirectory() as place:
+            payload = Path(place) / "podium.zip"  # whose name on the nodes is a hash of its bytes
+            payload.write_bytes(pack({**library(), **carried(CARRIED)}))
+            self._connect(address, payload)
+        self._warn_of_strangers(address)
+        self._mailbox = (
+            ray.remote(_Mailbox).options(num_cpus=0, scheduling_strategy=self._here()).remote()
+        )
+        self._running: dict[Any, tuple[str, int]] = {}
+
+    def _connect(self, address: str, payload: Path) -> None:
+        # Ray would set the threads of NumPy to the CPUs of a unit, and so change the last bits.
+        kept = {name: os.environ.get(name, "") for name in ("OMP_NUM_THREADS", "KERAS_BACKEND")}
+        kept["OMP_NUM_THREADS"] = kept["OMP_NUM_THREADS"] or str(os.cpu_count() or 1)
+        kept["KERAS_BACKEND"] = backend()
+        environment = {"working_dir": str(payload), "env_vars": kept}
+        try:
+            self._ray.init(
+                address=address,
+                runtime_env=environment,
+                namespace="podium",
+                logging_level="ERROR",
+                log_to_driver=False,  # its lines are told by the workers
+            )
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            first = (str(error) or type(error).__name__).strip().splitlines()
+            raise NoCluster(
+                f"--ray {address}: {' '.join(first[:4])}. Start a cluster as docs/cluster.md says: "
+                "ray start --head"
+            ) from error
+
+    def _here(self) -> Any:
+        """A strategy that keeps an actor on the node of the driver."""
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        return NodeAffinitySchedulingStrategy(self._ray.get_runtime_context().get_node_id(), True)
+
+    def _warn_of_strangers(self, address: str) -> None:
+        if os.environ.get("RAY_AUTH_MODE") == "token":
+            return
+        hosts = [address.removeprefix("ray://").rpartition(":")[0]]
+        hosts += [node["NodeManagerAddress"] for node in self._nodes()]
+        for host in hosts:
+            with suppress(ValueError):  # a name
+                if ipaddress.ip_address(host.strip("[]")).is_global:
+                    print(
+                        f"warning: {host} is a public address, and Ray runs whatever reaches its "
+                        "port: set RAY_AUTH_MODE=token, see docs/cluster.md",
+                        flush=True,
+                    )
+                    return
+
+    def _nodes(self) -> list[dict[str, Any]]:
+        return [node for node in self._ray.nodes() if node["Alive"]]
+
+    @property
+    def has_gpus(self) -> bool:
+        return self._ray.cluster_resources().get("GPU", 0) > 0
+
+    @property
+    def largest_node(self) -> int:
+        """CPUs of the node that has the most."""
+        return max(int(node["Resources"].get("CPU", 0)) for node in self._nodes()) or 1
+
+    def slots(self, resources: Resources) -> int:
+        def of_node(free: dict[str, float]) -> int:
+            rooms = [int(free.get("CPU", 0) // resources.cpus)] if resources.cpus else []
+            rooms += [int(free.get("GPU", 0) // resources.gpus)] if resources.gpus else []
+            rooms += [int(free["memory"] // resources.memory)] if resources.memory else []
+            return min(rooms)
+
+        return max(sum(of_node(node["Resources"]) for node in self._nodes()), 1)
+
+    def put(self, data: bytes) -> Any:
+        return self._ray.put(data)
+
+    def submit(self, unit: str, attempt: int, order: Order, resources: Resources) -> None:
+        task = self._ray.remote(_unit).options(
+            name=unit,
+            num_cpus=resources.cpus,
+            num_gpus=resources.gpus,
+            memory=resources.memory or None,
+            max_retries=0,
+            max_calls=1,  # a process each: memory and threads are a fold's own
+            scheduling_strategy="SPREAD",
+        )
+        self._running[task.remote(unit, attempt, order, self._mailbox)] = (unit, attempt)
+
+    def events(self) -> list[Event]:
+        ended, _ = self._ray.wait(list(self._running), timeout=POLLED)
+        told = [Event(*message) for message in self._ray.get(self._mailbox.take.remote())]
+        return [*told, *map(self._ended, ended)]
+
+    def _ended(self, reference: Any) -> Event:
+        """The last event of an attempt: what it returned, or why it did not."""
+        unit, attempt = self._running.pop(reference)
+        lost = self._ray.exceptions
+        try:
+            kind, data = self._ray.get(reference)
+        except lost.RayTaskError as error:  # a mistake of ours: the node's log has all of it
+            kind, data = "failed", f"{type(error.cause).__name__}: {error.cause}"
+        except (lost.RuntimeEnvSetupError, lost.TaskUnschedulableError) as error:
+            kind, data = "failed", " ".join(str(error).split())[:300]
+        except lost.RayError as error:  # a node, a worker or an object that is gone
+            kind, data = "lost", type(error).__name__
+        return Event(unit, attempt, kind, data)
+
+    def cancel(self) -> None:
+        for reference in self._running:
+            with suppress(self._ray.exceptions.RayError):
+                self._ray.cancel(reference, force=True)
+        self._running.clear()
+
+    def close(self) -> None:
+        """Leave the cluster, which goes on; what this process still has there ends."""
+        self._ray.shutdown()
+
+
+class _Mailbox:
+    """An actor on the driver's node that keeps messages until the driver takes them."""
+
+    def __init__(self) -> None:
+        self.messages: list[tuple[str, int, str, Any]] = []
+
+    def put(self, message: tuple[str, int, str, Any]) -> None:
+        self.messages.append(message)
+
+    def take(self) -> list[tuple[str, int, str, Any]]:
+        taken, self.messages = self.messages, []
+        return taken
+
+
+def _unit(unit: str, attempt: int, order: Order, mailbox: Any) -> tuple[str, Any]:
+    """A task: the order with what it names, done."""
+    import ray
+
+    from podium.training.cluster.worker import work
+
+    def send(kind: str, data: Any) -> None:
+        with suppress(ray.exceptions.RayError):  # a message that is lost stops no training
+            ray.get(mailbox.put.remote((unit, attempt, kind, data)), timeout=MESSAGE)
+
+    send("began", ray.util.get_node_ip_address())
+    named = {key: value for key, value in order.items() if isinstance(value, ray.ObjectRef)}
+    return work({**order, **dict(zip(named, ray.get([*named.values()]), strict=True))}, send)
+
+
+def _import_ray() -> Any:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        import ray
+        import ray.exceptions
+    except ImportError as error:
+        raise NoCluster("--ray needs Ray: pip install 'podium[ray]'") from error
+    return ray
