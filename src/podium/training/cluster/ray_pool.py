@@ -112,16 +112,19 @@ class RayPool:
         return self._ray.put(data)
 
     def submit(self, unit: str, attempt: int, order: Order, resources: Resources) -> None:
-        task = self._ray.remote(_unit).options(
+        alone = self._ray.remote(max_calls=1, max_retries=0)(_unit)  # a process for each
+        task = alone.options(
             name=unit,
             num_cpus=resources.cpus,
             num_gpus=resources.gpus,
             memory=resources.memory or None,
-            max_retries=0,
-            max_calls=1,  # a process each: memory and threads are a fold's own
             scheduling_strategy="SPREAD",
         )
-        self._running[task.remote(unit, attempt, order, self._mailbox)] = (unit, attempt)
+        # As arguments of their own they are fetched before the task begins.
+        put = {key: value for key, value in order.items() if isinstance(value, self._ray.ObjectRef)}
+        told = {key: value for key, value in order.items() if key not in put}
+        reference = task.remote(unit, attempt, told, self._mailbox, **put)
+        self._running[reference] = (unit, attempt)
 
     def events(self) -> list[Event]:
         ended, _ = self._ray.wait(list(self._running), timeout=POLLED)
@@ -167,19 +170,21 @@ class _Mailbox:
         return taken
 
 
-def _unit(unit: str, attempt: int, order: Order, mailbox: Any) -> tuple[str, Any]:
-    """A task: the order with what it names, done."""
+def _unit(unit: str, attempt: int, order: Order, mailbox: Any, **put: bytes) -> tuple[str, Any]:
+    """A task: an order done.
+
+    Nothing here waits by `ray.get`: Ray would give the unit's CPUs to another one meanwhile.
+    """
     import ray
 
     from podium.training.cluster.worker import work
 
     def send(kind: str, data: Any) -> None:
-        with suppress(ray.exceptions.RayError):  # a message that is lost stops no training
-            ray.get(mailbox.put.remote((unit, attempt, kind, data)), timeout=MESSAGE)
+        with suppress(ray.exceptions.RayError, TimeoutError):  # which stops no training
+            mailbox.put.remote((unit, attempt, kind, data)).future().result(MESSAGE)
 
     send("began", ray.util.get_node_ip_address())
-    named = {key: value for key, value in order.items() if isinstance(value, ray.ObjectRef)}
-    return work({**order, **dict(zip(named, ray.get([*named.values()]), strict=True))}, send)
+    return work({**order, **put}, send)
 
 
 def _import_ray() -> Any:
