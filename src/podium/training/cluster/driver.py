@@ -21,6 +21,7 @@ import pandas as pd
 from podium import paths
 from podium.files.payload import unpack
 from podium.predictions.tta import VIEWS
+from podium.recipes.recipe import Recipe
 from podium.runs.find_run import find_run
 from podium.runs.fold_folder import read_predictions
 from podium.runs.merge import copy_whole, merge_run
@@ -113,7 +114,7 @@ class Cluster:
     ) -> None:
         """Have folds trained; `then` is called with those that failed, when all have ended."""
         left, failures, folder = set(folds), Failures(), run.folder
-        resources = self._resources(run)
+        resources = self._resources(run.recipe, folder)
         waves = -(-len(folds) // self.pool.slots(resources))  # of folds one after another
         order = {
             **self._order(run, "train"),
@@ -172,7 +173,7 @@ class Cluster:
             FoldsFailed: some failed; the others have predicted.
         """
         failures: Failures = {}
-        resources, count = self._resources(run), len(run.table.readable_test)
+        resources, count = self._resources(run.recipe), len(run.table.readable_test)
         for fold in folds:
             self._add_parts(run, fold, views, resources, self._cuts(run, len(folds)), failures)
         print(f"{run.name}: {count} test images to the cluster, {resources}", flush=True)
@@ -184,7 +185,7 @@ class Cluster:
     def _cuts(self, run: Run, folds: int) -> list[int]:
         """Positions at which the test images are cut: whole batches, as one machine has them."""
         count, size = len(run.table.readable_test), run.recipe.batch_size
-        parts = min(-(-self.pool.slots(self._resources(run)) // folds), max(count // FEWEST, 1))
+        parts = min(-(-self.slots(run.recipe) // folds), max(count // FEWEST, 1))
         each = -(-count // parts // size) * size or size
         return [*range(0, count, each), count] if count else [0, 0]
 
@@ -246,14 +247,18 @@ class Cluster:
         names = run.recipe.needed_runs
         return self.pool.put(pack_whole_runs(map(find_run, names))) if names else None
 
-    def _resources(self, run: Run) -> Resources:
+    def slots(self, recipe: Recipe) -> int:
+        """How many folds of such a recipe run at once."""
+        return self.pool.slots(self._resources(recipe))
+
+    def _resources(self, recipe: Recipe, folder: RunFolder | None = None) -> Resources:
         """A GPU or the recipe's threads, and the memory that folds of the run have taken."""
-        costs = [run.folder.fold(fold).read_cost() for fold in run.folder.scored_folds()]
-        peak = max([cost.get("peak_memory_gb") or 0 for cost in costs], default=0)
+        scored = [folder.fold(fold) for fold in folder.scored_folds()] if folder else []
+        peak = max([fold.read_cost().get("peak_memory_gb") or 0 for fold in scored], default=0)
         memory = int(SPARE * peak * 1e9)
         if self.pool.has_gpus:
             return Resources(0, self.gpus_per_fold, memory)
-        return Resources(min(run.recipe.threads, self.pool.largest_node), 0, memory)
+        return Resources(min(recipe.threads, self.pool.largest_node), 0, memory)
 
 
 def cluster_at(
