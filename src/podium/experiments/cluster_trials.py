@@ -69,6 +69,7 @@ def search(
     folds: list[int],
     goes_on: Callable[[int], bool],
     heartbeat: float,
+    tables: list[RunFolder],
 ) -> None:
     """Ask a study for as many trials as there is room for, and for the next when one has ended.
 
@@ -77,6 +78,7 @@ def search(
         tell: the study what came of it.
         goes_on: whether another trial begins beside so many that run.
         heartbeat: seconds between two signs of life of what runs, in the study.
+        tables: runs whose table of images a trial may take; its own joins them.
     """
     running: dict[str, optuna.Trial] = {}
     beaten = time.monotonic()
@@ -90,7 +92,8 @@ def search(
                 study.tell(trial, state=optuna.trial.TrialState.FAIL)
                 return
             running[run.name] = trial
-            earlier = next((RunFolder(run.path.with_name(name)) for name in running), None)
+            earlier = next((one for one in tables if one.exists), None)
+            tables.append(run)
 
             def ended(outcome: Outcome, name: str = run.name) -> None:
                 tell(running[name], outcome)

@@ -218,7 +218,7 @@ def _search_on(
         return _ended(study) + running < trials and time.monotonic() < end
 
     suggest = partial(_suggest, base=base, ranges=ranges)
-    search(cluster, study, suggest, tell, folds, goes_on, HEARTBEAT)
+    search(cluster, study, suggest, tell, folds, goes_on, HEARTBEAT, [run_of(base)])
 
 
 def _ended(study: optuna.Study) -> int:

@@ -1,6 +1,5 @@
 """Folds and predictions that are shipped, done elsewhere and merged: the run is as if made here."""
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -92,7 +91,7 @@ def test_a_mistake_names_its_fold_and_the_others_are_finished(
         return worker.work(order, send)
 
     monkeypatch.setattr("here_pool.work", other_data)
-    with pytest.raises(FoldsFailed, match="^fold 0: the training images in .* have other sizes"):
+    with pytest.raises(FoldsFailed, match=r"^fold 0: the training images in .* have other sizes"):
         train("tiny", run="other", cluster=on(pool))
     assert run("other").finished_folds() == [1]
     monkeypatch.setattr("here_pool.work", worker.work)
