@@ -100,8 +100,6 @@ def search(
                 del running[name]
 
             add_trial(cluster, combination, folds, earlier, ended)
-            if len(running) >= max(cluster.slots(combination.recipe) // len(folds), 1):
-                return
 
     def idle() -> None:
         nonlocal beaten

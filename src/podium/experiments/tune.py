@@ -138,6 +138,7 @@ def open_study(url: str, name: str, maximize: bool) -> optuna.Study:
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.simplefilter("ignore", ExperimentalWarning)  # heartbeats are one since 2021
+    warnings.filterwarnings("ignore", "Heartbeat of storage")  # beside a cluster Podium beats
     patience = {"timeout": DATABASE_PATIENCE} if url.startswith("sqlite:") else {}
     paths.runs().mkdir(parents=True, exist_ok=True)
     try:
@@ -201,7 +202,8 @@ def _search_on(
     folds: list[int],
     ranges: list[Range],
 ) -> None:
-    """The same search with several trials at once."""
+    """The same search, with as many trials at once as there is room for."""
+    room = max(cluster.slots(base.recipe) // len(folds), 1)
     end = float("inf") if hours is None else time.monotonic() + 3600 * hours
 
     def tell(trial: optuna.Trial, outcome: Outcome) -> None:
@@ -215,7 +217,8 @@ def _search_on(
         _keep_the_best(study, told, folds)
 
     def goes_on(running: int) -> bool:
-        return _ended(study) + running < trials and time.monotonic() < end
+        wanted = min(trials - _ended(study), room)
+        return running < wanted and time.monotonic() < end
 
     suggest = partial(_suggest, base=base, ranges=ranges)
     search(cluster, study, suggest, tell, folds, goes_on, HEARTBEAT, [run_of(base)])
