@@ -1,15 +1,15 @@
 """The whole way on a real Ray cluster of two nodes, one of which is killed; without a network."""
 
-import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from kaggle_stand_in.runner import namespaces
 from whole_way import NOT_STARTED
 
+from kaggle_stand_in.runner import namespaces
 from podium.competitions.sample_drawing import draw_sample
 from podium.runs.run_folder import RunFolder
 from small_competitions import RECIPE, write_entry
@@ -33,29 +33,28 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     recipe = RECIPE_OF_FIVE.format(competition="sample").replace("epochs = 1", "epochs = 20")
     write_entry(project, "tiny", recipe)
     draw_sample(project / "input" / "podium-sample", train=240, test=45, size=(48, 36))
+    for name in ("kernels", "input"):
+        shutil.copytree(project / name, project / "alone" / name)
     options = namespaces()
     sandbox = ["unshare", *options, "--net", sys.executable, "-I", "-S", str(SANDBOX), "off", ""]
     script = [sys.executable, str(HERE / "whole_way.py")]
     command = [*(sandbox if options else []), *script]
-    with (project / "whole-way.log").open("w") as log:
-        with subprocess.Popen(
-            command,
-            cwd=project,
-            stdin=subprocess.PIPE,  # the sandbox ends with it
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        ) as whole:
-            code = whole.wait()
+    log = project / "whole-way.log"
+    with subprocess.Popen(
+        command,
+        cwd=project,
+        stdin=subprocess.PIPE,  # the sandbox ends with it
+        stdout=log.open("w"),
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    ) as whole:
+        code = whole.wait()
     if code == NOT_STARTED:
         pytest.skip("Ray did not start within two minutes: the machine is too busy")
-    assert code == 0, (project / "whole-way.log").read_text()
-    for words in (
-        ["train", "tiny", "--run", "here"],
-        ["compare", "tiny", "--try", "head.width=16"],
-    ):
-        more = ["--fold", "0"] if words[0] == "compare" else []
-        subprocess.run([PODIUM, *words, *more], cwd=project, check=True, stdout=subprocess.DEVNULL)
+    assert code == 0, log.read_text()
+    tries = ["--try", "head.width=8,16", "--fold", "0"]
+    for words in (["train", "tiny", "--run", "here"], ["compare", "tiny", *tries]):
+        subprocess.run([PODIUM, *words], cwd=project / "alone", check=True)
     return project
 
 
@@ -73,7 +72,7 @@ def results(project: Path, run: str) -> dict[str, bytes]:
 
 
 def test_a_run_that_lost_a_node_has_the_bytes_of_one_trained_here(project: Path) -> None:
-    assert results(project, "killed") == results(project, "here")
+    assert results(project, "killed") == results(project / "alone", "here")
     log = printed(project, "killed")
     assert "tried again, 1 of 3 times" in log
     assert "127.0.0.1" in log and "127.0.0.2" in log
@@ -90,23 +89,29 @@ def test_no_finished_fold_is_trained_again(project: Path, logs: list[str]) -> No
 
 def test_a_command_that_was_stopped_goes_on_to_the_same_run(project: Path) -> None:
     assert "interrupted; the same command goes on from here" in printed(project, "stopped")
-    assert results(project, "stopped") == results(project, "here")
+    assert results(project, "stopped") == results(project / "alone", "here")
 
 
 def test_a_comparison_finds_the_same_scores(project: Path) -> None:
-    record = pd.read_csv(project / "weights" / "experiments.csv", dtype=str)
-    columns = ["score", "low", "high", "plain", "averaged"]
-    # The command that ran here found the recipe there, trained by the cluster, with its score.
-    assert len(record) == 2 and record[columns].notna().all(axis=None)
-    assert re.search(r"\* *head\.width=(8|16) ", printed(project, "compared"))
-    one = RunFolder(project / "weights" / "tiny").fold(0)
-    other = RunFolder(project / "weights" / "here").fold(0)
-    assert one.read_predictions("validation").equals(other.read_predictions("validation"))
+    columns = ["entry", "change", "folds", "images", "score", "low", "high", "plain", "averaged"]
+    here, there = (
+        pd.read_csv(place / "weights" / "experiments.csv", dtype=str)[columns]
+        for place in (project / "alone", project)
+    )
+    assert len(here) == 2 and here.equals(there)
+    for run in ("tiny", "tiny-head.width-16"):
+        files = (
+            place / "weights" / run / "fold-0" / name
+            for name in ("best.weights.h5", "validation.csv")
+            for place in (project / "alone", project)
+        )
+        for one in files:
+            assert one.read_bytes() == next(files).read_bytes()
 
 
 def test_predictions_have_the_bytes_of_those_made_here(project: Path) -> None:
     assert "is finished, by " in printed(project, "predicted")
-    assert results(project, "killed") == results(project, "here")
+    assert results(project, "killed") == results(project / "alone", "here")
 
 
 def test_a_search_has_as_many_trials_as_it_was_asked_for(project: Path) -> None:

@@ -1,4 +1,4 @@
-"""Run as a script: a Ray cluster of two nodes on the loopback interface, and Podium's commands on it.
+"""Run as a script: Podium's commands on a Ray cluster of two nodes on the loopback interface.
 
 It belongs into a network namespace of its own, and works without one. It prints what it does, ends
 with 0 when every command did, with 75 where Ray did not start, and leaves the commands' output as
