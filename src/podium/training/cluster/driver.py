@@ -134,7 +134,7 @@ class Cluster:
                 then(failures)
 
         def take(fold: int, packed: bytes) -> None:
-            _merge(packed, folder, test)
+            merge_fold(packed, folder, test)
             ended(fold)
 
         def fail(fold: int, kind: str, reason: str) -> None:
@@ -282,7 +282,7 @@ def _unpacked(packed: bytes, name: str) -> Iterator[RunFolder]:
         yield part
 
 
-def _merge(packed: bytes, folder: RunFolder, test: bool) -> None:
+def merge_fold(packed: bytes, folder: RunFolder, test: bool) -> None:
     """Take a fold over into its run, with the table that it was made from."""
     with _unpacked(packed, folder.name) as part, folder.sharing():
         for name in OF_RUN[1:]:

@@ -112,8 +112,7 @@ class RayPool:
         return self._ray.put(data)
 
     def submit(self, unit: str, attempt: int, order: Order, resources: Resources) -> None:
-        alone = self._ray.remote(max_calls=1, max_retries=0)(_unit)  # a process for each
-        task = alone.options(
+        task = self._task().options(
             name=unit,
             num_cpus=resources.cpus,
             num_gpus=resources.gpus,
@@ -125,6 +124,10 @@ class RayPool:
         told = {key: value for key, value in order.items() if key not in put}
         reference = task.remote(unit, attempt, told, self._mailbox, **put)
         self._running[reference] = (unit, attempt)
+
+    def _task(self) -> Any:
+        """What a unit is to Ray: in a process of its own, and never retried by Ray."""
+        return self._ray.remote(max_calls=1, max_retries=0)(_unit)
 
     def events(self) -> list[Event]:
         ended, _ = self._ray.wait(list(self._running), timeout=POLLED)

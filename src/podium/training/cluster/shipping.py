@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from podium import paths, system
 from podium.competitions import get_competition
@@ -129,7 +130,7 @@ def open_to_predict_part(folder: RunFolder, first: int, end: int) -> Run:
     return replace(run, table=Table(run.table.train.iloc[:0].assign(path=None), part))
 
 
-def _check_test(test, folder: Path) -> None:
+def _check_test(test: pd.DataFrame, folder: Path) -> None:
     changed = test.index[digests(test["path"]) != test["digest"]]
     if len(changed):
         raise OtherData(f"{folder} has {len(changed)} other test images, such as {changed[0]}")
@@ -145,14 +146,9 @@ def versions() -> dict[str, str]:
     return {**short, **{name: found[name] for name in EXACTLY if found.get(name)}}
 
 
-def check_versions(needed: dict[str, str]) -> None:
-    """Refuse to work with other versions than the driver's.
-
-    Raises:
-        ValueError: in one line, what differs.
-    """
+def other_versions(needed: dict[str, str]) -> str:
+    """What this node has in other versions than the driver, in one line; "" where it has not."""
     here = versions()
     names = [name for name in needed if here.get(name) != needed[name]]
-    if names:
-        told = ", ".join(f"{name} {here.get(name, 'none')} for {needed[name]}" for name in names)
-        raise ValueError(f"this node has {told}: install the driver's requirements.lock there")
+    told = ", ".join(f"{name} {here.get(name, 'none')} for {needed[name]}" for name in names)
+    return told and f"this node has {told}: install the driver's requirements.lock there"

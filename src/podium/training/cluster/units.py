@@ -37,12 +37,13 @@ class Event:
     """What a pool tells of the attempt at a unit.
 
     By kind `data` is: began, the node; epoch, a line; state, bytes to go on from; done, the bytes
-    of the result; failed, diverged and lost, the reason. The last of these is worth another try.
+    of the result; failed, diverged, lost and refused, the reason. What is lost is worth another
+    try, and a node that refuses would make other results than the driver.
     """
 
     unit: str
     attempt: int
-    kind: Literal["began", "epoch", "state", "done", "failed", "diverged", "lost"]
+    kind: Literal["began", "epoch", "state", "done", "failed", "diverged", "lost", "refused"]
     data: Any
 
 
@@ -111,7 +112,11 @@ class Scheduler:
         self._submit(unit)
 
     def run(self) -> None:
-        """Wait for all units. If that is interrupted, those that run are ended."""
+        """Wait for all units. If that is interrupted, those that run are ended.
+
+        Raises:
+            ValueError: a node refuses.
+        """
         try:
             while self.units:
                 for event in self.pool.events():
@@ -143,6 +148,8 @@ class Scheduler:
             again = f"tried again, {unit.attempt} of {RETRIES} times"
             _say(unit, f"lost on {unit.node or 'its way'} ({event.data}): {again}")
             self._submit(unit)
+        elif event.kind == "refused":
+            raise ValueError(f"{unit.node}: {event.data}")
         else:
             self._end(unit, event)
 

@@ -22,9 +22,9 @@ from podium.runs.run_folder import RunFolder
 from podium.system import MORE_MEMORY, about_this_run, is_out_of_memory
 from podium.text import duration
 from podium.training.cluster.shipping import (
-    check_versions,
     open_to_predict_part,
     open_to_train,
+    other_versions,
     pack_fold,
 )
 from podium.training.cluster.units import Order
@@ -39,8 +39,9 @@ def work(order: Order, send: Send) -> tuple[str, Any]:
     Returns:
         The kind and the data of the event that the unit ends with.
     """
+    if told := other_versions(order["versions"]):
+        return "refused", told
     try:
-        check_versions(order["versions"])
         shared = _shared_states(order)
         with _project(order) as folder:
             if order["work"] == "predict":
