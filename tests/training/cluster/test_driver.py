@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-from here_pool import HerePool
 
+from here_pool import HerePool
 from podium import paths
 from podium.competitions import get_competition
 from podium.runs.run_folder import RunFolder

@@ -30,9 +30,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project whose commands have run here and on the cluster."""
     pytest.importorskip("ray")
     project = tmp_path_factory.mktemp("cluster")
-    recipe = RECIPE_OF_FIVE.format(competition="sample").replace("epochs = 1", "epochs = 20")
+    recipe = RECIPE_OF_FIVE.format(competition="sample").replace("epochs = 1", "epochs = 8")
     write_entry(project, "tiny", recipe)
-    draw_sample(project / "input" / "podium-sample", train=240, test=45, size=(48, 36))
+    draw_sample(project / "input" / "podium-sample", train=120, test=30, size=(48, 36))
     for name in ("kernels", "input"):
         shutil.copytree(project / name, project / "alone" / name)
     options = namespaces()

@@ -94,6 +94,8 @@ def podium(name: str, *words: str, when: str = "", do: Callable = lambda process
 
 
 def main() -> None:
+    # In the background it is ignored, and a command would go on through a Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     head, second = started()
     say("two nodes of one CPU each")
 

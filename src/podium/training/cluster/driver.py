@@ -5,6 +5,7 @@ kept in its own place in the run, so that a retry, and the same command tomorrow
 cluster, goes on from there.
 """
 
+import os
 import shutil
 import tempfile
 import time
@@ -99,10 +100,7 @@ class Cluster:
         """
         failures: Failures = {}
         self.add_folds(run, folds, end, test, failures.update)
-        self.run()
-        if failures:
-            told = "; ".join(f"fold {fold}: {why}" for fold, (_, why) in sorted(failures.items()))
-            raise FoldsFailed(f"{told}. What is finished stays, the same command does the rest")
+        self._run_to_end(failures, "What is finished stays, the same command does the rest")
 
     def add_folds(
         self,
@@ -177,10 +175,7 @@ class Cluster:
         for fold in folds:
             self._add_parts(run, fold, views, resources, self._cuts(run, len(folds)), failures)
         print(f"{run.name}: {count} test images to the cluster, {resources}", flush=True)
-        self.run()
-        if failures:
-            told = "; ".join(f"fold {fold}: {why}" for fold, (_, why) in sorted(failures.items()))
-            raise FoldsFailed(f"{told}. The same command predicts again")
+        self._run_to_end(failures, "The same command predicts again")
 
     def _cuts(self, run: Run, folds: int) -> list[int]:
         """Positions at which the test images are cut: whole batches, as one machine has them."""
@@ -218,7 +213,13 @@ class Cluster:
             )
             self.scheduler.add(unit)
 
-    # --- What both are told
+    # --- What both need
+
+    def _run_to_end(self, failures: Failures, remedy: str) -> None:
+        self.run()
+        if failures:
+            told = "; ".join(f"fold {fold}: {why}" for fold, (_, why) in sorted(failures.items()))
+            raise FoldsFailed(f"{told}. {remedy}")
 
     def _order(self, run: Run, work: str) -> Order:
         folder, data = run.folder, run.competition.folder()
@@ -227,17 +228,16 @@ class Cluster:
             if data not in self._shipped:
                 self._shipped[data] = self.pool.put(pack_input(data))
             shipped = self._shipped[data]
-        pretrained = next((place for place in paths.pretrained() if place.is_dir()), data.parent)
+        places = {"PODIUM_INPUT": str(data.parent.resolve())}
+        if here := next((place for place in paths.pretrained() if place.is_dir()), None):
+            places["PODIUM_PRETRAINED"] = str(here.resolve())
         return {
             "work": work,
             "run": folder.name,
             "files": self.pool.put(pack_run(folder)),
             "needed": None,
             "input": shipped,
-            "places": {  # for a node whose own environment says nothing
-                "PODIUM_INPUT": str(data.parent.resolve()),
-                "PODIUM_PRETRAINED": str(pretrained.resolve()),
-            },
+            "places": places,  # for a node whose own environment says nothing
             "states": "",
             "versions": versions(),
             "commit": folder.read_run().get("commit") or "",
@@ -274,17 +274,17 @@ def _states(folder: RunFolder, fold: int) -> Path:
 
 
 @contextmanager
-def _unpacked(packed: bytes, name: str) -> Iterator[RunFolder]:
-    """What came back, beside the runs, so that what is taken over is on the same disk."""
-    with tempfile.TemporaryDirectory(prefix=".part-", dir=paths.runs()) as place:
-        part = RunFolder(Path(place) / name)
+def _unpacked(packed: bytes, folder: RunFolder) -> Iterator[RunFolder]:
+    """What came back of a run, in a folder that is cleared as any that a kill leaves."""
+    with tempfile.TemporaryDirectory(prefix=f".part-{os.getpid()}-", dir=folder.path) as place:
+        part = RunFolder(Path(place) / folder.name)
         unpack(packed, part.path)
         yield part
 
 
 def merge_fold(packed: bytes, folder: RunFolder, test: bool) -> None:
     """Take a fold over into its run, with the table that it was made from."""
-    with _unpacked(packed, folder.name) as part, folder.sharing():
+    with _unpacked(packed, folder) as part, folder.sharing():
         for name in OF_RUN[1:]:
             if (folder.path / name).is_file():
                 copy_whole(folder.path / name, part.path / name)
@@ -295,7 +295,7 @@ def _write_parts(folder: RunFolder, fold: int, views: int, packed: list[bytes]) 
     """Join the parts of a fold's test predictions in the order that one machine gives them."""
     tables = []
     for each in packed:
-        with _unpacked(each, folder.name) as part:
+        with _unpacked(each, folder) as part:
             probabilities, boxes = read_predictions(part.path / "test.csv", ["id", "view"])
             tables.append(probabilities if boxes is None else probabilities.join(boxes))
     names = [view.name for view in VIEWS[:views]]

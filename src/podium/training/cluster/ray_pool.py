@@ -6,7 +6,10 @@ orders of plain values and bytes.
 
 import ipaddress
 import os
+import signal
+import socket
 import tempfile
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,7 @@ from podium.system import backend
 from podium.training.cluster.units import Event, Order, Resources
 
 POLLED = 0.5  # seconds that a look at the cluster waits
+REACHED = 10.0  # seconds that the cluster's address has to answer in
 MESSAGE = 60.0  # seconds that a worker waits for its message to arrive; then it goes on
 
 
@@ -39,7 +43,10 @@ class RayPool:
             payload = Path(place) / "podium.zip"  # whose name on the nodes is a hash of its bytes
             payload.write_bytes(pack({**library(), **carried(CARRIED)}))
             self._connect(address, payload)
-        self._warn_of_strangers(address)
+        warn_of_strangers(
+            [address.removeprefix("ray://").rpartition(":")[0]]
+            + [node["NodeManagerAddress"] for node in self._nodes()]
+        )
         self._mailbox = (
             ray.remote(_Mailbox).options(num_cpus=0, scheduling_strategy=self._here()).remote()
         )
@@ -51,7 +58,9 @@ class RayPool:
         kept["OMP_NUM_THREADS"] = kept["OMP_NUM_THREADS"] or str(os.cpu_count() or 1)
         kept["KERAS_BACKEND"] = backend()
         environment = {"working_dir": str(payload), "env_vars": kept}
+        on_end = signal.getsignal(signal.SIGTERM)  # which Ray takes over
         try:
+            _reach(address)
             self._ray.init(
                 address=address,
                 runtime_env=environment,
@@ -59,7 +68,8 @@ class RayPool:
                 logging_level="ERROR",
                 log_to_driver=False,  # its lines are told by the workers
             )
-        except (ConnectionError, RuntimeError, ValueError) as error:
+            signal.signal(signal.SIGTERM, on_end)
+        except (OSError, RuntimeError, ValueError) as error:
             first = (str(error) or type(error).__name__).strip().splitlines()
             raise NoCluster(
                 f"--ray {address}: {' '.join(first[:4])}. Start a cluster as docs/cluster.md says: "
@@ -71,21 +81,6 @@ class RayPool:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         return NodeAffinitySchedulingStrategy(self._ray.get_runtime_context().get_node_id(), True)
-
-    def _warn_of_strangers(self, address: str) -> None:
-        if os.environ.get("RAY_AUTH_MODE") == "token":
-            return
-        hosts = [address.removeprefix("ray://").rpartition(":")[0]]
-        hosts += [node["NodeManagerAddress"] for node in self._nodes()]
-        for host in hosts:
-            with suppress(ValueError):  # a name
-                if ipaddress.ip_address(host.strip("[]")).is_global:
-                    print(
-                        f"warning: {host} is a public address, and Ray runs whatever reaches its "
-                        "port: set RAY_AUTH_MODE=token, see docs/cluster.md",
-                        flush=True,
-                    )
-                    return
 
     def _nodes(self) -> list[dict[str, Any]]:
         return [node for node in self._ray.nodes() if node["Alive"]]
@@ -103,10 +98,13 @@ class RayPool:
         def of_node(free: dict[str, float]) -> int:
             rooms = [int(free.get("CPU", 0) // resources.cpus)] if resources.cpus else []
             rooms += [int(free.get("GPU", 0) // resources.gpus)] if resources.gpus else []
-            rooms += [int(free["memory"] // resources.memory)] if resources.memory else []
+            rooms += [int(free.get("memory", 0) // resources.memory)] if resources.memory else []
             return min(rooms)
 
-        return max(sum(of_node(node["Resources"]) for node in self._nodes()), 1)
+        found = sum(of_node(node["Resources"]) for node in self._nodes())
+        if not found:
+            print(f"warning: no node has {resources} now: units wait for one that has", flush=True)
+        return max(found, 1)
 
     def put(self, data: bytes) -> Any:
         return self._ray.put(data)
@@ -159,6 +157,19 @@ class RayPool:
         self._ray.shutdown()
 
 
+def warn_of_strangers(hosts: Iterable[str]) -> None:
+    """Say so where anybody may reach the cluster, and no token is asked for."""
+    for host in hosts if os.environ.get("RAY_AUTH_MODE") != "token" else ():
+        with suppress(ValueError):  # a name
+            if ipaddress.ip_address(host.strip("[]")).is_global:
+                print(
+                    f"warning: {host} is a public address, and Ray runs whatever reaches its "
+                    "port: set RAY_AUTH_MODE=token, see docs/cluster.md",
+                    flush=True,
+                )
+                return
+
+
 class _Mailbox:
     """An actor on the driver's node that keeps messages until the driver takes them."""
 
@@ -188,6 +199,20 @@ def _unit(unit: str, attempt: int, order: Order, mailbox: Any, **put: bytes) -> 
 
     send("began", ray.util.get_node_ip_address())
     return work({**order, **put}, send)
+
+
+def _reach(address: str) -> None:
+    """See that something listens there: Ray would wait for it for many minutes.
+
+    Raises:
+        OSError: nothing does.
+    """
+    if address == "auto":  # as Ray looks it up
+        last = Path(tempfile.gettempdir(), "ray", "ray_current_cluster")
+        address = os.environ.get("RAY_ADDRESS") or (last.read_text() if last.is_file() else "")
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), REACHED).close()
 
 
 def _import_ray() -> Any:
