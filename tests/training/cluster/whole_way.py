@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import psutil
@@ -20,9 +20,12 @@ PATIENCE = 120.0  # seconds for Ray to start: on two busy cores it can miss a ti
 LONGEST = 900.0  # seconds of a command
 NOT_STARTED = 75
 PODIUM = Path(sys.executable).with_name("podium")
-NODES = (
-    f"import ray; ray.init('{ADDRESS}', logging_level='ERROR'); print(len(ray.nodes()), 'nodes')"
-)
+Steps = Sequence[tuple[list[str], Callable[[subprocess.Popen], None]]]
+COUNT = f"""
+import ray
+ray.init("{ADDRESS}", logging_level="ERROR")
+print(sum(node["Alive"] for node in ray.nodes()), "nodes")
+"""
 
 
 def say(words: str) -> None:
@@ -50,43 +53,43 @@ def stop(node: subprocess.Popen) -> None:
     node.wait()
 
 
-def has_started() -> bool:
+def has_started(count: int) -> bool:
+    words = [sys.executable, "-c", COUNT]
     try:
-        words = [sys.executable, "-c", NODES]
-        return "2 nodes" in subprocess.run(words, capture_output=True, text=True, timeout=60).stdout
+        done = subprocess.run(words, capture_output=True, text=True, timeout=60)
     except subprocess.TimeoutExpired:
         return False
+    return f"{count} nodes" in done.stdout
 
 
-def started() -> list[subprocess.Popen]:
-    """Both nodes; it ends the script where Ray does not start in time."""
+def started_head() -> subprocess.Popen:
+    """The first node; it ends the script where Ray does not start in time."""
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
-        nodes = [start(HEAD)]
+        head = start(HEAD)
         time.sleep(8)
-        nodes.append(start(SECOND))
         for _ in range(4):
-            if has_started():
-                return nodes
+            if has_started(1):
+                return head
         say("Ray did not start: once more")
-        for node in nodes:
-            stop(node)
+        stop(head)
     sys.exit(NOT_STARTED)
 
 
-def podium(name: str, *words: str, when: str = "", do: Callable = lambda process: None) -> int:
-    """Run a command on the cluster; once it has printed something, do something to it."""
+def podium(name: str, *words: str, steps: Steps = ()) -> int:
+    """Run a command on the cluster; a step waits for a line with its words, then acts."""
     say(f"podium {' '.join(words)} --ray {ADDRESS}")
-    log = Path(f"{name}.log")
+    log, coming = Path(f"{name}.log"), list(steps)
     with log.open("w") as file:
         command = [PODIUM, *words, "--ray", ADDRESS]
         process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT)
-    end, done = time.monotonic() + LONGEST, not when
+    end = time.monotonic() + LONGEST
     while process.poll() is None and time.monotonic() < end:
         time.sleep(0.1)
-        if not done and any(when in line and SECOND in line for line in log.open()):
-            done = True
-            do(process)
+        for line in log.read_text(errors="replace").splitlines() if coming else ():
+            if all(word in line for word in coming[0][0]):
+                coming.pop(0)[1](process)
+                break
     process.kill()
     say(f"ended with {process.wait()}")
     print(log.read_text(errors="replace"), flush=True)
@@ -96,11 +99,16 @@ def podium(name: str, *words: str, when: str = "", do: Callable = lambda process
 def main() -> None:
     # In the background it is ignored, and a command would go on through a Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    head, second = started()
-    say("two nodes of one CPU each")
+    nodes = {HEAD: started_head()}
+    say("one node of one CPU")
+
+    def join(process: subprocess.Popen) -> None:
+        # Later than the driver, which Ray may connect to any node of its machine.
+        say(f"{SECOND} joins")
+        nodes[SECOND] = start(SECOND)
 
     def kill_raylet(process: subprocess.Popen) -> None:
-        for one in psutil.Process(second.pid).children(recursive=True):
+        for one in psutil.Process(nodes[SECOND].pid).children(recursive=True):
             if one.name() == "raylet":
                 say(f"SIGKILL for the raylet of {SECOND}")
                 one.kill()
@@ -109,20 +117,19 @@ def main() -> None:
         say("Ctrl-C")
         process.send_signal(signal.SIGINT)
 
-    codes = [podium("killed", "train", "tiny", "--run", "killed", when="epoch 3 ", do=kill_raylet)]
-    stop(second)
-    second = start(SECOND)
-    for _ in range(3):
-        if has_started():
-            break
+    both = [(["to the cluster"], join), (["epoch 3 ", SECOND], kill_raylet)]
+    codes = [podium("killed", "train", "tiny", "--run", "killed", steps=both)]
+    stop(nodes[SECOND])
+    nodes[SECOND] = start(SECOND)
+    say(f"two nodes: {any(has_started(2) for _ in range(4))}")
     words = "train", "tiny", "--run", "stopped"
-    codes.append(podium("stopped", *words, when="is finished", do=interrupt) - 130)
+    codes.append(podium("stopped", *words, steps=[(["is finished"], interrupt)]) - 130)
     codes.append(podium("went-on", *words))
     codes.append(podium("compared", "compare", "tiny", "--try", "head.width=8,16", "--fold", "0"))
     codes.append(podium("predicted", "predict", "killed"))
     tried = "--trials", "3", "--search", "stages.0.learning_rate=0.001:0.02:log"
     codes.append(podium("tuned", "tune", "tiny", *tried))
-    for node in (second, head):
+    for node in nodes.values():
         stop(node)
     say(f"exit codes {codes}")
     sys.exit(any(codes))
