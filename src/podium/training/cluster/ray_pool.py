@@ -128,8 +128,12 @@ class RayPool:
         return self._ray.remote(max_calls=1, max_retries=0)(_unit)
 
     def events(self) -> list[Event]:
-        ended, _ = self._ray.wait(list(self._running), timeout=POLLED)
-        told = [Event(*message) for message in self._ray.get(self._mailbox.take.remote())]
+        try:
+            ended, _ = self._ray.wait(list(self._running), timeout=POLLED)
+            told = [Event(*message) for message in self._ray.get(self._mailbox.take.remote())]
+        except self._ray.exceptions.RayError as error:  # the node of the driver is gone
+            told = f"the connection to the cluster was lost ({type(error).__name__})"
+            raise NoCluster(f"{told}: the same command goes on from here") from error
         return [*told, *map(self._ended, ended)]
 
     def _ended(self, reference: Any) -> Event:
