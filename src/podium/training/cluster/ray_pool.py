@@ -132,8 +132,10 @@ class RayPool:
             ended, _ = self._ray.wait(list(self._running), timeout=POLLED)
             told = [Event(*message) for message in self._ray.get(self._mailbox.take.remote())]
         except self._ray.exceptions.RayError as error:  # the node of the driver is gone
-            told = f"the connection to the cluster was lost ({type(error).__name__})"
-            raise NoCluster(f"{told}: the same command goes on from here") from error
+            name = type(error).__name__
+            raise NoCluster(
+                f"the connection to the cluster was lost ({name}): the same command goes on"
+            ) from error
         return [*told, *map(self._ended, ended)]
 
     def _ended(self, reference: Any) -> Event:
