@@ -66,12 +66,19 @@ def test_a_folder_that_is_shared_has_the_states(
 ) -> None:
     monkeypatch.setattr(worker, "LOOKING", 0.02)
     monkeypatch.setenv("PODIUM_RUNS", str(trained_copy / "weights"))
-    sent = []
-    monkeypatch.setattr(driver, "unpack", lambda packed, folder: sent.append(packed))
-    with pytest.raises(FoldsFailed):  # nothing is unpacked: there is no part to merge
-        train("tiny", ["stages.0.epochs=12"], [1], "other", cluster=on(HerePool(), state_every=0.0))
-    monkeypatch.undo()
-    assert len(sent) == 1  # the fold that is finished; no state came by message
+    states, kept = [], driver._keep_state
+
+    def keep(folder: RunFolder, fold: int, packed: bytes) -> None:
+        states.append(fold)
+        kept(folder, fold, packed)
+
+    monkeypatch.setattr(driver, "_keep_state", keep)
+    pool = HerePool(lost=[("fold 1 of other", 1)])
+    epochs = ["stages.0.epochs=12"]
+    train("tiny", epochs, [1], "other", cluster=on(pool, state_every=0.0))
+    assert states == [1]
+    assert "going on after" in capsys.readouterr().out
+    assert not (trained_copy / "weights" / ".states" / "other" / "fold-1").exists()
 
 
 def test_a_mistake_names_its_fold_and_the_others_are_finished(

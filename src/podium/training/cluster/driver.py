@@ -20,12 +20,13 @@ from typing import Any
 import pandas as pd
 
 from podium import paths
+from podium.files.atomic_write import atomic_folder
 from podium.files.payload import unpack
 from podium.predictions.tta import VIEWS
 from podium.recipes.recipe import Recipe
 from podium.runs.find_run import find_run
 from podium.runs.fold_folder import read_predictions
-from podium.runs.merge import copy_whole, merge_run
+from podium.runs.merge import copy_files, copy_whole, merge_run
 from podium.runs.run import Run
 from podium.runs.run_folder import RunFolder
 from podium.training.cluster.shipping import (
@@ -146,7 +147,7 @@ class Cluster:
                 partial(self._fold_order, order, folder, fold),
                 partial(take, fold),
                 partial(fail, fold),
-                partial(unpack, folder=folder.path),
+                partial(_keep_state, folder, fold),
             )
             self.scheduler.add(unit)
 
@@ -154,7 +155,7 @@ class Cluster:
         """The order for a fold as it is now: the state that it goes on from is newest."""
         states = _states(folder, fold)
         for state in sorted(states.glob("*/*.zip"), key=lambda path: path.name)[-1:]:
-            unpack(state.read_bytes(), folder.path)
+            _keep_state(folder, fold, state.read_bytes())
         shutil.rmtree(states, ignore_errors=True)
         place = states / uuid.uuid4().hex
         place.mkdir(parents=True)
@@ -280,6 +281,13 @@ def _unpacked(packed: bytes, folder: RunFolder) -> Iterator[RunFolder]:
         part = RunFolder(Path(place) / folder.name)
         unpack(packed, part.path)
         yield part
+
+
+def _keep_state(folder: RunFolder, fold: int, packed: bytes) -> None:
+    """Put a fold that is under way where any training goes on from, whole or not at all."""
+    with _unpacked(packed, folder) as part:
+        with atomic_folder(folder.fold(fold).path, replace=True) as place:
+            copy_files(part.fold(fold).path, place)
 
 
 def merge_fold(packed: bytes, folder: RunFolder, test: bool) -> None:
