@@ -285,9 +285,9 @@ def _unpacked(packed: bytes, folder: RunFolder) -> Iterator[RunFolder]:
 
 def _keep_state(folder: RunFolder, fold: int, packed: bytes) -> None:
     """Put a fold that is under way where any training goes on from, whole or not at all."""
-    with _unpacked(packed, folder) as part:
-        with atomic_folder(folder.fold(fold).path, replace=True) as place:
-            copy_files(part.fold(fold).path, place)
+    target = folder.fold(fold).path
+    with _unpacked(packed, folder) as part, atomic_folder(target, replace=True) as place:
+        copy_files(part.fold(fold).path, place)
 
 
 def merge_fold(packed: bytes, folder: RunFolder, test: bool) -> None:
