@@ -19,6 +19,7 @@ from podium.system import backend
 from podium.training.cluster.units import Event, Order, Resources
 
 POLLED = 0.5  # seconds that a look at the cluster waits
+NOT_IMPORTED = "failed to import on the worker"  # Ray's words
 REACHED = 10.0  # seconds that the cluster's address has to answer in
 MESSAGE = 60.0  # seconds that a worker waits for its message to arrive; then it goes on
 
@@ -50,6 +51,7 @@ class RayPool:
         self._mailbox = (
             ray.remote(_Mailbox).options(num_cpus=0, scheduling_strategy=self._here()).remote()
         )
+        self._unit = self._task()
         self._running: dict[Any, tuple[str, int]] = {}
 
     def _connect(self, address: str, payload: Path) -> None:
@@ -110,7 +112,7 @@ class RayPool:
         return self._ray.put(data)
 
     def submit(self, unit: str, attempt: int, order: Order, resources: Resources) -> None:
-        task = self._task().options(
+        task = self._unit.options(
             name=unit,
             num_cpus=resources.cpus,
             num_gpus=resources.gpus,
@@ -144,8 +146,10 @@ class RayPool:
         lost = self._ray.exceptions
         try:
             kind, data = self._ray.get(reference)
-        except lost.RayTaskError as error:  # a mistake of ours: the node's log has all of it
-            kind, data = "failed", f"{type(error.cause).__name__}: {error.cause}"
+        except lost.RayTaskError as error:
+            # A fault of Podium, or a node on which the shipped code is not whole, or no more.
+            kind = "lost" if NOT_IMPORTED in str(error.cause) else "failed"
+            data = f"{type(error.cause).__name__}: {error.cause}".splitlines()[0]
         except (lost.RuntimeEnvSetupError, lost.TaskUnschedulableError) as error:
             kind, data = "failed", " ".join(str(error).split())[:300]
         except lost.RayError as error:  # a node, a worker or an object that is gone
