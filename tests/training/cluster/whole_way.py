@@ -8,6 +8,7 @@ NAME.log in the current folder, which is a project.
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -37,6 +38,8 @@ def start(host: str) -> subprocess.Popen:
     joins = ["--head", f"--port={PORT}", "--include-dashboard=false"]
     joins = joins if host == HEAD else [f"--address={ADDRESS}"]
     words = [f"--node-ip-address={host}", "--num-cpus=1", "--object-store-memory=200000000"]
+    # As on two machines; below /tmp, because the path of a socket is short.
+    words.append(f"--temp-dir={tempfile.mkdtemp(prefix='ray-')}")
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", *joins, *words]
     with Path(f"node-{host}.log").open("a") as log:
         return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
