@@ -4,7 +4,7 @@ Five folds of a small network here and on two workers; the overhead of a unit; a
 32 units falls with the nodes, each of which waits 5 s and hands back a fold of 70 MB that the
 driver merges.
 
-    python -m benchmarks.cluster [--quick] [--nodes 1 2 4 8]
+    python -m benchmarks.cluster [--quick] [--nodes 1 2 4 8] [--parts folds units]
 """
 
 import argparse
@@ -89,13 +89,17 @@ def nodes(count: int, cpus: int) -> Iterator[str]:
         cluster.shutdown()
 
 
+def write_recipe(threads: int, epochs: int) -> None:
+    entry = paths.entries() / "small"
+    entry.mkdir(parents=True, exist_ok=True)
+    (entry / "recipe.toml").write_text(RECIPE.format(threads=threads, epochs=epochs))
+
+
 def of_folds(epochs: int) -> dict[str, Any]:
     """Seconds of five folds: one after another here, and on two workers of one CPU."""
     found: dict[str, Any] = {}
     for place, threads in {"here, 2 threads": 2, "two nodes of 1 CPU": 1}.items():
-        entry = paths.entries() / "small"
-        entry.mkdir(parents=True, exist_ok=True)
-        (entry / "recipe.toml").write_text(RECIPE.format(threads=threads, epochs=epochs))
+        write_recipe(threads, epochs)
         began = time.monotonic()
         if threads == 2:  # a process of its own, as a unit has
             code = "from podium.training.train import train; train('small', run='here')"
@@ -170,20 +174,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.cluster")
     parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that it runs")
     parser.add_argument("--nodes", type=int, nargs="+", default=[1, 2, 4, 8])
+    parser.add_argument("--parts", nargs="+", default=["folds", "units"])
     parser.add_argument("--results", type=Path, default=RESULTS)
     words = parser.parse_args()
     load = os.getloadavg()
     with tempfile.TemporaryDirectory() as place, contextlib.chdir(place):
         draw_sample(Path("input/podium-sample"), train=240, test=45, size=(48, 36))
-        folds = of_folds(2 if words.quick else 10)
-        print(folds, file=sys.stderr)
+        found: dict[str, Any] = {}
+        if "folds" in words.parts:
+            found["five folds"] = of_folds(2 if words.quick else 10)
+            print(found, file=sys.stderr, flush=True)
+        else:
+            write_recipe(2, 1)
+            train("small", folds=[0], run="here")
         rows = []
-        for count in words.nodes:
+        for count in words.nodes if "units" in words.parts else ():
             sizes = (4, 0.5, 1_000_000) if words.quick else (32, 5.0, 70_000_000)
             rows.append(of_units(count, *sizes))
             print(rows[-1], file=sys.stderr, flush=True)
     about = {**about_this_run(), "load": load, "quick": words.quick}
-    write_json(words.results, {**about, "five folds": folds, "32 units of 5 s and 70 MB": rows})
+    found["units of 5 s and 70 MB"] = rows
+    write_json(words.results, {**about, **found})
 
 
 if __name__ == "__main__":
