@@ -4,7 +4,7 @@ Five folds of a small network here and on two workers; the overhead of a unit; a
 32 units falls with the nodes, each of which waits 5 s and hands back a fold of 70 MB that the
 driver merges.
 
-    python -m benchmarks.cluster [--quick] [--nodes 1 2 4 8] [--parts folds units]
+    python -m benchmarks.cluster [--quick] [--nodes 1 2 4 8] [--parts folds merging units]
 """
 
 import argparse
@@ -63,13 +63,17 @@ class WaitingPool(RayPool):
 def waiting_unit(unit: str, attempt: int, order: dict[str, Any], mailbox: Any) -> tuple[str, Any]:
     """Wait, and hand back a fold whose weights are random numbers."""
     end = time.monotonic() + order["seconds"]
+    packed = random_fold(order)
+    time.sleep(max(end - time.monotonic(), 0.0))
+    return "done", packed
+
+
+def random_fold(order: dict[str, Any]) -> bytes:
+    """A fold whose weights are so many bytes of random numbers."""
     weights = io.BytesIO()
     with h5py.File(weights, "w") as file:
         file["layer/0"] = np.random.default_rng().random(order["bytes"] // 8 + 1)
-    files = {**order["files"], "fold-0/best.weights.h5": weights.getvalue()}
-    packed = pack(files)
-    time.sleep(max(end - time.monotonic(), 0.0))
-    return "done", packed
+    return pack({**order["files"], "fold-0/best.weights.h5": weights.getvalue()})
 
 
 @contextmanager
@@ -121,15 +125,48 @@ def of_folds(epochs: int) -> dict[str, Any]:
     return found
 
 
+def files_of_a_fold() -> dict[str, bytes]:
+    """All files of a fold but its weights, and its run.json."""
+    run = RunFolder(paths.runs() / "here")
+    names = ("history.csv", "validation.csv", "test.csv", "cost.json")
+    files = {f"fold-0/{name}": (run.fold(0).path / name).read_bytes() for name in names}
+    return {**files, "run.json": (run.path / "run.json").read_bytes()}
+
+
+def empty_run(name: str) -> RunFolder:
+    """The same run without its folds."""
+    folder = RunFolder(paths.runs() / name)
+    folder.path.mkdir()
+    for file in ("run.json", "pictures.csv"):
+        shutil.copy(paths.runs() / "here" / file, folder.path / file)
+    return folder
+
+
+def of_merging(size: int) -> dict[str, float]:
+    """Seconds in which the driver merges a fold of that size, by the clock and of the processor.
+
+    Their sum over all folds is the least time that a cluster of any size can take.
+    """
+    packed = random_fold({"bytes": size, "files": files_of_a_fold()})
+    clock, processor = [], []
+    for number in range(9):
+        folder = empty_run(f"merged-{number}")
+        began, used = time.monotonic(), time.process_time()
+        merge_fold(packed, folder, test=True)
+        clock.append(time.monotonic() - began)
+        processor.append(time.process_time() - used)
+        shutil.rmtree(folder.path)
+    return {
+        "bytes": size,
+        "seconds, median": round(float(np.median(clock)), 3),
+        "seconds, most": round(max(clock), 3),
+        "processor seconds, median": round(float(np.median(processor)), 3),
+    }
+
+
 def of_units(count: int, units: int, seconds: float, size: int) -> dict[str, Any]:
     """Seconds until so many waiting units are merged, beside the least that it could take."""
-    template = RunFolder(paths.runs() / "here")
-    small = {
-        f"fold-0/{name}": (template.fold(0).path / name).read_bytes()
-        for name in ("history.csv", "validation.csv", "test.csv", "cost.json")
-    }
-    small["run.json"] = (template.path / "run.json").read_bytes()
-    order = {"seconds": seconds, "bytes": size, "files": small}
+    order = {"seconds": seconds, "bytes": size, "files": files_of_a_fold()}
     merging = 0.0
 
     def take(folder: RunFolder, packed: bytes) -> None:
@@ -150,10 +187,7 @@ def of_units(count: int, units: int, seconds: float, size: int) -> dict[str, Any
         scheduler.run()
         began = time.monotonic()
         for number in range(units):
-            folder = RunFolder(paths.runs() / f"unit-{number}")
-            folder.path.mkdir()
-            for name in ("run.json", "pictures.csv"):
-                shutil.copy(template.path / name, folder.path / name)
+            folder = empty_run(f"unit-{number}")
             unit = Unit(f"{number}", Resources(), lambda: order, partial(take, folder), fail)
             scheduler.add(unit)
         scheduler.run()
@@ -174,7 +208,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.cluster")
     parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that it runs")
     parser.add_argument("--nodes", type=int, nargs="+", default=[1, 2, 4, 8])
-    parser.add_argument("--parts", nargs="+", default=["folds", "units"])
+    parser.add_argument("--parts", nargs="+", default=["folds", "merging", "units"])
     parser.add_argument("--results", type=Path, default=RESULTS)
     words = parser.parse_args()
     load = os.getloadavg()
@@ -187,13 +221,16 @@ def main() -> None:
         else:
             write_recipe(2, 1)
             train("small", folds=[0], run="here")
+        if "merging" in words.parts:
+            found["merging a fold"] = of_merging(1_000_000 if words.quick else 70_000_000)
         rows = []
         for count in words.nodes if "units" in words.parts else ():
             sizes = (4, 0.5, 1_000_000) if words.quick else (32, 5.0, 70_000_000)
             rows.append(of_units(count, *sizes))
             print(rows[-1], file=sys.stderr, flush=True)
     about = {**about_this_run(), "load": load, "quick": words.quick}
-    found["units of 5 s and 70 MB"] = rows
+    if rows:
+        found["units of 5 s and 70 MB"] = rows
     write_json(words.results, {**about, **found})
 
 
