@@ -23,7 +23,7 @@ os.environ["TF_NUM_INTRAOP_THREADS"] = "4"
 if os.environ.get("KERAS_BACKEND") == "jax":  # as `podium.system.start_backend` sets it up
     sys.modules["tensorflow"] = None
 # Nothing comes from outside, whoever runs the tests.
-for name in ("PODIUM_INPUT", "PODIUM_PRETRAINED", "PODIUM_DEBUG"):
+for name in ("PODIUM_INPUT", "PODIUM_PRETRAINED", "PODIUM_RUNS", "PODIUM_DEBUG"):
     os.environ.pop(name, None)
 
 WriteImage = Callable[..., Path]

@@ -126,3 +126,12 @@ def test_a_planted_scratch_folder_is_refused(
 def test_elsewhere_a_run_has_a_submission_of_its_name(data: Path, tmp_path: Path) -> None:
     assert paths.kaggle() is None
     assert paths.submission("cars-b6") == tmp_path / "submissions" / "cars-b6.csv"
+
+
+def test_runs_lie_where_the_environment_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert paths.runs() == tmp_path / "weights"
+    monkeypatch.setenv("PODIUM_RUNS", str(tmp_path / "shared"))
+    assert paths.runs() == tmp_path / "shared"

@@ -77,7 +77,8 @@ def _chosen(variable: str) -> list[Path]:
 
 
 def runs() -> Path:
-    return project() / "weights"
+    """The folder of runs: that which PODIUM_RUNS names, else weights/ of the project."""
+    return [*_chosen("PODIUM_RUNS"), project() / "weights"][0]
 
 
 def compiled() -> Path:

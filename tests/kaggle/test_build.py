@@ -16,7 +16,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from podium.kaggle.build import LIMIT, PACKAGE, BuildError, KernelBuild, build, build_entries
+from podium.files.payload import PACKAGE
+from podium.kaggle.build import LIMIT, BuildError, KernelBuild, build, build_entries
 from podium.kaggle.metadata import MetadataError
 from podium.recipes.recipe_file import RecipeError
 from small_competitions import RECIPE, make_project, write_entry

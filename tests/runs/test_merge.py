@@ -525,3 +525,12 @@ def test_what_a_network_stems_from_comes_along(tmp_path: Path, here: RunFolder) 
     other.fold(0).write_start([{**about, "fold": 0}])
     with pytest.raises(CannotMerge, match="weights is 'run:a' here, 'run:b' there"):
         merge_run(other, here)
+
+
+def test_folds_that_are_scored_are_taken_where_no_test_is_asked_for(tmp_path: Path) -> None:
+    part, into = write_run(tmp_path / "a" / "run", folds=[1]), RunFolder(tmp_path / "b" / "run")
+    (part.fold(1).path / "test.csv").unlink()
+    with pytest.raises(CannotMerge, match="has no finished fold"):
+        merge_run(part, into)
+    assert merge_run(part, into, tested=False) == [1]
+    assert into.scored_folds() == [1] and into.finished_folds() == []

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from podium.cli.options import Entry, Folds, Overrides
+from podium.cli.options import Entry, Folds, GPUsPerFold, Overrides, Ray, ShipInput
 from podium.text import printable
 
 
@@ -16,14 +16,19 @@ def compare(
     ] = None,
     fold: Folds = None,
     override: Overrides = None,
+    ray: Ray = None,
+    ray_ship_input: ShipInput = False,
+    gpus_per_fold: GPUsPerFold = 1,
 ) -> None:
     """Score an entry with different recipes side by side; adds to weights/experiments.csv.
 
     Goes on where it was stopped, and trains no combination twice. Exit code 1 if one failed.
     """
     from podium.experiments.compare import compare
+    from podium.training.cluster.driver import cluster_at
 
-    comparison = compare(entry, tries or [], fold or [], override or [])
+    cluster = cluster_at(ray, ray_ship_input, gpus_per_fold)
+    comparison = compare(entry, tries or [], fold or [], override or [], cluster)
     print(printable(f"\n{comparison}"))
     if comparison.failed:
         raise typer.Exit(1)
@@ -58,14 +63,19 @@ def tune(
     fold: Folds = None,
     override: Overrides = None,
     storage: Annotated[str | None, typer.Option(help="Database that several share.")] = None,
+    ray: Ray = None,
+    ray_ship_input: ShipInput = False,
+    gpus_per_fold: GPUsPerFold = 1,
 ) -> None:
     """Search ranges of an entry's numbers with Optuna, by default on fold 0.
 
     The study is in weights/studies.db, or in the database that --storage names.
     """
     from podium.experiments.tune import tune
+    from podium.training.cluster.driver import cluster_at
 
-    tuned = tune(entry, trials, hours, search or [], fold or [], override or [], storage)
+    cluster = cluster_at(ray, ray_ship_input, gpus_per_fold)
+    tuned = tune(entry, trials, hours, search or [], fold or [], override or [], storage, cluster)
     print(printable(f"\n{tuned}"))
 
 

@@ -41,6 +41,11 @@ Folds = Annotated[list[int] | None, typer.Option("--fold", help="Only this fold;
 Fresh = Annotated[bool, typer.Option("--fresh", help="Replace what is here already.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Follow it to its end.")]
 Poll = Annotated[float, typer.Option(min=0.1, help="Seconds between two requests to Kaggle.")]
+Ray = Annotated[str | None, typer.Option("--ray", help="A Ray cluster: auto, or HOST:PORT.")]
+ShipInput = Annotated[
+    bool, typer.Option("--ray-ship-input", help="Send the data along; else each node has it.")
+]
+GPUsPerFold = Annotated[int, typer.Option(min=1, help="Of one node of the cluster.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object: docs/api.md.")]
 

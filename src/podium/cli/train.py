@@ -10,10 +10,13 @@ from podium.cli.options import (
     Entry,
     Folds,
     Fresh,
+    GPUsPerFold,
     Json,
     OptionalEntry,
     Overrides,
+    Ray,
     Run,
+    ShipInput,
     complete_run,
     show,
 )
@@ -36,9 +39,13 @@ def train(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Time some steps of each stage; train nothing.")
     ] = False,
+    ray: Ray = None,
+    ray_ship_input: ShipInput = False,
+    gpus_per_fold: GPUsPerFold = 1,
 ) -> None:
     """Train an entry to its submission; the same command goes on with a killed run."""
     from podium.reports.report import with_report
+    from podium.training.cluster.driver import cluster_at
     from podium.training.dry_run import dry_run as reckon
     from podium.training.train import train
 
@@ -46,18 +53,22 @@ def train(
     if dry_run:
         print(f"\n{reckon(entry, overrides, fold or [], minutes, preset)}")
         return
-    result = train(entry, overrides, fold or [], run, fresh, minutes, preset)
+    cluster = cluster_at(ray, ray_ship_input, gpus_per_fold)
+    result = train(entry, overrides, fold or [], run, fresh, minutes, preset, cluster)
     print(printable(f"\n{with_report(result)}"))
 
 
 def predict(
     run: Run,
     views: Annotated[int | None, typer.Option(min=1, max=10, help="Views to average.")] = None,
+    ray: Ray = None,
+    ray_ship_input: ShipInput = False,
 ) -> None:
     """Predict the test images of a run again, and write its submission."""
+    from podium.training.cluster.driver import cluster_at
     from podium.training.train import predict
 
-    folder, submission = predict(run, views)
+    folder, submission = predict(run, views, cluster_at(ray, ray_ship_input))
     print(f"\nrun         {folder.path}")
     print(f"submission  {submission}")
 

@@ -80,7 +80,7 @@ def _make_table(folder: RunFolder, recipe: Recipe, competition: Competition) -> 
         train, test = train.join(of_train[SIZE_COLUMNS]), test.join(of_test[SIZE_COLUMNS])
     dropped = train.assign(problem=of_train["problem"])[of_train["problem"] != ""]
     train = _split(train, of_train, recipe, competition)
-    test = test.assign(problem=of_test["problem"], digest=_digests(test["path"]))
+    test = test.assign(problem=of_test["problem"], digest=digests(test["path"]))
     parts = {"train": train, "test": test, **({DROPPED: dropped} if len(dropped) else {})}
     table = pd.concat(parts, names=["part", "id"])
     folder.write_images(table.drop(columns="path"))  # which another machine has elsewhere
@@ -99,7 +99,7 @@ def look_at_test(folder: RunFolder, recipe: Recipe) -> pd.DataFrame:
     competition = get_competition(recipe.competition, folder.path)
     whole = recipe.broken_images == "stop"
     stored, found = stored_table(folder).test, competition.read_test(whole=whole)
-    now = found.assign(digest=_digests(found["path"]))
+    now = found.assign(digest=digests(found["path"]))
     before = stored.reindex(now.index)
     known = (before["digest"] == now["digest"]) & (before["problem"] == "")
     checked = check_images(now.loc[~known, "path"])
@@ -128,7 +128,7 @@ def _replace_test(folder: RunFolder, test: pd.DataFrame, keep_predictions: bool)
         folder.write_images(table.set_index(["part", "id"]))
 
 
-def _digests(paths: pd.Series) -> pd.Series:
+def digests(paths: pd.Series) -> pd.Series:
     """What tells each file's content from any other; "" where it cannot be read."""
 
     def digest(path: Path | str) -> str:

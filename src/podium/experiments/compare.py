@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from matplotlib.figure import Figure
 
 from podium import paths
 from podium.competitions import get_competition
+from podium.experiments.cluster_trials import Outcome, add_trial
 from podium.experiments.grid import Combination, all_combinations, parse_try
 from podium.experiments.trial import TrialFailed, TrialResult, is_scored, run_of, run_trial
 from podium.files.atomic_write import atomic_write, write_csv
@@ -17,6 +19,7 @@ from podium.files.locks import locked
 from podium.reports.figures import canvas, plain, png
 from podium.runs.run_folder import run_name
 from podium.text import defused, format_table
+from podium.training.cluster.driver import Cluster
 
 RECORD = "experiments.csv"
 KEY = ["entry", "change", "folds"]  # of a row of the record
@@ -49,7 +52,11 @@ class Comparison:
 
 
 def compare(
-    entry: str, tries: Iterable[str], folds: Iterable[int] = (), overrides: Iterable[str] = ()
+    entry: str,
+    tries: Iterable[str],
+    folds: Iterable[int] = (),
+    overrides: Iterable[str] = (),
+    cluster: Cluster | None = None,
 ) -> Comparison:
     """Train each combination of the values to try as far as its score, unless it has one.
 
@@ -57,6 +64,7 @@ def compare(
 
     Args:
         tries: `key=a,b,c` each; without any, the entry with the overrides is measured alone.
+        cluster: trains the folds of all combinations side by side.
 
     Raises:
         ValueError: a recipe is refused; nothing has been trained then.
@@ -76,17 +84,29 @@ def compare(
         print(f"all with    {', '.join(overrides)}")
 
     measured, failed = [], []
+
+    def take(combination: Combination, outcome: Outcome) -> None:
+        if isinstance(outcome, TrialFailed):
+            print(f"failed: {outcome}", flush=True)
+            failed.append((combination, str(outcome).splitlines()[0]))
+            return
+        print(outcome, flush=True)
+        measured.append(outcome)
+        record(outcome)
+
     for number, combination in enumerate(chosen, start=1):
         print(f"\n{number} of {len(chosen)}: {combination}", flush=True)
+        if cluster is not None:
+            add_trial(cluster, combination, folds, run_of(chosen[0]), partial(take, combination))
+            continue
         try:
             result = run_trial(combination, folds, measured[0].run if measured else None)
         except TrialFailed as error:
-            print(f"failed: {error}", flush=True)
-            failed.append((combination, str(error).splitlines()[0]))
-            continue
-        print(result, flush=True)
-        measured.append(result)
-        record(result)
+            take(combination, error)
+        else:
+            take(combination, result)
+    if cluster is not None:
+        cluster.run()
 
     measured.sort(key=lambda result: (-result.goodness, result.seconds))
     figure = None

@@ -79,7 +79,7 @@ def run_trial(
     run = run_of(combination)
     if not is_scored(run, folds):
         if earlier:  # to check and split the images takes long
-            _copy_table(earlier, run, combination.recipe)
+            copy_table(earlier, run, combination.recipe)
         in_own_process(_train, combination.entry, combination.overrides, folds, run.name)
     return measure(combination, run, folds)
 
@@ -154,7 +154,7 @@ def _train(entry: str, overrides: tuple[str, ...], folds: list[int], run: str) -
         raise kind(str(error) or name) from error
 
 
-def _copy_table(source: RunFolder, target: RunFolder, recipe: Recipe) -> None:
+def copy_table(source: RunFolder, target: RunFolder, recipe: Recipe) -> None:
     """Copy the table of a run, if it has the same images."""
     if recipe.model_dump(include=DATA) != source.read_recipe().model_dump(include=DATA):
         return

@@ -2,6 +2,7 @@
 
 import hashlib
 import shlex
+import time
 import warnings
 from collections.abc import Iterable
 from contextlib import suppress
@@ -17,12 +18,14 @@ from optuna.trial import FrozenTrial, TrialState
 
 from podium import paths
 from podium.competitions import get_competition
+from podium.experiments.cluster_trials import Outcome, search
 from podium.experiments.grid import Combination, get_combination
 from podium.experiments.search_space import Range, default_ranges, parse_range, values_in
-from podium.experiments.trial import TrialDiverged, run_of, run_trial
+from podium.experiments.trial import TrialDiverged, TrialFailed, TrialResult, run_of, run_trial
 from podium.files.locks import Busy
 from podium.predictions.score import Score
 from podium.runs.run_folder import RunFolder, run_name
+from podium.training.cluster.driver import Cluster
 
 HEARTBEAT, STALE_AFTER = 10, 30  # seconds: a trial without a heartbeat for so long was killed
 DATABASE_PATIENCE = 60  # seconds that SQLite waits for another process to have written
@@ -68,12 +71,14 @@ def tune(
     folds: Iterable[int] = (),
     overrides: Iterable[str] = (),
     storage: str | None = None,
+    cluster: Cluster | None = None,
 ) -> TuneResult:
     """Search until the study has so many trials; the same call goes on with it.
 
     Args:
         trials: in the study, those of other processes and earlier calls included.
         hours: no trial begins after them.
+        cluster: does as many trials at once as it has room for.
 
     Raises:
         ValueError: a recipe or a range is refused, or a trial failed for another reason than that
@@ -96,7 +101,9 @@ def tune(
         study.enqueue_trial(first, skip_if_exists=True)
     print(f"study       {name} of {url}, {len(completed(study))} trials so far")
     print(f"search      {', '.join(map(str, ranges))}", flush=True)
-    if len(study.get_trials(deepcopy=False, states=ENDED)) < trials:
+    if cluster is not None:
+        _search_on(cluster, study, trials, hours, base, folds, ranges)
+    elif _ended(study) < trials:
         study.optimize(
             partial(_score, base=base, folds=folds, ranges=ranges),
             timeout=None if hours is None else 3600 * hours,
@@ -131,6 +138,7 @@ def open_study(url: str, name: str, maximize: bool) -> optuna.Study:
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.simplefilter("ignore", ExperimentalWarning)  # heartbeats are one since 2021
+    warnings.filterwarnings("ignore", "Heartbeat of storage")  # beside a cluster Podium beats
     patience = {"timeout": DATABASE_PATIENCE} if url.startswith("sqlite:") else {}
     paths.runs().mkdir(parents=True, exist_ok=True)
     try:
@@ -156,13 +164,7 @@ def open_study(url: str, name: str, maximize: bool) -> optuna.Study:
 
 def _score(trial: optuna.Trial, base: Combination, folds: list[int], ranges: list[Range]) -> float:
     """Run a trial; its attributes say which run it is."""
-    values = [one.suggest(trial) for one in ranges]
-    combination = get_combination(base.entry, [*base.overrides, *values])
-    run, earlier = run_of(combination), run_of(base)
-    trial.set_user_attr("run", run.name)
-    trial.set_user_attr("overrides", list(combination.overrides))
-    trial.set_user_attr("was_there", run.exists)
-    print(f"\ntrial {trial.number}: {', '.join(values)}", flush=True)
+    combination, earlier = _suggest(trial, base, ranges), run_of(base)
     try:
         result = run_trial(combination, folds, earlier if earlier.exists else None)
     except TrialDiverged as error:  # after another failure the next trial would fail as well
@@ -171,9 +173,59 @@ def _score(trial: optuna.Trial, base: Combination, folds: list[int], ranges: lis
     except KeyboardInterrupt:
         trial.study.enqueue_trial(trial.params)  # the same call goes on with it
         raise
+    return _scored(trial, result)
+
+
+def _suggest(trial: optuna.Trial, base: Combination, ranges: list[Range]) -> Combination:
+    values = [one.suggest(trial) for one in ranges]
+    combination = get_combination(base.entry, [*base.overrides, *values])
+    run = run_of(combination)
+    trial.set_user_attr("run", run.name)
+    trial.set_user_attr("overrides", list(combination.overrides))
+    trial.set_user_attr("was_there", run.exists)
+    print(f"\ntrial {trial.number}: {', '.join(values)}", flush=True)
+    return combination
+
+
+def _scored(trial: optuna.Trial, result: TrialResult) -> float:
     trial.set_user_attr("score", result.combined.score.as_dict())
     print(result, flush=True)
     return result.combined.score.value
+
+
+def _search_on(
+    cluster: Cluster,
+    study: optuna.Study,
+    trials: int,
+    hours: float | None,
+    base: Combination,
+    folds: list[int],
+    ranges: list[Range],
+) -> None:
+    """The same search, with as many trials at once as there is room for."""
+    room = max(cluster.slots(base.recipe) // len(folds), 1)
+    end = float("inf") if hours is None else time.monotonic() + 3600 * hours
+
+    def tell(trial: optuna.Trial, outcome: Outcome) -> None:
+        if isinstance(outcome, TrialDiverged):
+            print(f"failed: {outcome}", flush=True)
+            told = study.tell(trial, state=TrialState.PRUNED)
+        elif isinstance(outcome, TrialFailed):
+            raise outcome
+        else:
+            told = study.tell(trial, _scored(trial, outcome))
+        _keep_the_best(study, told, folds)
+
+    def goes_on(running: int) -> bool:
+        wanted = min(trials - _ended(study), room)
+        return running < wanted and time.monotonic() < end
+
+    suggest = partial(_suggest, base=base, ranges=ranges)
+    search(cluster, study, suggest, tell, folds, goes_on, HEARTBEAT, [run_of(base)])
+
+
+def _ended(study: optuna.Study) -> int:
+    return len(study.get_trials(deepcopy=False, states=ENDED))
 
 
 def _keep_the_best(study: optuna.Study, trial: FrozenTrial, folds: list[int]) -> None:

@@ -2,23 +2,20 @@
 
 import base64
 import hashlib
-import io
 import json
 import lzma
 import shutil
 import subprocess
-import zipfile
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import distribution
 from pathlib import Path
 from string import Template
 from typing import Any
 
-import podium
 from podium import paths
 from podium.files.atomic_write import atomic_write
+from podium.files.payload import CARRIED, PACKAGE, carried, library, pack
 from podium.kaggle import kernel_start
 from podium.kaggle.client import KaggleError, connect, user_name
 from podium.kaggle.kernel_start import KernelStart
@@ -39,11 +36,8 @@ from podium.recipes.recipe_file import load_ensemble
 from podium.runs.run_folder import run_name
 
 LIMIT = 1_000_000  # bytes of a kernel's code; Kaggle takes no more
-CARRIED = ("efficientnet", "Keras-Applications")  # pure Python, and in none of Kaggle's images
-LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the same sources must give the same bytes on any day
 HOURS = 9.0  # that most code competitions give a kernel
 LINE = 100  # characters of the payload
-PACKAGE = Path(podium.__file__).parent
 BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
 NOTEBOOK = Path(__file__).with_name("notebook.json")  # with words after a $ to be filled in
 
@@ -211,11 +205,7 @@ def _pack(entry: Entry, start: KernelStart, texts: dict[str, str], lacking: Iter
         texts: what else is in the kernel, to be looked through with the rest.
         lacking: packages to carry beside CARRIED.
     """
-    library = {
-        str(Path("podium", path.relative_to(PACKAGE))): path.read_text(encoding="utf-8")
-        for pattern in ("*.py", "reports/static/*")
-        for path in PACKAGE.rglob(pattern)
-    }
+    modules = library()
     recipe = entry.recipe_file.read_text(encoding="utf-8")
     code = entry.code.read_text(encoding="utf-8")
     own = {str(entry.recipe_file): recipe, str(entry.code): code, **texts}
@@ -224,34 +214,16 @@ def _pack(entry: Entry, start: KernelStart, texts: dict[str, str], lacking: Iter
         text = entry.declaration.read_text(encoding="utf-8")
         declared[f"kernels/{entry.name}/{entry.declaration.name}"] = text
         own[str(entry.declaration)] = text
-    check_no_secrets(library, own)
-    number = distribution("podium").version  # as Python tells it
-    about = f"Metadata-Version: 2.1\nName: podium\nVersion: {number}\n"
-    files = {
-        **library,
-        **_carried([*CARRIED, *lacking]),
-        f"podium-{number}.dist-info/METADATA": about,
-        f"kernels/{entry.name}/recipe.toml": recipe,
-        **declared,
-        f"podium/kaggle/{kernel_start.FILE.name}": start.model_dump_json(indent=2),
-    }
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:  # xz compresses it better
-        for name in sorted(files):
-            info = zipfile.ZipInfo(name, LONG_AGO)
-            info.external_attr = 0o644 << 16
-            archive.writestr(info, files[name])
-    return buffer.getvalue()
-
-
-def _carried(packages: Iterable[str]) -> dict[str, str]:
-    """The modules, license and version of packages, as their wheels have them."""
-    return {
-        str(file): file.read_text(encoding="utf-8")
-        for package in packages
-        for file in distribution(package).files or []
-        if (file.suffix == ".py" or file.name in ("METADATA", "LICENSE", "top_level.txt"))
-    }
+    check_no_secrets(modules, own)
+    return pack(
+        {
+            **modules,
+            **carried([*CARRIED, *lacking]),
+            f"kernels/{entry.name}/recipe.toml": recipe,
+            **declared,
+            f"podium/kaggle/{kernel_start.FILE.name}": start.model_dump_json(indent=2),
+        }
+    )
 
 
 def _commit(entry: Entry) -> str:

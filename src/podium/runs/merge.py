@@ -25,7 +25,9 @@ class CannotMerge(RunError):
     """Two folders that are no parts of one run, or a part that is damaged."""
 
 
-def merge_run(part: RunFolder, into: RunFolder, fresh: bool = False) -> list[int]:
+def merge_run(
+    part: RunFolder, into: RunFolder, fresh: bool = False, tested: bool = True
+) -> list[int]:
     """Take the finished folds of a part over into the folder of the run, as if trained there.
 
     Nothing is changed unless all of them are good. Each comes whole or not at all, and after a
@@ -35,6 +37,7 @@ def merge_run(part: RunFolder, into: RunFolder, fresh: bool = False) -> list[int
         part: a run folder with some of the folds; it is only read.
         into: the folder of the whole run, made if there is none.
         fresh: replace folds that are there already and differ.
+        tested: only folds that have predicted the test images; else those that are scored.
 
     Returns:
         The folds that were taken; not those that were there already, just the same.
@@ -49,11 +52,11 @@ def merge_run(part: RunFolder, into: RunFolder, fresh: bool = False) -> list[int
         recipe, table = part.read_recipe(), stored_table(part)
     except ValueError as error:
         raise CannotMerge(f"{part.path} cannot be read as a run: {error}") from error
-    folds = part.finished_folds()
+    folds = part.finished_folds() if tested else part.scored_folds()
     if not folds:
         raise CannotMerge(f"{part.path} has no finished fold")
     for fold in folds:
-        _check_fold(part, fold, recipe, table)
+        _check_fold(part, fold, recipe, table, tested)
     _check_same_run(part, into, recipe, table)
     taken = [fold for fold in folds if not _is_there(part.fold(fold), into.fold(fold), fresh)]
 
@@ -71,10 +74,10 @@ def merge_run(part: RunFolder, into: RunFolder, fresh: bool = False) -> list[int
     return taken
 
 
-def _check_fold(part: RunFolder, fold: int, recipe: Recipe, table: Table) -> None:
+def _check_fold(part: RunFolder, fold: int, recipe: Recipe, table: Table, tested: bool) -> None:
     """See that a finished fold is whole: each file is there, and each image predicted."""
     folder = part.fold(fold)
-    needed = [*RESULTS]
+    needed = [*(RESULTS if tested else RESULTS[:-1])]
     needed += ["pseudo.json"] if recipe.pseudo_runs else []
     needed += ["started_from.json"] if recipe.started_from else []
     missing = [name for name in needed if not (folder.path / name).is_file()]
@@ -86,7 +89,8 @@ def _check_fold(part: RunFolder, fold: int, recipe: Recipe, table: Table) -> Non
         recipe.check_fold(fold)
         check_weights(folder.weights)
         _ = folder.read_cost(), folder.pseudo_label_leak, folder.read_start()  # reads them
-        for name, ids in (("validation", scored), ("test", table.readable_test.index)):
+        predicted = {"validation": scored, "test": table.readable_test.index}
+        for name, ids in predicted.items() if tested else [("validation", scored)]:
             index = folder.read_predictions(name).index
             views = max(recipe.views, index.unique("view").size)  # `podium predict` adds some
             if set(index.unique("id")) != set(ids) or len(index) != len(ids) * views:

@@ -1,7 +1,8 @@
 """The recipe of the whole, read from top to bottom: from an entry to its submission."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ from podium.training.preflight import check_recipe, read_recipe
 from podium.training.warm_start import find_initial_weights, resolve_backbone
 
 if TYPE_CHECKING:  # imports TensorFlow, which takes seconds
+    from podium.training.cluster.driver import Cluster
     from podium.training.fold_runner import FoldRunner
 
 
@@ -32,6 +34,7 @@ def train(
     fresh: bool = False,
     minutes: float | None = None,
     preset: str | None = None,
+    cluster: "Cluster | None" = None,
 ) -> RunResult:
     """Train an entry, or go on where a killed run stopped, and write its submission.
 
@@ -42,11 +45,13 @@ def train(
         fresh: begin again where there is a run of that name.
         minutes: that this may take, prediction included; by default what the recipe says.
         preset: a key of `PRESETS`, whose recipe takes the place of the entry's.
+        cluster: trains the folds in place of this machine.
 
     Raises:
         ValueError: a user's mistake, with what to do about it.
     """
-    folder, runner = _train_folds(entry, overrides, folds, run, fresh, minutes, True, preset)
+    asked = open_to_train(entry, overrides, folds, run, fresh, True, preset)
+    folder, runner = _train_folds(asked, minutes, True, cluster)
 
     # ---- Combine: folds joined by id, views kept where they gain, score, submission -------------
     with folder.sharing():
@@ -58,22 +63,42 @@ def train_to_score(entry: str, overrides: Iterable[str], folds: Iterable[int], r
 
     `train` and `predict` do that later, with the weights that are there.
     """
-    _train_folds(entry, overrides, folds, run, fresh=False, minutes=None, test=False)
+    _train_folds(open_to_train(entry, overrides, folds, run, test=False), None, test=False)
 
 
 def _train_folds(
+    asked: AbstractContextManager[tuple[Run, list[int]]],
+    minutes: float | None,
+    test: bool,
+    cluster: "Cluster | None" = None,
+) -> "tuple[RunFolder, FoldRunner | None]":
+    """The run's folder, and the fold runner, or None if no fold was trained in this process."""
+    began = time.monotonic()
+    with asked as (opened, to_do):
+        if not to_do:
+            return opened.folder, None
+        minutes = training_minutes(minutes or opened.recipe.time_budget)
+        end = None if minutes is None else began + 60 * minutes
+        if cluster is None:
+            return opened.folder, train_opened(opened, to_do, end, test)
+        cluster.train(opened, to_do, end, test)
+        return opened.folder, None
+
+
+@contextmanager
+def open_to_train(
     entry: str,
     overrides: Iterable[str],
     folds: Iterable[int],
     run: str | None,
-    fresh: bool,
-    minutes: float | None,
-    test: bool,
+    fresh: bool = False,
+    test: bool = True,
     preset: str | None = None,
-) -> "tuple[RunFolder, FoldRunner | None]":
-    """The run's folder, and the fold runner, or None if every fold was finished."""
-    began = time.monotonic()
+) -> Iterator[tuple[Run, list[int]]]:
+    """The run, checked, with its table, and those of the folds that are to be trained.
 
+    Nobody else writes these folds meanwhile.
+    """
     # ---- Recipe: the entry's, with the changes of the command line ------------------------------
     overrides = list(overrides)
     named = f"{entry}-{preset}" if preset else entry
@@ -104,14 +129,10 @@ def _train_folds(
         for fold in to_do:  # each has a network to start from, where the recipe asks for one
             if not folder.fold(fold).can_predict:
                 find_initial_weights(opened, fold)
-        if not to_do:
-            return folder, None
-        minutes = training_minutes(minutes or recipe.time_budget)
-        end = None if minutes is None else began + 60 * minutes
-        return folder, _train_opened(opened, to_do, end, test)
+        yield opened, to_do
 
 
-def _train_opened(opened: Run, to_do: list[int], end: float | None, test: bool) -> "FoldRunner":
+def train_opened(opened: Run, to_do: list[int], end: float | None, test: bool) -> "FoldRunner":
     """Train, score and, for a `test`, predict these folds until the time is over."""
     recipe, folder = opened.recipe, opened.folder
 
@@ -128,7 +149,9 @@ def _train_opened(opened: Run, to_do: list[int], end: float | None, test: bool) 
     return runner
 
 
-def predict(run: str, views: int | None = None) -> tuple[RunFolder, Path]:
+def predict(
+    run: str, views: int | None = None, cluster: "Cluster | None" = None
+) -> tuple[RunFolder, Path]:
     """Predict the test images of a trained run again, and write its submission.
 
     Args:
@@ -146,10 +169,13 @@ def predict(run: str, views: int | None = None) -> tuple[RunFolder, Path]:
             raise RunError(
                 f"{opened.competition.name} has no test images; podium classify predicts"
             )
-        runner = start_runner(opened)
-        for number, fold in enumerate(folds, start=1):
-            print(f"\nfold {fold} ({number} of {len(folds)})", flush=True)
-            runner.predict_test(fold, views or opened.recipe.views)
+        if cluster is not None:
+            cluster.predict(opened, folds, views or opened.recipe.views)
+        else:
+            runner = start_runner(opened)
+            for number, fold in enumerate(folds, start=1):
+                print(f"\nfold {fold} ({number} of {len(folds)})", flush=True)
+                runner.predict_test(fold, views or opened.recipe.views)
         with folder.sharing():
             if views is None:
                 return folder, assemble(folder).submission
