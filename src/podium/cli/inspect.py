@@ -56,6 +56,22 @@ def serve(
     serve(run, host, port, folds, examples, browser)
 
 
+def export(
+    run: Run,
+    to: Annotated[str, typer.Option(help="keras, saved_model, onnx or litert.")],
+    folds: Annotated[
+        str | None, typer.Option(help="A fold's number, or all: their mean as one graph.")
+    ] = None,
+    quantize: Annotated[
+        bool, typer.Option("--quantize", help="litert: 8-bit integers; says what it costs.")
+    ] = False,
+) -> None:
+    """Write a run's network as a file that opens without Podium, checked against the run."""
+    from podium.serving.export.start import start_export
+
+    print(printable(f"\n{start_export(run, to, folds, quantize)}"))
+
+
 def gallery(
     run: Run,
     to: Annotated[Path | None, typer.Option(help="By default weights/RUN/gallery.png.")] = None,
@@ -85,4 +101,4 @@ def runs(competition: Annotated[str | None, typer.Argument(help="Only its runs."
     print(printable(describe_runs(competition)))
 
 
-COMMANDS = (classify, serve, gallery, report, runs)
+COMMANDS = (classify, serve, export, gallery, report, runs)

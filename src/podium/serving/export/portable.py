@@ -29,7 +29,9 @@ def portable_model(networks: Sequence[Network], size: int) -> keras.Model:
     Raises:
         ValueError: one of the layers cannot be said in Keras' own.
     """
-    several = [network.box_head is not None and len(network.box_head.inputs) > 1 for network in networks]
+    several = [
+        network.box_head is not None and len(network.box_head.inputs) > 1 for network in networks
+    ]
     side = size if any(several) else None
     images = keras.Input((side, side, 3), dtype="uint8", name="images")
     found = []

@@ -1,0 +1,144 @@
+"""The model card of an export: README.md in the form of the Hugging Face Hub."""
+
+import json
+from collections.abc import Iterator, Sequence
+
+from podium.predictions.combine import score_folds
+from podium.predictions.score import Score, score
+from podium.predictions.tta import VIEWS
+from podium.runs.run import Run
+from podium.serving.export.agreement import Agreement
+from podium.text import summarize
+
+CARD = """\
+---
+license: other
+license_name: see-the-section-licence
+library_name: {library}
+pipeline_tag: image-classification
+tags: [podium, image-classification]
+model-index:
+- name: {name}
+  results:
+  - task: {{type: image-classification}}
+    dataset: {{type: {dataset}, name: {dataset}}}
+    metrics:
+    - {{type: {metric}, value: {value}, name: {metric_name}}}
+---
+
+# {title}
+
+{backbone}, trained by Podium on {training}. Opened with {opened_with}; `example.py` shows how.
+
+In: uint8 (batch, height, width, 3), RGB, upright and stretched to {size} × {size} pixels; scaling
+and normalization are inside. Out: `probabilities`, float32 (batch, {outputs}): {meaning}{boxes}.
+`labels.json` names the outputs.
+
+## Score
+
+{scores}
+
+## Agreement with the run
+
+On {images} validation images given as the same arrays: {agreement}. Where the example reads the
+image files in its own way: {reading}.{quantized}
+
+## Intended use
+
+Images like those of {competition}: same kind of object, same kind of camera and framing. It was
+tuned for that competition's metric and for nothing else; nobody has looked at how its errors are
+spread over groups of people, places or devices.
+
+## Out-of-distribution images
+
+The file answers whatever it is shown, and its probabilities say nothing about images unlike those
+of the training. The run's own detector of these is not part of it: `podium classify {run}` and
+`podium serve {run}` have it.
+
+## Licence
+
+The weights come from the images of {competition}{pretrained}: the terms of both apply, and are for
+whoever passes the file on to look up. Podium itself is under the MIT licence.
+"""
+
+
+def model_card(
+    run: Run, folds: Sequence[int], library: str, opened_with: str, agreement: Agreement
+) -> str:
+    """Write the card of these folds' networks.
+
+    Args:
+        library: as the Hub calls it.
+        opened_with: packages.
+    """
+    competition, recipe, train = run.competition, run.recipe, run.table.train
+    measured = list(_scores(run, folds))
+    last = measured[-1][1]
+    listed = ", ".join(map(str, folds))
+    told = f"network of fold {listed}" if len(folds) == 1 else f"mean of folds {listed}"
+    task = {
+        "classes": "a class each, their sum 1",
+        "labels": "a label each, by itself",
+        "grades": "of at least each grade above the first",
+    }
+    quantized = ""
+    if agreement.quantized_gain:
+        gain = agreement.quantized_gain.as_gain
+        quantized = f" In 8-bit integers the metric gains {gain} on them."
+    named = f"{competition.name}, {len(train):,} images of {len(competition.classes)} classes"
+    return CARD.format(
+        library=library,
+        name=json.dumps(run.name),
+        dataset=json.dumps(competition.slug),
+        metric=json.dumps(last.metric.replace(" ", "-")),
+        metric_name=json.dumps(last.metric),
+        value=f"{last.value:.4f}",
+        title=f"{run.name}, {told}",
+        backbone=recipe.backbone,
+        training=f"{named} ({summarize(competition.classes, 20)})",
+        opened_with=opened_with,
+        size=run.image_size(folds[0]),
+        outputs=len(competition.outputs),
+        meaning=task[competition.task.name],
+        boxes="; `boxes`, float32 (batch, 4): x_min, y_min, x_max, y_max in shares of the image"
+        * (recipe.box is not None),
+        scores="\n".join(f"- {what}: {one}" for what, one in measured),
+        images=agreement.images,
+        agreement=agreement.file,
+        reading=agreement.reading,
+        quantized=quantized,
+        competition=f"{competition.name} (`{competition.slug}`)",
+        run=run.name,
+        pretrained="" if recipe.weights == "none" else f" and start from weights {recipe.weights}",
+    )
+
+
+def _scores(run: Run, folds: Sequence[int]) -> Iterator[tuple[str, Score]]:
+    """How each score was measured, and the score; the one that is the file's own comes last."""
+    folder, competition = run.folder, run.competition
+    if (folder.path / "score.json").is_file():
+        results = folder.read_score()
+    else:
+        results = score_folds(run, folder.scored_folds()).as_dict(folder)
+    kind = results.get("scored", "out-of-fold")
+    by = "by a network that was not trained on it"
+    if kind != "out-of-fold":
+        by = "none of which had a part in training or in any choice"
+    views = ", ".join(results.get("views", {}))
+    leaks = "".join(f"; leaky: {why}" for why in folder.leaky_folds().values())
+    best = "; the best epoch was chosen on these images" * (run.recipe.keep == "best")
+    yield (
+        f"The run, {kind}, each image {by}, mean of views ({views})",
+        Score.from_dict(results["score"]),
+    )
+    if "plain" in results:
+        yield (
+            f"The same without views, on validation images, as this file sees images{leaks}{best}",
+            Score.from_dict(results["plain"]),
+        )
+    if len(folds) == 1 and not results.get("thresholds"):
+        train, found = run.table.train, folder.fold(folds[0]).read_predictions("validation")
+        mine = train.index[train["fold"] == folds[0]]
+        plain = found.xs(VIEWS[0].name, level="view").loc[mine]
+        alone = score(competition.metric, competition.truth(train["label"]), plain, train["group"])
+        yield f"This network alone, without views, on the images of fold {folds[0]}", alone
