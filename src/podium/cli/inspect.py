@@ -94,6 +94,17 @@ def report(
     print(printable(f"\n{report(runs, to)}"))
 
 
+def track(
+    runs: Annotated[list[str], typer.Argument(help="Names or paths of runs, or of blends.")],
+    to: Annotated[str, typer.Option(help="mlflow, wandb or tensorboard.")],
+) -> None:
+    """Show runs to a tool that compares experiments: recipe, epochs, scores and files; offline."""
+    from podium.reports.track import track
+
+    for line in track(runs, to):
+        print(line)
+
+
 def runs(competition: Annotated[str | None, typer.Argument(help="Only its runs.")] = None) -> None:
     """List the runs of weights/: folds, score, minutes, and the blends that use them."""
     from podium.reports.listing import describe_runs
@@ -101,4 +112,4 @@ def runs(competition: Annotated[str | None, typer.Argument(help="Only its runs."
     print(printable(describe_runs(competition)))
 
 
-COMMANDS = (classify, serve, export, gallery, report, runs)
+COMMANDS = (classify, serve, export, gallery, report, track, runs)
