@@ -102,7 +102,7 @@ def track(
     from podium.reports.track import track
 
     for line in track(runs, to):
-        print(line)
+        print(printable(line))
 
 
 def runs(competition: Annotated[str | None, typer.Argument(help="Only its runs.")] = None) -> None:

@@ -1,7 +1,7 @@
 """`podium track`: runs as the tools show them that people compare experiments with."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.util import find_spec
@@ -12,32 +12,26 @@ from podium import paths
 from podium.reports.report import NAME as REPORT
 from podium.reports.run_data import RunData, read_run_data
 from podium.runs.find_run import find_run
-from podium.text import printable
 
 TOOLS = {"mlflow": "mlflow", "wandb": "wandb", "tensorboard": "tensorboard"}  # and their module
+Step = tuple[int, float, dict[str, float]]  # from 1 over all stages, its time, and its metrics
 NO_METRICS = ("stage", "epoch", "seconds")  # columns of a history
 
 
 @dataclass(frozen=True)
-class Step:
-    """An epoch of a fold: its number over all stages, from 1, when it ended, and its metrics."""
-
-    number: int
-    time: float  # seconds since 1970
-    metrics: dict[str, float]  # by fold_K/NAME
-
-
-@dataclass(frozen=True)
 class TrackedRun:
-    """What a tool is told of a run; the same each time, as long as the folder is."""
+    """What a tool is told of a run; the same each time, as long as the folder is.
+
+    Times are seconds since 1970.
+    """
 
     name: str
     competition: str
-    started: float  # seconds since 1970
+    started: float
     scored: float
     parameters: dict[str, Any]  # the recipe, keys with dots
     tags: dict[str, str]
-    steps: list[Step]
+    steps: list[Step]  # the epochs of all folds
     metrics: dict[str, float]  # the score, its interval, and its plain value
     files: list[Path]
 
@@ -64,7 +58,7 @@ def track(runs: Sequence[str], to: str) -> Iterator[str]:
 
     for folder in [find_run(run) for run in runs]:
         one = tracked_run(read_run_data(folder))
-        yield f"{printable(one.name)}: {WRITE[to](one)}"
+        yield f"{one.name}: {WRITE[to](one)}"
 
 
 def tracked_run(one: RunData) -> TrackedRun:
@@ -108,18 +102,15 @@ def _steps(one: RunData, started: float) -> Iterator[Step]:
                 for name, value in row.items()
                 if name not in NO_METRICS and math.isfinite(value)
             }
-            yield Step(number, float(ended.iloc[number - 1]), values)
+            yield number, float(ended.iloc[number - 1]), values
 
 
 def _flat(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
     """The keys within tables and lists of tables, dotted, as `--set` takes them."""
-    inner: Mapping[Any, Any] | None = None
-    if isinstance(value, dict):
-        inner = value
-    elif isinstance(value, list) and any(isinstance(each, dict) for each in value):
-        inner = dict(enumerate(value))
-    if inner is None:
+    if isinstance(value, list) and any(isinstance(each, dict) for each in value):
+        value = dict(enumerate(value))
+    if not isinstance(value, dict):
         yield place, value
         return
-    for key, each in inner.items():
+    for key, each in value.items():
         yield from _flat(each, f"{place}.{key}" if place else str(key))

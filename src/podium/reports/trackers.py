@@ -32,9 +32,8 @@ def to_mlflow(one: TrackedRun) -> str:
     number = run.info.run_id
     # A metric of the same value, time and step is there once, however often it is told.
     metrics = [Metric(name, value, end, 0) for name, value in one.metrics.items()]
-    for step in one.steps:
-        time = round(1000 * step.time)
-        metrics += [Metric(name, value, time, step.number) for name, value in step.metrics.items()]
+    for step, time, values in one.steps:
+        metrics += [Metric(key, value, round(1000 * time), step) for key, value in values.items()]
     new = {key: one.parameters[key] for key in one.parameters if key not in run.data.params}
     parameters = [Param(key, str(value)) for key, value in new.items()]
     for log, rows, most in (("metrics", metrics, AT_ONCE[0]), ("params", parameters, AT_ONCE[1])):
@@ -58,8 +57,8 @@ def to_wandb(one: TrackedRun) -> str:
     for earlier in (paths.project() / "wandb").glob(f"offline-run-*-{number}"):
         shutil.rmtree(earlier)
     by_step = defaultdict(dict)
-    for step in one.steps:
-        by_step[step.number] |= step.metrics
+    for step, _, values in one.steps:
+        by_step[step] |= values
     run = wandb.init(
         project=one.competition,
         id=number,
@@ -69,8 +68,8 @@ def to_wandb(one: TrackedRun) -> str:
         config={**one.parameters, **one.tags},
     )
     with run:
-        for step, metrics in sorted(by_step.items()):
-            run.log(metrics, step=step)
+        for step, values in sorted(by_step.items()):
+            run.log(values, step=step)
         run.summary.update(one.metrics)
         artifact = wandb.Artifact(one.name, type="run")
         for path in one.files:
@@ -97,11 +96,10 @@ def to_tensorboard(one: TrackedRun) -> str:
         writer = EventFileWriter(str(part))
         summary = hparams_pb(parameters, one.key, one.started)
         writer.add_event(Event(wall_time=one.started, summary=summary))
-        rows = [(step.time, step.number, step.metrics) for step in one.steps]
-        for time, number, metrics in [*rows, (one.scored, 0, one.metrics)]:
-            for name, value in metrics.items():
-                event = Event(wall_time=time, step=number, summary=scalar_pb(name, value))
-                writer.add_event(event)
+        for step, time, values in [*one.steps, (0, one.scored, one.metrics)]:
+            for key, value in values.items():
+                summary = scalar_pb(key, value)
+                writer.add_event(Event(wall_time=time, step=step, summary=summary))
         writer.close()
     return f"{target}; tensorboard --logdir {paths.project() / 'tensorboard'}"
 

@@ -48,13 +48,12 @@ class Agreement:
                 "report this with the recipe"
             )
 
-    @property
-    def lines(self) -> list[tuple[str, str]]:
+    def __str__(self) -> str:
         """What the command prints."""
-        told = [("agreement", f"{self.file} ({self.images} validation images)")]
+        lines = [f"agreement   {self.file} ({self.images} validation images)"]
         if self.quantized_gain:
-            told.append(("8-bit", f"gain in the metric {self.quantized_gain.as_gain}"))
-        return [*told, ("reading", f"of files by the example: {self.reading}")]
+            lines.append(f"8-bit       gain in the metric {self.quantized_gain.as_gain}")
+        return "\n".join([*lines, f"reading     of files by the example: {self.reading}"])
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self) | {"limit": None if self.quantized_gain else LIMIT}
@@ -72,12 +71,11 @@ def compare(
         read: the file's, for images that its example has read.
         quantize: whether the file is no longer the same network, so that its score is another.
     """
-    competition = run.competition
     gain = None
     if quantize:
-        truth = competition.truth(images["label"]).to_numpy()
+        truth = run.competition.truth(images["label"]).to_numpy()
         both = found["probabilities"], expected["probabilities"]
-        gain = paired_gain(competition.metric, truth, *both, images["group"])
+        gain = paired_gain(run.competition.metric, truth, *both, images["group"])
     return Agreement(
         len(images),
         _difference(run, expected, found),

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from podium.predictions.combine import score_folds
 from podium.predictions.score import Score, score
@@ -9,57 +10,6 @@ from podium.predictions.tta import VIEWS
 from podium.runs.run import Run
 from podium.serving.export.agreement import Agreement
 from podium.text import summarize
-
-CARD = """\
----
-license: other
-license_name: see-the-section-licence
-library_name: {library}
-pipeline_tag: image-classification
-tags: [podium, image-classification]
-model-index:
-- name: {name}
-  results:
-  - task: {{type: image-classification}}
-    dataset: {{type: {dataset}, name: {dataset}}}
-    metrics:
-    - {{type: {metric}, value: {value}, name: {metric_name}}}
----
-
-# {title}
-
-{backbone}, trained by Podium on {training}. Opened with {opened_with}; `example.py` shows how.
-
-In: uint8 (batch, height, width, 3), RGB, upright and stretched to {size} × {size} pixels; scaling
-and normalization are inside. Out: `probabilities`, float32 (batch, {outputs}): {meaning}{boxes}.
-`labels.json` names the outputs.
-
-## Score
-
-{scores}
-
-## Agreement with the run
-
-On {images} validation images given as the same arrays: {agreement}. Where the example reads the
-image files in its own way: {reading}.{quantized}
-
-## Intended use
-
-Images like those of {competition}: same kind of object, same kind of camera and framing. It was
-tuned for that competition's metric and for nothing else; nobody has looked at how its errors are
-spread over groups of people, places or devices.
-
-## Out-of-distribution images
-
-The file answers whatever it is shown, and its probabilities say nothing about images unlike those
-of the training. The run's own detector of these is not part of it: `podium classify {run}` and
-`podium serve {run}` have it.
-
-## Licence
-
-The weights come from the images of {competition}{pretrained}: the terms of both apply, and are for
-whoever passes the file on to look up. Podium itself is under the MIT licence.
-"""
 
 
 def model_card(
@@ -86,7 +36,8 @@ def model_card(
         gain = agreement.quantized_gain.as_gain
         quantized = f" In 8-bit integers the metric gains {gain} on them."
     named = f"{competition.name}, {len(train):,} images of {len(competition.classes)} classes"
-    return CARD.format(
+    card = (Path(__file__).parent / "static" / "card.md").read_text(encoding="utf-8")
+    return card.format(
         library=library,
         name=json.dumps(run.name),
         dataset=json.dumps(competition.slug),

@@ -23,8 +23,7 @@ from podium.runs.run_folder import RunFolder
 from podium.runs.table import HELD_OUT
 from podium.serving.export.agreement import Agreement, compare
 from podium.serving.export.card import model_card
-from podium.serving.export.example import example
-from podium.serving.export.formats import FORMATS, quantized
+from podium.serving.export.formats import FORMATS, example
 from podium.serving.export.portable import portable_model
 from podium.text import duration
 
@@ -32,8 +31,6 @@ ALL = "all"
 CHECKED = 200  # validation images, of which a quantized file's score can be told as well
 AT_ONCE = 16  # images
 SAMPLED = 100  # training images, by whose activations the ranges of 8-bit integers are set
-
-Predict = Callable[[np.ndarray], dict[str, np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -45,12 +42,9 @@ class Export:
 
     def __str__(self) -> str:
         size = sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
-        return "\n".join(
-            [
-                f"export      {self.folder} ({size / 1e6:.1f} MB)",
-                *(f"{name:<12}{line}" for name, line in self.agreement.lines),
-                f"next        python {self.folder / 'example.py'} IMAGE",
-            ]
+        return (
+            f"export      {self.folder} ({size / 1e6:.1f} MB)\n{self.agreement}\n"
+            f"next        python {self.folder / 'example.py'} IMAGE"
         )
 
 
@@ -71,22 +65,21 @@ def export(folder: RunFolder, to: str, folds: str | None = None, quantize: bool 
     run, chosen = predictor.run, _chosen(predictor, folds)
     size = run.image_size(chosen[0])
     train = read_table(run.competition, folder).train
-    is_unseen = train["fold"].isin([*chosen, HELD_OUT])
-    unseen = _spread(train[is_unseen], CHECKED)
+    unseen = _spread(train[train["fold"].isin([*chosen, HELD_OUT])], CHECKED)
     with _timed(f"reading {len(unseen)} validation images"):
         images = _squares(run, unseen, size)
     with _timed("predicting them by the run"):
         expected = _predicted(predictor, chosen, images)
-    if quantize:
-        form = quantized(_squares(run, _spread(train[~is_unseen], SAMPLED), size))
+    trained_on = train[~train["fold"].isin([HELD_OUT, *(chosen if len(chosen) == 1 else [])])]
+    sample = [_squares(run, _spread(trained_on, SAMPLED), size)] if quantize else []
     with _timed(f"rebuilding {len(chosen)} network{'s' * (len(chosen) > 1)} of Keras' own layers"):
         model = portable_model([_open(run, fold) for fold in chosen], size)
     target = folder.path / "export" / (f"{to}-int8" if quantize else to)
     with atomic_folder(target, replace=True) as part:
         with _timed(f"writing {to}{', in 8-bit integers' * quantize}"):
-            form.write(model, size, part / form.file)
+            form.write(model, size, part / form.file, *sample)
         write_json(part / "labels.json", _labels(run, chosen, to, form.file, size))
-        (part / "example.py").write_text(example(to, form.opened_with), encoding="utf-8")
+        (part / "example.py").write_text(example(to), encoding="utf-8")
         with _timed("checking it by its own example"):
             opened = runpy.run_path(str(part / "example.py"))
             found = _in_batches(opened["predict"], images)
@@ -150,7 +143,7 @@ def _predicted(
     return {name: np.mean(each, axis=0) for name, each in outputs.items()}
 
 
-def _in_batches(predict: Predict, images: np.ndarray) -> dict[str, np.ndarray]:
+def _in_batches(predict: Callable, images: np.ndarray) -> dict[str, np.ndarray]:
     parts = [predict(images[start : start + AT_ONCE]) for start in range(0, len(images), AT_ONCE)]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 

@@ -4,7 +4,7 @@ import logging
 import os
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import keras
@@ -25,14 +25,14 @@ class Format:
         file: of the model, or its folder.
         library: as the Hugging Face Hub calls what opens it.
         opened_with: packages that the example needs beside NumPy and Pillow.
-        write: the model of `portable_model` to a path; the second argument is the side of the
-            images that it predicts, pixels.
+        write: the model of `portable_model`, for images of so many pixels, to a path; LiteRT in
+            8-bit integers, where it is given a sample of images, uint8 (images, …, 3), besides.
     """
 
     file: str
     library: str
     opened_with: str
-    write: Callable[[keras.Model, int, Path], None]
+    write: Callable[..., None]
 
 
 def _write_keras(model: keras.Model, size: int, path: Path) -> None:
@@ -78,20 +78,9 @@ def _write_onnx(model: keras.Model, size: int, path: Path) -> None:
     onnx.save(converted.make_model("Podium"), path)
 
 
-def _write_litert(model: keras.Model, size: int, path: Path) -> None:
-    _convert_litert(model, size, path, None)
-
-
-def quantized(sample: np.ndarray) -> Format:
-    """LiteRT in 8-bit integers, whose ranges are those of a sample: uint8 (images, …, 3)."""
-
-    def write(model: keras.Model, size: int, path: Path) -> None:
-        _convert_litert(model, size, path, sample)
-
-    return replace(FORMATS["litert"], write=write)
-
-
-def _convert_litert(model: keras.Model, size: int, path: Path, sample: np.ndarray | None) -> None:
+def _write_litert(
+    model: keras.Model, size: int, path: Path, sample: np.ndarray | None = None
+) -> None:
     """For images of one size, in batches of any."""
     with tempfile.TemporaryDirectory() as folder:
         _save(model, size, Path(folder))
@@ -120,3 +109,12 @@ FORMATS = {
     "onnx": Format("model.onnx", "onnx", "onnxruntime", _write_onnx),
     "litert": Format("model.tflite", "tflite", "ai-edge-litert", _write_litert),
 }
+
+
+def example(to: str) -> str:
+    """example.py: how a program without Podium opens the model and classifies images."""
+    parts = [
+        (Path(__file__).parent / "static" / f"{name}.txt").read_text(encoding="utf-8")
+        for name in ("example", f"open_{to}")
+    ]
+    return parts[0].replace("{packages}", FORMATS[to].opened_with).replace("{opens}", parts[1])
