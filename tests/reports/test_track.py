@@ -28,7 +28,7 @@ def test_what_is_told_is_the_recipe_the_epochs_and_the_score(
     assert told.parameters["stages.0.learning_rate"] == 0.001
     assert [number for number, _, _ in told.steps] == [1, 1]
     history = folder.fold(1).read_history()
-    number, time, values = told.steps[1]
+    _, time, values = told.steps[1]
     assert values["fold_1/val_loss"] == history["val_loss"][0]
     assert time == pytest.approx(told.started + history["seconds"][0])
     score = folder.read_score()
