@@ -38,6 +38,12 @@ def test_folds_are_even_stratified_and_whole(table: pd.DataFrame) -> None:
     assert_groups_are_whole(table, fold)
 
 
+def test_every_scikit_learn_makes_the_same_folds(table: pd.DataFrame) -> None:
+    """Kaggle's is older: a run that is split there and one that is split here must be joined."""
+    fold = split_folds(table["label"], table["group"], folds=5, seed=0).sort_index()
+    assert fold.head(20).tolist() == [0, 2, 3, 3, 0, 3, 0, 2, 4, 2, 2, 3, 0, 0, 0, 2, 1, 4, 4, 3]
+
+
 def test_shares_are_kept_stratified_and_whole(table: pd.DataFrame) -> None:
     fold = split_shares(table["label"], table["group"], [0.7, 0.2, 0.1], seed=0)
     assert fold.index.equals(table.index)

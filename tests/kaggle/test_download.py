@@ -208,8 +208,8 @@ def test_a_server_in_trouble_is_asked_again(
 def test_an_address_that_expires_does_not_spoil_what_is_here(
     stand_in: StandIn, cars: Files, target: Path, tries: Callable[[int], None]
 ) -> None:
-    """The client writes the page that says so into the file, and would go on behind it."""
-    stand_in.links_once = True
+    """The client's own tries would go on with it until they give up."""
+    stand_in.links_expire = True
     stand_in.break_download(CARS.slug, after=PLACE)
     tries(2)
     download(CARS)

@@ -12,7 +12,7 @@ from kaggle_stand_in import StandIn
 from kaggle_stand_in.small_kernels import REF, write_kernel
 from podium.kaggle import client
 from podium.kaggle.client import KaggleError
-from podium.kaggle.following import KernelRun, PushRefused, SessionsFull, push
+from podium.kaggle.following import KernelRun, PushRefused, SessionsFull, push, quota_left
 
 if TYPE_CHECKING:  # importing it checks an access token
     from kaggle.api.kaggle_api_extended import KaggleApi
@@ -141,6 +141,18 @@ def test_sources_that_kaggle_cannot_find_are_an_error(
         push(api, built)
 
 
+# --- The week's hours
+
+
+def test_the_hours_that_are_left_of_the_week_are_told(stand_in: StandIn, api: "KaggleApi") -> None:
+    assert quota_left(api, "GPU") == (
+        "quota       26.5 of 30.0 hours on GPUs are left, until 2026-12-05 00:00 UTC"
+    )
+    stand_in.quota = {"tpu": (0.0, 20.0)}
+    assert quota_left(api, "TPU").startswith("quota       20.0 of 20.0 hours on TPUs are left")
+    assert quota_left(api, "GPU") == "quota       not known: Kaggle tells none for GPUs"
+
+
 # --- What a run left
 
 
@@ -179,13 +191,55 @@ def test_names_that_lead_out_of_the_folder_are_refused(
     stand_in.kernels[REF].extra_outputs = {name: b"evil"}
     run = start("")
     run.follow(POLL)
-    with pytest.raises(KaggleError, match="whose name leads out of its folder"):
+    with pytest.raises(KaggleError, match=r"Refusing to download .*: resolves outside"):
         run.fetch_output(tmp_path / "out")
     assert not list(tmp_path.parent.glob("**/out/**/evil.txt"))
 
 
-def test_a_run_that_left_nothing_is_told(start: Callable[[str], KernelRun], tmp_path: Path) -> None:
+def test_of_a_run_that_left_nothing_the_log_is_there(
+    start: Callable[[str], KernelRun], tmp_path: Path
+) -> None:
     run = start("print('done')")
     run.follow(POLL)
-    with pytest.raises(KaggleError, match=f"{REF} has no output"):
+    run.fetch_output(tmp_path / "out")
+    [log] = (tmp_path / "out").iterdir()
+    assert log.name == "first-kernel.log" and "done" in log.read_text()
+
+
+def test_what_kaggle_refuses_is_told_in_its_own_words(
+    stand_in: StandIn, api: "KaggleApi", tmp_path: Path
+) -> None:
+    """And not in the client's guesses, which blame a wrong name first."""
+    run = KernelRun(api, REF, tmp_path)
+    with pytest.raises(KaggleError, match=r"answers 403: Permission 'kernels\.get' was denied$"):
         run.fetch_output(tmp_path / "out")
+
+
+def test_the_version_that_was_pushed_is_followed_and_not_the_last(
+    stand_in: StandIn, api: "KaggleApi", tmp_path: Path
+) -> None:
+    runs = []
+    for number in (1, 2):
+        code = f"print('line of {number}'); open('left.txt', 'w').write('{number}')"
+        folder = write_kernel(tmp_path / str(number), code)
+        built = SimpleNamespace(folder=folder, metadata=SimpleNamespace(id=REF), fold=None)
+        runs.append(push(api, built))
+        stand_in.kernels[REF].last.wait()
+    for run, number in ((runs[0], 1), (runs[1], 2), (KernelRun(api, REF, tmp_path), 2)):
+        run.follow(POLL)
+        run.fetch_output(run.folder / "out")
+        assert run.log_file.read_text() == f"line of {number}\n"
+        assert (run.folder / "out/left.txt").read_text() == str(number)
+    assert [run.version for run in runs] == [1, 2]
+
+
+def test_a_version_that_kaggle_does_not_know_yet_is_waited_for(
+    stand_in: StandIn, api: "KaggleApi", tmp_path: Path
+) -> None:
+    built = SimpleNamespace(
+        folder=write_kernel(tmp_path, ""), metadata=SimpleNamespace(id=REF), fold=None
+    )
+    run = push(api, built)
+    stand_in.fail("GetKernelSessionStatus", status=404, times=2)
+    run.follow(POLL)
+    assert run.is_complete

@@ -193,11 +193,19 @@ def test_more_folds_than_places_need_waiting_for(kaggle: StandIn) -> None:
     assert "SaveKernel" not in methods(kaggle)
 
 
-def test_a_kernel_is_pushed_to_the_machine_that_is_asked_for(kaggle: StandIn) -> None:
+def test_a_kernel_is_pushed_to_the_machine_that_is_asked_for(
+    kaggle: StandIn, capsys: pytest.CaptureFixture[str]
+) -> None:
     kaggle.run_instead = "raise SystemExit('no TPU today')"
     with pytest.raises(KernelFailed, match=r"podium push tiny --on tpu \[--resume\] --wait$"):
         push(on="tpu")
     assert kaggle.kernels[REF].last.pushed["machineShape"] == "TpuV5E8"
+    assert "\nquota       20.0 of 20.0 hours on TPUs are left" in capsys.readouterr().out
+    kaggle.fail("GetAcceleratorQuotaStatistics", 503)
+    with pytest.raises(KernelFailed):
+        push(on="l4")
+    assert kaggle.kernels[REF].last.pushed["machineShape"] == "NvidiaL4"
+    assert "\nquota       not known: asking for it: Kaggle answers 503" in capsys.readouterr().out
 
 
 def test_a_run_that_is_here_is_not_pushed_over(kaggle: StandIn, trained: Path) -> None:
@@ -224,18 +232,37 @@ def test_other_results_are_not_replaced_unasked(
     assert history.read_text() != mine
 
 
-def test_the_output_of_an_earlier_version_is_not_taken_for_this_one(
+def test_a_later_version_of_someone_else_is_not_taken_for_this_one(
     kaggle: StandIn, trained: Path, tmp_path: Path
 ) -> None:
-    kaggle.run_instead = leave(kaggle, trained, sources="abc")
-    with pytest.raises(KaggleError, match=r"made from the sources abc.* an earlier version's"):
-        push()
-    assert [path.name for path in (tmp_path / "weights").iterdir()] == [".locks"]
+    """As another machine of the same user may push it meanwhile."""
+    right = leave(kaggle, trained)
+    pushed = threading.Event()
+
+    def run_instead(ref: str) -> str:
+        if kaggle.kernels[ref].last.version > 1:
+            return "print('another version')"
+        pushed.set()
+        return right(ref) + "\nimport time; time.sleep(1)"
+
+    def push_another() -> None:
+        pushed.wait(20)
+        kaggle.kernels.save(kaggle.kernels[REF].last.pushed)
+
+    kaggle.run_instead = run_instead
+    another = threading.Thread(target=push_another)
+    another.start()
+    push()
+    another.join()
+    assert results(tmp_path) == results(trained)
+    assert "another version" in kaggle.kernels[REF].last.log_text
 
 
 def test_a_kernel_that_left_another_run_is_told(kaggle: StandIn, tmp_path: Path) -> None:
     kaggle.run_instead = "open('notes.txt', 'w').write('nothing else')"
-    with pytest.raises(KaggleError, match=f"{REF} left no run tiny; what it did leave is in"):
+    with pytest.raises(
+        KaggleError, match=f"{REF} left no run tiny; what it did leave, and its log, is in"
+    ):
         push()
     assert (tmp_path / "build/tiny/output/notes.txt").is_file()
 

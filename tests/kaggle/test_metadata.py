@@ -64,7 +64,11 @@ def test_good_metadata_is_taken_as_it_is(tmp_path: Path) -> None:
         ({"competition_sources": CARS}, ["competition_sources: came 'sf-dl", "list"]),
         (
             {"machine_shape": "TpuV38"},
-            ["came 'TpuV38', should be 'NvidiaTeslaT4' or 'TpuV5E8'"],
+            ["machine_shape: came 'TpuV38', which", "write 'TpuV5E8'"],
+        ),
+        (
+            {"machine_shape": "NvidiaT4"},
+            ["came 'NvidiaT4', should be one of NvidiaTeslaT4, TpuV5E8"],
         ),
         ({"language": "r"}, ["language: came 'r', should be 'python'"]),
         ({"kernel_type": "book"}, ["kernel_type: came 'book', should be 'script' or 'notebook'"]),
@@ -219,7 +223,18 @@ def test_the_machine_is_that_of_the_metadata_or_the_one_asked_for(tmp_path: Path
     assert read_metadata(made).machine is MACHINES["tpu"]
     assert read_metadata(made, on="gpu").machine_shape == "NvidiaTeslaT4"
     assert read_metadata(made, on="cpu").machine is MACHINES["cpu"]
-    assert [machine.sessions for machine in MACHINES.values()] == [5, 2, 1]
+    assert read_metadata(made, on="l4").machine is MACHINES["l4"]
+    assert MACHINES["t4"] is MACHINES["gpu"] and MACHINES["v5e-8"] is MACHINES["tpu"]
+
+
+@pytest.mark.parametrize("on", MACHINES)
+def test_every_machine_takes_a_recipe(tmp_path: Path, on: str) -> None:
+    made = entry(tmp_path)
+    metadata = read_metadata(made, on=on)
+    check_machine(made, metadata, made.recipe(["batch_size=16"]), hours=8.8)
+    machine = metadata.machine
+    assert machine.backend == ("jax" if str(machine.shape).startswith("Tpu") else "tensorflow")
+    assert machine.minutes < 60 * machine.hours < 12 * 60
 
 
 def test_what_a_tpu_cannot_do_is_said(tmp_path: Path) -> None:

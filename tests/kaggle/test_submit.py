@@ -71,7 +71,7 @@ def test_a_submission_is_sent_once_and_followed_to_its_score(cars: Cars) -> None
     assert str(submitted) == f"submitted   cars-b6.csv to {SLUG}\npublic      0.80000"
     assert (kept.file_name, kept.description) == ("cars-b6.csv", "a try")
     assert kept.text == cars.csv.read_bytes()
-    assert cars.calls() == [*SENT, *["ListSubmissions"] * 3]
+    assert cars.calls() == [*SENT, *["GetSubmission"] * 3]
 
 
 def test_without_waiting_it_says_where_the_score_will_be(cars: Cars) -> None:
@@ -90,7 +90,7 @@ def test_the_score_is_that_of_this_submission_not_of_one_like_it(cars: Cars) -> 
     cars.there.listings_until_scored = 5
 
     def submit_a_newer_one() -> None:
-        wait_until(lambda: "ListSubmissions" in cars.calls())
+        wait_until(lambda: "GetSubmission" in cars.calls())
         cars.there.submit("cars-b6.csv", "a try", b"of the same team")
 
     teammate = threading.Thread(target=submit_a_newer_one)
@@ -303,14 +303,14 @@ def test_what_kaggle_says_moves_no_cursor() -> None:
 
 
 def test_failures_while_waiting_pass(cars: Cars) -> None:
-    for status in (503, 0, 429):
-        cars.kaggle.fail("ListSubmissions", status)
+    for status in (404, 503, 0, 429):
+        cars.kaggle.fail("GetSubmission", status)
     assert cars.submit(wait=True).public_score == "0.80000"
     assert cars.calls().count("CreateSubmission") == 1
 
 
 def test_a_refusal_while_waiting_says_that_the_submission_is_taken(cars: Cars) -> None:
-    cars.kaggle.fail("ListSubmissions", 401)
+    cars.kaggle.fail("GetSubmission", 401)
     message = cars.refusal(wait=True)
     assert "Kaggle answers 401" in message
     assert message.endswith(f"submission 40000000 is taken and counts: see {PAGE}")
@@ -329,7 +329,7 @@ def test_an_interrupted_wait_warns_of_submitting_again(cars: Cars) -> None:
     main = threading.main_thread().ident
 
     def interrupt_when_it_waits() -> None:
-        wait_until(lambda: "ListSubmissions" in cars.calls())
+        wait_until(lambda: "GetSubmission" in cars.calls())
         # Asleep between two calls, as nearly always: in some calls of libraries Ctrl-C gets lost.
         wait_until(lambda: sys._current_frames()[main].f_code.co_name == "_follow")
         interrupt()

@@ -50,19 +50,18 @@ def pack_cars(trained: Path, archive: Path) -> Path:
 
 
 def leave(
-    kaggle: StandIn, trained: Path, folds: Sequence[int] | None = None, sources: str | None = None
+    kaggle: StandIn, trained: Path, folds: Sequence[int] | None = None
 ) -> Callable[[str], str]:
     """Code for kernels that leave the trained run as theirs, or of it only their fold.
 
     Args:
         folds: those whose kernels succeed; the others print a word and fail.
-        sources: what the run says it was made from; by default what was pushed.
     """
     run = trained / "weights" / "tiny"
 
     def code(ref: str) -> str:
         pushed = kaggle.kernels[ref].last.pushed["text"]
-        made_from = sources or re.search(r'SOURCES = \\?"(\w+)', pushed)[1]
+        made_from = re.search(r'SOURCES = \\?"(\w+)', pushed)[1]
         fold = re.search(r"-fold-(\d)$", ref)
         parts = [int(fold[1])] if fold else [0, 1]
         if folds is not None and not set(parts) <= set(folds):

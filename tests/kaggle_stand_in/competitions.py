@@ -172,6 +172,14 @@ class Competitions(dict[str, Competition]):
         submission = competition.submit(name, body.get("submissionDescription", ""), content)
         return {"message": f"Successfully submitted to {competition.slug}", "ref": submission.ref}
 
+    def get_submission(self, body: dict[str, Any]) -> Body:
+        """GetSubmission, by its number alone."""
+        for competition in self.values():
+            for submission in competition.listed(self._stand_in.user):
+                if submission["ref"] == body.get("ref"):
+                    return submission
+        raise RefusedError(404, "Not found")
+
     def list_submissions(self, body: dict[str, Any]) -> Body:
         """ListSubmissions, all in one page."""
         return {"submissions": self.asked(body).listed(self._stand_in.user), "nextPageToken": ""}

@@ -112,13 +112,13 @@ class Handler(BaseHTTPRequestHandler):
     def _get(self, _: bytes) -> None:
         """A file, or the log of a kernel."""
         path = self.parts.path
+        query = {key: values[0] for key, values in parse_qs(self.parts.query).items()}
         if path.startswith(LOG_STREAM):
             self._require_credentials()
-            self._stream_log(unquote(path.removeprefix(LOG_STREAM)))
+            self._stream_log(unquote(path.removeprefix(LOG_STREAM)), query.get("versionLabel", ""))
             return
         stand_in = self.server.stand_in
         stand_in.note(self.command, {"path": path, "range": self.headers["Range"]})
-        query = {key: values[0] for key, values in parse_qs(self.parts.query).items()}
         name, file = stand_in.file_at(path, query.get("Signature", ""))
         part = part_of(file, self.headers["Range"], self.headers["If-Range"])
         self._start(part.status, part.headers)
@@ -126,15 +126,16 @@ class Handler(BaseHTTPRequestHandler):
         for block in part.blocks(break_after):
             self.wfile.write(block)
         if break_after is not None and break_after < part.length:
+            stand_in.expire(query.get("Signature", ""))
             raise ConnectionBroken
 
     def _upload(self, body: bytes) -> None:
         self.server.stand_in.receive(self.parts.path, body)
         self._send(HTTPStatus.OK, {})
 
-    def _stream_log(self, ref: str) -> None:
+    def _stream_log(self, ref: str, label: str) -> None:
         """The lines as they come, or all of them at once where the run is over."""
-        finished, events = self.server.stand_in.log_events(ref)
+        finished, events = self.server.stand_in.log_events(ref, label)
         if finished:
             self._send_json(list(events))
             return

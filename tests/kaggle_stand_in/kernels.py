@@ -42,6 +42,18 @@ class Kernel:
             raise RefusedError(403, "Permission 'kernels.get' was denied")
         return self.sessions[-1]
 
+    def run(self, label: str) -> Session:
+        """The run of a version, by its label; the latest where there is none.
+
+        Raises:
+            RefusedError: there is no such version; a bare number is none.
+        """
+        last = self.last
+        found = [each for each in self.sessions if label in ("", f"v{each.version}")]
+        if not found:
+            raise RefusedError(404, "Not found")
+        return last if not label else found[0]
+
     def attached(self) -> Session | None:
         """The latest run whose output others get."""
         return next((each for each in reversed(self.sessions) if each.is_attached), None)
@@ -82,15 +94,15 @@ class Kernels(dict[str, Kernel]):
 
     def status(self, body: dict[str, Any]) -> Body:
         """GetKernelSessionStatus."""
-        session = self._asked(body).last
+        session = self._asked(body).run(body.get("versionLabel", ""))
         answer: Body = {"status": session.status}
         message = session.failure_message
         return answer | {"failureMessage": message} if message else answer
 
     def list_output(self, body: dict[str, Any]) -> Body:
-        """ListKernelSessionOutput: a page of the last run's files, and its log, once it is over."""
+        """ListKernelSessionOutput: a page of a run's files, and its log, once it is over."""
         kernel = self._asked(body)
-        session = kernel.last
+        session = kernel.run(body.get("versionLabel", ""))
         if not session.ended:
             return {"files": []}
         files = session.outputs | self._extra(kernel)
@@ -105,9 +117,9 @@ class Kernels(dict[str, Kernel]):
         log = json.dumps(session.log)
         return {"files": listed, "log": log, "nextPageToken": str(first + size) if more else ""}
 
-    def log_events(self, ref: str) -> "tuple[bool, Iterator[Body]]":
-        """Whether the last run is over, and its lines as they come."""
-        session = self[ref].last
+    def log_events(self, ref: str, label: str) -> "tuple[bool, Iterator[Body]]":
+        """Whether a run is over, and its lines as they come."""
+        session = self[ref].run(label)
         return session.ended, session.events()
 
     def stop(self) -> None:

@@ -32,7 +32,9 @@ class StandIn:
         refuse_push: a message with which SaveKernel refuses.
         refuse_submission: a message with which CreateSubmission refuses.
         fail_upload: the HTTP status with which an upload is refused.
-        links_once: a link to a file serves once only, as Kaggle's do after a while.
+        links_expire: a link to a file serves no more once its download broke, as Kaggle's do
+            after a while.
+        quota: hours of the week by "gpu" and "tpu": used and allowed.
         max_sessions: how many kernels of a kind (CPU, GPU) may run at once.
         hold_queue: kernels stay QUEUED as long as it is true.
         nested_input: input/competitions/<slug>, input/datasets/<owner>/<slug> and
@@ -58,7 +60,8 @@ class StandIn:
         self.refuse_push: str | None = None
         self.refuse_submission: str | None = None
         self.fail_upload: int | None = None
-        self.links_once = self.hold_queue = self.nested_input = False
+        self.links_expire = self.hold_queue = self.nested_input = False
+        self.quota = {"gpu": (3.5, 30.0), "tpu": (0.0, 20.0)}
         self.max_sessions: int | None = None
         self.environment: dict[str, str] = {}
         self.python: Path | None = None
@@ -161,9 +164,11 @@ class StandIn:
             "competitions.CompetitionApiService/DownloadDataFiles": competitions.download,
             "competitions.CompetitionApiService/StartSubmissionUpload": competitions.start_upload,
             "competitions.CompetitionApiService/CreateSubmission": competitions.submit,
+            "competitions.CompetitionApiService/GetSubmission": competitions.get_submission,
             "competitions.CompetitionApiService/ListSubmissions": competitions.list_submissions,
             "datasets.DatasetApiService/DownloadDataset": self._download_dataset,
             "kernels.KernelsApiService/SaveKernel": kernels.save,
+            "kernels.KernelsApiService/GetAcceleratorQuotaStatistics": self._tell_quota,
             "kernels.KernelsApiService/GetKernelSessionStatus": kernels.status,
             "kernels.KernelsApiService/ListKernelSessionOutput": kernels.list_output,
         }
@@ -192,14 +197,17 @@ class StandIn:
             found = self._links.get(signature)
             if found is None:
                 raise RefusedError(403, f"The link to {unquote(path)} is not valid or has expired")
-            if self.links_once:
-                del self._links[signature]
             return found
 
-    def log_events(self, ref: str) -> tuple[bool, Iterator[Body]]:
-        """Whether the last run of a kernel is over, and the lines of its log as they come."""
+    def expire(self, signature: str) -> None:
+        """Let a link end, if links do."""
+        if self.links_expire:
+            self._links.pop(signature, None)
+
+    def log_events(self, ref: str, label: str) -> tuple[bool, Iterator[Body]]:
+        """Whether a run of a kernel is over, and the lines of its log as they come."""
         self.note("log", {"ref": ref})
-        return self.kernels.log_events(ref)
+        return self.kernels.log_events(ref, label)
 
     def receive(self, path: str, content: bytes) -> None:
         """Take what is uploaded."""
@@ -210,6 +218,13 @@ class StandIn:
     def report(self, error: BaseException) -> None:
         """Keep an error of the stand-in itself, to be raised when it is left."""
         self._server.errors.append(error)
+
+    def _tell_quota(self, _: Body) -> Body:
+        quotas = {
+            f"{kind}Quota": {"timeUsed": f"{3600 * used}s", "totalTimeAllowed": f"{3600 * total}s"}
+            for kind, (used, total) in self.quota.items()
+        }
+        return {"quotaRefreshTime": "2026-12-05T00:00:00.000Z", **quotas}
 
     def _introspect(self, body: Body) -> Body:
         if body.get("token") != self.token:

@@ -88,7 +88,8 @@ def test_nothing_is_loaded(page: Read) -> None:
 def test_the_page_can_be_walked_without_eyes(page: Read) -> None:
     assert [len(page.all(tag)) for tag in ("h1", "h2", "main", "nav")] == [1, 4, 1, 1]
     links = {one["href"] for one in page.all("nav") + page.all("a") if "href" in one}
-    assert links == {f"#{one['id']}" for one in page.all("h2")}, "contents and headings agree"
+    targets = [one["id"] for one in page.all("h2") + page.all("a") if "id" in one]
+    assert links == {f"#{one}" for one in targets}, "contents and headings, images and names agree"
     assert all(one.get("alt") for one in page.all("img"))
     assert all(one.get("scope") == "col" for one in page.all("th"))
     assert page.all("html")[0]["lang"] == "en"

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from urllib.parse import unquote
 
 import pandas as pd
 import pytest
@@ -82,8 +83,8 @@ def test_the_report_says_what_the_run_is_and_did() -> None:
     ):
         assert part in said, part
     titles = [
-        *("Score", "Recipe", "Data", "Cost and origin", "Learning", "Classes", "Calibration"),
-        *("Images", "As the network sees them", "Grad-CAM", "Views"),
+        *("Score", "Images", "Recipe", "Data", "Cost and origin", "Learning", "Classes"),
+        *("Calibration", "As the network sees them", "Grad-CAM", "Views"),
     ]
     anchors = [title.lower().replace(" ", "-") for title in titles]
     assert [one["id"] for one in page.all("h2")] == anchors
@@ -95,6 +96,40 @@ def test_time_and_memory_by_stage_are_those_of_the_history() -> None:
     # Two folds of three epochs of 2 s, whose last had 3.5 GB; 60 and 61 s in all.
     assert "1: all layers 3 12 s 6.0 s 3.50 GB" in said
     assert "2 min in all, with cached features" in said
+
+
+def test_a_stage_that_the_time_cut_short_shows_what_each_fold_did() -> None:
+    folder = a_run()
+    said = words(read(report(["a"]).path))
+    assert "epochs done learning rate px batch 1 all layers 3 3 0.001" in said
+    folder.fold(1).write_history(HISTORY[:2])
+    said = words(read(report(["a"]).path))
+    assert "1 all layers 3 3 in fold 0, 2 in fold 1 0.001" in said
+
+
+def test_the_origin_is_told_in_a_reader_s_time() -> None:
+    folder = a_run()
+    folder.write_run({**folder.read_run(), "started": "2026-11-29T01:58:12+02:00"})
+    assert "28 November 2026, 23:58 UTC" in words(read(report(["a"]).path))
+
+
+def test_a_single_split_is_called_validation() -> None:
+    folder = write_run(Path("weights", "a").resolve(), [0], shares=[0.5, 0.5], stages=STAGES)
+    assemble(folder)
+    said = words(read(report(["a"]).path))
+    assert "8 validation images of clocks-or-crocs" in said and "out-of-fold" not in said
+
+
+def test_images_have_addresses_and_the_confused_classes_are_shown() -> None:
+    folder = a_run()
+    page = read(report(["a"]).path)
+    assert "Taken for each other: clock and crocodile" in words(page)
+    anchors = [one["id"] for one in page.all("a") if "id" in one]
+    assert len(anchors) == len(set(anchors))
+    links = {one["href"].removeprefix("#") for one in page.all("a") if one.get("class") == "name"}
+    assert links == set(anchors)
+    judged = set(folder.read_probabilities("out_of_fold").index)
+    assert {unquote(one).removeprefix("image-") for one in anchors} <= judged and anchors
 
 
 def test_the_figures_lie_beside_the_page_and_in_it() -> None:

@@ -133,11 +133,20 @@ def test_a_dropped_image_gets_its_class_and_a_bad_file_its_message(
     page.answers(1)
     assert page.text(".verdict").startswith("cat, ")
     assert "of known images score as high" in page.text(".likeness")
+    assert not page.all("canvas.heat")[0].is_displayed(), "the image itself is seen first"
+    page.all(".heat-toggle input")[0].click()
+    assert page.all("canvas.heat")[0].is_displayed()
     assert page.driver.execute_script(DRAWN, page.all("canvas.heat")[0])
     assert page.driver.execute_script(DRAWN, page.all("canvas.box")[0])
     page.drop("foreign.png", foreign)
     page.answers(2)
     assert "Unlike the training images (out-of-distribution)" in page.text(".likeness")
+    assert page.text(".verdict").startswith("If it is any of them: ")
+    sizes = [
+        float(page.all(one)[0].value_of_css_property("font-size").removesuffix("px"))
+        for one in (".likeness strong", ".verdict")
+    ]
+    assert sizes[0] > sizes[1], "no class is as large as that it is none"
     page.drop("letter.png", b"Dear all,")
     page.answers(3)
     assert "No answer (415)" in page.text(".problem")

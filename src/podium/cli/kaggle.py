@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from podium.cli.options import Entry, Folds, Fresh, Overrides, Poll, Wait
+from podium.kaggle.machines import MACHINES
 from podium.text import printable
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from podium.predictions.result import RunResult
 
 On = Annotated[
-    Literal["cpu", "gpu", "tpu"] | None,
+    Literal[tuple(MACHINES)] | None,
     typer.Option("--on", help="The machine, if not that of the entry's kernel-metadata.json."),
 ]
 

@@ -157,7 +157,7 @@ class Competition(ABC):
         nothing = pd.DataFrame(columns=self.outputs, index=pd.Index([], dtype=str))
         columns = list(self.submission(nothing.astype(np.float32)).columns)
         sample = read_csv(path, columns, may_be_empty=columns[1:])
-        ids = pd.Index(sample.iloc[:, 0])
+        ids = pd.Index(sample.iloc[:, 0], name=table.index.name)
         if told := id_difference(ids, path.name, table.index, "the images"):
             raise MissingData(f"{path}: other ids than the images: {told}; unpack it again")
         return table.loc[ids]

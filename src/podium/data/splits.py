@@ -37,9 +37,13 @@ def split_folds(labels: Labels, groups: pd.Series | np.ndarray, folds: int, seed
         return pd.Series(parts, table.index, name="fold").loc[labels.index]
     _check_classes(table, folds, "folds")
     label = table["label"].cat.codes
-    splitter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)
+    # Shuffled here, as scikit-learn does since 1.7: before, it placed groups by the classes of
+    # others, so that folds were not stratified, and those of Kaggle's 1.6.1 were not these.
+    order = np.random.RandomState(seed).permutation(table["group"].nunique())
+    group = np.argsort(order)[table["group"]]
     fold = pd.Series(0, index=table.index, name="fold", dtype=np.int64)
-    for number, (_, validation) in enumerate(splitter.split(table, label, table.group)):
+    splits = StratifiedGroupKFold(n_splits=folds).split(table, label, group)
+    for number, (_, validation) in enumerate(splits):
         fold.iloc[validation] = number
     _check_filled(fold.nunique(), table, folds, "folds")
     return fold.loc[labels.index]
@@ -105,7 +109,7 @@ def limit_images(labels: Labels, limit: int, seed: int, parts: int = 1) -> pd.In
     if isinstance(labels, pd.DataFrame):
         labels, parts = rarest(labels), 1
     shuffled = labels.sort_index().sample(frac=1, random_state=seed)
-    by_class = shuffled.groupby(shuffled)
+    by_class = shuffled.groupby(shuffled, observed=True)
     # The r-th image of n comes at r/n: any beginning of this order is stratified.
     place = by_class.cumcount() / by_class.transform("size")
     chosen = place.sort_values(kind="stable").index[:limit]
@@ -143,7 +147,7 @@ def _check_classes(table: pd.DataFrame, parts: int, what: str) -> None:
             f"{len(few)} classes have fewer images than the {parts} {what} ({_counted(few)}): "
             f"use fewer {what}, or drop those classes"
         )
-    distinct = table.groupby("label")["group"].nunique()
+    distinct = table.groupby("label", observed=True)["group"].nunique()
     copies = distinct[distinct < 2].index
     if len(copies):
         raise ValueError(

@@ -133,14 +133,9 @@ def _client() -> "KaggleApi":
             return kaggle
 
         def download_file(self, response: Any, outfile: str, *words: Any, **options: Any) -> None:
-            # Its own tries go on with the first address until that has expired, and then write
-            # the page that says so over what has come.
+            # Its own tries go on with the first address, also once that has expired.
             options |= {"max_retries": 0, "timeout": SILENCE, "chunk_size": BLOCK}
-            try:
-                super().download_file(response, outfile, *words, **options)
-            except ValueError as error:  # another length than was announced: such a page
-                Path(outfile).unlink()
-                raise requests.ConnectionError(str(error)) from error
+            super().download_file(response, outfile, *words, **options)
 
     return Client()
 
@@ -175,7 +170,8 @@ def explained(action: str, forbidden: str = "", unknown: str = "") -> Iterator[N
         429: "too many requests: wait some minutes",
     }
     try:
-        yield
+        with _unhidden():
+            yield
     except requests.HTTPError as error:
         code = _status_code(error)
         hint = f". {advice[code]}" if advice.get(code) else ""
@@ -191,24 +187,41 @@ def explained(action: str, forbidden: str = "", unknown: str = "") -> Iterator[N
         raise KaggleError(
             f"{action}: the connection failed ({_root_cause(error)}); try again when there is one"
         ) from error
+    except ValueError as error:  # the client's own words, as of a name that leads out of a folder
+        if isinstance(error, KaggleError):
+            raise
+        raise KaggleError(f"{action}: {single_line(str(error))}") from error
 
 
-def is_passing(error: BaseException | None) -> bool:
-    """Whether a later try may well succeed: no connection, or a server in trouble."""
+@contextmanager
+def _unhidden() -> Iterator[None]:
+    """Raise a refusal itself where the client only tells what it guesses from it."""
+    from requests import HTTPError
+
+    try:
+        yield
+    except ValueError as error:
+        if isinstance(error.__context__, HTTPError) and not isinstance(error, KaggleError):
+            raise error.__context__ from None
+        raise
+
+
+def is_passing(error: BaseException | None, also: int | None = None) -> bool:
+    """Whether a later try may well succeed: no connection, a server in trouble, or a status."""
     import requests
 
     if isinstance(error, requests.HTTPError):
         code = _status_code(error)
-        return code == 429 or code >= 500
+        return code in (429, also) or code >= 500
     broken = requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError
     return isinstance(error, broken)
 
 
 def fetch_patiently(fetch: Callable[[], None], path: Path) -> None:
-    """Fetch a file, trying again while the connection breaks; progress begins the count again.
+    """Fetch a file or folder while the connection breaks; progress begins the count again.
 
     Raises:
-        OSError: what `requests` raises; what came of the file is kept.
+        OSError: what `requests` raises; what came is kept.
     """
     import requests
 
@@ -230,8 +243,9 @@ def fetch_patiently(fetch: Callable[[], None], path: Path) -> None:
 
 
 def megabytes(path: Path) -> float:
-    """The size of a file; 0 where there is none."""
-    return path.stat().st_size / 1e6 if path.is_file() else 0.0
+    """The size of a file, or of all files in a folder; 0 where there is none."""
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file()) / 1e6
 
 
 def _status_code(error: "HTTPError") -> int:

@@ -2,21 +2,19 @@
 
 import io
 import re
+import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tqdm import tqdm
-
 from podium.files.atomic_write import atomic_write
 from podium.kaggle.build import KernelBuild
-from podium.kaggle.client import SILENCE, KaggleError, explained, fetch_patiently, is_passing
+from podium.kaggle.client import KaggleError, explained, fetch_patiently, is_passing
 from podium.text import single_line
 
 if TYPE_CHECKING:
@@ -32,24 +30,21 @@ class PushRefused(KaggleError):
     """Kaggle does not run the kernel, or runs it without something that it needs."""
 
 
-class NoOutput(KaggleError):
-    """The last version of a kernel left nothing."""
-
-
 class SessionsFull(PushRefused):
     """The account runs as many kernels as it may at once."""
 
 
 @dataclass(eq=False)
 class KernelRun:
-    """The last run of a kernel: its status, its log, which is printed and kept, and its output."""
+    """A run of a kernel: its status, its log, which is printed and kept, and its output."""
 
     api: "KaggleApi"
     ref: str  # owner/slug
     folder: Path  # where it was built, and where its log goes
     label: str = ""  # printed before each line of its log
     fold: int | None = None  # the only one that it trains, if it trains one
-    sources: str | None = None  # hash of what was pushed, if known: else the output is another's
+    version: int = 0  # the one that is meant; 0: the last
+    page: str = ""
     status: str = ""  # one of Kaggle's, or REFUSED where the run never began
     message: str = ""
 
@@ -74,6 +69,11 @@ class KernelRun:
         message = f": {self.message}" if self.message else ""
         return f"{self.ref} ended as {self.status}{message}"
 
+    @property
+    def _name(self) -> str:
+        """As the client takes it, with the version if one is meant."""
+        return f"{self.ref}/{self.version}" if self.version else self.ref
+
     def ask(self) -> None:
         """Ask Kaggle for the status.
 
@@ -82,12 +82,7 @@ class KernelRun:
         """
         unknown = f"no kernel {self.ref} on Kaggle, or it is not yours: push it first"
         with explained(f"asking how {self.ref} is", unknown, unknown):
-            try:
-                answer = self.api.kernels_status(self.ref)
-            except ValueError as error:
-                if isinstance(error.__context__, OSError):  # which the client hides by guesses
-                    raise error.__context__ from None
-                raise
+            answer = self.api.kernels_status(self._name)
         self.status, self.message = answer.status.name, single_line(answer.failure_message or "")
 
     def poll(self) -> bool:
@@ -101,7 +96,9 @@ class KernelRun:
             self.ask()
         except KaggleError as error:
             self._failures += 1
-            if not is_passing(error.__cause__) or self._failures > PATIENCE:
+            # A version that was pushed just now may be unknown for a moment.
+            passing = is_passing(error.__cause__, 404 if self.version else None)
+            if not passing or self._failures > PATIENCE:
                 raise
             if self._failures == 1:
                 print(f"{self.label}no answer from Kaggle; asking again", flush=True)
@@ -138,51 +135,26 @@ class KernelRun:
         return self.status in ENDED
 
     def fetch_output(self, folder: Path, only: str | None = None) -> None:
-        """Fetch all files that the run left, or only the one of that name.
-
-        The client's `kernels_output` would write what a refusal holds, and wherever a name leads.
+        """Fetch all files that the run left, or only the one of that name, and its log.
 
         Raises:
-            NoOutput: there are none.
             KaggleError: the connection failed, or a name leads out of the folder.
         """
-        from kagglesdk.kernels.types import kernels_api_service
+        pattern = f"^{re.escape(only)}$" if only else None
+        quiet = not sys.stderr.isatty()
 
-        request, files = kernels_api_service.ApiListKernelSessionOutputRequest(), []
-        request.user_name, request.kernel_slug = self.ref.split("/")
-        request.page_size, request.page_token = PAGE, ""
+        def fetch() -> None:
+            self.api.kernels_output(self._name, str(folder), pattern, quiet=quiet, page_size=PAGE)
+
         with explained(f"fetching the output of {self.ref}"):
-            with self.api.build_kaggle_client() as kaggle:
-                while not files or request.page_token:
-                    answer = kaggle.kernels.kernels_api_client.list_kernel_session_output(request)
-                    files += answer.files or []
-                    request.page_token = answer.next_page_token
-                    if not files:
-                        raise NoOutput(f"{self.ref} has no output: see its log on Kaggle")
-            for file in files:
-                if not (folder / file.file_name).resolve().is_relative_to(folder.resolve()):
-                    raise KaggleError(
-                        f"{self.ref} has an output file {file.file_name!r}, whose name leads out "
-                        "of its folder"
-                    )
-            files = [file for file in files if only in (None, file.file_name)]
-            for file in tqdm(files, desc="fetching", unit="file", disable=None):
-                path = folder / file.file_name
-                fetch_patiently(partial(self._fetch_file, file.url, path), path)
-
-    def _fetch_file(self, url: str, path: Path) -> None:
-        import requests
-
-        with requests.get(url, stream=True, timeout=SILENCE) as answer:
-            answer.raise_for_status()
-            self.api.download_file(answer, str(path), None, resume=True)
+            fetch_patiently(fetch, folder)
 
     def _listen(self) -> None:
         """Print the log as it comes; after a break the stream begins again from the first line."""
         while True:
             seen = 0
             try:
-                for event in self.api.kernels_logs_stream(self.ref):
+                for event in self.api.kernels_logs_stream(self._name):
                     if self._is_deaf:
                         return
                     seen += 1
@@ -201,8 +173,32 @@ class KernelRun:
             self._is_over.wait(2.0)
 
 
-def push(api: "KaggleApi", built: KernelBuild) -> str:
-    """Push a built kernel, which starts it; returns its page.
+def quota_left(api: "KaggleApi", kind: str) -> str:
+    """One line about the hours of this week that are left, or why they are not known.
+
+    Args:
+        kind: "GPU" or "TPU".
+    """
+    try:
+        with explained("asking for it"):
+            answer = api.quota_view()
+    except KaggleError as error:
+        return f"quota       not known: {single_line(str(error))}"
+    quota = answer.gpu_quota if kind == "GPU" else answer.tpu_quota
+    if quota is None or quota.total_time_allowed is None:
+        return f"quota       not known: Kaggle tells none for {kind}s"
+    total = quota.total_time_allowed.total_seconds() / 3600
+    used = quota.time_used.total_seconds() / 3600 if quota.time_used else 0.0
+    until = answer.quota_refresh_time
+    week = f", until {until:%Y-%m-%d %H:%M} UTC" if until else ""
+    return f"quota       {max(total - used, 0):.1f} of {total:.1f} hours on {kind}s are left{week}"
+
+
+def push(api: "KaggleApi", built: KernelBuild, label: str = "") -> KernelRun:
+    """Push a built kernel, which starts it; returns the run of this version.
+
+    Args:
+        label: printed before each line of its log.
 
     Raises:
         SessionsFull: the account runs as many as it may.
@@ -226,7 +222,8 @@ def push(api: "KaggleApi", built: KernelBuild) -> str:
             f"show you: {'; '.join(missing)}. Mend kernel-metadata.json (or accept the "
             "competition's rules), and push again"
         )
-    return single_line(answer.url)
+    version, page = answer.version_number or 0, single_line(answer.url)
+    return KernelRun(api, ref, built.folder, label, built.fold, version, page)
 
 
 def push_and_follow(
@@ -244,10 +241,9 @@ def push_and_follow(
             while waiting and len(running) < at_once:
                 label = f"[{waiting[0].folder.name}] " if len(builds) > 1 else ""
                 first = waiting[0]
-                ref = first.metadata.id
-                run = KernelRun(api, ref, first.folder, label, first.fold, first.sources)
                 try:
-                    print(f"{label}pushed: {push(api, first)}", flush=True)
+                    run = push(api, first, label)
+                    print(f"{label}pushed: {run.page}", flush=True)
                     running.append(run)
                 except SessionsFull as error:
                     if told != str(error):
@@ -255,6 +251,7 @@ def push_and_follow(
                     told = str(error)
                     break
                 except KaggleError as error:
+                    run = KernelRun(api, first.metadata.id, first.folder, fold=first.fold)
                     run.status, run.message = "REFUSED", single_line(str(error))
                     ended.append(run)
                 waiting.popleft()

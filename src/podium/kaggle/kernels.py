@@ -4,7 +4,6 @@ import shlex
 import shutil
 import tempfile
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 from podium import paths
 from podium.kaggle.build import KernelBuild, build, check
 from podium.kaggle.client import KaggleError, connect, user_name
-from podium.kaggle.following import KernelRun, NoOutput, push, push_and_follow
+from podium.kaggle.following import KernelRun, push, push_and_follow, quota_left
 from podium.kaggle.metadata import kernel_name, read_metadata
 from podium.kaggle.projection import project
 from podium.predictions.blend import adopt_blend
@@ -60,7 +59,7 @@ class RunOnKaggle:
         name: of the entry.
         folds: a kernel for each of these folds.
         each_fold: a kernel for each of all folds.
-        on: "cpu", "gpu" or "tpu"; by default the machine that the metadata name.
+        on: a key of MACHINES; by default the machine that the metadata name.
         hours: after which a kernel ends, finished or not; its epochs are not scaled to fit.
     """
 
@@ -120,8 +119,7 @@ class RunOnKaggle:
         name = self.here.name
         with tempfile.TemporaryDirectory() as folder:
             left = RunFolder(Path(folder, "weights", name))
-            with suppress(NoOutput):
-                kernel.fetch_output(Path(folder), only=f"weights/{name}/run.json")
+            kernel.fetch_output(Path(folder), only=f"weights/{name}/run.json")
             if not left.exists:
                 raise KaggleError(
                     f"the last version of {kernel.ref} left no run {name}, so that there is "
@@ -167,7 +165,8 @@ def push_entry(
     builds = [run.build(api, fold, resume) for fold in to_push]
     machine = builds[0].metadata.machine
     estimate = project(run.name, machine, run.overrides, run.folds, run.hours)
-    print(*builds, estimate, sep="\n\n", end="\n\n", flush=True)
+    quota = [quota_left(api, machine.kind)] if machine.shape else []
+    print(*builds, estimate, *quota, sep="\n\n", end="\n\n", flush=True)
     collect_command = run.command("collect", to_push)
     at_once = at_once or machine.sessions
     if not wait:
@@ -177,7 +176,7 @@ def push_entry(
                 "as places get free"
             )
         for built in builds:
-            print(f"pushed: {push(api, built)}", flush=True)
+            print(f"pushed: {push(api, built).page}", flush=True)
         print(f"when it has run: {collect_command}")
         return None
     try:
@@ -254,7 +253,7 @@ def _collect(kernel: KernelRun, into: RunFolder, fresh: bool) -> None:
 
     Raises:
         KernelFailed: it ended before all its folds were finished; those that are were taken.
-        KaggleError: no output, or not this run's.
+        KaggleError: this run is not in its output.
         RunError: weights/ has another run of this name. The output stays in build/.
     """
     output = kernel.folder / "output"
@@ -263,14 +262,7 @@ def _collect(kernel: KernelRun, into: RunFolder, fresh: bool) -> None:
     part = RunFolder(output / "weights" / into.name)
     if not part.exists:
         raise KaggleError(
-            f"{kernel.ref} left no run {into.name}; what it did leave is in {output}, and its log "
-            "on Kaggle says more"
-        )
-    made_from = part.read_run().get("sources")
-    if kernel.sources not in (None, made_from):
-        raise KaggleError(
-            f"the output of {kernel.ref} was made from the sources {str(made_from)[:12]}, pushed "
-            f"were {kernel.sources[:12]}: it is an earlier version's. Wait, then `podium collect`"
+            f"{kernel.ref} left no run {into.name}; what it did leave, and its log, is in {output}"
         )
     unfinished: set[int] = set()
     with into.sharing():

@@ -5,16 +5,26 @@ import json
 import re
 from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from slugify import slugify
 
 from podium.competitions import get_competition
-from podium.kaggle.machines import MACHINES, Machine
+from podium.kaggle.machines import MACHINES, RETIRED, SHAPES, Machine
 from podium.models.pretrained import weights_file
 from podium.recipes.entries import Entry
 from podium.recipes.recipe import RUN, Recipe
 from podium.recipes.recipe_file import RecipeError, parse_table
 from podium.recipes.tables import RUN_NAME, StrictTable
+
+
+def _offered(shape: str) -> str:
+    """Refuse a machine that Kaggle does not run a kernel on."""
+    if shape in RETIRED:
+        raise ValueError(f"which Kaggle gives to nobody any more: write {RETIRED[shape]!r}")
+    if shape not in SHAPES:
+        raise ValueError(f"should be one of {', '.join(filter(None, SHAPES))}")
+    return shape
+
 
 Names = Annotated[list[str], Field(default_factory=list)]
 OWNER = "OWNER"  # stands in the repository for the user name of whoever pushes
@@ -37,7 +47,7 @@ class KernelMetadata(StrictTable):
     kernel_type: Literal["script", "notebook"]
     is_private: bool
     enable_internet: bool  # always written out: the client takes true where it is missing
-    machine_shape: Literal["NvidiaTeslaT4", "TpuV5E8"] | None = None  # none: four CPU cores
+    machine_shape: Annotated[str, AfterValidator(_offered)] | None = None  # none: four CPU cores
     dataset_sources: Names
     competition_sources: Names
     kernel_sources: Names
@@ -53,7 +63,7 @@ class KernelMetadata(StrictTable):
 
     @property
     def machine(self) -> Machine:
-        return next(each for each in MACHINES.values() if each.shape == self.machine_shape)
+        return SHAPES[self.machine_shape]
 
     def filled(self, owner: str, name: str) -> Self:
         """The metadata with its owner filled in, for the kernel of this name (a run, or a fold)."""

@@ -147,11 +147,9 @@ def _follow(api: "KaggleApi", slug: str, number: int, poll_seconds: float) -> "A
         while time.monotonic() < deadline:
             try:
                 with explained(f"asking for the score of submission {number}"):
-                    newest = api.competition_submissions(slug) or []
-                found = next((each for each in newest if each and each.ref == number), None)
+                    found = api.get_submission(number)
             except KaggleError as error:
-                cause = error.__cause__
-                if not (is_passing(cause) or isinstance(cause, json.JSONDecodeError)):
+                if not is_passing(error.__cause__, 404):  # which it may be at first
                     raise KaggleError(f"{error}. But {taken}") from error
                 found = None
             if found and found.status.name == "COMPLETE":

@@ -16,6 +16,7 @@ class Words:
     """A paragraph."""
 
     kind: ClassVar[str] = "words"
+    spans: ClassVar[bool] = False  # both columns of a wide page
     text: str
     left_out: bool = False  # it says what is not here, and why
 
@@ -25,6 +26,7 @@ class Facts:
     """Names and what they are."""
 
     kind: ClassVar[str] = "facts"
+    spans: ClassVar[bool] = True
     pairs: Sequence[tuple[str, str]]
 
 
@@ -33,6 +35,7 @@ class TableBlock:
     """Rows under their titles; columns of numbers stand right."""
 
     kind: ClassVar[str] = "table"
+    spans: ClassVar[bool] = False
     caption: str
     titles: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -70,6 +73,10 @@ class Charts:
     kind: ClassVar[str] = "charts"
     charts: Sequence[Chart]
 
+    @property
+    def spans(self) -> bool:
+        return len(self.charts) > 1 or any(chart.wide for chart in self.charts)
+
 
 @dataclass(frozen=True)
 class ImageTile:
@@ -89,6 +96,7 @@ class ImageGrid:
     """Images side by side."""
 
     kind: ClassVar[str] = "images"
+    spans: ClassVar[bool] = True
     caption: str
     images: Sequence[ImageTile]
     strips: bool = False  # each is several in a row

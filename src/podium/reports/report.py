@@ -136,6 +136,7 @@ def _page(one: RunData, seen: list[Section]) -> Page:
     trained = one.recipe is not None
     sections = [
         overview.score_section(one),
+        images_section(one),
         *([overview.recipe_section(one)] if trained else []),
         overview.data_section(one),
         overview.cost_section(one),
@@ -144,7 +145,6 @@ def _page(one: RunData, seen: list[Section]) -> Page:
         *([learning_section(one)] if trained else []),
         classes_section(one),
         calibration_section(one),
-        images_section(one),
         *seen,
         *([views_section(one)] if trained else []),
     ]

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 
 from podium.runs.find_run import find_run
 from podium.serving.schema import RequestLimits
-from podium.system import start_backend
+from podium.system import backend, start_backend
 
 PACKAGES = ("fastapi", "fastapi_offline", "python_multipart", "uvicorn")  # of the extra `web`
 FILES = 10_240  # the most that macOS lets a process open
@@ -32,6 +32,7 @@ def serve(run: str, host: str, port: int, networks: int, examples: int, browser:
         raise ValueError(f"{', '.join(missing)} missing: pip install 'podium[web]'")
     folder = find_run(run)
     with listen(host, port) as listening:  # all mistakes so far cost no time
+        print(f"starting {'JAX' if backend() == 'jax' else 'TensorFlow'}", flush=True)
         start_backend()
         import uvicorn
 
@@ -39,6 +40,7 @@ def serve(run: str, host: str, port: int, networks: int, examples: int, browser:
         from podium.serving.connections import Connection, Server
         from podium.serving.engine import Engine
 
+        print(f"opening {folder.name}", flush=True)
         engine = Engine(folder, networks)
         print("warming up", flush=True)
         engine.warm_up()

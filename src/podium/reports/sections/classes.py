@@ -10,6 +10,7 @@ from podium.competitions.tasks import LABELS
 from podium.reports.blocks import Block, Chart, Charts, Section, TableBlock, Words
 from podium.reports.figures import GRAY, PALETTE, canvas, plain
 from podium.reports.run_data import RunData
+from podium.reports.sections.mistakes import image_grid
 
 WRITTEN = 20  # classes up to which each cell of the matrix has its number
 NAMED = 60  # and each class its name
@@ -42,10 +43,19 @@ def classes_section(one: RunData) -> Section:
             for truth, answer, images, part in most_confused(judged)[:PAIRS].itertuples(index=False)
         ]
         titles = ["true class", "predicted", "images", "of the true class"]
-        blocks.append(TableBlock("Most confused", titles, rows))
+        blocks += [TableBlock("Most confused", titles, rows), _confused_pair(one)]
     else:
         blocks.append(Words("No image is taken for another class."))
     return Section("Classes", blocks)
+
+
+def _confused_pair(one: RunData) -> Block:
+    """The images of the two classes that are most often taken for each other."""
+    wrong = one.judged[one.judged["said"] != one.judged["label"]]
+    pairs = wrong[["truth", "answer"]].apply(frozenset, axis=1)
+    pair = pairs.value_counts().index[0]
+    mistakes = wrong[pairs == pair].sort_values(["truth", "sure"], ascending=[True, False])
+    return image_grid(one, f"Taken for each other: {' and '.join(sorted(pair))}", mistakes)
 
 
 def three_digits(value: float) -> str:
@@ -149,5 +159,5 @@ def draw_calibration(bins: pd.DataFrame, title: str) -> Figure:
     axis.errorbar(bins["sure"], bins["right"], reach, label=label, **style)
     axis.set(xlabel="probability of the predicted class", ylabel="share that is right")
     axis.set(title=title, xlim=(0, 1), ylim=(0, 1.03))
-    axis.legend(fontsize=8, loc="upper left")
+    figure.legend(fontsize=8, loc="outside lower center", ncols=2)  # over no interval
     return figure

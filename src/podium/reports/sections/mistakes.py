@@ -21,18 +21,18 @@ def images_section(one: RunData) -> Section:
     blocks: list[Block] = []
     if one.missing:
         blocks.append(Words(f"Left out, but for their names: {one.missing}.", left_out=True))
-    blocks.append(_show(one, "Most confident mistakes", mistakes, "There is no mistake."))
-    blocks.append(_show(one, "Least confident hits", unsure, "There is no hit."))
+    blocks.append(image_grid(one, "Most confident mistakes", mistakes, "There is no mistake."))
+    blocks.append(image_grid(one, "Least confident hits", unsure, "There is no hit."))
     if "iou" in judged:
         boxes = judged[judged["iou"].notna()].sort_values("iou", kind="stable")
         boxes["note"] = [f"IoU {value:.2f}" for value in boxes["iou"]]
         caption = "Poorest boxes: annotated solid green, predicted dashed blue"
-        blocks.append(_show(one, caption, boxes, "No image has a box."))
+        blocks.append(image_grid(one, caption, boxes, "No image has a box."))
     return Section("Images", [*blocks, *_label_errors(one), *_copies(one)])
 
 
-def _show(one: RunData, caption: str, rows: pd.DataFrame, none: str) -> Block:
-    """The first of these images."""
+def image_grid(one: RunData, caption: str, rows: pd.DataFrame, none: str = "") -> Block:
+    """The first of these judged images, or words where there is `none`."""
     tiles = [
         ImageTile(
             thumbnail(one.paths.get(name)),
@@ -44,7 +44,8 @@ def _show(one: RunData, caption: str, rows: pd.DataFrame, none: str) -> Block:
         )
         for name, row in rows[:SHOWN].iterrows()
     ]
-    return ImageGrid(caption, tiles) if tiles else Words(none)
+    more = f", the first {SHOWN} of {len(rows):,}" if len(rows) > SHOWN else ""
+    return ImageGrid(f"{caption}{more}", tiles) if tiles else Words(none)
 
 
 def _label_errors(one: RunData) -> Iterator[Block]:
@@ -57,7 +58,7 @@ def _label_errors(one: RunData) -> Iterator[Block]:
     notes = [f"may be {one.classes[number]}" for number in found["suggested"]]
     rows = judged.iloc[found["row"]].assign(note=notes)
     caption = f"Likely label errors (confident learning): {len(found):,} of {len(judged):,} images"
-    yield _show(one, caption, rows, "No label looks wrong: confident learning finds none.")
+    yield image_grid(one, caption, rows, "No label looks wrong: confident learning finds none.")
     if notes:
         yield Words("The weaker the run, the more of these are its own mistakes.")
 

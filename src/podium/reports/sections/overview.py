@@ -1,6 +1,7 @@
 """The run: its score, its recipe, its data, its cost and where it was made."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -31,22 +32,14 @@ def about(one: RunData) -> str:
 
 def score_section(one: RunData) -> Section:
     rows = [(kind, *found.row) for kind, found in _scores(one)]
-    blocks: list[Block] = [TableBlock("Scores", ["", "value", "95 % interval", "images"], rows)]
+    blocks: list[Block] = [TableBlock("Scores", ["score", "value", "95 % interval", "images"], rows)]
     for fold, why in one.results.get("too_good", {}).items():
         blocks.append(Words(f"✗ The score of fold {fold} leaks: {why}."))
     if one.recipe is not None and one.recipe.keep == "best" and one.kind != "held-out":
         text = 'With keep = "best" each fold chose its epoch on what it scores: somewhat too good.'
         blocks.append(Words(text))
-    if "fold" in one.judged and len(one.folds) > 1:
+    if "fold" in one.judged:
         blocks.append(_by_fold(one))
-    budget = [
-        (fold, *(f"{row[name]:g}" for name in ("stage", "epochs", "planned", "trained")))
-        for fold, cost in one.results.get("costs", {}).items()
-        for row in cost.get("time_plan", [])
-    ]
-    if budget:
-        titles = ["fold", "stage", "of the recipe", "planned once timed", "trained"]
-        blocks.append(TableBlock("Epochs that the time was enough for", titles, budget))
     if speed := one.results.get("speed"):
         rows = [
             (kind, f"{row['value']:.1f}", f"{row['low']:.1f} to {row['high']:.1f}")
@@ -91,13 +84,24 @@ def recipe_section(one: RunData) -> Section:
     rows = []
     for number, stage in enumerate(recipe.stages):
         pseudo = f"; pseudo-labels of {stage.pseudo.run}" if stage.pseudo else ""
-        trained = str(stage.epochs), f"{stage.learning_rate:g}"
-        trained = trained if stage.solver == "gradient" else ("", "")
+        planned, rate = str(stage.epochs), f"{stage.learning_rate:g}"
+        if stage.solver != "gradient":
+            planned, rate = "solved", ""
         sizes = str(recipe.stage_size(number)), str(stage.batch_size or recipe.batch_size)
-        rows.append((str(number + 1), learns(stage) + pseudo, *trained, *sizes))
-    titles = ["stage", "learns", "epochs", "learning rate", "px", "batch"]
+        done = (_epochs_done(one, number),) if one.histories else ()
+        rows.append((str(number + 1), learns(stage) + pseudo, planned, *done, rate, *sizes))
+    titles = ["stage", "learns", "epochs", *["done"] * bool(one.histories)]
+    stages = TableBlock("Stages", [*titles, "learning rate", "px", "batch"], rows)
     every = TableBlock("Every choice", ["key", "value"], flat(recipe.model_dump()), folded=True)
-    return Section("Recipe", [Facts(chosen), TableBlock("Stages", titles, rows), every])
+    return Section("Recipe", [Facts(chosen), stages, every])
+
+
+def _epochs_done(one: RunData, stage: int) -> str:
+    """The epochs that were trained of a stage: by fold where they differ, as the time may ask."""
+    done = {fold: int((table["stage"] == stage).sum()) for fold, table in one.histories.items()}
+    if len(set(done.values())) == 1:
+        return str(next(iter(done.values())))
+    return ", ".join(f"{epochs} in fold {fold}" for fold, epochs in done.items())
 
 
 def flat(data: dict[str, Any]) -> list[tuple[str, str]]:
@@ -157,21 +161,34 @@ def _dropped(stored: pd.DataFrame) -> list[tuple[str, str, str, str]]:
 
 def cost_section(one: RunData) -> Section:
     """Seconds and memory by stage, and where the run, or each part of it, comes from."""
-    parts = one.about.get("parts") or [{**one.about, "fold": "all"}]
-    titles = ["fold", "machine", "started", "commit", "versions"]
-    rows = [
-        (
-            str(part["fold"]),
-            part.get("machine") or "",
-            part.get("started") or "",
-            (part.get("commit") or "")[:12],
-            ", ".join(f"{name} {version}" for name, version in part.get("versions", {}).items()),
-        )
+    parts = one.about.get("parts") or [one.about]
+    origins = [
+        {
+            "fold": str(part.get("fold", "")),
+            "machine": part.get("machine") or "",
+            "started": _when(part.get("started") or ""),
+            "commit": (part.get("commit") or "")[:12],
+            "versions": ", ".join(map(" ".join, part.get("versions", {}).items())),
+        }
         for part in parts
     ]
-    table = TableBlock(f"Made of the entry {one.about.get('entry') or 'none'}", titles, rows)
-    blocks = [*_cost_by_stage(one, one.recipe), table] if one.recipe else [table]
-    return Section("Cost and origin", blocks)
+    if len(parts) == 1:
+        shown = {"entry": one.about.get("entry") or "none", **origins[0]}
+        origin: Block = Facts([(name, value) for name, value in shown.items() if value])
+    else:
+        rows = [tuple(each.values()) for each in origins]
+        caption = f"Made of the entry {one.about.get('entry') or 'none'}"
+        origin = TableBlock(caption, list(origins[0]), rows)
+    costs = _cost_by_stage(one, one.recipe) if one.recipe else ()
+    return Section("Cost and origin", [*costs, origin])
+
+
+def _when(started: str) -> str:
+    """A time of ISO 8601 as one reads it, in UTC; "" where an older Podium took none."""
+    if not started:
+        return ""
+    moment = datetime.fromisoformat(started).astimezone(UTC)
+    return f"{moment.day} {moment:%B %Y, %H:%M} UTC"
 
 
 def _cost_by_stage(one: RunData, recipe: Recipe) -> Iterator[Block]:

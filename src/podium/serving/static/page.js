@@ -13,8 +13,8 @@ const find = (selector, place = document) => place.querySelector(selector);
 const sleep = (seconds) => new Promise((done) => setTimeout(done, 1000 * seconds));
 const percent = (share) => {
   const value = 100 * share;
-  if (value > 0 && value < 0.1) return "< 0.1 %";
-  return `${value >= 99.95 || value === 0 ? value.toFixed(0) : value.toFixed(1)} %`;
+  if (value > 0 && value < 0.1) return "<\u00a00.1\u00a0%";
+  return `${value >= 99.95 || value === 0 ? value.toFixed(0) : value.toFixed(1)}\u00a0%`;
 };
 
 // Text is only ever set as text: a file's name may look like markup.
@@ -109,12 +109,15 @@ function showProblem(card, { status, detail }) {
 
 function showAnswer(card, found) {
   const [best] = found.classes;
-  const perhaps = best.probability < SURE ? "Perhaps " : "";
   // A grade, or several labels, is more than the likeliest output of the network.
   const said = found.said.join(", ") || "No label";
-  const text = said === best.name ? `${perhaps}${said}, ${percent(best.probability)}` : said;
-  const verdict = element("p", "verdict", text);
-  find(".result", card).replaceChildren(verdict, likeness(found), ...classList(card, found));
+  const text = said === best.name ? `${said}, ${percent(best.probability)}` : said;
+  const perhaps = best.probability < SURE && said === best.name ? "Perhaps " : "";
+  const verdict = element("p", "verdict", found.ood ? `If it is any of them: ${text}` : perhaps + text);
+  const told = [verdict, likeness(found)];
+  // What it is not comes first and largest: a sure answer would be believed.
+  if (found.ood) told.reverse();
+  find(".result", card).replaceChildren(...told, ...classList(card, found));
   const image = find("img", card);
   image.alt = `Your image: ${said}`;
   const draw = () => {
@@ -166,7 +169,8 @@ function classRow(card, entry) {
     row.classIdentity = entry;
     row.addEventListener("click", () => {
       find(".heat-toggle input", card).checked = true;
-      showHeat(card, entry);
+      find("canvas.heat", card).hidden = false;
+      chooseHeat(card, entry);
     });
   }
   return element("li", "", "", row);
@@ -182,17 +186,16 @@ function setUpToggles(card, found, best) {
     find("input", heat).addEventListener("change", (event) => {
       find("canvas.heat", card).hidden = !event.target.checked;
     });
-    showHeat(card, best);
+    chooseHeat(card, best);
   }
   find("input", box).addEventListener("change", (event) => {
     find("canvas.box", card).hidden = !event.target.checked;
   });
 }
 
-function showHeat(card, entry) {
-  const canvas = find("canvas.heat", card);
-  canvas.hidden = false;
-  drawHeat(canvas, entry.heat);
+// Draws the evidence for a class; it is shown once somebody asks, and the image is seen until then.
+function chooseHeat(card, entry) {
+  drawHeat(find("canvas.heat", card), entry.heat);
   find(".heat-toggle span", card).textContent = `evidence for ${entry.name}`;
   for (const row of card.querySelectorAll(".classes button")) {
     row.setAttribute("aria-pressed", String(row.classIdentity === entry));
