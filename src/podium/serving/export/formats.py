@@ -1,7 +1,6 @@
 """The formats of an export, and what writes each of them."""
 
 import logging
-import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,8 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 OPSET = 17  # of ONNX; onnxruntime 1.12 and whatever is newer reads it
-# Of tf2onnx's optimizers those that leave no transposed maps behind. The others double what
-# onnxruntime does when it opens a file, and took nine tenths of the time.
+# Of tf2onnx's optimizers those that leave no transposed maps behind. The others do what onnxruntime
+# does when it opens a file: with them, 305 of 331 s went into optimizing two EfficientNetV2-S.
 OPTIMIZERS = ("optimize_transpose", "fold_constants", "remove_identity", "remove_back_to_back")
 
 
@@ -46,7 +45,6 @@ def _write_saved_model(model: keras.Model, size: int, path: Path) -> None:
 
 def _write_onnx(model: keras.Model, size: int, path: Path) -> None:
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
-    os.environ.setdefault("TF2ONNX_LOG_LEVEL", "40")
     import onnx
     from tf2onnx import optimizer, tf_loader, tfonnx
 
