@@ -71,22 +71,14 @@ def _scores(run: Run, folds: Sequence[int]) -> Iterator[tuple[str, Score]]:
         results = folder.read_score()
     else:
         results = score_folds(run, folder.scored_folds()).as_dict(folder)
-    kind = results.get("scored", "out-of-fold")
-    by = "by a network that was not trained on it"
-    if kind != "out-of-fold":
-        by = "none of which had a part in training or in any choice"
     views = ", ".join(results.get("views", {}))
     leaks = "".join(f"; leaky: {why}" for why in folder.leaky_folds().values())
     best = "; the best epoch was chosen on these images" * (run.recipe.keep == "best")
-    yield (
-        f"The run, {kind}, each image {by}, mean of views ({views})",
-        Score.from_dict(results["score"]),
-    )
+    kind = results.get("scored", "out-of-fold") + leaks + best
+    yield f"The run, {kind}, mean of views ({views})", Score.from_dict(results["score"])
     if "plain" in results:
-        yield (
-            f"The same without views, on validation images, as this file sees images{leaks}{best}",
-            Score.from_dict(results["plain"]),
-        )
+        told = "The same without views, as this file sees images, on validation images"
+        yield told, Score.from_dict(results["plain"])
     if len(folds) == 1 and not results.get("thresholds"):
         train, found = run.table.train, folder.fold(folds[0]).read_predictions("validation")
         mine = train.index[train["fold"] == folds[0]]

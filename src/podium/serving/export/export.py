@@ -4,7 +4,7 @@ import runpy
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,14 @@ import pandas as pd
 from podium.data.batches import ImageCache
 from podium.data.table import read_table
 from podium.files.atomic_write import atomic_folder, write_json
-from podium.models.network import Network, build_network
-from podium.predictions.predictor import Predictor
+from podium.predictions.predictor import Predictor, open_network
+from podium.predictions.score import paired_gain
 from podium.predictions.tta import VIEWS
 from podium.recipes.recipe import CACHED_DETAIL
 from podium.runs.run import Run
 from podium.runs.run_folder import RunFolder
 from podium.runs.table import HELD_OUT
-from podium.serving.export.agreement import Agreement, compare
+from podium.serving.export.agreement import LIMIT, Agreement, Outputs, difference
 from podium.serving.export.card import model_card
 from podium.serving.export.formats import FORMATS, example
 from podium.serving.export.portable import portable_model
@@ -65,15 +65,15 @@ def export(folder: RunFolder, to: str, folds: str | None = None, quantize: bool 
     run, chosen = predictor.run, _chosen(predictor, folds)
     size = run.image_size(chosen[0])
     train = read_table(run.competition, folder).train
-    unseen = _spread(train[train["fold"].isin([*chosen, HELD_OUT])], CHECKED)
+    unseen = _some(train[train["fold"].isin([*chosen, HELD_OUT])], CHECKED)
     with _timed(f"reading {len(unseen)} validation images"):
         images = _squares(run, unseen, size)
     with _timed("predicting them by the run"):
         expected = _predicted(predictor, chosen, images)
     trained_on = train[~train["fold"].isin([HELD_OUT, *(chosen if len(chosen) == 1 else [])])]
-    sample = [_squares(run, _spread(trained_on, SAMPLED), size)] if quantize else []
+    sample = [_squares(run, _some(trained_on, SAMPLED), size)] if quantize else []
     with _timed(f"rebuilding {len(chosen)} network{'s' * (len(chosen) > 1)} of Keras' own layers"):
-        model = portable_model([_open(run, fold) for fold in chosen], size)
+        model = portable_model([open_network(run, fold) for fold in chosen], size)
     target = folder.path / "export" / (f"{to}-int8" if quantize else to)
     with atomic_folder(target, replace=True) as part:
         with _timed(f"writing {to}{', in 8-bit integers' * quantize}"):
@@ -81,16 +81,42 @@ def export(folder: RunFolder, to: str, folds: str | None = None, quantize: bool 
         write_json(part / "labels.json", _labels(run, chosen, to, form.file, size))
         (part / "example.py").write_text(example(to), encoding="utf-8")
         with _timed("checking it by its own example"):
-            opened = runpy.run_path(str(part / "example.py"))
-            found = _in_batches(opened["predict"], images)
-            by_itself = [opened["read_image"](path) for path in unseen["path"]]
-            read = _in_batches(opened["predict"], np.stack(by_itself))
-        agreement = compare(run, unseen, expected, found, read, quantize)
-        agreement.check(to)
-        write_json(part / "agreement.json", agreement.as_dict())
+            agreement = _checked(run, unseen, images, expected, part / "example.py", quantize)
+        write_json(part / "agreement.json", asdict(agreement))
         card = model_card(run, chosen, form.library, form.opened_with, agreement)
         (part / "README.md").write_text(card, encoding="utf-8")
     return Export(target, agreement)
+
+
+def _checked(
+    run: Run,
+    unseen: pd.DataFrame,
+    images: np.ndarray,
+    expected: Outputs,
+    example: Path,
+    quantized: bool,
+) -> Agreement:
+    """Compare what an export's own example predicts with what the run expects of the images.
+
+    Raises:
+        ValueError: more than rounding is between them, and the network is not quantized.
+    """
+    opened = runpy.run_path(str(example))
+    found = _in_batches(opened["predict"], images)
+    read = np.stack([opened["read_image"](path) for path in unseen["path"]])
+    own = difference(run, expected, found)
+    reading = difference(run, expected, _in_batches(opened["predict"], read))
+    if quantized:
+        truth = run.competition.truth(unseen["label"]).to_numpy()
+        both = (one["probabilities"] for one in (found, expected))
+        gain = paired_gain(run.competition.metric, truth, *both, unseen["group"])
+        return Agreement(len(images), None, own, reading, gain)
+    if not own.largest <= LIMIT:  # false of NaN, too
+        raise ValueError(
+            f"the file is not the run's network: {own} on {len(images)} images, expected at most "
+            f"{LIMIT:g}; nothing was written. Try another format, and report this with the recipe"
+        )
+    return Agreement(len(images), LIMIT, own, reading, None)
 
 
 def _chosen(predictor: Predictor, folds: str | None) -> list[int]:
@@ -112,15 +138,8 @@ def _chosen(predictor: Predictor, folds: str | None) -> list[int]:
     return known[:1] if folds is None else [int(folds)]
 
 
-def _open(run: Run, fold: int) -> Network:
-    network = build_network(run.recipe, *run.competition.head_form, pretrained=False)
-    run.folder.fold(fold).read_weights(network.model)
-    return network
-
-
-def _spread(images: pd.DataFrame, most: int) -> pd.DataFrame:
-    """At most so many rows, evenly from the whole table, which is in the order of the ids."""
-    return images.iloc[np.unique(np.linspace(0, len(images) - 1, most).astype(int))]
+def _some(images: pd.DataFrame, most: int) -> pd.DataFrame:
+    return images.sample(min(most, len(images)), random_state=0)
 
 
 def _squares(run: Run, images: pd.DataFrame, size: int) -> np.ndarray:
@@ -129,9 +148,7 @@ def _squares(run: Run, images: pd.DataFrame, size: int) -> np.ndarray:
     return np.stack([VIEWS[0](image, size) for image in cache])
 
 
-def _predicted(
-    predictor: Predictor, folds: Sequence[int], images: np.ndarray
-) -> dict[str, np.ndarray]:
+def _predicted(predictor: Predictor, folds: Sequence[int], images: np.ndarray) -> Outputs:
     """The mean outputs of the run's own networks, named as an export's."""
     found = []
     for fold in folds:
@@ -143,7 +160,7 @@ def _predicted(
     return {name: np.mean(each, axis=0) for name, each in outputs.items()}
 
 
-def _in_batches(predict: Callable, images: np.ndarray) -> dict[str, np.ndarray]:
+def _in_batches(predict: Callable, images: np.ndarray) -> Outputs:
     parts = [predict(images[start : start + AT_ONCE]) for start in range(0, len(images), AT_ONCE)]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
