@@ -14,7 +14,7 @@ from podium.cli import main
 REPOSITORY = Path(__file__).parents[1]
 COMMANDS = [
     *("new", "train", "predict", "classify", "check", "sample", "entries", "score"),
-    *("blend", "report", "soup", "build", "push", "collect", "download", "submit"),
+    *("blend", "report", "soup", "build", "push", "collect", "download", "submit", "upload"),
 ]
 
 

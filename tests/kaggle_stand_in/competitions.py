@@ -12,6 +12,7 @@ from kaggle_stand_in.answers import Body, Redirect, RefusedError
 
 if TYPE_CHECKING:
     from kaggle_stand_in.server import StandIn
+    from kaggle_stand_in.session import Session
 
 RULES = "You must accept this competition's rules before you'll be able to download files."
 
@@ -29,6 +30,7 @@ class Submission:
     public_score: str | None = None
     error_description: str | None = None
     listings: int = 0  # how often it was listed
+    rerun: "Session | None" = None  # of the kernel that was submitted, on the hidden images
 
     def as_json(self, user: str) -> Body:
         body = {
@@ -49,7 +51,11 @@ class Submission:
 
 @dataclass
 class Competition:
-    """A competition; all of it may be changed while the server runs."""
+    """A competition; all of it may be changed while the server runs.
+
+    With `hidden` it is a code competition: what is submitted is a version of a kernel, which runs
+    again with that zip in the place of `archive`, and is scored by `truth`.
+    """
 
     slug: str
     archive: Path  # the zip that is downloaded, and that kernels find extracted
@@ -57,6 +63,7 @@ class Competition:
     rules_accepted: bool = True
     submissions: list[Submission] = field(default_factory=list)  # in order of arrival
     listings_until_scored: int = 1  # how often a submission is listed as PENDING
+    hidden: Path | None = None
 
     def require_rules(self) -> None:
         """Raises RefusedError where the rules are not accepted."""
@@ -78,18 +85,35 @@ class Competition:
         """The submissions, newest first."""
         for submission in self.submissions:
             submission.listings += 1
-            if submission.status == "PENDING" and submission.listings > self.listings_until_scored:
+            is_over = submission.rerun is None or submission.rerun.ended
+            is_due = is_over and submission.listings > self.listings_until_scored
+            if submission.status == "PENDING" and is_due:
                 self._score(submission)
         return [submission.as_json(user) for submission in reversed(self.submissions)]
 
     def _score(self, submission: Submission) -> None:
         try:
+            if submission.rerun is not None:
+                submission.text = _left_by(submission.rerun, submission.file_name)
             truth, header = _two_columns(self.truth.read_text(encoding="utf-8"), None)
             answers, _ = _two_columns(submission.text.decode("utf-8-sig"), header)
             submission.public_score = f"{_accuracy(truth, answers):.5f}"
             submission.status = "COMPLETE"
         except ValueError as error:  # UnicodeDecodeError is one too
             submission.status, submission.error_description = "ERROR", str(error)
+
+
+def _left_by(rerun: "Session", file_name: str) -> bytes:
+    """What a kernel's second run wrote.
+
+    Raises:
+        ValueError: nothing; in the words of Kaggle, which does not show the log.
+    """
+    if rerun.status != "COMPLETE":
+        raise ValueError("Notebook Threw Exception")
+    if file_name not in rerun.outputs:
+        raise ValueError("Submission CSV Not Found")
+    return rerun.outputs[file_name].read_bytes()
 
 
 def _two_columns(text: str, header: list[str] | None) -> tuple[dict[str, str], list[str]]:
@@ -151,10 +175,8 @@ class Competitions(dict[str, Competition]):
         """Take what is uploaded.
 
         Raises:
-            RefusedError: nobody asked to upload it, or it is to fail.
+            RefusedError: nobody asked to upload it.
         """
-        if self._stand_in.fail_upload is not None:
-            raise RefusedError(self._stand_in.fail_upload, "The upload failed")
         if token not in self._uploads:
             raise RefusedError(404, "No such upload")
         name, _ = self._uploads[token]
@@ -170,6 +192,24 @@ class Competitions(dict[str, Competition]):
         if content is None:
             raise RefusedError(400, "Submission not allowed: the file was not uploaded")
         submission = competition.submit(name, body.get("submissionDescription", ""), content)
+        return {"message": f"Successfully submitted to {competition.slug}", "ref": submission.ref}
+
+    def submit_code(self, body: dict[str, Any]) -> Body:
+        """CreateCodeSubmission: runs the version again, on the hidden images."""
+        competition = self.asked(body)
+        competition.require_rules()
+        if self._stand_in.refuse_submission is not None:
+            raise RefusedError(400, self._stand_in.refuse_submission)
+        if competition.hidden is None:
+            raise RefusedError(400, "This competition does not accept Notebook submissions")
+        ref, name = f"{body.get('kernelOwner')}/{body.get('kernelSlug')}", body.get("fileName", "")
+        session = self._stand_in.kernels.version(ref, int(body.get("kernelVersion", 0)))
+        if session.status != "COMPLETE" or name not in session.outputs:
+            raise RefusedError(400, f"The Notebook version has no output file {name}")
+        if session.pushed.get("enableInternet", True):
+            raise RefusedError(400, "Your Notebook cannot use internet access in this competition")
+        submission = competition.submit(name, body.get("submissionDescription", ""), b"")
+        submission.rerun = self._stand_in.kernels.run_again(ref, session, competition)
         return {"message": f"Successfully submitted to {competition.slug}", "ref": submission.ref}
 
     def get_submission(self, body: dict[str, Any]) -> Body:

@@ -12,6 +12,7 @@ from kaggle_stand_in.session import Session
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from kaggle_stand_in.competitions import Competition
     from kaggle_stand_in.server import StandIn
 
 PAGE = 20  # output files in a page, where the client does not say
@@ -65,6 +66,7 @@ class Kernels(dict[str, Kernel]):
     def __init__(self, stand_in: "StandIn"):
         super().__init__()
         self._stand_in = stand_in
+        self._reruns: list[Session] = []
 
     def __missing__(self, ref: str) -> Kernel:
         self[ref] = Kernel(ref)
@@ -91,6 +93,36 @@ class Kernels(dict[str, Kernel]):
             "versionNumber": session.version,
         }
         return answer | {key: names for key, names in invalid.items() if names}
+
+    def get(self, body: dict[str, Any]) -> Body:
+        """GetKernel, without its code."""
+        kernel = self._asked(body)
+        about = {"ref": kernel.ref, "currentVersionNumber": kernel.last.version}
+        return {"metadata": about, "blob": {}}
+
+    def version(self, ref: str, number: int) -> Session:
+        """A version of a kernel.
+
+        Raises:
+            RefusedError: there is none of that number.
+        """
+        found = [session for session in self[ref].sessions if session.version == number]
+        if not found:
+            raise RefusedError(404, "Notebook version not found")
+        return found[0]
+
+    def run_again(self, ref: str, session: Session, competition: "Competition") -> Session:
+        """Run a version with the hidden images of a competition in the place of its own."""
+        mounts, _ = self._sources(session.pushed)
+        hidden = {
+            place: competition.hidden if source == competition.archive else source
+            for place, source in mounts.items()
+        }
+        folder = session.folder.with_name(f"{session.version}-hidden-{len(self._reruns)}")
+        rerun = Session(session.version, session.pushed, folder)
+        self._reruns.append(rerun)
+        rerun.start(self._stand_in, ref, hidden)
+        return rerun
 
     def status(self, body: dict[str, Any]) -> Body:
         """GetKernelSessionStatus."""
@@ -125,6 +157,7 @@ class Kernels(dict[str, Kernel]):
     def stop(self) -> None:
         """End all runs."""
         sessions = [session for kernel in self.values() for session in kernel.sessions]
+        sessions += self._reruns
         for session in sessions:
             session.cancel()
         for session in sessions:

@@ -10,6 +10,7 @@ from urllib.parse import quote, unquote
 
 from kaggle_stand_in.answers import Body, Breaks, ConnectionBroken, Redirect, RefusedError
 from kaggle_stand_in.competitions import Competition, Competitions
+from kaggle_stand_in.datasets import Datasets
 from kaggle_stand_in.handler import Server
 from kaggle_stand_in.kernels import Kernels
 
@@ -23,7 +24,7 @@ class StandIn:
         url: http://127.0.0.1:<a free port>.
         user, key: the only user, who may come with them (Basic) or with `token` (Bearer).
         competitions: by slug; see Competition for what may be set there.
-        datasets: the archive by "owner/slug".
+        datasets: the archive by "owner/slug"; see Datasets.
         kernels: by "owner/slug"; see Kernel and Session for what was pushed and how it ran.
         calls: (method, body) of every call in order of arrival; downloads are ("GET", {path,
             range}), uploads ("PUT", {path, bytes}), and listening to a log ("log", {ref}).
@@ -54,7 +55,7 @@ class StandIn:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.user, self.key, self.token = "someone", "key", "KGAT_stand-in"
         self.competitions = Competitions(self)
-        self.datasets: dict[str, Path] = {}
+        self.datasets = Datasets(self)
         self.kernels = Kernels(self)
         self.calls: list[Call] = []
         self.refuse_push: str | None = None
@@ -158,7 +159,7 @@ class StandIn:
         """Answer a call of the API."""
         name = method.rpartition("/")[2]
         self.note(name, body)
-        competitions, kernels = self.competitions, self.kernels
+        competitions, datasets, kernels = self.competitions, self.datasets, self.kernels
         methods = {
             "security.OAuthService/IntrospectToken": self._introspect,
             "competitions.CompetitionApiService/DownloadDataFiles": competitions.download,
@@ -166,7 +167,14 @@ class StandIn:
             "competitions.CompetitionApiService/CreateSubmission": competitions.submit,
             "competitions.CompetitionApiService/GetSubmission": competitions.get_submission,
             "competitions.CompetitionApiService/ListSubmissions": competitions.list_submissions,
-            "datasets.DatasetApiService/DownloadDataset": self._download_dataset,
+            "competitions.CompetitionApiService/CreateCodeSubmission": competitions.submit_code,
+            "blobs.BlobApiService/StartBlobUpload": datasets.start_upload,
+            "datasets.DatasetApiService/CreateDataset": datasets.create,
+            "datasets.DatasetApiService/CreateDatasetVersion": datasets.create_version,
+            "datasets.DatasetApiService/DownloadDataset": datasets.download,
+            "datasets.DatasetApiService/GetDatasetStatus": datasets.status,
+            "datasets.DatasetApiService/ListDatasetFiles": datasets.list_files,
+            "kernels.KernelsApiService/GetKernel": kernels.get,
             "kernels.KernelsApiService/SaveKernel": kernels.save,
             "kernels.KernelsApiService/GetAcceleratorQuotaStatistics": self._tell_quota,
             "kernels.KernelsApiService/GetKernelSessionStatus": kernels.status,
@@ -212,8 +220,12 @@ class StandIn:
     def receive(self, path: str, content: bytes) -> None:
         """Take what is uploaded."""
         self.note("PUT", {"path": path, "bytes": len(content)})
+        token = path.rpartition("/")[2]
         with self._lock:
-            self.competitions.receive(path.rpartition("/")[2], content)
+            if self.fail_upload is not None:
+                raise RefusedError(self.fail_upload, "The upload failed")
+            if not self.datasets.receive(token, content):
+                self.competitions.receive(token, content)
 
     def report(self, error: BaseException) -> None:
         """Keep an error of the stand-in itself, to be raised when it is left."""
@@ -230,9 +242,3 @@ class StandIn:
         if body.get("token") != self.token:
             return {"active": False}
         return {"active": True, "username": self.user, "userId": 1}
-
-    def _download_dataset(self, body: Body) -> Redirect:
-        ref = f"{body.get('ownerSlug')}/{body.get('datasetSlug')}"
-        if ref not in self.datasets:
-            raise RefusedError(404, "Dataset not found")
-        return Redirect(self.link(f"files/{ref}/archive.zip", ref, self.datasets[ref]))

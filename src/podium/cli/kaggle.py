@@ -18,6 +18,13 @@ On = Annotated[
     typer.Option("--on", help="The machine, if not that of the entry's kernel-metadata.json."),
 ]
 
+Predict = Annotated[
+    bool, typer.Option("--predict", help="A kernel that predicts hidden images, by trained runs.")
+]
+Trained = Annotated[
+    str | None, typer.Option("--run", help="With --predict: the run, if not the entry's own.")
+]
+
 
 def build(
     entries: Annotated[
@@ -27,11 +34,15 @@ def build(
     fold: Annotated[int | None, typer.Option(help="A kernel that trains only this fold.")] = None,
     owner: Annotated[str | None, typer.Option(help="Kaggle user, if not yours.")] = None,
     on: On = None,
+    predict: Predict = False,
+    hours: Annotated[float | None, typer.Option(min=0.1, help="As push has it.")] = None,
+    run: Trained = None,
 ) -> None:
     """Build entries into build/: what `kaggle kernels push -p build/ENTRY` takes as it is."""
     from podium.kaggle.build import build_entries
 
-    for built in build_entries(entries or [], owner, overrides=override or [], fold=fold, on=on):
+    options = {"overrides": override or [], "fold": fold, "hours": hours, "on": on}
+    for built in build_entries(entries or [], owner, predicts=predict, run=run, **options):
         print(f"{built}\n", flush=True)
 
 
@@ -49,17 +60,27 @@ def push(
     ] = False,
     hours: Annotated[
         float | None,
-        typer.Option(min=0.1, help="End then, to be resumed: no epochs are left out."),
+        typer.Option(
+            min=0.1,
+            help="End then, to be resumed: no epochs are left out. With --predict, the limit.",
+        ),
     ] = None,
     at_once: Annotated[
         int | None, typer.Option(min=1, help="Kernels that may run at the same time.")
     ] = None,
     on: On = None,
+    predict: Predict = False,
+    trained: Trained = None,
     poll: Poll = 10.0,
 ) -> None:
     """Build an entry, push it to Kaggle, and with --wait bring its run here."""
     from podium.kaggle.kernels import RunOnKaggle, push_entry
 
+    if predict:
+        from podium.kaggle.code_competition import push_predict
+
+        push_predict(entry, wait, poll, overrides=override or [], hours=hours, on=on, run=trained)
+        return
     run = RunOnKaggle(entry, override or [], fold or [], each_fold, on, hours)
     outcome = push_entry(run, wait, fresh, resume, at_once, poll)
     if outcome:
@@ -107,17 +128,51 @@ def download(
 
 
 def submit(
-    competition: Annotated[str, typer.Argument(help="Its name, e.g. cars.")],
-    csv: Annotated[Path, typer.Argument(help="The submission.")],
-    message: Annotated[str, typer.Option("--message", "-m", help="For your own memory.")],
+    competition: Annotated[
+        str, typer.Argument(help="Its name, e.g. cars; with --kernel the name of an entry.")
+    ],
+    csv: Annotated[Path | None, typer.Argument(help="The submission.")] = None,
+    message: Annotated[
+        str | None, typer.Option("--message", "-m", help="For your own memory.")
+    ] = None,
+    kernel: Annotated[
+        bool, typer.Option("--kernel", help="Of a code competition: what push --predict pushed.")
+    ] = False,
+    override: Overrides = None,
+    run: Trained = None,
     wait: Annotated[bool, typer.Option("--wait", help="For the public score.")] = False,
     poll: Poll = 5.0,
 ) -> None:
-    """Check a submission and send it to Kaggle."""
+    """Check a submission and send it to Kaggle, or submit a kernel that predicts."""
+    if kernel:
+        from podium.kaggle.code_competition import submit_kernel
+
+        print(printable(submit_kernel(competition, message, wait, poll, override or [], run)))
+        return
+    if csv is None or message is None:
+        raise typer.BadParameter("a CSV and --message are needed, or else --kernel")
     from podium.competitions import get_competition
     from podium.kaggle.submit import submit
 
     print(printable(submit(get_competition(competition), csv, message, wait, poll)))
 
 
-COMMANDS = (build, push, collect, download, submit)
+def upload(
+    run: Annotated[
+        str | None, typer.Argument(help="Name or path of a run folder of weights/.")
+    ] = None,
+    pretrained: Annotated[
+        str | None, typer.Option("--pretrained", help="Or an entry, for its pretrained weights.")
+    ] = None,
+    poll: Poll = 5.0,
+) -> None:
+    """Make a private dataset of a run, or of pretrained weights, and attach it to its entries."""
+    from podium.kaggle.upload import upload_pretrained, upload_run
+
+    if (run is None) == (pretrained is None):
+        raise typer.BadParameter("name a run, or --pretrained and an entry")
+    uploaded = upload_run(run, poll) if run else upload_pretrained(pretrained, poll)
+    print(printable(uploaded))
+
+
+COMMANDS = (build, push, collect, download, submit, upload)

@@ -137,11 +137,13 @@ class Competition(ABC):
             )
         return table
 
-    def read_test(self, folder: Path | None = None) -> pd.DataFrame:
+    def read_test(self, folder: Path | None = None, whole: bool = True) -> pd.DataFrame:
         """The test part of the table: `path` by id, in the order of the sample submission.
 
         Args:
             folder: where the data is, if not in its place.
+            whole: refuse other images than the sample submission has; else those that lack have
+                a path where nothing is, and others are left out.
 
         Raises:
             MissingData: no images, or ids that differ from the sample submission's.
@@ -158,9 +160,13 @@ class Competition(ABC):
         columns = list(self.submission(nothing.astype(np.float32)).columns)
         sample = read_csv(path, columns, may_be_empty=columns[1:])
         ids = pd.Index(sample.iloc[:, 0], name=table.index.name)
-        if told := id_difference(ids, path.name, table.index, "the images"):
+        told = id_difference(ids, path.name, table.index, "the images")
+        if told and whole:
             raise MissingData(f"{path}: other ids than the images: {told}; unpack it again")
-        return table.loc[ids]
+        if told:
+            print(f"warning: {path}: other ids than the images: {told}")
+        nowhere = {one: folder / one for one in ids.difference(table.index)}
+        return table.reindex(ids).assign(path=lambda found: found["path"].fillna(nowhere))
 
     def left_out(self, *tables: pd.DataFrame, folder: Path | None = None) -> str:
         """A line that counts the files among the images that none of the tables has, or ""."""

@@ -91,13 +91,15 @@ def look_at_test(folder: RunFolder, recipe: Recipe) -> pd.DataFrame:
     """The test images that are there now, as `Table.test`; training images are not needed.
 
     Where they are others than those that the run has predicted, these predictions are deleted.
+    Where broken images are skipped, one that is not there counts as broken.
 
     Raises:
         BrokenImages: some cannot be read, and the recipe says "stop".
         Busy: they are others, and another process predicts.
     """
     competition = get_competition(recipe.competition, folder.path)
-    stored, found = stored_table(folder).test, competition.read_test()
+    whole = recipe.broken_images == "stop"
+    stored, found = stored_table(folder).test, competition.read_test(whole=whole)
     now = found.assign(digest=_digests(found["path"]))
     before = stored.reindex(now.index)
     known = (before["digest"] == now["digest"]) & (before["problem"] == "")

@@ -30,6 +30,8 @@ from podium.kaggle.metadata import (
     check_sources,
     kernel_name,
     read_metadata,
+    to_predict,
+    without_runs,
 )
 from podium.kaggle.secret_scan import check_no_secrets
 from podium.recipes.entries import Entry, all_entries, get_entry
@@ -39,6 +41,7 @@ from podium.runs.run_folder import run_name
 LIMIT = 1_000_000  # bytes of a kernel's code; Kaggle takes no more
 CARRIED = ("efficientnet", "Keras-Applications")  # pure Python, and in none of Kaggle's images
 LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the same sources must give the same bytes on any day
+HOURS = 9.0  # that most code competitions give a kernel
 LINE = 100  # characters of the payload
 PACKAGE = Path(podium.__file__).parent
 BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
@@ -85,15 +88,22 @@ def build(
     hours: float | None = None,
     goes_on_from: str | None = None,
     on: str | None = None,
+    predicts: bool = False,
+    run: str | None = None,
 ) -> KernelBuild:
     """Build the kernel of an entry, or of one of its folds, into build/<name>/.
+
+    One that predicts trains nothing: it takes runs that are trained, from datasets of `podium
+    upload` or from the kernels that trained them, and predicts whatever test images it finds.
 
     Args:
         owner: Kaggle's name of who will push it; a placeholder stays where it is not known.
         overrides: `key=value` changes to the entry's recipe, as `podium train --set` takes them.
-        hours: after which the kernel ends, finished or not; its epochs are not scaled to fit.
+        hours: after which the kernel ends, finished or not; its epochs are not scaled to fit. Of
+            one that predicts, the limit of the competition.
         goes_on_from: the sources of the kernel's last version, where it takes up that one's run.
         on: the machine, a key of MACHINES; by default what the metadata say.
+        run: that predicts, if it is not named after the entry and the overrides.
 
     Raises:
         MetadataError: kernel-metadata.json says what Kaggle would misunderstand, or too little.
@@ -102,18 +112,25 @@ def build(
         SecretFound: the kernel would give away a secret, or something of this machine.
     """
     entry, overrides = get_entry(entry_name), list(overrides)
-    run = run_name(entry.name, overrides)
-    name = kernel_name(run, fold)
-    metadata = check(entry, overrides, fold, hours, on).filled(owner or OWNER, name)
+    run, reads = run or run_name(entry.name, overrides), _reads(entry, overrides)
+    if predicts:
+        reads = [run, *reads] if entry.is_ensemble else [run]
+        metadata = to_predict(entry, read_metadata(entry, on), overrides, reads)
+    else:
+        metadata = check(entry, overrides, fold, hours, on)
+    name = kernel_name(run, fold, predicts)
+    metadata = metadata.filled(owner or OWNER, name)
     if goes_on_from is not None:
         sources = [*metadata.kernel_sources, metadata.id]
         metadata = metadata.model_copy(update={"kernel_sources": sources})
+    most = metadata.machine.hours
     start = KernelStart(
         run=run,
-        reads=_reads(entry, overrides),
+        reads=reads,
         goes_on_from=goes_on_from,
-        hours=hours or metadata.machine.hours,
+        hours=min(hours or (HOURS if predicts else most), most),
         minutes=metadata.machine.minutes if hours is None else None,
+        predicts=predicts,
     )
     about = metadata.model_dump_json(indent=2, exclude_none=True) + "\n"
     arguments = [word for override in overrides for word in ("--set", override)]
@@ -125,10 +142,11 @@ def build(
     built = KernelBuild(folder, fold, metadata, sources, _commit(entry))
     code = _bootstrap(built, arguments, packed)
     if metadata.kernel_type == "notebook":
-        code = _notebook(entry, run, code, arguments)
+        code = _notebook(entry, start, code, arguments)
     else:
         comment = f"# {run}: built by Podium from kernels/{entry.name}; change it there, not here."
-        code = f"{comment}\n{code}\n\n{entry.code.read_text(encoding='utf-8')}"
+        command = "" if predicts else entry.code.read_text(encoding="utf-8")
+        code = f"{comment}\n{code}\n\n{command}"
     if len(code.encode()) > LIMIT:
         raise BuildError(
             f"{entry.name}: the kernel would have {len(code.encode()):,} bytes, Kaggle takes "
@@ -166,7 +184,7 @@ def check(
     on: str | None = None,
 ) -> KernelMetadata:
     """Refuse what would fail on Kaggle, or cannot be asked of this entry; returns its metadata."""
-    metadata = read_metadata(entry, on)
+    metadata = without_runs(read_metadata(entry, on))
     if not entry.is_ensemble:
         recipe = entry.recipe(overrides)
         if fold is not None:
@@ -271,12 +289,12 @@ def _bootstrap(built: KernelBuild, arguments: list[str], packed: bytes) -> str:
     return text
 
 
-def _notebook(entry: Entry, run: str, bootstrap: str, arguments: list[str]) -> str:
+def _notebook(entry: Entry, start: KernelStart, bootstrap: str, arguments: list[str]) -> str:
     """A notebook that brings Podium along, runs the entry, and shows what came of it."""
     recipe = entry.recipe_file.read_text(encoding="utf-8")
     comment = recipe.split("\n\n")[0].splitlines()
     texts = {
-        "run": run,
+        "run": start.run,
         "entry": entry.name,
         "about": "\n".join(line.removeprefix("#").strip() for line in comment),
         "changed": f"\n\nHere with `{' '.join(arguments)}`." if arguments else "",
@@ -285,6 +303,8 @@ def _notebook(entry: Entry, run: str, bootstrap: str, arguments: list[str]) -> s
         "code": entry.code.read_text(encoding="utf-8").strip(),
     }
     notebook = json.loads(NOTEBOOK.read_text(encoding="utf-8"))
+    if start.predicts:
+        del notebook["cells"][4:]  # a training, and what came of it
     for cell in notebook["cells"]:
         text = Template("".join(cell["source"])).substitute(texts)
         cell["source"] = text.splitlines(keepends=True)

@@ -137,6 +137,13 @@ def _client() -> "KaggleApi":
             options |= {"max_retries": 0, "timeout": SILENCE, "chunk_size": BLOCK}
             super().download_file(response, outfile, *words, **options)
 
+        def _upload_file(self, file_name: str, *words: Any, **options: Any) -> Any:
+            # Of a dataset: one that did not arrive would be left out without a word.
+            uploaded = super()._upload_file(file_name, *words, **options)
+            if uploaded is None:
+                raise requests.ConnectionError(f"{file_name} did not arrive")
+            return uploaded
+
     return Client()
 
 

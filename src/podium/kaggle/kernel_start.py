@@ -3,6 +3,7 @@
 import os
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from podium.runs.merge import copy_files, merge_run
 from podium.runs.run_folder import RunFolder
 from podium.system import TRAINING_MINUTES, about_this_run
 
+BEGAN = time.monotonic()  # as a kernel imports this first
+SHARE = 0.9  # of a competition's hours: the rest is for the machine's start, and to be sure
 FILE = Path(__file__).with_name("kernel_start.json")  # in a kernel only
 
 
@@ -28,6 +31,7 @@ class KernelStart(BaseModel):
     goes_on_from: str | None = None  # the hash of the sources of the version that left the run
     hours: float  # after which the kernel ends, though its run may be unfinished
     minutes: float | None  # that the training is scaled to fit; None: it is to be resumed
+    predicts: bool = False  # the run is trained, and `hours` are the limit of the competition
 
 
 def begin() -> None:
@@ -38,9 +42,16 @@ def begin() -> None:
     """
     start = KernelStart.model_validate_json(FILE.read_text(encoding="utf-8"))
     os.environ[TRAINING_MINUTES] = str(start.minutes)
-    end_after(start.hours)
     for run in start.reads:
         join_parts(run)
+    if start.predicts:
+        from podium.training.predict_in_time import predict_in_time
+
+        hours = SHARE * start.hours
+        print(f"{start.hours:g} hours are the limit: to be ready after {hours:.2g}", flush=True)
+        print(f"submission  {predict_in_time(start.run, BEGAN + 3600 * hours)}")
+        return
+    end_after(start.hours)
     if start.goes_on_from is not None:
         take_up(start.run, start.goes_on_from)
 

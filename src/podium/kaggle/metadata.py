@@ -3,17 +3,19 @@
 import hashlib
 import json
 import re
+from collections.abc import Iterable
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field
 from slugify import slugify
 
+from podium import paths
 from podium.competitions import get_competition
 from podium.kaggle.machines import MACHINES, RETIRED, SHAPES, Machine
 from podium.models.pretrained import weights_file
 from podium.recipes.entries import Entry
 from podium.recipes.recipe import RUN, Recipe
-from podium.recipes.recipe_file import RecipeError, parse_table
+from podium.recipes.recipe_file import RecipeError, load_ensemble, parse_table
 from podium.recipes.tables import RUN_NAME, StrictTable
 
 
@@ -28,6 +30,7 @@ def _offered(shape: str) -> str:
 
 Names = Annotated[list[str], Field(default_factory=list)]
 OWNER = "OWNER"  # stands in the repository for the user name of whoever pushes
+PRETRAINED = "podium pretrained"  # title of the dataset of all weights that trainings begin with
 LONGEST = 50  # characters of a kernel's title
 CODE_FILES = {"script": "kernel.py", "notebook": "kernel.ipynb"}
 
@@ -85,9 +88,19 @@ def kernel_title(name: str) -> str:
     return f"{title[: LONGEST - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
-def kernel_name(run: str, fold: int | None = None) -> str:
+def kernel_name(run: str, fold: int | None = None, predicts: bool = False) -> str:
     """The name of the kernel of a run, or of one of its folds; its folder in build/ has it too."""
+    if predicts:
+        return f"{run}-predict"
     return run if fold is None else f"{run}-fold-{fold}"
+
+
+def dataset_title(run: str) -> str:
+    """The title of the dataset that `podium upload` makes of a run, and its address by `slugify`.
+
+    Another one than the kernel's, because both may be found below the same folder.
+    """
+    return kernel_title(f"run {run}")
 
 
 def read_metadata(entry: Entry, on: str | None = None) -> KernelMetadata:
@@ -124,6 +137,53 @@ def read_metadata(entry: Entry, on: str | None = None) -> KernelMetadata:
     return metadata.model_copy(update={"machine_shape": MACHINES[on].shape}) if on else metadata
 
 
+def without_runs(metadata: KernelMetadata) -> KernelMetadata:
+    """The metadata without the datasets of `podium upload RUN`, for a kernel that trains or blends.
+
+    These hold what predicting needs, which is too little to blend. Beside the kernel of the run
+    they would be taken for another part of it.
+    """
+    of_runs = slugify(dataset_title("")) + "-"
+    kept = [one for one in metadata.dataset_sources if f"/{of_runs}" not in one]
+    return metadata.model_copy(update={"dataset_sources": kept})
+
+
+def to_predict(
+    entry: Entry, metadata: KernelMetadata, overrides: Iterable[str], runs: Iterable[str]
+) -> KernelMetadata:
+    """The metadata of the kernel that predicts by these runs, which are attached with the images.
+
+    A run comes from its dataset of `podium upload`, if the metadata have that, else from the
+    kernels that trained it: those that the metadata name, or were built last.
+    """
+    owner, folds = metadata.owner, list[int]()
+    if entry.is_ensemble:
+        competition = load_ensemble(entry.recipe_file).competition
+    else:
+        recipe = entry.recipe(overrides)
+        competition, folds = recipe.competition, recipe.fold_numbers
+    changed = metadata.model_copy(update={"enable_internet": False}, deep=True)
+    datasets, kernels = changed.dataset_sources, changed.kernel_sources
+    kind, _, source = (get_competition(competition).kaggle_source or "").partition("/")
+    images = changed.competition_sources if kind == "competitions" else datasets
+    if source and not is_attached(source, images):  # an ensemble has no images to train on
+        images.append(source)
+    # The weights that trainings begin with are not needed, and need not be there.
+    if (pretrained := f"{owner}/{slugify(PRETRAINED)}") in datasets:
+        datasets.remove(pretrained)
+    built = paths.project() / "build"
+    for run in runs:
+        of_run = kernels_of(run, metadata)
+        if is_attached(f"{owner}/{slugify(dataset_title(run))}", datasets):
+            for kernel in of_run:  # attached twice, it would be taken for two parts of a run
+                kernels.remove(kernel)
+        elif not of_run:
+            parts = [kernel_name(run, fold) for fold in folds if not (built / run).is_dir()]
+            names = [name for name in parts if (built / name).is_dir()] or [run]
+            kernels += [f"{owner}/{slugify(kernel_title(name))}" for name in names]
+    return changed
+
+
 def check_sources(entry: Entry, metadata: KernelMetadata, recipe: Recipe) -> None:
     """See that what the recipe needs is attached.
 
@@ -133,7 +193,7 @@ def check_sources(entry: Entry, metadata: KernelMetadata, recipe: Recipe) -> Non
     competition = get_competition(recipe.competition)
     kind, _, source = (competition.kaggle_source or "").partition("/")
     key = "competition_sources" if kind == "competitions" else "dataset_sources"
-    is_missing, remedy = not _is_attached(source, getattr(metadata, key)), repr(source)
+    is_missing, remedy = not is_attached(source, getattr(metadata, key)), repr(source)
     if not source:
         is_missing = not (competition.draws_itself or metadata.dataset_sources)
         remedy = f"a dataset of yours that holds the folder {competition.slug}"
@@ -154,7 +214,7 @@ def check_sources(entry: Entry, metadata: KernelMetadata, recipe: Recipe) -> Non
             f"{entry.recipe_file}: weights: {recipe.weights!r} is a path of this machine; "
             "put the file into a Kaggle dataset and name the weights as the package does"
         )
-    others = [name for name in metadata.dataset_sources if not _is_attached(source, [name])]
+    others = [name for name in metadata.dataset_sources if not is_attached(source, [name])]
     if file and not (metadata.enable_internet or others or metadata.model_sources):
         raise MetadataError(
             f"{entry.metadata}: dataset_sources: the recipe's weights are missing, and the "
@@ -195,17 +255,26 @@ def check_runs(entry: Entry, metadata: KernelMetadata, runs: list[str]) -> None:
     Raises:
         MetadataError: names the kernel that is missing.
     """
-    # A run whose folds were trained apart is in the outputs of several kernels.
-    attached = [re.sub(r"-fold-\d+", "", name) for name in metadata.kernel_sources]
     for run in runs:
-        kernel = f"{metadata.owner}/{slugify(kernel_title(run))}"
-        if not _is_attached(kernel, attached):
+        if not kernels_of(run, metadata):
+            kernel = f"{metadata.owner}/{slugify(kernel_title(run))}"
             raise MetadataError(
                 f"{entry.metadata}: kernel_sources: the run {run} is missing: add {kernel!r}"
             )
 
 
-def _is_attached(source: str, references: list[str]) -> bool:
+def kernels_of(run: str, metadata: KernelMetadata) -> list[str]:
+    """Those of the attached kernels that train this run, or folds of it."""
+    kernel = f"{metadata.owner}/{slugify(kernel_title(run))}"
+    # A run whose folds were trained apart is in the outputs of several kernels.
+    return [
+        each
+        for each in metadata.kernel_sources
+        if is_attached(kernel, [re.sub(r"-fold-\d+", "", each)])
+    ]
+
+
+def is_attached(source: str, references: list[str]) -> bool:
     """Whether a source is among these references, which may name a version."""
     return any(re.sub(r"/\d+$", "", each).lower() == source.lower() for each in references)
 

@@ -3,10 +3,12 @@
 import io
 import json
 import time
+from collections.abc import Callable
 from contextlib import redirect_stdout
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -20,7 +22,8 @@ from podium.text import single_line
 if TYPE_CHECKING:
     from kaggle.api.kaggle_api_extended import ApiSubmission, KaggleApi
 
-LONGEST_WAIT = 1800.0  # seconds; Kaggle takes a few for a small table
+LONGEST_WAIT = 24 * 3600.0  # seconds; a small table takes a few, a kernel's second run hours
+COUNTED = "/CreateSubmission", "/CreateCodeSubmission"  # the calls after which there is one more
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ def submit(
         WrongSubmission: the file is not what the competition takes. Nothing was sent.
         KaggleError: Kaggle refused it or could not score it, or it is not known whether it did.
     """
-    slug = _slug(competition)
+    slug = slug_of(competition)
     ids = _test_ids(competition, run=csv.stem)
     check_submission_file(competition, csv, ids)
     if ids is None:
@@ -62,15 +65,27 @@ def submit(
             f"not here. To get them: {competition.get_it}"
         )
     api = connect()
-    number = _send(api, slug, csv, message)
+    call = partial(api.competition_submit, str(csv), message, slug)
+    return send_and_follow(api, csv.name, slug, call, wait, poll_seconds)
+
+
+def send_and_follow(
+    api: "KaggleApi", what: str, slug: str, call: Callable[[], Any], wait: bool, poll_seconds: float
+) -> SubmissionResult:
+    """Submit something by this call of the client, and perhaps wait for its score.
+
+    Raises:
+        KaggleError: Kaggle refused it or could not score it, or it is not known whether it did.
+    """
+    number = _send(api, what, slug, call)
     if not wait:
-        return SubmissionResult(csv.name, slug, number)
+        return SubmissionResult(what, slug, number)
     scored = _follow(api, slug, number, poll_seconds)
     public, private = scored.public_score or "", scored.private_score or None
-    return SubmissionResult(csv.name, slug, number, public, private)
+    return SubmissionResult(what, slug, number, public, private)
 
 
-def _slug(competition: Competition) -> str:
+def slug_of(competition: Competition) -> str:
     """Kaggle's name of the competition; refuse what is none there."""
     kind, _, slug = (competition.kaggle_source or "").partition("/")
     if kind != "competitions":
@@ -92,21 +107,21 @@ def _test_ids(competition: Competition, run: str) -> pd.Index | None:
         return None if images is None else images.index[images["part"] == "test"]
 
 
-def _send(api: "KaggleApi", slug: str, csv: Path, message: str) -> int:
-    """Upload the file and submit it, once: whatever fails is not tried again. Returns its number.
+def _send(api: "KaggleApi", what: str, slug: str, call: Callable[[], Any]) -> int:
+    """Submit something, once: whatever fails is not tried again. Returns its number.
 
     Raises:
         KaggleError: says whether it may have been taken all the same.
     """
     from requests import RequestException
 
-    action, printed = f"submitting {csv.name} to {slug}", io.StringIO()
+    action, printed = f"submitting {what} to {slug}", io.StringIO()
     unclear = f"Kaggle may have taken it: look at {_page(slug)} before you submit it again"
     forbidden = f"Accept its rules at {_page(slug, 'rules')}, then submit again"
     unknown = "Kaggle has no such competition, or it takes no more submissions"
     with explained(action, forbidden, unknown), redirect_stdout(printed):
         try:
-            answer = api.competition_submit(str(csv), message, slug)
+            answer = call()
         except (RequestException, json.JSONDecodeError) as error:
             if not _may_have_arrived(error):
                 raise
@@ -129,7 +144,7 @@ def _may_have_arrived(error: Exception) -> bool:
     if isinstance(error, json.JSONDecodeError):
         return True  # a proxy may have answered, after any step
     request, response = getattr(error, "request", None), getattr(error, "response", None)
-    is_last_step = request is not None and str(request.url).endswith("/CreateSubmission")
+    is_last_step = request is not None and str(request.url).endswith(COUNTED)
     is_refused = response is not None and response.status_code == 429
     return is_last_step and is_passing(error) and not is_refused
 
@@ -162,7 +177,7 @@ def _follow(api: "KaggleApi", slug: str, number: int, poll_seconds: float) -> "A
             time.sleep(poll_seconds)
     except KeyboardInterrupt as error:
         raise KaggleError(f"interrupted: {taken}") from error
-    raise KaggleError(f"no score after {LONGEST_WAIT / 60:.0f} minutes, but {taken}")
+    raise KaggleError(f"no score after {LONGEST_WAIT / 3600:.0f} hours, but {taken}")
 
 
 def _page(slug: str, name: str = "submissions") -> str:

@@ -1,7 +1,7 @@
 """One fold of a run: its network is built, trained, and predicts."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
@@ -20,7 +20,7 @@ from podium.models.inference import predict
 from podium.models.network import LayerWeights, Network, build_network, give_backbone
 from podium.predictions.predict import predict_views
 from podium.predictions.score import time_predictions
-from podium.predictions.tta import VIEWS
+from podium.predictions.tta import VIEWS, View
 from podium.runs.run import Run
 from podium.runs.table import HELD_OUT, SIZE_COLUMNS
 from podium.system import peak_memory_gb
@@ -103,10 +103,10 @@ class FoldRunner:
         folder.write_cost(cost)
         folder.delete_state()
 
-    def predict_test(self, fold: int, views: int) -> None:
+    def predict_test(self, fold: int, views: int | Sequence[View]) -> None:
         """Predict the test images, with the fold's best weights."""
         self.network(fold)
-        tests = np.arange(len(self.table.train), len(self._paths))
+        tests = self._positions(self.table.readable_test.index)
         self.folder.fold(fold).write_predictions("test", self.predict(tests, views))
 
     def network(self, fold: int) -> Network:
@@ -179,15 +179,19 @@ class FoldRunner:
         keras.backend.clear_session()  # the last fold's network would stay in memory
         self.devices.set_precision(self.recipe.mixed_precision)  # which clear_session forgets
 
-    def predict(self, positions: np.ndarray, views: int) -> pd.DataFrame:
-        """What the fold's network says of the images at these positions, by id and view."""
+    def predict(self, positions: np.ndarray, views: int | Sequence[View]) -> pd.DataFrame:
+        """What the fold's network says of the images at these positions, by id and view.
+
+        Args:
+            views: or how many of `VIEWS`.
+        """
         return predict_views(
             self._network.model,
             self._cache,
             positions,
             self._paths.index[positions],
             self.competition.outputs,
-            VIEWS[:views],
+            VIEWS[:views] if isinstance(views, int) else views,
             self._size,
             self.recipe.batch_size,
             self._sides.iloc[positions] if self._sides is not None else None,

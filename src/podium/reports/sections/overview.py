@@ -32,7 +32,9 @@ def about(one: RunData) -> str:
 
 def score_section(one: RunData) -> Section:
     rows = [(kind, *found.row) for kind, found in _scores(one)]
-    blocks: list[Block] = [TableBlock("Scores", ["score", "value", "95 % interval", "images"], rows)]
+    blocks: list[Block] = [
+        TableBlock("Scores", ["score", "value", "95 % interval", "images"], rows)
+    ]
     for fold, why in one.results.get("too_good", {}).items():
         blocks.append(Words(f"✗ The score of fold {fold} leaks: {why}."))
     if one.recipe is not None and one.recipe.keep == "best" and one.kind != "held-out":
