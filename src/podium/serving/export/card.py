@@ -1,8 +1,9 @@
 """The model card of an export: README.md in the form of the Hugging Face Hub."""
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+from jinja2 import Environment, StrictUndefined
 
 from podium.predictions.combine import score_folds
 from podium.predictions.score import Score, score
@@ -10,6 +11,12 @@ from podium.predictions.tta import VIEWS
 from podium.runs.run import Run
 from podium.serving.export.agreement import Agreement
 from podium.text import summarize
+
+MEANINGS = {  # of the outputs, by the task
+    "classes": "a class each, their sum 1",
+    "labels": "a label each, by itself",
+    "grades": "of at least each grade above the first",
+}
 
 
 def model_card(
@@ -21,46 +28,23 @@ def model_card(
         library: as the Hub calls it.
         opened_with: packages.
     """
-    competition, recipe, train = run.competition, run.recipe, run.table.train
-    measured = list(_scores(run, folds))
-    last = measured[-1][1]
-    listed = ", ".join(map(str, folds))
-    told = f"network of fold {listed}" if len(folds) == 1 else f"mean of folds {listed}"
-    task = {
-        "classes": "a class each, their sum 1",
-        "labels": "a label each, by itself",
-        "grades": "of at least each grade above the first",
-    }
-    quantized = ""
-    if agreement.quantized_gain:
-        gain = agreement.quantized_gain.as_gain
-        quantized = f" In 8-bit integers the metric gains {gain} on them."
-    named = f"{competition.name}, {len(train):,} images of {len(competition.classes)} classes"
-    card = (Path(__file__).parent / "static" / "card.md").read_text(encoding="utf-8")
-    return card.format(
-        library=library,
-        name=json.dumps(run.name),
-        dataset=json.dumps(competition.slug),
-        metric=json.dumps(last.metric.replace(" ", "-")),
-        metric_name=json.dumps(last.metric),
-        value=f"{last.value:.4f}",
-        title=f"{run.name}, {told}",
-        backbone=recipe.backbone,
-        training=f"{named} ({summarize(competition.classes, 20)})",
-        opened_with=opened_with,
+    text = (Path(__file__).parent / "static" / "card.md").read_text(encoding="utf-8")
+    page = Environment(undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True)
+    scores = list(_scores(run, folds))
+    return page.from_string(text).render(
+        run=run,
+        recipe=run.recipe,
+        competition=run.competition,
+        classes=summarize(run.competition.classes, 20),
+        images=f"{len(run.table.train):,}",
         size=run.image_size(folds[0]),
-        outputs=len(competition.outputs),
-        meaning=task[competition.task.name],
-        boxes="; `boxes`, float32 (batch, 4): x_min, y_min, x_max, y_max in shares of the image"
-        * (recipe.box is not None),
-        scores="\n".join(f"- {what}: {one}" for what, one in measured),
-        images=agreement.images,
-        agreement=agreement.file,
-        reading=agreement.reading,
-        quantized=quantized,
-        competition=f"{competition.name} (`{competition.slug}`)",
-        run=run.name,
-        pretrained="" if recipe.weights == "none" else f" and start from weights {recipe.weights}",
+        meaning=MEANINGS[run.competition.task.name],
+        folds=folds,
+        library=library,
+        opened_with=opened_with,
+        agreement=agreement,
+        scores=scores,
+        own=scores[-1][1],
     )
 
 
