@@ -71,7 +71,7 @@ audit: .venv/installed
 
 lock: .venv/installed
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile setup.cfg --extra dev --extra web --extra jax --extra ray --universal --python-version 3.11 --no-header --output-file requirements.lock
+	$(BIN)/uv pip compile setup.cfg --extra dev --extra web --extra jax --extra ray --extra export --universal --python-version 3.11 --no-header --output-file requirements.lock
 
 clean:
 	rm -rf .venv build dist

@@ -56,6 +56,22 @@ def serve(
     serve(run, host, port, folds, examples, browser)
 
 
+def export(
+    run: Run,
+    to: Annotated[str, typer.Option(help="keras, saved_model, onnx or litert.")],
+    folds: Annotated[
+        str | None, typer.Option(help="A fold's number, or all: their mean as one graph.")
+    ] = None,
+    quantize: Annotated[
+        bool, typer.Option("--quantize", help="litert: 8-bit integers; says what it costs.")
+    ] = False,
+) -> None:
+    """Write a run's network as a file that opens without Podium, checked against the run."""
+    from podium.serving.export.start import start_export
+
+    print(printable(f"\n{start_export(run, to, folds, quantize)}"))
+
+
 def gallery(
     run: Run,
     to: Annotated[Path | None, typer.Option(help="By default weights/RUN/gallery.png.")] = None,
@@ -79,6 +95,17 @@ def report(
     from podium.reports.report import report
 
     print(printable(f"\n{report(runs, to)}"))
+
+
+def track(
+    runs: Annotated[list[str], typer.Argument(help="Names or paths of runs, or of blends.")],
+    to: Annotated[str, typer.Option(help="mlflow, wandb or tensorboard.")],
+) -> None:
+    """Show runs to a tool that compares experiments: recipe, epochs, scores and files; offline."""
+    from podium.reports.track import track
+
+    for line in track(runs, to):
+        print(printable(line))
 
 
 def diff(run: Run, other: Run) -> None:
@@ -128,4 +155,4 @@ def prune(yes: Yes = False) -> None:
             print(single_line(f"podium: {reason}"), file=sys.stderr)
 
 
-COMMANDS = (classify, serve, gallery, report, runs, diff, rm, prune)
+COMMANDS = (classify, serve, export, gallery, report, track, runs, diff, rm, prune)

@@ -6,11 +6,9 @@ from collections.abc import Iterable, Mapping
 from importlib.metadata import distribution
 from pathlib import Path
 
-import podium
-
 CARRIED = ("efficientnet", "Keras-Applications")  # pure Python, and in none of Kaggle's images
 LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the same sources must give the same bytes on any day
-PACKAGE = Path(podium.__file__).parent
+PACKAGE = Path(__file__).parents[1]
 
 
 def library() -> dict[str, str]:

@@ -10,7 +10,7 @@ import pandas as pd
 from podium.data.batches import view_batches
 from podium.models.backend import COMPILES_ALL
 from podium.models.inference import predict
-from podium.models.network import build_network
+from podium.models.network import Network, build_network
 from podium.predictions.predict import boxes_of_images
 from podium.predictions.tta import View
 from podium.runs.fold_folder import RunError
@@ -25,6 +25,13 @@ class Prediction:
     probabilities: np.ndarray  # (images, views, classes)
     features: np.ndarray  # (images, channels), of the first view
     boxes: np.ndarray | None  # (images, views, 4), in shares of the image; None: no box head
+
+
+def open_network(run: Run, fold: int) -> Network:
+    """The network of a fold as it predicts."""
+    network = build_network(run.recipe, *run.competition.head_form, pretrained=False)
+    run.folder.fold(fold).read_weights(network.model)
+    return network
 
 
 class Predictor:

@@ -12,9 +12,9 @@ from threadpoolctl import threadpool_limits
 from podium.competitions.boxes import BOX_COLUMNS, tidy
 from podium.models.backend import compile_network, compiled
 from podium.models.grad_cam import GradCam, NoHeatMap
-from podium.models.network import Network, build_network
+from podium.models.network import Network
 from podium.predictions.ood import load_or_fit_detector
-from podium.predictions.predictor import Predictor
+from podium.predictions.predictor import Predictor, open_network
 from podium.runs.run_folder import RunFolder
 from podium.serving.schema import ClassScore, Prediction
 
@@ -45,7 +45,7 @@ class Engine:
         self.ood_detector = load_or_fit_detector(predictor, self.folds[0])
         # BLAS' threads would wait for cores that TensorFlow's use, for products that take 1 ms.
         self._one_thread = threadpool_limits(1, "blas")
-        opened = [self._open(fold) for fold in self.folds]
+        opened = [open_network(self.run, fold) for fold in self.folds]
         self.no_heat: str | None = None
         try:
             cams = [GradCam(network) for network in opened]
@@ -93,12 +93,6 @@ class Engine:
             ood_limit=round(detector.limit, 4) if np.isfinite(detector.limit) else None,
             ood_p_value=round(detector.p_value(ood_score), 4),
         )
-
-    def _open(self, fold: int) -> Network:
-        form = self.run.competition.head_form
-        network = build_network(self.run.recipe, *form, pretrained=False)
-        self.run.folder.fold(fold).read_weights(network.model)
-        return network
 
 
 def _one_graph(

@@ -1,0 +1,1 @@
+"""A run's networks in the formats of other tools."""
