@@ -15,6 +15,7 @@ from podium.kaggle.build import build
 from podium.kaggle.client import KaggleError
 from podium.kaggle.code_competition import push_predict, submit_kernel
 from podium.kaggle.kernels import KernelFailed
+from podium.kaggle.leaderboard import read_leaderboard
 from small_competitions import RECIPE, break_image, draw_image, write_entry
 from small_runs import Command
 
@@ -154,6 +155,8 @@ def test_the_commands_do_the_same(
     assert (code, err) == (0, "")
     assert "public      0.12500\n" in out
     assert competition.submissions[0].description == "a try"
+    [kept] = read_leaderboard(CARS).submissions
+    assert (kept.file, kept.public) == ("tiny.csv", 0.125), "podium runs has it beside its run"
     assert command("submit", "tiny")[0] == 2, "neither a CSV nor a kernel"
 
 
