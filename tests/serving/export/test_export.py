@@ -18,6 +18,7 @@ from podium.serving.export import export as module
 from podium.serving.export.export import export
 from podium.serving.export.formats import FORMATS
 from small_competitions import RECIPE, enter_copy, make_project
+from small_tasks import add_competitions, make_task_project
 
 PACKAGES = {"onnx": "tf2onnx", "litert": "ai_edge_litert"}
 # Saves what an export's own example predicts of stored arrays, and what it reads and says.
@@ -196,3 +197,27 @@ def test_a_run_of_jax_is_exported_by_tensorflow_which_is_said(trained_copy: Path
     code, printed, errors = command("export", "tiny", "--to", "keras")
     assert code == 0, errors
     assert "made by TensorFlow, also of a run that was trained under JAX" in printed
+
+
+@pytest.mark.parametrize(
+    ("task", "thresholds"), [("shapes", [0.3, 0.5, 0.7]), ("stripes", [0.9, 1.5, 2.1])]
+)
+def test_labels_and_grades_are_answered_by_the_runs_thresholds(
+    tmp_path: Path, monkeypatch, task: str, thresholds: list[float]
+) -> None:
+    from podium.training.train import train
+
+    monkeypatch.chdir(tmp_path)
+    add_competitions(monkeypatch)
+    make_task_project(tmp_path, task, images=32)
+    folder = train("tiny").folder
+    folder.write_score(folder.read_score() | {"thresholds": thresholds})
+    exported = export(folder, "saved_model").folder
+    competition = Run.open(folder).competition
+    example = runpy.run_path(str(exported / "example.py"))
+    values = np.random.default_rng(0).uniform(0, 1, (20, len(competition.outputs)))
+    answers = competition.task.decide(values, np.array(thresholds))
+    named = competition.task.names(answers, competition.classes)
+    found = [example["answer"](row) for row in values]
+    assert [one if isinstance(one, str) else " ".join(one) for one in found] == named
+    assert len(set(named)) > 2
