@@ -1,10 +1,7 @@
-"""Trials on a cluster: the folds of many recipes side by side, each to its score."""
+"""Trials on a cluster: all folds of a recipe side by side, and others beside it."""
 
-import time
 from collections.abc import Callable
 from contextlib import ExitStack
-
-import optuna
 
 from podium.experiments.grid import Combination
 from podium.experiments.trial import (
@@ -59,64 +56,3 @@ def add_trial(
         return then(failed(f"fold {fold}: {reason}"))
 
     return cluster.add_folds(opened, to_do, None, False, ended)
-
-
-def search(
-    cluster: Cluster,
-    study: optuna.Study,
-    suggest: Callable[[optuna.Trial], Combination],
-    tell: Callable[[optuna.Trial, Outcome], None],
-    folds: list[int],
-    goes_on: Callable[[int], bool],
-    heartbeat: float,
-    tables: list[RunFolder],
-) -> None:
-    """Ask a study for as many trials as there is room for, and for the next when one has ended.
-
-    Args:
-        suggest: the recipe of a trial.
-        tell: the study what came of it.
-        goes_on: whether another trial begins beside so many that run.
-        heartbeat: seconds between two signs of life of what runs, in the study.
-        tables: runs whose table of images a trial may take; its own joins them.
-    """
-    running: dict[str, optuna.Trial] = {}
-    beaten = time.monotonic()
-
-    def ask() -> None:
-        while goes_on(len(running)):
-            trial = study.ask()
-            combination = suggest(trial)
-            run = run_of(combination)
-            if run.name in running:  # the same once more: it is asked again when that one is told
-                study.tell(trial, state=optuna.trial.TrialState.FAIL)
-                return
-            running[run.name] = trial
-            earlier = next((one for one in tables if one.exists), None)
-            tables.append(run)
-
-            def ended(outcome: Outcome, name: str = run.name) -> None:
-                tell(running[name], outcome)
-                del running[name]
-
-            add_trial(cluster, combination, folds, earlier, ended)
-
-    def idle() -> None:
-        nonlocal beaten
-        if time.monotonic() - beaten >= heartbeat:
-            beaten = time.monotonic()
-            for trial in running.values():
-                study._storage.record_heartbeat(trial._trial_id)
-        ask()
-
-    optuna.storages.fail_stale_trials(study)
-    cluster.scheduler.idle = idle
-    try:
-        while goes_on(len(running)):
-            ask()
-            cluster.run()
-    except BaseException:
-        for trial in running.values():
-            study.enqueue_trial(trial.params)  # the same call goes on with it
-            study.tell(trial, state=optuna.trial.TrialState.FAIL)
-        raise

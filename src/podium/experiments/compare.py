@@ -100,11 +100,10 @@ def compare(
             add_trial(cluster, combination, folds, run_of(chosen[0]), partial(take, combination))
             continue
         try:
-            result = run_trial(combination, folds, measured[0].run if measured else None)
+            outcome = run_trial(combination, folds, measured[0].run if measured else None)
         except TrialFailed as error:
-            take(combination, error)
-        else:
-            take(combination, result)
+            outcome = error
+        take(combination, outcome)
     if cluster is not None:
         cluster.run()
 

@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from podium import paths
 from podium.competitions import get_competition
-from podium.experiments.cluster_trials import Outcome, search
+from podium.experiments.cluster_trials import Outcome, add_trial
 from podium.experiments.grid import Combination, get_combination
 from podium.experiments.search_space import Range, default_ranges, parse_range, values_in
 from podium.experiments.trial import TrialDiverged, TrialFailed, TrialResult, run_of, run_trial
@@ -205,8 +205,11 @@ def _search_on(
     """The same search, with as many trials at once as there is room for."""
     room = max(cluster.slots(base.recipe) // len(folds), 1)
     end = float("inf") if hours is None else time.monotonic() + 3600 * hours
+    running: dict[str, optuna.Trial] = {}  # by run
+    tables, beaten = [run_of(base)], time.monotonic()
 
-    def tell(trial: optuna.Trial, outcome: Outcome) -> None:
+    def take(run: str, outcome: Outcome) -> None:
+        trial = running[run]
         if isinstance(outcome, TrialDiverged):
             print(f"failed: {outcome}", flush=True)
             told = study.tell(trial, state=TrialState.PRUNED)
@@ -214,14 +217,40 @@ def _search_on(
             raise outcome
         else:
             told = study.tell(trial, _scored(trial, outcome))
+        del running[run]
         _keep_the_best(study, told, folds)
 
-    def goes_on(running: int) -> bool:
-        wanted = min(trials - _ended(study), room)
-        return running < wanted and time.monotonic() < end
+    def ask() -> None:
+        while len(running) < min(trials - _ended(study), room) and time.monotonic() < end:
+            trial = study.ask()
+            combination = _suggest(trial, base, ranges)
+            run = run_of(combination)
+            if run.name in running:  # the same once more: asked again once that one is told
+                study.tell(trial, state=TrialState.FAIL)
+                return
+            running[run.name] = trial
+            earlier = next((one for one in tables if one.exists), None)
+            tables.append(run)
+            add_trial(cluster, combination, folds, earlier, partial(take, run.name))
 
-    suggest = partial(_suggest, base=base, ranges=ranges)
-    search(cluster, study, suggest, tell, folds, goes_on, HEARTBEAT, [run_of(base)])
+    def idle() -> None:
+        nonlocal beaten
+        if time.monotonic() - beaten >= HEARTBEAT:  # which Optuna gives only in its own loop
+            beaten = time.monotonic()
+            for trial in running.values():
+                study._storage.record_heartbeat(trial._trial_id)
+        ask()
+
+    optuna.storages.fail_stale_trials(study)
+    cluster.scheduler.idle = idle
+    try:
+        ask()
+        cluster.run()
+    except BaseException:
+        for trial in running.values():
+            study.enqueue_trial(trial.params)  # the same call goes on with it
+            study.tell(trial, state=TrialState.FAIL)
+        raise
 
 
 def _ended(study: optuna.Study) -> int:

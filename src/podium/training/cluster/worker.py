@@ -66,7 +66,7 @@ def _train(folder: RunFolder, order: Order, reporter: "_Reporter") -> bytes:
     if order["end"] is not None:  # of which this fold has its share
         end = time.monotonic() + (order["end"] - time.time()) / order["waves"]
     about = {**folder.read_run(), "parts": [], **about_this_run(), "processor": _processor()}
-    with _reporting(reporter):
+    with reporter:
         train_opened(run, [fold], end, order["test"])
     from podium.models.backend import engine
 
@@ -111,32 +111,29 @@ def _project(order: Order) -> Iterator[RunFolder]:
                 os.environ.update({key: value} if value is not None else {})
 
 
-@contextmanager
-def _reporting(reporter: "_Reporter") -> Iterator[None]:
-    """Tell of each epoch and, every few minutes, the state, by a thread of its own."""
-    ended = threading.Event()
+class _Reporter(threading.Thread):
+    """Tells of each epoch and, every few minutes, the state, while it is entered."""
 
-    def report() -> None:
-        while not ended.wait(LOOKING):
-            reporter.look()
-
-    thread = threading.Thread(target=report, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
-        reporter.tell_epochs()
-
-
-class _Reporter:
     def __init__(self, folder: RunFolder, order: Order, send: Send, shared: Path | None):
+        super().__init__(daemon=True)
         self.folder, self.order, self.send, self.shared = folder, order, send, shared
         self.place = folder.fold(order["fold"])
         self.stages = folder.read_recipe().stages
         self.told = len(self._rows())  # of a training that goes on
         self.sent, self.state = time.monotonic(), self._state_time()
+        self.ended = threading.Event()
+
+    def __enter__(self) -> None:
+        self.start()
+
+    def __exit__(self, *error: object) -> None:
+        self.ended.set()
+        self.join()
+        self.tell_epochs()
+
+    def run(self) -> None:
+        while not self.ended.wait(LOOKING):
+            self.look()
 
     def look(self) -> None:
         self.tell_epochs()
