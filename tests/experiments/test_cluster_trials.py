@@ -7,7 +7,7 @@ import pytest
 
 from here_pool import HerePool
 from podium import paths
-from podium.experiments import cluster_trials
+from podium.experiments import tune as tuning
 from podium.experiments.compare import compare
 from podium.experiments.tune import tune
 from podium.runs.run_folder import RunFolder
@@ -59,13 +59,13 @@ def test_a_search_has_several_trials_at_once_and_keeps_the_best(
     trained_copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     running = []
-    add = cluster_trials.add_trial
+    add = tuning.add_trial
 
     def counted(cluster, *words):
         add(cluster, *words)
         running.append(len(cluster.scheduler.units))
 
-    monkeypatch.setattr(cluster_trials, "add_trial", counted)
+    monkeypatch.setattr(tuning, "add_trial", counted)
     pool = HerePool(slots_=2)
     tuned = tune("tiny", 4, searches=["head.dropout=0.01:0.6"], cluster=on(pool))
     trials = studied()
