@@ -184,10 +184,8 @@ def _keep(slug: str, found: list[Submission], sent: int = 0, left: int | None = 
         known = {each.number: each for each in board.submissions}
         for each in found:
             before = known.get(each.number, each)
-            here = {
-                "file": before.file,
-                "sha256": before.sha256 or each.sha256,
-            }  # of a kernel's run
+            # Kaggle calls what a kernel wrote submission.csv, whatever run it is of.
+            here = {"file": before.file, "sha256": before.sha256 or each.sha256}
             known[each.number] = each.model_copy(update=here)
         board.submissions = sorted(known.values(), key=lambda one: one.number, reverse=True)
         if left is not None:
