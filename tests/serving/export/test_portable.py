@@ -13,7 +13,7 @@ from podium.models.network import Network, build_network
 from podium.recipes.recipe_file import parse_recipe
 from podium.serving.export.portable import portable_model
 
-SIZE = 64
+SIZE = 96  # InceptionV3 takes none below 75
 
 
 def network_of(backbone: str, seed: int = 0, **changes) -> Network:
