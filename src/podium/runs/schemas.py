@@ -96,7 +96,7 @@ class CostFile(Form):
 
 
 class PseudoStage(Form):
-    stage: int = 0
+    stage: int
     run: str = ""
     labels: dict[str, str] = {}
     knows_the_fold: str = ""  # of an older Podium: why the labels leak
