@@ -54,6 +54,7 @@ def test_a_run_is_uploaded_without_what_predicting_does_not_need(
     assert sources("tiny") == ["OWNER/podium-run-tiny"]
 
 
+@pytest.mark.slow
 def test_an_uploaded_run_predicts_in_a_kernel(kaggle: StandIn, trained: Path, run: Path) -> None:
     upload_run("tiny", POLL)
     push_predict("tiny", wait=True, poll_seconds=0.1)

@@ -133,6 +133,7 @@ def test_the_pace_of_a_network_is_measured(project: Path) -> None:
     assert 0 < 3 * seconds < time.monotonic() - began
 
 
+@pytest.mark.slow
 def test_a_blend_is_made_again_by_what_it_had_fitted(project: Path) -> None:
     train("tiny", overrides=["seed=1"], run="twin")
     blended = blend(["tiny", "twin"])

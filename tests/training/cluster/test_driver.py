@@ -145,6 +145,7 @@ def same_folds(one: RunFolder, other: RunFolder, fold: int) -> bool:
     )
 
 
+@pytest.mark.slow
 def test_a_run_that_starts_from_another_one_takes_it_along(trained_copy: Path) -> None:
     warm = RECIPE.format(competition="sample").replace('"none"', '"run:tiny"')
     write_entry(trained_copy, "warm", warm)
