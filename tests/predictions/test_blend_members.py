@@ -145,7 +145,7 @@ def test_images_that_a_run_was_trained_on_are_refused() -> None:
 
 
 def test_a_leaky_run_is_refused() -> None:
-    leak = {"stages": [{"knows_the_fold": "x has another split"}]}
+    leak = {"stages": [{"stage": 0, "knows_the_fold": "x has another split"}]}
     run("b").fold(1).write_pseudo(leak)
     message = refuse("a", "b")
     assert message.startswith("b is leaky: its pseudo-labels of fold 1 reveal labels")
