@@ -212,6 +212,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=RESULTS)
     words = parser.parse_args()
     load = os.getloadavg()
+    os.environ.pop("PODIUM_INPUT", None)  # the images are drawn here
     with tempfile.TemporaryDirectory() as place, contextlib.chdir(place):
         draw_sample(Path("input/podium-sample"), train=240, test=45, size=(48, 36))
         found: dict[str, Any] = {}
