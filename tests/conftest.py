@@ -67,6 +67,22 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """A folder that one worker makes for all of them; only to be read."""
+    base = factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    with FileLock(f"{folder}.lock"):
+        if not folder.is_dir():
+            unfinished = folder.with_name(f"{name}-unfinished")
+            shutil.rmtree(unfinished, ignore_errors=True)  # of a worker that failed
+            unfinished.mkdir()
+            with contextlib.chdir(unfinished), pytest.MonkeyPatch.context() as patch:
+                patch.delenv("PODIUM_INPUT", raising=False)
+                make(unfinished)
+            unfinished.rename(folder)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def trained_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project whose entry `tiny` was trained, both folds, once for all workers; only to be read.
@@ -74,17 +90,15 @@ def trained_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     The run is weights/tiny: 24 drawn images of 16 pixels, the smallest network, one epoch, two
     views.
     """
-    base = tmp_path_factory.getbasetemp()
-    project = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "trained-run"
-    with FileLock(f"{project}.lock"):
-        if not (project / "submissions" / "tiny.csv").is_file():
-            from podium.training.train import train
 
-            write_entry(project, "tiny", RECIPE.format(competition="sample"))
-            draw_sample(project / "input" / "podium-sample", train=24, test=9, size=(32, 24))
-            with contextlib.chdir(project):
-                train("tiny")
-    return project
+    def make(project: Path) -> None:
+        from podium.training.train import train
+
+        write_entry(project, "tiny", RECIPE.format(competition="sample"))
+        draw_sample(project / "input" / "podium-sample", train=24, test=9, size=(32, 24))
+        train("tiny")
+
+    return made_once(tmp_path_factory, "trained-run", make)
 
 
 @pytest.fixture
@@ -115,15 +129,13 @@ def trained_pets(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     Test images are in the folder `new` as well; the OOD detector is fitted.
     """
-    from podium.predictions.classify import classify
-    from podium.runs.run_folder import RunFolder
-    from podium.training.train import train
     from small_competitions import PETS_RECIPE, draw_more_pets, make_project
 
-    project = tmp_path_factory.mktemp("pets")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("PODIUM_INPUT", raising=False)
-        patch.chdir(project)
+    def make(project: Path) -> None:
+        from podium.predictions.classify import classify
+        from podium.runs.run_folder import RunFolder
+        from podium.training.train import train
+
         data = make_project(project, "pets", PETS_RECIPE)
         draw_more_pets(data, range(100, 150))  # a fold must hold 19 to set a limit
         train("tiny", run="tiny")
@@ -131,4 +143,5 @@ def trained_pets(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for name in ("Bengal_10", "Bengal_11", "pug_10", "pug_11"):
             shutil.copy(data / "images" / f"{name}.jpg", project / "new")
         classify(RunFolder(project / "weights" / "tiny"), [project / "new"])
-    return project
+
+    return made_once(tmp_path_factory, "trained-pets", make)

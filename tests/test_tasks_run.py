@@ -168,6 +168,7 @@ def test_pseudo_labels_are_refused_in_a_line(trained) -> None:
         check_recipe(recipe)
 
 
+@pytest.mark.slow
 def test_two_runs_are_blended_and_their_answers_decided(trained) -> None:
     result, _ = trained
     competition = get_competition(result.folder.read_recipe().competition)
@@ -187,6 +188,7 @@ def test_two_runs_are_blended_and_their_answers_decided(trained) -> None:
         assert written["label"].astype(int).tolist() == answers.tolist()
 
 
+@pytest.mark.slow
 def test_two_runs_are_one_soup(trained) -> None:
     result, _ = trained
     competition = get_competition(result.folder.read_recipe().competition)

@@ -55,6 +55,7 @@ def test_a_combination_that_fails_ends_alone(
     assert [str(one.combination) for one in comparison.measured] == ["head.width=4"]
 
 
+@pytest.mark.slow
 def test_a_search_has_several_trials_at_once_and_keeps_the_best(
     trained_copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -81,6 +82,7 @@ def test_a_search_has_several_trials_at_once_and_keeps_the_best(
     assert len(studied()) == 4
 
 
+@pytest.mark.slow
 def test_a_search_that_is_interrupted_goes_on_with_the_same_values(
     trained_copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

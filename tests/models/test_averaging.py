@@ -197,6 +197,7 @@ for two, one in zip(*found, strict=True):
 """
 
 
+@pytest.mark.slow
 def test_two_devices_average_as_one_does() -> None:
     """In a process of its own: devices are divided before TensorFlow begins."""
     here = str(Path(__file__).parent)

@@ -53,7 +53,13 @@ def batches(images: int, batch_size: int = 8) -> Batches:
     return view_batches(drawn, indices, size=32, batch_size=batch_size, view=VIEWS[0])
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(kind, marks=pytest.mark.slow) if kind == "efficientnet v2" else kind
+        for kind in KINDS
+    ],
+)
 def test_it_predicts_what_keras_does(kind: str) -> None:
     model = network(**KINDS[kind]).model
     found = inference.predict(model, batches(21))

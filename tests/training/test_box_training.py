@@ -69,6 +69,7 @@ def test_the_weight_of_the_boxes_is_the_recipes(tmp_path: Path, images: FoldData
     assert row["loss"] == pytest.approx(row["head_loss"] + 5 * row["box_loss"], rel=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.jax_slow
 def test_killed_on_cached_maps_it_goes_on_with_the_same(
     tmp_path: Path, images: FoldDataset, monkeypatch: pytest.MonkeyPatch

@@ -33,6 +33,7 @@ for scores in found.values():
 """
 
 
+@pytest.mark.slow
 def test_metrics_of_two_devices_are_true_after_more_steps_than_a_float_doubles() -> None:
     run_on_two_cpus(METRICS)
 
@@ -128,6 +129,7 @@ predict_views(network.classifier, *about)
 """
 
 
+@pytest.mark.slow
 def test_xla_compiles_the_step_of_each_stage_once_and_nothing_else(tmp_path: Path) -> None:
     """In a process of its own, whose XLA writes down all that it compiles."""
     done = subprocess.run(

@@ -109,6 +109,7 @@ assert np.isfinite(weight.numpy()).all() and (weight.numpy() < 1).all(), weight.
 """
 
 
+@pytest.mark.slow
 def test_an_overflow_on_any_device_skips_the_step() -> None:
     run_on_two_cpus(OVERFLOW)
 
@@ -223,6 +224,7 @@ print(*before, round(float(np.linalg.norm(moved)), 4), np.allclose(average, weig
 """
 
 
+@pytest.mark.slow
 def test_several_devices_accumulate_what_all_found() -> None:
     """(1 + 2 + 5 - 6) / 2 for each of three values, clipped to a norm of a half."""
     assert run_on_two_cpus(ACCUMULATED) == "2.0 2.0 2.0 0.5 True"

@@ -393,6 +393,7 @@ def test_positions_are_those_of_the_test_images(project: Path) -> None:
         assert positions.min() >= len(run.table.train)
 
 
+@pytest.mark.slow
 def test_what_joins_changes_the_second_stage_only(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -119,7 +119,7 @@ def test_kernels_are_around_them_where_there_is_place(
     assert (np.abs(dual).max(axis=1) > 0).sum() == used
 
 
-@pytest.mark.parametrize("epochs", [2, 3])
+@pytest.mark.parametrize("epochs", [pytest.param(2, marks=pytest.mark.slow), 3])
 def test_killed_before_or_within_their_stage_it_goes_on_with_them(
     tmp_path: Path, images: FoldDataset, epochs: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

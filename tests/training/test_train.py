@@ -46,7 +46,13 @@ def one_class(values: pd.Series, competition: str) -> bool:
 # --- Every layout
 
 
-@pytest.mark.parametrize("competition", sorted(set(COMPETITIONS) - {"sample"}))
+@pytest.mark.parametrize(
+    "competition",
+    [
+        pytest.param(name, marks=pytest.mark.slow) if name == "dogs-vs-cats-original" else name
+        for name in sorted(set(COMPETITIONS) - {"sample"})
+    ],
+)
 def test_from_files_to_a_submission(
     competition: str,
     tmp_path: Path,

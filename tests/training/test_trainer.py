@@ -272,7 +272,15 @@ def test_no_two_stages_see_the_same_order() -> None:
 # --- Going on
 
 
-@pytest.mark.parametrize("epochs", [1, 2, pytest.param(3, marks=pytest.mark.jax), 4])
+@pytest.mark.parametrize(
+    "epochs",
+    [
+        1,
+        pytest.param(2, marks=pytest.mark.slow),
+        pytest.param(3, marks=pytest.mark.jax),
+        pytest.param(4, marks=pytest.mark.slow),
+    ],
+)
 def test_a_stopped_training_ends_as_if_it_had_never_stopped(
     tmp_path: Path,
     images: FoldDataset,
@@ -472,6 +480,7 @@ def test_the_weights_file_holds_no_optimizer(tmp_path: Path, images: FoldDataset
     assert names and not [name for name in names if "optimizer" in name]
 
 
+@pytest.mark.slow
 def test_a_stage_leaves_nothing_behind(
     tmp_path: Path, images: FoldDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -329,6 +329,7 @@ def test_a_first_layer_that_is_fitted_is_not_fitted_again(project: Path) -> None
     assert same(begun("crocs", 0, "backbone=run:fitted"), source)
 
 
+@pytest.mark.slow
 def test_a_soup_needs_no_other_run_and_keeps_the_lineage(project: Path) -> None:
     folder = train("dogs", ["checkpoints=2", "stages.0.epochs=2"], folds=[0]).folder
     shutil.rmtree(project / "weights" / "tiny")

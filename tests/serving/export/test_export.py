@@ -199,6 +199,7 @@ def test_a_run_of_jax_is_exported_by_tensorflow_which_is_said(trained_copy: Path
     assert "made by TensorFlow, also of a run that was trained under JAX" in printed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("task", "thresholds"), [("shapes", [0.3, 0.5, 0.7]), ("stripes", [0.9, 1.5, 2.1])]
 )

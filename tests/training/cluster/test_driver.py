@@ -48,6 +48,7 @@ def test_a_run_that_was_trained_elsewhere_has_the_bytes_of_one_trained_here(
     train("tiny", run="other", cluster=Cluster("nowhere:1"))
 
 
+@pytest.mark.slow
 def test_a_fold_whose_node_died_goes_on_from_its_last_state(
     trained_copy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -61,6 +62,7 @@ def test_a_fold_whose_node_died_goes_on_from_its_last_state(
     assert same_results(run("here"), run("other"), range(1, 2))
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_shared_has_the_states(
     trained_copy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -155,6 +157,7 @@ def test_a_run_that_starts_from_another_one_takes_it_along(trained_copy: Path) -
     assert run("other").fold(0).read_start() == run("here").fold(0).read_start()
 
 
+@pytest.mark.slow
 def test_a_limit_of_time_is_shared_by_the_folds_one_after_another(trained_copy: Path) -> None:
     pool = HerePool(slots_=1)
     train("tiny", minutes=600, run="other", cluster=on(pool))
