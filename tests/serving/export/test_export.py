@@ -7,8 +7,12 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
+
+if keras.config.backend() != "tensorflow":
+    pytest.skip("TensorFlow exports a run", allow_module_level=True)
 
 from podium.predictions.predictor import Predictor
 from podium.predictions.tta import VIEWS
