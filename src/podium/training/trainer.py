@@ -113,7 +113,6 @@ class Trainer:
                 f"{steps * stage.epochs} batches, and would never take a step"
             )
         averages = keras.callbacks.SwapEMAWeights() if self.recipe.ema else None
-        logs = self.folder.path / "tensorboard" / f"stage-{state.stage + 1}"
         keeper = CheckpointCallback(
             state,
             self.network.model,
@@ -135,7 +134,7 @@ class Trainer:
                 *([averages] if averages else []),
                 TimeKeeper(self.plan, state, batch_size, len(self.images.validation)),
                 keeper,
-                *(tensorboard(logs) if self.recipe.tensorboard else []),
+                *self._tensorboard(state),
             ],
             verbose=verbosity(),
         )
@@ -145,6 +144,10 @@ class Trainer:
                 f"{state.epoch + 1}: lower its learning_rate ({stage.learning_rate:g}) or set "
                 f"clip_norm = 1.0{_about_float16()}"
             )
+
+    def _tensorboard(self, state: ResumeState) -> list[keras.callbacks.Callback]:
+        logs = self.folder.path / "tensorboard" / f"stage-{state.stage + 1}"
+        return tensorboard(logs) if self.recipe.tensorboard else []
 
     def _solve_head(self, state: ResumeState, stage: Stage) -> None:
         """Give the head the weights of a regression in place of training it."""

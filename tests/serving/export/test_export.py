@@ -86,20 +86,27 @@ def test_a_fresh_process_gets_the_probabilities_that_the_run_stored(
     assert "pipeline_tag: image-classification" in card and "95 % interval" in card
 
 
-@pytest.mark.parametrize("to", FORMATS)
-@pytest.mark.slow
-def test_so_does_one_of_efficientnet(tmp_path: Path, monkeypatch, to: str) -> None:
-    pytest.importorskip(PACKAGES.get(to, "numpy"))
+@pytest.fixture(scope="module")
+def trained_b0(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """An EfficientNet whose statistics are those of its images, so that these differ to it."""
     from podium.training.train import train
 
-    monkeypatch.chdir(tmp_path)
-    make_project(tmp_path, "sample", RECIPE.replace("resnet-8", "efficientnet-b0"))
-    folder = train("tiny", ["stages.0.unfreeze=half", "image_size=64"], [0]).folder
-    exported = export(folder, to).folder
-    images, stored = validation_of(Run.open(folder), 0)
+    project = tmp_path_factory.mktemp("b0")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(project)
+        make_project(project, "sample", RECIPE.replace("resnet-8", "efficientnet-b0"))
+        return train("tiny", ["batchnorm_momentum=0.1", "image_size=64"], [0]).folder
+
+
+@pytest.mark.parametrize("to", FORMATS)
+@pytest.mark.slow
+def test_so_does_one_of_efficientnet(trained_b0: RunFolder, monkeypatch, to: str) -> None:
+    pytest.importorskip(PACKAGES.get(to, "numpy"))
+    monkeypatch.chdir(trained_b0.path.parents[1])
+    exported = export(trained_b0, to).folder
+    images, stored = validation_of(Run.open(trained_b0), 0)
     found = outside(exported, images)["probabilities"]
-    np.testing.assert_allclose(found, stored, rtol=0, atol=1e-3)
-    assert stored.std(axis=0).max() > 1e-3
+    assert np.abs(found - stored).max() < stored.std(axis=0).max() / 50, "they tell images apart"
 
 
 def test_all_folds_are_their_mean_and_their_boxes_go_along(
