@@ -15,6 +15,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from IPython.core.inputtransformer2 import TransformerManager
 
 from podium.files.payload import PACKAGE
 from podium.kaggle.build import LIMIT, BuildError, KernelBuild, build, build_entries
@@ -121,7 +122,7 @@ def test_the_description_of_a_competition_is_carried(project: Path) -> None:
     (project / "kernels" / "tiny" / "competition.toml").write_text(written)
     built = build("tiny", owner="someone")
     assert built.sources != plain
-    payload = lzma.decompress(base64.b85decode("".join(constant(built, "PAYLOAD").split())))
+    payload = lzma.decompress(base64.b85decode(constant(built, "PAYLOAD")))
     with zipfile.ZipFile(io.BytesIO(payload)) as archive:
         assert archive.read("kernels/tiny/competition.toml").decode() == written
 
@@ -194,16 +195,16 @@ def test_a_kernel_for_a_tpu_computes_with_jax_and_carries_what_lacks_there(proje
 
 def _names(built: KernelBuild) -> list[str]:
     """The files that a kernel carries."""
-    packed = lzma.decompress(base64.b85decode("".join(constant(built, "PAYLOAD").split())))
+    packed = lzma.decompress(base64.b85decode(constant(built, "PAYLOAD")))
     return zipfile.ZipFile(io.BytesIO(packed)).namelist()
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        lambda code: code.replace('PAYLOAD = """\n{W', 'PAYLOAD = """\n{X'),
+        lambda code: code.replace('PAYLOAD = (\n"{W', 'PAYLOAD = (\n"{X'),
         lambda code: re.sub(r'SOURCES = "..', 'SOURCES = "zz', code),
-        lambda code: re.sub(r'PAYLOAD = """.*?"""', 'PAYLOAD = """"""', code, flags=re.DOTALL),
+        lambda code: re.sub(r"PAYLOAD = \(.*?\n\)", 'PAYLOAD = ""', code, flags=re.DOTALL),
     ],
     ids=["a letter", "the hash", "emptied"],
 )
@@ -237,6 +238,15 @@ def test_a_notebook_is_a_real_one(project: Path) -> None:
     assert 'app(["train", "book"' in notebook.cells[5].source
     assert 'find_run("book-seed-3")' in notebook.cells[7].source
     assert built.metadata.code_file == "kernel.ipynb"
+
+
+def test_a_notebook_runs_what_was_written(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line that begins with >>> is a prompt to IPython, which cuts it."""
+    monkeypatch.setattr("podium.kaggle.build.base64.b85encode", lambda packed: b">" * 300)
+    notebook = nbformat.read(build("book").code, as_version=4)
+    (code,) = (cell.source for cell in notebook.cells if "PAYLOAD" in cell.source)
+    assert ">" * 100 in code
+    assert TransformerManager().transform_cell(code).rstrip() == code.rstrip()
 
 
 def test_the_commit_is_that_of_the_packed_sources(project: Path) -> None:

