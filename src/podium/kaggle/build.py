@@ -248,7 +248,7 @@ def _bootstrap(built: KernelBuild, arguments: list[str], packed: bytes) -> str:
     """The code that unpacks the payload, its constants filled in."""
     xz = lzma.compress(packed, preset=9 | lzma.PRESET_EXTREME)
     payload = base64.b85encode(xz).decode()
-    # In quotes each: of a line that begins with >>> IPython takes these away, as a prompt.
+    # In quotes each: IPython strips >>> from the beginning of a line, as a prompt.
     lines = [f'"{payload[start : start + LINE]}"' for start in range(0, len(payload), LINE)]
     text = BOOTSTRAP.read_text(encoding="utf-8")
     for constant, value in {
