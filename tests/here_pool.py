@@ -22,6 +22,7 @@ class HerePool:
     largest_node: int = 4
     done: list[tuple[str, int]] = field(default_factory=list)
     orders: list[Order] = field(default_factory=list)
+    given: list[Resources] = field(default_factory=list)
     cancelled: bool = False
 
     def __post_init__(self) -> None:
@@ -35,6 +36,7 @@ class HerePool:
 
     def submit(self, unit: str, attempt: int, order: Order, resources: Resources) -> None:
         self.waiting.append((unit, attempt, order))
+        self.given.append(resources)
 
     def events(self) -> list[Event]:
         unit, attempt, order = self.waiting.pop(0)

@@ -1,5 +1,6 @@
 """Folds and predictions that are shipped, done elsewhere and merged: the run is as if made here."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -138,6 +139,44 @@ def test_data_is_shipped_where_a_node_has_none(
     train("tiny", folds=[0], run="other", cluster=on(HerePool(), ship_input=True))
     assert same_folds(run("tiny"), run("other"), 0)
     assert "shipping" in capsys.readouterr().out
+
+
+def test_too_much_data_is_not_shipped(trained_copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("podium.training.cluster.shipping.LARGEST", 1000)
+    pool = HerePool()
+    with pytest.raises(ValueError, match="copy it to each node, and set PODIUM_INPUT there"):
+        train("tiny", folds=[0], run="other", cluster=on(pool, ship_input=True))
+    assert not pool.given
+
+
+def test_an_image_of_the_same_size_and_other_bytes_is_found(
+    trained_copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = next((trained_copy / "input" / "podium-sample" / "train").rglob("*.*g"))
+
+    def other_bytes(order, send):
+        before = image.read_bytes()
+        image.write_bytes(before[:-1] + bytes([before[-1] ^ 1]))
+        return worker.work(order, send)
+
+    monkeypatch.setattr("here_pool.work", other_bytes)
+    with pytest.raises(FoldsFailed, match=r"^fold 0: .* has another training image"):
+        train("tiny", folds=[0], run="other", cluster=on(HerePool()))
+
+
+@pytest.mark.parametrize("has_gpus", [False, True])
+def test_a_fold_gets_gpus_or_threads_and_the_memory_that_others_took(
+    trained_copy: Path, monkeypatch: pytest.MonkeyPatch, has_gpus: bool
+) -> None:
+    monkeypatch.setattr("here_pool.work", lambda order, send: ("failed", "not here"))
+    shutil.rmtree(run("tiny").fold(1).path)
+    pool = HerePool(has_gpus=has_gpus, largest_node=3)
+    with pytest.raises(FoldsFailed, match=r"^fold 1: not here"):
+        train("tiny", cluster=on(pool, gpus_per_fold=2))
+    (given,) = pool.given
+    assert (given.cpus, given.gpus) == ((0, 2) if has_gpus else (3, 0))
+    peak = run("tiny").fold(0).read_cost()["peak_memory_gb"]
+    assert peak * 1e9 < given.memory < 1.2 * peak * 1e9
 
 
 def same_folds(one: RunFolder, other: RunFolder, fold: int) -> bool:
