@@ -117,36 +117,35 @@ def test_a_plan_that_goes_on_does_no_more_than_it_had_planned(now: list[float]) 
 # --- In real trainings
 
 
-def slowly(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-    """Each step of any training takes so much longer, and no time is reserved for files."""
+def steps_last(seconds: float, now: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each step of any training takes so long by the clock, and no time is reserved for files."""
     monkeypatch.setattr(time_plan, "WRITING", 0.0)
     monkeypatch.setattr(time_plan, "ENDING", 0.0)
-    begin = TimeKeeper.on_train_batch_end
+    ended = TimeKeeper.on_train_batch_end
 
-    def slow(self: TimeKeeper, batch: int, logs: object = None) -> None:
-        time.sleep(seconds)
-        begin(self, batch, logs)
+    def timed(self: TimeKeeper, batch: int, logs: object = None) -> None:
+        now[0] += seconds
+        ended(self, batch, logs)
 
-    monkeypatch.setattr(TimeKeeper, "on_train_batch_end", slow)
+    monkeypatch.setattr(TimeKeeper, "on_train_batch_end", timed)
 
 
 def test_epochs_are_scaled_to_the_time(
-    tmp_path: Path, images: FoldDataset, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, images: FoldDataset, now: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    slowly(monkeypatch, 0.05)
-    stages = [stage(epochs=60), stage(epochs=30)]  # 270 steps: some 20 seconds
-    training = make_training(recipe(stages=stages), images, tmp_path)
-    training.plan.deadline = time.monotonic() + 12
+    steps_last(1.0, now, monkeypatch)
+    stages = [stage(epochs=20), stage(epochs=10)]  # 90 steps
+    training = make_training(recipe(stages=stages), images, tmp_path, deadline=60.0)
     training.run()
-    assert -4 < training.plan.deadline - time.monotonic() < 4
+    assert now[0] == pytest.approx(60, abs=4)
     history = training.folder.read_history()
     assert history["stage"].max() == 1, "both stages have their part"
     assert history.groupby("stage")["learning_rate"].last().max() < 0.0001, "at the low end"
     first, second = training.plan.rows
-    assert (first["epochs"], second["epochs"]) == (60, 30)
+    assert (first["epochs"], second["epochs"]) == (20, 10)
     for row in (first, second):
-        assert 0.1 < row["trained"] / row["epochs"] < 0.95
-        assert 0 < row["planned"] <= row["epochs"]
+        assert row["trained"] / row["epochs"] == pytest.approx(60 / 90, abs=0.1)
+        assert row["planned"] / row["epochs"] == pytest.approx(60 / 90, abs=0.1)
 
 
 def test_a_budget_that_lasts_changes_nothing(tmp_path: Path, images: FoldDataset) -> None:
@@ -193,23 +192,24 @@ def test_time_that_is_over_still_leaves_weights(tmp_path: Path, images: FoldData
 
 
 def test_a_killed_training_goes_on_with_its_plan(
-    tmp_path: Path, images: FoldDataset, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, images: FoldDataset, now: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    slowly(monkeypatch, 0.05)
-    many = recipe(stages=[stage(epochs=60)])
+    steps_last(1.0, now, monkeypatch)
+    many = recipe(stages=[stage(epochs=20)])
 
     def made() -> Trainer:
         return make_training(many, images, tmp_path)
 
     killed = made()
-    killed.plan.deadline = time.monotonic() + 8
-    stopped_after(killed, 8, monkeypatch)
+    killed.plan.deadline = 36.0  # of 60 seconds
+    stopped_after(killed, 4, monkeypatch)
     kept = ResumeState.read(killed.folder).plan
-    assert 0.2 < kept["share"] < 0.9 and kept["trained"] == 24 < kept["position"]
+    assert kept["share"] == pytest.approx(0.6, abs=0.1)
+    assert kept["trained"] == 12 < kept["position"]
     again = made()
     again.run()  # with all the time that it wants
     (row,) = again.plan.rows
-    expected = 8 + kept["share"] * (60 - kept["position"] / 3)
+    expected = 4 + kept["share"] * (20 - kept["position"] / 3)
     assert row["trained"] == pytest.approx(expected, abs=1)
 
 
