@@ -11,6 +11,7 @@ import pandas as pd
 from podium.competitions import get_competition
 from podium.recipes.recipe_file import parse_recipe
 from podium.runs.run_folder import RunFolder
+from podium.runs.table import TRAIN_ONLY
 
 Command = Callable[..., tuple[int, str, str]]  # the fixture `command`
 CLASSES = list(get_competition("clocks-or-crocs").classes)
@@ -45,12 +46,14 @@ def write_run(
     }
     about = {"entry": path.name, "commit": f"commit of {path.parent.name}", "machine": "x86_64"}
     folder.begin(parse_recipe(data, "here"), about, fresh=False)
-    random = np.random.default_rng(seed)
+    split = np.random.default_rng(seed).permutation(np.arange(len(TRAIN)) % 2)
+    if "shares" in changes:
+        split = np.where(split, TRAIN_ONLY, 0)
     train = pd.DataFrame(
         {
             "label": [CLASSES.index(name.split("/")[0]) for name in TRAIN],
             "group": range(len(TRAIN)),
-            "fold": random.permutation(np.arange(len(TRAIN)) % 2),
+            "fold": split,
             "problem": "",
         },
         pd.Index(TRAIN, name="id"),

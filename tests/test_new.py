@@ -68,7 +68,7 @@ def test_groups_and_no_test_set(
     code, out, error = command("new", "flowers", "--data", flowers)
     assert code == 0, error
     assert "patient, 12 of them" in out
-    assert "out-of-fold accuracy" in trained(command, "flowers-b0")
+    assert "validation accuracy" in trained(command, "flowers-b0")
     table = pd.read_csv("weights/small/pictures.csv", dtype={"id": str}).set_index("id")
     patients = table.index.astype(int) // 2
     assert (table.groupby(patients)["fold"].nunique() == 1).all()

@@ -37,6 +37,12 @@ def test_an_error_is_one_line(command: Command, tmp_path: Path) -> None:
         assert code and not out and is_safe(errors) and errors.count("\n") == 1
 
 
+def test_a_file_that_is_not_there_is_named_first(command: Command, tmp_path: Path) -> None:
+    table = tmp_path / "submission.csv"
+    code, _, errors = command("score", table, table)
+    assert code == 1 and errors == f"podium: {table}: No such file or directory\n"
+
+
 def test_a_broken_image_is_named_on_a_line(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

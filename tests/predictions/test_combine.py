@@ -261,6 +261,14 @@ def test_the_held_out_share_is_scored_and_chooses_nothing(
     assert len(run.folder.read_probabilities("out_of_fold")) == 20
 
 
+def test_the_only_validation_share_is_not_called_out_of_fold(tmp_path: Path) -> None:
+    folds = each({"a": TRAIN_ONLY, "b": 0, "c": 0})
+    run = open_run(tmp_path, each({"a": 1, "b": 0, "c": 1}), list(folds.values()))
+    validation = predictions("plain", each({"b": 0.1, "c": 0.8}))
+    write_fold(run.folder, 0, [validation], [predictions("plain", dict.fromkeys(TEST, 0.5))])
+    assert combine(run).scored == "validation"
+
+
 def test_unreadable_test_images_get_the_class_prior(tmp_path: Path) -> None:
     run = open_run(tmp_path, {"a": 1, "b": 0, "c": 1, "d": 1}, [0] * 4)
     validation = [predictions("plain", {"a": 0.9, "b": 0.2, "c": 0.8, "d": 0.6})]

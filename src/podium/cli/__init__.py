@@ -58,6 +58,8 @@ def main() -> None:
             from podium.system import MORE_MEMORY, is_out_of_memory
 
             line = str(error)
+            if isinstance(error, OSError) and error.filename and error.strerror:
+                line = f"{error.filename}: {error.strerror}"  # without "[Errno 2]"
             if is_out_of_memory(error):
                 line = f"{MORE_MEMORY} ({line[:200]})"
             elif not isinstance(error, ValueError | OSError):

@@ -172,7 +172,7 @@ def _row(result: TrialResult) -> dict[str, object]:
         "change": result.combination.change,
         "folds": " ".join(map(str, combined.folds)),
         "images": score.images,
-        "metric": score.metric if combined.scored == "out-of-fold" else f"held-out {score.metric}",
+        "metric": f"{combined.scored} {score.metric}".removeprefix("out-of-fold "),
         "score": f"{score.value:.4f}",
         "low": f"{score.low:.4f}",
         "high": f"{score.high:.4f}",

@@ -21,7 +21,7 @@ from podium.predictions.tta import VIEWS, average_tta, choose_views
 from podium.runs.fold_folder import RunError
 from podium.runs.run import Run
 from podium.runs.run_folder import RunFolder
-from podium.runs.table import HELD_OUT, SIZE_COLUMNS
+from podium.runs.table import HELD_OUT, SIZE_COLUMNS, TRAIN_ONLY
 
 
 def assemble(folder: RunFolder) -> RunResult:
@@ -95,10 +95,17 @@ def score_folds(run: Run, folds: list[int]) -> FoldScores:
         folds=folds,
         of_folds=of_folds,
         widening=wider,
-        scored="held-out" if len(held_out) else "out-of-fold",
+        scored=_scored(train["fold"]),
         boxes=boxes,
         speeds=speeds([cost["milliseconds"] for cost in costs if "milliseconds" in cost]),
     )
+
+
+def _scored(folds: pd.Series) -> str:
+    """Which images the score is of, by the folds of all."""
+    if (folds == HELD_OUT).any():
+        return "held-out"
+    return "validation" if (folds == TRAIN_ONLY).any() else "out-of-fold"
 
 
 def _score_views(

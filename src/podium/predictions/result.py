@@ -51,7 +51,8 @@ class FoldScores(ViewScores):
     folds: list[int]
     of_folds: int  # in the recipe
     widening: float  # of the intervals; see predictions/score.py
-    scored: str  # which images the score is of: "out-of-fold" or "held-out"
+    # Which images the score is of: "out-of-fold", "held-out" or, of two shares, "validation".
+    scored: str
     calibrations: dict[int, Calibration]  # of each fold's network; empty where none gains
     # Of labels a probability each, of grades the cut points; none where 0.5 is as good.
     thresholds: list[float]

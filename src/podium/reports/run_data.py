@@ -59,9 +59,7 @@ class RunData:
     @property
     def kind(self) -> str:
         """What the score is of: "out-of-fold", "held-out" or, of two shares, "validation"."""
-        scored = self.results.get("scored", "out-of-fold")
-        is_split_once = bool(self.recipe and self.recipe.shares)
-        return "validation" if is_split_once and scored == "out-of-fold" else scored
+        return self.results.get("scored", "out-of-fold")
 
     @property
     def classes(self) -> list[str]:

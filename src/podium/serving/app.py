@@ -147,7 +147,8 @@ def describe_run(
     folds = ", ".join(map(str, engine.folds))
     used = f"folds {folds} are averaged" if len(engine.folds) > 1 else f"fold {folds} answers"
     try:
-        score = str(Score.from_dict(engine.run.folder.read_score()["score"]))
+        results = engine.run.folder.read_score()
+        score = f"{results.get('scored', 'out-of-fold')} {Score.from_dict(results['score'])}"
     except (RunError, KeyError):  # a run that still trains has none
         score = None
     return schema.RunInfo(

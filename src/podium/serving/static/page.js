@@ -214,12 +214,12 @@ function showAbout() {
   document.title = `${run} · Podium`;
   find("#about").textContent =
     `Classifies ${classes.length} classes of ${competition}` +
-    (score ? `; out of fold: ${score}` : "");
+    (score ? `; ${score}` : "");
   find("#limits").textContent =
     `Up to ${limits.megabytes} MB and ${limits.pixels / 1e6} million pixels each`;
   fact("Classes", classes.join(", "));
   fact("Networks", networks);
-  if (score) fact("Score", `${score}, out of fold, by all networks and views`);
+  if (score) fact("Score", `${score}, by all networks and views`);
   fact("Out-of-distribution", about.out_of_distribution);
   if (no_heat) fact("Heat maps", no_heat);
 }
