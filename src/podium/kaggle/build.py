@@ -134,18 +134,7 @@ def build(
     sources = hashlib.sha256(packed).hexdigest()
     folder = paths.project() / "build" / name
     built = KernelBuild(folder, fold, metadata, sources, _commit(entry))
-    code = _bootstrap(built, arguments, packed)
-    if metadata.kernel_type == "notebook":
-        code = _notebook(entry, start, code, arguments)
-    else:
-        comment = f"# {run}: built by Podium from kernels/{entry.name}; change it there, not here."
-        command = "" if predicts else entry.code.read_text(encoding="utf-8")
-        code = f"{comment}\n{code}\n\n{command}"
-    if len(code.encode()) > LIMIT:
-        raise BuildError(
-            f"{entry.name}: the kernel would have {len(code.encode()):,} bytes, Kaggle takes "
-            f"{LIMIT:,}: is there more in {entry.path} or the package than code?"
-        )
+    code = _code(entry, built, start, arguments, packed)
     shutil.rmtree(folder, ignore_errors=True)  # nothing of an earlier build may stay
     for path, text in {built.code: code, folder / "kernel-metadata.json": about}.items():
         with atomic_write(path) as part:
@@ -242,6 +231,29 @@ def _commit(entry: Entry) -> str:
     commit = git("log", "-1", "--format=%H", "--", *packed)
     is_changed = commit and git("status", "--porcelain", "--", *packed)
     return f"{commit}+" if is_changed else commit
+
+
+def _code(
+    entry: Entry, built: KernelBuild, start: KernelStart, arguments: list[str], packed: bytes
+) -> str:
+    """The kernel's one file, a script or a notebook.
+
+    Raises:
+        BuildError: it is too large.
+    """
+    code = _bootstrap(built, arguments, packed)
+    if built.metadata.kernel_type == "notebook":
+        code = _notebook(entry, start, code, arguments)
+    else:
+        told = f"# {start.run}: built by Podium from kernels/{entry.name}; change it there"
+        command = "" if start.predicts else entry.code.read_text(encoding="utf-8")
+        code = f"{told}, not here.\n{code}\n\n{command}"
+    if len(code.encode()) > LIMIT:
+        raise BuildError(
+            f"{entry.name}: the kernel would have {len(code.encode()):,} bytes, Kaggle takes "
+            f"{LIMIT:,}: is there more in {entry.path} or the package than code?"
+        )
+    return code
 
 
 def _bootstrap(built: KernelBuild, arguments: list[str], packed: bytes) -> str:
