@@ -43,7 +43,7 @@ def test_the_second_is_told_at_once_who_has_it(tmp_path: Path) -> None:
         began = time.monotonic()
         with pytest.raises(Busy) as caught, locked(path, "fold 0"):
             pytest.fail("two have it")
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 1
     start = f"fold 0 is being written by process {process.pid} on {platform.node()} since 20"
     assert str(caught.value).startswith(start)
     assert caught.value.exit_code == 75
