@@ -10,10 +10,16 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from podium import paths
-from podium.competitions import get_competition
-from podium.experiments.cluster_trials import Outcome, add_trial
 from podium.experiments.grid import Combination, all_combinations, parse_try
-from podium.experiments.trial import TrialFailed, TrialResult, is_scored, run_of, run_trial
+from podium.experiments.trial import (
+    Outcome,
+    TrialFailed,
+    TrialResult,
+    add_trial,
+    is_scored,
+    run_of,
+    run_trial,
+)
 from podium.files.atomic_write import atomic_write, write_csv
 from podium.files.locks import locked
 from podium.reports.figures import canvas, plain, png
@@ -73,9 +79,7 @@ def compare(
     chosen = all_combinations(entry, tries, overrides)
     folds = sorted(set(folds)) or chosen[0].recipe.fold_numbers
     for combination in chosen:
-        for fold in folds:
-            combination.recipe.check_fold(fold)
-        get_competition(combination.recipe.competition).folder()
+        combination.check_folds(folds)
 
     here = sum(is_scored(run_of(combination), folds) for combination in chosen)
     print(f"comparing {len(chosen)} combinations; {here} are here already")
@@ -83,16 +87,30 @@ def compare(
     if overrides:
         print(f"all with    {', '.join(overrides)}")
 
+    measured, failed = _train_all(chosen, folds, cluster)
+    figure = None
+    if len(measured) > 1:
+        keys = sorted(parse_try(text)[0] for text in tries)
+        figure = paths.runs() / "experiments" / f"{run_name(f'{entry}-', keys)}.png"
+        title = ", ".join([f"{entry}, fold {' '.join(map(str, folds))}", *overrides])
+        with atomic_write(figure) as part:
+            part.write_bytes(png(trade_off(measured, title)))
+    return Comparison(measured, failed, figure)
+
+
+def _train_all(
+    chosen: list[Combination], folds: list[int], cluster: Cluster | None
+) -> tuple[list[TrialResult], list[tuple[Combination, str]]]:
+    """What was measured, best first, which is in the record at once; and what failed, and why."""
     measured, failed = [], []
 
     def take(combination: Combination, outcome: Outcome) -> None:
+        print(f"failed: {outcome}" if isinstance(outcome, TrialFailed) else outcome, flush=True)
         if isinstance(outcome, TrialFailed):
-            print(f"failed: {outcome}", flush=True)
             failed.append((combination, str(outcome).splitlines()[0]))
-            return
-        print(outcome, flush=True)
-        measured.append(outcome)
-        record(outcome)
+        else:
+            measured.append(outcome)
+            record(outcome)
 
     for number, combination in enumerate(chosen, start=1):
         print(f"\n{number} of {len(chosen)}: {combination}", flush=True)
@@ -105,17 +123,8 @@ def compare(
             outcome = error
         take(combination, outcome)
     if cluster is not None:
-        cluster.run()
-
-    measured.sort(key=lambda result: (-result.goodness, result.seconds))
-    figure = None
-    if len(measured) > 1:
-        keys = sorted(parse_try(text)[0] for text in tries)
-        figure = paths.runs() / "experiments" / f"{run_name(f'{entry}-', keys)}.png"
-        title = ", ".join([f"{entry}, fold {' '.join(map(str, folds))}", *overrides])
-        with atomic_write(figure) as part:
-            part.write_bytes(png(trade_off(measured, title)))
-    return Comparison(measured, failed, figure)
+        cluster.scheduler.run()
+    return sorted(measured, key=lambda one: (-one.goodness, one.seconds)), failed
 
 
 def record(result: TrialResult) -> None:

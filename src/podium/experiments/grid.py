@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from podium.competitions import get_competition
+from podium.competitions import Competition, get_competition
 from podium.recipes.entries import get_entry
 from podium.recipes.recipe import Recipe
 from podium.training.preflight import check_recipe
@@ -22,6 +22,16 @@ class Combination:
     overrides: tuple[str, ...]
     recipe: Recipe  # as written: it may name a run as its backbone
     tried: str = field(default="", compare=False)  # what was asked for, changed or not
+
+    @property
+    def competition(self) -> Competition:
+        return get_competition(self.recipe.competition)
+
+    def check_folds(self, folds: Iterable[int]) -> None:
+        """Raises ValueError for a fold that the recipe has not, and where the data is not here."""
+        for fold in folds:
+            self.recipe.check_fold(fold)
+        self.competition.folder()
 
     @property
     def change(self) -> str:
@@ -42,7 +52,6 @@ def get_combination(entry: str, overrides: Iterable[str]) -> Combination:
     load = get_entry(entry).recipe
     recipe = load(overrides)
     check_recipe(resolve_backbone(recipe))
-    get_competition(recipe.competition)
     short = recipe.model_dump(exclude_defaults=True)
     changes = []
     for key, value in sorted(_differences(load([]).model_dump(), recipe.model_dump())):

@@ -1,4 +1,4 @@
-"""A trial: one recipe trained as far as its score, in a process of its own.
+"""A trial: one recipe trained as far as its score, in a process of its own or on a cluster.
 
 Trials in one process would all show the peak memory of the largest so far, and one that the
 machine has no memory for would end them all.
@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from typing import Any
@@ -18,7 +18,6 @@ from typing import Any
 from tqdm import tqdm
 
 from podium import paths
-from podium.competitions import get_competition
 from podium.experiments.grid import Combination
 from podium.files.atomic_write import copy_whole
 from podium.files.locks import Busy
@@ -30,6 +29,8 @@ from podium.runs.fold_folder import RunError
 from podium.runs.run import Run
 from podium.runs.run_folder import RunFolder, name_with_digest, run_name
 from podium.system import is_out_of_memory
+from podium.training.cluster.driver import Cluster, Failures
+from podium.training.train import open_to_train, train_to_score
 from podium.training.warm_start import resolve_backbone
 
 # The keys that decide which images there are and how they are split.
@@ -57,31 +58,67 @@ class TrialResult:
     @property
     def goodness(self) -> float:
         """The score, negative where a lower one is better."""
-        metric = get_competition(self.combination.recipe.competition).metric
-        return direction(metric) * self.combined.score.value
+        return direction(self.combination.competition.metric) * self.combined.score.value
 
     def __str__(self) -> str:
         boxes = f", {self.combined.boxes.scores[0]}" if self.combined.boxes else ""
         return f"{self.combined.score}{boxes}, {self.seconds} seconds, {self.peak_memory_gb:.1f} GB"
 
 
-def run_trial(
-    combination: Combination, folds: list[int], earlier: RunFolder | None = None
-) -> TrialResult:
+Outcome = TrialResult | TrialFailed
+
+
+def run_trial(combination: Combination, folds: list[int], earlier: RunFolder | None) -> TrialResult:
     """Train those folds of a combination that have no score yet, and measure all of them.
 
     Args:
-        earlier: a run of the same comparison, whose table is used if it has the same images.
+        earlier: a run of the same comparison, whose table is used if there is one of the same
+            images: to check and split them takes long.
 
     Raises:
         TrialFailed: a message for the user; the folds so far are kept.
     """
     run = run_of(combination)
     if not is_scored(run, folds):
-        if earlier:  # to check and split the images takes long
-            copy_table(earlier, run, combination.recipe)
+        copy_table(earlier, run, combination.recipe)
         in_own_process(_train, combination.entry, combination.overrides, folds, run.name)
     return measure(combination, run, folds)
+
+
+def add_trial(
+    cluster: Cluster,
+    combination: Combination,
+    folds: list[int],
+    earlier: RunFolder | None,
+    then: Callable[[Outcome], None],
+) -> None:
+    """Have those folds of a combination trained that have no score yet, side by side.
+
+    Args:
+        earlier: as `run_trial` has it.
+        then: called with what came of it, at once where all is there already.
+    """
+    run, held = run_of(combination), ExitStack()
+    if is_scored(run, folds):
+        return then(measure(combination, run, folds))
+    copy_table(earlier, run, combination.recipe)
+    asked = open_to_train(combination.entry, combination.overrides, folds, run.name, test=False)
+    try:
+        opened, to_do = held.enter_context(asked)
+    except Busy:
+        raise
+    except (ValueError, OSError) as error:
+        return then(TrialFailed(str(error)))
+
+    def ended(failures: Failures) -> None:
+        held.close()
+        if not failures:
+            return then(measure(combination, run, folds))
+        fold, (kind, reason) = min(failures.items())
+        failed = TrialDiverged if kind == "diverged" else TrialFailed
+        return then(failed(f"fold {fold}: {reason}"))
+
+    return cluster.add_folds(opened, to_do, None, False, ended)
 
 
 def run_of(combination: Combination) -> RunFolder:
@@ -139,8 +176,6 @@ def _end_with_parent() -> None:
 
 
 def _train(entry: str, overrides: tuple[str, ...], folds: list[int], run: str) -> None:
-    from podium.training.train import train_to_score
-
     tqdm.set_lock(threading.RLock())  # an interrupted process would leak a semaphore
     try:
         train_to_score(entry, overrides, folds, run)
@@ -154,8 +189,10 @@ def _train(entry: str, overrides: tuple[str, ...], folds: list[int], run: str) -
         raise kind(str(error) or name) from error
 
 
-def copy_table(source: RunFolder, target: RunFolder, recipe: Recipe) -> None:
-    """Copy the table of a run, if it has the same images."""
+def copy_table(source: RunFolder | None, target: RunFolder, recipe: Recipe) -> None:
+    """Copy the table of a run, if there is one of the same images."""
+    if source is None or not source.exists:
+        return
     if recipe.model_dump(include=DATA) != source.read_recipe().model_dump(include=DATA):
         return
     for name in ("pictures.csv", "checked.json"):

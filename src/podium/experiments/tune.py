@@ -17,11 +17,17 @@ from optuna.study import MaxTrialsCallback
 from optuna.trial import FrozenTrial, TrialState
 
 from podium import paths
-from podium.competitions import get_competition
-from podium.experiments.cluster_trials import Outcome, add_trial
 from podium.experiments.grid import Combination, get_combination
 from podium.experiments.search_space import Range, default_ranges, parse_range, values_in
-from podium.experiments.trial import TrialDiverged, TrialFailed, TrialResult, run_of, run_trial
+from podium.experiments.trial import (
+    Outcome,
+    TrialDiverged,
+    TrialFailed,
+    TrialResult,
+    add_trial,
+    run_of,
+    run_trial,
+)
 from podium.files.locks import Busy
 from podium.predictions.score import Score
 from podium.runs.run_folder import RunFolder, run_name
@@ -86,29 +92,22 @@ def tune(
     """
     base = get_combination(entry, overrides)
     folds = sorted(set(folds)) or [0]
-    for fold in folds:
-        base.recipe.check_fold(fold)
-    competition = get_competition(base.recipe.competition)
-    competition.folder()
+    base.check_folds(folds)
     ranges = _ranges(base, searches)
 
     url = storage or f"sqlite:///{paths.runs() / 'studies.db'}"
-    name = f"{run_name(entry, base.overrides)}, fold {', '.join(map(str, folds))}"
-    digest = hashlib.sha256(base.recipe.model_dump_json().encode()).hexdigest()
-    name += f", {digest[:8]}"
-    study = open_study(url, name, competition.metric.higher_is_better)
+    digest = hashlib.sha256(base.recipe.model_dump_json().encode()).hexdigest()[:8]
+    name = f"{run_name(entry, base.overrides)}, fold {', '.join(map(str, folds))}, {digest}"
+    study = open_study(url, name, base.competition.metric.higher_is_better)
     if first := values_in(ranges, base.recipe):
         study.enqueue_trial(first, skip_if_exists=True)
     print(f"study       {name} of {url}, {len(completed(study))} trials so far")
     print(f"search      {', '.join(map(str, ranges))}", flush=True)
-    if cluster is not None:
-        _search_on(cluster, study, trials, hours, base, folds, ranges)
-    elif _ended(study) < trials:
-        study.optimize(
-            partial(_score, base=base, folds=folds, ranges=ranges),
-            timeout=None if hours is None else 3600 * hours,
-            callbacks=[MaxTrialsCallback(trials, ENDED), partial(_keep_the_best, folds=folds)],
-        )
+    search = Search(study, base, folds, ranges)
+    if cluster is None:
+        search.run(trials, hours)
+    else:
+        search.run_on(cluster, trials, hours)
 
     said = [trial.user_attrs for trial in completed(study)]
     scores = {tuple(one["overrides"]): Score.from_dict(one["score"]) for one in said}
@@ -162,116 +161,122 @@ def open_study(url: str, name: str, maximize: bool) -> optuna.Study:
         ) from error
 
 
-def _score(trial: optuna.Trial, base: Combination, folds: list[int], ranges: list[Range]) -> float:
-    """Run a trial; its attributes say which run it is."""
-    combination, earlier = _suggest(trial, base, ranges), run_of(base)
-    try:
-        result = run_trial(combination, folds, earlier if earlier.exists else None)
-    except TrialDiverged as error:  # after another failure the next trial would fail as well
-        print(f"failed: {error}", flush=True)
-        raise optuna.TrialPruned from error  # counts as worse than any score
-    except KeyboardInterrupt:
-        trial.study.enqueue_trial(trial.params)  # the same call goes on with it
-        raise
-    return _scored(trial, result)
+@dataclass(frozen=True)
+class Search:
+    """The trials of a study: which recipes they train, and what becomes of them."""
 
+    study: optuna.Study
+    base: Combination
+    folds: list[int]
+    ranges: list[Range]
 
-def _suggest(trial: optuna.Trial, base: Combination, ranges: list[Range]) -> Combination:
-    values = [one.suggest(trial) for one in ranges]
-    combination = get_combination(base.entry, [*base.overrides, *values])
-    run = run_of(combination)
-    trial.set_user_attr("run", run.name)
-    trial.set_user_attr("overrides", list(combination.overrides))
-    trial.set_user_attr("was_there", run.exists)
-    print(f"\ntrial {trial.number}: {', '.join(values)}", flush=True)
-    return combination
+    def run(self, trials: int, hours: float | None) -> None:
+        """Train until the study has so many trials, one after another."""
+        if self._ended() < trials:
+            self.study.optimize(
+                self._train,
+                timeout=None if hours is None else 3600 * hours,
+                callbacks=[MaxTrialsCallback(trials, ENDED), self._keep_the_best],
+            )
 
+    def run_on(self, cluster: Cluster, trials: int, hours: float | None) -> None:
+        """The same, with as many trials at once as there is room for."""
+        study, room = self.study, max(cluster.slots(self.base.recipe) // len(self.folds), 1)
+        end = float("inf") if hours is None else time.monotonic() + 3600 * hours
+        running: dict[str, optuna.Trial] = {}  # by run
+        tables, beaten = [run_of(self.base)], time.monotonic()
 
-def _scored(trial: optuna.Trial, result: TrialResult) -> float:
-    trial.set_user_attr("score", result.combined.score.as_dict())
-    print(result, flush=True)
-    return result.combined.score.value
+        def take(run: str, outcome: Outcome) -> None:
+            trial = running[run]
+            if isinstance(outcome, TrialDiverged):
+                print(f"failed: {outcome}", flush=True)
+                told = study.tell(trial, state=TrialState.PRUNED)
+            elif isinstance(outcome, TrialFailed):
+                raise outcome
+            else:
+                told = study.tell(trial, self._score(trial, outcome))
+            del running[run]
+            self._keep_the_best(study, told)
 
+        def ask() -> None:
+            while len(running) < min(trials - self._ended(), room) and time.monotonic() < end:
+                trial = study.ask()
+                combination = self._suggest(trial)
+                run = run_of(combination)
+                if run.name in running:  # the same once more: asked again once that one is told
+                    study.tell(trial, state=TrialState.FAIL)
+                    return
+                running[run.name] = trial
+                earlier = next((one for one in tables if one.exists), None)
+                tables.append(run)
+                add_trial(cluster, combination, self.folds, earlier, partial(take, run.name))
 
-def _search_on(
-    cluster: Cluster,
-    study: optuna.Study,
-    trials: int,
-    hours: float | None,
-    base: Combination,
-    folds: list[int],
-    ranges: list[Range],
-) -> None:
-    """The same search, with as many trials at once as there is room for."""
-    room = max(cluster.slots(base.recipe) // len(folds), 1)
-    end = float("inf") if hours is None else time.monotonic() + 3600 * hours
-    running: dict[str, optuna.Trial] = {}  # by run
-    tables, beaten = [run_of(base)], time.monotonic()
+        def idle() -> None:
+            nonlocal beaten
+            if time.monotonic() - beaten >= HEARTBEAT:  # which Optuna gives only in its own loop
+                beaten = time.monotonic()
+                for trial in running.values():
+                    study._storage.record_heartbeat(trial._trial_id)
+            ask()
 
-    def take(run: str, outcome: Outcome) -> None:
-        trial = running[run]
-        if isinstance(outcome, TrialDiverged):
-            print(f"failed: {outcome}", flush=True)
-            told = study.tell(trial, state=TrialState.PRUNED)
-        elif isinstance(outcome, TrialFailed):
-            raise outcome
-        else:
-            told = study.tell(trial, _scored(trial, outcome))
-        del running[run]
-        _keep_the_best(study, told, folds)
-
-    def ask() -> None:
-        while len(running) < min(trials - _ended(study), room) and time.monotonic() < end:
-            trial = study.ask()
-            combination = _suggest(trial, base, ranges)
-            run = run_of(combination)
-            if run.name in running:  # the same once more: asked again once that one is told
-                study.tell(trial, state=TrialState.FAIL)
-                return
-            running[run.name] = trial
-            earlier = next((one for one in tables if one.exists), None)
-            tables.append(run)
-            add_trial(cluster, combination, folds, earlier, partial(take, run.name))
-
-    def idle() -> None:
-        nonlocal beaten
-        if time.monotonic() - beaten >= HEARTBEAT:  # which Optuna gives only in its own loop
-            beaten = time.monotonic()
+        optuna.storages.fail_stale_trials(study)
+        cluster.scheduler.idle = idle
+        try:
+            ask()
+            cluster.scheduler.run()
+        except BaseException:
             for trial in running.values():
-                study._storage.record_heartbeat(trial._trial_id)
-        ask()
+                study.enqueue_trial(trial.params)  # the same call goes on with it
+                study.tell(trial, state=TrialState.FAIL)
+            raise
 
-    optuna.storages.fail_stale_trials(study)
-    cluster.scheduler.idle = idle
-    try:
-        ask()
-        cluster.run()
-    except BaseException:
-        for trial in running.values():
-            study.enqueue_trial(trial.params)  # the same call goes on with it
-            study.tell(trial, state=TrialState.FAIL)
-        raise
+    def _train(self, trial: optuna.Trial) -> float:
+        """Train a trial here; its score."""
+        combination = self._suggest(trial)
+        try:
+            result = run_trial(combination, self.folds, run_of(self.base))
+        except TrialDiverged as error:  # after another failure the next trial would fail as well
+            print(f"failed: {error}", flush=True)
+            raise optuna.TrialPruned from error  # counts as worse than any score
+        except KeyboardInterrupt:
+            self.study.enqueue_trial(trial.params)  # the same call goes on with it
+            raise
+        return self._score(trial, result)
 
+    def _suggest(self, trial: optuna.Trial) -> Combination:
+        """The recipe of a trial, whose attributes say which run it is."""
+        values = [one.suggest(trial) for one in self.ranges]
+        combination = get_combination(self.base.entry, [*self.base.overrides, *values])
+        run = run_of(combination)
+        trial.set_user_attr("run", run.name)
+        trial.set_user_attr("overrides", list(combination.overrides))
+        trial.set_user_attr("was_there", run.exists)
+        print(f"\ntrial {trial.number}: {', '.join(values)}", flush=True)
+        return combination
 
-def _ended(study: optuna.Study) -> int:
-    return len(study.get_trials(deepcopy=False, states=ENDED))
+    def _score(self, trial: optuna.Trial, result: TrialResult) -> float:
+        trial.set_user_attr("score", result.combined.score.as_dict())
+        print(result, flush=True)
+        return result.combined.score.value
 
+    def _ended(self) -> int:
+        return len(self.study.get_trials(deepcopy=False, states=ENDED))
 
-def _keep_the_best(study: optuna.Study, trial: FrozenTrial, folds: list[int]) -> None:
-    """Delete the weights of all other trials, but of runs that were there before."""
-    trials = completed(study)
-    if not trials:
-        return
-    best = study.best_trial
-    print(f"the best so far is {best.value:.4f}, trial {best.number}", flush=True)
-    for attributes in (one.user_attrs for one in trials):
-        run = RunFolder(paths.runs() / attributes["run"])
-        if run.name == best.user_attrs["run"] or attributes.get("was_there", True):
-            continue
-        with suppress(Busy), run.writing(folds):  # who predicts with them now keeps them
-            for fold in map(run.fold, folds):
-                if not fold.finished:
-                    fold.delete_weights()
+    def _keep_the_best(self, study: optuna.Study, trial: FrozenTrial) -> None:
+        """Delete the weights of all other trials, but of runs that were there before."""
+        trials = completed(study)
+        if not trials:
+            return
+        best = study.best_trial
+        print(f"the best so far is {best.value:.4f}, trial {best.number}", flush=True)
+        for attributes in (one.user_attrs for one in trials):
+            run = RunFolder(paths.runs() / attributes["run"])
+            if run.name == best.user_attrs["run"] or attributes.get("was_there", True):
+                continue
+            with suppress(Busy), run.writing(self.folds):  # who predicts with them now keeps them
+                for fold in map(run.fold, self.folds):
+                    if not fold.finished:
+                        fold.delete_weights()
 
 
 def completed(study: optuna.Study) -> list[FrozenTrial]:
