@@ -14,8 +14,8 @@ from podium.files.atomic_write import atomic_write
 from podium.recipes.entries import get_entry
 from podium.reports.figures import GRAY, PALETTE, canvas, plain, png
 from podium.runs.run_folder import RunFolder, run_name
-from podium.system import start_backend
 from podium.training.preflight import check_recipe
+from podium.training.train import start_runner
 from podium.training.warm_start import resolve_backbone
 
 if TYPE_CHECKING:  # imports TensorFlow, which takes seconds
@@ -79,10 +79,7 @@ def find_lr(
     with tempfile.TemporaryDirectory(dir=figure.parent, prefix=".part-") as scratch:
         folder = RunFolder(Path(scratch))
         folder.begin(recipe, {"entry": entry}, fresh=False)
-        start_backend(recipe.threads, recipe.deterministic)
-        from podium.training.fold_runner import FoldRunner
-
-        runner = FoldRunner(prepare_run(folder, recipe))
+        runner = start_runner(prepare_run(folder, recipe))
         curve = runner.lr_range_test(fold, number, LOW, HIGH, steps)
     rate = recipe.stages[number].learning_rate
     with atomic_write(figure) as part:

@@ -55,17 +55,16 @@ def parse_range(text: str, recipe: Recipe) -> Range:
 
 def default_ranges(recipe: Recipe) -> list[Range]:
     """Ranges around the learning rates, the regularization, and the augmentation in use."""
-    ranges = []
-    for number, stage in enumerate(recipe.stages):
-        low, high = _round(stage.learning_rate / 5), min(_round(stage.learning_rate * 5), 10.0)
-        ranges.append(Range(f"stages.{number}.learning_rate", low, high, log=True))
-    if decay := recipe.weight_decay:
-        low, high = _round(decay / 10), min(_round(decay * 10), 1.0)
-        ranges.append(Range("weight_decay", low, high, log=True))
-    else:
-        ranges.append(Range("weight_decay", 0.0, 0.05))
-    ranges.append(Range("head.dropout", 0.0, max(0.6, recipe.head.dropout)))
-    ranges.append(Range("label_smoothing", 0.0, max(0.2, recipe.label_smoothing)))
+    decay = recipe.weight_decay
+    ranges = [
+        *(
+            _around(f"stages.{number}.learning_rate", stage.learning_rate, 5, most=10.0)
+            for number, stage in enumerate(recipe.stages)
+        ),
+        _around("weight_decay", decay, 10, most=1.0) if decay else Range("weight_decay", 0.0, 0.05),
+        Range("head.dropout", 0.0, max(0.6, recipe.head.dropout)),
+        Range("label_smoothing", 0.0, max(0.2, recipe.label_smoothing)),
+    ]
     for name, value in recipe.augmentation.model_dump().items():
         if isinstance(value, bool) or value == UNUSED.get(name, 0):
             continue
@@ -84,6 +83,10 @@ def values_in(ranges: list[Range], recipe: Recipe) -> dict[str, float] | None:
         return None
     is_inside = all(one.low <= values[one.key] <= one.high for one in ranges)
     return values if is_inside else None
+
+
+def _around(key: str, value: float, factor: float, most: float) -> Range:
+    return Range(key, _round(value / factor), min(_round(value * factor), most), log=True)
 
 
 def _round(value: float) -> float:
