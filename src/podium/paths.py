@@ -96,13 +96,9 @@ def joined_runs() -> Path:
     return scratch() / "joined"
 
 
-def submissions() -> Path:
-    return project() / "submissions"
-
-
 def submission(run: str) -> Path:
     """The CSV of a run; a kernel has one, under the name by which Kaggle offers to submit it."""
-    return project() / "submission.csv" if kaggle() else submissions() / f"{run}.csv"
+    return project() / ("submission.csv" if kaggle() else f"submissions/{run}.csv")
 
 
 def entries() -> Path:

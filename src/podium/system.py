@@ -227,15 +227,14 @@ def check_backend() -> None:
         ValueError: it is none of Podium's, it is not installed, or older than what was tried.
     """
     installed = _version(backend())
-    if backend() == "jax":
-        if installed is None:
-            raise ValueError(
-                "KERAS_BACKEND is 'jax', and JAX is not installed: pip install 'podium[jax]', or "
-                "unset KERAS_BACKEND"
-            )
-        return
-    if installed and tuple(int(part) for part in installed.split(".")[:2]) < OLDEST_TENSORFLOW:
-        oldest = ".".join(str(part) for part in OLDEST_TENSORFLOW)
+    if backend() == "jax" and installed is None:
+        raise ValueError(
+            "KERAS_BACKEND is 'jax', and JAX is not installed: pip install 'podium[jax]', or "
+            "unset KERAS_BACKEND"
+        )
+    is_tensorflow = backend() == "tensorflow" and installed is not None
+    if is_tensorflow and tuple(map(int, installed.split(".")[:2])) < OLDEST_TENSORFLOW:
+        oldest = ".".join(map(str, OLDEST_TENSORFLOW))
         raise ValueError(
             f"TensorFlow {installed} is installed, Podium needs {oldest} or newer. In a Kaggle "
             "kernel, choose the latest environment: docker_image_pinning_type = latest in its "
