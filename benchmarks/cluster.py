@@ -56,8 +56,9 @@ stages = [{{ unfreeze = "all", epochs = {epochs}, learning_rate = 0.01 }}]
 class WaitingPool(RayPool):
     """A pool whose units wait; processes are kept, whose start is measured with the folds."""
 
-    def _task(self) -> Any:
-        return self._ray.remote(max_retries=0)(waiting_unit)
+    def __init__(self, address: str):
+        super().__init__(address)
+        self._unit = self._ray.remote(max_retries=0)(waiting_unit)
 
 
 def waiting_unit(unit: str, attempt: int, order: dict[str, Any], mailbox: Any) -> tuple[str, Any]:
@@ -116,7 +117,7 @@ def of_folds(epochs: int) -> dict[str, Any]:
             began = time.monotonic()
             result = train("small", run="there", cluster=cluster)
             seconds = time.monotonic() - began
-            cluster.pool.close()
+            cluster.pool._ray.shutdown()
         costs = [result.folder.fold(fold).read_cost()["seconds"] for fold in range(5)]
         # Two workers share the folds: 3 and 2.
         overhead = (2 * seconds - sum(costs)) / 6
@@ -192,7 +193,7 @@ def of_units(count: int, units: int, seconds: float, size: int) -> dict[str, Any
             scheduler.add(unit)
         scheduler.run()
         took = time.monotonic() - began
-        pool.close()
+        pool._ray.shutdown()
     for folder in paths.runs().glob("unit-*"):
         shutil.rmtree(folder)
     ideal = units * seconds / count

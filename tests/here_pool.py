@@ -1,7 +1,9 @@
 """A pool of one worker, this process: it does the real work, an order after the other."""
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from unittest.mock import patch
 
 from podium.training.cluster.units import Event, Order, Resources
 from podium.training.cluster.worker import work
@@ -41,7 +43,8 @@ class HerePool:
     def events(self) -> list[Event]:
         unit, attempt, order = self.waiting.pop(0)
         told = [Event(unit, attempt, "began", "here")]
-        ended = work(order, lambda *each: told.append(Event(unit, attempt, *each)))
+        with patch.dict(os.environ):  # which a worker's process takes with it
+            ended = work(order, lambda *each: told.append(Event(unit, attempt, *each)))
         self.done.append((unit, attempt))
         self.orders.append(order)
         if (unit, attempt) in self.lost:

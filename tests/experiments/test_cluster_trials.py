@@ -18,7 +18,9 @@ TRIES = ["head.width=8,4"]
 
 
 def on(pool: HerePool) -> Cluster:
-    return Cluster(make_pool=lambda address: pool)
+    cluster = Cluster()
+    cluster.pool = pool
+    return cluster
 
 
 def studied() -> list[optuna.trial.FrozenTrial]:

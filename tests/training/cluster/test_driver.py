@@ -19,7 +19,9 @@ RESULTS = ("best.weights.h5", "validation.csv", "test.csv")
 
 
 def on(pool: HerePool, **options: float) -> Cluster:
-    return Cluster(make_pool=lambda address: pool, **options)
+    cluster = Cluster(**options)
+    cluster.pool = pool
+    return cluster
 
 
 def same_results(one: RunFolder, other: RunFolder, folds: range = range(2)) -> bool:
@@ -54,10 +56,11 @@ def test_a_fold_whose_node_died_goes_on_from_its_last_state(
     trained_copy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(worker, "LOOKING", 0.02)
+    monkeypatch.setattr(worker, "STATE_EVERY", 0.0)
     epochs = ["stages.0.epochs=12"]
     train("tiny", epochs, folds=[1], run="here")
     pool = HerePool(lost=[("fold 1 of other", 1)])
-    train("tiny", epochs, folds=[1], run="other", cluster=on(pool, state_every=0.0))
+    train("tiny", epochs, folds=[1], run="other", cluster=on(pool))
     assert "going on after" in capsys.readouterr().out
     assert pool.done == [("fold 1 of other", 1), ("fold 1 of other", 2)]
     assert same_results(run("here"), run("other"), range(1, 2))
@@ -68,6 +71,7 @@ def test_a_folder_that_is_shared_has_the_states(
     trained_copy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(worker, "LOOKING", 0.02)
+    monkeypatch.setattr(worker, "STATE_EVERY", 0.0)
     monkeypatch.setenv("PODIUM_RUNS", str(trained_copy / "weights"))
     states, kept = [], driver._keep_state
 
@@ -78,7 +82,7 @@ def test_a_folder_that_is_shared_has_the_states(
     monkeypatch.setattr(driver, "_keep_state", keep)
     pool = HerePool(lost=[("fold 1 of other", 1)])
     epochs = ["stages.0.epochs=12"]
-    train("tiny", epochs, [1], "other", cluster=on(pool, state_every=0.0))
+    train("tiny", epochs, [1], "other", cluster=on(pool))
     assert states == [1]
     assert "going on after" in capsys.readouterr().out
     assert not (trained_copy / "weights" / ".states" / "other" / "fold-1").exists()

@@ -40,7 +40,6 @@ from podium.training.cluster.shipping import (
 )
 from podium.training.cluster.units import Order, Pool, Resources, Scheduler, Unit
 
-STATE_EVERY = 180.0  # seconds between two states of a fold that come to the driver
 FEWEST = 500  # test images of a part: a worker takes ten seconds to begin with one
 SPARE = 1.1  # of the peak memory of a fold, for the next one
 
@@ -59,34 +58,23 @@ class Cluster:
         address: as `RayPool` takes it.
         ship_input: send the data along, to nodes that have none.
         gpus_per_fold: of one node, where the cluster has GPUs.
-        make_pool: what to compute on in place of Ray.
     """
 
     address: str = "auto"
     ship_input: bool = False
     gpus_per_fold: int = 1
-    make_pool: Callable[[str], Pool] | None = None
-    state_every: float = STATE_EVERY
     _shipped: dict[Path, Any] = field(default_factory=dict)
 
     @cached_property
     def pool(self) -> Pool:
-        """The connection to the cluster.
-
-        Raises:
-            NoCluster: there is none.
-        """
+        """The connection to the cluster; raises NoCluster where there is none."""
         from podium.training.cluster.ray_pool import RayPool
 
-        return (self.make_pool or RayPool)(self.address)
+        return RayPool(self.address)
 
     @cached_property
     def scheduler(self) -> Scheduler:
         return Scheduler(self.pool)
-
-    def run(self) -> None:
-        """Wait until all that was added has ended."""
-        self.scheduler.run()
 
     # --- Training
 
@@ -117,12 +105,11 @@ class Cluster:
         waves = -(-len(folds) // self.pool.slots(resources))  # of folds one after another
         order = {
             **self._order(run, "train"),
-            "needed": self._needed(run),
+            "needed": self.pool.put(pack_whole_runs(map(find_run, run.recipe.needed_runs))),
             "sample": sample_of_images(run),
             "test": test,
             "end": None if end is None else time.time() + end - time.monotonic(),
             "waves": waves,
-            "state_every": self.state_every,
         }
         print(f"{folder.name}: {len(folds)} folds to the cluster, {resources}", flush=True)
 
@@ -159,7 +146,7 @@ class Cluster:
         shutil.rmtree(states, ignore_errors=True)
         place = states / uuid.uuid4().hex
         place.mkdir(parents=True)
-        state = self.pool.put(pack_fold(folder, fold)) if folder.fold(fold).path.is_dir() else None
+        state = self.pool.put(pack_fold(folder, fold))  # of one that begins it is empty
         inside = place.relative_to(paths.runs()).as_posix()
         return {**order, "fold": fold, "state": state, "states": inside}
 
@@ -171,64 +158,52 @@ class Cluster:
         Raises:
             FoldsFailed: some failed; the others have predicted.
         """
-        failures: Failures = {}
-        resources, count = self._resources(run.recipe), len(run.table.readable_test)
+        failures, cuts = Failures(), self._cuts(run, len(folds))
+        parts = {fold: dict.fromkeys(cuts, b"") for fold in folds}
+        resources = self._resources(run.recipe)
+        order = {**self._order(run, "predict"), "views": views}
+
+        def take(fold: int, part: tuple[int, int], packed: bytes) -> None:
+            parts[fold][part] = packed
+            if all(parts[fold].values()):
+                _write_parts(run.folder, fold, views, [*parts[fold].values()])
+
+        def fail(fold: int, *failure: str) -> None:
+            failures[fold] = failure
+
         for fold in folds:
-            self._add_parts(run, fold, views, resources, self._cuts(run, len(folds)), failures)
-        print(f"{run.name}: {count} test images to the cluster, {resources}", flush=True)
+            state = self.pool.put(pack_fold(run.folder, fold))
+            for part in cuts:
+                unit = Unit(
+                    f"fold {fold} of {run.name}, images {part[0]} to {part[1]}",
+                    resources,
+                    partial(dict, order, fold=fold, state=state, part=part),
+                    partial(take, fold, part),
+                    partial(fail, fold),
+                )
+                self.scheduler.add(unit)
+        print(f"{run.name}: {cuts[-1][1]} test images to the cluster, {resources}", flush=True)
         self._run_to_end(failures, "The same command predicts again")
 
-    def _cuts(self, run: Run, folds: int) -> list[int]:
-        """Positions at which the test images are cut: whole batches, as one machine has them."""
+    def _cuts(self, run: Run, folds: int) -> list[tuple[int, int]]:
+        """Parts of the test images, by position: whole batches, as one machine has them."""
         count, size = len(run.table.readable_test), run.recipe.batch_size
         parts = min(-(-self.slots(run.recipe) // folds), max(count // FEWEST, 1))
         each = -(-count // parts // size) * size or size
-        return [*range(0, count, each), count] if count else [0, 0]
-
-    def _add_parts(
-        self,
-        run: Run,
-        fold: int,
-        views: int,
-        resources: Resources,
-        cuts: list[int],
-        failures: Failures,
-    ) -> None:
-        folder, parts = run.folder, dict.fromkeys(range(len(cuts) - 1), b"")
-        state = self.pool.put(pack_fold(folder, fold))
-        order = {**self._order(run, "predict"), "fold": fold, "views": views, "state": state}
-
-        def take(number: int, packed: bytes) -> None:
-            parts[number] = packed
-            if all(parts.values()):
-                _write_parts(folder, fold, views, [*parts.values()])
-
-        for number in parts:
-            part = cuts[number : number + 2]
-            unit = Unit(
-                f"fold {fold} of {folder.name}, images {part[0]} to {part[1]}",
-                resources,
-                partial(dict, order, part=part),
-                partial(take, number),
-                lambda kind, reason: failures.update({fold: (kind, reason)}),
-            )
-            self.scheduler.add(unit)
+        return [(first, min(first + each, count)) for first in range(0, max(count, 1), each)]
 
     # --- What both need
 
     def _run_to_end(self, failures: Failures, remedy: str) -> None:
-        self.run()
+        self.scheduler.run()
         if failures:
             told = "; ".join(f"fold {fold}: {why}" for fold, (_, why) in sorted(failures.items()))
             raise FoldsFailed(f"{told}. {remedy}")
 
     def _order(self, run: Run, work: str) -> Order:
         folder, data = run.folder, run.competition.folder()
-        shipped = None
-        if self.ship_input:
-            if data not in self._shipped:
-                self._shipped[data] = self.pool.put(pack_input(data))
-            shipped = self._shipped[data]
+        if self.ship_input and data not in self._shipped:
+            self._shipped[data] = self.pool.put(pack_input(data))
         places = {"PODIUM_INPUT": str(data.parent.resolve())}
         if here := next((place for place in paths.pretrained() if place.is_dir()), None):
             places["PODIUM_PRETRAINED"] = str(here.resolve())
@@ -236,17 +211,11 @@ class Cluster:
             "work": work,
             "run": folder.name,
             "files": self.pool.put(pack_run(folder)),
-            "needed": None,
-            "input": shipped,
+            "input": self._shipped.get(data),
             "places": places,  # for a node whose own environment says nothing
-            "states": "",
             "versions": versions(),
             "commit": folder.read_run().get("commit") or "",
         }
-
-    def _needed(self, run: Run) -> Any:
-        names = run.recipe.needed_runs
-        return self.pool.put(pack_whole_runs(map(find_run, names))) if names else None
 
     def slots(self, recipe: Recipe) -> int:
         """How many folds of such a recipe run at once."""
@@ -254,9 +223,9 @@ class Cluster:
 
     def _resources(self, recipe: Recipe, folder: RunFolder | None = None) -> Resources:
         """A GPU or the recipe's threads, and the memory that folds of the run have taken."""
-        scored = [folder.fold(fold) for fold in folder.scored_folds()] if folder else []
-        peak = max([fold.read_cost().get("peak_memory_gb") or 0 for fold in scored], default=0)
-        memory = int(SPARE * peak * 1e9)
+        scored = folder.scored_folds() if folder else []
+        peaks = [folder.fold(fold).read_cost().get("peak_memory_gb") or 0 for fold in scored]
+        memory = int(SPARE * max(peaks, default=0) * 1e9)
         if self.pool.has_gpus:
             return Resources(0, self.gpus_per_fold, memory)
         return Resources(min(recipe.threads, self.pool.largest_node), 0, memory)

@@ -39,7 +39,13 @@ class RayPool:
     """
 
     def __init__(self, address: str):
-        self._ray = ray = _import_ray()
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        try:
+            import ray
+            from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+        except ImportError as error:
+            raise NoCluster("--ray needs Ray: pip install 'podium[ray]'") from error
+        self._ray = ray
         with tempfile.TemporaryDirectory() as place:
             payload = Path(place) / "podium.zip"  # whose name on the nodes is a hash of its bytes
             payload.write_bytes(pack({**library(), **carried(CARRIED)}))
@@ -48,17 +54,17 @@ class RayPool:
             [address.removeprefix("ray://").rpartition(":")[0]]
             + [node["NodeManagerAddress"] for node in self._nodes()]
         )
-        self._mailbox = (
-            ray.remote(_Mailbox).options(num_cpus=0, scheduling_strategy=self._here()).remote()
-        )
-        self._unit = self._task()
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+        options = {"num_cpus": 0, "scheduling_strategy": here}
+        self._mailbox = ray.remote(_Mailbox).options(**options).remote()
+        # A unit has a process of its own, and is never retried by Ray.
+        self._unit = ray.remote(max_calls=1, max_retries=0)(_unit)
         self._running: dict[Any, tuple[str, int]] = {}
 
     def _connect(self, address: str, payload: Path) -> None:
         # Ray would set the threads of NumPy to the CPUs of a unit, and so change the last bits.
-        kept = {name: os.environ.get(name, "") for name in ("OMP_NUM_THREADS", "KERAS_BACKEND")}
-        kept["OMP_NUM_THREADS"] = kept["OMP_NUM_THREADS"] or str(os.cpu_count() or 1)
-        kept["KERAS_BACKEND"] = backend()
+        threads = os.environ.get("OMP_NUM_THREADS") or str(os.cpu_count() or 1)
+        kept = {"OMP_NUM_THREADS": threads, "KERAS_BACKEND": backend()}
         environment = {"working_dir": str(payload), "env_vars": kept}
         on_end = signal.getsignal(signal.SIGTERM)  # which Ray takes over
         try:
@@ -78,12 +84,6 @@ class RayPool:
                 "ray start --head"
             ) from error
 
-    def _here(self) -> Any:
-        """A strategy that keeps an actor on the node of the driver."""
-        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-        return NodeAffinitySchedulingStrategy(self._ray.get_runtime_context().get_node_id(), True)
-
     def _nodes(self) -> list[dict[str, Any]]:
         return [node for node in self._ray.nodes() if node["Alive"]]
 
@@ -97,13 +97,11 @@ class RayPool:
         return max(int(node["Resources"].get("CPU", 0)) for node in self._nodes()) or 1
 
     def slots(self, resources: Resources) -> int:
-        def of_node(free: dict[str, float]) -> int:
-            rooms = [int(free.get("CPU", 0) // resources.cpus)] if resources.cpus else []
-            rooms += [int(free.get("GPU", 0) // resources.gpus)] if resources.gpus else []
-            rooms += [int(free.get("memory", 0) // resources.memory)] if resources.memory else []
-            return min(rooms)
-
-        found = sum(of_node(node["Resources"]) for node in self._nodes())
+        asked = {"CPU": resources.cpus, "GPU": resources.gpus, "memory": resources.memory}
+        found = sum(
+            min(int(node["Resources"].get(kind, 0) // each) for kind, each in asked.items() if each)
+            for node in self._nodes()
+        )
         if not found:
             print(f"warning: no node has {resources} now: units wait for one that has", flush=True)
         return max(found, 1)
@@ -124,10 +122,6 @@ class RayPool:
         told = {key: value for key, value in order.items() if key not in put}
         reference = task.remote(unit, attempt, told, self._mailbox, **put)
         self._running[reference] = (unit, attempt)
-
-    def _task(self) -> Any:
-        """What a unit is to Ray: in a process of its own, and never retried by Ray."""
-        return self._ray.remote(max_calls=1, max_retries=0)(_unit)
 
     def events(self) -> list[Event]:
         try:
@@ -161,10 +155,6 @@ class RayPool:
             with suppress(self._ray.exceptions.RayError):
                 self._ray.cancel(reference, force=True)
         self._running.clear()
-
-    def close(self) -> None:
-        """Leave the cluster, which goes on; what this process still has there ends."""
-        self._ray.shutdown()
 
 
 def warn_of_strangers(hosts: Iterable[str]) -> None:
@@ -212,24 +202,10 @@ def _unit(unit: str, attempt: int, order: Order, mailbox: Any, **put: bytes) -> 
 
 
 def _reach(address: str) -> None:
-    """See that something listens there: Ray would wait for it for many minutes.
-
-    Raises:
-        OSError: nothing does.
-    """
+    """Raises OSError where nothing listens: Ray would wait for it for many minutes."""
     if address == "auto":  # as Ray looks it up
         last = Path(tempfile.gettempdir(), "ray", "ray_current_cluster")
         address = os.environ.get("RAY_ADDRESS") or (last.read_text() if last.is_file() else "")
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if port.isdecimal():
         socket.create_connection((host.strip("[]"), int(port)), REACHED).close()
-
-
-def _import_ray() -> Any:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    try:
-        import ray
-        import ray.exceptions
-    except ImportError as error:
-        raise NoCluster("--ray needs Ray: pip install 'podium[ray]'") from error
-    return ray

@@ -18,10 +18,10 @@ from podium.files.payload import pack
 from podium.runs.fold_folder import RunError
 from podium.runs.run import Run
 from podium.runs.run_folder import RunFolder
-from podium.runs.table import Table, stored_table
+from podium.runs.table import Table
 
 OF_RUN = ("run.json", "pictures.csv", "checked.json", paths.DECLARATION)
-LEFT_OUT = ("report", "checkpoints", "tensorboard", "state.npz", "report.html", "gallery.png")
+LEFT_OUT = {"report", "checkpoints", "tensorboard", "state.npz", "report.html", "gallery.png"}
 SAMPLED = 64  # training images whose bytes are compared; of all of them the sizes are
 LARGEST = 2_000_000_000  # bytes of data that is shipped: the store in memory must hold it
 EXACTLY = ("tensorflow", "jax", "keras", "efficientnet", "openvino")  # they decide the last bits
@@ -33,7 +33,7 @@ class OtherData(RunError):
 
 def pack_run(folder: RunFolder) -> bytes:
     """What a worker needs of a run to train or predict a fold: recipe, table and split."""
-    return _pack_files(folder.path, (folder.path / name for name in OF_RUN))
+    return pack(_contents(folder.path, (folder.path / name for name in OF_RUN)))
 
 
 def pack_fold(folder: RunFolder, fold: int, *beside: str) -> bytes:
@@ -43,17 +43,16 @@ def pack_fold(folder: RunFolder, fold: int, *beside: str) -> bytes:
     """
     place = folder.fold(fold).path
     found = sorted(place.rglob("*"), key=lambda path: (path.name != "state.npz", path))
-    return _pack_files(folder.path, [*found, *(folder.path / name for name in beside)])
+    return pack(_contents(folder.path, [*found, *(folder.path / name for name in beside)]))
 
 
 def pack_whole_runs(folders: Iterable[RunFolder]) -> bytes:
     """Runs that another one starts from or takes labels from, each below its name."""
     files = {}
     for folder in folders:
-        for path in folder.path.rglob("*"):
-            inside = path.relative_to(folder.path)
-            if path.is_file() and not set(inside.parts) & {*LEFT_OUT}:
-                files[f"{folder.name}/{inside.as_posix()}"] = path.read_bytes()
+        found = folder.path.rglob("*")
+        kept = (path for path in found if LEFT_OUT.isdisjoint(path.relative_to(folder.path).parts))
+        files |= _contents(folder.path.parent, kept)
     return pack(files)
 
 
@@ -71,17 +70,15 @@ def pack_input(folder: Path) -> bytes:
             f"{folder} has {size / 1e9:.1f} GB, --ray-ship-input is for {LARGEST / 1e9:.0f} GB at "
             "the most: copy it to each node, and set PODIUM_INPUT there"
         )
-    return _pack_files(folder.parent, files)
+    return pack(_contents(folder.parent, files))
 
 
-def _pack_files(base: Path, files: Iterable[Path]) -> bytes:
-    return pack(
-        {
-            path.relative_to(base).as_posix(): path.read_bytes()
-            for path in files
-            if path.is_file() and not path.name.startswith(".part-")
-        }
-    )
+def _contents(base: Path, files: Iterable[Path]) -> dict[str, bytes]:
+    return {
+        path.relative_to(base).as_posix(): path.read_bytes()
+        for path in files
+        if path.is_file() and not path.name.startswith(".part-")
+    }
 
 
 def sample_of_images(run: Run) -> dict[str, str]:
@@ -122,10 +119,9 @@ def open_to_predict_part(folder: RunFolder, first: int, end: int) -> Run:
         OtherData: they are others than the driver's.
     """
     run = Run.open(folder)
-    test = stored_table(folder).test
-    paths_here = run.competition.read_test()["path"].reindex(test.index, fill_value="")
-    part = Table(run.table.train.iloc[:0], test.assign(path=paths_here)).readable_test
-    part = part.iloc[first:end]
+    part = run.table.readable_test.iloc[first:end]
+    found = run.competition.read_test()["path"].reindex(part.index, fill_value="")
+    part = part.assign(path=found)
     _check_test(part, run.competition.folder())
     return replace(run, table=Table(run.table.train.iloc[:0].assign(path=None), part))
 

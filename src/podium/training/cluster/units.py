@@ -100,12 +100,10 @@ class Scheduler:
     units: dict[str, Unit] = field(default_factory=dict)
     ended: Counter[str] = field(default_factory=Counter)  # done or failed
     idle: Callable[[], None] = lambda: None  # called in each round
-
-    def __post_init__(self) -> None:
-        self._shown, self._changed = 0.0, False
+    _shown: float = 0.0  # when the table was
+    _changed: bool = False  # since then
 
     def add(self, unit: Unit) -> None:
-        """Have a unit done."""
         if unit.name in self.units:
             raise ValueError(f"{unit.name} is on the cluster already")
         self.units[unit.name] = unit
@@ -159,7 +157,7 @@ class Scheduler:
         kind, told = event.kind, event.data
         if kind == "done":
             try:
-                unit.take(event.data)
+                unit.take(told)
                 self.ended["finished"] += 1
                 return _say(unit, f"is finished, by {unit.node}")
             except ValueError as error:  # what came back is not what was asked for

@@ -4,13 +4,12 @@ Nothing here knows of Ray. A worker is told all it needs in an order, and tells 
 function that it is given.
 """
 
-import contextlib
 import os
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import chdir, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,15 +29,12 @@ from podium.training.cluster.shipping import (
 from podium.training.cluster.units import Order
 
 LOOKING = 1.0  # seconds between two looks at how far the training is
+STATE_EVERY = 180.0  # seconds between two states of a fold that come to the driver
 Send = Callable[[str, Any], None]  # of an event's kind and data
 
 
 def work(order: Order, send: Send) -> tuple[str, Any]:
-    """Do what an order says.
-
-    Returns:
-        The kind and the data of the event that the unit ends with.
-    """
+    """Do what an order says; the kind and the data of the event that the unit ends with."""
     if told := other_versions(order["versions"]):
         return "refused", told
     try:
@@ -86,29 +82,25 @@ def _predict(folder: RunFolder, order: Order) -> bytes:
 
 @contextmanager
 def _project(order: Order) -> Iterator[RunFolder]:
-    """A folder of its own with what was shipped of the run; it is gone afterwards."""
-    found = {name: place for name, place in order["places"].items() if Path(place).is_dir()}
+    """A folder of its own with what was shipped of the run; it is gone afterwards.
+
+    The environment stays as it is made here: the process ends with its unit.
+    """
+    for name, path in order["places"].items():
+        if Path(path).is_dir():
+            os.environ.setdefault(name, path)
     with tempfile.TemporaryDirectory(prefix="podium-unit-") as place:
-        folder = RunFolder(Path(place) / "weights" / order["run"])
-        for part in ("files", "state"):
-            if order[part]:
-                unpack(order[part], folder.path)
-        if order["needed"]:
-            unpack(order["needed"], folder.path.parent)
-        changes = {**found, **{key: os.environ[key] for key in found if key in os.environ}}
+        runs, data = Path(place) / "weights", Path(place) / "input"
+        folder = RunFolder(runs / order["run"])
+        for part, target in (("files", folder.path), ("state", folder.path), ("needed", runs)):
+            if part in order:
+                unpack(order[part], target)
         if order["input"]:
-            unpack(order["input"], Path(place) / "input")
-            changes["PODIUM_INPUT"] = str(Path(place) / "input")
-        changes |= {"PODIUM_RUNS": str(folder.path.parent), "PODIUM_COMMIT": order["commit"]}
-        before = {key: os.environ.get(key) for key in changes}
-        os.environ.update(changes)
-        try:
-            with contextlib.chdir(place):
-                yield folder
-        finally:
-            for key, value in before.items():
-                os.environ.pop(key)
-                os.environ.update({key: value} if value is not None else {})
+            unpack(order["input"], data)
+            os.environ["PODIUM_INPUT"] = str(data)
+        os.environ.update(PODIUM_RUNS=str(runs), PODIUM_COMMIT=order["commit"])
+        with chdir(place):
+            yield folder
 
 
 class _Reporter(threading.Thread):
@@ -138,7 +130,7 @@ class _Reporter(threading.Thread):
     def look(self) -> None:
         self.tell_epochs()
         state = self._state_time()
-        due = time.monotonic() - self.sent >= self.order["state_every"]
+        due = time.monotonic() - self.sent >= STATE_EVERY
         if due and state and state != self.state:
             self.sent, self.state = time.monotonic(), state
             packed = pack_fold(self.folder, self.order["fold"])
@@ -170,7 +162,7 @@ class _Reporter(threading.Thread):
 
 def _shared_states(order: Order) -> Path | None:
     """The folder for the fold's states, if this node has the driver's folder of runs."""
-    runs, inside = os.environ.get("PODIUM_RUNS"), order["states"]
+    runs, inside = os.environ.get("PODIUM_RUNS"), order.get("states")
     folder = Path(runs) / inside if runs and inside else None
     return folder if folder and folder.is_dir() else None
 
