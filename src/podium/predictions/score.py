@@ -85,22 +85,17 @@ def score(
         ValueError: none of the images has a box.
     """
     right, found = truth.loc[predicted.index].to_numpy(), predicted.to_numpy()
-    together = None if groups is None else groups.loc[predicted.index]
+    together = np.arange(len(right)) if groups is None else groups.loc[predicted.index].to_numpy()
     if are_boxes(truth):
         annotated = has_box(right)
         if not annotated.any():
             raise ValueError(f"none of the {len(predicted)} images has a box to score against")
-        right, found = right[annotated], found[annotated]
-        together = None if together is None else together[annotated]
-    if not isinstance(metric, MeanMetric):
-        groups = np.arange(len(right)) if together is None else together.to_numpy()
-        value = metric.of(right, found)
-        low, high = interval(value, groups)
-        return Score(metric.name, value(None), float(low), float(high), len(right))
-    values = metric.per_image(right, found)
-    return with_interval(
-        metric.name, values, together, share=isinstance(metric, Accuracy | IoUOver)
-    )
+        right, found, together = right[annotated], found[annotated], together[annotated]
+    if isinstance(metric, MeanMetric):
+        share = isinstance(metric, Accuracy | IoUOver)
+        return with_interval(metric.name, metric.per_image(right, found), together, share)
+    value = metric.of(right, found)
+    return Score(metric.name, value(None), *interval(value, together), len(right))
 
 
 def paired_gain(
@@ -114,9 +109,11 @@ def paired_gain(
     sign = direction(metric)
     groups = np.arange(len(truth)) if groups is None else groups
     better, other = (metric.of(truth, one) for one in (ours, theirs))
-    low, high = interval(lambda times: sign * (better(times) - other(times)), groups)
-    gain = sign * (better(None) - other(None))
-    return Score("gain", gain, float(low), float(high), len(truth))
+
+    def gain(times: np.ndarray | None) -> float:
+        return sign * (better(times) - other(times))
+
+    return Score("gain", gain(None), *interval(gain, groups), len(truth))
 
 
 def with_interval(
@@ -143,7 +140,7 @@ def with_interval(
     return Score(name, mean, float(low), float(high), len(values))
 
 
-def interval(value: Callable[[np.ndarray], float], groups: np.ndarray) -> np.ndarray:
+def interval(value: Callable[[np.ndarray], float], groups: np.ndarray) -> tuple[float, float]:
     """The 95 % percentile bootstrap interval of anything that is computed of images.
 
     Whole groups are drawn (Davison and Hinkley 1997, ch. 3.8), and the value is computed again of
@@ -154,7 +151,8 @@ def interval(value: Callable[[np.ndarray], float], groups: np.ndarray) -> np.nda
         groups: (images,), the same for images that err together.
     """
     _, group = np.unique(groups, return_inverse=True)
-    return np.percentile([value(times) for times in _draws(group.tobytes())], [2.5, 97.5])
+    values = [value(times) for times in _draws(group.tobytes())]
+    return tuple(np.percentile(values, [2.5, 97.5]).tolist())
 
 
 @lru_cache(maxsize=2)

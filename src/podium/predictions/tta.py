@@ -132,18 +132,7 @@ def choose_views(
         return {view: float(weight) for view, weight in zip(views, weights, strict=True) if weight}
 
     weightings = _weightings(len(views))
-    without = np.empty((len(weightings), PARTS))  # the score on all images but a part's
-    total = np.empty(len(weightings))
-    at_once = max(1, AT_ONCE // by_view[0].size)  # many times as fast as one by one
-    for start in range(0, len(weightings), at_once):
-        for row, found in enumerate(averaged(weightings[start : start + at_once]), start):
-            if isinstance(metric, MeanMetric):
-                sums = np.bincount(part, image_scores(metric, right, found), PARTS)
-                total[row], without[row] = sums.sum(), sums.sum() - sums
-                continue
-            total[row] = quality(metric, right, found)
-            for number in range(PARTS):
-                without[row, number] = quality(metric, right, found, part != number)
+    total, without = _qualities(metric, right, by_view, weightings, part)
 
     chosen = np.empty_like(by_view[0])
     for number in range(PARTS):
@@ -162,6 +151,25 @@ def choose_views(
     ]
     cross_fitted = pd.DataFrame(found, index=ids, columns=predictions.columns)
     return ViewChoice(by_name(weights), cross_fitted, tried)
+
+
+def _qualities(
+    metric: Metric, truth: np.ndarray, by_view: np.ndarray, weightings: np.ndarray, part: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """How good the mean by each weighting is: of all images, and of all but those of each part."""
+    total, without = np.empty(len(weightings)), np.empty((len(weightings), PARTS))
+    at_once = max(1, AT_ONCE // by_view[0].size)  # many times as fast as one by one
+    for start in range(0, len(weightings), at_once):
+        means = np.tensordot(weightings[start : start + at_once], by_view, axes=1)
+        for row, found in enumerate(means, start):
+            if isinstance(metric, MeanMetric):
+                sums = np.bincount(part, image_scores(metric, truth, found), PARTS)
+                total[row], without[row] = sums.sum(), sums.sum() - sums
+            else:
+                total[row] = quality(metric, truth, found)
+                others = (part != number for number in range(PARTS))
+                without[row] = [quality(metric, truth, found, each) for each in others]
+    return total, without
 
 
 def _weightings(views: int) -> np.ndarray:
