@@ -7,7 +7,6 @@ from json import dumps
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
@@ -160,35 +159,23 @@ def _predict(
 ) -> Iterator[dict[str, Any]]:
     """Average the folds and views; the first fold's plain view is scored for OOD."""
     pixels = [image.pixels for image in images]
-    by_fold = []
-    for fold in tqdm(predictor.folds, "classifying", unit=" networks", delay=2, leave=False):
-        predictor.load(fold)
-        by_fold.append(predictor.predict(pixels, VIEWS[:views]))
-    probabilities = _mean([prediction.probabilities for prediction in by_fold])
-    scores = detector.scores(by_fold[0].features, by_fold[0].probabilities[:, 0])
-    boxes: list[Any] = [None] * len(images)
-    if predictor.run.recipe.box:
+    first, probabilities, shares = predictor.predict_by_all(pixels, VIEWS[:views])
+    scores = detector.scores(first.features, first.probabilities[:, 0])
+    boxes, said = [None] * len(images), [None] * len(images)
+    if shares is not None:
         ids = [str(number) for number in range(len(images))]
         sides = [(image.size.width, image.size.height) for image in images]
-        shares = box_table(ids, _mean([prediction.boxes for prediction in by_fold]))
         sizes = pd.DataFrame(sides, ids, ["width", "height"])
-        boxes = to_pixels(shares, sizes).to_dict("records")
+        boxes = to_pixels(box_table(ids, shares), sizes).to_dict("records")
     competition = predictor.run.competition
-    outputs, said = competition.outputs, [None] * len(images)
     if not competition.task.sums_to_one:
         thresholds = predictor.run.folder.read_thresholds()
         said = competition.task.said(probabilities, competition.classes, thresholds)
     for row, answer, box, score in zip(probabilities, said, boxes, scores, strict=True):
         yield {
-            "probabilities": dict(zip(outputs, row.tolist(), strict=True)),
+            "probabilities": dict(zip(competition.outputs, row.tolist(), strict=True)),
             "said": answer,
             "box": box,
             "ood": bool(score > detector.limit),
             "ood_score": float(score),
         }
-
-
-def _mean(by_fold: Sequence[np.ndarray]) -> np.ndarray:
-    """Average (images, views, …) of each fold to float32 (images, …)."""
-    by_views = [values.mean(axis=1) for values in by_fold]
-    return np.mean(by_views, axis=0, dtype=np.float64).astype(np.float32)

@@ -61,12 +61,7 @@ class OpenRun:
                 raise ValueError(f"came an image of {came}, expected uint8 (height, width, 3), RGB")
         run = self._predictor.run
         pixels = [shrink(image, run.recipe.cache_size) for image in images]
-        by_fold = []
-        for fold in self._predictor.folds:
-            self._predictor.load(fold)
-            found = self._predictor.predict(pixels, VIEWS[:views]).probabilities
-            by_fold.append(found.mean(axis=1))
-        mean = np.mean(by_fold, axis=0, dtype=np.float64).astype(np.float32)
+        _, mean, _ = self._predictor.predict_by_all(pixels, VIEWS[:views])
         return pd.DataFrame(mean, columns=run.competition.outputs)
 
     @cached_property

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
 from podium.data.batches import view_batches
 from podium.models.backend import COMPILES_ALL
@@ -51,8 +52,7 @@ class Predictor:
             )
         self.size = self.run.recipe.stage_size()  # of the images to predict, pixels
         keras.backend.clear_session()
-        form = self.run.competition.head_form
-        network = build_network(self.run.recipe, *form, pretrained=False)
+        network = build_network(self.run.recipe, *self.run.competition.head_form, pretrained=False)
         self._model = network.model
         # One pass for all of them: the features are on the way to the probabilities.
         outputs = [network.features.output, *network.model.outputs]
@@ -83,3 +83,24 @@ class Predictor:
             sides = pd.DataFrame([image.shape[:2] for image in images], columns=["height", "width"])
             image_boxes = boxes_of_images(boxes[0], views, sides)
         return Prediction(probabilities, features[:, 0].astype(np.float32), image_boxes)
+
+    def predict_by_all(
+        self, images: Sequence[np.ndarray], views: Sequence[View]
+    ) -> tuple[Prediction, np.ndarray, np.ndarray | None]:
+        """What the first fold's network says, and float32 means over all folds and views.
+
+        These are of the probabilities (images, classes) and of the boxes (images, 4), or None.
+        """
+        by_fold = []
+        for fold in tqdm(self.folds, "classifying", unit=" networks", delay=2, leave=False):
+            self.load(fold)
+            by_fold.append(self.predict(images, views))
+        probabilities = _mean([found.probabilities for found in by_fold])
+        boxes = _mean([found.boxes for found in by_fold]) if self.run.recipe.box else None
+        return by_fold[0], probabilities, boxes
+
+
+def _mean(by_fold: Sequence[np.ndarray]) -> np.ndarray:
+    """Average (images, views, …) of each fold to float32 (images, …)."""
+    by_views = [values.mean(axis=1) for values in by_fold]
+    return np.mean(by_views, axis=0, dtype=np.float64).astype(np.float32)
