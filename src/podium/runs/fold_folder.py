@@ -14,10 +14,9 @@ from podium.competitions.boxes import BOX_COLUMNS
 from podium.files.atomic_write import atomic_write, require_space, write_csv, write_json
 from podium.files.untrusted import check_weights, opened_arrays
 from podium.runs import schemas
-from podium.runs.schemas import RunError, check_form, read_csv, read_json
+from podium.runs.schemas import RunError, check_form, read_csv, read_json, read_json_if_there
 
-Row = dict[str, Any]  # of a history: stage, epoch, losses, …; or of a lineage
-ORIGIN = ("run", "fold", "competition", "weights")  # the keys of the latter
+Row = dict[str, Any]  # of a history: stage, epoch, losses, …; or of a lineage: see `Origin`
 AGAIN = "delete it, and the same command trains the fold again from its start"
 COST = "cost.json"  # the last file of a fold that is scored
 STAGE = "stage"  # the attribute of a file of weights that says which stage trained them last
@@ -104,8 +103,7 @@ class FoldFolder:
 
     def delete_checkpoints(self, but_last: int = 0) -> None:
         """Delete all checkpoints, or all but the last ones."""
-        epochs = self.checkpoints()
-        for epoch in epochs[: max(len(epochs) - but_last, 0)]:
+        for epoch in self.checkpoints()[: -but_last or None]:
             self.checkpoint(epoch).unlink(missing_ok=True)
         folder = self.checkpoint(0).parent
         if not but_last and folder.is_dir() and not any(folder.iterdir()):
@@ -143,8 +141,7 @@ class FoldFolder:
 
     def read_linear_probe(self) -> dict[str, Any] | None:
         """The same, or None where no head stage was probed."""
-        path = self.path / "floor.json"
-        return read_json(path, schemas.ProbeFile) if path.is_file() else None
+        return read_json_if_there(self.path / "floor.json", schemas.ProbeFile)
 
     def write_pseudo(self, pseudo: dict[str, Any]) -> None:
         """Write which test images join the training, with which labels."""
@@ -152,8 +149,7 @@ class FoldFolder:
 
     def read_pseudo(self) -> dict[str, Any] | None:
         """What joins the training, or None where it is not chosen yet, or nothing does."""
-        path = self.path / "pseudo.json"
-        return read_json(path, schemas.PseudoFile) if path.is_file() else None
+        return read_json_if_there(self.path / "pseudo.json", schemas.PseudoFile)
 
     @property
     def pseudo_label_leak(self) -> str:
@@ -167,11 +163,8 @@ class FoldFolder:
 
     def read_start(self) -> list[Row]:
         """Read the lineage; empty where it started from no run."""
-        path = self.path / "started_from.json"
-        if not path.is_file():
-            return []
-        runs = read_json(path, schemas.StartFile)["runs"]
-        return [{key: row[key] for key in ORIGIN} for row in runs]
+        found = read_json_if_there(self.path / "started_from.json", schemas.StartFile)
+        return found["runs"] if found else []
 
     def write_ood(self, arrays: dict[str, np.ndarray]) -> None:
         """Write the out-of-distribution detector of the fold's weights as they are now."""

@@ -2,6 +2,7 @@
 
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass
@@ -32,8 +33,7 @@ class Leftover:
 
 def size_of(path: Path) -> int:
     """Bytes of a file, or of all files below a folder."""
-    files = [path] if path.is_file() else [one for one in path.rglob("*") if one.is_file()]
-    return sum(one.lstat().st_size for one in files)
+    return sum(one.lstat().st_size for one in (path, *path.rglob("*")) if one.is_file())
 
 
 def find_leftovers() -> list[Leftover]:
@@ -64,11 +64,11 @@ def _candidates() -> Iterator[Leftover]:
 
 def describe(leftovers: Iterable[Leftover]) -> str:
     """The bytes by kind, in a table."""
-    by_kind: dict[str, int] = {}
+    by_kind = Counter[str]()
     for one in leftovers:
-        by_kind[one.kind] = by_kind.get(one.kind, 0) + size_of(one.path)
+        by_kind[one.kind] += size_of(one.path)
     rows = [(megabytes(size), kind) for kind, size in by_kind.items()]
-    return "\n".join(format_table([*rows, (megabytes(sum(by_kind.values())), "in all")]))
+    return "\n".join(format_table([*rows, (megabytes(by_kind.total()), "in all")]))
 
 
 def megabytes(size: int) -> str:

@@ -26,7 +26,7 @@ from podium.files.locks import locked
 from podium.recipes.recipe import Recipe
 from podium.recipes.recipe_file import RecipeError, parse_recipe
 from podium.runs.fold_folder import FoldFolder, RunError, read_predictions
-from podium.runs.schemas import Form, RunFile, ScoreFile, read_csv, read_json
+from podium.runs.schemas import Form, RunFile, ScoreFile, read_csv, read_json, read_json_if_there
 
 MAX_NAME = 100  # characters of a run's name
 NAME = re.compile(rf"\w[\w.-]{{,{MAX_NAME - 1}}}", re.ASCII)
@@ -244,8 +244,7 @@ class RunFolder:
         write_json(self.path / "checked.json", {"sha256": digest})
 
     def read_checked(self) -> str:
-        path = self.path / "checked.json"
-        return read_json(path, Form).get("sha256", "") if path.is_file() else ""
+        return (read_json_if_there(self.path / "checked.json", Form) or {}).get("sha256", "")
 
     def write_probabilities(
         self, name: str, probabilities: pd.DataFrame, boxes: pd.DataFrame | None = None
@@ -278,7 +277,5 @@ class RunFolder:
 
     def read_thresholds(self) -> np.ndarray | None:
         """The thresholds of labels or the cut points of grades; None where none were fitted."""
-        if not (self.path / "score.json").is_file():
-            return None
-        found = self.read_score().get("thresholds")
-        return np.array(found) if found else None
+        score = read_json_if_there(self.path / "score.json", ScoreFile) or {}
+        return np.array(score["thresholds"]) if score.get("thresholds") else None

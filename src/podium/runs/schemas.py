@@ -153,6 +153,10 @@ def read_json(path: Path, form: type[Form]) -> dict[str, Any]:
     return data
 
 
+def read_json_if_there(path: Path, form: type[Form]) -> dict[str, Any] | None:
+    return read_json(path, form) if path.is_file() else None
+
+
 def read_csv(path: Path, index: list[str], numbers: bool = False, **options: Any) -> pd.DataFrame:
     """Read a table of a run by these columns; `options` are pandas'.
 
