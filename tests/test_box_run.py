@@ -13,7 +13,7 @@ from podium.experiments.compare import compare
 from podium.predictions.blend import blend
 from podium.predictions.combine import assemble
 from podium.predictions.result import RunResult
-from podium.runs.merge import CannotMerge, merge_run
+from podium.runs.merge import RunError, merge_run
 from podium.runs.run_folder import RunFolder
 from podium.training.soup import soup
 from podium.training.train import predict, train
@@ -92,7 +92,7 @@ def test_a_part_without_its_boxes_is_damaged(outcome: RunResult, tmp_path: Path)
     shutil.copytree(outcome.folder.path, part.path)
     fold = part.fold(0)
     fold.write_predictions("test", fold.read_predictions("test"))
-    with pytest.raises(CannotMerge, match=r"test\.csv lacks boxes"):
+    with pytest.raises(RunError, match=r"test\.csv lacks boxes"):
         merge_run(part, RunFolder(tmp_path / "tiny"))
 
 

@@ -13,7 +13,7 @@ import pytest
 from podium.competitions.boxes import BOX_COLUMNS
 from podium.predictions.combine import assemble
 from podium.runs.fold_folder import RunError
-from podium.runs.merge import RESULTS, CannotMerge, merge_run
+from podium.runs.merge import RESULTS, merge_run
 from podium.runs.run_folder import RunFolder
 from podium.runs.table import stored_table
 from podium.training.train import train
@@ -191,7 +191,7 @@ def test_other_results_of_a_fold_replace_it_only_if_wanted(tmp_path: Path, here:
     table = other.fold(0).read_predictions("test")
     other.fold(0).write_predictions("test", table.iloc[:, ::-1].set_axis(table.columns, axis=1))
     before = files(here.path)
-    with pytest.raises(CannotMerge) as caught:
+    with pytest.raises(RunError) as caught:
         merge_run(other, here)
     assert str(caught.value) == (
         f"{here.fold(0).path} is finished there already, with other results: keep it, or replace "
@@ -216,7 +216,7 @@ def test_a_half_trained_fold_is_replaced_only_if_wanted(tmp_path: Path, here: Ru
     merge_run(part(tmp_path, 0), here)
     here.fold(1).write_state({"stage": 1, "epoch": 3}, [])
     before = files(here.path)
-    with pytest.raises(CannotMerge, match=r"fold-1 is half trained there: .* --fresh"):
+    with pytest.raises(RunError, match=r"fold-1 is half trained there: .* --fresh"):
         merge_run(part(tmp_path, 1), here)
     assert files(here.path) == before
     assert merge_run(part(tmp_path, 1, kernel="2"), here, fresh=True) == [1]
@@ -493,7 +493,7 @@ def test_what_joined_the_training_comes_along(tmp_path: Path, here: RunFolder) -
         write_run(tmp_path / f"kernel-{fold}" / "tiny", [fold], stages=[PSEUDO]) for fold in (0, 1)
     ]
     for fold, each in enumerate(parts):
-        with pytest.raises(CannotMerge, match=r"pseudo\.json is missing"):
+        with pytest.raises(RunError, match=r"pseudo\.json is missing"):
             merge_run(each, here)
         each.fold(fold).write_pseudo({"stages": [{"stage": 0, "knows_the_fold": f"{fold}"}]})
         assert merge_run(each, here) == [fold]
@@ -501,7 +501,7 @@ def test_what_joined_the_training_comes_along(tmp_path: Path, here: RunFolder) -
         assert here.fold(fold).read_pseudo()["stages"][0]["knows_the_fold"] == str(fold)
     for damage in ("{", "[]", '{"stages": [1]}', '{"stages": [{}]}'):
         (parts[0].fold(0).path / "pseudo.json").write_text(damage)
-        with pytest.raises(CannotMerge, match=r"fold 0 of .* is damaged: "):
+        with pytest.raises(RunError, match=r"fold 0 of .* is damaged: "):
             merge_run(parts[0], here, fresh=True)
 
 
@@ -511,7 +511,7 @@ def test_what_a_network_stems_from_comes_along(tmp_path: Path, here: RunFolder) 
     ]
     about = {"run": "a", "competition": "intel", "weights": "a digest"}
     for fold, each in enumerate(parts):
-        with pytest.raises(CannotMerge, match=r"started_from\.json is missing"):
+        with pytest.raises(RunError, match=r"started_from\.json is missing"):
             merge_run(each, here)
         each.fold(fold).write_start([{**about, "fold": fold}])
         assert merge_run(each, here) == [fold]
@@ -519,18 +519,18 @@ def test_what_a_network_stems_from_comes_along(tmp_path: Path, here: RunFolder) 
         assert here.fold(fold).read_start() == [{**about, "fold": fold}]
     for damage in ("{", "[]", '{"runs": [1]}', '{"runs": [{}]}'):
         (parts[0].fold(0).path / "started_from.json").write_text(damage)
-        with pytest.raises(CannotMerge, match=r"fold 0 of .* is damaged: "):
+        with pytest.raises(RunError, match=r"fold 0 of .* is damaged: "):
             merge_run(parts[0], here, fresh=True)
     other = write_run(tmp_path / "kernel-2" / "tiny", [0], weights="run:b")
     other.fold(0).write_start([{**about, "fold": 0}])
-    with pytest.raises(CannotMerge, match="weights is 'run:a' here, 'run:b' there"):
+    with pytest.raises(RunError, match="weights is 'run:a' here, 'run:b' there"):
         merge_run(other, here)
 
 
 def test_folds_that_are_scored_are_taken_where_no_test_is_asked_for(tmp_path: Path) -> None:
     part, into = write_run(tmp_path / "a" / "run", folds=[1]), RunFolder(tmp_path / "b" / "run")
     (part.fold(1).path / "test.csv").unlink()
-    with pytest.raises(CannotMerge, match="has no finished fold"):
+    with pytest.raises(RunError, match="has no finished fold"):
         merge_run(part, into)
     assert merge_run(part, into, tested=False) == [1]
     assert into.scored_folds() == [1] and into.finished_folds() == []

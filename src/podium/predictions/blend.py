@@ -11,7 +11,7 @@ import pandas as pd
 from podium import paths
 from podium.competitions.boxes import BOX_COLUMNS, BOX_METRICS
 from podium.files.atomic_write import copy_whole, write_json
-from podium.predictions.blend_members import CannotBlend, Pool, read_member, read_pool
+from podium.predictions.blend_members import Pool, read_member, read_pool
 from podium.predictions.blend_selection import BlendChoice, choose, nested
 from podium.predictions.combine import write_submission
 from podium.predictions.decisions import judge
@@ -19,13 +19,12 @@ from podium.predictions.score import Score, direction, paired_gain, score
 from podium.recipes.entries import all_entries
 from podium.recipes.recipe_file import EnsembleRecipe, load_ensemble
 from podium.runs.find_run import without_links
-from podium.runs.merge import CannotMerge
+from podium.runs.fold_folder import RunError
 from podium.runs.run_folder import RunFolder, check_name
 from podium.runs.table import SIZE_COLUMNS
 from podium.system import about_this_run
 from podium.text import format_table
 
-DEFAULT_NAME = "blend"
 # All files of a blend's folder. run.json is the last: it makes the folder a run.
 FILES = ("pictures.csv", "out_of_fold.csv", "test.csv", "score.json", "run.json")
 
@@ -69,8 +68,7 @@ class BlendResult:
             titles += ["calibrated", "95 % interval"]
         methods = [(*titles, "")]
         for name, (one, calibrated) in self.methods.items():
-            is_taken = name == self.choice.method
-            taken = "taken: the simplest within noise of the best" if is_taken else ""
+            taken = "taken: the simplest within noise of the best" * (name == self.choice.method)
             methods.append((name, *one.cells, *(calibrated.cells if calibrated else ()), taken))
         calibration, gain = self.choice.calibration, self.gain
         noise = ", within noise" if round(gain.low, 4) <= 0 <= round(gain.high, 4) else ""
@@ -139,18 +137,16 @@ def blend(runs: Sequence[str], to: Path | None = None, common: bool = False) -> 
         RunError: a run is missing, is not finished, or does not fit the others.
     """
     if to and to.is_dir():
-        raise CannotBlend(f"--to {to} is a folder: name the file of the submission")
+        raise RunError(f"--to {to} is a folder: name the file of the submission")
     recipe = _ensemble(runs) if len(runs) < 2 else None
     pool = read_pool(recipe.runs if recipe else runs, common)
     if recipe and pool.competition.name != recipe.competition:
-        raise CannotBlend(f"{runs[0]} is of {recipe.competition}, not {pool.competition.name}")
-    name = runs[0] if recipe else to.stem if to else DEFAULT_NAME
+        raise RunError(f"{runs[0]} is of {recipe.competition}, not {pool.competition.name}")
+    name = runs[0] if recipe else to.stem if to else "blend"
     folder = RunFolder(paths.runs() / check_name(name))
     _check_target(folder)
     if folder.path.resolve() in [member.folder.path.resolve() for member in pool.members]:
-        raise CannotBlend(
-            f"the blend would replace its own run {name}: name it otherwise, with --to"
-        )
+        raise RunError(f"the blend would replace its own run {name}: name it otherwise, with --to")
     with folder.writing():
         blended = _evaluate(pool, folder, to or paths.submission(name))
         _write(blended, {"entry": name} if recipe else {})
@@ -169,14 +165,14 @@ def adopt_blend(part: RunFolder, into: RunFolder, fresh: bool = False) -> Path:
         RunError: it is no blend or damaged, or another run of that name is here.
     """
     if not without_links(part).read_blended():
-        raise CannotMerge(f"{part.path} is no blend")
+        raise RunError(f"{part.path} is no blend")
     member = read_member(str(part.path))
     part.read_score()
     _check_target(into)
     if into.exists and not fresh:
         for name in FILES[:3]:
             if (into.path / name).read_bytes() != (part.path / name).read_bytes():
-                raise CannotMerge(f"{into.path} has another {name}: replace it with --fresh")
+                raise RunError(f"{into.path} has another {name}: replace it with --fresh")
     (into.path / "run.json").unlink(missing_ok=True)
     for name in FILES:
         copy_whole(part.path / name, into.path / name)
@@ -188,7 +184,7 @@ def _ensemble(runs: Sequence[str]) -> EnsembleRecipe:
     ensembles = {one.name: one.recipe_file for one in all_entries() if one.is_ensemble}
     if runs and runs[0] in ensembles:
         return load_ensemble(ensembles[runs[0]])
-    raise CannotBlend(
+    raise RunError(
         (f"{runs[0]} alone is no blend: " if runs else "")
         + "name two runs or more, or an ensemble of kernels/ "
         f"(there are: {', '.join(ensembles) or 'none'})"
@@ -198,13 +194,13 @@ def _ensemble(runs: Sequence[str]) -> EnsembleRecipe:
 def _check_target(folder: RunFolder) -> None:
     """Refuse to write over a training run."""
     if folder.exists and not folder.read_blended():
-        raise CannotBlend(f"{folder.path} is a training run: name the blend otherwise, with --to")
+        raise RunError(f"{folder.path} is a training run: name the blend otherwise, with --to")
 
 
 def _evaluate(pool: Pool, folder: RunFolder, submission: Path) -> BlendResult:
     """Choose the blend of these runs, and score it on images that had no part in the choice."""
     competition, groups = pool.competition, pool.groups
-    metric, task, sign = competition.metric, competition.task, direction(competition.metric)
+    metric, task = competition.metric, competition.task
     labels = competition.truth(pool.labels)
     truth = labels.to_numpy()
 
@@ -216,48 +212,49 @@ def _evaluate(pool: Pool, folder: RunFolder, submission: Path) -> BlendResult:
         return score(metric, labels, table, groups).widened(pool.widening)
 
     scores = [scored(run) for run in pool.out_of_fold]
-    best = max(range(len(scores)), key=lambda run: sign * scores[run].value)
+    best = max(range(len(scores)), key=lambda run: direction(metric) * scores[run].value)
     choice = choose(pool.out_of_fold, truth, metric)
     blended = nested(pool.out_of_fold, truth, metric)
     answers, thresholds = judge(metric, task, truth, blended)
     single, _ = judge(metric, task, truth, pool.out_of_fold[best])
-    gain = paired_gain(metric, truth, answers, single, groups)
-    tried = choice.candidates.items()
-    methods = {name: (scored(one.blended), scored(one.calibrated)) for name, one in tried}
-    name, table = pool.members[best].name, _table(blended, labels.index, pool)
-    boxes, nested_score = _blend_boxes(pool), scored(blended)
     return BlendResult(
-        folder,
-        pool,
-        choice,
-        table,
-        scores,
-        methods,
-        nested_score,
-        name,
-        gain,
-        thresholds,
-        boxes,
-        submission,
+        folder=folder,
+        pool=pool,
+        choice=choice,
+        out_of_fold=_table(blended, labels.index, pool),
+        scores=scores,
+        methods={
+            name: (scored(one.blended), scored(one.calibrated))
+            for name, one in choice.candidates.items()
+        },
+        score=scored(blended),
+        best=pool.members[best].name,
+        gain=paired_gain(metric, truth, answers, single, groups),
+        thresholds=thresholds,
+        boxes=_blend_boxes(pool),
+        submission=submission,
     )
 
 
 def _blend_boxes(pool: Pool) -> BlendedBoxes | None:
     """Average the boxes of the runs that find some; None if there are none."""
-    found = {member.name: member.folder.read_boxes("out_of_fold") for member in pool.members}
-    finding = [member for member in pool.members if found[member.name] is not None]
-    if not finding:
+    found = {
+        member.folder: boxes.loc[pool.labels.index]
+        for member in pool.members
+        if (boxes := member.folder.read_boxes("out_of_fold")) is not None
+    }
+    if not found:
         return None
     columns = list(BOX_COLUMNS)
-    images = finding[0].folder.read_images()[["part", *columns, *SIZE_COLUMNS]]
+    images = next(iter(found)).read_images()[["part", *columns, *SIZE_COLUMNS]]
     truth = images.loc[images["part"] == "train", columns]
-    alone = {member.name: found[member.name].loc[pool.labels.index] for member in finding}
-    tests = [member.folder.read_boxes("test").loc[pool.test_ids] for member in finding]
-    mean = sum(alone.values()) / len(finding)
-    runs = {name: score(BOX_METRICS[0], truth, boxes).value for name, boxes in alone.items()}
-    scores = [score(metric, truth, mean, pool.groups) for metric in BOX_METRICS]
-    scores = [one.widened(pool.widening) for one in scores]
-    return BlendedBoxes(runs, scores, mean, sum(tests) / len(finding), images)
+    runs = {run.name: score(BOX_METRICS[0], truth, boxes).value for run, boxes in found.items()}
+    mean = sum(found.values()) / len(found)
+    scores = [
+        score(metric, truth, mean, pool.groups).widened(pool.widening) for metric in BOX_METRICS
+    ]
+    tests = [run.read_boxes("test").loc[pool.test_ids] for run in found]
+    return BlendedBoxes(runs, scores, mean, sum(tests) / len(tests), images)
 
 
 def _write(blended: BlendResult, about: dict[str, Any]) -> None:

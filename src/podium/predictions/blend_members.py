@@ -17,10 +17,6 @@ from podium.runs.table import HELD_OUT, typed_labels
 from podium.text import id_difference, summarize
 
 
-class CannotBlend(RunError):
-    """Runs whose probabilities do not belong together."""
-
-
 @dataclass(frozen=True)
 class BlendRun:
     """A run to be blended: its probabilities, and the labels that it was trained on."""
@@ -62,8 +58,7 @@ class Pool:
     def groups(self) -> pd.Series | None:
         """Of these images, by id: which err together."""
         known = [member.groups for member in self.members if member.groups is not None]
-        groups = known[0] if known else None
-        return None if groups is None else groups.loc[self.labels.index]
+        return known[0].loc[self.labels.index] if known else None
 
 
 def read_pool(runs: Sequence[str], common: bool = False) -> Pool:
@@ -75,21 +70,17 @@ def read_pool(runs: Sequence[str], common: bool = False) -> Pool:
     Raises:
         RunError: a run is missing, unfinished or damaged, or does not fit the others.
     """
-    members = [
-        read_member(run) for run in tqdm(runs, "reading", unit=" runs", delay=2, leave=False)
-    ]
+    members = list(map(read_member, tqdm(runs, "reading", unit=" runs", delay=2, leave=False)))
     first = members[0]
     ids = first.out_of_fold.index
     for number, member in enumerate(members):
         if member.folder.path in [other.folder.path for other in members[:number]]:
-            raise CannotBlend(f"the run {member.name} is named twice")
+            raise RunError(f"the run {member.name} is named twice")
         _check_fit(first, member, common)
         ids = ids.intersection(member.out_of_fold.index)
     if ids.empty:
         names = ", ".join(member.name for member in members)
-        raise CannotBlend(
-            f"no image is out of fold in all of {names}: train the same folds of each"
-        )
+        raise RunError(f"no image is out of fold in all of {names}: train the same folds of each")
     ids = ids.sort_values()  # the choice does not depend on the first run's order
     out_of_fold = np.stack([member.out_of_fold.loc[ids].to_numpy() for member in members])
     test = np.stack([member.test.loc[first.test.index].to_numpy() for member in members])
@@ -105,13 +96,10 @@ def read_member(run: str) -> BlendRun:
     folder = find_run(run)
     if folder.read_blended():
         competition = get_competition(folder.read_run()["competition"], folder.path)
-        images, folds = folder.read_images(), []
-        train = images[images["part"] == "train"]
-        labels = typed_labels(train["label"])
+        train, folds = folder.read_images().query("part == 'train'"), []
     else:
         opened = Run.open(folder)
         competition, train = opened.competition, opened.table.train
-        labels = train["label"]
         has_score = (folder.path / "score.json").is_file()
         if not has_score or folder.finished_folds() not in ([], folder.read_score().get("folds")):
             with folder.sharing():
@@ -121,18 +109,18 @@ def read_member(run: str) -> BlendRun:
         _read_probabilities(folder, name, competition) for name in ("out_of_fold", "test")
     )
     if folds:
-        _check_out_of_fold(folder, folds, opened.table.train["fold"], out_of_fold.index)
+        _check_out_of_fold(folder, folds, train["fold"], out_of_fold.index)
+    labels, groups = typed_labels(train["label"]), train.get("group")
     widening = folder.read_score().get("widening", 1.0)
-    groups = train.get("group")
     return BlendRun(folder, competition, folds, labels, widening, groups, out_of_fold, test)
 
 
 def _read_probabilities(folder: RunFolder, name: str, competition: Competition) -> pd.DataFrame:
     table, path = folder.read_probabilities(name), folder.path / f"{name}.csv"
     if list(table.columns) != competition.outputs:
-        raise CannotBlend(f"{path} has other classes than {competition.name}: {', '.join(table)}")
+        raise RunError(f"{path} has other classes than {competition.name}: {', '.join(table)}")
     if not competition.task.are_probabilities(table.to_numpy()):
-        raise CannotBlend(f"{path} holds values that are no probabilities")
+        raise RunError(f"{path} holds values that are no probabilities")
     return table
 
 
@@ -142,13 +130,13 @@ def _check_out_of_fold(
     """Refuse out-of-fold predictions of images that the run was trained on: they would win."""
     for fold, why in folder.leaky_folds().items():
         if fold in folds:
-            raise CannotBlend(
+            raise RunError(
                 f"{folder.name} is leaky: its pseudo-labels of fold {fold} reveal labels that it "
                 f"scores ({why}). Take them from a run with the same split, or leave it out"
             )
     trained_on = ids.difference(fold_of.index[fold_of.isin([*folds, HELD_OUT])])
     if len(trained_on):
-        raise CannotBlend(
+        raise RunError(
             f"{folder.name} was trained on images of its out_of_fold.csv ({summarize(trained_on)})"
         )
 
@@ -157,18 +145,18 @@ def _check_fit(first: BlendRun, member: BlendRun, common: bool) -> None:
     """Refuse other competitions, other test images, other labels, and unless common other folds."""
     if member.competition is not first.competition:
         each = ", ".join(f"{one.name} of {one.competition.name}" for one in (first, member))
-        raise CannotBlend(f"the runs are of different competitions: {each}")
+        raise RunError(f"the runs are of different competitions: {each}")
     pair = f"{first.name} and {member.name}"
     if tests := id_difference(first.test.index, first.name, member.test.index, member.name):
-        raise CannotBlend(f"{pair} predict other test images: {tests}")
+        raise RunError(f"{pair} predict other test images: {tests}")
     if changed := first.folder.changed_test_files(member.folder):
-        raise CannotBlend(
+        raise RunError(
             f"{pair} predicted other files of {changed} test images: podium predict both"
         )
     both = first.labels.index.intersection(member.labels.index)
     other = both[first.labels.loc[both].ne(member.labels.loc[both])]
     if len(other):
-        raise CannotBlend(f"{pair} have other labels for {len(other)} images ({summarize(other)})")
+        raise RunError(f"{pair} have other labels for {len(other)} images ({summarize(other)})")
     ids, other_ids = first.out_of_fold.index, member.out_of_fold.index
     images = id_difference(ids, first.name, other_ids, member.name)
     if images and not common:
@@ -176,7 +164,7 @@ def _check_fit(first: BlendRun, member: BlendRun, common: bool) -> None:
             f"folds {', '.join(map(str, one.folds))}" if one.folds else "a blend"
             for one in (first, member)
         )
-        raise CannotBlend(
+        raise RunError(
             f"{first.name} ({first_folds}) and {member.name} ({folds}) have other images out of "
             f"fold: {images}. Train the missing folds, or judge on what all have with --common"
         )

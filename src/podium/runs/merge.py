@@ -21,10 +21,6 @@ RESULTS = ("best.weights.h5", "history.csv", "validation.csv", "cost.json", "tes
 DECIDED = ["label", "fold", *BOX_COLUMNS]  # groups may be numbered otherwise
 
 
-class CannotMerge(RunError):
-    """Two folders that are no parts of one run, or a part that is damaged."""
-
-
 def merge_run(
     part: RunFolder, into: RunFolder, fresh: bool = False, tested: bool = True
 ) -> list[int]:
@@ -43,18 +39,17 @@ def merge_run(
         The folds that were taken; not those that were there already, just the same.
 
     Raises:
-        CannotMerge: the part is damaged or unfinished, has another recipe or another split than
-            the run, or has other results of a fold that is there already.
-        RunError: a link leads out of the part.
+        RunError: the part is damaged or unfinished, a link leads out of it, it has another recipe
+            or another split than the run, or other results of a fold that is there already.
     """
     without_links(part)
     try:
         recipe, table = part.read_recipe(), stored_table(part)
     except ValueError as error:
-        raise CannotMerge(f"{part.path} cannot be read as a run: {error}") from error
+        raise RunError(f"{part.path} cannot be read as a run: {error}") from error
     folds = part.finished_folds() if tested else part.scored_folds()
     if not folds:
-        raise CannotMerge(f"{part.path} has no finished fold")
+        raise RunError(f"{part.path} has no finished fold")
     for fold in folds:
         _check_fold(part, fold, recipe, table, tested)
     _check_same_run(part, into, recipe, table)
@@ -82,7 +77,7 @@ def _check_fold(part: RunFolder, fold: int, recipe: Recipe, table: Table, tested
     needed += ["started_from.json"] if recipe.started_from else []
     missing = [name for name in needed if not (folder.path / name).is_file()]
     if missing:
-        raise CannotMerge(f"{folder.path / missing[0]} is missing: was all of the part fetched?")
+        raise RunError(f"{folder.path / missing[0]} is missing: was all of the part fetched?")
     folds = table.train["fold"]
     scored = folds.index[(folds == fold) | (folds == HELD_OUT)]
     try:
@@ -98,7 +93,7 @@ def _check_fold(part: RunFolder, fold: int, recipe: Recipe, table: Table, tested
             if recipe.box and folder.read_boxes(name) is None:
                 raise ValueError(f"{name}.csv lacks boxes, and there is a box head")
     except (ValueError, KeyError, TypeError) as error:
-        raise CannotMerge(f"fold {fold} of {part.path} is damaged: {error}") from error
+        raise RunError(f"fold {fold} of {part.path} is damaged: {error}") from error
 
 
 def _check_same_run(part: RunFolder, into: RunFolder, recipe: Recipe, table: Table) -> None:
@@ -116,7 +111,7 @@ def _check_same_run(part: RunFolder, into: RunFolder, recipe: Recipe, table: Tab
             difference = difference or f"{changed} test images have other files by the same ids"
     if difference:
         told = f"{part.path} is no part of the run {into.path}: {difference}"
-        raise CannotMerge(f"{told}. Put it into a folder of another name")
+        raise RunError(f"{told}. Put it into a folder of another name")
 
 
 def _difference(here: Table, there: Table) -> str:
@@ -137,7 +132,7 @@ def _is_there(theirs: FoldFolder, mine: FoldFolder, fresh: bool) -> bool:
     """Whether the run has this fold already, just the same.
 
     Raises:
-        CannotMerge: it has other results of it, or is training it, and is to keep them.
+        RunError: it has other results of it, or is training it, and is to keep them.
     """
     if mine.finished:
         same, *_ = filecmp.cmpfiles(theirs.path, mine.path, RESULTS, shallow=False)
@@ -150,7 +145,7 @@ def _is_there(theirs: FoldFolder, mine: FoldFolder, fresh: bool) -> bool:
         return False
     if fresh:
         return False
-    raise CannotMerge(f"{mine.path} {trouble}: keep it, or replace it with --fresh")
+    raise RunError(f"{mine.path} {trouble}: keep it, or replace it with --fresh")
 
 
 def _record_origins(part: RunFolder, into: RunFolder, folds: list[int]) -> None:
