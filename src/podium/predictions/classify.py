@@ -137,15 +137,15 @@ def classify(folder: RunFolder, names: Sequence[str | Path], views: int = 2) -> 
     for start in range(0, len(files), AT_ONCE):
         part, images = [], []
         for file in tqdm(files[start : start + AT_ONCE], "reading", delay=2, leave=False):
-            named = single_line(file)  # what is not UTF-8 could not be printed
+            problem = None
             try:
                 images.append(load_image(file, predictor.run.recipe.cache_size))
-                part.append(ImagePrediction(named))
             except UnreadableImage as error:
-                part.append(ImagePrediction(named, problem=single_line(str(error))))
+                problem = single_line(str(error))
             except Exception as error:  # whatever one name brings, the others are answered
                 problem = single_line(f"{file}: cannot be read ({error or type(error).__name__})")
-                part.append(ImagePrediction(named, problem=problem))
+            # What is not UTF-8 could not be printed.
+            part.append(ImagePrediction(single_line(file), problem))
         if images and detector is None:  # the first time takes minutes: not for a misspelled name
             predictor.load(predictor.folds[0])
             detector = load_or_fit_detector(predictor, predictor.folds[0])

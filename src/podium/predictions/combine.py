@@ -71,9 +71,8 @@ def score_folds(run: Run, folds: list[int]) -> FoldScores:
     metric, costs = run.competition.metric, [folder.fold(number).read_cost() for number in folds]
     score_views = partial(_score_views, held_out=held_out, groups=train["group"], wider=wider)
     found = _read_boxes(folder, folds, "validation")
-    boxes = None
-    if found is not None:
-        boxes = score_views(found, train[list(BOX_COLUMNS)], BOX_METRICS)
+    columns = list(BOX_COLUMNS)
+    boxes = None if found is None else score_views(found, train[columns], BOX_METRICS)
     truth, alone = run.competition.truth(train["label"]), not run.competition.task.sums_to_one
     classes = score_views(read_validation(folder, folds), truth, [metric], alone=alone)
     uncalibrated, calibrations = classes.score, {}
@@ -86,6 +85,7 @@ def score_folds(run: Run, folds: list[int]) -> FoldScores:
         ids = predicted.index[train.loc[predicted.index, "fold"] == fold]
         value = metric.of(truth.loc[ids].to_numpy(), predicted.loc[ids].to_numpy())
         by_fold[fold] = value(None)
+    scored = "validation" if (train["fold"] == TRAIN_ONLY).any() else "out-of-fold"
     return FoldScores(
         **vars(classes),
         by_fold=by_fold,
@@ -95,17 +95,10 @@ def score_folds(run: Run, folds: list[int]) -> FoldScores:
         folds=folds,
         of_folds=of_folds,
         widening=wider,
-        scored=_scored(train["fold"]),
+        scored=scored if held_out.empty else "held-out",
         boxes=boxes,
         speeds=speeds([cost["milliseconds"] for cost in costs if "milliseconds" in cost]),
     )
-
-
-def _scored(folds: pd.Series) -> str:
-    """Which images the score is of, by the folds of all."""
-    if (folds == HELD_OUT).any():
-        return "held-out"
-    return "validation" if (folds == TRAIN_ONLY).any() else "out-of-fold"
 
 
 def _score_views(
@@ -131,17 +124,14 @@ def _score_views(
     """
     ids = predictions.index.get_level_values("id")
     annotated = truth.index[has_box(truth)] if are_boxes(truth) else truth.index
-    is_held_out = ids.isin(held_out)
-    to_choose = ids.isin(annotated) & ~is_held_out
+    to_choose = ids.isin(annotated) & ~ids.isin(held_out)
     judged, first = predictions[to_choose], metrics[0]
     if judged.empty:
         raise ValueError("none of the scored images has a box to judge by: train more images")
     choice = choose_views(judged, truth, first)
     others = average_tta(predictions[~to_choose], choice.weights, alone)
     out_of_fold = pd.concat([choice.cross_fitted, others])
-    scored = out_of_fold
-    if len(held_out):
-        scored = average_tta(predictions[is_held_out], choice.weights, alone)
+    scored = out_of_fold[out_of_fold.index.isin(held_out)] if len(held_out) else out_of_fold
     scores = [score(metric, truth, scored, groups).widened(wider) for metric in metrics]
     plain, averaged = (
         score(first, truth, average_tta(judged, weights, alone), groups).widened(wider)
@@ -187,10 +177,7 @@ def _calibrate(
 def _decide(
     run: Run, classes: ViewScores, truth: pd.Series | pd.DataFrame, judged: pd.Index, wider: float
 ) -> tuple[ViewScores, pd.DataFrame, list[float]]:
-    """Fit thresholds or cut points, if they gain where they were not fitted.
-
-    Args:
-        judged: the images to fit them to.
+    """Fit thresholds or cut points to the judged images, if they gain where they were not fitted.
 
     Returns:
         What is scored by them, the predictions that are scored, and the thresholds.
@@ -282,13 +269,10 @@ def write_submission(
     if not competition.has_test:
         return None
     path = path or paths.submission(folder.name)
-    images = folder.read_images()
-    test = images[images["part"] == "test"]
-    boxes = folder.read_boxes("test")
+    test, boxes = folder.read_images().query("part == 'test'"), folder.read_boxes("test")
     pixels = None if boxes is None else to_pixels(boxes, test[SIZE_COLUMNS])
-    probabilities = folder.read_probabilities("test")
     submission = competition.validated_submission(
-        probabilities, test.index, pixels, folder.read_thresholds()
+        folder.read_probabilities("test"), test.index, pixels, folder.read_thresholds()
     )
     write_csv(path, submission, index=False)
     return path

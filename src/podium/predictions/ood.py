@@ -22,7 +22,8 @@ from podium.data.table import read_table
 from podium.files.image_io import UnreadableImage, read_image, shrink
 from podium.predictions.predictor import Predictor
 from podium.predictions.tta import VIEWS
-from podium.runs.fold_folder import FoldFolder, RunError
+from podium.runs.fold_folder import RunError
+from podium.runs.run import Run
 from podium.runs.table import HELD_OUT
 
 FALSE_ALARM_RATE = 0.05  # share of images like the training ones that may be called OOD
@@ -184,11 +185,10 @@ def load_or_fit_detector(predictor: Predictor, fold: int) -> OODDetector:
     Args:
         predictor: with the weights of this fold.
     """
-    folder = predictor.run.folder.fold(fold)
-    exclusive = predictor.run.competition.task.sums_to_one
-    if predictor.run.recipe.head.centers:
+    run, folder = predictor.run, predictor.run.folder.fold(fold)
+    if run.recipe.head.centers:
         # Measured: features that were not learned hardly tell OOD images from others.
-        return _by_uncertainty(folder, fold, exclusive, "its features are not learned")
+        return _by_uncertainty(run, fold, "its features are not learned")
     try:
         stored = folder.read_ood()
     except ValueError as error:
@@ -200,9 +200,7 @@ def load_or_fit_detector(predictor: Predictor, fold: int) -> OODDetector:
     try:
         known, distance = _fit_and_score(predictor, fold)
     except (MissingData, RunError, UnreadableImage) as error:
-        return _by_uncertainty(
-            folder, fold, exclusive, f"the training images are not at hand: {error}"
-        )
+        return _by_uncertainty(run, fold, f"the training images are not at hand: {error}")
     try:
         folder.write_ood({"known": known, **asdict(distance)})
     except OSError as error:  # a run may be attached to a kernel, where nothing can be written
@@ -210,9 +208,10 @@ def load_or_fit_detector(predictor: Predictor, fold: int) -> OODDetector:
     return OODDetector(fold, known, distance)
 
 
-def _by_uncertainty(folder: FoldFolder, fold: int, exclusive: bool, remark: str) -> OODDetector:
+def _by_uncertainty(run: Run, fold: int, remark: str) -> OODDetector:
     """Take the known scores from the stored predictions, which needs no image."""
-    plain = folder.read_predictions("validation").xs(VIEWS[0].name, level="view")
+    plain = run.folder.fold(fold).read_predictions("validation").xs(VIEWS[0].name, level="view")
+    exclusive = run.competition.task.sums_to_one
     known = uncertainty(plain.to_numpy(), exclusive)
     return OODDetector(fold, known, remark=remark, exclusive=exclusive)
 

@@ -6,12 +6,10 @@ import numpy as np
 import pandas as pd
 
 from podium import paths
-from podium.competitions import get_competition
-from podium.files.atomic_write import write_json
+from podium.files.atomic_write import copy_whole, write_json
 from podium.predictions.blend_selection import BlendChoice
 from podium.predictions.combine import score_folds
 from podium.runs.fold_folder import RunError
-from podium.runs.merge import copy_whole
 from podium.runs.run import Run
 from podium.runs.run_folder import RunFolder
 
@@ -52,15 +50,13 @@ def blend_again(blend: RunFolder, members: Sequence[RunFolder]) -> None:
     fitted = blend.read_score().get("fitted")
     if not fitted:
         raise RunError(f"{blend.path} does not say how it was fitted: make it anew, podium blend")
-    competition = get_competition(blend.read_run()["competition"], blend.path)
     images = members[0].read_images().query("part == 'test'")
     ids = images.index
     tables = [member.read_probabilities("test").loc[ids] for member in members]
     blended = BlendChoice.from_dict(fitted)(np.stack([table.to_numpy() for table in tables]))
-    probabilities = pd.DataFrame(blended.astype(np.float32), ids, competition.outputs)
+    probabilities = pd.DataFrame(blended.astype(np.float32), ids, tables[0].columns)
     found = [boxes for member in members if (boxes := member.read_boxes("test")) is not None]
     boxes = sum(one.loc[ids] for one in found) / len(found) if found else None
     train = blend.read_images().query("part == 'train'")
-    table = pd.concat([train.reset_index(), images.reset_index()])
-    blend.write_images(table.set_index(["part", "id"]))
+    blend.write_images(pd.concat([train, images]).set_index("part", append=True).swaplevel())
     blend.write_probabilities("test", probabilities, boxes)

@@ -127,10 +127,8 @@ class RunResult:
         lines += [("folds" * (number == 0), row) for number, row in enumerate(self._folds())]
         if self.report:
             lines.append(("report", self.report))
-        told = (
-            self.submission or "none, for there are no images to predict: the folds are the score"
-        )
-        lines.append(("submission", told))
+        none = "none, for there are no images to predict: the folds are the score"
+        lines.append(("submission", self.submission or none))
         lines.append(("next", f"podium serve {self.folder.name}"))
         competition = get_competition(self.folder.read_recipe().competition, self.folder.path)
         if (competition.kaggle_source or "").startswith("competitions/"):

@@ -159,8 +159,7 @@ def interval(value: Callable[[np.ndarray], float], groups: np.ndarray) -> tuple[
 def _draws(group: bytes) -> np.ndarray:
     """How often each image is drawn: uint8 (`RESAMPLES`, images); the same for all scores of them.
 
-    Args:
-        group: of each image, the bytes of int64 (images,), from 0.
+    `group` has the bytes of their groups, int64 (images,) from 0.
     """
     of_image, random = np.frombuffer(group, np.int64), np.random.default_rng(0)
     number = of_image.max() + 1
