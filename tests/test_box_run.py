@@ -13,7 +13,8 @@ from podium.experiments.compare import compare
 from podium.predictions.blend import blend
 from podium.predictions.combine import assemble
 from podium.predictions.result import RunResult
-from podium.runs.merge import RunError, merge_run
+from podium.runs.fold_folder import RunError
+from podium.runs.merge import merge_run
 from podium.runs.run_folder import RunFolder
 from podium.training.soup import soup
 from podium.training.train import predict, train
