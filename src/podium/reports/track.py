@@ -1,6 +1,10 @@
-"""`podium track`: runs as the tools show them that people compare experiments with."""
+"""`podium track`: tells MLflow, Weights & Biases or TensorBoard of runs, each once, and offline."""
 
+import hashlib
 import math
+import os
+import shutil
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,13 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from podium import paths
+from podium.files.atomic_write import atomic_folder
 from podium.reports.report import NAME as REPORT
 from podium.reports.run_data import RunData, read_run_data
+from podium.reports.sections.overview import flat
 from podium.runs.find_run import find_run
 
-TOOLS = {"mlflow": "mlflow", "wandb": "wandb", "tensorboard": "tensorboard"}  # and their module
 Step = tuple[int, float, dict[str, float]]  # from 1 over all stages, its time, and its metrics
 NO_METRICS = ("stage", "epoch", "seconds")  # columns of a history
+KEY = "podium.key"  # the tag by which MLflow's run is found again
 
 
 @dataclass(frozen=True)
@@ -52,13 +58,11 @@ def track(runs: Sequence[str], to: str) -> Iterator[str]:
     """
     if to not in TOOLS:
         raise ValueError(f"--to {to}: expected one of {', '.join(TOOLS)}")
-    if find_spec(TOOLS[to]) is None:
+    if find_spec(to) is None:
         raise ValueError(f"{to} missing: pip install 'podium[{to}]'")
-    from podium.reports.trackers import WRITE
-
     for folder in [find_run(run) for run in runs]:
         one = tracked_run(read_run_data(folder))
-        yield f"{one.name}: {WRITE[to](one)}"
+        yield f"{one.name}: {TOOLS[to](one)}"
 
 
 def tracked_run(one: RunData) -> TrackedRun:
@@ -76,7 +80,7 @@ def tracked_run(one: RunData) -> TrackedRun:
         one.competition.name,
         started,
         written,
-        dict(_flat(recipe)),
+        flat(recipe).to_dict(),
         tags | {"scored": one.kind, "folds": " ".join(map(str, one.folds))},
         list(_steps(one, started)),
         dict(_metrics(one)),
@@ -105,12 +109,96 @@ def _steps(one: RunData, started: float) -> Iterator[Step]:
             yield number, float(ended.iloc[number - 1]), values
 
 
-def _flat(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
-    """The keys within tables and lists of tables, dotted, as `--set` takes them."""
-    if isinstance(value, list) and any(isinstance(each, dict) for each in value):
-        value = dict(enumerate(value))
-    if not isinstance(value, dict):
-        yield place, value
-        return
-    for key, each in value.items():
-        yield from _flat(each, f"{place}.{key}" if place else str(key))
+def to_mlflow(one: TrackedRun) -> str:
+    """Into the store at MLFLOW_TRACKING_URI, or else mlflow.db beside weights/."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    from mlflow.entities import Metric, Param
+    from mlflow.tracking import MlflowClient
+
+    local = f"sqlite:///{paths.project() / 'mlflow.db'}"
+    store = os.environ.get("MLFLOW_TRACKING_URI") or local
+    client = MlflowClient(store)
+    known = client.get_experiment_by_name(one.competition)
+    files = (paths.project() / "mlruns").as_uri() if store == local else None
+    experiment = known.experiment_id if known else client.create_experiment(one.competition, files)
+    found = client.search_runs([experiment], f"tags.`{KEY}` = '{one.key}'")
+    tags = {**one.tags, KEY: one.key}
+    start, end = round(1000 * one.started), round(1000 * one.scored)
+    run = found[0] if found else client.create_run(experiment, start, tags, one.name)
+    number = run.info.run_id
+    # A metric of the same value, time and step is there once, however often it is told.
+    metrics = [Metric(name, value, end, 0) for name, value in one.metrics.items()]
+    for step, time, values in one.steps:
+        metrics += [Metric(key, value, round(1000 * time), step) for key, value in values.items()]
+    there = run.data.params
+    parameters = [Param(key, str(each)) for key, each in one.parameters.items() if key not in there]
+    # So many are taken in a request.
+    for log, rows, most in (("metrics", metrics, 1000), ("params", parameters, 100)):
+        for begin in range(0, len(rows), most):
+            client.log_batch(number, **{log: rows[begin : begin + most]})
+    for key, value in tags.items():
+        client.set_tag(number, key, value)
+    for path in one.files:
+        client.log_artifact(number, str(path))
+    client.set_terminated(number, end_time=end)
+    return f"{store}, experiment {one.competition}; mlflow ui --backend-store-uri {store}"
+
+
+def to_wandb(one: TrackedRun) -> str:
+    """Into wandb/ beside weights/, or to the server where WANDB_MODE=online says so."""
+    os.environ.setdefault("WANDB_MODE", "offline")
+    os.environ.setdefault("WANDB_SILENT", "true")
+    import wandb
+
+    number = hashlib.sha256(one.key.encode()).hexdigest()[:16]
+    for earlier in (paths.project() / "wandb").glob(f"offline-run-*-{number}"):
+        shutil.rmtree(earlier)
+    by_step = defaultdict(dict)
+    for step, _, values in one.steps:
+        by_step[step] |= values
+    run = wandb.init(
+        project=one.competition,
+        id=number,
+        name=one.name,
+        resume="allow",
+        dir=paths.project(),
+        config={**one.parameters, **one.tags},
+    )
+    with run:
+        for step, values in sorted(by_step.items()):
+            run.log(values, step=step)
+        run.summary.update(one.metrics)
+        artifact = wandb.Artifact(one.name, type="run")
+        for path in one.files:
+            artifact.add_file(str(path))
+        run.log_artifact(artifact)
+    offline = os.environ["WANDB_MODE"] == "offline"
+    return f"{run.dir}; wandb sync sends it" if offline else run.url
+
+
+def to_tensorboard(one: TrackedRun) -> str:
+    """Into tensorboard/ beside weights/, which has no place for files."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.plugins.hparams.summary_v2 import hparams_pb
+    from tensorboard.plugins.scalar.summary_v2 import scalar_pb
+    from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+    parameters = {
+        key: value if isinstance(value, bool | int | float) else str(value)
+        for key, value in one.parameters.items()
+    }
+    target = paths.project() / "tensorboard" / one.competition / one.name
+    with atomic_folder(target, replace=True) as part:
+        writer = EventFileWriter(str(part))
+        summary = hparams_pb(parameters, one.key, one.started)
+        writer.add_event(Event(wall_time=one.started, summary=summary))
+        for step, time, values in [*one.steps, (0, one.scored, one.metrics)]:
+            for key, value in values.items():
+                summary = scalar_pb(key, value)
+                writer.add_event(Event(wall_time=time, step=step, summary=summary))
+        writer.close()
+    return f"{target}; tensorboard --logdir {paths.project() / 'tensorboard'}"
+
+
+TOOLS = {"mlflow": to_mlflow, "wandb": to_wandb, "tensorboard": to_tensorboard}  # by their module

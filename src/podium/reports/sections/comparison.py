@@ -66,7 +66,8 @@ def recipes_section(runs: Sequence[RunData]) -> Section:
 
 def differing(what: str, of: Mapping[str, dict[str, Any]]) -> Block:
     """The keys that the data of several runs do not have in common."""
-    table = pd.DataFrame({name: dict(flat(data)) for name, data in of.items()}).fillna("–")
+    values = {name: flat(data).map(str).to_dict() for name, data in of.items()}
+    table = pd.DataFrame(values).fillna("–")
     rows = list(table[table.nunique(axis=1) > 1].itertuples())
     if not rows:
         return Words(f"The {what} do not differ.")

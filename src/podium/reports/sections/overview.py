@@ -82,7 +82,7 @@ def _by_fold(one: RunData) -> TableBlock:
 def recipe_section(one: RunData) -> Section:
     recipe = one.recipe
     assert recipe is not None, "a blend has none"
-    chosen = flat(recipe.model_dump(exclude_defaults=True, exclude={"stages"}))
+    chosen = flat(recipe.model_dump(exclude_defaults=True, exclude={"stages"})).map(str)
     rows = []
     for number, stage in enumerate(recipe.stages):
         pseudo = f"; pseudo-labels of {stage.pseudo.run}" if stage.pseudo else ""
@@ -94,8 +94,9 @@ def recipe_section(one: RunData) -> Section:
         rows.append((str(number + 1), learns(stage) + pseudo, planned, *done, rate, *sizes))
     titles = ["stage", "learns", "epochs", *["done"] * bool(one.histories)]
     stages = TableBlock("Stages", [*titles, "learning rate", "px", "batch"], rows)
-    every = TableBlock("Every choice", ["key", "value"], flat(recipe.model_dump()), folded=True)
-    return Section("Recipe", [Facts(chosen), stages, every])
+    every = list(flat(recipe.model_dump()).map(str).items())
+    choices = TableBlock("Every choice", ["key", "value"], every, folded=True)
+    return Section("Recipe", [Facts(list(chosen.items())), stages, choices])
 
 
 def _epochs_done(one: RunData, stage: int) -> str:
@@ -106,10 +107,10 @@ def _epochs_done(one: RunData, stage: int) -> str:
     return ", ".join(f"{epochs} in fold {fold}" for fold, epochs in done.items())
 
 
-def flat(data: dict[str, Any]) -> list[tuple[str, str]]:
+def flat(data: dict[str, Any]) -> pd.Series:
     """The values of a dumped recipe by key, with dots in place of tables in tables."""
     data = {**data, "stages": dict(enumerate(data.get("stages", [])))}
-    return [(key, str(value)) for key, value in pd.json_normalize(data).iloc[0].items()]
+    return pd.json_normalize(data).astype(object).iloc[0]
 
 
 def learns(stage: Stage) -> str:
