@@ -2,10 +2,9 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
 from matplotlib.figure import Figure
 
 NUMBER = re.compile(r"–|[+-]?[\d,.]+( (s|min|h|ms|GB|%))?( to [\d.]+)?")
@@ -63,7 +62,7 @@ class Chart:
     @property
     def pixels(self) -> int:
         """As wide as it is shown at the most, so that the letters of all charts are alike."""
-        return round(105 * float(self.figure.get_size_inches()[0]))
+        return round(105 * self.figure.get_figwidth())
 
 
 @dataclass(frozen=True)
@@ -124,14 +123,10 @@ class Page:
     title: str
     headline: str  # the score, in large letters
     about: str  # under it
-    sections: Sequence[Section] = field(default_factory=list)
+    sections: Sequence[Section]
 
     @property
     def charts(self) -> list[Chart]:
         """All of them, in their order."""
         blocks = [block for section in self.sections for block in section.blocks]
         return [chart for block in blocks if isinstance(block, Charts) for chart in block.charts]
-
-
-def memory(gigabytes: float) -> str:
-    return "" if np.isnan(gigabytes) else f"{gigabytes:.2f} GB"

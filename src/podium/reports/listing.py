@@ -103,8 +103,8 @@ class AllRuns:
     unreadable: list[str]
 
     def __str__(self) -> str:
-        parts = [str(one) for one in self.competitions] or [f"no such runs in {paths.runs()}"]
-        return "\n\n".join([*parts, *(["\n".join(self.unreadable)] if self.unreadable else [])])
+        parts = [*map(str, self.competitions)] or [f"no such runs in {paths.runs()}"]
+        return "\n\n".join(filter(None, [*parts, "\n".join(self.unreadable)]))
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -133,11 +133,10 @@ def list_runs(competition: str | None = None, fetch: bool = False) -> AllRuns:
 
 
 def _list(competition: Competition, lines: list[Line], fetch: bool) -> RunList:
-    slug, board = leaderboard_of(competition), Leaderboard()
+    slug = leaderboard_of(competition)
     if slug and fetch:
         fetch_leaderboard(slug)
-    if slug:
-        board = read_leaderboard(slug)
+    board = read_leaderboard(slug) if slug else Leaderboard()
     sign, runs = direction(competition.metric), []
     for line in lines:
         if line.competition == competition.name:

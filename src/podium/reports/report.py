@@ -128,27 +128,27 @@ def figures_of(folder: RunFolder) -> Iterator[Figure]:
 
 
 def _page(one: RunData, seen: list[Section]) -> Page:
-    """All sections of one run.
+    """The sections that a run or a blend has.
 
     Args:
         seen: those that need its network.
     """
-    trained = one.recipe is not None
-    sections = [
+    sections = (
         overview.score_section(one),
         images_section(one),
-        *([overview.recipe_section(one)] if trained else []),
+        overview.recipe_section(one),
         overview.data_section(one),
         overview.cost_section(one),
-        *([] if trained else [blend_section(one)]),
-        *([soup_section(one)] if one.folder.read_souped() else []),
-        *([learning_section(one)] if trained else []),
+        blend_section(one),
+        soup_section(one),
+        learning_section(one),
         classes_section(one),
         calibration_section(one),
         *seen,
-        *([views_section(one)] if trained else []),
-    ]
-    return Page(f"Report of {one.name}", str(one.score), overview.about(one), sections)
+        views_section(one),
+    )
+    shown = [section for section in sections if section]
+    return Page(f"Report of {one.name}", str(one.score), overview.about(one), shown)
 
 
 def _write(made: Page, path: Path) -> Report:

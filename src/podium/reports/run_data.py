@@ -16,7 +16,7 @@ from podium.recipes.recipe import Recipe
 from podium.runs.fold_folder import RunError
 from podium.runs.run import Run
 from podium.runs.run_folder import RunFolder
-from podium.runs.table import HELD_OUT, stored_table, typed_labels
+from podium.runs.table import HELD_OUT, typed_labels
 
 OUT_OF_FOLD = "out_of_fold"
 FOUND_COLUMNS = tuple(f"found_{name}" for name in BOX_COLUMNS)
@@ -183,21 +183,20 @@ def read_run_data(folder: RunFolder) -> RunData:
         RunError: no fold of it is scored yet, or a file is missing or damaged.
     """
     about = folder.read_run()
-    recipe, folds = None, []
+    recipe, folds = None, folder.scored_folds()
     if folder.read_blended():
         competition = get_competition(about["competition"], folder.path)
         results = folder.read_score()
     else:
-        recipe, folds = folder.read_recipe(), folder.scored_folds()
-        competition = get_competition(recipe.competition, folder.path)
         if not folds:
             raise RunError(f"{folder.path} has no trained fold yet: train it to its end first")
-        stored_table(folder)  # refuses what is damaged, or leaks
+        run = Run.open(folder)  # refuses what is damaged, or leaks
+        recipe, competition = run.recipe, run.competition
         results = written_results(folder, folds)
     if results:
         predicted = folder.read_probabilities(OUT_OF_FOLD), folder.read_boxes(OUT_OF_FOLD)
     else:
-        joined = score_folds(Run.open(folder), folds)
+        joined = score_folds(run, folds)
         results = joined.as_dict(folder)
         predicted = joined.out_of_fold, joined.boxes and joined.boxes.out_of_fold
     stored = folder.read_images()

@@ -19,12 +19,10 @@ EXACT = 64  # pixels up to which an image is stored bit by bit, and enlarged
 HEAT = 0.55  # how much of an overlay is heat, where it is hottest
 
 
-def thumbnail(path: object) -> str:
+def thumbnail(path: Path | None) -> str:
     """An image's file as a data URI; "" where there is none, or it cannot be read."""
-    if not isinstance(path, str | Path):
-        return ""
     try:
-        return as_uri(read_image(Path(path), SIDE))
+        return as_uri(read_image(path, SIDE)) if path else ""
     except UnreadableImage:
         return ""
 

@@ -7,13 +7,12 @@ import pandas as pd
 
 from podium.reports.blocks import Block, Charts, ImageGrid, ImageTile, Section, TableBlock, Words
 from podium.reports.run_data import RunData
-from podium.reports.sections.classes import by_class, calibration_error, three_digits
+from podium.reports.sections.classes import FOLDED, by_class, calibration_error, three_digits
 from podium.reports.sections.curves import curves
 from podium.reports.sections.overview import flat
 from podium.reports.thumbnails import thumbnail
 
 SHOWN = 7  # images of a kind
-FOLDED = 30  # classes
 
 
 def check_comparable(runs: Sequence[RunData]) -> None:

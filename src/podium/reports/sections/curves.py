@@ -17,27 +17,27 @@ QUANTITIES = {"loss": "loss", "accuracy": "accuracy", "box_mean_iou": "mean IoU 
 POINTS = 100  # of the line of an epoch
 
 
-def learning_section(one: RunData) -> Section:
-    """The section; where no epochs are recorded it says so."""
-    assert one.recipe is not None, "a blend learns nothing"
-    blocks: list[Block] = []
+def learning_section(one: RunData) -> Section | None:
+    """Curves, rates and probes; None of a blend, which learns nothing."""
+    if one.recipe is None:
+        return None
     if not one.histories:
-        blocks.append(Words("No epochs: the weights were made of those of other runs.", True))
+        text = "No epochs: the weights were made of those of other runs."
+        return Section("Learning", [Words(text, left_out=True)])
+    blocks: list[Block] = []
+    # Of one fold: the others have the same rates, and may have ended earlier.
+    history, charts = max(one.histories.values(), key=len), []
+    trained = [one.recipe.stages[number] for number in history["stage"].unique()]
+    peaks = [f"{stage.learning_rate:g}" for stage in trained if stage.solver == "gradient"]
+    if peaks:
+        alt = f"learning rate by epoch; it rises to {', '.join(peaks)} and falls"
+        charts = [Chart("learning-rate", rates_by_epoch(one.recipe, history), alt)]
+    if len(history) == 1:
+        blocks.append(Words("Each fold has a single epoch, and so no curve."))
     else:
-        # Of one fold: the others have the same rates, and may have ended earlier.
-        history, charts = max(one.histories.values(), key=len), []
-        trained = [one.recipe.stages[number] for number in history["stage"].unique()]
-        peaks = [f"{stage.learning_rate:g}" for stage in trained if stage.solver == "gradient"]
-        if peaks:
-            alt = f"learning rate by epoch; it rises to {', '.join(peaks)} and falls"
-            charts = [Chart("learning-rate", rates_by_epoch(one.recipe, history), alt)]
-        if len(history) == 1:
-            blocks.append(Words("Each fold has a single epoch, and so no curve."))
-        else:
-            by_fold = {f"fold {fold}": history for fold, history in one.histories.items()}
-            charts = [*curves(by_fold), *charts]
-        blocks.append(Charts(charts))
-    return Section("Learning", [*blocks, *_linear_probes(one)])
+        by_fold = {f"fold {fold}": history for fold, history in one.histories.items()}
+        charts = [*curves(by_fold), *charts]
+    return Section("Learning", [*blocks, Charts(charts), *_linear_probes(one)])
 
 
 def curves(histories: dict[str, pd.DataFrame], stages: bool = True) -> list[Chart]:

@@ -9,9 +9,11 @@ from podium.reports.run_data import RunData
 SETS = 8  # of views that are listed
 
 
-def views_section(one: RunData) -> Section:
-    """Which views are averaged, what each is worth, and what averaging gains."""
+def views_section(one: RunData) -> Section | None:
+    """Which views are averaged, what each is worth, and what averaging gains; None of a blend."""
     results = one.results
+    if one.recipe is None:
+        return None
     if results["views"].keys() == {VIEWS[0].name}:
         text = "The plain view alone: no other gains on images that had no part in the choice."
     else:
@@ -40,8 +42,10 @@ def _shares(views: dict[str, float]) -> str:
     return ", ".join(f"{name} {weight:.2f}" for name, weight in views.items())
 
 
-def blend_section(one: RunData) -> Section:
-    """The runs of a blend with their weights, and the ways that were tried."""
+def blend_section(one: RunData) -> Section | None:
+    """The runs of a blend with their weights, and the ways that were tried; None of a run."""
+    if one.recipe is not None:
+        return None
     results, metric = one.results, one.competition.metric.name
     rows = [
         (
@@ -70,6 +74,7 @@ def blend_section(one: RunData) -> Section:
     )
 
 
-def soup_section(one: RunData) -> Section:
-    names = ", ".join(one.folder.read_souped())
-    return Section("Soup", [Words(f"The weights are a mean of those of {names}.")])
+def soup_section(one: RunData) -> Section | None:
+    souped = one.folder.read_souped()
+    text = f"The weights are a mean of those of {', '.join(souped)}."
+    return Section("Soup", [Words(text)]) if souped else None

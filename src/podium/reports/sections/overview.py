@@ -9,9 +9,8 @@ import pandas as pd
 
 from podium.competitions.metrics import Accuracy
 from podium.predictions.score import Score, score
-from podium.recipes.recipe import Recipe
 from podium.recipes.tables import Stage
-from podium.reports.blocks import Block, Facts, Section, TableBlock, Words, memory
+from podium.reports.blocks import Block, Facts, Section, TableBlock, Words
 from podium.reports.run_data import RunData
 from podium.runs.table import DROPPED, HELD_OUT
 from podium.text import duration
@@ -74,14 +73,15 @@ def _by_fold(one: RunData) -> TableBlock:
         ids = one.judged.index[one.judged["fold"] == fold]
         cost = {"seconds": np.nan, MEMORY: np.nan} | one.folder.fold(fold).read_cost()
         scores = one.score_of(ids).row if len(ids) else ("", "", "0")
-        rows.append((str(fold), *scores, duration(cost["seconds"]), memory(cost[MEMORY])))
+        rows.append((str(fold), *scores, duration(cost["seconds"]), _memory(cost[MEMORY])))
     titles = ["fold", one.score.metric, "95 % interval", "images", "trained in", "peak memory"]
     return TableBlock("By fold", titles, rows)
 
 
-def recipe_section(one: RunData) -> Section:
+def recipe_section(one: RunData) -> Section | None:
     recipe = one.recipe
-    assert recipe is not None, "a blend has none"
+    if recipe is None:
+        return None
     chosen = flat(recipe.model_dump(exclude_defaults=True, exclude={"stages"})).map(str)
     rows = []
     for number, stage in enumerate(recipe.stages):
@@ -169,7 +169,7 @@ def cost_section(one: RunData) -> Section:
         {
             "fold": str(part.get("fold", "")),
             "machine": part.get("machine") or "",
-            "started": _when(part.get("started") or ""),
+            "started": _when(part.get("started")),
             "commit": (part.get("commit") or "")[:12],
             "versions": ", ".join(map(" ".join, part.get("versions", {}).items())),
         }
@@ -182,11 +182,15 @@ def cost_section(one: RunData) -> Section:
         rows = [tuple(each.values()) for each in origins]
         caption = f"Made of the entry {one.about.get('entry') or 'none'}"
         origin = TableBlock(caption, list(origins[0]), rows)
-    costs = _cost_by_stage(one, one.recipe) if one.recipe else ()
+    costs = _cost_by_stage(one) if one.recipe else ()
     return Section("Cost and origin", [*costs, origin])
 
 
-def _when(started: str) -> str:
+def _memory(gigabytes: float) -> str:
+    return "" if np.isnan(gigabytes) else f"{gigabytes:.2f} GB"
+
+
+def _when(started: str | None) -> str:
     """A time of ISO 8601 as one reads it, in UTC; "" where an older Podium took none."""
     if not started:
         return ""
@@ -194,7 +198,7 @@ def _when(started: str) -> str:
     return f"{moment.day} {moment:%B %Y, %H:%M} UTC"
 
 
-def _cost_by_stage(one: RunData, recipe: Recipe) -> Iterator[Block]:
+def _cost_by_stage(one: RunData) -> Iterator[Block]:
     if not one.histories:
         yield Words("No epochs are recorded: the weights were made of those of other runs.", True)
         return
@@ -202,11 +206,11 @@ def _cost_by_stage(one: RunData, recipe: Recipe) -> Iterator[Block]:
     epochs = pd.concat(one.histories.values()).reindex(columns=["stage", "seconds", MEMORY])
     rows = [
         (
-            f"{number + 1}: {learns(recipe.stages[number])}",
+            f"{number + 1}: {learns(one.recipe.stages[number])}",
             f"{len(mine) / len(one.histories):g}",
             duration(mine["seconds"].sum()),
             duration(mine["seconds"].sum() / len(one.histories)),
-            memory(mine[MEMORY].max()),
+            _memory(mine[MEMORY].max()),
         )
         for number, mine in epochs.groupby("stage")
     ]

@@ -37,7 +37,7 @@ function add(files) {
   next();
 }
 
-async function next() {
+function next() {
   while (asking < AT_ONCE && waiting.length) {
     const { file, card } = waiting.shift();
     asking += 1;
