@@ -17,7 +17,7 @@ from podium.kaggle.leaderboard import (
 from podium.models.pretrained import find_weights, weights_file
 from podium.predictions.combine import score_folds
 from podium.predictions.score import Score, direction
-from podium.recipes.entries import Entry, all_entries
+from podium.recipes.entries import all_entries
 from podium.recipes.recipe import Recipe
 from podium.recipes.recipe_file import load_ensemble
 from podium.reports.run_data import written_results
@@ -206,17 +206,16 @@ class EntryList:
 
 def list_entries() -> EntryList:
     """The entries of the project."""
-    return EntryList([(entry.name, *_describe(entry)) for entry in all_entries()])
-
-
-def _describe(entry: Entry) -> tuple[str, str, str, list[str]]:
-    """Competition, backbone, machine and what is missing."""
-    if entry.is_ensemble:
-        ensemble = load_ensemble(entry.recipe_file)
-        what, missing = f"{len(ensemble.runs)} runs", _missing_runs(ensemble.runs)
-        return ensemble.competition, what, entry.machine, missing
-    recipe = entry.recipe()
-    return recipe.competition, recipe.backbone, entry.machine, _missing(recipe)
+    rows = []
+    for entry in all_entries():
+        if entry.is_ensemble:
+            recipe = load_ensemble(entry.recipe_file)
+            backbone, missing = f"{len(recipe.runs)} runs", _missing_runs(recipe.runs)
+        else:
+            recipe = entry.recipe()
+            backbone, missing = recipe.backbone, _missing(recipe)
+        rows.append((entry.name, recipe.competition, backbone, entry.machine, missing))
+    return EntryList(rows)
 
 
 def _missing(recipe: Recipe) -> list[str]:

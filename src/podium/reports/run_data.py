@@ -105,7 +105,6 @@ class RunData:
             train = train[train["fold"] == HELD_OUT]
         task, predicted = self.competition.task, self.probabilities.loc[train.index].to_numpy()
         truth, answers = task.truth(train["label"], len(self.classes)), self.decided(predicted)
-        names = {"truth": self.named(truth), "answer": self.named(answers)}
         judged = train[train.columns.intersection(["label", "fold", "group"])].copy()
         if task.several:
             judged["label"], said = (
@@ -114,19 +113,21 @@ class RunData:
             sure, of_true = (
                 np.where(one, predicted, 1 - predicted).min(axis=1) for one in (answers, truth)
             )
-            outputs = predicted.argmax(axis=1), np.where(truth, predicted, 2).argmin(axis=1)
+            said_output = predicted.argmax(axis=1)
+            true_output = np.where(truth, predicted, 2).argmin(axis=1)
         else:
             said, values, rows = answers, task.by_class(predicted), np.arange(len(truth))
             sure, of_true = values[rows, answers], values[rows, truth]
             first = len(self.classes) - predicted.shape[1]  # of grades the second
-            outputs = (answers - first).clip(0), (truth - first).clip(0)
+            said_output, true_output = ((one - first).clip(0) for one in (answers, truth))
         judged = judged.assign(
             said=said,
-            **names,
+            truth=self.named(truth),
+            answer=self.named(answers),
             sure=sure,
             of_true=of_true,
-            said_output=outputs[0],
-            true_output=outputs[1],
+            said_output=said_output,
+            true_output=true_output,
         )
         if self.boxes is None or not set(BOX_COLUMNS) <= set(train):
             return judged

@@ -56,11 +56,12 @@ def scores_section(runs: Sequence[RunData]) -> Section:
 def recipes_section(runs: Sequence[RunData]) -> Section:
     """Only what differs."""
     dumped = {one.name: one.recipe.model_dump() for one in runs if one.recipe}
-    blocks: list[Block] = [differing("recipes", dumped)]
-    for one in runs:
-        if one.recipe is None:
-            blocks.append(Words(f"{one.name} is a blend of {', '.join(one.about['runs'])}."))
-    return Section("Recipes", blocks)
+    blends = [
+        Words(f"{one.name} is a blend of {', '.join(one.about['runs'])}.")
+        for one in runs
+        if one.recipe is None
+    ]
+    return Section("Recipes", [differing("recipes", dumped), *blends])
 
 
 def differing(what: str, of: Mapping[str, dict[str, Any]]) -> Block:
@@ -75,12 +76,12 @@ def differing(what: str, of: Mapping[str, dict[str, Any]]) -> Block:
 
 def curves_section(runs: Sequence[RunData]) -> Section:
     """A line a run: the mean of its folds, as far as all of them go."""
-    means = {}
+    drawn = {}
     for one in runs:
-        if tables := one.histories.values():
-            mean = pd.concat(tables).groupby(level=0).mean(numeric_only=True)
-            means[one.name] = mean[: min(map(len, tables))]
-    drawn = {name: table for name, table in means.items() if len(table) > 1}
+        epochs = min(map(len, one.histories.values()), default=0)
+        if epochs > 1:
+            by_epoch = pd.concat(one.histories.values()).groupby(level=0)
+            drawn[one.name] = by_epoch.mean(numeric_only=True)[:epochs]
     blocks: list[Block] = [Charts(curves(drawn, stages=False))] if drawn else []
     if without := [one.name for one in runs if one.name not in drawn]:
         text = f"No curve of {', '.join(without)}: a single epoch, or a blend."

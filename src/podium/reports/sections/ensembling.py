@@ -64,14 +64,9 @@ def blend_section(one: RunData) -> Section | None:
     ]
     gain = results["gain"]
     text = f"Gain over {gain['over']}, the best single run: {Score.from_dict(gain).as_gain}."
-    return Section(
-        "Blend",
-        [
-            Words(text),
-            TableBlock("Runs", titles, rows),
-            TableBlock("Ways to blend them", ["blended by", metric, "95 % interval"], ways),
-        ],
-    )
+    runs = TableBlock("Runs", titles, rows)
+    tried = TableBlock("Ways to blend them", ["blended by", metric, "95 % interval"], ways)
+    return Section("Blend", [Words(text), runs, tried])
 
 
 def soup_section(one: RunData) -> Section | None:

@@ -52,8 +52,7 @@ def score_section(one: RunData) -> Section:
 
 
 def _scores(one: RunData) -> Iterator[tuple[str, Score]]:
-    kind = one.kind
-    yield f"{one.score.metric}, {kind}", one.score
+    yield f"{one.score.metric}, {one.kind}", one.score
     if one.score.metric != Accuracy.name and one.competition.task.sums_to_one:
         predicted = one.probabilities.loc[one.judged.index]
         found = score(Accuracy(), one.train["label"], predicted, one.groups)
