@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from fastapi import HTTPException, Request
+from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 from fastapi_offline import FastAPIOffline
@@ -38,26 +38,27 @@ class Service:
         self._engine, self._limits = engine, limits
         self._batcher = Batcher(engine.predict, engine.batch_size)
         self._decoding, self._predicting = Turns(os.cpu_count() or 1), Turns(2 * engine.batch_size)
+        most_bytes = limits.requests * limits.request_bytes
+        self._in_work = Quota("requests", limits.requests, 4 * limits.requests)
+        self._in_memory = Quota("bytes", most_bytes // 2, most_bytes)
 
-    async def classify(
-        self, uploads: Sequence[tuple[str, bytes]], request: Request, cost: float
-    ) -> list[ImageResponse | ImageError]:
-        """Classify files, of names and bytes, in their order; a bad one stops no other.
-
-        Args:
-            request: whose images take turns with those of others.
-            cost: of a turn: the more requests a client has, the more.
+    async def classify(self, request: Request) -> list[ImageResponse | ImageError]:
+        """Classify the files of a request in their order; a bad one stops no other.
 
         Raises:
-            HTTPException: 504, it took too long.
+            HTTPException: 503, too much is in work; 504, it took too long; or see `read_uploads`.
         """
-        try:
-            async with asyncio.timeout(self._limits.seconds):
-                return await asyncio.gather(
-                    *(self._classify_one(*upload, request, cost) for upload in uploads)
-                )
-        except TimeoutError:
-            raise HTTPException(504, f"no answer within {self._limits.seconds:g} s") from None
+        client = request.client.host if request.client else ""
+        with self._in_memory.share(client) as hold, self._in_work.share(client) as begin:
+            uploads = await read_uploads(request, self._limits, hold)
+            cost = begin(1)  # of a turn: the more requests a client has, the more
+            try:
+                async with asyncio.timeout(self._limits.seconds):
+                    return await asyncio.gather(
+                        *(self._classify_one(*upload, request, cost) for upload in uploads)
+                    )
+            except TimeoutError:
+                raise HTTPException(504, f"no answer within {self._limits.seconds:g} s") from None
 
     async def _classify_one(
         self, name: str, data: bytes, request: Request, cost: float
@@ -78,8 +79,8 @@ class Service:
 def make_app(
     engine: Engine,
     limits: RequestLimits,
-    examples: Sequence[schema.Example] = (),
-    hosts: Sequence[str] = ("*",),
+    examples: Sequence[schema.Example],
+    hosts: Sequence[str],
 ) -> Guard:
     """Make the application.
 
@@ -93,37 +94,7 @@ def make_app(
         redoc_url=None,
         favicon_url="/static/icon.svg",
     )
-    service, most_bytes = Service(engine, limits), limits.requests * limits.request_bytes
-    in_work = Quota("requests", limits.requests, 4 * limits.requests)
-    in_memory = Quota("bytes", most_bytes // 2, most_bytes)
-    body = {"required": True, "content": {FORM: {"schema": FORM_SCHEMA}}}
-    errors = {status: {"model": schema.ErrorResponse} for status in ERRORS}
-    info = describe_run(engine, limits, examples)
-
-    @app.post("/api/classify", responses=errors, openapi_extra={"requestBody": body})
-    async def classify(request: Request) -> schema.PredictResponse:
-        """Classify one or several images.
-
-        One that cannot be read has its own status among the others. If none can be read, the
-        response has the status of the first one.
-        """
-        client = request.client.host if request.client else ""
-        with in_memory.share(client) as hold, in_work.share(client) as begin:
-            uploads = await read_uploads(request, limits, hold)
-            images = await service.classify(uploads, request, cost=begin(1))
-        failed = [image for image in images if isinstance(image, ImageError)]
-        if len(failed) == len(images):
-            raise HTTPException(failed[0].status, "; ".join(image.detail for image in failed))
-        return schema.PredictResponse(run=engine.run.name, images=images)
-
-    @app.get("/health", summary="Whether the server answers")
-    async def health() -> dict[str, str]:
-        return {"status": "ok", "run": engine.run.name}
-
-    @app.get("/api/run", summary="The run that is served, and the limits")
-    async def run() -> schema.RunInfo:
-        return info
-
+    app.include_router(_api(engine, limits, describe_run(engine, limits, examples)))
     app.mount("/static", StaticFiles(directory=STATIC))
 
     @app.get("/examples/{number}", include_in_schema=False)
@@ -138,6 +109,36 @@ def make_app(
 
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
     return Guard(app)
+
+
+def _api(engine: Engine, limits: RequestLimits, info: schema.RunInfo) -> APIRouter:
+    """What /docs describes."""
+    api, service = APIRouter(), Service(engine, limits)
+    body = {"required": True, "content": {FORM: {"schema": FORM_SCHEMA}}}
+    errors = {status: {"model": schema.ErrorResponse} for status in ERRORS}
+
+    @api.post("/api/classify", responses=errors, openapi_extra={"requestBody": body})
+    async def classify(request: Request) -> schema.PredictResponse:
+        """Classify one or several images.
+
+        One that cannot be read has its own status among the others. If none can be read, the
+        response has the status of the first one.
+        """
+        images = await service.classify(request)
+        failed = [image for image in images if isinstance(image, ImageError)]
+        if len(failed) == len(images):
+            raise HTTPException(failed[0].status, "; ".join(image.detail for image in failed))
+        return schema.PredictResponse(run=engine.run.name, images=images)
+
+    @api.get("/health", summary="Whether the server answers")
+    async def health() -> dict[str, str]:
+        return {"status": "ok", "run": engine.run.name}
+
+    @api.get("/api/run", summary="The run that is served, and the limits")
+    async def run() -> schema.RunInfo:
+        return info
+
+    return api
 
 
 def describe_run(
