@@ -38,14 +38,10 @@ class Agreement:
     quantized_gain: Score | None  # in the metric; None: not quantized
 
     def __str__(self) -> str:
-        gain = (
-            self.quantized_gain
-            and f"8-bit       gain in the metric {self.quantized_gain.as_gain}\n"
-        )
-        return (
-            f"agreement   {self.file} ({self.images} validation images)\n{gain or ''}"
-            f"reading     of files by the example: {self.reading}"
-        )
+        lines = [f"agreement   {self.file} ({self.images} validation images)"]
+        if self.quantized_gain:
+            lines.append(f"8-bit       gain in the metric {self.quantized_gain.as_gain}")
+        return "\n".join([*lines, f"reading     of files by the example: {self.reading}"])
 
 
 def difference(run: Run, expected: Outputs, found: Outputs) -> Difference:

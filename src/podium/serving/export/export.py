@@ -18,6 +18,7 @@ from podium.predictions.predictor import Predictor, open_network
 from podium.predictions.score import paired_gain
 from podium.predictions.tta import VIEWS
 from podium.recipes.recipe import CACHED_DETAIL
+from podium.runs.prune import size_of
 from podium.runs.run import Run
 from podium.runs.run_folder import RunFolder
 from podium.runs.table import HELD_OUT
@@ -41,9 +42,8 @@ class Export:
     agreement: Agreement
 
     def __str__(self) -> str:
-        size = sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
         return (
-            f"export      {self.folder} ({size / 1e6:.1f} MB)\n{self.agreement}\n"
+            f"export      {self.folder} ({size_of(self.folder) / 1e6:.1f} MB)\n{self.agreement}\n"
             f"next        python {self.folder / 'example.py'} IMAGE"
         )
 
@@ -191,4 +191,4 @@ def _timed(what: str) -> Iterator[None]:
     begun = time.monotonic()
     print(f"{what} ...", flush=True)
     yield
-    print(f"{'':<4}{duration(time.monotonic() - begun)}", flush=True)
+    print(f"    {duration(time.monotonic() - begun)}", flush=True)

@@ -1,7 +1,6 @@
 """Networks of a run as one model of Keras' own layers, which a process without Podium can open."""
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -76,8 +75,9 @@ def _cloned(network: Network, size: int) -> keras.Model:
 def _portable(layer: keras.layers.Layer) -> keras.layers.Layer:
     """A layer that computes the same, with the same weights in the same order."""
     kind, config = type(layer), layer.get_config()
-    if kind in _OPERATIONS:
-        return _as_model(layer, partial(_OPERATIONS[kind], layer))
+    if kind in _OPERATIONS:  # as a model, the sides of its maps left open
+        given = keras.Input((None, None, layer.input.shape[-1]), dtype=layer.input.dtype)
+        return keras.Model(given, _OPERATIONS[kind](layer, given), name=layer.name)
     if kind.__name__ == "FixedDropout":  # the efficientnet package's, of older Keras
         kind = layers.Dropout
     activation = getattr(layer, "activation", None)
@@ -91,20 +91,10 @@ def _portable(layer: keras.layers.Layer) -> keras.layers.Layer:
     return kind.from_config(config)
 
 
-def _as_model(layer: keras.layers.Layer, operations: Callable) -> keras.Model:
-    """The operations of one of Podium's layers, the sides of its maps left open."""
-    given = keras.Input((None, None, layer.input.shape[-1]), dtype=layer.input.dtype)
-    return keras.Model(given, operations(given), name=layer.name)
-
-
 def _preprocessing(layer: Preprocessing, images: keras.KerasTensor) -> keras.KerasTensor:
     if layer.mode == "128":
         return layers.Rescaling(1 / 128, -1)(images)
     return imagenet_utils.preprocess_input(ops.cast(images, "float32"), mode=layer.mode)
-
-
-def _local_contrast(layer: LocalContrast, images: keras.KerasTensor) -> keras.KerasTensor:
-    return layer.call(images)
 
 
 def _whitened(layer: WhitenedPatches, x: keras.KerasTensor) -> keras.KerasTensor:
@@ -128,7 +118,7 @@ def _side_cells(layer: SideCells, cells: keras.KerasTensor) -> keras.KerasTensor
 
 _OPERATIONS = {
     Preprocessing: _preprocessing,
-    LocalContrast: _local_contrast,
+    LocalContrast: LocalContrast.call,
     WhitenedPatches: _whitened,
     SideCells: _side_cells,
 }
