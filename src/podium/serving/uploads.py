@@ -138,7 +138,7 @@ def decode_upload(
                 detail = f"{pixels / 1e6:.0f} million pixels in {len(data) / 1e3:.0f} kB"
                 raise HTTPException(413, f"{name}: costs too much to decode ({detail})")
         image = decode_sized(data, name, side)
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+    except Image.DecompressionBombError as error:
         most = f"{limits.pixels / 1e6:g} million pixels"
         raise HTTPException(413, f"{name}: more than the limit, {most}") from error
     except HTTPException:
