@@ -4,22 +4,20 @@ import http.client
 import os
 import re
 import resource
-import selectors
 import signal
 import socket
 import subprocess
-import sys
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
 
 from PIL import Image
 
 from robustness.figures import Figure, say
-from robustness.projects import RUN, SMALL, TINY, environment, make_project, podium, train
+from robustness.projects import PODIUM, RUN, SMALL, TINY, environment, make_project, podium, train
 
 SOFT_LIMIT = 1024  # files that a process may open at first, on most machines
 KIND = "multipart/form-data; boundary=x"
@@ -42,8 +40,7 @@ PATIENCE = 60.0  # seconds
 
 def campaign(quick: bool, scratch: Path) -> list[Figure]:
     make_project(scratch, TINY)
-    if (done := podium(scratch, *train([SMALL]))).returncode:
-        raise RuntimeError(done.stderr[-3000:])
+    podium(scratch, *train([SMALL]), check=True)
     # A busy machine of tests is given more time.
     count, limit = (200, "≤ 5") if quick else (2000, "≤ 1")
     figures = []
@@ -77,9 +74,8 @@ def serving(project: Path) -> Iterator[tuple[int, subprocess.Popen[str]]]:
     """`podium serve`, with as many files as a process may open at first: its port."""
     own = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (own, own))  # this process has as many connections
-    code = "from podium.cli import main; main()"
     with subprocess.Popen(
-        [sys.executable, "-c", code, "serve", RUN, "--port", "0", "--examples", "0"],
+        [*PODIUM, "serve", RUN, "--port", "0", "--examples", "0"],
         cwd=project,
         env=environment(),
         stdout=subprocess.PIPE,
@@ -87,12 +83,11 @@ def serving(project: Path) -> Iterator[tuple[int, subprocess.Popen[str]]]:
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (SOFT_LIMIT, own)),
     ) as process:
         try:
-            found = None
-            while found is None:
-                line = process.stdout.readline()
-                if not line:
-                    raise RuntimeError("the server ended")
-                found = re.search(r"is at http://127\.0\.0\.1:(\d+)/", line)
+            for line in process.stdout:
+                if found := re.search(r"is at http://127\.0\.0\.1:(\d+)/", line):
+                    break
+            else:
+                raise RuntimeError("the server ended")
             yield int(found[1]), process
         finally:
             process.kill()
@@ -101,9 +96,7 @@ def serving(project: Path) -> Iterator[tuple[int, subprocess.Popen[str]]]:
 def ask(port: int, source: str = "127.0.0.1", files: tuple[bytes, ...] = ()) -> float:
     """Seconds until the page was answered, or these images; raises where they were not."""
     began = time.monotonic()
-    place = http.client.HTTPConnection("127.0.0.1", port, PATIENCE, (source, 0))
-    with ExitStack() as stack:
-        stack.callback(place.close)
+    with closing(http.client.HTTPConnection("127.0.0.1", port, PATIENCE, (source, 0))) as place:
         if files:
             body = b"\r\n".join(HEAD + file for file in files) + b"\r\n--x--\r\n"
             place.request("POST", "/api/classify", body, {"Content-Type": KIND})
@@ -119,55 +112,48 @@ def ask(port: int, source: str = "127.0.0.1", files: tuple[bytes, ...] = ()) -> 
 def besieged(port: int, ways: list[str], count: int) -> tuple[float, float]:
     """Seconds of the slowest honest answer, and until the last of these connections was closed."""
     small, slowest, began = png(16), 0.0, time.monotonic()
-    with selectors.DefaultSelector() as held:
-        for number in range(count):
-            first, again = WAYS[ways[number % len(ways)]]
-            place = socket.create_connection(("127.0.0.1", port), PATIENCE)
-            place.setblocking(False)
-            with suppress(OSError):  # closed already: too many wait
-                place.sendall(first)
-            held.register(place, selectors.EVENT_READ, again)
-        while held.get_map() and time.monotonic() - began < PATIENCE:
-            slowest = max(slowest, ask(port), ask(port, files=(small,)))
-            until = time.monotonic() + EVERY
-            while (left := until - time.monotonic()) > 0 and held.get_map():
-                for key, _ in held.select(left):
-                    if not _is_open(key.fileobj):
-                        held.unregister(key.fileobj)
-                        key.fileobj.close()
-            for key in list(held.get_map().values()):
-                with suppress(OSError):
-                    key.fileobj.send(key.data)
-        closed = time.monotonic() - began
-        for key in list(held.get_map().values()):
-            key.fileobj.close()
+    held = []
+    for number in range(count):
+        first, again = WAYS[ways[number % len(ways)]]
+        place = socket.create_connection(("127.0.0.1", port), PATIENCE)
+        place.setblocking(False)
+        with suppress(OSError):  # closed already: too many wait
+            place.sendall(first)
+        held.append((place, again))
+    while held and time.monotonic() - began < PATIENCE:
+        slowest = max(slowest, ask(port), ask(port, files=(small,)))
+        time.sleep(EVERY)
+        held = [(place, again) for place, again in held if _is_open(place, again)]
+    closed = time.monotonic() - began
+    for place, _ in held:
+        place.close()
     return slowest, closed
 
 
-def _is_open(place: socket.socket) -> bool:
+def _is_open(place: socket.socket, again: bytes) -> bool:
+    """Whether the server has not closed it, to which it sends some more."""
     try:
-        return bool(place.recv(1 << 16))
+        place.send(again)
+        if place.recv(1 << 16):
+            return True
+    except BlockingIOError:
+        return True
     except OSError:
-        return False
+        pass
+    place.close()
+    return False
 
 
 @contextmanager
 def heavy(port: int, requests: int) -> Iterator[None]:
     """A client that sends so many requests of 16 images, each of which takes a second."""
-    large = png(7700)
-    images = (large + os.urandom(600_000),) * 16  # with fewer bytes it would be refused
-
-    def send() -> None:
-        with suppress(OSError, RuntimeError, http.client.HTTPException):  # too slow for some
-            ask(port, BUSY, images)
-
-    threads = [threading.Thread(target=send, daemon=True) for _ in range(requests)]
-    for thread in threads:
-        thread.start()
-    time.sleep(2)
-    yield
-    for thread in threads:
-        thread.join(PATIENCE)
+    # With fewer bytes it would be refused; some requests are, as too slow.
+    images = (png(7700) + os.urandom(600_000),) * 16
+    with ThreadPoolExecutor(requests) as pool:
+        for _ in range(requests):
+            pool.submit(ask, port, BUSY, images)
+        time.sleep(2)
+        yield
 
 
 def small_image(port: int, whose: str, source: str) -> Figure:

@@ -5,11 +5,9 @@ Files cut short, with altered bytes, lying headers, other endings, and what is n
 training and test images are damaged.
 """
 
-import csv
-import json
-import subprocess
-import sys
-from dataclasses import dataclass
+import multiprocessing
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -17,77 +15,107 @@ import pandas as pd
 from PIL import Image
 
 from podium.competitions import get_competition
-from robustness.damage import LOSSY, Damaged, drawn, saved, write_damaged
+from podium.data.near_duplicates import fingerprint
+from podium.files.image_io import UnreadableImage, decode_sized, read_bytes, read_image
+from podium.system import peak_memory
+from robustness.damage import LOSSY, Damaged, saved, write_damaged
 from robustness.figures import Figure, say
-from robustness.projects import PATCHES, RUN, environment, podium, write_entry
+from robustness.projects import RUN, podium, train
+from small_competitions import make_project
 
 FILES, QUICK_FILES = 1000, 240
 HANGS = 600  # seconds, for all files
+LARGE = 100_000_000  # values; beyond it only whether it is read counts
+SMALL = 16  # pixels, of the shorter side of an image that is decoded smaller
 MEGABYTES = 300  # of the process that reads the damaged files, none of which is large
 LARGE_MEGABYTES = 1600  # with the largest images that are read; of a WebP Pillow has four copies
 LARGE_SIDE = 9459  # whose square is just within the reader's limit
-TRAINED = 40  # sound training images, of two kinds
 EVERY = 5  # damaged files, of which the sample tests one; training gets one of ten
-
-
-@dataclass(frozen=True)
-class Readings:
-    """What a process made of a folder's images."""
-
-    pixels: dict[str, np.ndarray]
-    problems: dict[str, str]
-    peak: float  # MB
+# Changes of the recipe, for a run of hardly more than a second.
+PATCHES = (
+    "backbone=patches",
+    "image_size=32",
+    "views=1",
+    "cached_views=1",
+    "broken_images=skip",
+    "stages=[{unfreeze='head', solver='kernel'}]",
+    "head={width=0, dropout=0, centers=20}",
+    "augmentation={mirror=false, crop=1, rotate=0, light=0, color=0}",
+)
 
 
 def campaign(quick: bool, scratch: Path) -> list[Figure]:
     count = QUICK_FILES if quick else FILES
     files = write_damaged(scratch / "damaged", count)
-    found = read_all(scratch / "damaged", scratch / "found")
-    bad = [text for file in files if (text := judged(file, found))]
-    named = sum(file.path.name in found.problems for file in files)
+    pixels, problems, peak = read_all(scratch / "damaged")
+    bad = []
+    for file in files:
+        problem, image = (some.get(file.path.name) for some in (problems, pixels))
+        if not is_told_right(file, file.path, problem) or not (problem or is_alike(file, image)):
+            bad.append(f"{file.what}: {problem}")
     return [
         Figure("damaged images", len(files), f"= {count}"),
         Figure.of_failures("neither read right nor named", bad),
-        Figure("of them named", named),
-        Figure("memory of the reading process, MB", found.peak, f"≤ {MEGABYTES}"),
-        *([] if quick else largest(scratch)),
+        Figure("of them named", len(problems)),
+        Figure("memory of the reading process, MB", peak, f"≤ {MEGABYTES}"),
+        *([] if quick else largest(scratch / "large")),
         *damaged_run(files, scratch, quick),
     ]
 
 
-def read_all(folder: Path, results: Path) -> Readings:
-    """Read a folder's images in a process of its own, which ends or is a finding."""
-    results.mkdir()
-    command = [sys.executable, "-m", "robustness.reader", str(folder), str(results)]
-    quiet = {"stdout": sys.stderr, "stderr": subprocess.DEVNULL}
-    subprocess.run(command, check=True, timeout=HANGS, env=environment(), **quiet)
-    about = json.loads((results / "problems.json").read_text())
-    pixels = {path.stem: np.load(path) for path in results.glob("*.npy")}
-    return Readings(pixels, about["problems"], about["peak"])
+def read_all(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, str], float]:
+    """Read a folder's images in a process of its own.
+
+    Returns:
+        The pixels and the problems of the files by their names, and the process' memory in MB.
+
+    Raises:
+        TimeoutError: it hangs, or died.
+    """
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply_async(_read_all, (folder,)).get(HANGS)
 
 
-def judged(file: Damaged, found: Readings) -> str:
-    """What is wrong with what became of a file; "" if nothing is."""
-    problem = found.problems.get(file.path.name)
-    if problem is not None:
-        is_right = problem.startswith(f"{file.path}: ") and "\n" not in problem
-        return "" if is_right and file.must != "be read" else f"{file.what}: {problem}"
-    image = found.pixels.get(file.path.name)
-    if image is None:
-        return "" if file.must == "be any" else f"{file.what}: is read as a huge one"
-    if file.must == "be named":
-        return f"{file.what}: was read as {image.shape}"
+def _read_all(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, str], float]:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # C libraries write a line for each broken image
+    pixels, problems = {}, {}
+    for path in sorted(folder.iterdir()):
+        try:
+            image = read_image(path)
+            fingerprint(image)
+            sides = image.shape[:2]
+            if image.size < LARGE:
+                pixels[path.name] = image
+            del image
+            read_image(path, SMALL)
+            sized = decode_sized(read_bytes(path), str(path), SMALL)
+            if (sized.size.height, sized.size.width) != sides:
+                problems[path.name] = f"of another size than it says: {sized.size}, {sides}"
+        except UnreadableImage as error:
+            problems[path.name] = str(error)
+        except Exception as error:  # whatever else it is, it is a finding
+            problems[path.name] = f"{type(error).__name__} instead of UnreadableImage: {error}"
+    return pixels, problems, peak_memory() / 1e6
+
+
+def is_told_right(file: Damaged, path: Path, problem: str | None) -> bool:
+    """Whether a file is named by its path in a line where it must be, and only where it may be."""
+    if problem:
+        return file.must != "be read" and problem.startswith(f"{path}: ") and "\n" not in problem
+    return file.must != "be named"
+
+
+def is_alike(file: Damaged, image: np.ndarray | None) -> bool:
+    """Whether it was read as what it should be, where that is known."""
     if file.must == "be any":
-        return ""
-    if image.shape != file.truth.shape:
-        return f"{file.what}: {image.shape}, not {file.truth.shape}"
-    gap = float(np.abs(image.astype(int) - file.truth.astype(int)).mean())
-    return "" if gap <= LOSSY else f"{file.what}: {gap:.1f} from what it should be"
+        return True
+    if image is None or image.shape != file.truth.shape:
+        return False
+    return bool(np.abs(image.astype(int) - file.truth.astype(int)).mean() <= LOSSY)
 
 
-def largest(scratch: Path) -> list[Figure]:
+def largest(folder: Path) -> list[Figure]:
     """The largest images that are read, in each mode that takes memory of its own."""
-    folder = scratch / "large"
     folder.mkdir()
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -106,40 +134,38 @@ def largest(scratch: Path) -> list[Figure]:
         say(f"drawing {name}")
         blank = Image.new(mode, (LARGE_SIDE, LARGE_SIDE))
         (folder / name).write_bytes(saved(blank, kind, **options))
-    found = read_all(folder, scratch / "large found")
-    bad = [f"{name}: {problem}" for name, problem in found.problems.items()]
+    _, problems, peak = read_all(folder)
+    bad = [f"{name}: {problem}" for name, problem in problems.items()]
     what = f"largest images ({LARGE_SIDE} × {LARGE_SIDE})"
     return [
         Figure.of_failures(f"{what} that are not read", bad),
-        Figure(f"{what}: memory, MB", found.peak, f"≤ {LARGE_MEGABYTES}"),
+        Figure(f"{what}: memory, MB", peak, f"≤ {LARGE_MEGABYTES}"),
     ]
 
 
 def damaged_run(files: list[Damaged], scratch: Path, quick: bool) -> list[Figure]:
     """Train a competition that has damaged images in training and test, and classify them."""
-    competition = get_competition("clocks-or-crocs")
-    data = scratch / "input" / competition.slug
-    tests = {f"test-{n}": file for n, file in enumerate(files[:: EVERY if quick else 1])}
-    _link(tests, data / "test")
-    for number, name in enumerate(competition.classes * (TRAINED // 2)):
-        (data / "train" / name).mkdir(parents=True, exist_ok=True)
-        drawn(1000 + number).save(data / "train" / name / f"{number}.png")
-    hurt = {f"hurt-{n}": file for n, file in enumerate(files[::10])}
-    _link(hurt, data / "train" / competition.classes[0])
-    write_entry(scratch, PATCHES)
+    data = make_project(scratch, "clocks-or-crocs")
+    classes = get_competition("clocks-or-crocs").classes
+    files = [file for file in files if not file.path.is_dir()]  # whose images would count
+    tests = {f"damaged-{n}": file for n, file in enumerate(files[:: EVERY if quick else 1])}
+    hurt = dict(zip(tests, files[::10], strict=False))
+    shutil.rmtree(data / "test")
+    for folder, some in ((data / "test", tests), (data / "train" / classes[0], hurt)):
+        folder.mkdir(exist_ok=True)
+        for name, file in some.items():  # without their endings ids must differ
+            (folder / f"{name}{file.path.suffix}").symlink_to(file.path)
     say("training with damaged images")
-    trained = podium(scratch, "train", RUN)
-    if trained.returncode:
-        return [Figure.of_failures("runs on damaged images", [trained.stderr[-1500:]])]
+    podium(scratch, *train(PATCHES), check=True)
     submitted = pd.read_csv(scratch / "submissions" / f"{RUN}.csv", dtype=str)
     table = pd.read_csv(scratch / "weights" / RUN / "pictures.csv", dtype=str, index_col="id")
     problems = table[table["part"] == "test"]["problem"].fillna("")
     wrong = [
         f"{file.what}: {problems[name]!r}"
         for name, file in tests.items()
-        if _is_wrong(file, f"{data / 'test' / name}{file.path.suffix}: ", problems[name])
+        if not is_told_right(file, data / "test" / f"{name}{file.path.suffix}", problems[name])
     ]
-    answers = set(submitted["label"]) - set(competition.classes)
+    answers = set(submitted["label"]) - set(classes)
     lost = sorted(set(tests) ^ set(submitted["id"]))
     return [
         Figure.of_failures("test rows lost or invented", lost, len(tests)),
@@ -150,26 +176,11 @@ def damaged_run(files: list[Damaged], scratch: Path, quick: bool) -> list[Figure
     ]
 
 
-def _link(files: dict[str, Damaged], folder: Path) -> None:
-    """Other names for the same files: ids without ending must differ."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, file in files.items():
-        (folder / f"{name}{file.path.suffix}").symlink_to(file.path)
-
-
-def _is_wrong(file: Damaged, prefix: str, problem: str) -> bool:
-    if not problem:
-        return file.must == "be named"
-    return file.must == "be read" or not problem.startswith(prefix)
-
-
 def classified(project: Path, folder: Path) -> Figure:
     """`podium classify` of the same folder: a row for each file, and exit code 1."""
     done = podium(project, "classify", RUN, str(folder), "--csv", "answers.csv")
-    with (project / "answers.csv").open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    rows = pd.read_csv(project / "answers.csv", dtype=str, skip_blank_lines=False)
     asked = sum(path.is_file() for path in folder.iterdir())  # a folder's pipes are no images
-    silent = sum(not any(row.values()) for row in rows)
+    silent = int(rows.isna().all(axis=1).sum())
     bad = abs(asked - len(rows)) + silent + (done.returncode != 1)
-    note = done.stderr[-300:] if bad else ""
-    return Figure("files that classify does not answer for", bad, "= 0", note)
+    return Figure("files that classify does not answer for", bad, "= 0", done.stderr[-300:])

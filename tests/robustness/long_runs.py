@@ -7,15 +7,15 @@ at from outside.
 
 import re
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import psutil
 
 from robustness.figures import Figure, say
-from robustness.projects import SMALL, environment, make_project, sample_recipe, train
+from robustness.projects import PODIUM, SMALL, environment, make_project, sample_recipe, train
 
 HEAD = "{unfreeze='head', epochs=1, learning_rate=1e-3}"
 HALF = "{unfreeze='half', epochs=1, learning_rate=1e-3}"
@@ -37,9 +37,8 @@ def campaign(quick: bool, scratch: Path) -> list[Figure]:
         looks = list(looks_at(project, changes))
         say(f"  {what}: MB {[round(memory) for memory, _, _ in looks]}")
         later = looks[settled:]
-        halves = (later[: len(later) // 2], later[len(later) // 2 :])
-        before, after = ([max(column) for column in zip(*half, strict=True)] for half in halves)
-        grown = [more - less for more, less in zip(after, before, strict=True)]
+        before, after = (half.max(axis=0) for half in np.array_split(later, 2))
+        grown = after - before
         figures += [
             Figure(f"{what} that began", len(looks), f"= {folds * stages}"),
             Figure(f"{what}: MB at the most", max(before[0], after[0])),
@@ -54,7 +53,7 @@ def looks_at(project: Path, changes: list[str]) -> Iterator[tuple[float, int, in
     """Train; as each stage begins, the process' megabytes, open files and threads."""
     said = []
     with subprocess.Popen(
-        [sys.executable, "-c", "from podium.cli import main; main()", *train(changes)],
+        [*PODIUM, *train(changes)],
         cwd=project,
         env=environment(),
         stdout=subprocess.PIPE,
@@ -65,15 +64,10 @@ def looks_at(project: Path, changes: list[str]) -> Iterator[tuple[float, int, in
         for line in process.stdout:
             said.append(line)
             if TITLE.match(line):
-                yield about.memory_info().rss / 1e6, open_files(about), about.num_threads()
+                files = []
+                for _ in range(5):  # the fewest of some looks: one may be written at the moment
+                    files.append(about.num_fds())
+                    time.sleep(0.01)
+                yield about.memory_info().rss / 1e6, min(files), about.num_threads()
     if process.returncode:
         raise RuntimeError("".join(said)[-3000:])
-
-
-def open_files(process: psutil.Process) -> int:
-    """The files that stay open: the fewest of some looks, as one may be written at the moment."""
-    looks = []
-    for _ in range(5):
-        looks.append(process.num_fds())
-        time.sleep(0.01)
-    return min(looks)

@@ -1,4 +1,4 @@
-"""Commands of Podium that report each change of a file, and are harmed at one of them.
+"""Commands of Podium that wait at each change of a file for what is done to them.
 
 Each is a fork of one process that has imported TensorFlow, which saves most of a start; TensorFlow
 survives a fork as long as it has computed nothing. An audit hook sees all that Python does with
@@ -7,26 +7,30 @@ it.
 """
 
 import contextlib
+import math
 import multiprocessing
 import os
 import re
 import resource
+import shutil
 import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from multiprocessing.connection import Connection
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
-from robustness.disks import fill
 from robustness.projects import PATIENCE, RUN
+from small_competitions import make_project
 
 # What a fork need not import again; a module that is not there is passed over.
 PRELOADED = ["podium.training.train", "podium.training.fold_runner", "podium.reports.report"]
-HISTORIES = f"weights/{RUN}/fold-*/history.csv"
 TEMPORARY = re.compile(r"\.part-\d+-")
 WRITING, MAKING = os.O_WRONLY | os.O_RDWR, os.O_CREAT | os.O_TRUNC
+FILLER = "filler"
 POLL = 0.005  # seconds
 
 
@@ -44,29 +48,33 @@ class FileEvent:
     name: str
     epochs: int = 0
 
-    def reached_by(self, other: "FileEvent") -> bool:
-        return (other.kind, other.name) == (self.kind, self.name) and other.epochs >= self.epochs
+    @property
+    def way(self) -> tuple[str, str]:
+        """In which the file changes."""
+        return self.kind, self.name
 
 
 @dataclass(frozen=True)
-class Harm:
-    """What is done to a command.
+class Kill:
+    """A signal, and when it comes.
 
     Args:
-        at: the event to send itself a signal at.
-        fill_at: the number of the write before which the disk is filled up, with the filler.
-        largest_file: bytes that a file may have at the most.
-        more_memory: bytes that may be added to the address space.
-        variables: of the environment, besides those that all commands have.
+        at: an event of a file, of kind "half" while the file is being written; None: the start.
+        delay: seconds after it; 0 just before it.
     """
 
-    at: FileEvent | None = None
-    number: int = signal.SIGKILL
-    fill_at: int = 0
-    filler: Path = Path()
-    largest_file: int = 0
-    more_memory: int = 0
-    variables: Mapping[str, str] = field(default_factory=dict)
+    at: FileEvent | None
+    number: signal.Signals = signal.SIGKILL
+    delay: float = 0.0
+
+    def is_due(self, event: FileEvent | None, project: Path) -> bool:
+        """Whether it has come to that; `event` is what is happening, if anything is."""
+        if self.at is None:
+            return True
+        path = project / self.at.name
+        if self.at.kind == "half" and any(path.parent.glob(f".part-*-{path.name}")):
+            return epochs_in(project) >= self.at.epochs
+        return event is not None and event.way == self.at.way and event.epochs >= self.at.epochs
 
 
 @dataclass(frozen=True)
@@ -77,6 +85,8 @@ class Ended:
     said: str  # on both its streams
     seconds: float
     events: list[tuple[float, FileEvent]]  # and when they were
+    kill: Kill | None
+    after_signal: float  # seconds
 
     @property
     def last(self) -> str:
@@ -88,83 +98,102 @@ class Ended:
         """Whether it ended by itself with one line that says why."""
         return self.code == 1 and "Traceback" not in self.said and self.last.startswith("podium: ")
 
-
-class Command:
-    """A command that runs in a project."""
-
-    def __init__(self, project: Path, words: list[str], harm: Harm) -> None:
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(PRELOADED)
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        # By pipes: neither full disks nor limits of a file's size are in the way.
-        self._log, log = context.Pipe(duplex=False)
-        self._reports, reports = context.Pipe(duplex=False)
-        self._process = context.Process(target=run, args=(project, words, harm, log, reports))
-        self.began = time.time()
-        self._process.start()
-        self.pid = self._process.pid
-        self._said = bytearray()
-        self.events: list[tuple[float, FileEvent]] = []
-        log.close()
-        reports.close()
-
-    def wait(self, look: Callable[[], None] = lambda: None) -> Ended:
-        """Wait for its end; `look` is called all the time until then."""
-        while self._process.exitcode is None:
-            self._receive()
-            look()
-            if time.time() > self.began + PATIENCE:
-                self._process.kill()
-                raise TimeoutError(f"no end in {PATIENCE} s; it said {self._said[-500:]!r}")
-            time.sleep(POLL)
-        seconds = time.time() - self.began
-        self._receive()
-        said = self._said.decode(errors="replace")
-        return Ended(self._process.exitcode, said, seconds, self.events)
-
-    def _receive(self) -> None:
-        while self._log.poll() and (some := os.read(self._log.fileno(), 1 << 16)):
-            self._said += some
-        with contextlib.suppress(EOFError):  # it has ended
-            while self._reports.poll():
-                self.events.append(self._reports.recv())
+    def checked(self) -> "Ended":
+        """Itself; raises RuntimeError, with the end of what it said, unless it ended well."""
+        if self.code:
+            raise RuntimeError(self.said[-3000:])
+        return self
 
 
-def ended(project: Path, words: list[str], harm: Harm | None = None) -> Ended:
-    """Run a command to its end."""
-    return Command(project, words, harm or Harm()).wait()
+def ended(
+    project: Path, words: list[str], kill: Kill | None = None, fill_at: int = 0, **own: Any
+) -> Ended:
+    """Run `podium WORDS` to its end.
+
+    Args:
+        fill_at: the number of the write before which the disk is filled up, with FILLER.
+        own: what the process begins with, as `run` has it.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # By pipes: neither full disks nor limits of a file's size are in the way.
+    log, its_log = context.Pipe(duplex=False)
+    reports, its_reports = context.Pipe()
+    words_and_pipes = (project, words, its_log, its_reports)
+    process = context.Process(target=run, args=words_and_pipes, kwargs=own)
+    said, began = bytearray(), time.time()
+    events: list[tuple[float, FileEvent]] = []
+    writes, due, signaled = 0, math.inf, math.inf  # when the signal is to come, and came
+    process.start()
+    its_log.close()
+    its_reports.close()
+    while True:
+        code, event = process.exitcode, None
+        while log.poll() and (some := os.read(log.fileno(), 1 << 16)):
+            said += some
+        if code is not None:
+            break
+        with contextlib.suppress(EOFError, ConnectionError):  # it ends
+            if reports.poll():
+                event = FileEvent(*reports.recv(), epochs_in(project))
+                events.append((time.time(), event))
+                writes += event.kind == "write"
+                if event.kind == "write" and writes == fill_at:
+                    fill(project / FILLER)
+        if kill and due == math.inf and kill.is_due(event, project):
+            due = time.time() + kill.delay
+        with contextlib.suppress(ConnectionError, ProcessLookupError):  # it was faster
+            if signaled == math.inf and time.time() >= due:
+                signaled = time.time()
+                os.kill(process.pid, kill.number)
+            if event:
+                reports.send("go on")
+        if time.time() > began + PATIENCE:
+            process.kill()
+            raise TimeoutError(f"no end in {PATIENCE} s; it said {said[-500:]!r}")
+        wait([log, reports, process.sentinel], POLL)
+    text, now = said.decode(errors="replace"), time.time()
+    return Ended(code, text, now - began, events, kill, max(0.0, now - signaled))
 
 
-def run(project: Path, words: list[str], harm: Harm, log: Connection, reports: Connection) -> None:
-    """Run `podium WORDS` in this process."""
+def two_runs(project: Path) -> Path:
+    """A project of the cars with two runs, `tiny` and `other`, which has checkpoints."""
+    make_project(project, "cars")
+    for changes in ((), ("--run", "other", "--set", "checkpoints=2", "--set", "stages.0.epochs=2")):
+        ended(project, ["train", RUN, *changes]).checked()
+    return project
+
+
+def run(
+    project: Path,
+    words: list[str],
+    log: Connection,
+    reports: Connection,
+    largest_file: int = 0,
+    more_memory: int = 0,
+    variables: Mapping[str, str] = MappingProxyType({}),
+) -> None:
+    """Run `podium WORDS` in this process.
+
+    Args:
+        largest_file: bytes that a file may have at the most.
+        more_memory: bytes that may be added to the address space.
+        variables: of the environment, besides those that all commands have.
+    """
     signal.signal(signal.SIGINT, signal.default_int_handler)  # shells ignore it in the background
     os.chdir(project)
     for name in [name for name in os.environ if name.startswith("PODIUM_")]:
         del os.environ[name]  # it finds nothing but the project
-    os.environ.update(harm.variables)
+    os.environ.update(variables)
     for stream in (1, 2):
         os.dup2(log.fileno(), stream)
-    writes, is_filling = 0, False
-
-    def happened(event: FileEvent) -> None:
-        nonlocal writes, is_filling
-        if is_filling:
-            return
-        reports.send((time.time(), event))
-        writes += event.kind == "write"
-        if harm.at and harm.at.reached_by(event):
-            os.kill(os.getpid(), harm.number)
-        if event.kind == "write" and writes == harm.fill_at:
-            is_filling = True
-            fill(harm.filler)
-            is_filling = False
-
-    sys.addaudithook(_hook(Path.cwd(), happened))
-    if harm.largest_file:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (harm.largest_file, harm.largest_file))
-    if harm.more_memory:
+    sys.addaudithook(_hook(Path.cwd(), reports))
+    if largest_file:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
+    if more_memory:
         pages = int(Path("/proc/self/statm").read_text().split()[0])
-        limit = pages * os.sysconf("SC_PAGE_SIZE") + harm.more_memory
+        limit = pages * os.sysconf("SC_PAGE_SIZE") + more_memory
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     sys.argv = ["podium", *words]
     from podium.cli import main
@@ -174,27 +203,35 @@ def run(project: Path, words: list[str], harm: Harm, log: Connection, reports: C
 
 def epochs_in(project: Path) -> int:
     """Epochs that are in the histories of the run."""
-    return sum(path.read_bytes().count(b"\n") - 1 for path in project.glob(HISTORIES))
+    histories = project.glob(f"weights/{RUN}/fold-*/history.csv")
+    return sum(path.read_bytes().count(b"\n") - 1 for path in histories)
 
 
-def _hook(project: Path, happened: Callable[[FileEvent], None]) -> Callable[[str, tuple], None]:
+def _hook(project: Path, reports: Connection) -> Callable[[str, tuple], None]:
+    """Reports what is about to happen to a file, and waits for the word to go on."""
+
     def hook(event: str, arguments: tuple) -> None:
-        if event == "open" and isinstance(arguments[0], str | Path):
-            path, _, flags = arguments
-            is_temporary = TEMPORARY.match(Path(path).name) is not None
-            if is_temporary and not (flags or 0) & MAKING:
-                report("sync", Path(path))
-            elif (flags or 0) & WRITING:
-                report("write", Path(path))
+        kind, path = "", arguments[0] if arguments else None
+        if event == "open" and isinstance(path, str | Path):
+            flags = arguments[2] or 0
+            if TEMPORARY.match(Path(path).name) and not flags & MAKING:
+                kind = "sync"
+            elif flags & WRITING:
+                kind = "write"
         elif event == "os.rename":
-            report("rename", Path(arguments[1]))
-        elif event == "os.remove" and Path(arguments[0]).exists():
-            report("remove", Path(arguments[0]))
-
-    def report(kind: str, path: Path) -> None:
-        path = project / path
-        if path.is_relative_to(project):
-            name = path.with_name(TEMPORARY.sub("", path.name)).relative_to(project)
-            happened(FileEvent(kind, str(name), epochs_in(project)))
+            kind, path = "rename", arguments[1]
+        elif event == "os.remove" and Path(path).exists():
+            kind = "remove"
+        if kind and (project / path).is_relative_to(project):
+            name = TEMPORARY.sub("", Path(path).name)
+            reports.send((kind, str((project / path).with_name(name).relative_to(project))))
+            reports.recv()
 
     return hook
+
+
+def fill(path: Path, leave: int = 0) -> None:
+    """Fill the disk with this file, but for so many bytes."""
+    with path.open("wb") as file:
+        if (size := shutil.disk_usage(path).free - leave) > 0:
+            os.posix_fallocate(file.fileno(), 0, size)

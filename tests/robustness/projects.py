@@ -8,14 +8,18 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from io import BytesIO
 from pathlib import Path
 
 import h5py
 import numpy as np
+import pandas as pd
 from PIL import Image
 
 from podium.competitions.sample_drawing import draw_sample
 from robustness.figures import ROOT
+from small_competitions import write_entry
+from small_runs import files
 
 RUN = "tiny"
 SMALL = "backbone='resnet-8'"  # traced in a fraction of the time
@@ -35,21 +39,14 @@ checkpoints = 1
 head = { width = 8 }
 stages = [{ unfreeze = "head", epochs = 2, learning_rate = 0.001 }]
 """
-# A run of hardly more than a second, of images of two kinds.
-PATCHES = """
-competition = "clocks-or-crocs"
-backbone = "patches"
-weights = "none"
-image_size = 32
-folds = 2
-views = 1
-cached_views = 1
-broken_images = "skip"
-stages = [{ unfreeze = "head", solver = "kernel" }]
-head = { width = 0, dropout = 0.0, centers = 20 }
-augmentation = { mirror = false, crop = 1.0, rotate = 0.0, light = 0.0, color = 0.0 }
-"""
 PATIENCE = 1800  # seconds that a command may take, on a machine that others use too
+PODIUM = (sys.executable, "-c", "from podium.cli import main; main()")
+# Files and folders with times in them. Of histories the EPOCH is compared all the same.
+TIMES = {
+    *("run.json", "cost.json", "score.json", "report.html"),
+    *("experiments", "experiments.csv", "studies.db"),
+}
+EPOCH = ["stage", "epoch", "loss", "val_loss", "learning_rate"]
 
 
 def sample_recipe() -> str:
@@ -58,17 +55,11 @@ def sample_recipe() -> str:
     return re.sub("\ndrop_connect.*", "", text)  # the package's own: each step is random
 
 
-def write_entry(project: Path, recipe: str) -> None:
-    folder = project / "kernels" / RUN
-    folder.mkdir(parents=True)
-    (folder / "recipe.toml").write_text(recipe, encoding="utf-8")
-
-
 def make_project(
     project: Path, recipe: str, train: int = 48, test: int = 9, size: tuple[int, int] = (32, 24)
 ) -> None:
     """A project with this recipe, and so many small images of the sample competition."""
-    write_entry(project, recipe)
+    write_entry(project, RUN, recipe)
     draw_sample(project / "input" / "podium-sample", train, test, size=size)
 
 
@@ -78,12 +69,16 @@ def train(changes: Iterable[str] = (), run: str = RUN) -> list[str]:
 
 
 def podium(
-    project: Path, *words: str, cores: int | None = None
+    project: Path, *words: str, cores: int | None = None, check: bool = False
 ) -> subprocess.CompletedProcess[str]:
-    """A command in a process of its own, which finds nothing but the project."""
+    """A command in a process of its own, which finds nothing but the project.
+
+    Raises:
+        RuntimeError: it had to end well and did not; with the end of what it said.
+    """
     chosen = sorted(os.sched_getaffinity(0))[:cores]
-    return subprocess.run(
-        [sys.executable, "-c", "from podium.cli import main; main()", *words],
+    done = subprocess.run(
+        [*PODIUM, *words],
         cwd=project,
         env=environment(),
         preexec_fn=lambda: os.sched_setaffinity(0, chosen),
@@ -91,6 +86,9 @@ def podium(
         text=True,
         timeout=PATIENCE,
     )
+    if check and done.returncode:
+        raise RuntimeError(done.stderr[-3000:])
+    return done
 
 
 def environment() -> dict[str, str]:
@@ -100,6 +98,25 @@ def environment() -> dict[str, str]:
     return {**inherited, "PYTHONPATH": os.pathsep.join(map(str, paths))}
 
 
+def compare(project: Path, undisturbed: Path) -> tuple[list[str], list[str]]:
+    """The files that only one of the projects has, and those of other content, but for TIMES."""
+    came, expected = (
+        {
+            name: _epochs(data) if name.endswith("/history.csv") else data
+            for name, data in files(folder).items()
+            if "__pycache__" not in name
+        }
+        for folder in (project, undisturbed)
+    )
+    both = sorted(name for name in came.keys() & expected if TIMES.isdisjoint(Path(name).parts))
+    only = sorted(came.keys() ^ expected)
+    return only, [name for name in both if came[name] != expected[name]]
+
+
+def _epochs(history: bytes) -> str:
+    return pd.read_csv(BytesIO(history))[EPOCH].to_csv()
+
+
 def broken_files(project: Path, leftovers: bool = False) -> Iterator[str]:
     """The files of weights/ and submissions/ that are incomplete.
 
@@ -107,10 +124,10 @@ def broken_files(project: Path, leftovers: bool = False) -> Iterator[str]:
         leftovers: files under a temporary name may be there.
     """
     for path in (*project.glob("weights/**/*"), *project.glob("submissions/*")):
+        if ".locks" in path.parts or (leftovers and path.name.startswith(".")):
+            continue
         try:
-            if path.name.startswith(".") or ".locks" in path.parts:
-                if leftovers or ".locks" in path.parts:
-                    continue
+            if path.name.startswith("."):
                 raise ValueError("is a leftover")
             if path.is_file():
                 READERS[path.suffix](path)
@@ -118,34 +135,25 @@ def broken_files(project: Path, leftovers: bool = False) -> Iterator[str]:
             yield f"{path.relative_to(project)}: {error!r}"
 
 
-def _read_csv(path: Path) -> None:
+def _read_text(path: Path, end: str | tuple[str, ...]) -> str:
     text = path.read_text(encoding="utf-8")
-    if not text.endswith("\n"):
-        raise ValueError("the last line does not end")
-    widths = {len(row) for row in csv.reader(text.splitlines())}
+    if not text.endswith(end):
+        raise ValueError(f"ends with {text[-20:]!r}")
+    return text
+
+
+def _read_csv(path: Path) -> None:
+    widths = {len(row) for row in csv.reader(_read_text(path, "\n").splitlines())}
     if len(widths) != 1:
         raise ValueError(f"rows of {sorted(widths)} columns")
 
 
 def _read_h5(path: Path) -> None:
-    sizes: list[int] = []
-    with h5py.File(path, "r") as file:
-        file.visititems(
-            lambda _, node: sizes.append(node[()].size) if isinstance(node, h5py.Dataset) else None
-        )
-    if not sizes:
-        raise ValueError("no weights in it")
-
-
-def _read_npz(path: Path) -> None:
-    with np.load(path, allow_pickle=False) as arrays:
-        for name in arrays.files:  # checksums are compared
-            _ = arrays[name]
-
-
-def _read_html(path: Path) -> None:
-    if not path.read_text(encoding="utf-8").rstrip().endswith("</html>"):
-        raise ValueError("the page does not end")
+    names: list[str] = []
+    with h5py.File(path) as file:
+        file.visit(names.append)
+        if not [file[name][()] for name in names if isinstance(file[name], h5py.Dataset)]:
+            raise ValueError("no weights in it")
 
 
 # What raises unless a file is complete, by its ending.
@@ -153,8 +161,8 @@ READERS: dict[str, Callable[[Path], object]] = {
     ".json": lambda path: json.loads(path.read_text(encoding="utf-8")),
     ".csv": _read_csv,
     ".h5": _read_h5,
-    ".npz": _read_npz,
+    ".npz": lambda path: dict(np.load(path)),  # checksums are compared
     ".png": lambda path: Image.open(path).load(),
     ".db": lambda path: sqlite3.connect(path).execute("pragma integrity_check").fetchall(),
-    ".html": _read_html,
+    ".html": lambda path: _read_text(path, ("</html>", "</html>\n")),
 }

@@ -4,6 +4,7 @@ Each pair starts in the same moment on a project of its own. Commands of records
 in no time, as those of comparisons, wait instead, and lose nothing.
 """
 
+import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,9 +13,8 @@ import pandas as pd
 
 from podium.files.locks import Busy
 from robustness.figures import Figure, say
-from robustness.processes import Ended, ended
+from robustness.processes import Ended, ended, two_runs
 from robustness.projects import broken_files
-from small_competitions import make_project
 
 PAIRS = 20  # in the full campaign, at least
 RATE = "stages.0.learning_rate"
@@ -37,39 +37,34 @@ BESIDE = {  # both end well
 
 
 def campaign(quick: bool, scratch: Path) -> list[Figure]:
-    trained = scratch / "trained"
-    make_project(trained, "cars")
-    epochs = ["--set", "checkpoints=2", "--set", "stages.0.epochs=2"]
-    for words in (["train", "tiny"], ["train", "tiny", "--run", "other", *epochs]):
-        if (begun := ended(trained, words)).code:
-            raise RuntimeError(begun.said[-3000:])
-    told, pairs, wrong = 0, 0, []
-    chosen = [*EXCLUSIVE] if not quick else ["train and --fresh", "blend and blend"]
-    for turn in range(1 if quick else 3):
-        for name in chosen:
-            project = scratch / f"{name}-{turn}".replace(" ", "-")
-            shutil.copytree(trained, project)
-            if name.startswith("train and"):
-                shutil.rmtree(project / "weights" / "tiny")
-            ends = _both(project, EXCLUSIVE[name])
-            pairs += 1
-            codes = sorted(one.code for one in ends)
-            say(f"  {name}: exit codes {codes}")
-            told += codes == [0, Busy.exit_code]
-            # One that was over before the other began leaves nothing to be told.
-            if codes not in ([0, Busy.exit_code], [0, 0]) or not all(map(_is_one_line, ends)):
-                wrong.append(f"{name}: {codes}: {[one.last for one in ends]}")
-            wrong += [f"{name}: {text}" for text in broken_files(project)]
-            if "--fresh" in name and (text := _other_rate(project, ends)):
-                wrong.append(f"{name}: {text}")
+    trained = two_runs(scratch / "trained")
+    told, wrong = 0, []
+    chosen = ["train and --fresh", "blend and blend"] if quick else [*EXCLUSIVE]
+    pairs = [(name, turn) for turn in range(1 if quick else 3) for name in chosen]
+    for name, turn in pairs:
+        project = scratch / f"{name}-{turn}".replace(" ", "-")
+        shutil.copytree(trained, project)
+        if name.startswith("train and"):
+            shutil.rmtree(project / "weights" / "tiny")
+        ends = _both(project, EXCLUSIVE[name])
+        codes = sorted(one.code for one in ends)
+        say(f"  {name}: exit codes {codes}")
+        told += codes == [0, Busy.exit_code]
+        # One that was over before the other began leaves nothing to be told.
+        if codes not in ([0, Busy.exit_code], [0, 0]) or not all(map(_is_one_line, ends)):
+            wrong.append(f"{name}: {codes}: {[one.last for one in ends]}")
+        wrong += [f"{name}: {text}" for text in broken_files(project)]
+        if "--fresh" in name and not _has_its_rate(project / "weights" / "tiny"):
+            wrong.append(f"{name}: trained at another rate than that of its recipe")
     for name, words in BESIDE.items():
-        project = Path(shutil.copytree(trained, scratch / name.replace(" ", "-")))
+        project = scratch / name.replace(" ", "-")
+        shutil.copytree(trained, project)
         ends = _both(project, words)
         if [one.code for one in ends] != [0, 0]:
             wrong.append(f"{name}: {[one.last for one in ends]}")
-        wrong += [f"{name}: {text}" for text in _missing(project, name)]
+        wrong += [f"{name}: {text}" for text in _missing(project / "weights", name)]
     return [
-        Figure("pairs of writers", pairs, "≥ 2" if quick else f"≥ {PAIRS}"),
+        Figure("pairs of writers", len(pairs), "≥ 2" if quick else f"≥ {PAIRS}"),
         Figure("of them told who writes already", told, "≥ 1" if quick else f"≥ {PAIRS}"),
         Figure("pairs that may write beside each other", len(BESIDE)),
         Figure.of_failures("pairs with another end, or files that are not whole or mixed", wrong),
@@ -78,7 +73,7 @@ def campaign(quick: bool, scratch: Path) -> list[Figure]:
 
 def _both(project: Path, words: tuple[list[str], list[str]]) -> list[Ended]:
     with ThreadPoolExecutor(2) as pool:
-        return list(pool.map(lambda some: ended(project, some), words))
+        return list(pool.map(ended, (project, project), words))
 
 
 def _is_one_line(one: Ended) -> bool:
@@ -87,19 +82,14 @@ def _is_one_line(one: Ended) -> bool:
     return one.last.startswith("podium: ") and "process" in one.last and "Traceback" not in one.said
 
 
-def _other_rate(project: Path, ends: list[Ended]) -> str:
-    """A run whose recipe names a rate that its epochs were not trained at."""
-    run = project / "weights" / "tiny"
-    recipe = pd.read_json(run / "run.json", typ="series")["recipe"]
-    for path in run.glob("fold-*/history.csv"):
-        peak = recipe["stages"][0]["learning_rate"]
-        if pd.read_csv(path)["learning_rate"].max() > peak:
-            return f"{path.parent.name} was trained at another rate than {peak}"
-    return ""
+def _has_its_rate(run: Path) -> bool:
+    """Whether its epochs were trained at the rate that its recipe names."""
+    peak = json.loads((run / "run.json").read_text())["recipe"]["stages"][0]["learning_rate"]
+    histories = map(pd.read_csv, run.glob("fold-*/history.csv"))
+    return all(history["learning_rate"].max() <= peak for history in histories)
 
 
-def _missing(project: Path, name: str) -> list[str]:
-    weights = project / "weights"
+def _missing(weights: Path, name: str) -> list[str]:
     if name == "two folds":
         folds = (weights / "a" / f"fold-{fold}" / "test.csv" for fold in (0, 1))
         return [f"{path} is not there" for path in folds if not path.is_file()]
