@@ -1,6 +1,7 @@
 """Drawn secrets of many kinds planted in what a kernel is built of, each in a file of its own."""
 
 import base64
+import itertools
 import json
 import random
 import string
@@ -11,15 +12,15 @@ from robustness.figures import Figure
 
 UPPER, LOWER, DIGITS = string.ascii_uppercase, string.ascii_lowercase, string.digits
 WORD, HEX = UPPER + LOWER + DIGITS, DIGITS + "abcdef"
-FILES = {  # how a secret that is known by its looks is written there
+FORMS = {  # how a secret that is known by its looks is written there
     "recipe.toml": ('weights = "{}"', "# was {}", "batch_size = 16 # {}"),
     "kernel.py": ("login('{}')", 'client = Client("{}", retries=3)', "# as in {}"),
     "kernel-metadata.json": ('  "title": "{}",', '  "keywords": ["a", "{}"]'),
 }
 
 
-def drawn(seed: int) -> tuple[dict[str, str], dict[str, str]]:
-    """Secrets known by their looks, and whole lines in which the name beside it tells."""
+def drawn(seed: int) -> tuple[dict[str, str], dict[tuple[str, ...], tuple[str, ...]]]:
+    """Secrets known by their looks, and lines of files in which the name beside it tells."""
     generator = random.Random(seed)
 
     def some(length: int, signs: str = WORD) -> str:
@@ -33,8 +34,6 @@ def drawn(seed: int) -> tuple[dict[str, str], dict[str, str]]:
     def encoded(data: object) -> str:
         return base64.urlsafe_b64encode(json.dumps(data).encode()).decode().rstrip("=")
 
-    jwt = f"{encoded({'alg': 'HS256'})}.{encoded({'sub': some(9)})}.{some(43)}"
-    neptune = encoded({"api_address": "https://app.neptune.ai", "api_key": some(36)})
     looks = {
         "AWS access key": "AKIA" + some(16, UPPER + DIGITS),
         "AWS temporary key": "ASIA" + some(16, UPPER + DIGITS),
@@ -61,7 +60,7 @@ def drawn(seed: int) -> tuple[dict[str, str], dict[str, str]]:
         "private OpenSSH key": "-----BEGIN OPENSSH " + "PRIVATE KEY-----",
         "encrypted private key": "-----BEGIN ENCRYPTED " + "PRIVATE KEY-----",
         "age key": "AGE-SECRET-KEY-1" + some(58, UPPER + DIGITS),
-        "JWT": jwt,
+        "JWT": f"{encoded({'alg': 'HS256'})}.{encoded({'sub': some(9)})}.{some(43)}",
         "address with a password": f"https://grete:{some(10)}@example.org/data.zip",
         "address of a database": f"postgresql://grete:{some(12)}@db.example.org:5432/x",
         "address with a token": f"https://{some(30)}@example.org/grete/x.git",
@@ -84,63 +83,60 @@ def drawn(seed: int) -> tuple[dict[str, str], dict[str, str]]:
         "Twilio key": "SK" + some(32, HEX),
         "wandb key": some(40, HEX),
         "Comet key": some(25),
-        "Neptune token": neptune,
+        "Neptune token": encoded({"api_address": "https://app.neptune.ai", "api_key": some(36)}),
         "Kaggle key": some(32, HEX),
         "Kaggle token": "KGAT_" + some(32, HEX),
         "Vault token": "hvs." + some(90),
     }
     named = {
-        'TOML: password = "…"': f'password = "{some(10)}"',
-        "TOML: passwd = '…'": f"passwd = '{some(9)}'",
-        'TOML: token = "…"': f'token = "{some(16, LOWER + DIGITS)}"',
-        'TOML: api_key = "…"': f'api_key = "{some(20, LOWER + DIGITS)}"',
-        "comment: password: …": f"# password: {some(10)}",
-        "comment: token=…": f"# token={some(14)}",
-        "comment: PASSWORD is …": f"# my PASSWORD is {some(11)}",
-        "comment: .netrc": f"# machine api.wandb.ai login user password {some(12)}",
-        "comment: curl": f"# curl -u grete:{some(12)} https://example.org",
-        "comment: --password": f"# mysql --user grete --password {some(12)}",
-        "comment: Bearer": f"# Authorization: Bearer {some(24)}",
-        "comment: export": f"# export WANDB_API_KEY={some(20, LOWER + DIGITS)}",
-        "Python: password='…'": f"login(user='grete', password='{some(10)}')",
-        "Python: words": 'secret = "correct horse battery staple"',
-        "Python: letters": f'PASSWORD = "{some(10, LOWER)}"',
-        "Python: token=": f'api = Api(token="{some(18)}")',
-        "Python: os.environ": f'os.environ["HF_TOKEN"] = "{some(15)}"',
-        "Python: setdefault": f'os.environ.setdefault("KAGGLE_KEY", "{some(16)}")',
-        "Python: dictionary": f"headers = {{'x-api-key': '{some(16)}'}}",
-        "Python: tuple": f"auth = ('grete', '{some(12)}')",
-        "Python: Basic": f'headers = {{"Authorization": "Basic {some(24)}"}}',
-        "Python: hinted": f'secret_key: str = "{some(18)}"',
-        "JSON: password": f'  "password": "{some(10)}",',
-        "JSON: apiKey": f'  "apiKey": "{some(18)}",',
-        "JSON: client_secret": f'  "client_secret": "{some(18)}",',
-        "JSON: token": f'  "accessToken": "{some(18)}",',
+        ("recipe.toml",): (
+            f'password = "{some(10)}"',
+            f"passwd = '{some(9)}'",
+            f'token = "{some(16, LOWER + DIGITS)}"',
+            f'api_key = "{some(20, LOWER + DIGITS)}"',
+        ),
+        ("recipe.toml", "kernel.py"): (
+            f"# password: {some(10)}",
+            f"# token={some(14)}",
+            f"# my PASSWORD is {some(11)}",
+            f"# machine api.wandb.ai login user password {some(12)}",
+            f"# curl -u grete:{some(12)} https://example.org",
+            f"# mysql --user grete --password {some(12)}",
+            f"# Authorization: Bearer {some(24)}",
+            f"# export WANDB_API_KEY={some(20, LOWER + DIGITS)}",
+        ),
+        ("kernel.py",): (
+            f"login(user='grete', password='{some(10)}')",
+            'secret = "correct horse battery staple"',
+            f'PASSWORD = "{some(10, LOWER)}"',
+            f'api = Api(token="{some(18)}")',
+            f'os.environ["HF_TOKEN"] = "{some(15)}"',
+            f'os.environ.setdefault("KAGGLE_KEY", "{some(16)}")',
+            f"headers = {{'x-api-key': '{some(16)}'}}",
+            f"auth = ('grete', '{some(12)}')",
+            f'headers = {{"Authorization": "Basic {some(24)}"}}',
+            f'secret_key: str = "{some(18)}"',
+        ),
+        ("kernel-metadata.json",): (
+            f'  "password": "{some(10)}",',
+            f'  "apiKey": "{some(18)}",',
+            f'  "client_secret": "{some(18)}",',
+            f'  "accessToken": "{some(18)}",',
+        ),
     }
     return looks, named
 
 
-def files_of(name: str) -> tuple[str, ...]:
-    """Where a line of that name can stand."""
-    kind = name.partition(":")[0]
-    return {
-        "TOML": ("recipe.toml",),
-        "comment": ("recipe.toml", "kernel.py"),
-        "Python": ("kernel.py",),
-        "JSON": ("kernel-metadata.json",),
-    }[kind]
-
-
-def planted(seed: int = 0) -> Iterator[tuple[str, str, str]]:
+def planted(seed: int) -> Iterator[tuple[str, str, str]]:
     """What was planted, the file, and its text."""
     looks, named = drawn(seed)
     for name, secret in looks.items():
-        for file, forms in FILES.items():
+        for file, forms in FORMS.items():
             for form in forms:
                 yield f"{name} as {form}", file, f"one\n{form.format(secret)}\nthree\n"
-    for name, line in named.items():
-        for file in files_of(name):
-            yield name, file, f"one\n{line}\nthree\n"
+    for files, lines in named.items():
+        for file, line in itertools.product(files, lines):
+            yield line, file, f"one\n{line}\nthree\n"
 
 
 def is_found(file: str, text: str) -> bool:
