@@ -10,8 +10,6 @@ from typing import Any
 from podium.text import format_table
 
 ROOT = Path(__file__).parents[2]
-HEADINGS = ("what", "came out", "limit", "held")
-SHOWN = 5  # failures in a note
 COMPARE: dict[str, Callable[[float, float], bool]] = {
     "=": operator.eq,
     "≤": operator.le,
@@ -40,7 +38,7 @@ class Figure:
     def of_failures(cls, what: str, failures: list[str], tried: int | None = None) -> "Figure":
         """The number of failures, which must be 0; the first of them are in the note."""
         tried_in_all = [] if tried is None else [f"of {tried}"]
-        return cls(what, len(failures), "= 0", "; ".join([*tried_in_all, *failures[:SHOWN]]))
+        return cls(what, len(failures), "= 0", "; ".join([*tried_in_all, *failures[:5]]))
 
     @property
     def held(self) -> bool | None:
@@ -58,7 +56,7 @@ def table(figures: list[Figure]) -> str:
     held = {None: "", True: "yes", False: "NO"}
     rows = [(f.what, f"{f.value:.6g}", f.limit, held[f.held]) for f in figures]
     notes = [f"{f.what}: {f.note}" for f in figures if f.note]
-    return "\n".join([*format_table([HEADINGS, *rows]), "", *notes])
+    return "\n".join([*format_table([("what", "came out", "limit", "held"), *rows]), "", *notes])
 
 
 def say(text: str) -> None:

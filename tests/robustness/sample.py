@@ -4,10 +4,12 @@ import importlib
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from robustness.figures import table
 
 
-def sample_of(part: str) -> Callable[[Path], None]:
+def sample_of(part: str, slow: bool = False) -> Callable[[Path], None]:
     """A test that runs the sample of a part and sees that every figure is within its limit."""
 
     def test(tmp_path: Path) -> None:
@@ -16,4 +18,4 @@ def sample_of(part: str) -> Callable[[Path], None]:
         assert not broken, table(broken)
         assert any(figure.held for figure in figures), "a part that limits nothing"
 
-    return test
+    return pytest.mark.slow(test) if slow else test

@@ -1,7 +1,3 @@
-"""Time budgets hold: a small sample."""
-
-import pytest
-
 from robustness.sample import sample_of
 
-test_sample_holds_its_limits = pytest.mark.slow(sample_of("budgets"))
+test_time_budgets_hold = sample_of("budgets", slow=True)

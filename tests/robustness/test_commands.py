@@ -1,7 +1,3 @@
-"""Commands that are killed and called again lose nothing: a small sample."""
-
-import pytest
-
 from robustness.sample import sample_of
 
-test_sample_holds_its_limits = pytest.mark.slow(sample_of("commands"))
+test_commands_that_are_killed_and_called_again_lose_nothing = sample_of("commands", slow=True)

@@ -1,7 +1,3 @@
-"""Connections that keep the server waiting or busy shut nobody out: a small sample."""
-
-import pytest
-
 from robustness.sample import sample_of
 
-test_sample_holds_its_limits = pytest.mark.slow(sample_of("connections"))
+test_connections_that_keep_the_server_waiting_shut_nobody_out = sample_of("connections", slow=True)

@@ -1,5 +1,3 @@
-"""Made-up bytes break no reader: a small sample."""
-
 from robustness.sample import sample_of
 
-test_sample_holds_its_limits = sample_of("fuzz")
+test_made_up_bytes_break_no_reader = sample_of("fuzz")

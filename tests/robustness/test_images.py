@@ -1,5 +1,3 @@
-"""Damaged images are read right or named: a small sample."""
-
 from robustness.sample import sample_of
 
-test_sample_holds_its_limits = sample_of("images")
+test_damaged_images_are_read_right_or_named = sample_of("images")

@@ -1,5 +1,3 @@
-"""Runs that are killed end as if they had not been: a small sample."""
-
 from robustness.sample import sample_of
 
-test_sample_holds_its_limits = sample_of("kills")
+test_runs_that_are_killed_end_as_if_they_had_not_been = sample_of("kills")

@@ -1,5 +1,3 @@
-"""Near-copies are found, and leaking splits refused: a small sample."""
-
 from robustness.sample import sample_of
 
-test_sample_holds_its_limits = sample_of("leaks")
+test_near_copies_are_found_and_leaking_splits_refused = sample_of("leaks")

@@ -1,7 +1,3 @@
-"""Full disks and little memory end in one line: a small sample."""
-
-import pytest
-
 from robustness.sample import sample_of
 
-test_sample_holds_its_limits = pytest.mark.slow(sample_of("limits"))
+test_full_disks_and_little_memory_end_in_one_line = sample_of("limits", slow=True)

@@ -1,7 +1,3 @@
-"""Long runs do not grow: a small sample."""
-
-import pytest
-
 from robustness.sample import sample_of
 
-test_sample_holds_its_limits = pytest.mark.slow(sample_of("long_runs"))
+test_long_runs_do_not_grow = sample_of("long_runs", slow=True)

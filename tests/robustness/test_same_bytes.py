@@ -1,7 +1,3 @@
-"""Another machine makes the same bytes: a small sample."""
-
-import pytest
-
 from robustness.sample import sample_of
 
-test_sample_holds_its_limits = pytest.mark.slow(sample_of("same_bytes"))
+test_another_machine_makes_the_same_bytes = sample_of("same_bytes", slow=True)

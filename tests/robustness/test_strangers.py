@@ -1,5 +1,3 @@
-"""Hostile files are refused: a small sample."""
-
 from robustness.sample import sample_of
 
-test_sample_holds_its_limits = sample_of("strangers")
+test_hostile_files_are_refused = sample_of("strangers")

@@ -1,7 +1,3 @@
-"""Two writers of one record: a small sample."""
-
-import pytest
-
 from robustness.sample import sample_of
 
-test_sample_holds_its_limits = pytest.mark.slow(sample_of("writers"))
+test_two_writers_of_one_record_lose_nothing = sample_of("writers", slow=True)
