@@ -19,7 +19,7 @@ import optuna
 
 from kaggle_stand_in import StandIn
 from robustness.figures import Figure, say
-from robustness.processes import FileEvent, Kill, ended, two_runs
+from robustness.processes import Kill, ended, two_runs
 from robustness.projects import broken_files, compare
 
 sys.path.append(str(Path(__file__).parents[1] / "kaggle"))
@@ -105,11 +105,8 @@ def _strike(
     if differences := _differences(name, twice, once):
         raise RuntimeError(f"{name}: two undisturbed runs differ: {differences}")
 
-    ways: dict[tuple[str, str], FileEvent] = {}
-    for _, event in first.events:
-        if ".locks" not in event.name and "__pycache__" not in event.name:
-            ways.setdefault(event.way, event)
-    kills = [Kill(event) for event in ways.values()]
+    events = (event for _, event in first.events if "__pycache__" not in event.name)
+    kills = [Kill(event) for event in dict.fromkeys(events) if ".locks" not in event.name]
     if name in IN_CHILD:
         kills += [Kill(None, delay=first.seconds * part / PARTS) for part in range(1, PARTS)]
 

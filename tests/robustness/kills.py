@@ -78,7 +78,7 @@ def campaign(quick: bool, scratch: Path) -> list[Figure]:
     new = scratch / "new"
     make_project(new, sample_recipe(), size=(48, 36))
     runs: list[KilledRun] = []
-    known: set[tuple[str, str]] = set()
+    known: set[FileEvent] = set()
     wrong, other_bytes = [], []
     for number, changes in enumerate([QUICK] if quick else [HEAD, FOLDS, LAYERS]):
         project = scratch / f"undisturbed-{number}"
@@ -92,7 +92,7 @@ def campaign(quick: bool, scratch: Path) -> list[Figure]:
             only_in_one, others = compare(run.project, project)
             wrong += [*only_in_one, *(name for name in others if name.endswith("/history.csv"))]
             other_bytes += [name for name in others if not name.endswith("/history.csv")]
-        known |= {event.way for _, event in events}
+        known |= {event for _, event in events}
         if not number:
             shutil.copytree(project / "weights" / RUN, new / "weights" / FIRST)
     starts = [start for run in runs for start in run.starts]
@@ -106,7 +106,7 @@ def campaign(quick: bool, scratch: Path) -> list[Figure]:
     ]
 
 
-def plan(events: list[tuple[float, FileEvent]], known: set[tuple[str, str]]) -> list[Kill]:
+def plan(events: list[tuple[float, FileEvent]], known: set[FileEvent]) -> list[Kill]:
     """Kills at the events of an undisturbed run, in their order, and some other signals.
 
     Each new way in which each file changes is among them, one of its occurrences drawn by chance,
@@ -123,8 +123,8 @@ def plan(events: list[tuple[float, FileEvent]], known: set[tuple[str, str]]) -> 
     ]
     for place in random.permutation(len(events)):
         event = events[place][1]
-        if event.way not in seen:
-            seen.add(event.way)
+        if event not in seen:
+            seen.add(event)
             chosen.append((place, Kill(event)))
             if event.kind == "sync" and event.name.endswith((".h5", ".npz")):
                 chosen.append((place, Kill(replace(event, kind="half"))))
@@ -196,18 +196,16 @@ def ended_as_expected(start: Ended) -> bool:
     return start.kill.number == signal.SIGKILL or bool(is_told)
 
 
-def figures_of_starts(
-    starts: list[Ended], known: set[tuple[str, str]], quick: bool
-) -> list[Figure]:
+def figures_of_starts(starts: list[Ended], known: set[FileEvent], quick: bool) -> list[Figure]:
     killed = [start for start in starts if is_killed(start)]
     kills, terms, interrupts = (
         [start for start in killed if start.kill.number == number] for number in EXIT_CODES
     )
     seconds = [start.after_signal for start in terms + interrupts]
-    left = sorted(known - {start.kill.at.way for start in killed})
+    left = known - {start.kill.at for start in killed}
     bad = [f"{start.kill}: {start.code}" for start in starts if not ended_as_expected(start)]
     what = f"of {len(known)} changes of files, those that no kill came at"
-    all_ways = [] if quick else [Figure.of_failures(what, [" ".join(way) for way in left])]
+    all_ways = [] if quick else [Figure.of_failures(what, sorted(map(str, left)))]
     return [
         Figure("kills with SIGKILL", len(kills), "≥ 2" if quick else f"≥ {KILLS}"),
         Figure("ends with SIGTERM", len(terms), "≥ 1"),

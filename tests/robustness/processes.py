@@ -15,12 +15,12 @@ import resource
 import shutil
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from robustness.projects import PATIENCE, RUN
@@ -41,17 +41,12 @@ class FileEvent:
     Args:
         kind: write, sync (the file is complete under its temporary name), rename or remove.
         name: the path in the project that it has or shall have.
-        epochs: that are in the histories of all folds by then.
+        epochs: that are in the histories of all folds by then; it is the same event at others.
     """
 
     kind: str
     name: str
-    epochs: int = 0
-
-    @property
-    def way(self) -> tuple[str, str]:
-        """In which the file changes."""
-        return self.kind, self.name
+    epochs: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True)
@@ -74,7 +69,7 @@ class Kill:
         path = project / self.at.name
         if self.at.kind == "half" and any(path.parent.glob(f".part-*-{path.name}")):
             return epochs_in(project) >= self.at.epochs
-        return event is not None and event.way == self.at.way and event.epochs >= self.at.epochs
+        return event is not None and event == self.at and event.epochs >= self.at.epochs
 
 
 @dataclass(frozen=True)
@@ -172,7 +167,7 @@ def run(
     reports: Connection,
     largest_file: int = 0,
     more_memory: int = 0,
-    variables: Mapping[str, str] = MappingProxyType({}),
+    variables: Mapping[str, str] | None = None,
 ) -> None:
     """Run `podium WORDS` in this process.
 
@@ -185,7 +180,7 @@ def run(
     os.chdir(project)
     for name in [name for name in os.environ if name.startswith("PODIUM_")]:
         del os.environ[name]  # it finds nothing but the project
-    os.environ.update(variables)
+    os.environ.update(variables or {})
     for stream in (1, 2):
         os.dup2(log.fileno(), stream)
     sys.addaudithook(_hook(Path.cwd(), reports))
@@ -209,6 +204,7 @@ def epochs_in(project: Path) -> int:
 
 def _hook(project: Path, reports: Connection) -> Callable[[str, tuple], None]:
     """Reports what is about to happen to a file, and waits for the word to go on."""
+    turn = threading.RLock()  # files are written in several threads
 
     def hook(event: str, arguments: tuple) -> None:
         kind, path = "", arguments[0] if arguments else None
@@ -224,8 +220,9 @@ def _hook(project: Path, reports: Connection) -> Callable[[str, tuple], None]:
             kind = "remove"
         if kind and (project / path).is_relative_to(project):
             name = TEMPORARY.sub("", Path(path).name)
-            reports.send((kind, str((project / path).with_name(name).relative_to(project))))
-            reports.recv()
+            with turn:
+                reports.send((kind, str((project / path).with_name(name).relative_to(project))))
+                reports.recv()
 
     return hook
 
