@@ -1,5 +1,6 @@
 """The table of a run: made once, found again by id, and refused where it no longer fits."""
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from podium.competitions import get_competition
 from podium.competitions.boxes import BOX_COLUMNS
-from podium.data.table import BrokenImages, open_to_predict, prepare_run, read_table
+from podium.data.table import BrokenImages, digests, open_to_predict, prepare_run, read_table
 from podium.recipes.recipe import Recipe
 from podium.recipes.recipe_file import parse_recipe
 from podium.runs.fold_folder import RunError
@@ -332,6 +333,14 @@ def test_a_test_image_that_breaks_later_is_named(
     skip = folder.begin(recipe(broken_images="skip"), {}, fresh=False)
     assert prepare_run(folder, skip).table.readable_test.index.tolist() == ["007"]
     assert not is_predicted(folder)
+
+
+def test_what_is_no_file_has_no_digest_and_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "endless.jpg").symlink_to("/dev/zero")
+    (tmp_path / "sound.jpg").write_bytes(b"image")
+    found = digests(pd.Series(sorted(tmp_path.iterdir())))
+    assert [bool(digest) for digest in found] == [False, False, True]
 
 
 def test_a_training_image_that_breaks_later_is_named(images: Path, folder: RunFolder) -> None:

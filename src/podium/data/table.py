@@ -16,6 +16,7 @@ from podium.competitions.boxes import BOX_COLUMNS
 from podium.data.check import check_images
 from podium.data.near_duplicates import near_duplicate_groups
 from podium.data.splits import limit_images, split_folds, split_shares
+from podium.files.image_io import UnreadableImage, read_bytes
 from podium.recipes.recipe import Recipe
 from podium.runs.fold_folder import RunError
 from podium.runs.run import Run
@@ -133,8 +134,8 @@ def digests(paths: pd.Series) -> pd.Series:
 
     def digest(path: Path | str) -> str:
         try:
-            return hashlib.blake2b(Path(path).read_bytes(), digest_size=8).hexdigest()
-        except OSError:  # which the check of the images names
+            return hashlib.blake2b(read_bytes(Path(path)), digest_size=8).hexdigest()
+        except UnreadableImage:  # which the check of the images names
             return ""
 
     with ThreadPoolExecutor() as pool:
