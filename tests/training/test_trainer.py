@@ -23,12 +23,13 @@ from small_training import (
     weights,
 )
 
+from podium.data.batches import Batches
 from podium.models.backend import free_stage
 from podium.models.network import build_network
 from podium.recipes.tables import Stage
 from podium.runs.fold_folder import load_weights
 from podium.training import cached_features, head_stage
-from podium.training.cached_features import Features, feature_batches
+from podium.training.cached_features import Features, of_features
 from podium.training.datasets import FoldDataset, stage_seed
 from podium.training.optimizers import SharedLossScale
 from podium.training.trainer import Trainer, TrainingDiverged
@@ -238,12 +239,22 @@ def test_without_a_cache_the_head_stage_also_changes_the_head_only(
         np.testing.assert_array_equal(old, new)
 
 
-def test_feature_batches_keep_label_and_image_together() -> None:
+def batches_of(
+    features: np.ndarray, labels: np.ndarray, epochs: int, first_epoch: int = 0, batch_size: int = 4
+) -> Batches:
+    """Batches to train on of features (views, images, channels) of such labels."""
+    numbers = np.arange(len(labels))
+    fold = FoldDataset(None, numbers, labels, numbers, labels)
+    head = Stage(unfreeze="head", epochs=epochs, learning_rate=1.0, batch_size=batch_size)
+    found = Features([features], [features[0]])
+    return of_features(found, fold, recipe(), head, seed=0, first_epoch=first_epoch)[0]
+
+
+def test_batches_of_features_keep_label_and_image_together() -> None:
     """The feature of image n in view v is n + v / 10; its label is n, one-hot."""
     numbered = (np.arange(10)[None, :] + np.arange(3)[:, None] / 10)[..., None].astype(np.float32)
-    numbered = Features([numbered], [numbered[0]])
     labels = np.eye(10, dtype=np.float32)
-    seen = list(feature_batches(numbered, labels, 4, 0, range(3)))
+    seen = list(batches_of(numbered, labels, epochs=3))
     assert len(seen) == 6, "two full batches in each of three epochs"
     for x, y in seen:
         np.testing.assert_array_equal(np.floor(x[:, 0]).astype(int), y.argmax(axis=1))
@@ -253,13 +264,13 @@ def test_feature_batches_keep_label_and_image_together() -> None:
     assert order[:2] != order[2:4], "each epoch in an order of its own"
     assert len(set(order[0] + order[1])) == 8, "no image twice in an epoch"
 
-    resumed = [x for x, _ in feature_batches(numbered, labels, 4, 0, range(2, 3))]
+    resumed = [x for x, _ in batches_of(numbered, labels, epochs=3, first_epoch=2)]
     np.testing.assert_array_equal(resumed, [x for x, _ in seen[4:]])
 
 
 def test_fewer_images_than_a_batch_are_one_batch() -> None:
-    three = Features([np.zeros((1, 3, 5), np.float32)], [])
-    batches = feature_batches(three, np.eye(3, dtype="f4"), 8, 0, range(2))
+    three = np.zeros((1, 3, 5), np.float32)
+    batches = batches_of(three, np.eye(3, dtype="f4"), epochs=2, batch_size=8)
     assert [tuple(x.shape) for x, _ in batches] == [(3, 5)] * 2
 
 

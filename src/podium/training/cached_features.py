@@ -6,7 +6,6 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -19,6 +18,8 @@ from podium.data.batches import (
     ImageArray,
     View,
     epoch_order,
+    rows_of,
+    slices,
     type_of_rows,
     view_batches,
 )
@@ -28,10 +29,8 @@ from podium.models.inference import predict
 from podium.recipes.recipe import Recipe, steps_per_epoch
 from podium.recipes.tables import Stage
 from podium.system import free_memory, verbosity
+from podium.training.datasets import FoldDataset, class_weights
 from podium.training.time_plan import TimePlan
-
-if TYPE_CHECKING:
-    from podium.training.datasets import FoldDataset
 
 PART = 4096  # features that are computed in one go
 PART_OF_MAPS = 512  # the same with maps, which are some hundred times as large
@@ -54,7 +53,7 @@ class Features:
 
 def cache_features(
     trunk: keras.Model,
-    images: "FoldDataset",
+    images: FoldDataset,
     recipe: Recipe,
     stage: Stage,
     folder: Path,
@@ -147,12 +146,13 @@ def _boxes_in_views(
 
     The images are augmented again for it, which takes a tenth of the time of their features.
     """
-    moved = np.empty((len(views), len(train), 4), np.float32)
-    for place, index in enumerate(tqdm(train, "boxes in the views", delay=2, leave=False)):
+    moved = []
+    for index, box in zip(
+        tqdm(train, "boxes in the views", delay=2, leave=False), boxes, strict=True
+    ):
         image = cache[int(index)]
-        for number, view in enumerate(views):
-            moved[number, place] = view(image, boxes[place])[1]
-    return moved
+        moved.append([view(image, box)[1] for view in views])
+    return np.array(moved, np.float32).swapaxes(0, 1)
 
 
 def _allocate(
@@ -176,42 +176,47 @@ def _allocate(
     return arrays
 
 
-def feature_batches(
+def of_features(
     features: Features,
-    labels: np.ndarray,
-    batch_size: int,
+    images: FoldDataset,
+    recipe: Recipe,
+    stage: Stage,
     seed: int,
-    epochs: range,
-    balanced: bool = False,
-    class_weights: np.ndarray | None = None,
-) -> Batches:
-    """Batches as `training_batches` gives them, with a view of each image in place of itself.
-
-    Args:
-        labels: float32 (images, classes).
-        balanced, class_weights: as there.
-    """
-    batch_size = min(batch_size, len(labels))
-    views, images = features.train[0].shape[:2]
-    boxes = features.boxes
+    first_epoch: int,
+) -> tuple[Batches, Batches]:
+    """Batches as `of_images` gives them, with a cached view of each image in place of itself."""
+    labels, boxes, weights = images.train_labels, features.boxes, class_weights(images, recipe)
+    at_most = stage.batch_size or recipe.batch_size
+    batch_size = min(at_most, len(labels))
+    epochs = range(first_epoch, stage.epochs)
 
     def tasks() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for epoch in epochs:
             random = np.random.default_rng((seed, epoch))
-            order = epoch_order(labels, random, balanced)
-            view = random.integers(views, size=images)
-            for end in range(batch_size, images + 1, batch_size):
+            order = epoch_order(labels, random, recipe.sampling == "balanced")
+            view = random.integers(len(features.train[0]), size=len(labels))
+            for end in range(batch_size, len(labels) + 1, batch_size):
                 chosen = order[end - batch_size : end]
                 yield view[chosen], chosen
 
     def make(task: tuple[np.ndarray, np.ndarray]) -> tuple:
         seen = tuple(one[task].astype(np.float32) for one in features.train)
-        if class_weights is not None:
-            return seen[0], labels[task[1]], labels[task[1]] @ class_weights
+        if weights is not None:
+            return seen[0], labels[task[1]], labels[task[1]] @ weights
         if boxes is None:
             return seen[0], labels[task[1]]
         return seen, (labels[task[1]], boxes[task])
 
     row = type_of_rows(make((np.zeros(1, int), np.zeros(1, int))))
-    rows = len(epochs) * steps_per_epoch(images, batch_size) * batch_size
-    return Batches(make, tasks, rows, batch_size, row, whole=True, threads=0)
+    rows = len(epochs) * steps_per_epoch(len(labels), batch_size) * batch_size
+    train = Batches(make, tasks, rows, batch_size, row, whole=True, threads=0)
+    unseen = tuple(features.validation)
+    validation = (unseen if len(unseen) > 1 else unseen[0], images.validation_targets)
+    return train, Batches(
+        lambda part: tuple(rows_of(one, part) for one in validation),
+        lambda: slices(len(images.validation), at_most),
+        len(images.validation),
+        at_most,
+        type_of_rows(validation),
+        threads=0,
+    )

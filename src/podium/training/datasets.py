@@ -1,4 +1,4 @@
-"""What a stage trains and validates on: batches of images, or of their cached features."""
+"""What a fold trains and validates on: its images and labels, and batches of them."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -9,16 +9,12 @@ from podium.competitions.boxes import NO_BOX
 from podium.data.batches import (
     Batches,
     ImageCache,
-    rows_of,
-    slices,
     training_batches,
-    type_of_rows,
     view_batches,
 )
 from podium.files.image_io import resize
 from podium.recipes.recipe import Recipe
 from podium.recipes.tables import Stage
-from podium.training.cached_features import Features, feature_batches
 from podium.training.time_plan import TimePlan
 
 
@@ -124,39 +120,6 @@ def calm_epochs(stage: Stage, plan: TimePlan | None) -> Callable[[int], bool]:
     if plan is None or plan.deadline is None:
         return lambda epoch: epoch >= first
     return lambda epoch: plan.epoch_position(epoch) >= (first - 0.5) * plan.work.steps
-
-
-def of_features(
-    features: Features,
-    images: FoldDataset,
-    recipe: Recipe,
-    stage: Stage,
-    seed: int,
-    first_epoch: int,
-) -> tuple[Batches, Batches]:
-    """Batches of cached features in place of images."""
-    batch_size = stage.batch_size or recipe.batch_size
-    epochs = range(first_epoch, stage.epochs)
-    train = feature_batches(
-        features,
-        images.train_labels,
-        batch_size,
-        seed,
-        epochs,
-        balanced=recipe.sampling == "balanced",
-        class_weights=class_weights(images, recipe),
-    )
-    seen = tuple(features.validation)
-    validation = (seen if len(seen) > 1 else seen[0], images.validation_targets)
-    rows = len(images.validation)
-    return train, Batches(
-        lambda part: tuple(rows_of(one, part) for one in validation),
-        lambda: slices(rows, batch_size),
-        rows,
-        batch_size,
-        type_of_rows(validation),
-        threads=0,
-    )
 
 
 def class_weights(images: FoldDataset, recipe: Recipe) -> np.ndarray | None:

@@ -13,8 +13,9 @@ from podium.recipes.recipe import Recipe, steps_per_epoch
 from podium.recipes.tables import Stage
 from podium.runs.fold_folder import FoldFolder, Row
 from podium.system import peak_memory_gb, verbosity
+from podium.training.cached_features import of_features
 from podium.training.callbacks import CheckpointCallback, OneCycleSchedule, TimeKeeper
-from podium.training.datasets import FoldDataset, of_features, of_images, stage_seed
+from podium.training.datasets import FoldDataset, of_images, stage_seed
 from podium.training.head_stage import HeadStage
 from podium.training.losses import BoxLoss, MeanIoUMetric, make_loss
 from podium.training.lr_finder import LRCurve, LRFinder
