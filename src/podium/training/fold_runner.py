@@ -246,8 +246,7 @@ class FoldRunner:
 
     def scored(self, fold: int) -> np.ndarray:
         """Positions of the images that this fold's network has not seen."""
-        folds = self.table.train["fold"].to_numpy()
-        return np.flatnonzero((folds == fold) | (folds == HELD_OUT))
+        return np.flatnonzero(self.table.train["fold"].isin([fold, HELD_OUT]))
 
     def _positions(self, ids: pd.Index) -> np.ndarray:
         """Positions of these test images."""

@@ -34,11 +34,15 @@ def leak_reason(run: RunFolder, fold: int, scored: pd.Index, competition: str) -
     Args:
         scored: ids of training images of the competition.
     """
-    recipe, images = run.read_recipe(), _image_source(competition)
-    lineage = run.fold(fold).read_start()
+    recipe, folder, images = run.read_recipe(), run.fold(fold), _image_source(competition)
+    lineage = folder.read_start()
     if _image_source(recipe.competition) == images:
         # Its lineage was checked against what it scores itself, among which these images are.
-        return split_leak(run, fold, scored) or _pseudo_label_leak(run, fold)
+        if leak := split_leak(run, fold, scored):
+            return leak
+        unknown = recipe.pseudo_runs and folder.read_pseudo() is None
+        leaky = unknown or folder.pseudo_label_leak
+        return f"{run.name} was itself trained on leaky pseudo-labels" if leaky else ""
     if recipe.started_from and not lineage:
         return f"{run.name} does not say what its fold {fold} was started from"
     related = [row["run"] for row in lineage if _image_source(row["competition"]) == images]
@@ -48,11 +52,3 @@ def leak_reason(run: RunFolder, fold: int, scored: pd.Index, competition: str) -
 def _image_source(competition: str) -> str:
     """The competition whose training images these are."""
     return get_competition(competition).same_images_as or competition
-
-
-def _pseudo_label_leak(run: RunFolder, fold: int) -> str:
-    folder = run.fold(fold)
-    is_known = not run.read_recipe().pseudo_runs or folder.read_pseudo() is not None
-    if is_known and not folder.pseudo_label_leak:
-        return ""
-    return f"{run.name} was itself trained on leaky pseudo-labels"
