@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ from podium.data.table import open_to_predict, prepare_run
 from podium.files.atomic_write import require_writable
 from podium.predictions.combine import assemble, write_submission, write_test
 from podium.predictions.result import RunResult
+from podium.recipes.recipe import Recipe
 from podium.runs.find_run import find_run
 from podium.runs.fold_folder import RunError
 from podium.runs.run import Run
@@ -50,12 +51,17 @@ def train(
     Raises:
         ValueError: a user's mistake, with what to do about it.
     """
-    asked = open_to_train(entry, overrides, folds, run, fresh, True, preset)
-    folder, runner = _train_folds(asked, minutes, True, cluster)
+    began = time.monotonic()
+    with open_to_train(entry, overrides, folds, run, fresh, True, preset) as (opened, to_do):
+        end, runner = _end(began, minutes, opened.recipe), None
+        if to_do and cluster:
+            cluster.train(opened, to_do, end, test=True)
+        elif to_do:
+            runner = train_opened(opened, to_do, end, test=True)
 
     # ---- Combine: folds joined by id, views kept where they gain, score, submission -------------
-    with folder.sharing():
-        return replace(assemble(folder), runner=runner)
+    with opened.folder.sharing():
+        return replace(assemble(opened.folder), runner=runner)
 
 
 def train_to_score(entry: str, overrides: Iterable[str], folds: Iterable[int], run: str) -> None:
@@ -63,26 +69,16 @@ def train_to_score(entry: str, overrides: Iterable[str], folds: Iterable[int], r
 
     `train` and `predict` do that later, with the weights that are there.
     """
-    _train_folds(open_to_train(entry, overrides, folds, run, test=False), None, test=False)
-
-
-def _train_folds(
-    asked: AbstractContextManager[tuple[Run, list[int]]],
-    minutes: float | None,
-    test: bool,
-    cluster: "Cluster | None" = None,
-) -> "tuple[RunFolder, FoldRunner | None]":
-    """The run's folder, and the fold runner, or None if no fold was trained in this process."""
     began = time.monotonic()
-    with asked as (opened, to_do):
-        if not to_do:
-            return opened.folder, None
-        minutes = training_minutes(minutes or opened.recipe.time_budget)
-        end = None if minutes is None else began + 60 * minutes
-        if cluster is None:
-            return opened.folder, train_opened(opened, to_do, end, test)
-        cluster.train(opened, to_do, end, test)
-        return opened.folder, None
+    with open_to_train(entry, overrides, folds, run, test=False) as (opened, to_do):
+        if to_do:
+            train_opened(opened, to_do, _end(began, None, opened.recipe), test=False)
+
+
+def _end(began: float, minutes: float | None, recipe: Recipe) -> float | None:
+    """`time.monotonic()` at which a run must have ended; None: no limit."""
+    minutes = training_minutes(minutes or recipe.time_budget)
+    return None if minutes is None else began + 60 * minutes
 
 
 @contextmanager
