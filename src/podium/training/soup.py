@@ -75,7 +75,6 @@ def soup(runs: Sequence[str], name: str | None = None, fresh: bool = False) -> R
             runner = start_runner(opened)
             for number, fold in enumerate(to_do, start=1):
                 print(f"\nfold {fold} ({number} of {len(to_do)})", flush=True)
-                _inherit(folder, members, fold)
                 FoldSoup(runner, members, fold).make()
         names = " ".join(member.name for member in members)
         print(f"\nwhat the soup gains, image by image: podium report {names} {folder.name}\n")
@@ -154,21 +153,6 @@ def _begin(folder: RunFolder, members: list[Run], fresh: bool) -> None:
         folder.write_run({"recipe": recipe, **about, "soup": {"runs": runs, "folds": []}})
 
 
-def _inherit(folder: RunFolder, members: list[Run], fold: int) -> None:
-    """Keep the lineage of the runs' networks, and pseudo-labels, those that leak before others."""
-    lineage: list[dict[str, Any]] = []
-    pseudo = []
-    for member in members:
-        source = member.folder.fold(fold)
-        lineage += [row for row in source.read_start() if row not in lineage]
-        if (labels := source.read_pseudo()) is not None:
-            pseudo.insert(0 if source.pseudo_label_leak else len(pseudo), labels)
-    if lineage:
-        folder.fold(fold).write_start(lineage)
-    if pseudo:
-        folder.fold(fold).write_pseudo(pseudo[0])
-
-
 def choose(
     names: Iterable[str], quality: Callable[[Mixture], float], means: Iterable[Mixture] = ()
 ) -> Mixture:
@@ -214,6 +198,7 @@ class FoldSoup:
 
     def make(self) -> None:
         """Choose a mixture, and write all files of the fold."""
+        self._inherit()
         means, everywhere = self._means.values(), partial(self._quality, rows=np.s_[:])
         chosen, greedy = (choose(self._files, everywhere, also) for also in (means, ()))
         halves = [  # each by the images of the other one
@@ -243,6 +228,18 @@ class FoldSoup:
         cost = {"seconds": seconds + spent, "soup_seconds": seconds}
         folder.fold(self._fold).write_cost({**cost, "peak_memory_gb": peak_memory_gb()})
         self._runner.predict_test(self._fold, self._runner.recipe.views)
+
+    def _inherit(self) -> None:
+        """Keep the lineage of the runs' networks, and pseudo-labels, those that leak first."""
+        folder, lineage = self._runner.folder.fold(self._fold), []
+        for source in self._sources:
+            lineage += [row for row in source.read_start() if row not in lineage]
+        if lineage:
+            folder.write_start(lineage)
+        labeled = [source for source in self._sources if source.read_pseudo() is not None]
+        if labeled:
+            leaky = max(labeled, key=lambda source: bool(source.pseudo_label_leak))
+            folder.write_pseudo(leaky.read_pseudo())
 
     def _write(self, chosen: Mixture, halves: list[Mixture]) -> None:
         """Write weights and validation predictions; the network ends with the chosen mixture."""
