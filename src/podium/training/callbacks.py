@@ -70,7 +70,7 @@ class CheckpointCallback(keras.callbacks.Callback):
         if is_kept or self.checkpoints:
             if self.averages:
                 self.averages.on_test_begin()
-            values = _values(self.model)
+            values = self.model.get_weights()
             if self.averages:
                 self.averages.on_test_end()
             self._best = values if is_kept else self._best
@@ -92,16 +92,16 @@ class CheckpointCallback(keras.callbacks.Callback):
 
     def _write(self) -> None:
         if self._best is not None or self._last:
-            now = _values(self.model)
+            now = self.model.get_weights()
             if self._best is not None:
-                _assign(self.model, self._best)
+                self.model.set_weights(self._best)
                 self.folder.write_weights(self.whole_model, self.state.stage)
             for epoch, values in self._last.items():
-                _assign(self.model, values)
+                self.model.set_weights(values)
                 self.folder.write_checkpoint(self.whole_model, epoch, self.state.stage)
             if self.checkpoints:
                 self.folder.delete_checkpoints(but_last=self.checkpoints)
-            _assign(self.model, now)
+            self.model.set_weights(now)
             self._best, self._last = None, {}
         self.folder.write_history(self.state.history)
         self.state.write(self.folder, self.whole_model, self.model.optimizer)
@@ -115,22 +115,8 @@ def _columns(logs: dict[str, float]) -> dict[str, float]:
     return {renamed.get(name, name): value for name, value in logs.items()}
 
 
-def _values(model: keras.Model) -> list[np.ndarray]:
-    return [variable.numpy() for variable in model.variables]
-
-
-def _assign(model: keras.Model, values: list[np.ndarray]) -> None:
-    for variable, value in zip(model.variables, values, strict=True):
-        variable.assign(value)
-
-
 class OneCycleSchedule(keras.callbacks.Callback):
-    """Sets the learning rate and momentum before each step, by how far the stage is.
-
-    Args:
-        peak: the highest learning rate.
-        plan: knows the position, also of a stage that goes on, and in a stage that is shortened.
-    """
+    """Sets the learning rate and momentum before each step, by the plan's position."""
 
     def __init__(self, peak: float, cycle: OneCycle, plan: TimePlan):
         super().__init__()

@@ -114,14 +114,9 @@ class Trainer:
                 f"{steps * stage.epochs} batches, and would never take a step"
             )
         averages = keras.callbacks.SwapEMAWeights() if self.recipe.ema else None
-        keeper = CheckpointCallback(
-            state,
-            self.network.model,
-            self.folder,
-            self.recipe,
-            pause=0.0 if model is self.network.model else CACHED_PAUSE,
-            averages=averages,
-        )
+        whole = self.network.model
+        pause = 0.0 if model is whole else CACHED_PAUSE
+        keeper = CheckpointCallback(state, whole, self.folder, self.recipe, pause, averages)
         model.fit(
             feed(batches),
             validation_data=feed(validation),
@@ -191,9 +186,8 @@ class Trainer:
         loss, metrics = make_loss(self.recipe, self.network.is_exclusive)
         # Weighted: what fills up a batch, as JAX needs it, counts nothing.
         aims: dict[str, Any] = {"loss": loss, "weighted_metrics": metrics}
-        scales = []  # a head alone: one rate
-        if model is self.network.model:
-            scales = self.network.rate_scales(self.recipe.layer_decay)
+        whole = model is self.network.model
+        scales = self.network.rate_scales(self.recipe.layer_decay) if whole else []
         with self.devices.scope():
             if len(model.outputs) > 1:  # the box head's besides
                 aims = {
