@@ -146,10 +146,8 @@ def _boxes_in_views(
 
     The images are augmented again for it, which takes a tenth of the time of their features.
     """
-    moved = []
-    for index, box in zip(
-        tqdm(train, "boxes in the views", delay=2, leave=False), boxes, strict=True
-    ):
+    moved, bar = [], tqdm(train, "boxes in the views", delay=2, leave=False)
+    for index, box in zip(bar, boxes, strict=True):
         image = cache[int(index)]
         moved.append([view(image, box)[1] for view in views])
     return np.array(moved, np.float32).swapaxes(0, 1)

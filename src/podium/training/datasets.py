@@ -150,12 +150,9 @@ class AugmentedSample:
 
 
 def sample_augmented(images: FoldDataset, recipe: Recipe, most: int) -> AugmentedSample:
-    """The first images of a fold's last stage that trained on images.
+    """Up to so many images, the first ones of a fold's last stage that trained on images.
 
     Where all stages learned from cached features, images that are augmented in the same way.
-
-    Args:
-        most: images, at the most.
     """
     stages = enumerate(recipe.stages)
     direct = [n for n, stage in stages if stage.unfreeze != "head" or not recipe.cached_views]

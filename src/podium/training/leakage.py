@@ -29,11 +29,7 @@ def split_leak(run: RunFolder, fold: int, scored: pd.Index) -> str:
 
 
 def leak_reason(run: RunFolder, fold: int, scored: pd.Index, competition: str) -> str:
-    """Why the network of a run's fold may have learned labels of these images; "" if it has not.
-
-    Args:
-        scored: ids of training images of the competition.
-    """
+    """Why a fold's network may know labels of these training images; "" if it does not."""
     recipe, folder, images = run.read_recipe(), run.fold(fold), _image_source(competition)
     lineage = folder.read_start()
     if _image_source(recipe.competition) == images:

@@ -82,11 +82,7 @@ def _work(run: RunFolder) -> int:
 
 
 def _predict(folder: RunFolder, seconds: float) -> None:
-    """Predict the test images by the folds of a run, as far as the time goes.
-
-    Args:
-        seconds: for each fold.
-    """
+    """Predict the test images by the folds of a run, as far as so many seconds a fold allow."""
     began, folds, score = time.monotonic(), folder.scored_folds(), folder.read_score()
     of_classes, of_boxes = score["views"], (score.get("boxes") or {}).get("views") or {}
     weight = {one: max(of_classes.get(one.name, 0), of_boxes.get(one.name, 0)) for one in VIEWS}

@@ -44,11 +44,9 @@ def stage_works(
     validation: int,
     unfrozen_share: Callable[[str | int], float],
 ) -> list[StageWork]:
-    """What the stages of a fold have to do.
+    """What the stages of a fold have to do, by the number of images that each trains on.
 
     Args:
-        train: how many images each stage trains on.
-        validation: how many images it is validated on.
         unfrozen_share: the part of the backbone that is trained where a stage unfreezes so much.
     """
     works = []
@@ -182,8 +180,6 @@ class TimePlan:
 
     def share(self, features: int | None = None) -> float:
         """The part of all training that is left which there is time for, from 0 to 1."""
-        if self.deadline is None:
-            return self.most
         needed = self.training(features)
         if not needed:  # nothing is timed yet
             return self.most
@@ -216,12 +212,7 @@ class TimePlan:
         return {**kept, "share": self.share()}
 
     def resume(self, stage: int, epoch: int, progress: dict[str, Any]) -> None:
-        """Go on with the plan of a killed training.
-
-        Args:
-            epoch: how many the stage has done.
-            progress: nothing where an older Podium wrote the state.
-        """
+        """Go on with the plan of a killed training, whose stage has done so many epochs."""
         self.most, self.rows = progress.get("share", 1.0), progress.get("rows", [])
         done = epoch * self.works[stage].steps
         self.begin_stage(stage, progress.get("position", done), progress.get("trained", done))
