@@ -44,7 +44,7 @@ def test_what_it_says_is_about_what_a_fold_takes(
 
 
 def test_a_budget_that_is_too_short_is_said() -> None:
-    stage = StageTime(1, "all at 32 px", StageWork(epochs=10, steps=5), 2.0, 100.0, 1.0)
+    stage = StageTime("all at 32 px", StageWork(epochs=10, steps=5), 2.0, 100.0, 1.0)
     text = str(DryRun([stage], reading=50.0, predicting=20.0, folds=5, minutes=5.0))
     assert "a fold      2 min" in text and "the run     11 min" in text
     assert "too short; the epochs would be scaled to about 42%" in text

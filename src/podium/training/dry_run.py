@@ -32,7 +32,6 @@ SPARE = 8  # images, because groups of near-copies are not divided
 class StageTime:
     """How long a stage of one fold takes, and the memory of the process until its end."""
 
-    number: int
     what: str
     work: StageWork
     seconds_a_step: float
@@ -62,9 +61,9 @@ class DryRun:
 
     def __str__(self) -> str:
         rows = [("stage", "epochs", "steps", "a step", "time", "memory")]
-        for one in self.stages:
+        for number, one in enumerate(self.stages, start=1):
             steps = str(one.work.epochs), str(one.work.all_steps), f"{one.seconds_a_step:.3g} s"
-            what = f"{one.number} {one.what}", *(steps if one.work.epochs else ("", "", ""))
+            what = f"{number} {one.what}", *(steps if one.work.epochs else ("", "", ""))
             rows.append((*what, duration(one.seconds), f"{one.peak_memory_gb:.1f} GB"))
         rows.append(("prediction", "", "", "", duration(self.predicting), ""))
         lines = [*format_table(rows), *["estimated, not measured"] * self.estimated, ""]
@@ -182,7 +181,7 @@ def reckon(
         if not work.epochs:
             seconds = costs.solved.get(number, seconds)
         what = f"{stage.unfreeze} at {recipe.stage_size(number)} px"
-        stages.append(StageTime(number + 1, what, work, step, seconds, costs.memory[number]))
+        stages.append(StageTime(what, work, step, seconds, costs.memory[number]))
     predicted = (images.all - images.train + images.test) * recipe.views
     return DryRun(
         stages,
