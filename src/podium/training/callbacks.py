@@ -142,7 +142,7 @@ class TimeKeeper(keras.callbacks.Callback):
         self._timed = 0
 
     def on_train_begin(self, logs=None):
-        self._last, self._test_began = time.monotonic(), None
+        self._last = time.monotonic()
 
     def on_train_batch_end(self, batch, logs=None):
         now, stage, speeds = time.monotonic(), self.plan.stage, self.plan.speeds
@@ -160,16 +160,14 @@ class TimeKeeper(keras.callbacks.Callback):
         if self.plan.stage_is_done:
             self.model.stop_training = True
 
-    def on_test_begin(self, logs=None):
-        self._test_began = None
-
     def on_test_batch_end(self, batch, logs=None):
-        self._test_began = self._test_began or time.monotonic()  # the first batch also traces
+        if batch == 0:  # which also traces
+            self._test_began = time.monotonic()
 
     def on_test_end(self, logs=None):
         images = self.validated - self.batch_size
         pixels = self.plan.work.validation // max(self.validated, 1) * images
-        if pixels > 0 and self._test_began:
+        if pixels > 0:
             self.plan.speeds.predicted(time.monotonic() - self._test_began, pixels)
 
     def on_epoch_end(self, epoch, logs=None):
