@@ -92,13 +92,13 @@ def fit_logistic(
     chosen = np.unique(_evenly(images, rows))
     views = max(1, min(views, rows // len(chosen)))
     targets = labels[chosen]
-    classes = targets.argmax(axis=1)
 
     def fit(part: np.ndarray, strength: float, views: int) -> Logistic:
         x = np.concatenate([features[view, chosen[part]] for view in range(views)])
         if not exclusive:
             return _fit_each(x, np.tile(targets[part], (views, 1)), strength)
-        return _fit(x, np.tile(classes[part], views), labels.shape[1], strength, balanced)
+        classes = np.tile(targets[part].argmax(axis=1), views)
+        return _fit(x, classes, labels.shape[1], strength, balanced)
 
     every = np.ones(len(chosen), bool)
     if seconds < np.inf:
@@ -109,7 +109,7 @@ def fit_logistic(
     held_back &= chosen < (images if labeled is None else labeled)
     strength = STRENGTHS[0]
     if np.ptp(targets[~held_back], axis=0).any():
-        judges = features[0, chosen[held_back]], labels[chosen[held_back]]
+        judges = features[0, chosen[held_back]], targets[held_back]
         losses = [fit(~held_back, c, views).score(*judges)["log_loss"] for c in STRENGTHS]
         strength = STRENGTHS[int(np.argmin(losses))]
     fitted = fit(every, strength, views)
