@@ -226,10 +226,9 @@ def class_folders(folder: Path, classes: Sequence[str], prefix: str = "") -> pd.
 def training_table(rows: Sequence[tuple[str, Path, int | Sequence[int]]]) -> pd.DataFrame:
     """The training table of rows (id, path, class number, or the numbers of several labels)."""
     ids, paths, labels = zip(*rows, strict=True) if rows else ((), (), ())
-    if labels and isinstance(labels[0], Sequence):
-        several = pd.Series(list(map(joined, labels)), dtype=str).to_numpy()
-        return test_table(ids, paths).assign(label=several)
-    return test_table(ids, paths).assign(label=np.array(labels, np.int64))
+    is_several = bool(labels) and isinstance(labels[0], Sequence)
+    numbers = list(map(joined, labels)) if is_several else np.array(labels, np.int64)
+    return test_table(ids, paths).assign(label=numbers)
 
 
 def test_table(ids: Sequence[str], paths: Sequence[Path]) -> pd.DataFrame:
@@ -242,7 +241,7 @@ def test_table(ids: Sequence[str], paths: Sequence[Path]) -> pd.DataFrame:
     if odd:
         raise MissingData(f"{len(odd)} file names are not UTF-8 ({summarize(odd)}); rename them")
     index = pd.Index(list(ids), dtype=str, name="id")
-    return pd.DataFrame({"path": pd.Series(list(paths), dtype=object).to_numpy()}, index)
+    return pd.DataFrame({"path": list(paths)}, index, dtype=object)
 
 
 def _check_ids(table: pd.DataFrame, what: str) -> None:

@@ -26,7 +26,6 @@ class MeanIoU(MeanMetric):
     """Mean of the intersection over union."""
 
     name: str = "mean IoU"
-    higher_is_better: bool = True
 
     def per_image(self, truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
         return iou(truth, predicted)
@@ -37,7 +36,6 @@ class IoUOver(MeanMetric):
     """Share of images whose intersection over union is above a bound."""
 
     bound: float
-    higher_is_better: bool = True
 
     @property
     def name(self) -> str:

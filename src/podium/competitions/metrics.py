@@ -19,7 +19,7 @@ class Metric(Protocol):
 
     name: str
     task: Task  # boxes have none
-    higher_is_better: bool
+    higher_is_better: bool = True
 
     def of(self, truth: np.ndarray, predicted: np.ndarray) -> Value:
         """The metric, as a function of how often each image counts.
@@ -51,7 +51,6 @@ class Accuracy(MeanMetric):
 
     task: Task = CLASSES
     name: str = "accuracy"
-    higher_is_better: bool = True
 
     def per_image(self, labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
         right = self.task.decide(probabilities) == labels
@@ -89,7 +88,6 @@ class TopK(MeanMetric):
     k: int
     by_rank: bool = False
     task: Task = CLASSES
-    higher_is_better: bool = True
 
     @property
     def name(self) -> str:
@@ -102,13 +100,12 @@ class TopK(MeanMetric):
 
 
 @dataclass(frozen=True)
-class OfConfusion:
+class OfConfusion(Metric):
     """A metric of the answers' confusion matrix; see `CONFUSIONS`."""
 
     name: str
     of_matrix: Callable[[np.ndarray], float]
     task: Task = CLASSES
-    higher_is_better: bool = True
 
     def of(self, truth: np.ndarray, predicted: np.ndarray) -> Value:
         classes = predicted.shape[1] + (1 if self.task.ordered else 0)
@@ -142,13 +139,12 @@ def _kappa(matrix: np.ndarray) -> float:
 
 
 @dataclass(frozen=True)
-class LabelF1:
+class LabelF1(Metric):
     """F1 of several labels an image: the mean over labels, or of all their answers at once."""
 
     name: str
     micro: bool
     task: Task
-    higher_is_better: bool = True
 
     def of(self, truth: np.ndarray, predicted: np.ndarray) -> Value:
         answers = self.task.decide(predicted)
@@ -166,7 +162,7 @@ class LabelF1:
 
 
 @dataclass(frozen=True)
-class RocAuc:
+class RocAuc(Metric):
     """Area under the ROC curve: of the second of two classes, else the mean over outputs.
 
     An output of which a draw has only one kind of images is left out of that mean.
@@ -174,7 +170,6 @@ class RocAuc:
 
     task: Task = CLASSES
     name: str = "ROC AUC"
-    higher_is_better: bool = True
 
     def of(self, truth: np.ndarray, predicted: np.ndarray) -> Value:
         outputs = predicted.shape[1]
@@ -226,12 +221,8 @@ def get_metric(key: str, task: Task = CLASSES) -> Metric:
     if key not in KEYS and not ranked:
         listed = ", ".join(KEYS)
         raise ValueError(f"no metric {key!r}; there are: {listed}{did_you_mean(key, KEYS)}")
-    labels_only = {
-        "macro-f1": LabelF1("macro F1", False, task),
-        "micro-f1": LabelF1("micro F1", True, task),
-    }
-    if task.several and key in labels_only:
-        return labels_only[key]
+    if task.several and key in ("macro-f1", "micro-f1"):
+        return LabelF1(key.replace("-f1", " F1"), key == "micro-f1", task)
     if (ranked and not task.sums_to_one) or (task.several and key in CONFUSIONS):
         raise ValueError(f'metric {key!r} does not fit task = "{task.name}"')
     if ranked:

@@ -84,10 +84,7 @@ class Task:
         return (total / len(labels)).astype(np.float32)
 
     def names(
-        self,
-        answers: np.ndarray,
-        classes: Sequence[str],
-        separator: str = SEPARATOR,
+        self, answers: np.ndarray, classes: Sequence[str], separator: str = SEPARATOR
     ) -> list[str]:
         """Answers, or a truth, in words; several labels with the separator between them."""
         return [classes[number] for number in answers]
