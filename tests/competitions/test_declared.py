@@ -11,6 +11,7 @@ from PIL import Image
 from podium.competitions import COMPETITIONS, MissingData, get_competition
 from podium.competitions.base import Competition
 from podium.competitions.declared import DeclaredCompetition
+from podium.competitions.submission import check_submission_file
 from podium.kaggle.new_entry import to_toml
 
 BOTH = {"classes": ["cat", "dog"]}
@@ -96,6 +97,8 @@ def test_several_labels_an_image(data: Path) -> None:
     rows = [[0.9, 0.8], [0.1, 0.2]]
     submission = mine.submission(probabilities(["4", "5"], rows, ["cat", "dog"]))
     assert submission["label"].tolist() == ["cat|dog", ""]
+    submission.to_csv(data / "mine.csv", index=False)
+    assert check_submission_file(mine, data / "mine.csv", pd.Index(["4", "5"])) == 2
     (data / "train.csv").write_text("id,cat,dog\n1,1,1\n2,0,0\n3,0,1\n")
     columns = {"csv": "train.csv", "label": ["cat", "dog"]}
     assert labels_of(declare(data, task="labels", train=columns)) == {"1": "0 1", "2": "", "3": "1"}

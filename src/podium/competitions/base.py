@@ -149,9 +149,9 @@ class Competition(ABC):
             MissingData: no images, or ids that differ from the sample submission's.
         """
         folder = folder or self.folder()
-        table = self.test_images(folder)
         if not self.has_test:
-            return table
+            return test_table([], [])
+        table = self.test_images(folder)
         _check_ids(table, f"test images of {self.name} in {folder}")
         if self.sample_submission is None:
             return table

@@ -20,7 +20,7 @@ from podium.competitions.base import (
 from podium.competitions.csv_files import WrongTable, read_csv
 from podium.competitions.image_folders import images_in, is_utf8, subfolder
 from podium.competitions.metrics import LogLoss, get_metric
-from podium.competitions.tasks import SEPARATOR, TASKS, joined
+from podium.competitions.tasks import SEPARATOR, TASKS
 from podium.recipes.recipe_file import parse_table, read_toml
 from podium.recipes.tables import StrictTable
 from podium.text import did_you_mean, summarize
@@ -117,7 +117,7 @@ class DeclaredCompetition(Competition):
         self.declared_in = path
         self.name, self.slug, self.classes = given.name, given.folder, tuple(given.classes)
         self.task, self.metric = TASKS[given.task], get_metric(given.metric, TASKS[given.task])
-        self.kaggle_source = given.kaggle
+        self.separator, self.kaggle_source = given.train.separator, given.kaggle
         self.get_it = f"put it there, or a link to it; {path} names the folder"
         if given.kaggle:
             self.get_it = f"`podium download {given.name}`, or {self.get_it}"
@@ -129,17 +129,14 @@ class DeclaredCompetition(Competition):
         given = self.declaration.train
         if given.csv is not None:
             return self._of_csv(folder)
-        places = [given.images] if isinstance(given.images, str) else given.images
+        names = [given.images] if isinstance(given.images, str) else given.images
+        places = {subfolder(folder, name): f"{name}/" * (len(names) > 1) for name in names}
         if given.pattern is None:
-            prefixes = [f"{one}/" for one in places] if len(places) > 1 else [""]
             return pd.concat(
-                [
-                    class_folders(subfolder(folder, place), self.classes, prefix)
-                    for place, prefix in zip(places, prefixes, strict=True)
-                ]
+                class_folders(place, self.classes, prefix) for place, prefix in places.items()
             )
         rows = []
-        for place in (subfolder(folder, one) for one in places):
+        for place in places:
             for path in images_in(place):
                 found = re.search(given.pattern, path.name)
                 if found and found[1] in self.classes:
@@ -155,16 +152,16 @@ class DeclaredCompetition(Competition):
         empty = labels if self.task.several else []
         rows = read_csv(path, list(dict.fromkeys([given.id, *labels, *more])), may_be_empty=empty)
         found = _by_name(subfolder(folder, given.images), rows[given.id], path)
-        table = test_table(list(rows[given.id]), found)
-        table["label"] = self._labels(path, rows[labels])
+        numbers = self._numbers(path, rows[labels])
+        table = training_table(list(zip(rows[given.id], found, numbers, strict=True)))
         if given.group:
             table["group"] = rows[given.group].to_numpy()
         if given.fold:
             table["fold"] = in_order(rows[given.fold])
         return table
 
-    def _labels(self, path: Path, cells: pd.DataFrame) -> np.ndarray:
-        """The table's labels: class numbers, or of several labels strings of these."""
+    def _numbers(self, path: Path, cells: pd.DataFrame) -> list[int] | list[list[int]]:
+        """The class number of each image, or those of its several labels."""
         if isinstance(self.declaration.train.label, list):
             marks = cells[list(self.classes)].apply(pd.to_numeric, errors="coerce")
             odd = cells.index[~marks.isin((0, 1)).all(axis=1)] + 2
@@ -175,20 +172,13 @@ class DeclaredCompetition(Competition):
                 raise WrongTable(f"{path}: expected {expected} in each row; mend {summarize(odd)}")
             numbers = [np.flatnonzero(row).tolist() for row in marks.to_numpy()]
         else:
-            numbers = self._named(path, cells.iloc[:, 0].str.strip())
-        if self.task.several:
-            return np.array([joined(each) for each in numbers], dtype=object)
-        return np.array([each[0] for each in numbers], np.int64)
+            numbers = self._named(path, cells.iloc[:, 0])
+        return numbers if self.task.several else [number for (number,) in numbers]
 
     def _named(self, path: Path, column: pd.Series) -> list[list[int]]:
         """The class numbers of cells that have names of classes, or their numbers."""
-        separator = self.declaration.train.separator
-        parts = [
-            [one.strip() for one in cell.split(separator) if one.strip()]
-            if self.task.several
-            else [cell]
-            for cell in column
-        ]
+        cells = [cell.split(self.separator) if self.task.several else [cell] for cell in column]
+        parts = [[name for one in cell if (name := one.strip())] for cell in cells]
         came = dict.fromkeys(one for each in parts for one in each)
         number = {name: place for place, name in enumerate(self.classes)}
         if not set(came) <= set(number) and all(one.isdigit() for one in came):
@@ -201,8 +191,6 @@ class DeclaredCompetition(Competition):
         return [[number[one] for one in each] for each in parts]
 
     def test_images(self, folder: Path) -> pd.DataFrame:
-        if self.declaration.test is None:
-            return test_table([], [])
         images = images_in(subfolder(folder, self.declaration.test.images))
         ending = self.declaration.submission.with_ending
         return test_table([path.name if ending else path.stem for path in images], images)
@@ -219,8 +207,7 @@ class DeclaredCompetition(Competition):
             return answers.join(pd.DataFrame(values, columns=form.columns))
         decided = self.task.decide(values, thresholds)
         if form.answer != "number":
-            separator = self.declaration.train.separator
-            names = self.task.names(decided, self.classes, separator)
+            names = self.task.names(decided, self.classes, self.separator)
             decided = pd.Series(names, dtype=str)
         return answers.assign(**{form.columns[0]: decided})
 

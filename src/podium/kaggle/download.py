@@ -34,9 +34,6 @@ class Unseen(Competition):
         ids = [path.relative_to(folder).as_posix() for path in images]
         return test_table(ids, images).assign(label=0)
 
-    def test_images(self, folder: Path) -> pd.DataFrame:
-        return test_table([], [])
-
 
 def download(competition: Competition, fresh: bool = False) -> Path:
     """Bring a competition's files from Kaggle into input/, unpacked; returns their folder.
