@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 import numpy as np
 import pandas as pd
@@ -247,27 +247,10 @@ def _by_name(folder: Path, names: Iterable[str], csv: Path) -> list[Path]:
     return [found[name][0] for name in names]
 
 
-def find_declared(
-    name: str, run: Path | None = None
-) -> tuple[DeclaredCompetition | None, list[str]]:
-    """The competition of that name which an entry declares, or else a run; and all their names.
-
-    A file that is no TOML has no name: its own is among them.
-
-    Args:
-        run: the folder of a run that asks; it may lie anywhere.
-    """
-    names = []
-    own = [run / paths.DECLARATION] if run and (run / paths.DECLARATION).is_file() else []
+def declarations(run: Path | None) -> list[Path]:
+    """The files of all entries, of the run that asks, which may lie anywhere, and of all runs."""
+    own = run.glob(paths.DECLARATION) if run else ()
     of_entries, of_runs = (
         sorted(folder.glob(f"*/{paths.DECLARATION}")) for folder in (paths.entries(), paths.runs())
     )
-    for path in [*of_entries, *own, *of_runs]:
-        try:
-            found: Any = read_toml(path).get("name")
-        except ValueError as error:
-            found = str(error)
-        if found == name:
-            return DeclaredCompetition(path), names
-        names.append(str(found))
-    return None, list(dict.fromkeys(names))
+    return [*of_entries, *own, *of_runs]
