@@ -177,20 +177,17 @@ class RocAuc(Metric):
         if self.task.ordered:
             there = truth[:, None] > np.arange(outputs)
         columns = [outputs - 1] if self.task.sums_to_one and outputs == 2 else range(outputs)
-        sorted_by, ones = [], np.ones(len(truth))
-        for column in columns:
-            order = np.argsort(predicted[:, column], kind="stable")
-            starts = np.flatnonzero(np.diff(predicted[order, column], prepend=-np.inf))
-            sorted_by.append((order, starts, there[order, column].astype(np.float64)))
+        ranked = [
+            (np.unique(predicted[:, column], return_inverse=True)[1], there[:, column])
+            for column in columns
+        ]
 
         def value(times: np.ndarray | None = None) -> float:
+            weight = np.ones(len(truth)) if times is None else times
             areas = []
-            for order, starts, right in sorted_by:
-                weight = ones if times is None else times.take(order).astype(np.float64)
-                yes = weight * right
-                no = weight - yes
-                if len(starts) < len(order):  # images of one value stand together
-                    yes, no = np.add.reduceat(yes, starts), np.add.reduceat(no, starts)
+            for rank, right in ranked:
+                yes = np.bincount(rank, weight * right)
+                no = np.bincount(rank, weight) - yes
                 pairs = yes.sum() * no.sum()
                 if pairs:
                     below = np.cumsum(no) - no
