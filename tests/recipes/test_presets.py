@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from podium.recipes.entries import Entry
-from podium.recipes.presets import PRESETS, preset_backbone, preset_keys
+from podium.recipes.presets import PRESETS, preset_keys
 
 ENTRIES = sorted((Path(__file__).parents[2] / "kernels").glob("*/recipe.toml"))
 
@@ -41,6 +41,6 @@ def test_set_wins_over_a_preset_and_does_not_change_it() -> None:
 
 
 def test_a_preset_that_does_not_exist_is_refused() -> None:
-    assert preset_backbone("best") == "efficientnet-b4"
+    assert preset_keys("best")["backbone"] == "efficientnet-b4"
     with pytest.raises(ValueError, match="no preset 'fast'; there are: quick, good, best"):
-        preset_backbone("fast")
+        preset_keys("fast")

@@ -4,13 +4,9 @@ What an entry says of its data stays: competition, folds, augmentation, label sm
 changes of `--set` win, and the run's recipe holds what came of both.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
-COMMON = {
-    "optimizer": "adamw",
-    "clip_norm": 1.0,
-    "drop_connect": None,
-}
+COMMON = {"optimizer": "adamw", "clip_norm": 1.0, "drop_connect": None}
 PRETRAINED = {
     **COMMON,
     "weights": "imagenet",
@@ -35,21 +31,13 @@ FROM_NOTHING = {
 }
 
 
-class Preset(NamedTuple):
-    """What a preset sets, by whether there are pretrained weights to start from."""
-
-    both: dict[str, Any]
-    pretrained: dict[str, Any]
-    from_nothing: dict[str, Any]
-
-
 def _stage(unfreeze: str, epochs: int, learning_rate: float, **more: int) -> dict[str, Any]:
     return {"unfreeze": unfreeze, "epochs": epochs, "learning_rate": learning_rate, **more}
 
 
-# docs/your-data.md has the same as a table.
+# What each sets always, with pretrained weights, from nothing; a table in docs/your-data.md.
 PRESETS = {
-    "quick": Preset(
+    "quick": (
         {"time_budget": 4.0, "shares": [0.8, 0.2], "views": 2, "cached_views": 1},
         {
             "backbone": "efficientnet-b0",
@@ -61,7 +49,7 @@ PRESETS = {
             "stages": [_stage("all", 20, 4e-3), _stage("all", 6, 1e-3, image_size=96)],
         },
     ),
-    "good": Preset(
+    "good": (
         {"time_budget": 60.0, "views": 4, "cached_views": 2},
         {
             "backbone": "efficientnet-b0",
@@ -73,7 +61,7 @@ PRESETS = {
             "stages": [_stage("all", 40, 4e-3), _stage("all", 12, 1e-3, image_size=128)],
         },
     ),
-    "best": Preset(
+    "best": (
         {"time_budget": 600.0, "views": 8, "cached_views": 4},
         {
             "backbone": "efficientnet-b4",
@@ -92,20 +80,15 @@ PRESETS = {
 }
 
 
-def preset_backbone(name: str) -> str:
-    """The backbone that a preset starts from, pretrained.
+def preset_keys(name: str, has_weights: bool = True) -> dict[str, Any]:
+    """The keys of a recipe that a preset sets, with pretrained weights or from nothing.
 
     Raises:
         ValueError: there is no such preset.
     """
     if name not in PRESETS:
         raise ValueError(f"no preset {name!r}; there are: {', '.join(PRESETS)}")
-    return PRESETS[name].pretrained["backbone"]
-
-
-def preset_keys(name: str, has_weights: bool) -> dict[str, Any]:
-    """The keys of a recipe that a preset sets."""
-    preset = PRESETS[name]
+    always, pretrained, from_nothing = PRESETS[name]
     if has_weights:
-        return {**PRETRAINED, **preset.both, **preset.pretrained}
-    return {**FROM_NOTHING, **preset.both, **preset.from_nothing}
+        return {**PRETRAINED, **always, **pretrained}
+    return {**FROM_NOTHING, **always, **from_nothing}

@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from podium.competitions import get_competition
 from podium.models.pretrained import WEIGHTS_FILES, check_choice, find_weights, weights_file
 from podium.recipes.entries import get_entry
-from podium.recipes.presets import preset_backbone, preset_keys
+from podium.recipes.presets import preset_keys
 from podium.recipes.recipe import Recipe
 from podium.runs.run_folder import RunFolder
 from podium.system import check_address_space, check_backend
@@ -24,7 +24,7 @@ def read_recipe(entry: str, overrides: list[str], preset: str | None = None) -> 
     chosen = get_entry(entry)
     if preset is None:
         return chosen.recipe(overrides)
-    backbone = preset_backbone(preset)
+    backbone = preset_keys(preset)["backbone"]
     told = [
         each.partition("=")[2].strip("\"' ") for each in overrides if each.startswith("weights=")
     ]
