@@ -31,7 +31,10 @@ class Key:
         """What a dumped recipe has there; of stages, each one's."""
         found = [dumped]
         for step in self.name.split("."):
-            found = [each for one in found for each in _inside(one, step)]
+            if step == "N":
+                found = [stage for stages in found for stage in stages]
+            else:
+                found = [table[step] for table in found if table is not None]
         return ", ".join(map(_toml, found)) or NONE
 
 
@@ -42,21 +45,17 @@ def recipe_keys() -> list[Key]:
 
 
 def describe_keys(recipe: Recipe | None = None) -> str:
-    """The keys as `podium recipe` prints them.
-
-    Args:
-        recipe: whose values are shown; without it the defaults.
-    """
+    """The keys as `podium recipe` prints them, with a recipe's values or else the defaults."""
     dumped = recipe and recipe.model_dump()
-    rows = []
-    for key in recipe_keys():
+    keys, rows = recipe_keys(), []
+    for key in keys:
         value = key.value(dumped) if dumped else key.default
         told = key.allowed
         if dumped and key.default and value != key.default:
             told += f"; default {key.default}"
         rows.append((f"{key.name} = {value}", told))
     lines = format_table(rows)
-    told = (f"{line}\n    {key.meaning}" for line, key in zip(lines, recipe_keys(), strict=True))
+    told = (f"{line}\n    {key.meaning}" for line, key in zip(lines, keys, strict=True))
     return "\n".join(told)
 
 
@@ -85,13 +84,6 @@ def _allowed(kind: dict[str, Any]) -> str:
     words = {"integer": "integer", "number": "number", "string": "text", "boolean": "true or false"}
     bounds = [word.format(_toml(kind[key])) for key, word in BOUNDS.items() if key in kind]
     return " ".join([words[kind["type"]], *bounds])
-
-
-def _inside(value: Any, step: str) -> list[Any]:
-    """A value's part of that name, none where there is none; of N, all."""
-    if step == "N":
-        return list(value)
-    return [value[step]] if isinstance(value, dict) and step in value else []
 
 
 def _toml(value: Any) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from podium.recipes import tables
-from podium.recipes.tables import ImageSize, Share, Stage, StrictTable
+from podium.recipes.tables import BelowOne, ImageSize, Share, Stage, StrictTable
 
 DEFAULT_IMAGE_SIZE = 224
 RUN = "run:"  # before the name of a run that the training starts from
@@ -71,7 +71,7 @@ class Recipe(StrictTable):
     accumulate: Annotated[int, Field(ge=1, le=256)] = 1
     """So many batches make one step, as if batch_size were so many times as large; the cycle goes
     on with each batch, and what a stage's last batches leave over counts nothing."""
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    label_smoothing: BelowOne = 0.0
     """Share of each target that is spread over all classes."""
     loss: Literal["cross-entropy", "focal"] = "cross-entropy"
     """"focal" thinks less of what is right already (arXiv:1708.02002)."""
@@ -92,9 +92,9 @@ class Recipe(StrictTable):
     """So many last epochs of the last stage leave their weights for `podium soup`."""
     train_batchnorm: bool = False
     """Whether the backbone's BatchNorm learns; its statistics suffer from small batches."""
-    batchnorm_momentum: Annotated[float, Field(ge=0, lt=1)] | None = None
+    batchnorm_momentum: BelowOne | None = None
     """Of the backbone's statistics; the network's own, unless given."""
-    drop_connect: Annotated[float, Field(ge=0, lt=1)] | None = None
+    drop_connect: BelowOne | None = None
     """Share of residual branches that are dropped in training, the last block's; EfficientNet and
     EfficientNetV2 only, whose own is 0.2."""
     mixed_precision: bool = True
@@ -200,8 +200,7 @@ class Recipe(StrictTable):
     @property
     def needed_runs(self) -> list[str]:
         """All runs that the training reads, each once."""
-        start = [self.started_from] if self.started_from else []
-        return list(dict.fromkeys([*start, *self.pseudo_runs]))
+        return list(dict.fromkeys(filter(None, [self.started_from, *self.pseudo_runs])))
 
     def stage_size(self, number: int | None = None) -> int:
         """Side of the images of a stage, pixels; of the last stage unless given."""
@@ -210,8 +209,7 @@ class Recipe(StrictTable):
     @property
     def cache_size(self) -> int:
         """Pixels that the shorter side of each image is shrunk to when it is decoded."""
-        sizes = [self.stage_size(number) for number in range(len(self.stages))]
-        return round(max(sizes) * CACHED_DETAIL)
+        return round(max(map(self.stage_size, range(len(self.stages)))) * CACHED_DETAIL)
 
 
 def steps_per_epoch(images: int, batch_size: int) -> int:

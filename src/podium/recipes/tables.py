@@ -15,6 +15,7 @@ from pydantic import (
 MIN_IMAGE_SIZE, MAX_IMAGE_SIZE = 16, 1024
 ImageSize = Annotated[int, Field(ge=MIN_IMAGE_SIZE, le=MAX_IMAGE_SIZE)]
 Share = Annotated[float, Field(ge=0, le=1)]
+BelowOne = Annotated[float, Field(ge=0, lt=1)]
 
 RUN_NAME = r"^\w[\w.-]*$"  # no path: on Kaggle a run is found by its name
 
@@ -53,7 +54,7 @@ class Head(StrictTable):
     """Of each Dense layer; 0: there is none."""
     depth: Annotated[int, Field(ge=1, le=8)] = 1
     """Dense layers before the softmax."""
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.25
+    dropout: BelowOne = 0.25
     """Share of the values that are dropped in training."""
     centers: Annotated[int, Field(ge=0, le=20_000)] = 0
     """Training images that kernel regression compares an image with, at the most; 0: no kernels."""
@@ -68,7 +69,7 @@ class BoxHead(StrictTable):
     """Channels."""
     depth: Annotated[int, Field(ge=0, le=8)] = 2
     """3×3 convolutions."""
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    dropout: BelowOne = 0.0
     """Of whole channels of the maps."""
     loss_weight: Annotated[float, Field(gt=0, le=100)] = 1.0
     """Beside the loss of the classes."""
@@ -127,10 +128,7 @@ class OneCycle(StrictTable):
     """The last rate is the peak divided by it."""
     shape: Literal["cosine", "linear"] = "cosine"
     """Of the rise and the fall."""
-    momentum: Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(max_length=2)] = [
-        0.95,
-        0.85,
-    ]
+    momentum: Annotated[list[BelowOne], Field(max_length=2)] = [0.95, 0.85]
     """At the ends and at the peak; an empty list leaves the optimizer's own."""
 
     @field_validator("momentum")
