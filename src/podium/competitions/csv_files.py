@@ -106,9 +106,9 @@ def as_table(path: Path, rows: Rows) -> pd.DataFrame:
     Raises:
         WrongTable: no rows, some with more or fewer cells than the header, or a column twice.
     """
-    (_, header), *rows = rows
-    if not rows:
+    if len(rows) < 2:
         raise WrongTable(f"{path} has no rows: write one for each image")
+    (_, header), *rows = rows
     if len(set(header)) < len(header):
         raise WrongTable(f"{path}: two columns are called alike in {shown(header)}; rename one")
     odd = [line for line, row in rows if len(row) != len(header)]

@@ -17,7 +17,6 @@ from podium.competitions.inspect_folders import keys_of
 from podium.competitions.inspection import Choices, Inspection
 from podium.text import did_you_mean, summarize
 
-TASKS = "classes", "labels", "grades"
 LABELS = re.compile(
     r"label|class|categor|target|breed|species|diagnosis|grade|level|kind|type", re.I
 )
@@ -51,19 +50,17 @@ class Csv:
             WrongTable: it is no CSV.
             ValueError: no column names images.
         """
-        rows = as_table(path, read_rows(path) or [(1, [])])
+        rows = as_table(path, read_rows(path))
         if told is not None:
             _require_column(name, rows, "--id", told)
             return cls(name, rows, told)
-        keys = keys_of(images)
-        found = {column: rows[column].isin(keys).mean() for column in rows}
-        best = max(found, key=lambda column: found[column])
-        if found[best] < ENOUGH:
+        found = rows.isin(keys_of(images)).mean()
+        if found.max() < ENOUGH:
             raise ValueError(
                 f"{name}: no column names the images; its columns are {summarize(rows, most=20)}: "
                 "say which one holds the file names by --id"
             )
-        return cls(name, rows, best)
+        return cls(name, rows, found.idxmax())
 
 
 @dataclass(frozen=True)
@@ -104,9 +101,8 @@ def read_labels(csv: Csv, sample: Csv | None, choices: Choices, seen: Inspection
     columns = _label_columns(csv, sample, choices.label, {csv.id, *train.values()}, seen)
     if len(columns) > 1:
         ones = rows[columns].apply(pd.to_numeric, errors="coerce") == 1
-        counts = {column: int(ones[column].sum()) for column in columns}
         task = choices.task or ("classes" if (ones.sum(axis=1) == 1).all() else "labels")
-        return Labels(task, list(columns), counts, {**train, "label": list(columns)})
+        return Labels(task, columns, ones.sum().to_dict(), {**train, "label": columns})
     label = columns[0]
     train["label"] = label
     values = rows[label]
@@ -115,19 +111,15 @@ def read_labels(csv: Csv, sample: Csv | None, choices: Choices, seen: Inspection
     if task == "labels":
         separator = separator or SEPARATORS[-1]
         if choices.task is None:
-            seen.guess(
-                "task", f"several labels an image, separated by {separator!r}", "--task classes"
-            )
+            told = f"several labels an image, separated by {separator!r}"
+            seen.guess("task", told, "--task classes")
         counts = Counter(one for cell in values for one in cell.split(separator) if one)
         return Labels(task, in_order(counts), counts, {**train, "separator": separator})
     counts = Counter(values)
     classes = in_order(counts)
     _check_classes(csv, label, classes)
-    if (
-        choices.task is None
-        and len(classes) > 2
-        and classes == [str(n) for n in range(len(classes))]
-    ):
+    is_numbered = classes == [str(number) for number in range(len(classes))]
+    if choices.task is None and is_numbered and len(classes) > 2:
         seen.guess("task", f"{len(classes)} classes without an order", "--task grades")
     return Labels(task, classes, counts, train)
 
@@ -140,10 +132,8 @@ def _check_classes(csv: Csv, label: str, classes: list[str]) -> None:
             "in or delete them; where an image may have no label, say --task labels"
         )
     numbers = pd.to_numeric(pd.Series(classes), errors="coerce")
-    if (
-        len(classes) > max(MANY, len(csv.rows) / 2)
-        or (numbers % 1 != 0).sum() > numbers.isna().sum()
-    ):
+    has_decimals = (numbers.dropna() % 1 != 0).any()
+    if has_decimals or len(classes) > max(MANY, len(csv.rows) / 2):
         raise ValueError(
             f"{csv.name}: {label} has {len(classes):,} values in {len(csv.rows):,} lines "
             f"({summarize(classes)}), which are no classes: name another column by --label"

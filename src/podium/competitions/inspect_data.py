@@ -6,21 +6,22 @@ The result holds the declaration of a competition, as competition.toml has it.
 import re
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from podium.competitions.csv_files import MissingData, as_table, read_rows
 from podium.competitions.image_folders import images_in
 from podium.competitions.inspect_columns import (
     ENOUGH,
-    TASKS,
     Csv,
     Labels,
     in_order,
     read_answer,
     read_labels,
 )
-from podium.competitions.inspect_folders import Folders, keys_of, mentioned
+from podium.competitions.inspect_folders import Folders, keys_of
 from podium.competitions.inspection import Choices, Inspection
+from podium.competitions.tasks import TASKS
 from podium.files.image_io import UnreadableImage, read_orientation
 from podium.text import summarize
 
@@ -94,13 +95,11 @@ class _Look(Folders):
     def sample(self) -> Csv | None:
         """The sample submission: as told, or by its name."""
         told = self.choices.sample
-        path = self.told("--sample", told) if told else None
-        if path is None:
-            files = [path for path in sorted(self.root.glob("*.csv")) if SAMPLE.search(path.name)]
-            if not files:
-                return None
-            path = files[0]
-        rows = as_table(path, read_rows(path) or [(1, [])])
+        named = [path for path in sorted(self.root.glob("*.csv")) if SAMPLE.search(path.name)]
+        if not (told or named):
+            return None
+        path = self.told("--sample", told) if told else named[0]
+        rows = as_table(path, read_rows(path))
         return Csv(self.relative(path), rows, rows.columns[0])
 
     def test_folder(self, sample: Csv | None) -> Path | None:
@@ -138,25 +137,23 @@ class _Look(Folders):
             except ValueError as error:  # no CSV, one of something else, or without that column
                 lacking = error if type(error) is MissingData else lacking
         found = [csv for csv in found if len(csv.rows.columns) > 1]
-        if lacking and not found:
-            raise lacking
+        if not found:
+            if lacking:
+                raise lacking
+            for key in ("id", "label", "group", "fold"):
+                if getattr(choices, key):
+                    raise ValueError(
+                        f"--{key} names a column, and no CSV names images: give it by --csv"
+                    )
+            return None
         if len(found) > 1:
-            train = [csv for csv in found if TRAIN.search(Path(csv.name).stem)]
-            if len(train) != 1:
-                names = summarize([csv.name for csv in found])
+            names = summarize([csv.name for csv in found])
+            found = [csv for csv in found if TRAIN.search(Path(csv.name).stem)]
+            if len(found) != 1:
                 raise ValueError(f"several CSVs name images ({names}): say which one by --csv")
-            found = train
-        if not found and (
-            odd := [key for key in ("id", "label", "group", "fold") if getattr(choices, key)]
-        ):
-            raise ValueError(
-                f"--{odd[0]} names a column, and no CSV names images: give it by --csv"
-            )
-        if found:
-            self.seen.guess(
-                "CSV of labels", f"{found[0].name}, ids in {found[0].id}", "--csv, --id"
-            )
-        return found[0] if found else None
+        csv = found[0]
+        self.seen.guess("CSV of labels", f"{csv.name}, ids in {csv.id}", "--csv, --id")
+        return csv
 
     def class_folders(self, labeled: Sequence[Path]) -> tuple[Path, Labels]:
         """The folder of class folders, and the classes.
@@ -180,7 +177,7 @@ class _Look(Folders):
         if len(classes) < 2:
             return place, self.classes_of_names(place, labeled, task)
         if counts[""]:
-            self.seen.find("no class of", f"{counts['']:,} images in {self.name(place)} itself")
+            self.seen.find("no class of", f"{counts['']:,} images beside the classes' folders")
         self.seen.find("layout", f"{self.name(place)}: a folder for each class")
         return place, Labels(task, in_order(classes), {name: counts[name] for name in classes}, {})
 
@@ -211,14 +208,12 @@ class _Look(Folders):
         seen.find("classes", f"{len(named)}: {summarize(named, most=MANY)}")
         endings = Counter(path.suffix.lower() or "no extension" for path in self.images)
         listed = summarize([f"{name} {count:,}" for name, count in endings.most_common()], most=5)
-        to_predict = f"{len(self.images_in(test)):,} to predict" if test else "none to predict"
-        seen.find("images", f"{seen.images:,} with a class, {to_predict}; {listed}")
+        count = f"{sum(path.is_relative_to(test) for path in self.images):,}" if test else "none"
+        seen.find("images", f"{seen.images:,} with a class, {count} to predict; {listed}")
         sizes = []
         for path in labeled[:: max(1, len(labeled) // MEASURED)]:
-            try:
+            with suppress(UnreadableImage):  # `podium check` names them all
                 sizes.append(read_orientation(path)[0])
-            except UnreadableImage:
-                continue  # `podium check` names them all
         if sizes:
             sides = sorted(min(size) for size in sizes)
             seen.shorter_side = sides[len(sides) // 2]
@@ -226,15 +221,13 @@ class _Look(Folders):
             listed = summarize([f"{kind} ({count})" for kind, count in kinds])
             seen.find("sizes", f"{listed} of {len(sizes)} that were measured")
         used = [one for one in (place, test) if one is not None]
+        beside = [self.root / name for name in sorted(self.images_by_folder(self.root)) if name]
         unused = [
-            path
-            for path in mentioned(self.root)
-            if path.is_dir()
-            and not any(one.is_relative_to(path) for one in used)
-            and (path.name not in labels.classes or place != self.root)
-            and not (place == self.root and labels.train)
-            and self.images_in(path)
+            self.name(path)
+            for path in beside
+            if not any(one.is_relative_to(path) for one in used)
+            and (place != self.root or not (labels.train or path.name in labels.classes))
         ]
         if unused:
-            names = summarize([self.name(path) for path in unused])
-            seen.find("not used", f"{names}: the folds are made of {self.name(place)}")
+            told = f"{summarize(unused)}: the folds are made of {self.name(place)}"
+            seen.find("not used", told)

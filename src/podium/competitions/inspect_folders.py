@@ -17,22 +17,16 @@ class Folders:
     def __init__(self, folder: Path, images: list[Path]) -> None:
         self.folder, self.images = folder, images
         self.root = folder
-        while len(inside := mentioned(self.root)) == 1 and inside[0].is_dir():
+        while len(inside := _mentioned(self.root)) == 1 and inside[0].is_dir():
             if "" in self.images_by_folder(inside[0]):
                 break
             self.root = inside[0]
 
-    def images_in(self, place: Path) -> list[Path]:
-        return [path for path in self.images if path.is_relative_to(place)]
-
     def images_by_folder(self, place: Path, images: Iterable[Path] | None = None) -> Counter[str]:
         """Images below each subfolder, by its name; "" counts those in the folder itself."""
-        counts: Counter[str] = Counter()
-        for path in self.images if images is None else images:
-            if path.is_relative_to(place):
-                parts = path.relative_to(place).parts
-                counts[parts[0] if len(parts) > 1 else ""] += 1
-        return counts
+        images = self.images if images is None else images
+        below = [path.relative_to(place).parts for path in images if path.is_relative_to(place)]
+        return Counter(parts[0] if len(parts) > 1 else "" for parts in below)
 
     def single(self, place: Path) -> Path:
         """The folder, or the only one in it that has images: Kaggle nests some twice."""
@@ -85,6 +79,6 @@ def keys_of(images: Iterable[Path]) -> set[str]:
     return {name for path in images for name in (path.name, path.stem)}
 
 
-def mentioned(folder: Path) -> list[Path]:
+def _mentioned(folder: Path) -> list[Path]:
     """What is in a folder, without what systems leave there."""
-    return sorted(path for path in folder.iterdir() if not path.name.startswith((".", "__")))
+    return [path for path in folder.iterdir() if not path.name.startswith((".", "__"))]
