@@ -85,10 +85,7 @@ class Competition(ABC):
     ) -> pd.DataFrame:
         """The submission's columns, a row per row of `probabilities` (a column per output).
 
-        One of classes need not take the thresholds.
-
-        Args:
-            thresholds: of labels or grades, as `Task.decide` takes them.
+        One of classes need not take `thresholds`, which are as `Task.decide` takes them.
         """
         answers = self.task.decide(probabilities.to_numpy(), thresholds)
         if self.task.ordered:  # grades are numbers
@@ -110,8 +107,7 @@ class Competition(ABC):
             if folder.is_dir():
                 # Kaggle mounts some competitions with the archives within them still packed.
                 return unpacked_view(folder, paths.scratch())
-        attached = paths.kaggle_input()
-        where = ", ".join(str(path) for path in [*looked_at, *([attached] if attached else [])])
+        where = ", ".join(map(str, filter(None, [*looked_at, paths.kaggle_input()])))
         deeper = "".join(one_deeper(path.parent, [path.name]) for path in looked_at)
         raise MissingData(f"no data of {self.name} in {where}{deeper}. To get it: {self.get_it}")
 

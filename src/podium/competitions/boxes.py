@@ -105,9 +105,8 @@ def from_pixels(corners: np.ndarray, width: int, height: int) -> np.ndarray:
     Returns:
         float32 (4,), NaN where nothing of it is in the image.
     """
-    x, other_x = sorted((corners[0], corners[2]))
-    y, other_y = sorted((corners[1], corners[3]))
-    edges = np.array([x - FIRST_PIXEL, y - FIRST_PIXEL, other_x, other_y], np.float64)
+    low, high = np.sort(np.reshape(corners, (2, 2)), axis=0).astype(np.float64)
+    edges = np.concatenate([low - FIRST_PIXEL, high])
     box = (edges / (width, height, width, height)).clip(0, 1).astype(np.float32)
     return box if has_box(box) else NO_BOX.copy()
 

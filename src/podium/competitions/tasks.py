@@ -102,8 +102,7 @@ class _Labels(Task):
             found[row, [int(number) for number in numbers.split()]] = 1
         return found
 
-    def truth(self, labels: pd.Series, classes: int) -> np.ndarray:
-        return self.members(labels, classes)
+    truth = members
 
     def decide(self, predicted: np.ndarray, thresholds: np.ndarray | None = None) -> np.ndarray:
         return (predicted >= (0.5 if thresholds is None else thresholds)).astype(np.uint8)
@@ -137,8 +136,7 @@ class _Grades(Task):
 
     def by_class(self, predicted: np.ndarray) -> np.ndarray:
         """Differences of neighbors; where a higher grade is likelier than a lower, none of it."""
-        ends = np.ones((len(predicted), 1)), np.zeros((len(predicted), 1))
-        steps = -np.diff(np.hstack([ends[0], np.minimum.accumulate(predicted, axis=1), ends[1]]))
+        steps = -np.diff(np.minimum.accumulate(predicted, axis=1), axis=1, prepend=1, append=0)
         return steps / steps.sum(axis=1, keepdims=True)
 
 
