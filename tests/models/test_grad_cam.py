@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+from podium.models.backend import compiled
 from podium.models.grad_cam import GradCam, NoHeatMap
 from podium.models.network import Network, build_network
 from podium.recipes.recipe_file import parse_recipe
@@ -58,6 +59,20 @@ def test_heat_is_in_the_corner_that_decides(head: dict[str, object]) -> None:
     (top, left), (other_top, other_left) = middle(heat[0]), middle(heat[1])
     assert top < 0.4 < 0.6 < left
     assert other_left < 0.4 < 0.6 < other_top
+
+
+@pytest.mark.jax
+def test_heat_of_several_maps_is_part_of_a_compiled_graph() -> None:
+    """As `podium serve` computes it; the maps are of two sizes."""
+    looks = network(head={"width": 0, "taps": ["block2b", "block3b"]})
+    cam, classes = GradCam(looks), np.array([[1]])
+    in_graph = compiled(
+        lambda images: cam.heat(cam.maps(images, training=False), classes),
+        looks.model.variables,
+        image=(32, 32, 3),
+    )
+    found = np.asarray(in_graph(lit((2, 22))))
+    np.testing.assert_allclose(found, cam(lit((2, 22)), classes), atol=1e-4)
 
 
 @pytest.mark.jax

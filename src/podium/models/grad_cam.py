@@ -85,10 +85,7 @@ class GradCam:
 
 def _heat(maps: list[Any], gradients: list[Any]) -> Any:
     """The heat of one class: float32 (batch, rows, columns) of the finest map."""
-    shapes = [ops.shape(tensor)[1:3] for tensor in maps]
-    size = shapes[0]
-    for shape in shapes[1:]:
-        size = tuple(ops.maximum(*sides) for sides in zip(size, shape, strict=True))
+    size = tuple(map(max, zip(*(tensor.shape[1:3] for tensor in maps), strict=True)))
     total = 0.0
     for tensor, gradient in zip(maps, gradients, strict=True):
         # The paper takes the mean of the gradients. Their sum is the same but for a factor, and
