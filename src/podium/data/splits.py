@@ -7,9 +7,6 @@ from sklearn.model_selection import StratifiedGroupKFold
 from podium.runs.table import HELD_OUT, TRAIN_ONLY
 from podium.text import summarize
 
-PART_VALUES = (TRAIN_ONLY, 0, HELD_OUT)  # of training, validation and held-out share
-
-
 Labels = pd.Series | pd.DataFrame  # of one class an image, or of several
 
 
@@ -30,21 +27,18 @@ def split_folds(labels: Labels, groups: pd.Series | np.ndarray, folds: int, seed
     """
     table = _sorted_by_id(labels, groups)
     _check_filled(min(folds, table["group"].nunique()), table, folds, "folds")
+    _check_classes(labels, table, folds, "folds")
     if isinstance(labels, pd.DataFrame):
-        _warn_of_rare(labels, folds, "folds")
-        parts = _divide(labels, table, np.full(folds, 1 / folds), seed)
-        _check_filled(len(np.unique(parts)), table, folds, "folds")
-        return pd.Series(parts, table.index, name="fold").loc[labels.index]
-    _check_classes(table, folds, "folds")
-    label = table["label"].cat.codes
-    # Shuffled here, as scikit-learn does since 1.7: before, it placed groups by the classes of
-    # others, so that folds were not stratified, and those of Kaggle's 1.6.1 were not these.
-    order = np.random.RandomState(seed).permutation(table["group"].nunique())
-    group = np.argsort(order)[table["group"]]
-    fold = pd.Series(0, index=table.index, name="fold", dtype=np.int64)
-    splits = StratifiedGroupKFold(n_splits=folds).split(table, label, group)
-    for number, (_, validation) in enumerate(splits):
-        fold.iloc[validation] = number
+        fold = _divide(labels, table, np.full(folds, 1 / folds), seed)
+    else:
+        # Shuffled here, as scikit-learn does since 1.7: before, it placed groups by the classes of
+        # others, so that folds were not stratified, and those of Kaggle's 1.6.1 were not these.
+        order = np.random.RandomState(seed).permutation(table["group"].nunique())
+        group = np.argsort(order)[table["group"]]
+        fold = pd.Series(0, table.index)
+        splits = StratifiedGroupKFold(folds).split(table, table["label"].cat.codes, group)
+        for number, (_, validation) in enumerate(splits):
+            fold.iloc[validation] = number
     _check_filled(fold.nunique(), table, folds, "folds")
     return fold.loc[labels.index]
 
@@ -64,14 +58,10 @@ def split_shares(
         ValueError: a class with too few images, or a share without any.
     """
     table = _sorted_by_id(labels, groups)
-    if isinstance(labels, pd.DataFrame):
-        _warn_of_rare(labels, len(shares), "shares")
-    else:
-        _check_classes(table, len(shares), "shares")
+    _check_classes(labels, table, len(shares), "shares")
     parts = _divide(labels, table, np.asarray(shares), seed)
-    _check_filled(len(np.unique(parts)), table, len(shares), "shares")
-    values = np.asarray(PART_VALUES, dtype=np.int64)[parts]
-    return pd.Series(values, index=table.index, name="fold").loc[labels.index]
+    _check_filled(parts.nunique(), table, len(shares), "shares")
+    return parts.loc[labels.index].map({0: TRAIN_ONLY, 1: 0, 2: HELD_OUT})
 
 
 def split_halves(labels: pd.Series, groups: pd.Series | np.ndarray, seed: int) -> pd.Series:
@@ -88,8 +78,7 @@ def split_halves(labels: pd.Series, groups: pd.Series | np.ndarray, seed: int) -
         raise ValueError(
             f"{len(table)} images that are all near-copies of each other have no two halves"
         )
-    halves = _divide(labels, table, np.full(2, 0.5), seed)
-    return pd.Series(halves, index=table.index, name="half").loc[labels.index]
+    return _divide(labels, table, np.full(2, 0.5), seed).loc[labels.index]
 
 
 def limit_images(labels: Labels, limit: int, seed: int, parts: int = 1) -> pd.Index:
@@ -138,9 +127,15 @@ def _sorted_by_id(labels: Labels, groups: pd.Series | np.ndarray) -> pd.DataFram
     return table.assign(label=label, group=pd.factorize(table["group"])[0])
 
 
-def _check_classes(table: pd.DataFrame, parts: int, what: str) -> None:
-    counts = table["label"].value_counts()
+def _check_classes(labels: Labels, table: pd.DataFrame, parts: int, what: str) -> None:
+    """Refuse classes that cannot be in each part; of several labels an image, only say so."""
+    several = isinstance(labels, pd.DataFrame)
+    counts = labels.sum() if several else table["label"].value_counts()
     few = counts[counts < parts]
+    if several:  # they are still learned and scored where they are
+        if len(few):
+            print(f"warning: labels with fewer images than the {parts} {what}: {_counted(few)}")
+        return
     if len(few):
         raise ValueError(
             f"{len(few)} classes have fewer images than the {parts} {what} ({_counted(few)}): "
@@ -168,16 +163,8 @@ def _check_filled(filled: int, table: pd.DataFrame, parts: int, what: str) -> No
         )
 
 
-def _warn_of_rare(labels: pd.DataFrame, parts: int, what: str) -> None:
-    """Say which labels cannot be in each part; they are still learned and scored where they are."""
-    counts = labels.sum()
-    few = counts[counts < parts]
-    if len(few):
-        print(f"warning: labels with fewer images than the {parts} {what}: {_counted(few)}")
-
-
-def _divide(labels: Labels, table: pd.DataFrame, shares: np.ndarray, seed: int) -> np.ndarray:
-    """The part of each row of the table, int (images,), by `_diffuse`."""
+def _divide(labels: Labels, table: pd.DataFrame, shares: np.ndarray, seed: int) -> pd.Series:
+    """The part of each row of the table, int64, by `_diffuse`."""
     group, several = table["group"].to_numpy(), isinstance(labels, pd.DataFrame)
     if several:
         of_image = labels.loc[table.index].to_numpy(np.int64)
@@ -186,11 +173,12 @@ def _divide(labels: Labels, table: pd.DataFrame, shares: np.ndarray, seed: int) 
         of_image = pd.get_dummies(table["label"]).to_numpy(np.int64)
     counts = np.zeros((group.max() + 1, of_image.shape[1]), np.int64)
     np.add.at(counts, group, of_image)
-    return _diffuse(counts, shares, np.random.default_rng(seed), rare_first=several)[group]
+    parts = _diffuse(counts, shares, np.random.default_rng(seed), rare_first=several)
+    return pd.Series(parts[group], table.index)
 
 
 def _diffuse(
-    counts: np.ndarray, shares: np.ndarray, rng: np.random.Generator, rare_first: bool = False
+    counts: np.ndarray, shares: np.ndarray, rng: np.random.Generator, rare_first: bool
 ) -> np.ndarray:
     """The part, int (groups,), of each row of counts (groups, classes) by error diffusion.
 
