@@ -143,18 +143,6 @@ def digests(paths: pd.Series) -> pd.Series:
     return pd.Series(found, paths.index, dtype=str)
 
 
-def open_run(folder: RunFolder) -> Run:
-    """A trained run whose training images are located, to show them.
-
-    Raises:
-        RunError: it is a blend, has no table, or the images are others than when it began.
-        MissingData: the images are not here.
-        LeakingSplit: the stored split has near-identical images on both sides.
-    """
-    run = Run.open(folder)
-    return replace(run, table=read_table(run.competition, folder))
-
-
 def open_to_predict(folder: RunFolder) -> Run:
     """A trained run with the test images that are there now, and no training images.
 
@@ -240,16 +228,15 @@ def _split(
     return train.assign(fold=fold, problem="")
 
 
-def _connected(*kinds: pd.Series | np.ndarray) -> np.ndarray:
-    """Groups of images that are linked, over others too, by a group of any kind: int (images,)."""
-    images, codes, most = len(kinds[0]), [], 0
-    for kind in kinds:
-        code, names = pd.factorize(kind)
-        codes.append(code + images + most)
-        most += len(names)
-    rows, columns = np.tile(np.arange(images), len(kinds)), np.concatenate(codes)
-    links = coo_array((np.ones(len(rows)), (rows, columns)), shape=(images + most,) * 2)
-    return pd.factorize(connected_components(links, directed=False)[1][:images])[0]
+def _connected(given: pd.Series, copies: np.ndarray) -> np.ndarray:
+    """Groups of images that are linked, over others too, by a group of either kind: int (images,).
+
+    Each image is an edge between its two groups.
+    """
+    codes, names = pd.factorize(given)
+    edges = (codes, len(names) + copies)
+    links = coo_array((np.ones(len(codes)), edges), shape=(len(names) + copies.max() + 1,) * 2)
+    return pd.factorize(connected_components(links, directed=False)[1][codes])[0]
 
 
 def _in_given_folds(train: pd.DataFrame, recipe: Recipe) -> pd.DataFrame:

@@ -1,17 +1,19 @@
 """A batch as the network was trained on it, and Grad-CAM: where in an image it sees a class."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from podium.data.table import open_run
+from podium.data.table import read_table
 from podium.files.image_io import UnreadableImage, resize
 from podium.reports.blocks import ImageGrid, ImageTile, Section, Words
 from podium.reports.run_data import RunData
 from podium.reports.thumbnails import as_uri, verdict, with_heat
 from podium.runs.fold_folder import RunError
+from podium.runs.run import Run
 from podium.training.train import start_runner
 
 if TYPE_CHECKING:  # takes seconds
@@ -36,7 +38,8 @@ def seen_sections(one: RunData, fold_run: "FoldRunner | None" = None) -> list[Se
         return [_left_out(title, one.missing) for title in (BATCH, CAM)]
     if fold_run is None:
         try:
-            run = open_run(one.folder)
+            run = Run.open(one.folder)
+            run = replace(run, table=read_table(run.competition, one.folder))
         except RunError:  # whose message names folders of this machine
             why = "the images here are others than those that the run was trained with"
             return [_left_out(title, why) for title in (BATCH, CAM)]
