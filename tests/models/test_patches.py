@@ -46,6 +46,7 @@ def encode(layer: keras.Layer, images: np.ndarray) -> list[np.ndarray]:
     ]
 
 
+@pytest.mark.jax
 def test_it_is_what_each_patch_gives_one_after_another(fitted: PooledPatches) -> None:
     """Against a plain loop over the patches of an image and of its mirror image."""
     image = textures(1, 11)[0].astype(np.float32) / 60  # 8 places a side, 2 a cell

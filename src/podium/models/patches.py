@@ -58,14 +58,12 @@ class PooledPatches(layers.Layer):
             plain, mirrored = ops.split(pooled, 2, axis=-1)
             signs.append((plain + ops.flip(mirrored, axis=2)) / 2)
         finest = ops.concatenate(signs, axis=-1)  # (batch, 4, 4, 2 · FILTERS)
-        flat = [
-            ops.reshape(ops.average_pool(finest, side // grid), (-1, 1, 1, cells * 2 * FILTERS))
-            for grid, cells in zip(GRIDS, CELLS, strict=True)
-        ]
+        flat = []
+        for grid, cells in zip(GRIDS, CELLS, strict=True):
+            size = side // grid  # given as strides too: without them Keras fails on JAX
+            pooled = ops.average_pool(finest, size, size)
+            flat.append(ops.reshape(pooled, (-1, 1, 1, cells * 2 * FILTERS)))
         return ops.power(ops.concatenate(flat, axis=-1), POWER)
-
-    def compute_output_shape(self, shape):
-        return (shape[0], 1, 1, sum(CELLS) * 2 * FILTERS)
 
     def fit(self, images: np.ndarray) -> None:
         """Compute the filters: whitened random patches of (images, height, width, channels)."""
