@@ -50,12 +50,6 @@ class Preprocessing(keras.layers.Layer):
             images = imagenet_utils.preprocess_input(images, mode=self.mode)
         return ops.cast(images, self.compute_dtype)
 
-    def compute_output_spec(self, images):
-        return keras.KerasTensor(images.shape, dtype=self.compute_dtype)
-
-    def get_config(self):
-        return {**super().get_config(), "mode": self.mode}
-
 
 @dataclass(frozen=True)
 class Backbone:
@@ -81,7 +75,7 @@ class Backbone:
                 # What stands before the first match, such as the input, goes with its block.
                 begins = current is not None and bool(match) and match[0] != current
                 current = match[0] if match else current
-            if begins and blocks[-1]:
+            if begins:
                 blocks.append([])
             blocks[-1].append(layer)
         return blocks
@@ -155,10 +149,11 @@ def _convnext(kind: str) -> Backbone:
     return replace(made, name=f"convnext-{kind.lower()}")
 
 
-def _own(name: str, build: Callable[[], keras.Model], **changes: Any) -> Backbone:
+def _own(
+    name: str, build: Callable[[], keras.Model], block: str = r"stem|block\d+[a-z]", **more: Any
+) -> Backbone:
     """A backbone of Podium's own, of which there are no pretrained weights."""
-    about = {"preprocessing": "torch", "block": r"stem|block\d+[a-z]", **changes}
-    return Backbone(name, lambda weights: build(), **about)
+    return Backbone(name, lambda weights: build(), "torch", block, **more)
 
 
 BACKBONES: dict[str, Backbone] = {

@@ -32,9 +32,6 @@ class SideCells(layers.Layer):
         sides = ops.stack([x, y, x, y], axis=-1) + self.REACH * flat[..., 4:]
         return ops.sum(weights * sides, axis=1)
 
-    def compute_output_shape(self, cells_shape):
-        return cells_shape[0], 4
-
 
 def build_box_head(box: BoxHead, channels: Sequence[int]) -> keras.Model:
     """Build the network from maps of features, the finest first, to a box.

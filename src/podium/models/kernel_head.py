@@ -49,9 +49,6 @@ class KernelRegression(layers.Layer):
             kernel += ops.exp(ops.minimum(2 * products - lengths - self.squares[number], 0.0))
         return ops.matmul(kernel, self.dual)
 
-    def compute_output_shape(self, shape):
-        return (*shape[:-1], self.classes)
-
     def set(self, mean: np.ndarray, scale: np.ndarray, centers: np.ndarray, dual: np.ndarray):
         """Take a solution.
 
@@ -69,10 +66,6 @@ class KernelRegression(layers.Layer):
             weight.assign(np.pad(part, unused))
         self.squares.assign(np.pad(squares, [(0, 0), unused[0]]))
         self.dual.assign(np.pad(dual, unused))
-
-    def get_config(self):
-        own = {"centers": self.count, "classes": self.classes, "parts": self.parts}
-        return super().get_config() | own
 
 
 def split_channels(channels: int, parts: Sequence[int]) -> list[int]:

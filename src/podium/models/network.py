@@ -164,11 +164,7 @@ def build_network(
 
 
 def build_head(
-    head: Head,
-    channels: int,
-    outputs: int,
-    parts: Sequence[int] = (1,),
-    activation: str = "softmax",
+    head: Head, channels: int, outputs: int, parts: Sequence[int], activation: str
 ) -> keras.Model:
     """[Dense relu → BatchNorm → Dropout] `depth` times, or kernels; then probabilities."""
     inputs = keras.Input((channels,), name="pooled")

@@ -80,9 +80,6 @@ class WhitenedPatches(layers.Layer):
         responses = ops.conv(x, ops.cast(self.kernel, x.dtype), padding="same")
         return ops.concatenate([ops.relu(responses), ops.relu(-responses)], axis=-1)
 
-    def compute_output_shape(self, shape):
-        return (*shape[:-1], 2 * PATCH * PATCH * shape[-1])
-
     def fit(self, images: np.ndarray) -> None:
         """Compute the filters: whitened principal components of patches of (images, …, 3)."""
         patches = random_patches(images, SAMPLED)
