@@ -29,6 +29,8 @@ class Devices:
             given, and of CPU devices the first.
     """
 
+    jit_compile = True  # of the training step
+
     def __init__(self, names: Sequence[str] | None = None):
         found = jax.devices()
         self.kind = found[0].platform  # "tpu", "gpu" or "cpu"
@@ -37,13 +39,12 @@ class Devices:
         else:
             wanted = {name.lower() for name in names}
             self._devices = [one for one in found if f"{one.platform}:{one.id}" in wanted]
-        several = None
+        self.strategy = None
         if self.count > 1:  # a copy of the network on each; batches are cut into equal parts
-            several = keras.distribution.DataParallel(
+            self.strategy = keras.distribution.DataParallel(
                 devices=[f"{one.platform}:{one.id}" for one in self._devices]
             )
-        keras.distribution.set_distribution(several)
-        self.strategy = several
+        keras.distribution.set_distribution(self.strategy)
 
     def scope(self) -> AbstractContextManager:
         """Networks and optimizers are made inside this."""
@@ -53,11 +54,6 @@ class Devices:
     def count(self) -> int:
         """Devices that share a batch."""
         return len(self._devices)
-
-    @property
-    def jit_compile(self) -> bool:
-        """Of the training step."""
-        return True
 
     def check_batch_size(self, batch_size: int) -> None:
         """See that a batch can be cut into equal parts.
@@ -101,8 +97,8 @@ class Devices:
                 "CPU, by JAX, where an EfficientNet takes 8 to 10 times as long as by TensorFlow "
                 "(without KERAS_BACKEND=jax)"
             )
-        names = {"tpu": ("TPU core", "TPU cores"), "gpu": ("GPU", "GPUs")}
-        kind = names.get(self.kind, (self.kind, self.kind))[self.count > 1]
+        kind = {"tpu": "TPU core", "gpu": "GPU"}.get(self.kind, self.kind)
+        kind += "s" if self.count > 1 else ""
         return (
             f"{self.count} {kind}, by JAX, which compiles each stage first: minutes for a large "
             "network, once for all folds and runs alike"
