@@ -19,7 +19,7 @@ def mixed(count: int, augmentation: Augmentation) -> list[tuple[np.ndarray, np.n
 
 
 def test_mixup_is_the_weighted_mean_with_the_neighbor() -> None:
-    images, labels = mixup(IMAGES, LABELS, 0.75, np.random.default_rng(0))
+    images, labels = mixup(IMAGES, LABELS, 0.75)
     assert images.dtype == np.uint8
     assert images[1, 0, 0, 0] == 45 and images[0, 0, 0, 0] == 45  # of 0 and of 180
     np.testing.assert_allclose(labels[1], [0.25, 0.75, 0, 0])

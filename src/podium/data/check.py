@@ -15,6 +15,7 @@ from podium.files.image_io import UnreadableImage, decode_sized, read_bytes
 from podium.text import single_line, summarize
 
 SHOWN = 6  # of a group of near-copies
+TYPES = {"problem": str, "width": "int64", "height": "int64", "thumbnail": object, "small": bool}
 UNREADABLE = {"width": 0, "height": 0, "thumbnail": None, "small": False}
 
 
@@ -32,10 +33,7 @@ def check_images(paths: pd.Series) -> pd.DataFrame:
     with ThreadPoolExecutor() as pool:  # Pillow and OpenCV release the lock
         checks = pool.map(_check, paths)
         rows = list(tqdm(checks, "checking images", len(paths), unit=" images", delay=2))
-    columns = ["problem", *UNREADABLE]
-    checked = pd.DataFrame(rows, index=paths.index, columns=columns)
-    sides = {"width": "int64", "height": "int64"}
-    return checked.astype({"problem": str, **sides, "thumbnail": object, "small": bool})
+    return pd.DataFrame(rows, paths.index, list(TYPES)).astype(TYPES)
 
 
 def _check(path: Path | str) -> dict[str, Any]:
@@ -44,8 +42,7 @@ def _check(path: Path | str) -> dict[str, Any]:
         image = decode_sized(read_bytes(Path(path)), str(path), THUMBNAIL_SIDE)
     except UnreadableImage as error:
         return {"problem": str(error), **UNREADABLE}
-    sides = {"width": image.size.width, "height": image.size.height}
-    return {"problem": "", **sides, **fingerprint(image.pixels)._asdict()}
+    return {"problem": "", **image.size._asdict(), **fingerprint(image.pixels)._asdict()}
 
 
 @dataclass(frozen=True)

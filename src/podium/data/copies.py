@@ -4,6 +4,7 @@ import hashlib
 import os
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -34,11 +35,8 @@ def read_shrunk(path: Path, side: int, copies: Path | None = None) -> np.ndarray
     if copies:
         digest = hashlib.sha256(data).hexdigest()[:32]
         copy = copies / str(side) / digest[:2] / f"{digest[2:]}.png"
-        try:
-            if copy.is_file():
-                return read_image(copy)
-        except UnreadableImage:
-            pass  # damaged: it is written anew
+        with suppress(UnreadableImage):  # there is none, or it is damaged: it is written anew
+            return read_image(copy)
     decoded = decode_sized(data, str(path), side)
     image = shrink(decoded.pixels, side)
     if copy and decoded.size.width * decoded.size.height >= LARGER * image.size / 3:

@@ -18,15 +18,13 @@ def mix(
     """
     if augmentation.mixup == augmentation.cutmix == 0 or random.random() >= augmentation.mixed:
         return images, labels
-    cut = random.random() < (0.5 if augmentation.mixup else 1.0) if augmentation.cutmix else False
+    cut = augmentation.cutmix > 0 and random.random() < (0.5 if augmentation.mixup else 1.0)
     alpha = augmentation.cutmix if cut else augmentation.mixup
-    method = cutmix if cut else mixup
-    return method(images, labels, float(random.beta(alpha, alpha)), random)
+    share = float(random.beta(alpha, alpha))
+    return cutmix(images, labels, share, random) if cut else mixup(images, labels, share)
 
 
-def mixup(
-    images: np.ndarray, labels: np.ndarray, share: float, random: np.random.Generator | None = None
-) -> tuple[np.ndarray, np.ndarray]:
+def mixup(images: np.ndarray, labels: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
     """Each image laid over its neighbor (Zhang et al. 2017, arXiv:1710.09412).
 
     Args:

@@ -4,7 +4,7 @@ import hashlib
 import os
 import platform
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -38,7 +38,9 @@ def locked(path: Path, thing: str, wait: bool = False) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        who = _holder(path)
+        who = "another process"
+        with suppress(OSError):  # it may have taken it this very moment
+            who = path.with_suffix(".holder").read_text("utf-8")[:200]
         if not wait:
             raise Busy(f"{thing} is being written by {who}: wait, or use another name") from None
         print(f"waiting for {who} to write {thing}", flush=True)
@@ -56,11 +58,3 @@ def locked_folder(folder: Path) -> AbstractContextManager[None]:
     """Hold the lock of a folder of data, which lies elsewhere: the data may be on another disk."""
     name = hashlib.sha256(str(folder).encode()).hexdigest()[:16]
     return locked(paths.scratch() / "locks" / f"{name}.lock", str(folder))
-
-
-def _holder(path: Path) -> str:
-    """The words of the process that has the lock; it may have taken it this very moment."""
-    try:
-        return path.with_suffix(".holder").read_text("utf-8")[:200]
-    except OSError:
-        return "another process"
