@@ -18,7 +18,7 @@ import pytest
 from IPython.core.inputtransformer2 import TransformerManager
 
 from podium.files.payload import PACKAGE
-from podium.kaggle.build import LIMIT, BuildError, KernelBuild, build, build_entries
+from podium.kaggle.build import LIMIT, BuildError, Kernel, KernelBuild, build, build_entries
 from podium.kaggle.metadata import MetadataError
 from podium.recipes.recipe_file import RecipeError
 from small_competitions import RECIPE, make_project, write_entry
@@ -58,7 +58,7 @@ def run(code: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_folder_is_what_the_client_pushes(project: Path) -> None:
-    built = build("tiny", owner="someone")
+    built = build(Kernel("tiny"), "someone")
     assert built.folder == project / "build" / "tiny"
     names = {path.name for path in built.folder.iterdir()}
     assert names == {"kernel.py", "kernel-metadata.json"}
@@ -70,13 +70,13 @@ def test_the_folder_is_what_the_client_pushes(project: Path) -> None:
 
 
 def test_without_credentials_the_owner_is_left_open_and_said() -> None:
-    built = build("tiny")
+    built = build(Kernel("tiny"))
     assert built.metadata.id == "OWNER/podium-tiny"
     assert "--owner" in str(built)
 
 
 def test_the_same_sources_give_the_same_bytes(project: Path) -> None:
-    builds = [build(entry, owner="someone") for entry in ("tiny", "book")]
+    builds = [build(Kernel(entry), "someone") for entry in ("tiny", "book")]
     first = {path: path.read_bytes() for path in (project / "build").glob("*/*")}
     recipe = project / "kernels" / "tiny" / "recipe.toml"
     os.utime(recipe, (0, 0))
@@ -89,18 +89,18 @@ def test_the_same_sources_give_the_same_bytes(project: Path) -> None:
     assert {path: path.read_bytes() for path in (project / "build").glob("*/*")} == first
 
     recipe.write_text(recipe.read_text() + "seed = 1\n")
-    assert build("tiny", owner="someone").sources != builds[0].sources
+    assert build(Kernel("tiny"), "someone").sources != builds[0].sources
 
 
 def test_nothing_of_an_earlier_build_stays() -> None:
-    built = build("tiny")
+    built = build(Kernel("tiny"))
     (built.folder / "kernel.ipynb").write_text("old")
-    build("tiny")
+    build(Kernel("tiny"))
     assert {path.name for path in built.folder.iterdir()} == {"kernel.py", "kernel-metadata.json"}
 
 
 def test_a_fold_and_changes_of_the_recipe_have_a_kernel_of_their_own() -> None:
-    built = build("tiny", owner="someone", overrides=["seed=3"], fold=1)
+    built = build(Kernel("tiny", overrides=["seed=3"], fold=1), "someone")
     assert built.folder.name == "tiny-seed-3-fold-1"
     assert built.metadata.id == "someone/podium-tiny-seed-3-fold-1"
     assert constant(built, "ARGUMENTS") == ["--set", "seed=3", "--fold", "1"]
@@ -108,19 +108,19 @@ def test_a_fold_and_changes_of_the_recipe_have_a_kernel_of_their_own() -> None:
 
 def test_what_cannot_run_is_not_built(project: Path) -> None:
     with pytest.raises(ValueError, match="fold 2: this recipe has the folds 0 to 1"):
-        build("tiny", fold=2)
+        build(Kernel("tiny", fold=2))
     with pytest.raises(RecipeError, match="did you mean image_size"):
-        build("tiny", overrides=["imagesize=3"])
+        build(Kernel("tiny", overrides=["imagesize=3"]))
     with pytest.raises(ValueError, match="no entry 'small'"):
-        build("small")
+        build(Kernel("small"))
     assert not (project / "build").exists()
 
 
 def test_the_description_of_a_competition_is_carried(project: Path) -> None:
-    plain = build("tiny", owner="someone").sources
+    plain = build(Kernel("tiny"), "someone").sources
     written = 'name = "mine"\nfolder = "mine"\nclasses = ["a", "b"]\n'
     (project / "kernels" / "tiny" / "competition.toml").write_text(written)
-    built = build("tiny", owner="someone")
+    built = build(Kernel("tiny"), "someone")
     assert built.sources != plain
     payload = lzma.decompress(base64.b85decode(constant(built, "PAYLOAD")))
     with zipfile.ZipFile(io.BytesIO(payload)) as archive:
@@ -130,7 +130,7 @@ def test_the_description_of_a_competition_is_carried(project: Path) -> None:
 def test_too_large_a_kernel_is_refused(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("podium.kaggle.build.LIMIT", 10_000)
     with pytest.raises(BuildError, match=r"would have \d{3},\d{3} bytes, Kaggle takes 10,000"):
-        build("tiny")
+        build(Kernel("tiny"))
     assert not (project / "build").exists()
 
 
@@ -142,7 +142,7 @@ def test_every_entry_of_the_repository_is_built(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_it_carries_podium_and_what_kaggle_lacks(project: Path) -> None:
-    built = build("tiny", owner="someone")
+    built = build(Kernel("tiny"), "someone")
     code = built.code.read_text().split("from podium.kaggle.kernel_start")[0]
     code += (
         "import importlib.util, importlib.metadata\n"
@@ -168,7 +168,7 @@ def test_it_carries_podium_and_what_kaggle_lacks(project: Path) -> None:
 
 
 def test_a_kernel_for_a_tpu_computes_with_jax_and_carries_what_lacks_there(project: Path) -> None:
-    built = build("tiny", owner="someone", on="tpu")
+    built = build(Kernel("tiny", on="tpu"), "someone")
     about = json.loads((built.folder / "kernel-metadata.json").read_text())
     assert about["machine_shape"] == "TpuV5E8"
     assert "(TPU v5e-8)" in str(built) and built.code.stat().st_size < LIMIT
@@ -189,8 +189,8 @@ def test_a_kernel_for_a_tpu_computes_with_jax_and_carries_what_lacks_there(proje
     assert json.loads(start)["hours"] == 8.8, "Kaggle ends it after 9"
     assert json.loads(start)["minutes"] == 510
 
-    assert constant(build("tiny", owner="someone"), "BACKEND") == "tensorflow"
-    assert "typer/main.py" not in _names(build("tiny", owner="someone"))
+    assert constant(build(Kernel("tiny"), "someone"), "BACKEND") == "tensorflow"
+    assert "typer/main.py" not in _names(build(Kernel("tiny"), "someone"))
 
 
 def _names(built: KernelBuild) -> list[str]:
@@ -209,7 +209,7 @@ def _names(built: KernelBuild) -> list[str]:
     ids=["a letter", "the hash", "emptied"],
 )
 def test_an_altered_payload_is_not_run(project: Path, change) -> None:
-    code = build("tiny").code.read_text()
+    code = build(Kernel("tiny")).code.read_text()
     altered = change(code)
     assert altered != code
     done = run(altered, project)
@@ -219,7 +219,7 @@ def test_an_altered_payload_is_not_run(project: Path, change) -> None:
 
 
 def test_an_old_python_is_told(project: Path) -> None:
-    code = build("tiny").code.read_text()
+    code = build(Kernel("tiny")).code.read_text()
     older = code.replace("import sys\n", "import sys\nsys.version_info = (3, 10, 12)\n", 1)
     done = run(older, project)
     assert done.returncode != 0
@@ -228,7 +228,7 @@ def test_an_old_python_is_told(project: Path) -> None:
 
 
 def test_a_notebook_is_a_real_one(project: Path) -> None:
-    built = build("book", owner="someone", overrides=["seed=3"])
+    built = build(Kernel("book", overrides=["seed=3"]), "someone")
     notebook = nbformat.read(built.code, as_version=4)
     nbformat.validate(notebook)
     kinds = "".join(cell.cell_type[0] for cell in notebook.cells)
@@ -243,7 +243,7 @@ def test_a_notebook_is_a_real_one(project: Path) -> None:
 def test_a_notebook_runs_what_was_written(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A line that begins with >>> is a prompt to IPython, which cuts it."""
     monkeypatch.setattr("podium.kaggle.build.base64.b85encode", lambda packed: b">" * 300)
-    notebook = nbformat.read(build("book").code, as_version=4)
+    notebook = nbformat.read(build(Kernel("book")).code, as_version=4)
     (code,) = (cell.source for cell in notebook.cells if "PAYLOAD" in cell.source)
     assert ">" * 100 in code
     assert TransformerManager().transform_cell(code).rstrip() == code.rstrip()
@@ -253,7 +253,7 @@ def test_the_commit_is_that_of_the_packed_sources(project: Path) -> None:
     """So that a commit that changes nothing of the kernel changes no byte of it."""
     words = ["git", "-C", str(PACKAGE), "log", "-1", "--format=%H", "--", str(PACKAGE)]
     last = subprocess.run(words, capture_output=True, text=True).stdout.strip()
-    assert build("tiny").commit.removesuffix("+") == last
+    assert build(Kernel("tiny")).commit.removesuffix("+") == last
 
 
 def test_a_run_that_labels_test_images_must_be_attached(project: Path) -> None:
@@ -265,22 +265,22 @@ def test_a_run_that_labels_test_images_must_be_attached(project: Path) -> None:
     with pytest.raises(
         MetadataError, match=r"kernel_sources: the run tiny is missing: add 'OWNER/podium-tiny'"
     ):
-        build("taught")
+        build(Kernel("taught"))
     write_entry(project, "taught-2", recipe, kernel_sources=["OWNER/podium-tiny"])
-    built = build("taught-2", owner="someone", overrides=["stages.0.pseudo.above=0.9"])
+    built = build(Kernel("taught-2", overrides=["stages.0.pseudo.above=0.9"]), "someone")
     assert built.metadata.kernel_sources == ["someone/podium-tiny"]
     assert constant(built, "ARGUMENTS") == ["--set", "stages.0.pseudo.above=0.9"]
     with pytest.raises(MetadataError, match="the run other is missing"):
-        build("taught-2", overrides=["stages.0.pseudo.from=other"])
+        build(Kernel("taught-2", overrides=["stages.0.pseudo.from=other"]))
 
 
 def test_a_run_to_start_from_must_be_attached_and_need_not_be_here(project: Path) -> None:
     with pytest.raises(
         MetadataError, match=r"kernel_sources: the run dogs is missing: add 'OWNER/podium-dogs'"
     ):
-        build("tiny", overrides=["backbone=run:weights/dogs"])
+        build(Kernel("tiny", overrides=["backbone=run:weights/dogs"]))
     recipe = RECIPE.format(competition="sample")
     write_entry(project, "started", recipe, kernel_sources=["OWNER/podium-dogs"])
-    built = build("started", owner="someone", overrides=["backbone=run:weights/dogs"], fold=1)
+    built = build(Kernel("started", overrides=["backbone=run:weights/dogs"], fold=1), "someone")
     assert built.metadata.kernel_sources == ["someone/podium-dogs"]
     assert "backbone=run:weights/dogs" in constant(built, "ARGUMENTS")

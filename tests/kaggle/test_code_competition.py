@@ -11,7 +11,7 @@ from trained_run import CARS, leave, push
 
 from kaggle_stand_in import StandIn
 from kaggle_stand_in.competitions import Competition as StandInCompetition
-from podium.kaggle.build import build
+from podium.kaggle.build import Kernel, build
 from podium.kaggle.client import KaggleError
 from podium.kaggle.code_competition import push_predict, submit_kernel
 from podium.kaggle.kernels import KernelFailed
@@ -68,8 +68,8 @@ def test_a_kernel_predicts_the_public_images_and_then_the_hidden_ones(
 ) -> None:
     train_there(kaggle, trained, "tiny")
     with pytest.raises(KaggleError, match="push it first"):
-        submit_kernel("tiny", poll_seconds=POLL)
-    push_predict("tiny", wait=True, poll_seconds=POLL)
+        submit_kernel(Kernel("tiny", predicts=True), poll_seconds=POLL)
+    push_predict(Kernel("tiny", predicts=True), wait=True, poll_seconds=POLL)
     session = kaggle.kernels[REF].last
     assert set(session.outputs) == {"submission.csv"}
     public = session.outputs["submission.csv"].read_bytes()
@@ -77,7 +77,7 @@ def test_a_kernel_predicts_the_public_images_and_then_the_hidden_ones(
     assert "9 hours are the limit: to be ready after 8.1" in session.log_text
     assert "podium submit tiny --kernel --wait" in capsys.readouterr().out
 
-    submitted = submit_kernel("tiny", wait=True, poll_seconds=POLL)
+    submitted = submit_kernel(Kernel("tiny", predicts=True), wait=True, poll_seconds=POLL)
     [kept] = competition.submissions
     assert (kept.status, kept.public_score) == ("COMPLETE", submitted.public_score)
     assert f"submitted   version 1 of {REF} to {CARS}" in str(submitted)
@@ -96,10 +96,10 @@ def test_the_whole_way_with_nothing_pretended(
     """Trained in a kernel, too; everything is attached in the folders of newer Kaggle."""
     kaggle.nested_input = True
     push("tiny")
-    push_predict("tiny", wait=True, poll_seconds=POLL)
+    push_predict(Kernel("tiny", predicts=True), wait=True, poll_seconds=POLL)
     public = kaggle.kernels[REF].last.outputs["submission.csv"].read_bytes()
     assert public == (trained / "submissions" / "tiny.csv").read_bytes()
-    submitted = submit_kernel("tiny", wait=True, poll_seconds=POLL)
+    submitted = submit_kernel(Kernel("tiny", predicts=True), wait=True, poll_seconds=POLL)
     assert float(submitted.public_score) >= 0
     assert len(competition.submissions[0].text.splitlines()) == 9
 
@@ -109,7 +109,7 @@ def test_the_kernels_of_all_folds_are_joined_to_predict(
     kaggle: StandIn, competition: StandInCompetition, trained: Path
 ) -> None:
     train_there(kaggle, trained, "tiny", each_fold=True)
-    push_predict("tiny", wait=True, poll_seconds=POLL)
+    push_predict(Kernel("tiny", predicts=True), wait=True, poll_seconds=POLL)
     session = kaggle.kernels[REF].last
     kernels = session.pushed["kernelDataSources"]
     assert kernels == [f"someone/podium-tiny-fold-{fold}" for fold in (0, 1)]
@@ -133,10 +133,10 @@ def test_a_blend_predicts_by_what_it_had_fitted(
     train_there(kaggle, trained, "tiny", "twin")
     push("both")
     fitted = (tmp_path / "submissions" / "both.csv").read_bytes()
-    push_predict("both", wait=True, poll_seconds=POLL)
+    push_predict(Kernel("both", predicts=True), wait=True, poll_seconds=POLL)
     session = kaggle.kernels["someone/podium-both-predict"].last
     assert session.outputs["submission.csv"].read_bytes() == fitted
-    submit_kernel("both", wait=True, poll_seconds=POLL)
+    submit_kernel(Kernel("both", predicts=True), wait=True, poll_seconds=POLL)
     [kept] = competition.submissions
     assert len(kept.text.splitlines()) == 9
 
@@ -163,7 +163,7 @@ def test_the_commands_do_the_same(
 def test_a_notebook_predicts_as_a_notebook(kaggle: StandIn, tmp_path: Path) -> None:
     recipe = RECIPE.format(competition="cars")
     write_entry(tmp_path, "book", recipe, competition_sources=[CARS], kernel_type="notebook")
-    built = build("book", "someone", ["seed=1"], hours=20, predicts=True)
+    built = build(Kernel("book", ["seed=1"], hours=20, predicts=True), "someone")
     notebook = nbformat.read(built.code, 4)
     nbformat.validate(notebook)
     assert notebook.cells[2].source.rstrip().endswith("begin()")
@@ -189,10 +189,10 @@ def test_a_kernel_that_is_made_for_the_public_images_fails(
     text = (trained / "submissions" / "tiny.csv").read_text()
     write = f"open('submission.csv', 'w').write({text!r})"
     kaggle.run_instead = write
-    push_predict("tiny", wait=True, poll_seconds=POLL)
+    push_predict(Kernel("tiny", predicts=True), wait=True, poll_seconds=POLL)
     kaggle.run_instead = code or write
     with pytest.raises(KaggleError, match=reason):
-        submit_kernel("tiny", wait=True, poll_seconds=POLL)
+        submit_kernel(Kernel("tiny", predicts=True), wait=True, poll_seconds=POLL)
     assert competition.submissions[0].status == "ERROR"
 
 
@@ -202,12 +202,12 @@ def test_what_has_not_run_is_not_submitted(
     train_there(kaggle, trained, "tiny")
     kaggle.run_instead = "raise SystemExit('out of luck')"
     with pytest.raises(KernelFailed, match=f"{REF} ended as ERROR"):
-        push_predict("tiny", wait=True, poll_seconds=POLL)
+        push_predict(Kernel("tiny", predicts=True), wait=True, poll_seconds=POLL)
     with pytest.raises(KernelFailed, match="Only a version that has run can be submitted"):
-        submit_kernel("tiny", poll_seconds=POLL)
+        submit_kernel(Kernel("tiny", predicts=True), poll_seconds=POLL)
     kaggle.run_instead = "open('submission.csv', 'w')"
-    push_predict("tiny", wait=True, poll_seconds=POLL)
+    push_predict(Kernel("tiny", predicts=True), wait=True, poll_seconds=POLL)
     competition.hidden = None
     with pytest.raises(KaggleError, match="does not accept Notebook submissions"):
-        submit_kernel("tiny", poll_seconds=POLL)
+        submit_kernel(Kernel("tiny", predicts=True), poll_seconds=POLL)
     assert competition.submissions == []

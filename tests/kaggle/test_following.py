@@ -11,6 +11,7 @@ import pytest
 from kaggle_stand_in import StandIn
 from kaggle_stand_in.small_kernels import REF, write_kernel
 from podium.kaggle import client
+from podium.kaggle.build import Kernel
 from podium.kaggle.client import KaggleError
 from podium.kaggle.following import KernelRun, PushRefused, SessionsFull, push, quota_left
 
@@ -222,7 +223,7 @@ def test_the_version_that_was_pushed_is_followed_and_not_the_last(
     for number in (1, 2):
         code = f"print('line of {number}'); open('left.txt', 'w').write('{number}')"
         folder = write_kernel(tmp_path / str(number), code)
-        built = SimpleNamespace(folder=folder, metadata=SimpleNamespace(id=REF), fold=None)
+        built = SimpleNamespace(folder=folder, metadata=SimpleNamespace(id=REF), kernel=Kernel(""))
         runs.append(push(api, built))
         stand_in.kernels[REF].last.wait()
     for run, number in ((runs[0], 1), (runs[1], 2), (KernelRun(api, REF, tmp_path), 2)):
@@ -237,7 +238,7 @@ def test_a_version_that_kaggle_does_not_know_yet_is_waited_for(
     stand_in: StandIn, api: "KaggleApi", tmp_path: Path
 ) -> None:
     built = SimpleNamespace(
-        folder=write_kernel(tmp_path, ""), metadata=SimpleNamespace(id=REF), fold=None
+        folder=write_kernel(tmp_path, ""), metadata=SimpleNamespace(id=REF), kernel=Kernel("")
     )
     run = push(api, built)
     stand_in.fail("GetKernelSessionStatus", status=404, times=2)

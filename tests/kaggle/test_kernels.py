@@ -13,7 +13,7 @@ from trained_run import REF, forget, leave, push, results
 
 from kaggle_stand_in import StandIn
 from podium.cli import main
-from podium.kaggle.build import build
+from podium.kaggle.build import Kernel, build
 from podium.kaggle.client import KaggleError
 from podium.kaggle.kernels import KernelFailed, RunOnKaggle, collect_entry
 from podium.kaggle.metadata import MetadataError
@@ -49,12 +49,12 @@ def test_a_pushed_run_is_here_as_if_it_had_run_here(
     assert (tmp_path / "build/tiny/kernel.log").read_text() == "one line\nanother line\n"
     assert not (tmp_path / "build/tiny/output").exists()
     forget(tmp_path)
-    collect_entry(RunOnKaggle("tiny"))
+    collect_entry(RunOnKaggle(Kernel("tiny")))
     assert results(tmp_path) == results(trained)
 
 
 def test_kaggles_own_command_takes_a_built_kernel_as_it_is(kaggle: StandIn) -> None:
-    built = build("tiny", owner=kaggle.user)
+    built = build(Kernel("tiny"), owner=kaggle.user)
     code = (
         "import sys, kagglesdk.kaggle_env as env\n"
         f"env._env_to_endpoint[env.KaggleEnv.LOCAL] = {kaggle.url!r}\n"
@@ -74,11 +74,11 @@ def test_without_waiting_the_way_to_the_run_is_told(
     assert push(wait=False) is None
     assert "when it has run: podium collect tiny\n" in capsys.readouterr().out
     with pytest.raises(KaggleError, match=f"{REF} is QUEUED: --wait follows it to its end"):
-        collect_entry(RunOnKaggle("tiny"))
+        collect_entry(RunOnKaggle(Kernel("tiny")))
     kaggle.hold_queue = False
-    collect_entry(RunOnKaggle("tiny"), wait=True, poll_seconds=POLL)
+    collect_entry(RunOnKaggle(Kernel("tiny")), wait=True, poll_seconds=POLL)
     assert results(tmp_path) == results(trained)
-    collect_entry(RunOnKaggle("tiny"))  # once more changes nothing
+    collect_entry(RunOnKaggle(Kernel("tiny")))  # once more changes nothing
     assert results(tmp_path) == results(trained)
 
 
@@ -226,9 +226,9 @@ def test_other_results_are_not_replaced_unasked(
     mine = history.read_text() + "\n"
     history.write_text(mine)
     with pytest.raises(KernelFailed, match=r"fold-0 .* with other results: .* --fresh"):
-        collect_entry(RunOnKaggle("tiny"))
+        collect_entry(RunOnKaggle(Kernel("tiny")))
     assert history.read_text() == mine
-    collect_entry(RunOnKaggle("tiny"), fresh=True)
+    collect_entry(RunOnKaggle(Kernel("tiny")), fresh=True)
     assert history.read_text() != mine
 
 
@@ -269,7 +269,7 @@ def test_a_kernel_that_left_another_run_is_told(kaggle: StandIn, tmp_path: Path)
 
 def test_a_kernel_that_was_never_pushed_is_told(kaggle: StandIn) -> None:
     with pytest.raises(KaggleError, match=f"no kernel {REF} on Kaggle, or it is not yours"):
-        collect_entry(RunOnKaggle("tiny"))
+        collect_entry(RunOnKaggle(Kernel("tiny")))
 
 
 def test_interrupted_waiting_stops_nothing_and_tells_how_to_go_on(kaggle: StandIn) -> None:

@@ -7,7 +7,7 @@ import pytest
 from trained_run import CARS, REF, leave, push
 
 from kaggle_stand_in import StandIn
-from podium.kaggle.build import build
+from podium.kaggle.build import Kernel, build
 from podium.kaggle.client import KaggleError
 from podium.kaggle.kernels import KernelFailed, RunOnKaggle, collect_entry
 from podium.training.train import train
@@ -119,12 +119,12 @@ def test_a_kernel_that_ended_unfinished_is_collected_as_far_as_it_came(
         push(resume=True)
     recipe.write_text(before)
     assert push(resume=True).combined.folds == [0, 1]
-    assert collect_entry(RunOnKaggle("tiny")).combined.folds == [0, 1]
+    assert collect_entry(RunOnKaggle(Kernel("tiny"))).combined.folds == [0, 1]
 
 
 def test_each_version_that_goes_on_is_another_build(project: Path) -> None:
     """Else the output of the version before would be taken for this one's."""
-    builds = [build("long", "someone", goes_on_from=left) for left in (None, "a", "b", "b")]
+    builds = [build(Kernel("long"), "someone", goes_on_from=left) for left in (None, "a", "b", "b")]
     sources = [built.sources for built in builds]
     assert len(set(sources)) == 3 and sources[2] == sources[3]
     assert [built.metadata.kernel_sources for built in builds[:2]] == [[], ["someone/podium-long"]]

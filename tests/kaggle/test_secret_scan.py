@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from podium.kaggle.build import build
+from podium.kaggle.build import Kernel, build
 from podium.kaggle.secret_scan import SecretFound, check_no_secrets
 from small_competitions import make_project
 
@@ -69,10 +69,10 @@ def test_a_planted_path_stops_the_build(home: Path) -> None:
     before = recipe.read_text()
     recipe.write_text(f"# {home}/notes\n{before}")
     with pytest.raises(SecretFound, match=rf"{re.escape(str(recipe))}, line 1: {PATH}"):
-        build("tiny", owner="someone")
+        build(Kernel("tiny"), owner="someone")
     assert not Path("build").exists()
     recipe.write_text(before)
-    build("tiny", owner="someone")
+    build(Kernel("tiny"), owner="someone")
 
 
 @pytest.mark.parametrize(("word", "is_secret"), [("gretel", False), ("grete", True)])
@@ -135,7 +135,7 @@ def test_a_user_without_a_home_can_build(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(Path, "home", nobody)
     check_no_secrets({}, {"b.py": "clean"})
-    assert build("tiny", owner="someone").code.is_file()
+    assert build(Kernel("tiny"), owner="someone").code.is_file()
 
 
 def test_what_only_looks_like_a_secret_can_be_marked() -> None:

@@ -9,7 +9,7 @@ import pytest
 from trained_run import CARS
 
 from kaggle_stand_in import StandIn
-from podium.kaggle.build import build
+from podium.kaggle.build import Kernel, build
 from podium.kaggle.code_competition import push_predict
 from podium.kaggle.upload import upload_pretrained, upload_run
 from podium.models.pretrained import MissingWeights
@@ -57,7 +57,7 @@ def test_a_run_is_uploaded_without_what_predicting_does_not_need(
 @pytest.mark.slow
 def test_an_uploaded_run_predicts_in_a_kernel(kaggle: StandIn, trained: Path, run: Path) -> None:
     upload_run("tiny", POLL)
-    push_predict("tiny", wait=True, poll_seconds=0.1)
+    push_predict(Kernel("tiny", predicts=True), wait=True, poll_seconds=0.1)
     session = kaggle.kernels["someone/podium-tiny-predict"].last
     assert session.pushed["datasetDataSources"] == [REF]
     assert not session.pushed.get("kernelDataSources")
@@ -73,12 +73,12 @@ def test_ensembles_get_the_runs_that_they_blend_and_blend_without_them(
     write_entry(tmp_path, "both", recipe, command="blend", kernel_sources=kernels)
     upload_run("tiny", POLL)
     assert sources("both") == ["OWNER/podium-run-tiny"]
-    predicting = build("both", "someone", predicts=True).metadata
+    predicting = build(Kernel("both", predicts=True), "someone").metadata
     assert predicting.dataset_sources == [REF]
     rest = [f"someone/podium-{name}" for name in ("twin-fold-0", "twin-fold-1", "both")]
     assert predicting.kernel_sources == rest
     assert predicting.competition_sources == [CARS]
-    blending = build("both", "someone").metadata
+    blending = build(Kernel("both"), "someone").metadata
     assert (blending.dataset_sources, blending.kernel_sources[0]) == ([], "someone/podium-tiny")
 
 
@@ -91,7 +91,7 @@ def test_a_blend_is_uploaded_as_it_was_fitted(kaggle: StandIn, run: Path, tmp_pa
     upload_run("both", POLL)
     names = {f"both/{name}" for name in ("run.json", "pictures.csv", "score.json")}
     assert names_in(kaggle, "someone/podium-run-both") == names
-    predicting = build("both", "someone", predicts=True).metadata
+    predicting = build(Kernel("both", predicts=True), "someone").metadata
     assert predicting.dataset_sources == ["someone/podium-run-both"]
     assert predicting.kernel_sources == ["someone/podium-tiny", "someone/podium-twin"]
 
@@ -102,7 +102,7 @@ def test_a_run_under_another_name_predicts_for_its_entry(
     run.rename(run.with_name("tiny-quick"))
     upload_run("tiny-quick", POLL)
     assert sources("tiny") == ["OWNER/podium-run-tiny-quick"]
-    built = build("tiny", "someone", predicts=True, run="tiny-quick")
+    built = build(Kernel("tiny", predicts=True, other_run="tiny-quick"), "someone")
     assert built.metadata.id == "someone/podium-tiny-quick-predict"
     assert built.metadata.kernel_sources == []
 
@@ -125,8 +125,8 @@ def test_pretrained_weights_keep_those_that_are_there(
     ref = "someone/podium-pretrained"
     assert names_in(kaggle, ref) == {names[0]}
     assert (sources("b0"), sources("b1")) == (["OWNER/podium-pretrained"], [])
-    assert build("b0", "someone").metadata.dataset_sources == [ref]
-    assert build("b0", "someone", predicts=True).metadata.dataset_sources == [], (
+    assert build(Kernel("b0"), "someone").metadata.dataset_sources == [ref]
+    assert build(Kernel("b0", predicts=True), "someone").metadata.dataset_sources == [], (
         "nothing is trained"
     )
     upload_pretrained("b1", POLL)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from kaggle_stand_in import StandIn
 from podium.competitions import get_competition
+from podium.kaggle.build import Kernel
 from podium.kaggle.kernels import RunOnKaggle, push_entry
 from podium.training.train import train
 from small_competitions import RECIPE, make_project, write_entry
@@ -26,9 +27,10 @@ def train_once(folder: Path) -> Path:
 
 
 def push(entry: str = "tiny", **options):
-    """Push an entry and follow it: options of `RunOnKaggle` and of `push_entry`."""
-    names = {"folds", "each_fold", "on", "hours"} & options.keys()
-    run = RunOnKaggle(entry, **{name: options.pop(name) for name in names})
+    """Push an entry and follow it: options of `Kernel`, `RunOnKaggle` and `push_entry`."""
+    of_kernel = {name: options.pop(name) for name in {"on", "hours"} & options.keys()}
+    of_run = {name: options.pop(name) for name in {"folds", "each_fold"} & options.keys()}
+    run = RunOnKaggle(Kernel(entry, **of_kernel), **of_run)
     return push_entry(run, **{"wait": True, "poll_seconds": 0.1, **options})
 
 

@@ -41,8 +41,9 @@ def build(
     """Build entries into build/: what `kaggle kernels push -p build/ENTRY` takes as it is."""
     from podium.kaggle.build import build_entries
 
-    options = {"overrides": override or [], "fold": fold, "hours": hours, "on": on}
-    for built in build_entries(entries or [], owner, predicts=predict, run=run, **options):
+    wanted = {"overrides": override or [], "fold": fold, "hours": hours, "on": on}
+    wanted |= {"predicts": predict, "other_run": run}
+    for built in build_entries(entries or [], owner, **wanted):
         print(f"{built}\n", flush=True)
 
 
@@ -74,14 +75,15 @@ def push(
     poll: Poll = 10.0,
 ) -> None:
     """Build an entry, push it to Kaggle, and with --wait bring its run here."""
+    from podium.kaggle.build import Kernel
+    from podium.kaggle.code_competition import push_predict
     from podium.kaggle.kernels import RunOnKaggle, push_entry
 
+    kernel = Kernel(entry, override or [], None, hours, on, predict, trained)
     if predict:
-        from podium.kaggle.code_competition import push_predict
-
-        push_predict(entry, wait, poll, overrides=override or [], hours=hours, on=on, run=trained)
+        push_predict(kernel, wait, poll)
         return
-    run = RunOnKaggle(entry, override or [], fold or [], each_fold, on, hours)
+    run = RunOnKaggle(kernel, fold or [], each_fold)
     outcome = push_entry(run, wait, fresh, resume, at_once, poll)
     if outcome:
         _print_with_report(outcome)
@@ -99,9 +101,10 @@ def collect(
     poll: Poll = 10.0,
 ) -> None:
     """Bring what a pushed entry left on Kaggle into weights/ and submissions/."""
+    from podium.kaggle.build import Kernel
     from podium.kaggle.kernels import RunOnKaggle, collect_entry
 
-    run = RunOnKaggle(entry, override or [], fold or [], each_fold)
+    run = RunOnKaggle(Kernel(entry, override or []), fold or [], each_fold)
     _print_with_report(collect_entry(run, wait, fresh, poll))
 
 
@@ -145,9 +148,11 @@ def submit(
 ) -> None:
     """Check a submission and send it to Kaggle, or submit a kernel that predicts."""
     if kernel:
+        from podium.kaggle.build import Kernel
         from podium.kaggle.code_competition import submit_kernel
 
-        print(printable(submit_kernel(competition, message, wait, poll, override or [], run)))
+        predicting = Kernel(competition, override or [], predicts=True, other_run=run)
+        print(printable(submit_kernel(predicting, message, wait, poll)))
         return
     if csv is None or message is None:
         raise typer.BadParameter("a CSV and --message are needed, or else --kernel")

@@ -6,7 +6,7 @@ import json
 import lzma
 import shutil
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +32,8 @@ from podium.kaggle.metadata import (
 )
 from podium.kaggle.secret_scan import check_no_secrets
 from podium.recipes.entries import Entry, all_entries, get_entry
-from podium.recipes.recipe_file import load_ensemble
+from podium.recipes.recipe import Recipe
+from podium.recipes.recipe_file import EnsembleRecipe, load_ensemble
 from podium.runs.run_folder import run_name
 
 LIMIT = 1_000_000  # bytes of a kernel's code; Kaggle takes no more
@@ -47,14 +48,102 @@ class BuildError(ValueError):
 
 
 @dataclass(frozen=True)
+class Kernel:
+    """What a kernel does: it trains an entry or a fold of it, blends its runs, or predicts.
+
+    One that predicts trains nothing: it takes runs that are trained, from datasets of `podium
+    upload` or from the kernels that trained them, and predicts whatever test images it finds.
+
+    Args:
+        overrides: `key=value` changes to the entry's recipe, as `podium train --set` takes them.
+        fold: the only one that it trains.
+        hours: after which it ends, finished or not; its epochs are not scaled to fit. Of one that
+            predicts, the limit of the competition.
+        on: the machine, a key of MACHINES; by default what the metadata say.
+        other_run: that predicts, if it is not named after the entry and the overrides.
+    """
+
+    entry_name: str
+    overrides: Sequence[str] = ()
+    fold: int | None = None
+    hours: float | None = None
+    on: str | None = None
+    predicts: bool = False
+    other_run: str | None = None
+
+    @property
+    def entry(self) -> Entry:
+        return get_entry(self.entry_name)
+
+    @property
+    def recipe(self) -> Recipe | EnsembleRecipe:
+        if self.entry.is_ensemble:
+            return load_ensemble(self.entry.recipe_file)
+        return self.entry.recipe(self.overrides)
+
+    @property
+    def run(self) -> str:
+        return self.other_run or run_name(self.entry_name, self.overrides)
+
+    @property
+    def name(self) -> str:
+        return kernel_name(self.run, self.fold, self.predicts)
+
+    @property
+    def folder(self) -> Path:
+        """Where it is built."""
+        return paths.project() / "build" / self.name
+
+    @property
+    def reads(self) -> list[str]:
+        """The runs that are attached to it."""
+        own, recipe = [self.run] if self.predicts else [], self.recipe
+        if isinstance(recipe, EnsembleRecipe):
+            return own + recipe.runs
+        return own or recipe.needed_runs
+
+    @property
+    def arguments(self) -> list[str]:
+        """Those of its command."""
+        words = [word for override in self.overrides for word in ("--set", override)]
+        return words if self.fold is None else [*words, "--fold", str(self.fold)]
+
+    def check(self) -> KernelMetadata:
+        """Its metadata, without an owner; what would fail on Kaggle is refused.
+
+        Raises:
+            MetadataError: kernel-metadata.json says what Kaggle would misunderstand, or too little.
+            BuildError: an ensemble has no folds, and no recipe to change.
+            RecipeError: the recipe or an override is refused.
+        """
+        entry, recipe = self.entry, self.recipe
+        metadata = read_metadata(entry, self.on)
+        if self.predicts:
+            return to_predict(metadata, recipe, self.reads)
+        metadata = without_runs(metadata)
+        if isinstance(recipe, Recipe):
+            if self.fold is not None:
+                recipe.check_fold(self.fold)
+            check_sources(entry, metadata, recipe)
+            check_machine(entry, metadata, recipe, self.hours)
+        elif self.arguments:
+            raise BuildError(f"{entry.name} averages runs: it has no folds, and nothing to --set")
+        check_runs(entry, metadata, self.reads)
+        return metadata
+
+
+@dataclass(frozen=True)
 class KernelBuild:
     """A kernel ready to be pushed: `kaggle kernels push -p FOLDER` takes it as it is."""
 
-    folder: Path
-    fold: int | None  # the only one that it trains
+    kernel: Kernel
     metadata: KernelMetadata
     sources: str  # SHA-256 of the zip within
     commit: str  # the last that changed the sources; with a + where they were changed since
+
+    @property
+    def folder(self) -> Path:
+        return self.kernel.folder
 
     @property
     def code(self) -> Path:
@@ -74,69 +163,39 @@ class KernelBuild:
         return "\n".join(lines)
 
 
-def build(
-    entry_name: str,
-    owner: str | None = None,
-    overrides: Iterable[str] = (),
-    fold: int | None = None,
-    hours: float | None = None,
-    goes_on_from: str | None = None,
-    on: str | None = None,
-    predicts: bool = False,
-    run: str | None = None,
-) -> KernelBuild:
-    """Build the kernel of an entry, or of one of its folds, into build/<name>/.
-
-    One that predicts trains nothing: it takes runs that are trained, from datasets of `podium
-    upload` or from the kernels that trained them, and predicts whatever test images it finds.
+def build(kernel: Kernel, owner: str | None = None, goes_on_from: str | None = None) -> KernelBuild:
+    """Build a kernel into build/<its name>/.
 
     Args:
         owner: Kaggle's name of who will push it; a placeholder stays where it is not known.
-        overrides: `key=value` changes to the entry's recipe, as `podium train --set` takes them.
-        hours: after which the kernel ends, finished or not; its epochs are not scaled to fit. Of
-            one that predicts, the limit of the competition.
         goes_on_from: the sources of the kernel's last version, where it takes up that one's run.
-        on: the machine, a key of MACHINES; by default what the metadata say.
-        run: that predicts, if it is not named after the entry and the overrides.
 
     Raises:
-        MetadataError: kernel-metadata.json says what Kaggle would misunderstand, or too little.
+        MetadataError, RecipeError: see `Kernel.check`.
         BuildError: the file is too large.
-        RecipeError: the recipe or an override is refused.
         SecretFound: the kernel would give away a secret, or something of this machine.
     """
-    entry, overrides = get_entry(entry_name), list(overrides)
-    run, reads = run or run_name(entry.name, overrides), _reads(entry, overrides)
-    if predicts:
-        reads = [run, *reads] if entry.is_ensemble else [run]
-        metadata = to_predict(entry, read_metadata(entry, on), overrides, reads)
-    else:
-        metadata = check(entry, overrides, fold, hours, on)
-    name = kernel_name(run, fold, predicts)
-    metadata = metadata.filled(owner or OWNER, name)
+    metadata = kernel.check().filled(owner or OWNER, kernel.name)
     if goes_on_from is not None:
         sources = [*metadata.kernel_sources, metadata.id]
         metadata = metadata.model_copy(update={"kernel_sources": sources})
-    most = metadata.machine.hours
+    machine = metadata.machine
+    most = HOURS if kernel.predicts else machine.hours
     start = KernelStart(
-        run=run,
-        reads=reads,
+        run=kernel.run,
+        reads=kernel.reads,
         goes_on_from=goes_on_from,
-        hours=min(hours or (HOURS if predicts else most), most),
-        minutes=metadata.machine.minutes if hours is None else None,
-        predicts=predicts,
+        hours=min(kernel.hours or most, machine.hours),
+        minutes=machine.minutes if kernel.hours is None else None,
+        predicts=kernel.predicts,
     )
     about = metadata.model_dump_json(indent=2, exclude_none=True) + "\n"
-    arguments = [word for override in overrides for word in ("--set", override)]
-    arguments += ["--fold", str(fold)] if fold is not None else []
-    texts = {str(entry.metadata): about, "--set": "\n".join(overrides)}
-    packed = _pack(entry, start, texts, metadata.machine.lacks)
+    packed = _pack(kernel, start, about, machine.lacks)
     sources = hashlib.sha256(packed).hexdigest()
-    folder = paths.project() / "build" / name
-    built = KernelBuild(folder, fold, metadata, sources, _commit(entry))
-    code = _code(entry, built, start, arguments, packed)
-    shutil.rmtree(folder, ignore_errors=True)  # nothing of an earlier build may stay
-    for path, text in {built.code: code, folder / "kernel-metadata.json": about}.items():
+    built = KernelBuild(kernel, metadata, sources, _commit(kernel.entry))
+    code = _code(built, packed)
+    shutil.rmtree(built.folder, ignore_errors=True)  # nothing of an earlier build may stay
+    for path, text in {built.code: code, built.folder / "kernel-metadata.json": about}.items():
         with atomic_write(path) as part:
             part.write_text(text, encoding="utf-8")
     return built
@@ -145,7 +204,7 @@ def build(
 def build_entries(
     names: Iterable[str], owner: str | None = None, **options: Any
 ) -> Iterator[KernelBuild]:
-    """Build these entries, or all that have a kernel-metadata.json, with the options of `build`.
+    """Build these entries, or all that have a kernel-metadata.json, as a `Kernel` of the options.
 
     Args:
         owner: by default who the Kaggle credentials of this machine name, if there are any.
@@ -156,60 +215,28 @@ def build_entries(
         with suppress(KaggleError):
             owner = user_name(connect())
     for name in names:
-        yield build(name, owner, **options)
+        yield build(Kernel(name, **options), owner)
 
 
-def check(
-    entry: Entry,
-    overrides: Iterable[str] = (),
-    fold: int | None = None,
-    hours: float | None = None,
-    on: str | None = None,
-) -> KernelMetadata:
-    """Refuse what would fail on Kaggle, or cannot be asked of this entry; returns its metadata."""
-    metadata = without_runs(read_metadata(entry, on))
-    if not entry.is_ensemble:
-        recipe = entry.recipe(overrides)
-        if fold is not None:
-            recipe.check_fold(fold)
-        check_sources(entry, metadata, recipe)
-        check_machine(entry, metadata, recipe, hours)
-    elif overrides or fold is not None:
-        raise BuildError(f"{entry.name} averages runs: it has no folds, and nothing to --set")
-    check_runs(entry, metadata, _reads(entry, overrides))
-    return metadata
-
-
-def _reads(entry: Entry, overrides: Iterable[str]) -> list[str]:
-    """The other runs that an entry reads."""
-    if entry.is_ensemble:
-        return load_ensemble(entry.recipe_file).runs
-    return entry.recipe(overrides).needed_runs
-
-
-def _pack(entry: Entry, start: KernelStart, texts: dict[str, str], lacking: Iterable[str]) -> bytes:
-    """A zip of all that an entry needs, whose bytes depend on names and contents only.
+def _pack(kernel: Kernel, start: KernelStart, about: str, lacking: Iterable[str]) -> bytes:
+    """A zip of all that a kernel needs, whose bytes depend on names and contents only.
 
     Args:
-        texts: what else is in the kernel, to be looked through with the rest.
+        about: its metadata, to be searched for secrets with the rest.
         lacking: packages to carry beside CARRIED.
     """
-    modules = library()
-    recipe = entry.recipe_file.read_text(encoding="utf-8")
-    code = entry.code.read_text(encoding="utf-8")
-    own = {str(entry.recipe_file): recipe, str(entry.code): code, **texts}
-    declared = {}
-    if entry.declaration.is_file():
-        text = entry.declaration.read_text(encoding="utf-8")
-        declared[f"kernels/{entry.name}/{entry.declaration.name}"] = text
-        own[str(entry.declaration)] = text
-    check_no_secrets(modules, own)
+    entry, modules = kernel.entry, library()
+    files = entry.code, entry.recipe_file, entry.declaration
+    texts = {file: file.read_text(encoding="utf-8") for file in files if file.is_file()}
+    own = {str(file): text for file, text in texts.items()}
+    overrides = "\n".join(kernel.overrides)
+    check_no_secrets(modules, {**own, str(entry.metadata): about, "--set": overrides})
+    texts.pop(entry.code, None)  # which the kernel ends with
     return pack(
         {
             **modules,
             **carried([*CARRIED, *lacking]),
-            f"kernels/{entry.name}/recipe.toml": recipe,
-            **declared,
+            **{f"kernels/{entry.name}/{file.name}": text for file, text in texts.items()},
             f"podium/kaggle/{kernel_start.FILE.name}": start.model_dump_json(indent=2),
         }
     )
@@ -233,20 +260,18 @@ def _commit(entry: Entry) -> str:
     return f"{commit}+" if is_changed else commit
 
 
-def _code(
-    entry: Entry, built: KernelBuild, start: KernelStart, arguments: list[str], packed: bytes
-) -> str:
+def _code(built: KernelBuild, packed: bytes) -> str:
     """The kernel's one file, a script or a notebook.
 
     Raises:
         BuildError: it is too large.
     """
-    code = _bootstrap(built, arguments, packed)
+    kernel, entry, code = built.kernel, built.kernel.entry, _bootstrap(built, packed)
     if built.metadata.kernel_type == "notebook":
-        code = _notebook(entry, start, code, arguments)
+        code = _notebook(kernel, code)
     else:
-        told = f"# {start.run}: built by Podium from kernels/{entry.name}; change it there"
-        command = "" if start.predicts else entry.code.read_text(encoding="utf-8")
+        told = f"# {kernel.run}: built by Podium from kernels/{entry.name}; change it there"
+        command = "" if kernel.predicts else entry.code.read_text(encoding="utf-8")
         code = f"{told}, not here.\n{code}\n\n{command}"
     if len(code.encode()) > LIMIT:
         raise BuildError(
@@ -256,7 +281,7 @@ def _code(
     return code
 
 
-def _bootstrap(built: KernelBuild, arguments: list[str], packed: bytes) -> str:
+def _bootstrap(built: KernelBuild, packed: bytes) -> str:
     """The code that unpacks the payload, its constants filled in."""
     xz = lzma.compress(packed, preset=9 | lzma.PRESET_EXTREME)
     payload = base64.b85encode(xz).decode()
@@ -267,19 +292,20 @@ def _bootstrap(built: KernelBuild, arguments: list[str], packed: bytes) -> str:
         'COMMIT = ""': f"COMMIT = {json.dumps(built.commit)}",
         'SOURCES = ""': f"SOURCES = {json.dumps(built.sources)}",
         'BACKEND = ""': f"BACKEND = {json.dumps(built.metadata.machine.backend)}",
-        "ARGUMENTS = []": f"ARGUMENTS = {json.dumps(arguments)}",
+        "ARGUMENTS = []": f"ARGUMENTS = {json.dumps(built.kernel.arguments)}",
         'PAYLOAD = ""': "\n".join(["PAYLOAD = (", *lines, ")"]),
     }.items():
         text = text.replace(f"\n{constant}\n", f"\n{value}\n")
     return text
 
 
-def _notebook(entry: Entry, start: KernelStart, bootstrap: str, arguments: list[str]) -> str:
+def _notebook(kernel: Kernel, bootstrap: str) -> str:
     """A notebook that brings Podium along, runs the entry, and shows what came of it."""
+    entry, arguments = kernel.entry, kernel.arguments
     recipe = entry.recipe_file.read_text(encoding="utf-8")
     comment = recipe.split("\n\n")[0].splitlines()
     texts = {
-        "run": start.run,
+        "run": kernel.run,
         "entry": entry.name,
         "about": "\n".join(line.removeprefix("#").strip() for line in comment),
         "changed": f"\n\nHere with `{' '.join(arguments)}`." if arguments else "",
@@ -288,7 +314,7 @@ def _notebook(entry: Entry, start: KernelStart, bootstrap: str, arguments: list[
         "code": entry.code.read_text(encoding="utf-8").strip(),
     }
     notebook = json.loads(NOTEBOOK.read_text(encoding="utf-8"))
-    if start.predicts:
+    if kernel.predicts:
         del notebook["cells"][4:]  # a training, and what came of it
     for cell in notebook["cells"]:
         text = Template("".join(cell["source"])).substitute(texts)

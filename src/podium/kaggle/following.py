@@ -10,11 +10,18 @@ from collections.abc import Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from podium.files.atomic_write import atomic_write
-from podium.kaggle.build import KernelBuild
-from podium.kaggle.client import KaggleError, explained, fetch_patiently, is_passing
+from podium.kaggle.build import Kernel, KernelBuild
+from podium.kaggle.client import (
+    KaggleError,
+    explained,
+    fetch_patiently,
+    is_passing,
+    user_name,
+)
+from podium.kaggle.metadata import read_metadata
 from podium.text import single_line
 
 if TYPE_CHECKING:
@@ -58,6 +65,12 @@ class KernelRun:
         )
         self._is_over = threading.Event()  # what comes at once is still heard
         self._is_deaf = False
+
+    @classmethod
+    def last(cls, api: "KaggleApi", kernel: Kernel) -> Self:
+        """That of a kernel's last version."""
+        ref = read_metadata(kernel.entry).filled(user_name(api), kernel.name).id
+        return cls(api, ref, kernel.folder, fold=kernel.fold)
 
     @property
     def is_complete(self) -> bool:
@@ -223,7 +236,7 @@ def push(api: "KaggleApi", built: KernelBuild, label: str = "") -> KernelRun:
             "competition's rules), and push again"
         )
     version, page = answer.version_number or 0, single_line(answer.url)
-    return KernelRun(api, ref, built.folder, label, built.fold, version, page)
+    return KernelRun(api, ref, built.folder, label, built.kernel.fold, version, page)
 
 
 def push_and_follow(
@@ -251,7 +264,7 @@ def push_and_follow(
                     told = str(error)
                     break
                 except KaggleError as error:
-                    run = KernelRun(api, first.metadata.id, first.folder, fold=first.fold)
+                    run = KernelRun(api, first.metadata.id, first.folder, fold=first.kernel.fold)
                     run.status, run.message = "REFUSED", single_line(str(error))
                     ended.append(run)
                 waiting.popleft()

@@ -4,32 +4,28 @@ import shlex
 import shutil
 import tempfile
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from podium import paths
-from podium.kaggle.build import KernelBuild, build, check
+from podium.kaggle.build import Kernel, build
 from podium.kaggle.client import KaggleError, connect, user_name
 from podium.kaggle.following import KernelRun, push, push_and_follow, quota_left
-from podium.kaggle.metadata import kernel_name, read_metadata
 from podium.kaggle.projection import project
 from podium.predictions.blend import adopt_blend
 from podium.predictions.combine import assemble
 from podium.predictions.result import RunResult
 from podium.predictions.score import Score
-from podium.recipes.entries import Entry, get_entry
 from podium.runs.fold_folder import RunError
 from podium.runs.merge import merge_run
-from podium.runs.run_folder import RunFolder, run_name
+from podium.runs.run_folder import RunFolder
 from podium.training.warm_start import resolve_backbone
 
 if TYPE_CHECKING:
     from kaggle.api.kaggle_api_extended import KaggleApi
 
 POLL_SECONDS = 10.0
-
-Fold = int | None  # None: all of them in one kernel
 
 
 class KernelFailed(KaggleError):
@@ -56,82 +52,34 @@ class RunOnKaggle:
     """A run of an entry, which one kernel trains, or one for each of its folds.
 
     Args:
-        name: of the entry.
+        whole: the kernel of all folds; that of one differs from it by the fold alone.
         folds: a kernel for each of these folds.
         each_fold: a kernel for each of all folds.
-        on: a key of MACHINES; by default the machine that the metadata name.
-        hours: after which a kernel ends, finished or not; its epochs are not scaled to fit.
     """
 
-    name: str
-    overrides: Sequence[str] = ()
+    whole: Kernel
     folds: Sequence[int] = ()
     each_fold: bool = False
-    on: str | None = None
-    hours: float | None = None
-
-    @property
-    def entry(self) -> Entry:
-        return get_entry(self.name)
 
     @property
     def here(self) -> RunFolder:
-        return RunFolder(paths.runs() / run_name(self.name, self.overrides))
+        return RunFolder(paths.runs() / self.whole.run)
 
     @property
-    def kernels(self) -> list[Fold]:
-        """The fold of each kernel."""
-        folds = self.entry.recipe(self.overrides).fold_numbers if self.each_fold else self.folds
-        return [*folds] or [None]
+    def kernels(self) -> list[Kernel]:
+        folds = self.folds
+        if self.each_fold:
+            folds = self.whole.entry.recipe(self.whole.overrides).fold_numbers
+        return [replace(self.whole, fold=fold) for fold in folds or [None]]
 
-    def check(self, fold: Fold = None) -> None:
-        """Refuse what would fail on Kaggle, or cannot be asked of this entry."""
-        check(self.entry, self.overrides, fold, self.hours, self.on)
-
-    def kernel(self, api: "KaggleApi", fold: Fold) -> KernelRun:
-        name = kernel_name(self.here.name, fold)
-        ref = read_metadata(self.entry).filled(user_name(api), name).id
-        return KernelRun(api, ref, paths.project() / "build" / name, fold=fold)
-
-    def build(self, api: "KaggleApi", fold: Fold, resume: bool) -> KernelBuild:
-        """Build the kernel; to `resume`, its last version must have left a run."""
-        left = self._sources_of_last_version(self.kernel(api, fold)) if resume else None
-        return build(self.name, user_name(api), self.overrides, fold, self.hours, left, self.on)
-
-    def command(self, word: str, folds: Iterable[Fold] = ()) -> str:
+    def command(self, word: str, folds: Iterable[int | None] = ()) -> str:
         """The command line that does this with these folds' kernels."""
-        changes = [f"--set {shlex.quote(override)}" for override in self.overrides]
-        numbers = [f"--fold {fold}" for fold in folds if fold is not None]
-        on = [f"--on {self.on}"] if self.on and word == "push" else []
-        return " ".join(["podium", word, self.name, *changes, *numbers, *on])
-
-    def _sources_of_last_version(self, kernel: KernelRun) -> str:
-        """What the last version of a kernel was made from, whose run is there to go on with.
-
-        Raises:
-            KaggleError: there is none, it runs still, or it left no run, or another recipe's.
-        """
-        kernel.ask()
-        if not kernel.has_ended:
-            raise KaggleError(
-                f"{kernel.ref} is {kernel.status}: --resume goes on once it has ended"
-            )
-        name = self.here.name
-        with tempfile.TemporaryDirectory() as folder:
-            left = RunFolder(Path(folder, "weights", name))
-            kernel.fetch_output(Path(folder), only=f"weights/{name}/run.json")
-            if not left.exists:
-                raise KaggleError(
-                    f"the last version of {kernel.ref} left no run {name}, so that there is "
-                    "nothing to resume: push it without --resume"
-                )
-            sources = str(left.read_run().get("sources"))
-            try:
-                recipe = resolve_backbone(self.entry.recipe(self.overrides), left)
-                left.begin(recipe, {}, fresh=False)
-            except RunError as error:  # the kernel would say so as well, but only once it runs
-                raise KaggleError(str(error).replace(str(left.path), kernel.ref)) from error
-        return sources
+        whole = self.whole
+        words = ["podium", word, whole.entry_name, *whole.arguments]
+        words += [part for fold in folds if fold is not None for part in ("--fold", str(fold))]
+        if whole.on and word == "push":
+            words += ["--on", whole.on]
+        return shlex.join(words)
 
 
 def push_entry(
@@ -153,21 +101,25 @@ def push_entry(
         KernelFailed: names what did not run to its end; what did is collected all the same.
         KaggleError: Kaggle refuses, or cannot be reached, or there is nothing to resume.
     """
-    if run.entry.is_ensemble and (resume or run.hours):
-        raise KaggleError(f"{run.name} averages runs, which takes no time: push it as it is")
-    to_push = _folds_to_push(run, fresh, resume)
+    whole, entry = run.whole, run.whole.entry
+    if entry.is_ensemble and (resume or whole.hours):
+        raise KaggleError(f"{entry.name} averages runs, which takes no time: push it as it is")
+    to_push = _kernels_to_push(run, fresh, resume)
     if not to_push:
         print(f"all folds are in {run.here.path} already; --fresh pushes them again")
         return _combine(run.here)
-    for fold in to_push:
-        run.check(fold)  # before any call
+    for kernel in to_push:
+        kernel.check()  # before any call
     api = connect()
-    builds = [run.build(api, fold, resume) for fold in to_push]
+    builds = []
+    for kernel in to_push:
+        left = _sources_of_last_version(api, kernel) if resume else None
+        builds.append(build(kernel, user_name(api), left))
     machine = builds[0].metadata.machine
-    estimate = project(run.name, machine, run.overrides, run.folds, run.hours)
+    estimate = project(entry.name, machine, whole.overrides, run.folds, whole.hours)
     quota = [quota_left(api, machine.kind)] if machine.shape else []
     print(*builds, estimate, *quota, sep="\n\n", end="\n\n", flush=True)
-    collect_command = run.command("collect", to_push)
+    collect_command = run.command("collect", [kernel.fold for kernel in to_push])
     at_once = at_once or machine.sessions
     if not wait:
         if len(builds) > at_once:
@@ -201,9 +153,9 @@ def collect_entry(
     Raises:
         KernelFailed: the kernel, or a fold's, ended with an error or runs still.
     """
-    run.check()
+    run.whole.check()
     api = connect()
-    kernels = [run.kernel(api, fold) for fold in run.kernels]
+    kernels = [KernelRun.last(api, kernel) for kernel in run.kernels]
     for kernel in kernels:
         kernel.label = f"[{kernel.folder.name}] " if len(kernels) > 1 else ""
         kernel.follow(poll_seconds) if wait else kernel.ask()
@@ -215,11 +167,11 @@ def collect_entry(
     return _combine(run.here)
 
 
-def _folds_to_push(run: RunOnKaggle, fresh: bool, resume: bool) -> list[Fold]:
+def _kernels_to_push(run: RunOnKaggle, fresh: bool, resume: bool) -> list[Kernel]:
     """One kernel for all folds, or one for each that is asked for and not here yet."""
     finished = [] if fresh else run.here.finished_folds()
     if run.each_fold:
-        return [fold for fold in run.kernels if fold not in finished]
+        return [kernel for kernel in run.kernels if kernel.fold not in finished]
     doubled = [fold for fold in finished if not run.folds or fold in run.folds]
     if doubled and not resume:  # which brings a run with these folds in it
         raise RunError(
@@ -227,6 +179,33 @@ def _folds_to_push(run: RunOnKaggle, fresh: bool, resume: bool) -> list[Fold]:
             "--resume, push what is missing with --each-fold, or all of it again with --fresh"
         )
     return run.kernels
+
+
+def _sources_of_last_version(api: "KaggleApi", kernel: Kernel) -> str:
+    """What the last version of a kernel was made from, whose run is there to go on with.
+
+    Raises:
+        KaggleError: there is none, it runs still, or it left no run, or another recipe's.
+    """
+    last, name = KernelRun.last(api, kernel), kernel.run
+    last.ask()
+    if not last.has_ended:
+        raise KaggleError(f"{last.ref} is {last.status}: --resume goes on once it has ended")
+    with tempfile.TemporaryDirectory() as folder:
+        left = RunFolder(Path(folder, "weights", name))
+        last.fetch_output(Path(folder), only=f"weights/{name}/run.json")
+        if not left.exists:
+            raise KaggleError(
+                f"the last version of {last.ref} left no run {name}, so that there is nothing to "
+                "resume: push it without --resume"
+            )
+        sources = str(left.read_run().get("sources"))
+        try:
+            recipe = resolve_backbone(kernel.entry.recipe(kernel.overrides), left)
+            left.begin(recipe, {}, fresh=False)
+        except RunError as error:  # the kernel would say so as well, but only once it runs
+            raise KaggleError(str(error).replace(str(left.path), last.ref)) from error
+    return sources
 
 
 def _collect_complete(kernels: Sequence[KernelRun], run: RunFolder, fresh: bool) -> None:

@@ -15,7 +15,7 @@ from podium.kaggle.machines import MACHINES, RETIRED, SHAPES, Machine
 from podium.models.pretrained import weights_file
 from podium.recipes.entries import Entry
 from podium.recipes.recipe import RUN, Recipe
-from podium.recipes.recipe_file import RecipeError, load_ensemble, parse_table
+from podium.recipes.recipe_file import EnsembleRecipe, RecipeError, parse_table
 from podium.recipes.tables import RUN_NAME, StrictTable
 
 
@@ -149,22 +149,18 @@ def without_runs(metadata: KernelMetadata) -> KernelMetadata:
 
 
 def to_predict(
-    entry: Entry, metadata: KernelMetadata, overrides: Iterable[str], runs: Iterable[str]
+    metadata: KernelMetadata, recipe: Recipe | EnsembleRecipe, runs: Iterable[str]
 ) -> KernelMetadata:
     """The metadata of the kernel that predicts by these runs, which are attached with the images.
 
     A run comes from its dataset of `podium upload`, if the metadata have that, else from the
     kernels that trained it: those that the metadata name, or were built last.
     """
-    owner, folds = metadata.owner, list[int]()
-    if entry.is_ensemble:
-        competition = load_ensemble(entry.recipe_file).competition
-    else:
-        recipe = entry.recipe(overrides)
-        competition, folds = recipe.competition, recipe.fold_numbers
+    owner = metadata.owner
+    folds = recipe.fold_numbers if isinstance(recipe, Recipe) else []
     changed = metadata.model_copy(update={"enable_internet": False}, deep=True)
     datasets, kernels = changed.dataset_sources, changed.kernel_sources
-    kind, _, source = (get_competition(competition).kaggle_source or "").partition("/")
+    kind, _, source = (get_competition(recipe.competition).kaggle_source or "").partition("/")
     images = changed.competition_sources if kind == "competitions" else datasets
     if source and not is_attached(source, images):  # an ensemble has no images to train on
         images.append(source)
