@@ -70,8 +70,7 @@ def connect() -> "KaggleApi":
 def _check_endpoint(endpoint: str) -> None:
     """Refuse to send credentials over an open line, but to this machine itself."""
     parts = urlsplit(endpoint)
-    host = parts.hostname or ""
-    is_here = host == "localhost" or re.fullmatch(r"127(\.\d+){3}|::1", host)
+    is_here = re.fullmatch(r"localhost|127(\.\d+){3}|::1", parts.hostname or "")
     if parts.scheme != "https" and not (parts.scheme == "http" and is_here):
         raise KaggleError(
             f"{ENDPOINT} is {single_line(endpoint)}: credentials are sent over https only, or over "

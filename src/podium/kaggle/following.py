@@ -247,13 +247,12 @@ def push_and_follow(
     Raises:
         KaggleError: the connection stayed away. What was pushed runs on.
     """
-    waiting, running, ended = deque(builds), [], []
-    told = ""
+    waiting, running, ended, told = deque(builds), [], [], ""
     try:
         while waiting or running:
             while waiting and len(running) < at_once:
-                label = f"[{waiting[0].folder.name}] " if len(builds) > 1 else ""
                 first = waiting[0]
+                label = f"[{first.folder.name}] " if len(builds) > 1 else ""
                 try:
                     run = push(api, first, label)
                     print(f"{label}pushed: {run.page}", flush=True)

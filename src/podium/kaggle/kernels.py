@@ -25,8 +25,6 @@ from podium.training.warm_start import resolve_backbone
 if TYPE_CHECKING:
     from kaggle.api.kaggle_api_extended import KaggleApi
 
-POLL_SECONDS = 10.0
-
 
 class KernelFailed(KaggleError):
     """A kernel ended without having done its work."""
@@ -72,11 +70,12 @@ class RunOnKaggle:
             folds = self.whole.entry.recipe(self.whole.overrides).fold_numbers
         return [replace(self.whole, fold=fold) for fold in folds or [None]]
 
-    def command(self, word: str, folds: Iterable[int | None] = ()) -> str:
-        """The command line that does this with these folds' kernels."""
+    def command(self, word: str, kernels: Iterable[Kernel | KernelRun]) -> str:
+        """The command line that does this with these of its kernels."""
         whole = self.whole
         words = ["podium", word, whole.entry_name, *whole.arguments]
-        words += [part for fold in folds if fold is not None for part in ("--fold", str(fold))]
+        for kernel in kernels:
+            words += ["--fold", str(kernel.fold)] if kernel.fold is not None else []
         if whole.on and word == "push":
             words += ["--on", whole.on]
         return shlex.join(words)
@@ -88,7 +87,7 @@ def push_entry(
     fresh: bool = False,
     resume: bool = False,
     at_once: int | None = None,
-    poll_seconds: float = POLL_SECONDS,
+    poll_seconds: float = 10.0,
 ) -> RunResult | CollectedBlend | None:
     """Build and push an entry; with `wait`, follow it and collect its run.
 
@@ -116,10 +115,10 @@ def push_entry(
         left = _sources_of_last_version(api, kernel) if resume else None
         builds.append(build(kernel, user_name(api), left))
     machine = builds[0].metadata.machine
-    estimate = project(entry.name, machine, whole.overrides, run.folds, whole.hours)
+    estimate = project(whole, machine, run.folds)
     quota = [quota_left(api, machine.kind)] if machine.shape else []
     print(*builds, estimate, *quota, sep="\n\n", end="\n\n", flush=True)
-    collect_command = run.command("collect", [kernel.fold for kernel in to_push])
+    collect_command = run.command("collect", to_push)
     at_once = at_once or machine.sessions
     if not wait:
         if len(builds) > at_once:
@@ -146,7 +145,7 @@ def collect_entry(
     run: RunOnKaggle,
     wait: bool = False,
     fresh: bool = False,
-    poll_seconds: float = POLL_SECONDS,
+    poll_seconds: float = 10.0,
 ) -> RunResult | CollectedBlend:
     """Bring the run of an entry that was pushed earlier into weights/.
 
@@ -276,7 +275,7 @@ def _raise_failed(ended: Sequence[KernelRun], run: RunOnKaggle) -> None:
             f"{kernel} (its log: {kernel.log_file})" if kernel.log_file.is_file() else f"{kernel}"
             for kernel in failed
         )
-        again = run.command("push", [kernel.fold for kernel in failed])
+        again = run.command("push", failed)
         raise KernelFailed(
             f"{'; '.join(reasons)}. On from where it stopped, or again: {again} [--resume] --wait"
         )

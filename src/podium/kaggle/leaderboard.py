@@ -54,8 +54,8 @@ class Leaderboard(Form):
 
         They are of the file that is here by now, or else of the newest one.
         """
-        of_run = [one for one in self.submissions if Path(one.file).stem == run]
-        mine = [one for one in of_run if one.public is not None]
+        scored = [one for one in self.submissions if one.public is not None]
+        mine = [one for one in scored if Path(one.file).stem == run]
         here = paths.submission(run)
         if not mine or not here.is_file():
             return (mine[0].public, mine[0].private, False) if mine else (None, None, False)

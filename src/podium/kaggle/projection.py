@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 
 from podium.competitions import MissingData
+from podium.kaggle.build import Kernel
 from podium.kaggle.machines import Machine
-from podium.recipes.entries import get_entry
 from podium.training.dry_run import Costs, ImageCounts, reckon
 from podium.training.time_plan import Speeds
 from podium.training.warm_start import resolve_backbone
@@ -26,22 +26,13 @@ READ = 100  # images a second
 BYTES = 18  # of a parameter: its value, gradient, and both means of Adam in float32, and in float16
 
 
-def project(
-    entry: str,
-    machine: Machine,
-    overrides: Iterable[str] = (),
-    folds: Iterable[int] = (),
-    hours: float | None = None,
-) -> str:
-    """Estimate what an entry takes on a machine, or say why not.
-
-    Args:
-        hours: after which the kernel ends, to be resumed: nothing is left out to fit.
-    """
-    if get_entry(entry).is_ensemble:
-        return f"no estimate of the time: {entry} averages runs, which takes minutes at most"
-    recipe = resolve_backbone(get_entry(entry).recipe(overrides))
-    if hours is not None:
+def project(kernel: Kernel, machine: Machine, folds: Iterable[int] = ()) -> str:
+    """Estimate what a kernel takes on a machine, or these folds, or say why not."""
+    entry, hours = kernel.entry, kernel.hours
+    if entry.is_ensemble:
+        return f"no estimate of the time: {entry.name} averages runs, which takes minutes at most"
+    recipe = resolve_backbone(entry.recipe(kernel.overrides))
+    if hours is not None:  # after them it is to be resumed: nothing is left out to fit
         recipe = recipe.model_copy(update={"time_budget": None})
     if recipe.backbone not in EFFICIENTNETS:
         return f"no estimate of the time: there is none for {recipe.backbone}"
