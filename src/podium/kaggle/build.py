@@ -87,7 +87,7 @@ class Kernel:
 
     @property
     def name(self) -> str:
-        return kernel_name(self.run, self.fold, self.predicts)
+        return f"{self.run}-predict" if self.predicts else kernel_name(self.run, self.fold)
 
     @property
     def folder(self) -> Path:

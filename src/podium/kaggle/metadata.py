@@ -72,9 +72,8 @@ class KernelMetadata(StrictTable):
         """The metadata with its owner filled in, for the kernel of this name (a run, or a fold)."""
         keys = ("dataset_sources", "kernel_sources", "model_sources")
         sources = {key: [_fill(each, owner) for each in getattr(self, key)] for key in keys}
-        title = kernel_title(name)
-        kernel_id = f"{_fill(f'{self.owner}/', owner)}{slugify(title)}"
-        return self.model_copy(update={**sources, "id": kernel_id, "title": title})
+        sources["id"] = _fill(kernel_id(self.owner, name), owner)
+        return self.model_copy(update={**sources, "title": kernel_title(name)})
 
 
 def kernel_title(name: str) -> str:
@@ -88,10 +87,13 @@ def kernel_title(name: str) -> str:
     return f"{title[: LONGEST - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
-def kernel_name(run: str, fold: int | None = None, predicts: bool = False) -> str:
+def kernel_id(owner: str, name: str) -> str:
+    """The address of the kernel of this name."""
+    return f"{owner}/{slugify(kernel_title(name))}"
+
+
+def kernel_name(run: str, fold: int | None = None) -> str:
     """The name of the kernel of a run, or of one of its folds; its folder in build/ has it too."""
-    if predicts:
-        return f"{run}-predict"
     return run if fold is None else f"{run}-fold-{fold}"
 
 
@@ -126,10 +128,9 @@ def read_metadata(entry: Entry, on: str | None = None) -> KernelMetadata:
     except ValueError as error:
         raise MetadataError(f"{path} is not valid JSON: {error}") from error
     # The title makes the address; both follow from the entry's name, and so does collecting.
-    title = kernel_title(entry.name)
     for key, came, expected in (
-        ("title", metadata.title, title),
-        ("id", metadata.id, f"{metadata.owner}/{slugify(title)}"),
+        ("title", metadata.title, kernel_title(entry.name)),
+        ("id", metadata.id, kernel_id(metadata.owner, entry.name)),
         ("code_file", metadata.code_file, CODE_FILES[metadata.kernel_type]),
     ):
         if came != expected:
@@ -176,7 +177,7 @@ def to_predict(
         elif not of_run:
             parts = [kernel_name(run, fold) for fold in folds if not (built / run).is_dir()]
             names = [name for name in parts if (built / name).is_dir()] or [run]
-            kernels += [f"{owner}/{slugify(kernel_title(name))}" for name in names]
+            kernels += [kernel_id(owner, name) for name in names]
     return changed
 
 
@@ -253,15 +254,15 @@ def check_runs(entry: Entry, metadata: KernelMetadata, runs: list[str]) -> None:
     """
     for run in runs:
         if not kernels_of(run, metadata):
-            kernel = f"{metadata.owner}/{slugify(kernel_title(run))}"
             raise MetadataError(
-                f"{entry.metadata}: kernel_sources: the run {run} is missing: add {kernel!r}"
+                f"{entry.metadata}: kernel_sources: the run {run} is missing: add "
+                f"{kernel_id(metadata.owner, run)!r}"
             )
 
 
 def kernels_of(run: str, metadata: KernelMetadata) -> list[str]:
     """Those of the attached kernels that train this run, or folds of it."""
-    kernel = f"{metadata.owner}/{slugify(kernel_title(run))}"
+    kernel = kernel_id(metadata.owner, run)
     # A run whose folds were trained apart is in the outputs of several kernels.
     return [
         each

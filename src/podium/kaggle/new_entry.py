@@ -2,12 +2,10 @@
 
 import json
 import re
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from slugify import slugify
 
 from podium import paths
 from podium.competitions import COMPETITIONS
@@ -16,7 +14,7 @@ from podium.competitions.inspect_data import inspect
 from podium.competitions.inspection import Choices, Inspection
 from podium.files.atomic_write import atomic_folder
 from podium.kaggle.download import Unseen, download
-from podium.kaggle.metadata import OWNER, kernel_title
+from podium.kaggle.metadata import OWNER, kernel_id, kernel_title
 from podium.kaggle.starting_recipes import recipe_for_cpu, recipe_for_kaggle
 from podium.recipes.entries import Entry
 from podium.recipes.recipe_file import parse_table
@@ -80,28 +78,20 @@ def new_entries(
     declaration = {**about, **seen.declaration}
     parse_table(Declaration, declaration, "competition.toml")
     competition = to_toml(declaration)
-    link = None if folder.exists() else folder
-    if link:
-        link.parent.mkdir(parents=True, exist_ok=True)
-        link.symlink_to(data.resolve(), target_is_directory=True)
-    try:
-        with ExitStack() as stack:
-            for entry, recipe in (
-                (small, recipe_for_cpu(small.name, name, seen)),
-                (large, recipe_for_kaggle(large.name, name, seen)),
-            ):
-                part = stack.enter_context(atomic_folder(entry.path))
-                _write(part / entry.recipe_file.name, recipe)
-                _write(part / entry.declaration.name, competition)
-                _write(part / entry.code.name, KERNEL.format(entry=entry.name))
-                if entry is large:
-                    metadata = _metadata(entry.name, folder.name, source)
-                    _write(part / entry.metadata.name, json.dumps(metadata, indent=2) + "\n")
-    except BaseException:
-        if link:
-            with suppress(OSError):
-                link.unlink()
-        raise
+    of_small = {small.recipe_file: recipe_for_cpu(small.name, name, seen)}
+    of_large = {
+        large.recipe_file: recipe_for_kaggle(large.name, name, seen),
+        large.metadata: json.dumps(_metadata(large.name, folder.name, source), indent=2) + "\n",
+    }
+    with ExitStack() as stack:  # what fails leaves neither
+        for entry, texts in ((small, of_small), (large, of_large)):
+            part = stack.enter_context(atomic_folder(entry.path))
+            texts |= {entry.declaration: competition, entry.code: KERNEL.format(entry=entry.name)}
+            for path, text in texts.items():
+                (part / path.name).write_text(text, encoding="utf-8")
+        if not folder.exists():
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            folder.symlink_to(data.resolve(), target_is_directory=True)
     return NewEntries(seen, small, large, folder)
 
 
@@ -147,11 +137,10 @@ def _metadata(entry: str, folder: str, source: str | None) -> dict[str, Any]:
 
     Data that Kaggle does not have goes there as a dataset of the user's, of the folder's name.
     """
-    title = kernel_title(entry)
     kind, _, reference = (source or f"datasets/{OWNER}/{folder}").partition("/")
     return {
-        "id": f"{OWNER}/{slugify(title)}",
-        "title": title,
+        "id": kernel_id(OWNER, entry),
+        "title": kernel_title(entry),
         "code_file": "kernel.py",
         "language": "python",
         "kernel_type": "script",
@@ -182,7 +171,3 @@ def to_toml(data: dict[str, Any]) -> str:
             line = f"{key} = [\n{rows}]"
         lines.append(line)
     return "\n".join(lines) + "\n"
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
