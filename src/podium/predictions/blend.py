@@ -68,7 +68,8 @@ class BlendResult:
             titles += ["calibrated", "95 % interval"]
         methods = [(*titles, "")]
         for name, (one, calibrated) in self.methods.items():
-            taken = "taken: the simplest within noise of the best" * (name == self.choice.method)
+            is_taken = name == self.choice.method
+            taken = "taken: the simplest within noise of the best" if is_taken else ""
             methods.append((name, *one.cells, *(calibrated.cells if calibrated else ()), taken))
         calibration, gain = self.choice.calibration, self.gain
         noise = ", within noise" if round(gain.low, 4) <= 0 <= round(gain.high, 4) else ""
