@@ -50,6 +50,9 @@ class Preprocessing(keras.layers.Layer):
             images = imagenet_utils.preprocess_input(images, mode=self.mode)
         return ops.cast(images, self.compute_dtype)
 
+    def get_config(self):
+        return {**super().get_config(), "mode": self.mode}
+
 
 @dataclass(frozen=True)
 class Backbone:

@@ -67,6 +67,10 @@ class KernelRegression(layers.Layer):
         self.squares.assign(np.pad(squares, [(0, 0), unused[0]]))
         self.dual.assign(np.pad(dual, unused))
 
+    def get_config(self):
+        own = {"centers": self.count, "classes": self.classes, "parts": self.parts}
+        return super().get_config() | own
+
 
 def split_channels(channels: int, parts: Sequence[int]) -> list[int]:
     """The number of channels in each part; the last takes what is left over."""
