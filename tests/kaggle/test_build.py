@@ -18,7 +18,8 @@ import pytest
 from IPython.core.inputtransformer2 import TransformerManager
 
 from podium.files.payload import PACKAGE
-from podium.kaggle.build import LIMIT, BuildError, Kernel, KernelBuild, build, build_entries
+from podium.kaggle.build import LIMIT, KernelBuild, build, build_entries
+from podium.kaggle.kernel import BuildError, Kernel
 from podium.kaggle.metadata import MetadataError
 from podium.recipes.recipe_file import RecipeError
 from small_competitions import RECIPE, make_project, write_entry

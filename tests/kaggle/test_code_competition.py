@@ -11,9 +11,10 @@ from trained_run import CARS, leave, push
 
 from kaggle_stand_in import StandIn
 from kaggle_stand_in.competitions import Competition as StandInCompetition
-from podium.kaggle.build import Kernel, build
+from podium.kaggle.build import build
 from podium.kaggle.client import KaggleError
 from podium.kaggle.code_competition import push_predict, submit_kernel
+from podium.kaggle.kernel import Kernel
 from podium.kaggle.kernels import KernelFailed
 from podium.kaggle.leaderboard import read_leaderboard
 from small_competitions import RECIPE, break_image, draw_image, write_entry

@@ -11,9 +11,9 @@ import pytest
 from kaggle_stand_in import StandIn
 from kaggle_stand_in.small_kernels import REF, write_kernel
 from podium.kaggle import client
-from podium.kaggle.build import Kernel
 from podium.kaggle.client import KaggleError
 from podium.kaggle.following import KernelRun, PushRefused, SessionsFull, push, quota_left
+from podium.kaggle.kernel import Kernel
 
 if TYPE_CHECKING:  # importing it checks an access token
     from kaggle.api.kaggle_api_extended import KaggleApi

@@ -13,8 +13,9 @@ from trained_run import REF, forget, leave, push, results
 
 from kaggle_stand_in import StandIn
 from podium.cli import main
-from podium.kaggle.build import Kernel, build
+from podium.kaggle.build import build
 from podium.kaggle.client import KaggleError
+from podium.kaggle.kernel import Kernel
 from podium.kaggle.kernels import KernelFailed, RunOnKaggle, collect_entry
 from podium.kaggle.metadata import MetadataError
 from podium.runs.fold_folder import RunError

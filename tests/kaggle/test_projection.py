@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from podium.kaggle.build import Kernel
+from podium.kaggle.kernel import Kernel
 from podium.kaggle.machines import MACHINES
 from podium.kaggle.projection import project
 from small_competitions import RECIPE, make_project, write_entry

@@ -7,8 +7,9 @@ import pytest
 from trained_run import CARS, REF, leave, push
 
 from kaggle_stand_in import StandIn
-from podium.kaggle.build import Kernel, build
+from podium.kaggle.build import build
 from podium.kaggle.client import KaggleError
+from podium.kaggle.kernel import Kernel
 from podium.kaggle.kernels import KernelFailed, RunOnKaggle, collect_entry
 from podium.training.train import train
 from small_competitions import RECIPE, write_entry

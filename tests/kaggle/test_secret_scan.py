@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from podium.kaggle.build import Kernel, build
+from podium.kaggle.build import build
+from podium.kaggle.kernel import Kernel
 from podium.kaggle.secret_scan import SecretFound, check_no_secrets
 from small_competitions import make_project
 

@@ -9,8 +9,9 @@ import pytest
 from trained_run import CARS
 
 from kaggle_stand_in import StandIn
-from podium.kaggle.build import Kernel, build
+from podium.kaggle.build import build
 from podium.kaggle.code_competition import push_predict
+from podium.kaggle.kernel import Kernel
 from podium.kaggle.upload import upload_pretrained, upload_run
 from podium.models.pretrained import MissingWeights
 from podium.predictions.blend import blend

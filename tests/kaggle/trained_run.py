@@ -9,7 +9,7 @@ from pathlib import Path
 
 from kaggle_stand_in import StandIn
 from podium.competitions import get_competition
-from podium.kaggle.build import Kernel
+from podium.kaggle.kernel import Kernel
 from podium.kaggle.kernels import RunOnKaggle, push_entry
 from podium.training.train import train
 from small_competitions import RECIPE, make_project, write_entry

@@ -75,8 +75,8 @@ def push(
     poll: Poll = 10.0,
 ) -> None:
     """Build an entry, push it to Kaggle, and with --wait bring its run here."""
-    from podium.kaggle.build import Kernel
     from podium.kaggle.code_competition import push_predict
+    from podium.kaggle.kernel import Kernel
     from podium.kaggle.kernels import RunOnKaggle, push_entry
 
     kernel = Kernel(entry, override or [], None, hours, on, predict, trained)
@@ -101,7 +101,7 @@ def collect(
     poll: Poll = 10.0,
 ) -> None:
     """Bring what a pushed entry left on Kaggle into weights/ and submissions/."""
-    from podium.kaggle.build import Kernel
+    from podium.kaggle.kernel import Kernel
     from podium.kaggle.kernels import RunOnKaggle, collect_entry
 
     run = RunOnKaggle(Kernel(entry, override or []), fold or [], each_fold)
@@ -148,8 +148,8 @@ def submit(
 ) -> None:
     """Check a submission and send it to Kaggle, or submit a kernel that predicts."""
     if kernel:
-        from podium.kaggle.build import Kernel
         from podium.kaggle.code_competition import submit_kernel
+        from podium.kaggle.kernel import Kernel
 
         predicting = Kernel(competition, override or [], predicts=True, other_run=run)
         print(printable(submit_kernel(predicting, message, wait, poll)))

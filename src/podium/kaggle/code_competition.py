@@ -4,9 +4,10 @@ from functools import partial
 
 from podium import paths
 from podium.competitions import get_competition
-from podium.kaggle.build import Kernel, build
+from podium.kaggle.build import build
 from podium.kaggle.client import connect, explained, user_name
 from podium.kaggle.following import KernelRun, push, push_and_follow
+from podium.kaggle.kernel import Kernel
 from podium.kaggle.kernels import KernelFailed
 from podium.kaggle.submit import SubmissionResult, send_and_follow, slug_of
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from podium.files.atomic_write import atomic_write
-from podium.kaggle.build import Kernel, KernelBuild
+from podium.kaggle.build import KernelBuild
 from podium.kaggle.client import (
     KaggleError,
     explained,
@@ -21,6 +21,7 @@ from podium.kaggle.client import (
     is_passing,
     user_name,
 )
+from podium.kaggle.kernel import Kernel
 from podium.kaggle.metadata import read_metadata
 from podium.text import single_line
 

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from podium import paths
-from podium.kaggle.build import Kernel, build
+from podium.kaggle.build import build
 from podium.kaggle.client import KaggleError, connect, user_name
 from podium.kaggle.following import KernelRun, push, push_and_follow, quota_left
+from podium.kaggle.kernel import Kernel
 from podium.kaggle.projection import project
 from podium.predictions.blend import adopt_blend
 from podium.predictions.combine import assemble

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from podium.competitions import MissingData
-from podium.kaggle.build import Kernel
+from podium.kaggle.kernel import Kernel
 from podium.kaggle.machines import Machine
 from podium.training.dry_run import Costs, ImageCounts, reckon
 from podium.training.time_plan import Speeds
