@@ -13,7 +13,7 @@ from scipy.stats import binomtest
 
 from podium.competitions.boxes import IoUOver, are_boxes, has_box
 from podium.competitions.csv_files import read_csv, read_rows, wrong_header
-from podium.competitions.metrics import Accuracy, LogLoss, MeanMetric, Metric, RocAuc
+from podium.competitions.metrics import Accuracy, LogLoss, MeanMetric, Metric, RocAuc, Value
 from podium.text import id_difference
 
 RESAMPLES = 2000
@@ -201,17 +201,21 @@ def image_scores(metric: MeanMetric, truth: np.ndarray, predicted: np.ndarray) -
     return values - TIE * LogLoss(task=metric.task).per_image(truth, predicted)
 
 
-def quality(
-    metric: Metric, truth: np.ndarray, predicted: np.ndarray, times: np.ndarray | None = None
-) -> float:
-    """The metric as `image_scores` has it, of all images or each so many times; higher is better.
+def quality(metric: Metric, truth: np.ndarray, predicted: np.ndarray) -> float:
+    """The metric as `image_scores` has it: higher is better."""
+    return quality_of(metric, truth, predicted)(None)
+
+
+def quality_of(metric: Metric, truth: np.ndarray, predicted: np.ndarray) -> Value:
+    """The same as a function of how often each image counts; what is slow is done once.
 
     Also of a metric that is no mean, in which the log loss decides between equals, too.
     """
-    value = direction(metric) * metric.of(truth, predicted)(times)
+    value, sign = metric.of(truth, predicted), direction(metric)
     if isinstance(metric, RocAuc | MeanMetric) and not isinstance(metric, Accuracy):
-        return value
-    return value - TIE * LogLoss(task=metric.task).of(truth, predicted)(times)
+        return lambda times: sign * value(times)
+    tie = LogLoss(task=metric.task).of(truth, predicted)
+    return lambda times: sign * value(times) - TIE * tie(times)
 
 
 def k_fold_parts(labels: np.ndarray, seed: int = 0) -> np.ndarray:

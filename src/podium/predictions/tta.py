@@ -12,7 +12,7 @@ import pandas as pd
 from podium.competitions.boxes import are_boxes
 from podium.competitions.metrics import MeanMetric, Metric
 from podium.files.image_io import resize
-from podium.predictions.score import PARTS, image_scores, k_fold_parts, quality
+from podium.predictions.score import PARTS, image_scores, k_fold_parts, quality, quality_of
 
 CROP = 0.875
 PLAIN_SHARES = (0.25, 0.5, 0.75)  # weights of the plain view that are tried, besides an equal one
@@ -166,9 +166,9 @@ def _qualities(
                 sums = np.bincount(part, image_scores(metric, truth, found), PARTS)
                 total[row], without[row] = sums.sum(), sums.sum() - sums
             else:
-                total[row] = quality(metric, truth, found)
-                others = (part != number for number in range(PARTS))
-                without[row] = [quality(metric, truth, found, each) for each in others]
+                value = quality_of(metric, truth, found)
+                total[row] = value(None)
+                without[row] = [value(part != number) for number in range(PARTS)]
     return total, without
 
 
