@@ -44,6 +44,25 @@ def test_what_differs_is_told_and_nothing_else(weights: Path, command: Command) 
     assert "test images of another file: 3" in out
 
 
+def test_the_parts_of_a_run_tell_each_machine_and_version_once(
+    weights: Path, command: Command
+) -> None:
+    one, other = (write_run(weights / name) for name in "ab")
+    for folder in (one, other):
+        assemble(folder)
+    parts = [
+        {"fold": fold, "machine": machine, "versions": {"keras": "3.13.2"}}
+        for fold, machine in enumerate(["left", "right", "left"])
+    ]
+    one.write_run({**one.read_run(), "parts": parts})
+    other.write_run({**other.read_run(), "machine": "left", "versions": {"keras": "3.13.2"}})
+    code, out, _ = command("diff", "a", "b")
+    assert code == 0 and "[{" not in out
+    told = [line.split() for line in out.splitlines()]
+    assert ["machine", "left;", "right", "left"] in told
+    assert not any(line[:1] == ["versions.keras"] for line in told)
+
+
 def test_a_run_and_itself(weights: Path, command: Command) -> None:
     assemble(write_run(weights / "a"))
     code, out, _ = command("diff", "a", "a")

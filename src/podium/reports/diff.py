@@ -1,6 +1,9 @@
 """What differs between two runs: recipe, origin, data, and scores on the same images."""
 
 from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
 
 from podium.reports.blocks import Block, TableBlock, Words
 from podium.reports.run_data import RunData, read_run_data
@@ -13,7 +16,7 @@ from podium.reports.sections.comparison import (
 from podium.runs.find_run import find_run
 from podium.text import format_table
 
-ORIGIN = ("entry", "commit", "sources", "machine", "backend", "versions", "started", "parts")
+ORIGIN = ("entry", "commit", "sources", "machine", "backend", "versions", "started")
 
 
 def diff(one: str, other: str) -> str:
@@ -25,12 +28,17 @@ def diff(one: str, other: str) -> str:
     """
     runs = [read_run_data(find_run(name)) for name in (one, other)]
     check_comparable(runs)
-    origins = {
-        run.name: {key: run.about[key] for key in ORIGIN if key in run.about} for run in runs
-    }
+    origins = {run.name: _origin(run.about) for run in runs}
     blocks = [*scores_section(runs).blocks, *recipes_section(runs).blocks]
     blocks += [differing("origins", origins), *map(Words, _data(*runs))]
     return "\n".join(line for block in blocks for line in _lines(block))
+
+
+def _origin(about: dict[str, Any]) -> dict[str, str]:
+    """Where a run comes from; of one that was put together, what its parts say, each once."""
+    parts = pd.json_normalize(about.get("parts") or [about]).astype(object)
+    kept = [key for key in parts if key.partition(".")[0] in ORIGIN]
+    return {key: "; ".join(map(str, parts[key].dropna().unique())) for key in kept}
 
 
 def _lines(block: Block) -> Iterator[str]:
