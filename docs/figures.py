@@ -60,17 +60,21 @@ def demo() -> None:
 
 
 def shorten(printed: str) -> str:
-    """The lines without TensorFlow's own, and of the epochs the first and the last of a stage."""
-    lines = [line for line in printed.splitlines() if not re.match(r"WARNING|[IWE]0000", line)]
+    """What is left to see at the end, without TensorFlow's own lines and a stage's middle epochs.
+
+    As on a terminal, a progress bar is drawn over the one before it.
+    """
+    lines = [line.rpartition("\r")[2] for line in printed.strip().split("\n")]
+    lines = [line for line in lines if not re.match(r"WARNING|[IWE]0000", line)]
     kept, epochs = [], []
     for line in [*lines, ""]:
-        if re.match(r"Epoch \d+/\d+|\d+/\d+ - ", line):
+        if re.match(r"Epoch \d+/\d+|about .* left of this fold|\d+/\d+ - ", line):
             epochs.append(line)
             continue
-        kept += epochs if len(epochs) <= 6 else [*epochs[:2], "…", *epochs[-2:]]
+        kept += epochs if len(epochs) <= 7 else [*epochs[:3], "…", *epochs[-2:]]
         kept.append(line)
         epochs = []
-    return "\n".join(kept).strip("\n") + "\n"
+    return "\n".join(kept)
 
 
 def sample() -> None:
