@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -56,6 +57,21 @@ def combine(run: Run) -> FoldScores:
     folder.write_probabilities("out_of_fold", combined.out_of_fold, boxes and boxes.out_of_fold)
     folder.write_score(combined.as_dict(folder))
     return combined
+
+
+def current_results(folder: RunFolder) -> dict[str, Any]:
+    """What score.json says, or would say, of all folds that are scored by now."""
+    folds = folder.scored_folds()
+    return written_results(folder, folds) or score_folds(Run.open(folder), folds).as_dict(folder)
+
+
+def written_results(folder: RunFolder, folds: list[int]) -> dict[str, Any] | None:
+    """What score.json says, where it is of these folds."""
+    if not (folder.path / "score.json").is_file():
+        return None
+    written = folder.read_score()
+    # An older Podium listed no views that were tried.
+    return written if written.get("folds") == folds and "tried_views" in written else None
 
 
 def score_folds(run: Run, folds: list[int]) -> FoldScores:

@@ -8,7 +8,7 @@ import pandas as pd
 from podium import paths
 from podium.files.atomic_write import copy_whole, write_json
 from podium.predictions.blend_selection import BlendChoice
-from podium.predictions.combine import score_folds
+from podium.predictions.combine import score_folds, written_results
 from podium.runs.fold_folder import RunError
 from podium.runs.run import Run
 from podium.runs.run_folder import RunFolder
@@ -31,9 +31,7 @@ def copy_to_predict(run: RunFolder, into: RunFolder) -> None:
     for pattern in (*NEEDED, *LAST):
         for path in sorted(run.path.glob(pattern)):
             copy_whole(path, into.path / path.relative_to(run.path))
-    stored = run.read_score() if (run.path / "score.json").is_file() else {}
-    if not is_blend and not (stored.get("folds") == folds and stored.get("views")):
-        # Its folds come from several machines, or it is of an older Podium.
+    if not is_blend and not written_results(run, folds):
         scores = score_folds(Run.open(run), folds)
         write_json(into.path / "score.json", scores.as_dict(run))
 

@@ -15,14 +15,12 @@ from podium.kaggle.leaderboard import (
     read_leaderboard,
 )
 from podium.models.pretrained import find_weights, weights_file
-from podium.predictions.combine import score_folds
+from podium.predictions.combine import current_results
 from podium.predictions.score import Score, direction
 from podium.recipes.entries import all_entries
 from podium.recipes.recipe import Recipe
 from podium.recipes.recipe_file import load_ensemble
-from podium.reports.run_data import written_results
 from podium.runs.find_run import all_runs, without_links
-from podium.runs.run import Run
 from podium.runs.run_folder import RunFolder
 from podium.text import format_table, single_line
 
@@ -171,11 +169,7 @@ def _read(folder: RunFolder) -> Line:
         return Line(folder.name, about["competition"], entry, score, weights=weights)
     recipe, folds = folder.read_recipe(), folder.scored_folds()
     seconds = [folder.fold(number).read_cost().get("seconds") for number in folds]
-    score = None
-    if results := folds and written_results(folder, folds):
-        score = Score.from_dict(results["score"])
-    elif folds:
-        score = score_folds(Run.open(folder), folds).score
+    score = Score.from_dict(current_results(folder)["score"]) if folds else None
     return Line(
         folder.name,
         recipe.competition,

@@ -10,7 +10,7 @@ import pandas as pd
 from podium.competitions import Competition, MissingData, get_competition
 from podium.competitions.boxes import BOX_COLUMNS, iou
 from podium.competitions.tasks import joined
-from podium.predictions.combine import score_folds
+from podium.predictions.combine import score_folds, written_results
 from podium.predictions.score import Score, paired_gain, score
 from podium.recipes.recipe import Recipe
 from podium.runs.fold_folder import RunError
@@ -211,12 +211,3 @@ def read_run_data(folder: RunFolder) -> RunData:
     return RunData(
         folder, competition, about, results, recipe, folds, stored, *predicted, paths, missing
     )
-
-
-def written_results(folder: RunFolder, folds: list[int]) -> dict[str, Any] | None:
-    """What score.json says, where it is of these folds."""
-    if not (folder.path / "score.json").is_file():
-        return None
-    written = folder.read_score()
-    # An older Podium listed no views that were tried.
-    return written if written.get("folds") == folds and "tried_views" in written else None

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined
 
-from podium.predictions.combine import score_folds
+from podium.predictions.combine import current_results
 from podium.predictions.score import Score, score
 from podium.predictions.tta import VIEWS
 from podium.runs.run import Run
@@ -51,10 +51,7 @@ def model_card(
 def _scores(run: Run, folds: Sequence[int]) -> Iterator[tuple[str, Score]]:
     """How each score was measured, and the score; the one that is the file's own comes last."""
     folder, competition = run.folder, run.competition
-    if (folder.path / "score.json").is_file():
-        results = folder.read_score()
-    else:
-        results = score_folds(run, folder.scored_folds()).as_dict(folder)
+    results = current_results(folder)
     views = ", ".join(results.get("views", {}))
     leaks = "".join(f"; leaky: {why}" for why in folder.leaky_folds().values())
     best = "; the best epoch was chosen on these images" * (run.recipe.keep == "best")
