@@ -2,7 +2,9 @@
 
 import asyncio
 import io
+import json
 import re
+import shutil
 import struct
 import tempfile
 import threading
@@ -20,7 +22,11 @@ from fastapi.testclient import TestClient
 from PIL import Image
 from small_web import encoded
 
-from podium.serving.app import find_examples, make_app
+from podium.predictions.combine import score_folds
+from podium.predictions.score import Score
+from podium.runs.run import Run
+from podium.runs.run_folder import RunFolder
+from podium.serving.app import describe_run, find_examples, make_app
 from podium.serving.engine import Engine
 from podium.serving.schema import RequestLimits
 from podium.serving.uploads import decode_upload, megapixels, read_uploads
@@ -368,6 +374,19 @@ def test_the_run_its_limits_and_examples(client: TestClient, engine: Engine) -> 
         assert found["classes"][0]["name"] == example["name"], "it learns these colors"
     assert client.get("/examples/4").status_code == 404
     assert client.get("/health").json() == {"status": "ok", "run": "tiny"}
+
+
+def test_the_score_is_of_all_folds_that_are_there(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = describe_run(engine, LIMITS, []).score
+    folder = RunFolder(tmp_path / "tiny")
+    shutil.copytree(engine.run.folder.path, folder.path)
+    older = score_folds(Run.open(folder), [0]).as_dict(folder)
+    (folder.path / "score.json").write_text(json.dumps(older))
+    monkeypatch.setattr(engine, "run", Run.open(folder))
+    assert describe_run(engine, LIMITS, []).score == known
+    assert known != f"out-of-fold {Score.from_dict(older['score'])}"
 
 
 @pytest.mark.parametrize("path", ["/", "/docs"])

@@ -14,6 +14,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from podium.competitions.base import MissingData
 from podium.data.table import read_table
+from podium.predictions.combine import current_results
 from podium.predictions.score import Score
 from podium.runs.fold_folder import RunError
 from podium.runs.run import Run
@@ -147,11 +148,10 @@ def describe_run(
     """Describe the run for the page, before any image has come."""
     folds = ", ".join(map(str, engine.folds))
     used = f"folds {folds} are averaged" if len(engine.folds) > 1 else f"fold {folds} answers"
-    try:
-        results = engine.run.folder.read_score()
+    score = None  # of a run whose first fold still trains
+    if engine.run.folder.scored_folds():
+        results = current_results(engine.run.folder)
         score = f"{results.get('scored', 'out-of-fold')} {Score.from_dict(results['score'])}"
-    except (RunError, KeyError):  # a run that still trains has none
-        score = None
     return schema.RunInfo(
         run=engine.run.name,
         competition=engine.run.competition.name,

@@ -61,7 +61,8 @@ def serve(run: str, host: str, port: int, networks: int, examples: int, browser:
         config = uvicorn.Config(
             app, http=Connection, ws="none", log_level="error", timeout_graceful_shutdown=2
         )
-        Server(config).run(sockets=[listening])
+        with suppress(KeyboardInterrupt):  # uvicorn repeats the signal that ended it
+            Server(config).run(sockets=[listening])
 
 
 def listen(host: str, port: int) -> socket.socket:
