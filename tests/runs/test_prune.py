@@ -19,13 +19,14 @@ from small_runs import files, write_run
 
 Command = Callable[..., tuple[int, str, str]]
 OLD = 1e9  # a time long ago
+NOBODY = 999_999_999  # no process has this number
 
 
 @pytest.fixture
 def project(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Runs a and b, finished, c with a fold that is being trained, and all that can be made again.
 
-    The sizes are told apart: 1 to 6 MB.
+    The sizes are told apart: 1 to 7 MB.
     """
     monkeypatch.setattr("sys.stdin", io.StringIO())  # nobody answers
     (tmp_path / "kernels").mkdir()
@@ -40,6 +41,8 @@ def project(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     fill(tmp_path / "build" / "mine" / "mine.py", 5)
     os.utime(tmp_path / "build" / "mine" / "mine.py", (OLD, OLD))
     fill(data / ".downloads" / "sf-dl-car-classification.zip", 6)
+    fill(weights / f".part-{NOBODY}-d" / "fold-0" / "best.weights.h5", 7)
+    fill(weights / f".part-{os.getppid()}-e" / "fold-0" / "best.weights.h5", 8)
     fill(tmp_path / "build" / "followed" / "kernel.log", 7)
     fill(weights / "c" / "fold-1" / "state.npz", 8)
     return tmp_path
@@ -74,9 +77,9 @@ def test_the_bytes_are_told_by_kind_and_nobody_is_asked_in_vain(
     before = files(project)
     code, out, errors = command("prune")
     assert code == 1 and "Aborted" in errors and "--yes does not ask" in out
-    assert [line.split("  ")[0] for line in out.splitlines()][:7] == [
-        *(f"{number}.0 MB" for number in (1, 2, 3, 4, 5, 6)),
-        "21.0 MB",
+    assert [line.split("  ")[0] for line in out.splitlines()][:8] == [
+        *(f"{number}.0 MB" for number in range(1, 8)),
+        "28.0 MB",
     ]
     assert "checkpoints" in out and "downloads that broke off" in out
     assert files(project) == before
@@ -94,6 +97,7 @@ def test_what_can_be_made_again_goes_and_nothing_else(project: Path, command: Co
         "weights/.compiled/jit",
         "build/mine/mine.py",
         "data/.downloads/sf-dl-car-classification.zip",
+        f"weights/.part-{NOBODY}-d/fold-0/best.weights.h5",
     }
     assert find_leftovers() == [] and command("prune")[0] == 0
 

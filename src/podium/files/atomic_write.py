@@ -110,12 +110,19 @@ def remove_temp_files(folder: Path, name: str | None = None) -> None:
         name: only what was to become a file or folder of this name, in this folder.
     """
     for part in list(folder.glob(".part-*") if name else folder.rglob(".part-*")):
-        written = re.fullmatch(r"\.part-(\d+)-(.+)", part.name)
-        if not written or name not in (None, written[2]):
-            continue
-        # Another writer may be alive: folds of one run can be trained side by side.
-        if int(written[1]) == os.getpid() or not psutil.pid_exists(int(written[1])):
+        meant = abandoned_by_writer(part)
+        if meant and name in (None, meant):
             shutil.rmtree(part) if part.is_dir() else part.unlink(missing_ok=True)
+
+
+def abandoned_by_writer(part: Path) -> str | None:
+    """The name that a temporary file or folder is of, if its writer is gone; else nothing."""
+    written = re.fullmatch(r"\.part-(\d+)-(.+)", part.name)
+    if not written:
+        return None
+    # Another writer may be alive: folds of one run can be trained side by side.
+    is_left = int(written[1]) == os.getpid() or not psutil.pid_exists(int(written[1]))
+    return written[2] if is_left else None
 
 
 def write_json(path: Path, data: dict[str, Any]) -> None:

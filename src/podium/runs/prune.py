@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from podium import paths
-from podium.files.atomic_write import discard
+from podium.files.atomic_write import abandoned_by_writer, discard
 from podium.files.locks import Busy, locked_folder
 from podium.recipes.entries import all_entries
 from podium.recipes.recipe_file import load_ensemble
@@ -60,6 +60,8 @@ def _candidates() -> Iterator[Leftover]:
     for archive in (data / ".downloads").glob("*.zip*"):
         target = data / archive.name.partition(".zip")[0]
         yield Leftover("downloads that broke off", archive, [partial(locked_folder, target)])
+    for part in filter(abandoned_by_writer, paths.runs().glob(".part-*")):
+        yield Leftover("runs half deleted, or half brought here, when a command was killed", part)
 
 
 def describe(leftovers: Iterable[Leftover]) -> str:
