@@ -13,6 +13,7 @@ from podium.experiments.compare import compare
 from podium.predictions.blend import blend
 from podium.predictions.combine import assemble
 from podium.predictions.result import RunResult
+from podium.reports.diff import diff
 from podium.runs.fold_folder import RunError
 from podium.runs.merge import merge_run
 from podium.runs.run_folder import RunFolder
@@ -72,6 +73,22 @@ def test_boxes_are_scored_out_of_fold_and_timed(outcome: RunResult) -> None:
     said = str(outcome)
     assert f"boxes       mean IoU {scores[0]['value']:.4f}" in said
     assert "ms an image (single; 95 % interval" in said
+
+
+def test_boxes_of_two_runs_are_compared_image_by_image(outcome: RunResult, tmp_path: Path) -> None:
+    better = RunFolder(tmp_path / "better")
+    shutil.copytree(outcome.folder.path, better.path)
+    images = better.read_images().query("part == 'train'")
+    probabilities = better.read_probabilities("out_of_fold")
+    found = better.read_boxes("out_of_fold")
+    truth = images.loc[found.index, list(BOX_COLUMNS)].astype(np.float32)
+    true = found.where(truth.isna().to_numpy(), truth.set_axis(found.columns, axis=1))
+    better.write_probabilities("out_of_fold", probabilities, true)
+    told = [line.split() for line in diff("tiny", str(better.path)).splitlines()]
+    (boxes,) = (line for line in told if line[:2] == ["better", "1.0000"] and line[-1] == "18")
+    before = json.loads((better.path / "score.json").read_text())["boxes"]["scores"][0]["value"]
+    assert boxes[2] == f"{before:.4f}" and boxes[3] == f"{1 - before:+.4f}"
+    assert "noise)" not in boxes, "its whole interval is above 0"
 
 
 def test_predicting_again_gives_the_same_bytes(outcome: RunResult) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from podium.predictions.score import with_interval
 from podium.reports.blocks import Block, Charts, ImageGrid, ImageTile, Section, TableBlock, Words
 from podium.reports.run_data import RunData
 from podium.reports.sections.classes import FOLDED, by_class, calibration_error, three_digits
@@ -50,7 +51,20 @@ def scores_section(runs: Sequence[RunData]) -> Section:
         rows.append((other.name, *values, gain, f"{len(ids):,}"))
     titles = ["run", first.competition.metric.name, first.name, "better by", "images of both"]
     against = TableBlock(f"Against {first.name}, on the same images", titles, rows)
-    return Section("Scores", [each, against])
+    boxes = [_box_gain(first, other) for other in runs[1:] if "iou" in other.judged]
+    if not boxes or "iou" not in first.judged:
+        return Section("Scores", [each, against])
+    titles = ["run", "mean IoU", *titles[2:]]
+    of_boxes = TableBlock(f"Boxes against {first.name}, on the same images", titles, boxes)
+    return Section("Scores", [each, against, of_boxes])
+
+
+def _box_gain(first: RunData, other: RunData) -> tuple[str, ...]:
+    """How much better a run's boxes are, on the images with a box that both have judged."""
+    found = pd.DataFrame({"ours": other.judged["iou"], "theirs": first.judged["iou"]}).dropna()
+    groups = None if other.groups is None else other.groups.loc[found.index]
+    gain = with_interval("gain", (found["ours"] - found["theirs"]).to_numpy(), groups)
+    return other.name, *(f"{mean:.4f}" for mean in found.mean()), gain.as_gain, f"{len(found):,}"
 
 
 def recipes_section(runs: Sequence[RunData]) -> Section:
