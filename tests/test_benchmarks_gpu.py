@@ -115,7 +115,7 @@ def test_minutes_of_the_entries_with_a_gpu(project: Path) -> None:
     features = (2 * 12449 + 3112) * 320**2
     upper = 20 * (389 * 32 * 320**2 * cost + 3112 * 320**2)
     large = 3 * (778 * 16 * 456**2 * cost + 3112 * 456**2)
-    predicted = (3112 + 6675) * 4 * 456**2
+    predicted = (3112 + 6675) * 8 * 456**2
     seconds = 5 * pixel * (features + upper + large + predicted)
     reading = (15561 + 6675) / projection.READ
     assert cars["here"] == pytest.approx((seconds + reading + 3 * 180) / 60, rel=0.01)
