@@ -89,6 +89,8 @@ def test_boxes_of_two_runs_are_compared_image_by_image(outcome: RunResult, tmp_p
     before = json.loads((better.path / "score.json").read_text())["boxes"]["scores"][0]["value"]
     assert boxes[2] == f"{before:.4f}" and boxes[3] == f"{1 - before:+.4f}"
     assert "noise)" not in boxes, "its whole interval is above 0"
+    better.write_probabilities("out_of_fold", probabilities, None)
+    assert "Boxes against" not in diff("tiny", str(better.path)) + diff(str(better.path), "tiny")
 
 
 def test_predicting_again_gives_the_same_bytes(outcome: RunResult) -> None:

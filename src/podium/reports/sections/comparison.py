@@ -51,12 +51,13 @@ def scores_section(runs: Sequence[RunData]) -> Section:
         rows.append((other.name, *values, gain, f"{len(ids):,}"))
     titles = ["run", first.competition.metric.name, first.name, "better by", "images of both"]
     against = TableBlock(f"Against {first.name}, on the same images", titles, rows)
-    boxes = [_box_gain(first, other) for other in runs[1:] if "iou" in other.judged]
-    if not boxes or "iou" not in first.judged:
+    with_boxes = [one for one in runs if "iou" in one.judged]
+    if len(with_boxes) < 2 or with_boxes[0] is not first:
         return Section("Scores", [each, against])
     titles = ["run", "mean IoU", *titles[2:]]
-    of_boxes = TableBlock(f"Boxes against {first.name}, on the same images", titles, boxes)
-    return Section("Scores", [each, against, of_boxes])
+    rows = [_box_gain(first, other) for other in with_boxes[1:]]
+    boxes = TableBlock(f"Boxes against {first.name}, on the same images", titles, rows)
+    return Section("Scores", [each, against, boxes])
 
 
 def _box_gain(first: RunData, other: RunData) -> tuple[str, ...]:
