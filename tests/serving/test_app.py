@@ -387,6 +387,8 @@ def test_the_score_is_of_all_folds_that_are_there(
     monkeypatch.setattr(engine, "run", Run.open(folder))
     assert describe_run(engine, LIMITS, []).score == known
     assert known != f"out-of-fold {Score.from_dict(older['score'])}"
+    (folder.fold(1).path / "validation.csv").unlink()
+    assert describe_run(engine, LIMITS, []).score is None
 
 
 @pytest.mark.parametrize("path", ["/", "/docs"])

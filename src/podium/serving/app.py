@@ -148,10 +148,11 @@ def describe_run(
     """Describe the run for the page, before any image has come."""
     folds = ", ".join(map(str, engine.folds))
     used = f"folds {folds} are averaged" if len(engine.folds) > 1 else f"fold {folds} answers"
-    score = None  # of a run whose first fold still trains
-    if engine.run.folder.scored_folds():
+    try:
         results = current_results(engine.run.folder)
         score = f"{results.get('scored', 'out-of-fold')} {Score.from_dict(results['score'])}"
+    except RunError:  # what it was judged by is not here; its networks are
+        score = None
     return schema.RunInfo(
         run=engine.run.name,
         competition=engine.run.competition.name,
